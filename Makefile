@@ -1,0 +1,41 @@
+# Two commands matter: `make run` and `make test`. Each sets up what it needs, and again only when that has changed.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+# Where torch comes from, if not from the default index: make setup TORCH_INDEX=https://download.pytorch.org/whl/cpu
+TORCH_INDEX ?=
+
+.PHONY: run test test-all setup lint format types clean
+
+run: setup  ## get Fashion-MNIST, train, judge, say where the report is
+	$(BIN)/fittingroom train --or-sample
+
+test: setup lint types  ## everything that has to hold before a commit
+	$(BIN)/pytest -n 2 -m "not nightly"
+
+test-all: setup lint types  ## the long tests too
+	$(BIN)/pytest -n 2
+
+setup: $(VENV)/.installed  ## make .venv and install the package with pinned dependencies
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer expected, " + sys.version.split()[0] + " found: make setup PYTHON=python3.12")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) \
+		--constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: setup
+	$(BIN)/mypy
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,17 @@
+"""What every test has: one thread for torch, which others may share the machine with, and a cache of its own."""
+
+import os
+
+os.environ["OMP_NUM_THREADS"] = "1"  # before anything imports torch, which reads it once
+
+from collections.abc import Iterator
+
+import pytest
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep the user's cache out of the tests, and the tests out of the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FITTINGROOM_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield

@@ -1,0 +1,82 @@
+"""Fitting Room: labelled small images → a trained, honestly judged, shippable classifier.
+
+    import fittingroom as fr
+
+    data = fr.open_dataset("fashion-mnist")
+    run = fr.train(data, recipe="swift")
+    print(run.evaluate())
+    fr.load(run.path).predict(data.test.images)
+
+Names are imported on first use, so that ``import fittingroom`` costs nothing and torch is loaded only by what needs it.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fittingroom.artifact import Artifact
+    from fittingroom.data.dataset import Dataset, Splits
+    from fittingroom.data.open import open_dataset
+    from fittingroom.errors import ArtifactError, DataError, FittingRoomError, RecipeError
+    from fittingroom.pipeline import Options, resume, train
+    from fittingroom.predict import Classifier, load
+    from fittingroom.recipe import Recipe, Stage, load_recipe
+    from fittingroom.run import Run, open_run
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Artifact": "artifact",
+    "ArtifactError": "errors",
+    "Classifier": "predict",
+    "DataError": "errors",
+    "Dataset": "data.dataset",
+    "FittingRoomError": "errors",
+    "Options": "pipeline",
+    "Recipe": "recipe",
+    "RecipeError": "errors",
+    "Run": "run",
+    "Splits": "data.dataset",
+    "Stage": "recipe",
+    "load": "predict",
+    "load_recipe": "recipe",
+    "open_dataset": "data.open",
+    "open_run": "run",
+    "resume": "pipeline",
+    "train": "pipeline",
+}
+
+__all__ = [
+    "Artifact",
+    "ArtifactError",
+    "Classifier",
+    "DataError",
+    "Dataset",
+    "FittingRoomError",
+    "Options",
+    "Recipe",
+    "RecipeError",
+    "Run",
+    "Splits",
+    "Stage",
+    "load",
+    "load_recipe",
+    "open_dataset",
+    "open_run",
+    "resume",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'fittingroom' has no attribute {name!r}")
+    value = getattr(import_module(f"fittingroom.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -1,0 +1,95 @@
+"""Files and folders that appear whole or not at all, whatever is killed and when.
+
+Both functions write under a temporary name in the same folder, sync to disk, and rename.
+"""
+
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+
+@contextmanager
+def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
+    """Open a file for writing that takes its name, over a file that has it, when the block ends well.
+
+    After an exception in the block the old file is still there and the new one is gone. Raises OSError.
+
+        with atomic_write("result.json") as file:
+            file.write(b"{}")
+    """
+    path = Path(path)
+    temporary = _temporary_name(path)
+    try:
+        with temporary.open("xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
+@contextmanager
+def atomic_directory(path: str | Path) -> Iterator[Path]:
+    """Give an empty folder to fill, which takes the name `path` when the block ends well.
+
+    A folder that has the name already is moved aside first, then removed: what was open in it stays
+    readable (not on Windows). After an exception in the block nothing has changed. Raises OSError.
+    """
+    path = Path(path)
+    temporary = _temporary_name(path)
+    temporary.mkdir()
+    try:
+        yield temporary
+        for folder, _, names in os.walk(temporary):
+            for name in names:
+                _sync_file(Path(folder, name))
+            _sync_folder(Path(folder))
+        _rename_over(temporary, path)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    _sync_folder(path.parent)
+
+
+def _rename_over(folder: Path, path: Path) -> None:
+    while True:
+        try:
+            folder.rename(path)
+        except OSError:
+            if not path.is_dir():
+                raise
+        else:
+            return
+        aside = _temporary_name(path)
+        try:
+            path.rename(aside)
+        except FileNotFoundError:
+            continue  # another process has just moved it away: the name is free, or will be
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _temporary_name(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
+
+
+def _sync_file(path: Path) -> None:
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def _sync_folder(path: Path) -> None:
+    """Make a rename in the folder last through a power cut; Windows can't and need not."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

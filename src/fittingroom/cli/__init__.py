@@ -1,0 +1,57 @@
+"""The command ``fittingroom``: parsing, printing and exit codes; everything else is in the package.
+
+To add a command: write ``cli/<name>.py`` with ``add_parser`` and a ``run_…`` function, and name it in :func:`main`.
+Nothing heavy is imported before a command runs, so that ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+
+import fittingroom
+from fittingroom.cli import data, evaluate, models, runs, train
+from fittingroom.errors import FittingRoomError, Interrupted
+
+DONE, OUR_FAULT, USERS_MISTAKE, INTERRUPTED = 0, 1, 2, 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code: 0 done, 2 the user's mistake, 1 our fault, 130 interrupted."""
+    parser = argparse.ArgumentParser(
+        prog="fittingroom",
+        description="Takes labelled small images to a trained, honestly judged, shippable classifier.",
+        epilog="example: fittingroom train    (trains the recipe swift on Fashion-MNIST and judges it)",
+    )
+    parser.add_argument("--version", action="version", version=f"fittingroom {fittingroom.__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for module in (data, models, train, runs, evaluate):
+        module.add_parser(commands)
+    args = parser.parse_args(argv)
+    warnings.showwarning = lambda message, *_rest: _tell(f"warning: {message}")
+    try:
+        return int(args.run(args))
+    except Interrupted as stop:
+        _tell(f"{stop}; the state is saved. Go on with it by\n  {stop.resume_command}")
+        return INTERRUPTED
+    except KeyboardInterrupt:
+        _tell("interrupted")
+        return INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the exit's flush is quiet too
+        return DONE
+    except FittingRoomError as error:
+        _tell(f"fittingroom: {error}")
+        return USERS_MISTAKE
+    except OSError as error:
+        if error.filename is None:
+            raise
+        _tell(f"fittingroom: {error.filename}: {error.strerror}")
+        return USERS_MISTAKE
+
+
+def _tell(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

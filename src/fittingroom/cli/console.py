@@ -1,0 +1,91 @@
+"""How the commands print: results on stdout, messages and bars on stderr; Rich is imported only when printing."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from fittingroom.data.download import Progress
+
+UNLIMITED = 10_000  # columns: in a pipe or a file no line is broken
+
+
+def stdout() -> Console:
+    """The console for results."""
+    return _console(stderr=False)
+
+
+def stderr() -> Console:
+    """The console for messages and bars."""
+    return _console(stderr=True)
+
+
+def table(*columns: str, right: Sequence[str] = (), muted: Sequence[str] = (), gap: int = 3) -> Table:
+    """An empty table without lines: columns by their headings; `right` are set flush right, `muted` in grey.
+
+    gap: characters between columns.
+    """
+    from rich.table import Table
+
+    result = Table(box=None, pad_edge=False, padding=(0, gap, 0, 0), header_style="bold")
+    for column in columns:
+        result.add_column(
+            column,
+            justify="right" if column in right else "left",
+            style="bright_black" if column in muted else None,
+            no_wrap=True,
+            overflow="fold",
+        )
+    return result
+
+
+def print_json(value: Any) -> None:
+    """Print what a program is to read."""
+    print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+@contextmanager
+def fetching() -> Iterator[Progress]:
+    """Show what is fetched: bars on a terminal, a line for each file otherwise. Both on stderr."""
+    if not sys.stderr.isatty():
+        told: set[str] = set()
+
+        def tell(what: str, done: int, total: int | None) -> None:
+            if what not in told:
+                told.add(what)
+                print(f"fetching: {what}", file=sys.stderr, flush=True)
+
+        yield tell
+        return
+
+    from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+    columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn()
+    bars = Progress(*columns, console=stderr(), transient=True)
+    tasks: dict[str, TaskID] = {}
+
+    def show(what: str, done: int, total: int | None) -> None:
+        bars.start()  # at the first call, so that nothing flickers where nothing is fetched
+        if what not in tasks:
+            tasks[what] = bars.add_task(what, total=None)
+        bars.update(tasks[what], completed=done, total=total)
+
+    try:
+        yield show
+    finally:
+        bars.stop()
+
+
+def _console(*, stderr: bool) -> Console:
+    from rich.console import Console
+
+    stream = sys.stderr if stderr else sys.stdout
+    width = None if stream.isatty() else UNLIMITED
+    return Console(stderr=stderr, width=width, highlight=False, markup=False, emoji=False)

@@ -1,0 +1,304 @@
+"""`fittingroom data …`: fetch, look at, and convert data sets."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fittingroom.data.dataset import Splits
+
+DATA_HELP = "fashion-mnist, sample, or a path: a folder or file of IDX, CSV, npz, Parquet or pictures"
+PARTS = ("train", "validation", "test")
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add `data` and its commands."""
+    data = commands.add_parser(
+        "data",
+        help="fetch, look at, and convert data sets",
+        description="Fetch, look at, and convert data sets.",
+        epilog="example: fittingroom data info fashion-mnist",
+    )
+    actions = data.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    fetch = _add(actions, "fetch", "get a known data set and verify it", "fittingroom data fetch")
+    fetch.add_argument("name", metavar="NAME", nargs="?", default="fashion-mnist", help="default: fashion-mnist")
+    _add_json(fetch)
+    fetch.set_defaults(run=run_fetch)
+
+    info = _add(actions, "info", "say what a data set is, in figures", "fittingroom data info photos/ --json")
+    _add_source(info)
+    _add_json(info)
+    info.set_defaults(run=run_info)
+
+    show = _add(actions, "show", "show its first rows and samples of each class", "fittingroom data show sample")
+    _add_source(show)
+    show.add_argument("--part", choices=("train", "validation", "test"), default="train", help="default: train")
+    show.add_argument("--rows", type=_whole_number, default=10, metavar="N", help="rows to print; default: 10")
+    show.add_argument("--out", type=Path, metavar="FILE", help="the contact sheet; default: NAME-contact-sheet.png")
+    show.set_defaults(run=run_show)
+
+    header = _add(
+        actions,
+        "header",
+        "take an IDX file's header apart, field by field",
+        "fittingroom data header train-images-idx3-ubyte.gz",
+    )
+    header.add_argument("file", metavar="FILE", type=Path, help="an IDX file, raw or .gz")
+    _add_json(header)
+    header.set_defaults(run=run_header)
+
+    convert = _add(
+        actions,
+        "convert",
+        "write a data set in another format, exactly",
+        "fittingroom data convert fashion-mnist_train.csv train.parquet",
+    )
+    convert.add_argument("data", metavar="IN", help=DATA_HELP)
+    convert.add_argument("out", metavar="OUT", type=Path, help="a file (.csv, .csv.gz, .npz, .parquet) or a folder")
+    convert.add_argument("--to", metavar="FORMAT", help="idx, csv, npz or parquet; default: by the suffix of OUT")
+    convert.add_argument("--force", action="store_true", help="put it in the place of what is at OUT")
+    _add_test_and_cache(convert)
+    convert.set_defaults(run=run_convert)
+
+    cache = _add(actions, "cache", "show what the cache holds, or empty it", "fittingroom data cache --clear")
+    cache.add_argument("--clear", action="store_true", help="remove everything from it")
+    _add_json(cache)
+    cache.set_defaults(run=run_cache)
+
+
+def run_fetch(args: argparse.Namespace) -> int:
+    """Get a known data set; print where it lies, its files, and every source that was asked."""
+    from dataclasses import asdict
+
+    from fittingroom.cli import console
+    from fittingroom.data.source import KNOWN, fetch
+
+    with console.fetching() as progress:
+        fetched = fetch(args.name, progress=progress)
+    files = sorted(file for file in fetched.folder.iterdir() if "-ubyte" in file.name)
+    if args.json:
+        attempts = [asdict(attempt) for attempt in fetched.attempts]
+        console.print_json(
+            {
+                "name": args.name,
+                "folder": str(fetched.folder),
+                "files": [str(file) for file in files],
+                "attempts": attempts,
+            }
+        )
+        return 0
+
+    out = console.stdout()
+    out.print(KNOWN[args.name].title, style="bold")
+    out.print()
+    listing = console.table("file", "bytes", right=("bytes",))
+    for file in files:
+        listing.add_row(file.name, f"{file.stat().st_size:,}")
+    out.print(listing)
+    out.print()
+    sources = console.table("source", "answer")
+    good = "has them, verified by SHA-256" if KNOWN[args.name].files else "has them"
+    for attempt in fetched.attempts:
+        sources.add_row(attempt.source, attempt.problem or good)
+    out.print(sources)
+    out.print()
+    out.print(f"folder   {fetched.folder}")
+    return 0
+
+
+def run_info(args: argparse.Namespace) -> int:
+    """Print shapes, types, class counts, pixel statistics, fingerprint and identity of each part."""
+    from dataclasses import asdict
+
+    from fittingroom.cli import console, data_views
+    from fittingroom.data.summary import parts_of, summary_of
+
+    data = _open(args)
+    summaries = {name: summary_of(part) for name, part in parts_of(data).items()}
+    if args.json:
+        parts = {name: None if name not in summaries else asdict(summaries[name]) for name in PARTS}
+        console.print_json({"source": data.source, **parts})
+        return 0
+
+    out = console.stdout()
+    out.print(data.source, style="bold")
+    out.print()
+    out.print(data_views.figures(summaries))
+    if data.train.classes:
+        out.print()
+        out.print(data_views.class_counts(summaries))
+    return 0
+
+
+def run_show(args: argparse.Namespace) -> int:
+    """Print the first rows, write a contact sheet, and draw the first image of each class where that is possible."""
+    import re
+
+    from fittingroom.atomic import atomic_write
+    from fittingroom.cli import console, data_views
+    from fittingroom.data.pictures import contact_sheet
+    from fittingroom.data.summary import parts_of
+    from fittingroom.errors import DataError
+
+    data = _open(args)
+    parts = parts_of(data)
+    if args.part not in parts:
+        raise DataError(f"{data.source}: no {args.part} part, only {', '.join(parts)}: choose one by --part")
+    dataset = parts[args.part]
+    out = console.stdout()
+    out.print(dataset.name, style="bold", end="")
+    height, width = dataset.image_size
+    out.print(f"  {len(dataset):,} rows; pixels 1–{height * width:,}, row by row from the top left")
+    out.print()
+    out.print(data_views.first_rows(dataset, args.rows))
+
+    path = args.out or Path(re.sub(r"[^\w.-]+", "-", dataset.name) + "-contact-sheet.png")
+    rows = data_views.sheet_rows(dataset)
+    shown = "" if len(rows) >= dataset.num_classes else f" ({len(rows)} shown)"
+    classes = f", {dataset.num_classes:,} classes{shown}" if dataset.classes else ", unlabelled"
+    subtitle = f"{len(dataset):,} images, {height} by {width} pixels{classes}"
+    try:
+        with atomic_write(path) as file:
+            contact_sheet(rows, title=dataset.name, subtitle=subtitle).save(file, "PNG")
+    except OSError as error:
+        raise DataError(f"{path}: can't be written: {error.strerror or error}") from error
+
+    if out.color_system == "truecolor":
+        data_views.draw([(row.label, row.images[0]) for row in rows[:10]], out)
+    out.print()
+    out.print(f"contact sheet   {path}")
+    return 0
+
+
+def run_header(args: argparse.Namespace) -> int:
+    """Print an IDX header as a table of its fields, and whether the file has the size that it claims."""
+    from dataclasses import asdict
+
+    from fittingroom.cli import console
+    from fittingroom.data.header import report_header
+
+    report = report_header(args.file)
+    if args.json:
+        console.print_json({"file": str(args.file), **asdict(report), "matches": report.matches})
+        return 0
+
+    out = console.stdout()
+    out.print(args.file.name, style="bold", end="")
+    out.print(f"  {report.what}{', gzip' if report.is_gzip else ''}")
+    out.print()
+    fields = console.table("offset", "type", "bytes", "value", "meaning", right=("offset", "value"))
+    for field in report.fields:
+        fields.add_row(str(field.offset), field.type, field.bytes, field.value, field.meaning)
+    out.print(fields)
+    out.print()
+    size = "bytes when decompressed" if report.is_gzip else "bytes"
+    out.print(f"{report.expected:,} {size} expected by the header, {report.size_found} found: {report.verdict}")
+    return 0
+
+
+def run_convert(args: argparse.Namespace) -> int:
+    """Write a data set in another format; print the files."""
+    from fittingroom.cli import console
+    from fittingroom.data.convert import convert
+    from fittingroom.data.parts import CLASSES_FILE
+    from fittingroom.data.summary import parts_of
+
+    data = _open(args)
+    files = convert(data, args.out, to=args.to, force=args.force)
+    out = console.stdout()
+    counts = " + ".join(f"{len(part):,} {name}" for name, part in parts_of(data).items())
+    out.print(f"{data.source} → {args.out}", style="bold", end="")
+    out.print(f"  {counts}")
+    out.print()
+    listing = console.table("file", "bytes", right=("bytes",))
+    for file in files:
+        listing.add_row(str(file), f"{file.stat().st_size:,}")
+    out.print(listing)
+    if any(file.name == CLASSES_FILE for file in files):
+        out.print()
+        out.print(f"This format has no class names: they are in {CLASSES_FILE}, which is read with the data.")
+    return 0
+
+
+def run_cache(args: argparse.Namespace) -> int:
+    """Print what the cache holds, or empty it."""
+    from fittingroom.cli import console
+    from fittingroom.data.cache import cache_dir, cache_entries, clear_cache
+
+    if args.clear:
+        freed = clear_cache()
+        if args.json:
+            console.print_json({"folder": str(cache_dir()), "freed": freed})
+        else:
+            console.stdout().print(f"{cache_dir()}: {_megabytes(freed)} freed")
+        return 0
+
+    entries = cache_entries()
+    if args.json:
+        kept = [
+            {"kind": entry.kind, "source": entry.source, "path": str(entry.path), "size": entry.size}
+            for entry in entries
+        ]
+        console.print_json({"folder": str(cache_dir()), "entries": kept})
+        return 0
+
+    out = console.stdout()
+    out.print(str(cache_dir()), style="bold", end="")
+    total = sum(entry.size for entry in entries)
+    out.print(f"  {_megabytes(total)}" if entries else "  empty")
+    if entries:
+        out.print()
+        listing = console.table("kind", "of", "size", right=("size",))
+        for entry in entries:
+            listing.add_row(entry.kind, entry.source, _megabytes(entry.size))
+        out.print(listing)
+    return 0
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:,.1f} MB"
+
+
+# ── arguments ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _open(args: argparse.Namespace) -> Splits:
+    from fittingroom.cli import console
+    from fittingroom.data.open import open_dataset
+
+    with console.fetching() as progress:
+        return open_dataset(args.data, test=args.test, cache=not args.no_cache, progress=progress)
+
+
+def _add(
+    actions: argparse._SubParsersAction[argparse.ArgumentParser], name: str, summary: str, example: str
+) -> argparse.ArgumentParser:
+    return actions.add_parser(
+        name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.", epilog=f"example: {example}"
+    )
+
+
+def _add_json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print JSON, for programs")
+
+
+def _add_source(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "data", metavar="DATA", nargs="?", default="fashion-mnist", help=f"{DATA_HELP}; default: fashion-mnist"
+    )
+    _add_test_and_cache(parser)
+
+
+def _add_test_and_cache(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--test", metavar="PATH", help="a test set that lies elsewhere")
+    parser.add_argument("--no-cache", action="store_true", help="read the files themselves, and keep nothing")
+
+
+def _whole_number(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise ValueError
+    return number

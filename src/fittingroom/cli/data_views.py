@@ -1,0 +1,95 @@
+"""What `fittingroom data info` and `data show` print of a data set; imported when one of them runs."""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+
+from fittingroom.cli.console import table
+from fittingroom.data.dataset import Dataset
+from fittingroom.data.pictures import Row, half_blocks
+from fittingroom.data.summary import Summary
+
+MOST_CLASSES = 40  # in a printed table; JSON has all
+EDGE = 5  # so many of the first pixels are printed, and of the last
+SHEET_COLUMNS, SHEET_ROWS = 12, 30
+PICTURES_ACROSS = 5
+
+FIGURES: dict[str, Callable[[Summary], str]] = {
+    "images": lambda part: f"{part.images:,}",
+    "size": lambda part: f"{part.height}×{part.width}",
+    "type": lambda part: part.images_dtype,
+    "labels": lambda part: part.labels_dtype or "none",
+    "classes": lambda part: f"{len(part.class_counts):,}",
+    "pixels": lambda part: f"{part.low}–{part.high}",
+    "mean (0–1)": lambda part: f"{part.mean:.6f}",
+    "sd (0–1)": lambda part: f"{part.sd:.6f}",
+    "fingerprint": lambda part: f"{part.fingerprint.content[:16]}…",
+    "known as": lambda part: part.identity or "–",
+}
+
+
+def figures(summaries: dict[str, Summary]) -> Table:
+    """A column for each part, a row for each figure."""
+    result = table("", *summaries, right=tuple(summaries))
+    for name, text in FIGURES.items():
+        result.add_row(name, *map(text, summaries.values()))
+    return result
+
+
+def class_counts(summaries: dict[str, Summary]) -> Table:
+    """A row for each class, with the number of its images in each part."""
+    result = table("class", *summaries, right=tuple(summaries))
+    names = list(dict.fromkeys(name for summary in summaries.values() for name in summary.class_counts))
+    for name in names[:MOST_CLASSES]:
+        counts = [summary.class_counts.get(name) for summary in summaries.values()]
+        result.add_row(name, *("–" if count is None else f"{count:,}" for count in counts))
+    if len(names) > MOST_CLASSES:
+        result.add_row(f"… and {len(names) - MOST_CLASSES:,} more (all by --json)")
+    return result
+
+
+def first_rows(dataset: Dataset, count: int) -> Table:
+    """The first rows as pandas' `head` shows them: row, label, class, the first and the last pixels."""
+    height, width = dataset.image_size
+    pixels_NP = dataset.images[:count].reshape(-1, height * width)
+    headings = _edges([str(number) for number in range(1, height * width + 1)])
+    labelled = ["label", "class"] if dataset.labels is not None else []
+    result = table("", *labelled, *headings, right=["", "label", *headings], muted=[""], gap=2)
+    for row, pixels in enumerate(pixels_NP.tolist()):
+        label = [] if dataset.labels is None else [str(dataset.labels[row]), dataset.classes[dataset.labels[row]]]
+        result.add_row(str(row), *label, *_edges([str(pixel) for pixel in pixels]))
+    return result
+
+
+def sheet_rows(dataset: Dataset) -> list[Row]:
+    """The first images of each class that has any, in file order; of a set without labels the first images."""
+    if dataset.labels is None:
+        starts = range(0, min(len(dataset), SHEET_COLUMNS * 10), SHEET_COLUMNS)
+        return [Row(f"{start:,} …", "", dataset.images[start : start + SHEET_COLUMNS]) for start in starts]
+    counts = dataset.class_counts()
+    return [
+        Row(
+            dataset.classes[label],
+            "1 image" if counts[label] == 1 else f"{counts[label]:,} images",
+            dataset.images[np.flatnonzero(dataset.labels == label)[:SHEET_COLUMNS]],
+        )
+        for label in np.flatnonzero(counts)[:SHEET_ROWS]
+    ]
+
+
+def draw(pictures: list[tuple[str, NDArray[np.uint8]]], out: Console) -> None:
+    """Draw pictures uint8 (H, W) of one size side by side in a terminal, each below its label."""
+    width = max(4, min(pictures[0][1].shape[1], out.width // PICTURES_ACROSS - 2))
+    for start in range(0, len(pictures), PICTURES_ACROSS):
+        line = pictures[start : start + PICTURES_ACROSS]
+        out.print()
+        out.print("  ".join(f"{label[:width]:{width}}" for label, _ in line))
+        for strips in zip(*(half_blocks(image_HW, width).splitlines() for _, image_HW in line), strict=True):
+            out.file.write("  ".join(strips) + "\n")
+
+
+def _edges(cells: list[str]) -> list[str]:
+    return cells if len(cells) <= 2 * EDGE else [*cells[:EDGE], "…", *cells[-EDGE:]]

@@ -1,0 +1,264 @@
+"""``fittingroom train``: the main job, from a data set to a judged model."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fittingroom.data.dataset import Splits
+    from fittingroom.recipe import Recipe
+    from fittingroom.run import Run
+
+DEFAULT_DATA, DEFAULT_RECIPE, RECIPE_FOR_A_MODEL = "fashion-mnist", "swift", "plain"
+FOR_A_NEW_RUN = (  # what --resume takes from the run
+    *("data", "test", "recipe", "model", "epochs", "lr", "set", "seed", "seeds", "out"),
+    *("device", "threads", "keep", "deterministic", "no_cache", "xkcd", "or_sample"),
+)
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add ``train``."""
+    parser = commands.add_parser(
+        "train",
+        help="train a model and judge it on the test set, once",
+        description="Train a model, judge it on the test set once, and write the run's folder.",
+        epilog="examples: fittingroom train photos/ --epochs 20 · fittingroom train --resume runs/swift-1",
+    )
+    parser.add_argument(
+        "data",
+        nargs="?",
+        metavar="DATA",
+        help=f"a known name or a path, see `fittingroom data info --help`; default: {DEFAULT_DATA}",
+    )
+    parser.add_argument("--test", metavar="PATH", help="a test set that lies elsewhere, such as Kaggle's second file")
+    parser.add_argument("--resume", metavar="RUN", type=Path, help="go on with a run that was stopped, exactly")
+
+    what = parser.add_argument_group("what to train")
+    what.add_argument("--recipe", metavar="NAME|FILE", help=f"see `fittingroom recipes`; default: {DEFAULT_RECIPE}")
+    what.add_argument(
+        "--model",
+        metavar="NAME|FILE.py:CLASS",
+        help=f"another model; your own file is executed. Alone, it is trained by the recipe {RECIPE_FOR_A_MODEL}",
+    )
+    what.add_argument("--epochs", type=int, metavar="N", help="in all: stages are cut short, or the last is lengthened")
+    what.add_argument("--lr", type=float, metavar="X", help="peak rate of the first stage; the others keep their ratio")
+    what.add_argument("--set", action="append", metavar="KEY=VALUE", help="any key of the recipe: stages.0.lr=0.02")
+    seeds = what.add_mutually_exclusive_group()
+    seeds.add_argument("--seed", type=int, metavar="S", help="of initialisation, order and augmentation; default: 0")
+    seeds.add_argument("--seeds", type=int, metavar="N", help="train N times and report mean, sd and interval")
+
+    how = parser.add_argument_group("how to run it")
+    how.add_argument("--out", metavar="DIR", type=Path, help="the run's folder; default: the next runs/RECIPE-NUMBER")
+    how.add_argument("--no-test", action="store_true", help="do not look at the test set")
+    how.add_argument("--or-sample", action="store_true", default=None, help="without the full data, use the sample")
+    how.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), help="default: auto")
+    how.add_argument("--threads", type=int, metavar="N", help="of the CPU; default: PyTorch's choice")
+    how.add_argument("--keep", type=int, metavar="N", help="checkpoints that stay on disk; default: 2")
+    how.add_argument("--deterministic", action="store_true", default=None, help="the same result each time on CUDA too")
+    how.add_argument("--no-cache", action="store_true", default=None, help="read the data anew and keep no copy")
+    how.add_argument("--xkcd", action="store_true", default=None, help="draw the loss curve in the notebook's style")
+    how.add_argument("--trust-code", action="store_true", help="with --resume: execute the model that the run keeps")
+    how.add_argument("--quiet", action="store_true", help="print nothing but the result")
+    how.add_argument("--json", action="store_true", help="the content of result.json on stdout")
+    parser.set_defaults(run=run_train)
+
+
+def run_train(args: argparse.Namespace) -> int:
+    """Train or resume, judge, and say what came out."""
+    if args.resume:
+        _refuse_options_of_a_new_run(args)
+        from fittingroom.pipeline import resume
+
+        with _observing(args) as (observe, should_stop):
+            run = resume(args.resume, trust_code=args.trust_code, observe=observe, should_stop=should_stop)
+    else:
+        recipe = _recipe(args)
+        splits = _open_data(args)
+
+        from fittingroom.pipeline import Options, train
+
+        given = {key: getattr(args, key) for key in ("device", "threads", "keep", "deterministic", "xkcd", "test")}
+        options = Options(cache=not args.no_cache, **{key: value for key, value in given.items() if value is not None})
+        with _observing(args) as (observe, should_stop):
+            run = train(
+                splits,
+                recipe,
+                seeds=args.seeds,
+                out=args.out,
+                options=options,
+                observe=observe,
+                should_stop=should_stop,
+            )
+    if not args.no_test and run.open_data().test is not None:
+        _judge(run)
+    _report(run, args)
+    return 0
+
+
+def _judge(run: Run) -> None:
+    """Look at the test set with every member that has not been judged yet."""
+    members = run.members
+    for member in members or [run]:
+        if member.result["test"] is None:
+            member.evaluate(trust_code=True)  # the code was given, or trusted, a moment ago
+    if members:
+        from fittingroom.run import summarize_members
+
+        summarize_members(run)
+
+
+def _recipe(args: argparse.Namespace) -> Recipe:
+    from dataclasses import replace
+
+    from fittingroom.recipe import load_recipe, with_epochs, with_lr
+
+    name = args.recipe or (RECIPE_FOR_A_MODEL if args.model else DEFAULT_RECIPE)
+    overrides = [*(args.set or [])]
+    if args.model:
+        overrides.append(f"model={args.model!r}")
+    recipe = load_recipe(name, overrides=overrides)
+    if args.epochs is not None:
+        recipe = with_epochs(recipe, args.epochs)
+    if args.lr is not None:
+        recipe = with_lr(recipe, args.lr)
+    return recipe if args.seed is None else replace(recipe, seed=args.seed)
+
+
+def _open_data(args: argparse.Namespace) -> Splits:
+    from fittingroom.cli import console
+    from fittingroom.data.open import open_dataset
+    from fittingroom.data.source import NoSourceError
+
+    name = args.data or DEFAULT_DATA
+    try:
+        with console.fetching() as progress:
+            return open_dataset(name, test=args.test, cache=not args.no_cache, progress=progress)
+    except NoSourceError as error:
+        if not args.or_sample:
+            raise
+        frame = "!" * 78
+        print(
+            f"{frame}\nTHE FULL DATA COULD NOT BE HAD; GOING ON WITH THE SAMPLE OF 3,000 IMAGES.\n"
+            f"What follows says little about {name}.\n\n{error}\n{frame}",
+            file=sys.stderr,
+        )
+        return open_dataset("sample", cache=not args.no_cache)
+
+
+def _refuse_options_of_a_new_run(args: argparse.Namespace) -> None:
+    from fittingroom.errors import RecipeError
+
+    given = [name for name in FOR_A_NEW_RUN if getattr(args, name) is not None]
+    if given:
+        options = ", ".join("DATA" if name == "data" else "--" + name.replace("_", "-") for name in given)
+        raise RecipeError(
+            f"--resume takes recipe, data and options from the run; {options} can't be given with it. "
+            "For another training start a new run"
+        )
+
+
+@contextmanager
+def _observing(args: argparse.Namespace) -> Iterator[tuple[Any, Callable[[], bool]]]:
+    """An observer for the screen, and a question that Ctrl-C or SIGTERM answers with yes. A second one ends at once."""
+    from fittingroom.cli.progress import showing
+
+    asked: list[int] = []
+
+    def on_signal(number: int, _frame: Any) -> None:
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(number)
+        print("\nstopping after this step …", file=sys.stderr, flush=True)
+
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        with showing(quiet=args.quiet) as observe:
+            yield observe, lambda: bool(asked)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _report(run: Run, args: argparse.Namespace) -> None:
+    """The dozen lines at the end: what came out, how sure, where it lies, what to do next."""
+    from fittingroom.cli import console
+
+    result = run.result
+    if args.json:
+        console.print_json(result)
+        return
+    out = console.stdout()
+    lines = console.table("", "")
+    lines.show_header = False
+    for name, text in _findings(run, result):
+        lines.add_row(name, text)
+    out.print()
+    out.print(lines)
+    if args.quiet:
+        return
+    out.print()
+    out.print("next")
+    out.print(f"  fittingroom evaluate {run.path} DATA    judge it on other data")
+    out.print("  fittingroom runs                      all runs, best first")
+
+
+def _findings(run: Run, result: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    environment = run.environment
+    data = environment["data"]
+    sizes = [f"{data[split]['n']:,} {split}" for split in ("train", "validation", "test") if data[split]]
+    yield "data", f"{data['source'] or data['train']['name']}: {', '.join(sizes)}"
+    machine = environment["machine"]
+    yield "machine", f"{machine['processor']}, {machine['threads']} threads, {environment['precision']}"
+    if "members" in result:
+        yield from _findings_of_members(result)
+    else:
+        yield from _findings_of_one(run, result)
+    yield "time", f"{result['train_seconds']:.1f} s training; {result['parameters']:,} parameters"
+    yield "run", f"{run.path}/   (loss.png, result.json, predictions.parquet, model.safetensors)"
+
+
+def _findings_of_one(run: Run, result: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    for split in ("test", "validation"):
+        if scores := result[split]:
+            low, high = scores["interval"]
+            yield (
+                split,
+                f"{scores['accuracy']:.2%} of {scores['n']:,} right; 95 % interval {low:.2%} to {high:.2%}; "
+                f"loss {scores['loss']:.4f}",
+            )
+    if scores := result["test"]:
+        weakest = min((row for row in scores["per_class"] if row["n"]), key=lambda row: row["recall"])
+        i = [row["class"] for row in scores["per_class"]].index(weakest["class"])
+        mistaken = [0 if j == i else count for j, count in enumerate(scores["confusion"][i])]
+        other = scores["per_class"][mistaken.index(max(mistaken))]["class"]
+        yield "weakest", f"{weakest['class']}: {weakest['recall']:.1%} found; {max(mistaken)} taken for {other}"
+        from fittingroom.looks import LEDGER, read_looks
+        from fittingroom.run import runs_folder
+
+        folder = runs_folder(run.path)
+        fingerprint = result["test_looks"][0]["fingerprint"]
+        looks = len(read_looks(folder, fingerprint))
+        yield "looks", f"{looks} at this test set so far, by all runs here ({LEDGER} keeps count)"
+    elif run.environment["data"]["test"] is None:
+        yield "test", "not judged: the data has no test set; give one by --test PATH or fittingroom evaluate RUN DATA"
+    else:
+        yield "test", f"not looked at; fittingroom evaluate {run.path} does"
+
+
+def _findings_of_members(result: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    on, members = result["on"], result["members"]
+    yield "seeds", ", ".join(f"{member['seed']}" for member in members)
+    if on:
+        low, high = result["interval_of_mean"]
+        accuracies = ", ".join(f"{member[on]['accuracy']:.2%}" for member in members)
+        yield (
+            on,
+            f"mean {result['mean']:.2%}, sd {100 * result['sd']:.2f} points; 95 % of the mean {low:.2%} to {high:.2%}",
+        )
+        yield "", f"each: {accuracies}"

@@ -1,0 +1,200 @@
+"""What was read once is kept as memory-mapped arrays, so that the next start takes milliseconds.
+
+    <cache>/datasets/<name>-<key>/   meta.json, train-images.npy, train-labels.npy, test-images.npy, …
+    <cache>/sources/<name>/          the files of known data sets, fetched and verified (see source.py)
+
+An entry counts only while every file that it was read from has its size and time still, and while its own
+arrays have the SHA-256 that they were written with. Nothing here ever fails a reading: without a usable
+cache the data are read again.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fittingroom.atomic import atomic_directory
+from fittingroom.data.dataset import Dataset, Fingerprint, Splits
+from fittingroom.errors import DataError
+
+FORMAT = 1
+READERS = 1  # count up when a reader changes what it makes of a file: older entries are then read again
+PARTS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True, slots=True)
+class CacheEntry:
+    """A folder in the cache. kind: "data set" (read arrays) or "source" (fetched files). size: bytes on disk.
+
+    source: the path that it was read from, or the name that it was fetched for.
+    """
+
+    kind: str
+    source: str
+    path: Path
+    size: int
+
+
+def cache_dir() -> Path:
+    """Return the folder of the cache, which need not exist.
+
+    $FITTINGROOM_CACHE if set; else `fittingroom` in the system's place for caches: $XDG_CACHE_HOME or
+    ~/.cache, ~/Library/Caches on macOS, %LOCALAPPDATA% on Windows.
+    """
+    if given := os.environ.get("FITTINGROOM_CACHE"):
+        return Path(given).expanduser().absolute()
+    if sys.platform == "darwin":
+        base = Path.home() / "Library" / "Caches"
+    elif sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    else:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return base / "fittingroom"
+
+
+def cached_read(name: str, path: Path, files: Sequence[Path], read: Callable[[], Splits]) -> Splits:
+    """Return what `read` returns, from the cache if it is there, and put it there if it is not.
+
+    name, path: what the data set is called and where it lies; they name the entry.
+    files: every file that `read` reads; a change of one makes the entry count for nothing.
+
+    What comes from the cache is memory-mapped. Warns, and goes on, when the cache can't be written.
+    """
+    state = _state_of(files)
+    entry = _datasets() / f"{name[:60]}-{_digest(f'{name} {path.absolute()}')[:16]}"
+    kept = _load(entry, state)
+    if kept is not None:
+        return kept
+    data = read()
+    if _state_of(files) == state:  # else a file changed while it was read, and may change again
+        _store(entry, state, data)
+    return data
+
+
+def cache_entries() -> list[CacheEntry]:
+    """Return what the cache holds: the data sets that were read, then the sources that were fetched."""
+    datasets = [CacheEntry("data set", _source_of(each), each, _size(each)) for each in _folders(_datasets())]
+    sources = [CacheEntry("source", each.name, each, _size(each)) for each in _folders(cache_dir() / "sources")]
+    return datasets + sources
+
+
+def clear_cache() -> int:
+    """Remove the data sets and sources from the cache; return how many bytes that freed. Raises DataError."""
+    freed = 0
+    for folder in (_datasets(), cache_dir() / "sources"):
+        freed += _size(folder)
+        try:
+            if folder.exists():
+                shutil.rmtree(folder)
+        except OSError as error:
+            raise DataError(f"{folder}: can't be removed: {error}") from error
+    return freed
+
+
+def _datasets() -> Path:
+    return cache_dir() / "datasets"
+
+
+def _state_of(files: Sequence[Path]) -> str:
+    """Return the SHA-256 of the files' paths, sizes and times, and of the readers' version."""
+    marks = []
+    for file in files:
+        stat = file.stat()
+        marks.append((str(file.absolute()), stat.st_size, stat.st_mtime_ns))
+    return _digest(json.dumps([READERS, marks]))
+
+
+def _load(entry: Path, state: str) -> Splits | None:
+    """Return the entry's data if it is whole and of this state."""
+    try:
+        meta = _meta(entry)
+        if meta["format"] != FORMAT or meta["state"] != state:
+            return None
+        parts = {name: _load_part(entry, name, part) for name, part in meta["parts"].items()}
+        if _meta(entry) != meta:  # another process put a new entry in its place meanwhile
+            return None
+        return Splits(**parts, source=meta["source"])
+    except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, DataError):
+        return None  # not there, or damaged
+
+
+def _load_part(entry: Path, name: str, meta: dict[str, Any]) -> Dataset:
+    arrays = {}
+    for kind, sha256 in meta["arrays"].items():
+        file = entry / f"{name}-{kind}.npy"
+        if _digest_of(file) != sha256:
+            raise ValueError(f"{file} is damaged")
+        arrays[kind] = np.load(file, mmap_mode="r", allow_pickle=False)
+    dataset = Dataset(arrays["images"], arrays.get("labels"), tuple(meta["classes"]), meta["name"])
+    # what cached_property would compute by hashing every image
+    dataset.__dict__["fingerprint"] = Fingerprint(**meta["fingerprint"])
+    return dataset
+
+
+def _store(entry: Path, state: str, data: Splits) -> None:
+    meta: dict[str, Any] = {"format": FORMAT, "state": state, "source": data.source, "parts": {}}
+    try:
+        entry.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_directory(entry) as folder:
+            for name in PARTS:
+                part: Dataset | None = getattr(data, name)
+                if part is not None:
+                    meta["parts"][name] = _store_part(folder, name, part)
+            (folder / "meta.json").write_text(json.dumps(meta, indent=1), "utf-8")
+    except OSError as error:
+        warnings.warn(
+            f"{entry.parent}: the cache can't be written ({error.strerror}), the data will be read anew each "
+            "time: set FITTINGROOM_CACHE to a folder with space that you may write to",
+            stacklevel=4,
+        )
+
+
+def _store_part(folder: Path, name: str, part: Dataset) -> dict[str, Any]:
+    arrays: dict[str, NDArray[Any]] = {"images": part.images}
+    if part.labels is not None:
+        arrays["labels"] = part.labels
+    for kind, array in arrays.items():
+        np.save(folder / f"{name}-{kind}.npy", array, allow_pickle=False)
+    return {
+        "name": part.name,
+        "classes": part.classes,
+        "fingerprint": asdict(part.fingerprint),
+        "arrays": {kind: _digest_of(folder / f"{name}-{kind}.npy") for kind in arrays},
+    }
+
+
+def _meta(entry: Path) -> dict[str, Any]:
+    return dict(json.loads((entry / "meta.json").read_text("utf-8")))
+
+
+def _source_of(entry: Path) -> str:
+    try:
+        return str(_meta(entry)["source"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return f"{entry.name} (unfinished or damaged)"
+
+
+def _folders(path: Path) -> list[Path]:
+    return sorted(each for each in path.iterdir() if each.is_dir()) if path.is_dir() else []
+
+
+def _size(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _digest_of(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,44 @@
+"""Open a file that may be gzip, told by its content and not by its name, without trusting it."""
+
+import gzip
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from fittingroom.errors import DataError
+
+# Real images shrink to a third or so. Deflate can reach 1:1,032, which only a bomb needs.
+MOST_EXPANSION = 100
+ALWAYS_ALLOWED = 64 << 20  # bytes
+
+
+@contextmanager
+def open_bytes(path: Path) -> Iterator[BinaryIO]:
+    """Open the file for reading, decompressing if its content is gzip.
+
+    Whatever goes wrong in the block, in opening or in reading, is raised as DataError with the path.
+    """
+    try:
+        with path.open("rb") as raw:
+            if is_gzip(path):
+                with gzip.GzipFile(fileobj=raw) as file:
+                    yield cast("BinaryIO", file)
+            else:
+                yield raw
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise DataError(f"{path}: whole gzip data expected, damaged found ({error}): get the file again") from error
+    except OSError as error:
+        raise DataError(f"{path}: can't be read: {error.strerror or error}") from error
+
+
+def is_gzip(path: Path) -> bool:
+    """Tell by its first two bytes whether the file is gzip. Raises OSError."""
+    with path.open("rb") as file:
+        return file.read(2) == b"\x1f\x8b"
+
+
+def expansion_limit(path: Path) -> int:
+    """Return how many bytes a gzip file of this size may hold before it is taken for a bomb. Raises OSError."""
+    return max(ALWAYS_ALLOWED, MOST_EXPANSION * path.stat().st_size)

@@ -1,0 +1,131 @@
+"""A path or a name → `Splits`. Which reader it is for is decided here, by what lies at the path."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from fittingroom.data import idx, image_folder, kaggle_csv, npz, parquet
+from fittingroom.data.cache import cached_read
+from fittingroom.data.dataset import Dataset, Splits
+from fittingroom.data.download import Progress
+from fittingroom.data.parts import CLASSES_FILE
+from fittingroom.data.source import KNOWN, class_names_for, locate
+from fittingroom.errors import DataError
+
+WHAT_A_PATH_MAY_BE = (
+    "a folder with IDX files, with CSV files, with Parquet files, or with a folder of pictures for each class; "
+    "or one file: IDX, .csv, .csv.gz, .npz or .parquet"
+)
+
+
+def open_dataset(
+    source: str | Path,
+    *,
+    test: str | Path | None = None,
+    cache: bool = True,
+    progress: Progress | None = None,
+) -> Splits:
+    """Open a data set: the name of a known one ("fashion-mnist", "sample"), or a path.
+
+    source: a known name goes before a folder that is called the same ("./sample" is the folder). A path
+        may be a folder with IDX files, CSV files, Parquet files or pictures by class, or one file. A
+        single file, or a folder with a single part, is the train part, even if its name says test.
+    test: a test set that lies elsewhere, instead of the one in `source`: its test part, or the only one it
+        has. Its labels are aligned by class name to those of train.
+    cache: keep what was read as memory-mapped arrays in the cache, and take it from there.
+    progress: called while a known set is fetched.
+
+    Raises DataError: where, what was expected, what was found, what to do.
+    """
+    data = _open(source, cache, progress)
+    if test is None:
+        return data
+    other = _open(test, cache, progress)
+    chosen = other.train if other.test is None else other.test
+    return replace(data, test=chosen.aligned_to(data.train.classes))
+
+
+def _open(given: str | Path, use_cache: bool, progress: Progress | None) -> Splits:
+    known = given if isinstance(given, str) and given in KNOWN else None
+    path = _existing(given) if known is None else locate(known, progress=progress)
+    try:
+        read, files = _reader_of(path)
+        # Kaggle's two files tell by their own names what they hold, wherever they lie
+        told_by = files[0] if read is kaggle_csv.read_kaggle_csv else path
+
+        def read_and_name() -> Splits:
+            return _named(read(path), known, told_by)
+
+        if use_cache:
+            data = cached_read(known or path.name, path, [*files, *_class_names_file(path)], read_and_name)
+        else:
+            data = read_and_name()
+    except OSError as error:
+        raise DataError(f"{error.filename or path}: can't be read: {error.strerror or error}") from error
+    except MemoryError as error:
+        raise DataError(f"{path}: the data don't fit into memory") from error
+    return replace(data, source=str(given))
+
+
+def _existing(given: str | Path) -> Path:
+    try:
+        path = Path(given).expanduser()
+        exists = bool(str(given)) and path.exists()
+    except (OSError, ValueError, RuntimeError) as error:  # too long, no permission, a NUL in it, ~nobody
+        raise DataError(f"{str(given)!r}: can't be read: {error}") from error
+    if not exists:
+        raise DataError(
+            f"{given}: no such file or folder, nor a known data set ({', '.join(KNOWN)}); "
+            f"a path may be {WHAT_A_PATH_MAY_BE}"
+        )
+    return path
+
+
+def _reader_of(path: Path) -> tuple[Callable[[Path], Splits], list[Path]]:
+    """Return the reader for what lies at the path, and the files that it will read."""
+    if path.is_dir():
+        if files := idx.idx_files(path):
+            return idx.read_idx_dataset, files
+        if files := kaggle_csv.csv_files(path):
+            return kaggle_csv.read_kaggle_csv, files
+        if files := parquet.parquet_files(path):
+            return parquet.read_parquet, files
+        if files := image_folder.image_files(path):
+            return image_folder.read_image_folder, files
+        raise DataError(f"{path}: no data found in it; a path may be {WHAT_A_PATH_MAY_BE}")
+    name = path.name.lower()
+    if not path.is_file():
+        raise DataError(f"{path}: a file or folder expected, a device or pipe found")
+    if name.endswith((".csv", ".csv.gz")):
+        return kaggle_csv.read_kaggle_csv, kaggle_csv.csv_files(path)
+    if name.endswith(".npz"):
+        return npz.read_npz, [path]
+    if name.endswith(".parquet"):
+        return parquet.read_parquet, parquet.parquet_files(path)
+    if idx.is_idx(path):
+        return idx.read_idx_dataset, idx.idx_files(path)
+    raise DataError(f"{path}: a file of another kind; a path may be {WHAT_A_PATH_MAY_BE}")
+
+
+def _class_names_file(path: Path) -> list[Path]:
+    file = (path if path.is_dir() else path.parent) / CLASSES_FILE
+    return [file] if file.exists() else []
+
+
+def _named(data: Splits, known: str | None, told_by: Path) -> Splits:
+    """Call the parts of a known set after it, and the classes by their names if the reader saw only numbers."""
+    numbers = data.train.classes
+    classes = numbers
+    if numbers and numbers == tuple(map(str, range(len(numbers)))):
+        classes = class_names_for(data.train.images, len(numbers), told_by)
+
+    def named(part: Dataset, part_name: str) -> Dataset:
+        name = part.name if known is None else f"{known} {part_name}"
+        return replace(part, name=name, classes=classes if part.classes == numbers else part.classes)
+
+    return replace(
+        data,
+        train=named(data.train, "train"),
+        validation=data.validation and named(data.validation, "validation"),
+        test=data.test and named(data.test, "test"),
+    )

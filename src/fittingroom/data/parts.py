@@ -1,0 +1,94 @@
+"""What the readers share: which part of a set a file is, what its classes are called, and the `Splits` of it all."""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from fittingroom.data.dataset import Dataset, Splits
+from fittingroom.errors import DataError
+
+PARTS = {
+    "train": "train",
+    "training": "train",
+    "validation": "validation",
+    "valid": "validation",
+    "val": "validation",
+    "test": "test",
+    "testing": "test",
+    "t10k": "test",
+}
+CLASSES_FILE = "classes.txt"
+
+Images = NDArray[Any]
+Labels = NDArray[Any]
+
+
+def part_of(name: str) -> str | None:
+    """Tell by the words of a file's name whether it is "train", "validation" or "test"; None: it does not say.
+
+    >>> part_of("fashion-mnist_test.csv")
+    'test'
+    """
+    found = {PARTS[word] for word in re.split(r"[^a-z0-9]+", name.lower()) if word in PARTS}
+    return found.pop() if len(found) == 1 else None
+
+
+def by_part(files: Sequence[Path]) -> dict[str, Path]:
+    """Say which file is which part. One whose name does not say counts as train if it is the only file.
+
+    Raises DataError when two files are the same part.
+    """
+    if len(files) == 1:
+        return {part_of(files[0].name) or "train": files[0]}
+    found: dict[str, Path] = {}
+    for file in files:
+        part = part_of(file.name)
+        if part in found:
+            raise DataError(
+                f"{file.parent}: one {part} file expected, {found[part].name} and {file.name} found: "
+                "give the path of one of them"
+            )
+        if part is not None:
+            found[part] = file
+    return found
+
+
+def splits(
+    parts: Mapping[str, tuple[Images, Labels | None]], path: Path, classes: Sequence[str] | None = None
+) -> Splits:
+    """Make `Splits` of the parts ("train", "validation", "test") that were read from `path`.
+
+    A single part is the train part of the result, whatever its name. classes: the names in the order of
+    the labels' numbers; None: those of classes.txt beside the data, else the numbers themselves.
+    """
+    labels = [labels for _, labels in parts.values() if labels is not None]
+    if classes is None and labels:
+        classes = read_class_names(path if path.is_dir() else path.parent) or _numbers(labels)
+    sets = {
+        part: Dataset(images, labels, tuple(classes or ()) if labels is not None else (), f"{path.name} {part}")
+        for part, (images, labels) in parts.items()
+    }
+    if len(sets) == 1:
+        return Splits(next(iter(sets.values())), source=str(path))
+    if "train" not in sets:
+        raise DataError(f"{path}: a train part expected, only {' and '.join(sets)} found")
+    return Splits(sets["train"], sets.get("validation"), sets.get("test"), source=str(path))
+
+
+def read_class_names(folder: Path) -> tuple[str, ...] | None:
+    """Return the names in the folder's classes.txt, one a line; None where there is no such file."""
+    path = folder / CLASSES_FILE
+    if not path.exists():
+        return None
+    try:
+        return tuple(path.read_text("utf-8-sig").splitlines())
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: class names, one a line in UTF-8, expected; {error}") from error
+
+
+def _numbers(labels: Sequence[Labels]) -> tuple[str, ...]:
+    largest = max((int(each.max()) for each in labels if len(each)), default=0)
+    return tuple(str(number) for number in range(max(2, largest + 1)))

@@ -1,0 +1,104 @@
+"""Pictures of small images: a contact sheet to look at, and half-blocks for a terminal. Pillow only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from PIL import Image
+    from PIL.ImageFont import FreeTypeFont, ImageFont
+
+# One type scale and one palette; lengths in pixels of the sheet, which is made for screens of double density.
+TITLE, LABEL, NOTE = 44, 28, 22
+MARGIN, GAP, LABEL_GAP, ROW_GAP = 72, 12, 36, 12
+TILE = 112  # the least side of a tile; an image is enlarged by the whole number that reaches it
+INK, MUTED, PAPER = (23, 25, 28), (110, 115, 122), (255, 255, 255)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of a contact sheet: a label, a note below it in small grey type, images uint8 (N, H, W)."""
+
+    label: str
+    note: str
+    images: NDArray[np.uint8]
+
+
+def contact_sheet(rows: Sequence[Row], *, title: str, subtitle: str = "") -> Image.Image:
+    """Lay out rows of images of one size below a title: RGB, every pixel of an image a crisp square.
+
+    Raises ValueError when there are no rows.
+    """
+    from PIL import Image, ImageDraw
+
+    if not rows:
+        raise ValueError("a contact sheet needs a row")
+    height, width = rows[0].images.shape[1:]
+    scale = max(1, round(TILE / max(height, width)))
+    tile_height, tile_width = height * scale, width * scale
+    columns = max(len(row.images) for row in rows)
+    font = _typeface([title, subtitle, *(row.label for row in rows)])
+    title_font, label_font, note_font = font(TITLE), font(LABEL), font(NOTE)
+
+    labels_width = max(max(_length(label_font, row.label), _length(note_font, row.note)) for row in rows)
+    left = MARGIN + labels_width + LABEL_GAP
+    top = MARGIN + TITLE + 12 + NOTE + 48
+    row_height = max(tile_height, LABEL + 10 + NOTE)
+    sheet_width = left + columns * (tile_width + GAP) - GAP + MARGIN
+    sheet_width = max(sheet_width, 2 * MARGIN + _length(title_font, title), 2 * MARGIN + _length(note_font, subtitle))
+    sheet = Image.new("RGB", (sheet_width, top + len(rows) * (row_height + ROW_GAP) - ROW_GAP + MARGIN), PAPER)
+    draw = ImageDraw.Draw(sheet)
+    draw.text((MARGIN, MARGIN), title, INK, title_font, anchor="lt")
+    draw.text((MARGIN, MARGIN + TITLE + 12), subtitle, MUTED, note_font, anchor="lt")
+
+    for index, row in enumerate(rows):
+        y = top + index * (row_height + ROW_GAP)
+        middle = y + row_height // 2
+        draw.text((left - LABEL_GAP, middle - 3), row.label, INK, label_font, anchor="rs")
+        draw.text((left - LABEL_GAP, middle + 8), row.note, MUTED, note_font, anchor="rt")
+        for column, image_HW in enumerate(row.images):
+            tile = Image.fromarray(image_HW).resize((tile_width, tile_height), Image.Resampling.NEAREST)
+            sheet.paste(tile, (left + column * (tile_width + GAP), y + (row_height - tile_height) // 2))
+    return sheet
+
+
+def half_blocks(image_HW: NDArray[np.uint8], width: int) -> str:
+    """Draw a grey image for a terminal with 24-bit colour: `width` characters wide, two pixels a character.
+
+    image_HW: uint8 (H, W). Returns lines without a newline at the end; each ends with the colours reset.
+    """
+    from PIL import Image
+
+    height = max(2, 2 * round(image_HW.shape[0] * width / image_HW.shape[1] / 2))
+    small = np.asarray(Image.fromarray(image_HW).resize((width, height), Image.Resampling.BOX))
+    return "\n".join(
+        "".join(
+            f"\x1b[38;2;{upper};{upper};{upper};48;2;{lower};{lower};{lower}m▀"
+            for upper, lower in zip(*pair, strict=True)
+        )
+        + "\x1b[0m"
+        for pair in zip(small[::2].tolist(), small[1::2].tolist(), strict=True)
+    )
+
+
+def _typeface(texts: Sequence[str]) -> Callable[[int], FreeTypeFont | ImageFont]:
+    """The typeface that Pillow brings, the same on every machine; for letters that it lacks, a system's one."""
+    from PIL import ImageFont
+
+    if not all(text.isascii() for text in texts):
+        for name in ("DejaVuSans.ttf", "NotoSans-Regular.ttf", "Arial.ttf"):
+            with suppress(OSError):
+                ImageFont.truetype(name, LABEL)
+                return partial(ImageFont.truetype, name)
+    return ImageFont.load_default
+
+
+def _length(font: FreeTypeFont | ImageFont, text: str) -> int:
+    return round(font.getlength(text))

@@ -1,0 +1,56 @@
+"""What a data set is, in figures: what `fittingroom data info` prints."""
+
+from dataclasses import dataclass
+
+from fittingroom.data.dataset import Dataset, Fingerprint, Splits
+from fittingroom.data.normalization import pixel_mean_std
+from fittingroom.data.source import known_identity
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """One part of a data set. mean and sd are those of all pixels, on the scale of 0–1; low and high on 0–255.
+
+    class_counts: images by class name, empty for a set without labels. identity: the known set that it is.
+    """
+
+    name: str
+    images: int
+    height: int
+    width: int
+    images_dtype: str
+    labels_dtype: str | None
+    class_counts: dict[str, int]
+    low: int
+    high: int
+    mean: float
+    sd: float
+    fingerprint: Fingerprint
+    identity: str | None
+
+
+def summary_of(dataset: Dataset) -> Summary:
+    """Measure a data set; reads every pixel."""
+    mean, sd = pixel_mean_std(dataset)
+    height, width = dataset.image_size
+    return Summary(
+        name=dataset.name,
+        images=len(dataset),
+        height=height,
+        width=width,
+        images_dtype=str(dataset.images.dtype),
+        labels_dtype=None if dataset.labels is None else str(dataset.labels.dtype),
+        class_counts=dict(zip(dataset.classes, dataset.class_counts().tolist(), strict=True)),
+        low=int(dataset.images.min()),
+        high=int(dataset.images.max()),
+        mean=mean / 255,
+        sd=sd / 255,
+        fingerprint=dataset.fingerprint,
+        identity=known_identity(dataset),
+    )
+
+
+def parts_of(data: Splits) -> dict[str, Dataset]:
+    """Return the parts that there are, by their names: train, validation, test."""
+    parts = {"train": data.train, "validation": data.validation, "test": data.test}
+    return {name: part for name, part in parts.items() if part is not None}

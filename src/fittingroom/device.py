@@ -1,0 +1,126 @@
+"""Which device trains, and in which precision: asked of the machine, not guessed.
+
+The precision ``auto`` is decided by a probe of a few steps, because bf16 is not faster wherever it exists: some shapes
+fall into slow kernels in some releases. The answer is cached for processor, torch version, threads and model.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import time
+from pathlib import Path
+
+import torch
+from torch.nn import functional as F
+
+from fittingroom.atomic import atomic_write
+from fittingroom.errors import RecipeError
+from fittingroom.models import ModelSource, build_model
+from fittingroom.recipe import Recipe
+
+PROBE_ROUNDS = 4
+FASTER = 0.95  # bf16 rounds more, so it has to earn its place by more than the noise of the clock
+
+
+def pick_device(name: str) -> str:
+    """``auto`` → cuda, mps or cpu, whichever comes first and is there; any other name is checked.
+
+    Raises:
+        RecipeError: no such device on this machine.
+    """
+    there = [device for device, present in _devices().items() if present]
+    if name == "auto":
+        return there[0]
+    try:
+        kind = torch.device(name).type
+    except RuntimeError:
+        kind = name
+    if kind not in there:
+        raise RecipeError(f"device {name}: not on this machine; it has {', '.join(there)}")
+    return name
+
+
+def processor_name() -> str:
+    """The processor as the system calls it, such as ``AMD EPYC 9654``."""
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines()
+        names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+        if names:
+            return names[0]
+    return platform.processor() or platform.machine()
+
+
+def resolve_precision(
+    recipe: Recipe, source: ModelSource, num_classes: int, image_size: tuple[int, int], device: str, cache: Path | None
+) -> str:
+    """``float32`` or ``bf16``: the recipe's choice, or for ``auto`` what trains this model faster here.
+
+    Args:
+        cache: folder that keeps answers; None to measure anew.
+    """
+    if recipe.precision != "auto":
+        return recipe.precision
+    if not _has_bf16(device):
+        return "float32"
+    key = [processor_name(), device, torch.__version__, torch.get_num_threads(), source.name, source.sha256]
+    key += [dict(recipe.model_args), recipe.batch_size, num_classes, image_size]
+    name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
+    file = None if cache is None else cache / f"{name}.json"
+    if file and file.exists():
+        try:
+            answer = json.loads(file.read_text(encoding="utf-8"))["precision"]
+        except (OSError, ValueError, KeyError, TypeError):
+            answer = None
+        if answer in ("float32", "bf16"):
+            return str(answer)
+    seconds = _probe(recipe, source, num_classes, image_size, torch.device(device))
+    answer = "bf16" if seconds["bf16"] < FASTER * seconds["float32"] else "float32"
+    if file:
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with atomic_write(file) as out:
+                out.write(json.dumps({"precision": answer, "seconds": seconds, "for": key}).encode())
+        except OSError:
+            pass  # a cache that can't be written costs a second the next time
+    return answer
+
+
+def _devices() -> dict[str, bool]:
+    return {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+
+
+def _has_bf16(device: str) -> bool:
+    """Whether the hardware computes in bf16; emulation exists everywhere and is slow."""
+    if device.startswith("cuda"):
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if device != "cpu":
+        return False
+    flags = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(getattr(torch.cpu, flag, bool)() for flag in flags)
+
+
+def _probe(
+    recipe: Recipe, source: ModelSource, num_classes: int, image_size: tuple[int, int], device: torch.device
+) -> dict[str, float]:
+    """Least seconds of a forward and backward pass in each precision, taken in turns after one warm-up round."""
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(0)
+        model = build_model(source, num_classes=num_classes, image_size=image_size, model_args=recipe.model_args)
+        model.to(device).train()
+        x_NCHW = torch.randn(recipe.batch_size, 1, *image_size, device=device)
+        y_N = torch.arange(recipe.batch_size, device=device) % num_classes
+        seconds = {"float32": float("inf"), "bf16": float("inf")}
+        for round_ in range(1 + PROBE_ROUNDS):
+            for precision in seconds:
+                start = time.perf_counter()
+                with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
+                    logits_NC = model(x_NCHW)
+                F.cross_entropy(logits_NC.float(), y_N).backward()
+                if device.type == "cuda":
+                    torch.cuda.synchronize()
+                if round_ > 0:
+                    seconds[precision] = min(seconds[precision], time.perf_counter() - start)
+    return seconds

@@ -1,0 +1,82 @@
+"""A model's probabilities on a data set, every example once, in float32, and the file that keeps them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from fittingroom.atomic import atomic_write
+from fittingroom.data.augment import normalize
+from fittingroom.data.batches import as_tensor
+from fittingroom.data.dataset import Dataset
+from fittingroom.data.normalization import Normalization
+from fittingroom.errors import DataError
+from fittingroom.metrics import score
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """What a model says of a data set: float32 probabilities (N, C), rows as in ``dataset``."""
+
+    dataset: Dataset
+    probabilities: NDArray[np.float32]
+
+    def scores(self) -> dict[str, Any]:
+        """See :func:`fittingroom.metrics.score`. Raises :class:`DataError` for a data set without labels."""
+        if self.dataset.labels is None:
+            raise DataError(f"{self.dataset.name}: labels expected, none found: nothing to judge by")
+        return score(self.probabilities, self.dataset.labels, self.dataset.classes)
+
+    def save(self, path: Path) -> None:
+        """Parquet, a row an image: ``image`` (SHA-256 of shape and pixels), ``row``, ``label``, ``predicted``, ``p0``…
+
+        Labels and predictions are class names; ``p<i>`` is the probability of class i as listed in the run's
+        ``config.json``.
+        """
+        import polars as pl
+
+        classes = np.array(self.dataset.classes)
+        columns: dict[str, Any] = {
+            "image": [digest.hex() for digest in self.dataset.image_hashes()],
+            "row": np.arange(len(self.dataset), dtype=np.int32),
+            "label": None if self.dataset.labels is None else classes[self.dataset.labels],
+            "predicted": classes[self.probabilities.argmax(axis=1)],
+        }
+        columns |= {f"p{i}": column for i, column in enumerate(self.probabilities.T)}
+        with atomic_write(path) as file:
+            pl.DataFrame(columns).write_parquet(file, metadata={"format": "1"})
+
+
+@torch.inference_mode()
+def predict_dataset(
+    model: nn.Module,
+    dataset: Dataset,
+    normalization: Normalization,
+    *,
+    device: torch.device | None = None,
+    batch_size: int = 1000,
+) -> Predictions:
+    """Run ``model`` in evaluation mode over every image, the last short batch too, in float32.
+
+    Args:
+        model: maps float32 (N, 1, H, W) to logits (N, C); its training mode is restored afterwards.
+        dataset: with or without labels.
+        normalization: as in the model's training.
+        device: where ``model`` is; the CPU by default.
+        batch_size: images at once; the result doesn't depend on it beyond float32 rounding.
+    """
+    was_training = model.training
+    model.eval()
+    images_NHW = as_tensor(dataset.images)
+    parts = []
+    for batch in images_NHW.split(batch_size):
+        x_NCHW = normalize(batch.to(device or "cpu"), normalization.mean, normalization.std)
+        parts.append(model(x_NCHW).float().softmax(dim=1).cpu())
+    model.train(was_training)
+    return Predictions(dataset, torch.cat(parts).numpy())

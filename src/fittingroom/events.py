@@ -1,0 +1,78 @@
+"""What training tells an observer. Observers receive values, never the model, and can't change the run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingStarted:
+    """Sent once, also after a resume.
+
+    Attributes:
+        epochs, steps_per_epoch: the whole plan.
+        steps_done: of all epochs; above 0 after a resume.
+        parameters: learned numbers of the model.
+        device, precision: as resolved, such as ``cpu`` and ``bf16``.
+        images: in the training set, the validation images left out.
+    """
+
+    epochs: int
+    steps_per_epoch: int
+    steps_done: int
+    parameters: int
+    device: str
+    precision: str
+    images: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepDone:
+    """After each optimizer step: ``step`` of all epochs from 1, ``epoch`` from 0, mean ``loss`` of the batch."""
+
+    step: int
+    epoch: int
+    loss: float
+    lr: float
+    examples: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpochDone:
+    """After each epoch: means over all its examples, and the validation scores where there are validation images.
+
+    ``train_loss`` and ``train_accuracy`` are those seen while learning: with augmentation, label smoothing and weights
+    that still moved. ``seconds`` counts the training so far, over all resumes.
+    """
+
+    step: int
+    epoch: int
+    train_loss: float
+    train_accuracy: float
+    validation_loss: float | None
+    validation_accuracy: float | None
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class MicroBatchHalved:
+    """Memory ran out: from here on, batches go through in parts of ``micro_batch`` examples.
+
+    The gradient stays that of the whole batch. Batch-norm statistics are those of the parts.
+    """
+
+    epoch: int
+    micro_batch: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckpointSaved:
+    """The complete state after ``step`` steps is on disk at ``path``."""
+
+    step: int
+    path: str
+
+
+Event = TrainingStarted | StepDone | EpochDone | MicroBatchHalved | CheckpointSaved
+Observer = Callable[[Event], None]

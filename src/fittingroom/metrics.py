@@ -1,0 +1,81 @@
+"""Scores of a classifier from its predicted probabilities, every example counted once, with intervals."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Z_95 = 1.959963984540054  # the 97.5 % quantile of the standard normal distribution
+
+
+def wilson_interval(correct: int, n: int) -> tuple[float, float]:
+    """The 95 % interval of a share, each bound in 0–1: Wilson 1927, which holds near 0 and 1 too.
+
+    Args:
+        correct: successes, 0 to ``n``.
+        n: trials, ≥ 1.
+    """
+    share, z2 = correct / n, Z_95**2
+    centre = (share + z2 / (2 * n)) / (1 + z2 / n)
+    half = Z_95 / (1 + z2 / n) * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n))
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def mean_interval(values: Sequence[float]) -> tuple[float, float, tuple[float, float] | None]:
+    """Mean, standard deviation (n - 1) and 95 % interval of the mean by Student's t; None for a single value."""
+    from scipy import stats
+
+    n, mean = len(values), float(np.mean(values))
+    if n < 2:
+        return mean, 0.0, None
+    sd = float(np.std(values, ddof=1))
+    half = float(stats.t.ppf(0.975, n - 1)) * sd / math.sqrt(n)
+    return mean, sd, (mean - half, mean + half)
+
+
+def confusion_matrix(labels_N: NDArray[np.int64], predicted_N: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
+    """Counts (C, C): row = true class, column = predicted class."""
+    counts = np.bincount(labels_N * classes + predicted_N, minlength=classes * classes)
+    return counts.reshape(classes, classes)
+
+
+def score(probabilities_NC: NDArray[np.float32], labels_N: NDArray[np.int64], classes: Sequence[str]) -> dict[str, Any]:
+    """Everything ``result.json`` says of one data set; shares in 0–1, loss in nats.
+
+    ``loss`` is the mean negative log of the probability given to the true class, which is clipped at 1e-12. Precision
+    is null for a class that was never predicted, recall for one that has no example, and F1 where both counts are 0.
+    """
+    n = len(labels_N)
+    predicted_N = probabilities_NC.argmax(axis=1)
+    matrix = confusion_matrix(labels_N, predicted_N, len(classes))
+    correct = int(np.trace(matrix))
+    of_truth_N1 = probabilities_NC[np.arange(n), labels_N][:, None]
+    tied_before = (probabilities_NC == of_truth_N1) & (np.arange(len(classes)) < labels_N[:, None])  # as argmax picks
+    ahead_N = ((probabilities_NC > of_truth_N1) | tied_before).sum(axis=1)
+    of_truth = of_truth_N1.astype(np.float64)
+    low, high = wilson_interval(correct, n)
+    return {
+        "accuracy": correct / n,
+        "interval": [low, high],
+        "correct": correct,
+        "n": n,
+        "loss": float(-np.log(np.maximum(of_truth, 1e-12)).sum() / n),
+        "top2": int((ahead_N < 2).sum()) / n,
+        "per_class": [_class_scores(name, matrix, i) for i, name in enumerate(classes)],
+        "confusion": matrix.tolist(),
+    }
+
+
+def _class_scores(name: str, matrix: NDArray[np.int64], i: int) -> dict[str, Any]:
+    hit, of_class, as_class = int(matrix[i, i]), int(matrix[i].sum()), int(matrix[:, i].sum())
+    return {
+        "class": name,
+        "n": of_class,
+        "precision": hit / as_class if as_class else None,
+        "recall": hit / of_class if of_class else None,
+        "f1": 2 * hit / (of_class + as_class) if of_class + as_class else None,
+    }

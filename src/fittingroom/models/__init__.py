@@ -1,0 +1,178 @@
+"""The architectures, one file each, and how a recipe's ``model`` becomes a network.
+
+To add one: write ``models/<name>.py`` with an ``nn.Module`` that takes ``num_classes`` and, if it needs it,
+``image_size``, and name it in :data:`MODELS`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import inspect
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import nn
+
+from fittingroom.errors import FittingRoomError, RecipeError
+from fittingroom.models.tutorial_cnn import TutorialCNN
+
+MODELS: dict[str, Callable[..., nn.Module]] = {
+    "tutorial": TutorialCNN,
+}
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """Where a network's constructor comes from.
+
+    Attributes:
+        name: as the recipe gives it, ``tutorial`` or ``net.py:Net``.
+        construct: called with ``num_classes``, ``image_size`` and further arguments, where its signature takes them.
+        code: the text of the user's own file; None for the package's models.
+    """
+
+    name: str
+    construct: Callable[..., Any]
+    code: str | None = None
+
+    @property
+    def sha256(self) -> str | None:
+        """Of the user's file, 64 hexadecimal digits."""
+        return None if self.code is None else hashlib.sha256(self.code.encode()).hexdigest()
+
+
+def find_model(name: str) -> ModelSource:
+    """The model of a name in :data:`MODELS`, or of ``path/to/file.py:ClassOrFunction``, which executes that file.
+
+    Raises:
+        RecipeError: the name is unknown (the known ones are listed), or the file lacks it or fails.
+    """
+    if name in MODELS:
+        return ModelSource(name, MODELS[name])
+    path, colon, attribute = name.rpartition(":")
+    if colon and path.endswith(".py"):
+        try:
+            code = Path(path).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise RecipeError(f"model {name}: Python source expected, but the file can't be read: {error}") from None
+        return model_from_code(name, code, attribute, path)
+    close = difflib.get_close_matches(name, MODELS, n=1)
+    hint = f"did you mean {close[0]}? " if close else ""
+    raise RecipeError(
+        f"model {name!r}: unknown; {hint}known are {', '.join(MODELS)}, or give your own as path/to/file.py:ClassName"
+    )
+
+
+def model_from_code(name: str, code: str, attribute: str, path: str) -> ModelSource:
+    """Execute the user's source text and take ``attribute`` from it; ``path`` is what tracebacks show."""
+    module = ModuleType(f"fittingroom_user_model_{hashlib.sha256(code.encode()).hexdigest()[:12]}")
+    module.__file__ = path
+    sys.modules[module.__name__] = module  # dataclasses and pickling look a class's module up there
+    try:
+        exec(compile(code, path, "exec", dont_inherit=True), module.__dict__)
+    except (Exception, SystemExit) as error:
+        line = _line_in(error, path)
+        raise RecipeError(f"model {name}: executing {path} failed{line}: {type(error).__name__}: {error}") from error
+    construct = getattr(module, attribute, None)
+    if not callable(construct):
+        own = [key for key, value in vars(module).items() if inspect.isclass(value) and issubclass(value, nn.Module)]
+        raise RecipeError(
+            f"model {name}: {path} has no class or function {attribute}; it has {', '.join(own) or 'none'}"
+        )
+    return ModelSource(name, construct, code)
+
+
+def build_model(
+    source: ModelSource,
+    *,
+    num_classes: int,
+    image_size: tuple[int, int],
+    model_args: Mapping[str, Any] | None = None,
+) -> nn.Module:
+    """Construct the network and check on one small batch that it maps (N, 1, H, W) to (N, ``num_classes``).
+
+    Raises:
+        RecipeError: an argument that its constructor doesn't take, a failure inside, or a wrong output shape.
+    """
+    given = dict(model_args or {})
+    parameters = inspect.signature(source.construct).parameters
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    unknown = [key for key in given if key not in parameters and not takes_any]
+    if unknown:
+        takes = [name for name in parameters if name not in ("num_classes", "image_size")]
+        raise RecipeError(
+            f"model {source.name}: model_args.{unknown[0]} is not an argument of its constructor; "
+            f"it takes {', '.join(takes) or 'none'}"
+        )
+    known = {"num_classes": num_classes, "image_size": image_size}
+    arguments = {key: value for key, value in known.items() if key in parameters or takes_any} | given
+    try:
+        model = source.construct(**arguments)
+    except FittingRoomError:
+        raise
+    except Exception as error:
+        raise RecipeError(f"model {source.name}: constructing it failed: {type(error).__name__}: {error}") from error
+    if not isinstance(model, nn.Module):
+        raise RecipeError(f"model {source.name}: a torch.nn.Module expected, {type(model).__name__} found")
+    _check_output(model, source.name, num_classes, image_size)
+    _to_channels_last(model, image_size)
+    return model
+
+
+def _check_output(model: nn.Module, name: str, num_classes: int, image_size: tuple[int, int]) -> None:
+    batch = torch.zeros(2, 1, *image_size)
+    expected = (2, num_classes)
+    was_training = model.training
+    model.eval()  # so that no running statistic is touched
+    try:
+        with torch.no_grad():
+            logits = model(batch)
+    except Exception as error:
+        raise RecipeError(
+            f"model {name}: it failed on a batch of shape {tuple(batch.shape)} (N, channels, H, W): "
+            f"{type(error).__name__}: {error}"
+        ) from error
+    finally:
+        model.train(was_training)
+    if not isinstance(logits, torch.Tensor) or tuple(logits.shape) != expected:
+        found = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
+        raise RecipeError(
+            f"model {name}: logits of shape {expected} (N, classes) expected for a batch {tuple(batch.shape)}, "
+            f"{found} found; make its last layer give num_classes outputs"
+        )
+
+
+def _to_channels_last(model: nn.Module, image_size: tuple[int, int]) -> None:
+    """Lay the filters out as NHWC, in which CPUs and GPUs convolve and pool faster, where the model permits it.
+
+    A network that calls ``.view`` on a feature map does not: it keeps PyTorch's default layout. Results are the same.
+    """
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            model(torch.zeros(2, 1, *image_size))
+    except RuntimeError:
+        model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    finally:
+        model.train(was_training)
+
+
+def _line_in(error: BaseException, path: str) -> str:
+    """`` at line 7`` if the traceback of ``error`` passes through ``path``."""
+    if isinstance(error, SyntaxError) and error.lineno:
+        return f" at line {error.lineno}"
+    lines = []
+    step = error.__traceback__
+    while step:
+        if step.tb_frame.f_code.co_filename == path:
+            lines.append(step.tb_lineno)
+        step = step.tb_next
+    return f" at line {lines[-1]}" if lines else ""

@@ -1,0 +1,65 @@
+"""What a network is made of: layers, output shapes, parameters, multiply–adds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class LayerRow:
+    """One leaf module as it ran: its path, kind, output shape without N, parameters, multiply–adds an image."""
+
+    name: str
+    kind: str
+    output_shape: tuple[int, ...]
+    parameters: int
+    multiply_adds: int
+
+
+def summarize(model: nn.Module, image_size: tuple[int, int]) -> list[LayerRow]:
+    """Run one image through ``model`` and list its leaf modules in the order of their calls.
+
+    Multiply–adds are those of convolutions and linear layers; what a module computes by bare functions is not seen.
+    """
+    rows: list[LayerRow] = []
+    hooks = [
+        module.register_forward_hook(lambda module, _inputs, output, name=name: rows.append(_row(name, module, output)))
+        for name, module in model.named_modules()
+        if not any(module.children())
+    ]
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            model(torch.zeros(1, 1, *image_size))
+    finally:
+        model.train(was_training)
+        for hook in hooks:
+            hook.remove()
+    return rows
+
+
+def count_parameters(model: nn.Module) -> int:
+    """Learned numbers, each counted once; buffers such as running statistics are not."""
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def _row(name: str, module: nn.Module, output: Any) -> LayerRow:
+    while isinstance(output, tuple | list):  # such as a GRU's (sequence, last state)
+        output = output[0]
+    parameters = sum(parameter.numel() for parameter in module.parameters(recurse=False))
+    return LayerRow(name, type(module).__name__, tuple(output.shape[1:]), parameters, _multiply_adds(module, output))
+
+
+def _multiply_adds(module: nn.Module, output: Tensor) -> int:
+    if isinstance(module, nn.Conv2d):
+        per_output = module.weight[0].numel()
+    elif isinstance(module, nn.Linear):
+        per_output = module.in_features
+    else:
+        return 0
+    return per_output * output[0].numel()

@@ -1,0 +1,386 @@
+"""The one function that makes a whole run: data and recipe in, a folder with the trained model out.
+
+The test set never reaches the training: it is split off here and only :meth:`fittingroom.run.Run.evaluate` opens it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from shlex import quote
+from typing import Any
+
+import torch
+
+from fittingroom.artifact import SOURCE, Artifact, save_artifact
+from fittingroom.atomic import atomic_write
+from fittingroom.data.cache import cache_dir
+from fittingroom.data.dataset import Dataset, Splits, stratified_split
+from fittingroom.data.normalization import Normalization, normalization_of
+from fittingroom.data.open import open_dataset
+from fittingroom.device import pick_device, resolve_precision
+from fittingroom.environment import describe_machine, git_revision, versions
+from fittingroom.errors import ArtifactError, DataError, Interrupted, RecipeError
+from fittingroom.evaluate import predict_dataset
+from fittingroom.events import Event, Observer
+from fittingroom.json_file import write_json
+from fittingroom.metrics_log import MetricsLog
+from fittingroom.models import ModelSource, find_model, model_from_code
+from fittingroom.models.summary import count_parameters
+from fittingroom.plots import plot_loss
+from fittingroom.recipe import Recipe, differences, load_recipe
+from fittingroom.run import FORMAT, Run, command_line, summarize_members
+from fittingroom.train import Setting
+from fittingroom.train import train as train_model
+
+HOLD_OUT = 5_000  # validation images where the recipe says nothing, if that is not more than a tenth
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How a run is carried out, beside its recipe. Kept in ``environment.json``; a resumed run takes them from there.
+
+    Attributes:
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        threads: of the CPU; None for PyTorch's choice.
+        keep: checkpoints that stay on disk, ≥ 1.
+        deterministic: ask CUDA for the same result each time, at some cost in speed. The CPU always gives it.
+        test: path of a test set that lies elsewhere.
+        cache: whether data sets are read through the cache.
+        xkcd: draw curves in the hand-drawn style of the tutorial notebook.
+    """
+
+    device: str = "auto"
+    threads: int | None = None
+    keep: int = 2
+    deterministic: bool = False
+    test: str | None = None
+    cache: bool = True
+    xkcd: bool = False
+
+
+def train(
+    data: Splits | Dataset | str | Path,
+    recipe: Recipe | str | Path = "swift",
+    *,
+    seed: int | None = None,
+    seeds: int | Sequence[int] | None = None,
+    out: str | Path | None = None,
+    options: Options | None = None,
+    observe: Observer | None = None,
+    should_stop: Callable[[], bool] | None = None,
+) -> Run:
+    """Train a model and write the run's folder. The test set among ``data`` is not looked at.
+
+    Args:
+        data: an open data set, a name such as ``fashion-mnist``, or a path.
+        recipe: a recipe, the name of one of the package's, or the path of a TOML file.
+        seed: in place of the recipe's.
+        seeds: train once for each: a number N for N seeds from the recipe's on, or a list of them.
+        out: the run's folder, new or empty; by default the next free ``runs/<recipe>-<number>``.
+        options: device, threads and the like.
+        observe: receives the events of :mod:`fittingroom.events`.
+        should_stop: asked after each step; true saves the state and ends with :class:`Interrupted`.
+
+    Raises:
+        RecipeError, DataError: what the user gave doesn't work, and why.
+        Interrupted: stopped on request; :func:`resume` goes on.
+        TrainingDiverged: an infinite or NaN loss.
+    """
+    options = options or Options()
+    recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
+    recipe = recipe if seed is None else dataclasses.replace(recipe, seed=seed)
+    splits = _as_splits(data, options)
+    source = find_model(recipe.model)
+    _prepare_torch(options.threads, options.deterministic)
+    environment = _describe(splits, recipe, source, options, _seed_list(recipe, seeds))
+    folder = _make_folder(out, recipe.name or "run")
+    _write_start(folder, recipe, source, environment)
+    return _carry_out(Run(folder, splits), recipe, source, environment, observe, should_stop)
+
+
+def resume(
+    path: str | Path,
+    *,
+    data: Splits | None = None,
+    trust_code: bool = False,
+    observe: Observer | None = None,
+    should_stop: Callable[[], bool] | None = None,
+) -> Run:
+    """Go on with a run that was stopped, from its newest checkpoint, with its own recipe, data and options.
+
+    With the same kind of processor, versions and threads the result is the same, bit for bit, as without the stop.
+
+    Args:
+        path: the run's folder.
+        data: needed where the run was given its data in memory.
+        trust_code: permits executing the source that the user's own network came with.
+        observe, should_stop: as for :func:`train`.
+
+    Raises:
+        ArtifactError: no such run, a recipe that was changed (the difference is shown), code that isn't trusted.
+        DataError: the data is not what the run was started with.
+    """
+    run = Run(Path(path), data)
+    environment = run.environment
+    recipe = run.recipe
+    if changes := differences(environment["recipe"], recipe.as_dict()):
+        raise ArtifactError(
+            f"{run.path / 'recipe.toml'}: a run is resumed only with the recipe that it was started with; these keys "
+            "were changed:\n  " + "\n  ".join(changes) + "\nput them back, or start a new run with --recipe FILE"
+        )
+    _prepare_torch(environment["machine"]["threads"], environment["options"]["deterministic"])
+    splits = run.open_data()
+    for split in ("train", "validation"):
+        before, now = environment["data"][split], _identity_of(getattr(splits, split))
+        if before != now:
+            raise DataError(
+                f"{run.path}: a run is resumed only on the data that it was started with; its {split} set was "
+                f"{before and before['order'][:16]} and is now {now and now['order'][:16]} (fingerprints in file order)"
+            )
+    source = _stored_source(run, recipe, trust_code)
+    return _carry_out(Run(run.path, splits), recipe, source, environment, observe, should_stop)
+
+
+def _carry_out(
+    run: Run,
+    recipe: Recipe,
+    source: ModelSource,
+    environment: dict[str, Any],
+    observe: Observer | None,
+    should_stop: Callable[[], bool] | None,
+) -> Run:
+    """Train what is left of a run, one seed or several after each other."""
+    seeds = environment["seeds"]
+    try:
+        if seeds is None:
+            _train_one(run, recipe, source, environment, observe, should_stop)
+            return run
+        for seed in seeds:
+            member = Run(run.path / f"seed-{seed}", run.splits)
+            own_recipe = dataclasses.replace(recipe, seed=seed)
+            own = environment | {"seeds": None, "recipe": own_recipe.as_dict()}
+            if not (member.path / "environment.json").exists():
+                member.path.mkdir(exist_ok=True)
+                _write_start(member.path, own_recipe, source, own)
+            _train_one(member, own_recipe, source, own, observe, should_stop)
+    except Interrupted as stop:
+        trust = " --trust-code" if source.code is not None else ""
+        raise Interrupted(str(stop), f"fittingroom train --resume {quote(str(run.path))}{trust}") from None
+    summarize_members(run)
+    return run
+
+
+def _train_one(
+    run: Run,
+    recipe: Recipe,
+    source: ModelSource,
+    environment: dict[str, Any],
+    observe: Observer | None,
+    should_stop: Callable[[], bool] | None,
+) -> None:
+    """Train one model and write its artifact, its validation scores and its curve. Nothing to do where that is done."""
+    if run.is_finished:
+        return
+    started = time.perf_counter()
+    splits, options = run.open_data(), environment["options"]
+    train_set, validation_set = hold_out(splits, recipe)
+    normalization = normalization_of(recipe.normalize, train_set)
+    log = MetricsLog(run.path / "metrics.jsonl")
+
+    def tell(event: Event) -> None:
+        log(event)
+        if observe:
+            observe(event)
+
+    setting = Setting(
+        device=pick_device(options["device"]),
+        precision=environment["precision"],
+        data=environment["data"]["train"]["order"],
+        checkpoints=run.path / "checkpoints",
+        keep_checkpoints=options["keep"],
+        observe=tell,
+        should_stop=should_stop or (lambda: False),
+    )
+    try:
+        trainee = train_model(train_set, validation_set, recipe, source, normalization, setting)
+    finally:
+        log.close()
+    weights = trainee.shipped.state_dict()
+    parameters = count_parameters(trainee.model)
+    save_artifact(_artifact(run, recipe, source, splits, normalization, parameters, environment), weights, source.code)
+    validation = None
+    if validation_set is not None:
+        device = torch.device(setting.device)
+        predictions = predict_dataset(trainee.shipped, validation_set, normalization, device=device)
+        predictions.save(run.path / "predictions-validation.parquet")
+        validation = predictions.scores()
+    plot_loss(run.path, xkcd=options["xkcd"], stage_epochs=[stage.epochs for stage in recipe.stages])
+    result = {
+        "format": FORMAT,
+        "recipe": recipe.name,
+        "seed": recipe.seed,
+        "parameters": parameters,
+        "train_seconds": trainee.progress.seconds,
+        "total_seconds": time.perf_counter() - started,
+        "test": None,
+        "validation": validation,
+        "test_looks": [],
+    }
+    write_json(run.path / "result.json", result)  # last: a folder with a result is finished
+
+
+def hold_out(splits: Splits, recipe: Recipe) -> tuple[Dataset, Dataset | None]:
+    """The training set, and the validation set: the data's own if it has one, else a stratified cut of the train set.
+
+    Raises:
+        RecipeError: more images are to be held out than there are.
+    """
+    if splits.validation is not None:
+        return splits.train, splits.validation
+    n = recipe.validation
+    if n is None:
+        n = min(HOLD_OUT, len(splits.train) // 10)
+    if n >= len(splits.train):
+        raise RecipeError(
+            f"validation: fewer than the {len(splits.train):,} images of {splits.train.name} expected, {n:,} found; "
+            "give --set validation=N"
+        )
+    return stratified_split(splits.train, n, recipe.split_seed) if n else (splits.train, None)
+
+
+# What is decided and written down before the first step.
+
+
+def _as_splits(data: Splits | Dataset | str | Path, options: Options) -> Splits:
+    if isinstance(data, Dataset):
+        data = Splits(data)
+    if isinstance(data, Splits):
+        return data
+    return open_dataset(data, test=options.test, cache=options.cache)
+
+
+def _seed_list(recipe: Recipe, seeds: int | Sequence[int] | None) -> list[int] | None:
+    if seeds is None:
+        return None
+    chosen = [recipe.seed + i for i in range(seeds)] if isinstance(seeds, int) else list(seeds)
+    if len(set(chosen)) < max(2, len(chosen)):
+        raise RecipeError(f"seeds: at least two that differ expected, {chosen} found; for a single one give --seed")
+    return chosen
+
+
+def _prepare_torch(threads: int | None, deterministic: bool) -> None:
+    """Threads and determinism are settings of the whole process in PyTorch."""
+    if threads is not None:
+        torch.set_num_threads(threads)
+    if deterministic:
+        torch.use_deterministic_algorithms(True)
+
+
+def _describe(
+    splits: Splits, recipe: Recipe, source: ModelSource, options: Options, seeds: list[int] | None
+) -> dict[str, Any]:
+    """``environment.json``: everything beside the recipe that decides what the run will be."""
+    if splits.train.labels is None:
+        raise DataError(f"{splits.train.name}: labels expected, none found: training needs them")
+    device = pick_device(options.device)
+    cache = cache_dir() / "precision"
+    precision = resolve_precision(
+        recipe, source, splits.train.num_classes, splits.train.image_size, device, cache if options.cache else None
+    )
+    return {
+        "format": FORMAT,
+        "command": command_line(),
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "seeds": seeds,
+        "precision": precision,
+        "options": asdict(options),
+        "data": {
+            "source": splits.source,
+            "train": _identity_of(splits.train),
+            "validation": _identity_of(splits.validation),
+            "test": _identity_of(splits.test),
+        },
+        "recipe": recipe.as_dict(),
+        "versions": versions(),
+        "machine": describe_machine(device),
+        "revision": git_revision(),
+    }
+
+
+def _identity_of(dataset: Dataset | None) -> dict[str, Any] | None:
+    return None if dataset is None else {"name": dataset.name, "n": len(dataset)} | asdict(dataset.fingerprint)
+
+
+def _make_folder(out: str | Path | None, name: str) -> Path:
+    """A new empty folder; two processes that start at once get two."""
+    if out is not None:
+        folder = Path(out)
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise ArtifactError(
+                f"{folder}: a new or empty folder expected for the run, but something is there; give another --out, or "
+                f"go on with that run: fittingroom train --resume {folder}"
+            )
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+    number = 1
+    while True:
+        folder = Path("runs") / f"{name}-{number}"
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            number += 1
+        else:
+            return folder
+
+
+def _write_start(folder: Path, recipe: Recipe, source: ModelSource, environment: dict[str, Any]) -> None:
+    """Write what the run is to be, so that it can be resumed from its first second on."""
+    if source.code is not None:
+        with atomic_write(folder / SOURCE) as file:
+            file.write(source.code.encode())
+    with atomic_write(folder / "recipe.toml") as file:
+        file.write(recipe.to_toml().encode())
+    write_json(folder / "environment.json", environment)
+
+
+def _stored_source(run: Run, recipe: Recipe, trust_code: bool) -> ModelSource:
+    """The model's constructor, from the run's own copy of the source where the network is the user's."""
+    file = run.path / SOURCE
+    if not file.exists():
+        return find_model(recipe.model)
+    if not trust_code:
+        raise ArtifactError(
+            f"{run.path}: its model is the code in {SOURCE}; going on executes that file. "
+            "Read it, then say --trust-code (trust_code=True)"
+        )
+    code, attribute = file.read_text(encoding="utf-8"), recipe.model.rpartition(":")[2]
+    return model_from_code(recipe.model, code, attribute, str(file))
+
+
+def _artifact(
+    run: Run,
+    recipe: Recipe,
+    source: ModelSource,
+    splits: Splits,
+    normalization: Normalization,
+    parameters: int,
+    environment: dict[str, Any],
+) -> Artifact:
+    return Artifact(
+        path=run.path,
+        model=recipe.model,
+        model_args=dict(recipe.model_args),
+        code_sha256=source.sha256,
+        classes=splits.train.classes,
+        channels=splits.train.channels,
+        image_size=splits.train.image_size,
+        normalization=normalization,
+        parameters=parameters,
+        versions=environment["versions"],
+        data=environment["data"],
+    )

@@ -1,0 +1,71 @@
+"""The loss curve as a picture: steps below, epochs above, stages marked, train and validation."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+from fittingroom.atomic import atomic_write
+from fittingroom.metrics_log import read_metrics
+
+TRAIN, VALIDATION, QUIET = "#4059ad", "#d1495b", "#8d99ae"  # told apart by colour-blind readers and in grey print
+
+
+def plot_loss(run: Path, *, xkcd: bool = False, stage_epochs: list[int] | None = None) -> Path:
+    """Draw ``loss.png`` of a run from its ``metrics.jsonl``.
+
+    Args:
+        run: the run's folder.
+        xkcd: in the hand-drawn style of the tutorial notebook.
+        stage_epochs: epochs of each stage; borders between stages are marked.
+
+    Returns:
+        The picture's path.
+    """
+    from matplotlib import rc_context
+
+    events = read_metrics(run / "metrics.jsonl")
+    style: Any = nullcontext()
+    if xkcd:
+        from matplotlib import pyplot
+
+        style = pyplot.xkcd()
+    plain: Any = {"font.size": 10, "axes.spines.top": False, "axes.spines.right": False, "svg.fonttype": "none"}
+    path = run / "loss.png"
+    with rc_context({} if xkcd else plain), style:
+        figure = _draw(events, stage_epochs or [])
+        with atomic_write(path) as file:
+            figure.savefig(file, format="png", dpi=120)
+    return path
+
+
+def _draw(events: list[dict[str, Any]], stage_epochs: list[int]) -> Any:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    steps = [event for event in events if event["event"] == "step"]
+    epochs = [event for event in events if event["event"] == "epoch"]
+    start = next(event for event in events if event["event"] == "start")
+    steps_per_epoch = start["steps_per_epoch"]
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    axes.plot([s["step"] for s in steps], [s["loss"] for s in steps], color=TRAIN, alpha=0.3, linewidth=0.7)
+    axes.plot([e["step"] for e in epochs], [e["train_loss"] for e in epochs], "o-", color=TRAIN, ms=3, label="train")
+    validated = [e for e in epochs if e["validation_loss"] is not None]
+    if validated:
+        points = [e["step"] for e in validated], [e["validation_loss"] for e in validated]
+        axes.plot(*points, "s-", color=VALIDATION, ms=3, label="validation")
+    border = 0
+    for length in stage_epochs[:-1]:
+        border += length
+        axes.axvline(border * steps_per_epoch, color=QUIET, linewidth=0.8, linestyle="--")
+    axes.set_xlabel("step")
+    axes.set_ylabel("loss (cross-entropy, nats)")
+    axes.set_ylim(bottom=0)
+    axes.set_xlim(left=0)
+    axes.legend(frameon=False)
+    above = axes.secondary_xaxis("top", functions=(lambda x: x / steps_per_epoch, lambda x: x * steps_per_epoch))
+    above.set_xlabel("epoch")
+    return figure

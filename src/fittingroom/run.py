@@ -1,0 +1,205 @@
+"""A run on disk: what a training left behind, and its judgement.
+
+The test set is looked at by :meth:`Run.evaluate` alone, which writes down that it was done.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from shlex import join
+from typing import Any
+
+from fittingroom.artifact import Artifact, open_artifact
+from fittingroom.data.dataset import Dataset, Splits
+from fittingroom.data.open import open_dataset
+from fittingroom.errors import ArtifactError, DataError
+from fittingroom.json_file import read_json, write_json
+from fittingroom.looks import record_look
+from fittingroom.metrics import mean_interval
+from fittingroom.recipe import Recipe, load_recipe
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Run:
+    """A training on disk: of one seed, or a folder with a member for each of several.
+
+    Attributes:
+        path: its folder.
+        splits: the data that it was trained on where they are at hand; otherwise they are opened again from the
+            recorded source when needed.
+    """
+
+    path: Path
+    splits: Splits | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def artifact(self) -> Artifact:
+        """The trained model. Raises :class:`ArtifactError` for a run of several seeds, listing them."""
+        return open_artifact(self.path)
+
+    @property
+    def result(self) -> dict[str, Any]:
+        """What ``result.json`` says."""
+        return read_json(self.path / "result.json")
+
+    @property
+    def environment(self) -> dict[str, Any]:
+        """What ``environment.json`` says: command, data, options, versions, machine."""
+        return read_json(self.path / "environment.json")
+
+    @property
+    def recipe(self) -> Recipe:
+        """The whole resolved recipe."""
+        return load_recipe(self.path / "recipe.toml")
+
+    @property
+    def members(self) -> list[Run]:
+        """The runs of single seeds, in the order of the seeds; empty for a run that is one itself."""
+        folders = self.path.glob("seed-*")
+        return [Run(folder, self.splits) for folder in sorted(folders, key=lambda folder: int(folder.name[5:]))]
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether nothing is left to train."""
+        return (self.path / "result.json").exists()
+
+    def open_data(self) -> Splits:
+        """The data that the run was started with, test set included. Raises :class:`DataError`."""
+        if self.splits is not None:
+            return self.splits
+        environment = self.environment
+        source, options = environment["data"]["source"], environment["options"]
+        if not source:
+            raise DataError(f"{self.path}: its data was given in memory; give it again")
+        return open_dataset(source, test=options["test"], cache=options["cache"])
+
+    def evaluate(self, data: Dataset | None = None, *, trust_code: bool = False, device: str = "cpu") -> dict[str, Any]:
+        """Judge the model as it ships, in float32.
+
+        The first look at the run's own test set fills ``"test"`` in ``result.json`` and writes ``predictions.parquet``.
+        Anything later goes to files of its own, ``evaluations/<number>.json`` and ``.parquet``.
+
+        Args:
+            data: what to judge on; by default the run's own test set. Its labels are matched by class name.
+            trust_code: permits executing the source that the user's own network came with.
+            device: where to compute.
+
+        Returns:
+            The scores, as :func:`fittingroom.metrics.score` describes them; for a run of several seeds its summary.
+
+        Raises:
+            DataError: there is no test set, or its classes or image size differ from the model's.
+            ArtifactError: the run can't be opened.
+        """
+        if self.members:
+            for member in self.members:
+                member.evaluate(data, trust_code=trust_code, device=device)
+            return summarize_members(self)
+        import torch
+
+        from fittingroom.evaluate import predict_dataset
+
+        artifact = self.artifact
+        dataset = (self._own_test_set() if data is None else data).aligned_to(artifact.classes)
+        if dataset.image_size != artifact.image_size:
+            raise DataError(
+                f"{dataset.name}: images of {artifact.image_size} pixels expected, as the model was trained on, "
+                f"{dataset.image_size} found; resize them first"
+            )
+        network = artifact.network(trust_code=trust_code).to(device)
+        predictions = predict_dataset(network, dataset, artifact.normalization, device=torch.device(device))
+        scores, result = predictions.scores(), self.result
+        look = record_look(runs_folder(self.path), dataset, run=self._name, command=command_line())
+        if data is None and result["test"] is None:
+            predictions.save(self.path / "predictions.parquet")
+            looks = [*result["test_looks"], look]
+            write_json(self.path / "result.json", result | {"test": scores, "test_looks": looks})
+        else:
+            folder = self.path / "evaluations"
+            folder.mkdir(exist_ok=True)
+            number = 1 + len(list(folder.glob("*.json")))
+            predictions.save(folder / f"{number}.parquet")
+            judged = {"format": FORMAT, "data": dataset.name, "fingerprint": asdict(dataset.fingerprint)}
+            write_json(folder / f"{number}.json", judged | {"scores": scores, "look": look})
+        return scores
+
+    def _own_test_set(self) -> Dataset:
+        test, recorded = self.open_data().test, self.environment["data"]["test"]
+        if test is None:
+            raise DataError(f"{self.path}: its data has no test set; name one: fittingroom evaluate {self.path} DATA")
+        if recorded is None or test.fingerprint.content != recorded["content"]:
+            raise DataError(
+                f"{test.name}: this is not the test set that the run was started with; to judge on it all the same, "
+                f"name it: fittingroom evaluate {self.path} DATA"
+            )
+        return test
+
+    @property
+    def _name(self) -> str:
+        """As the ledger calls it: ``swift-1``, or ``swift-2/seed-0`` for a member."""
+        return str(self.path.resolve().relative_to(runs_folder(self.path).resolve()))
+
+
+def open_run(path: str | Path) -> Run:
+    """A finished run by its folder. Raises :class:`ArtifactError` where there is none."""
+    run = Run(Path(path))
+    if not run.is_finished:
+        open_artifact(run.path)  # its error says what is there instead
+        raise ArtifactError(
+            f"{path}: result.json expected, not found; `fittingroom train --resume {path}` completes it"
+        )
+    return run
+
+
+def find_runs(folder: Path) -> list[Run]:
+    """Every run right below ``folder``, finished or not; the members of a run of several seeds are not listed."""
+    return [Run(file.parent) for file in sorted(folder.glob("*/environment.json"))]
+
+
+def runs_folder(path: Path) -> Path:
+    """The folder of all runs, in which the ledger of looks is kept, for the folder of a run or of a member."""
+    parent = path.resolve().parent
+    return parent.parent if path.name.startswith("seed-") and (parent / "environment.json").exists() else parent
+
+
+def summarize_members(run: Run) -> dict[str, Any]:
+    """Write ``result.json`` of a run of several seeds: its members, mean, sd (n - 1) and interval of the mean accuracy.
+
+    The figures are those of test once every member was judged on it, and those of validation until then; ``on`` says
+    which. All are null where there is neither.
+    """
+    results = [member.result for member in run.members]
+    on = next((split for split in ("test", "validation") if all(result[split] for result in results)), None)
+    mean = sd = interval = None
+    if on:
+        mean, sd, interval = mean_interval([result[on]["accuracy"] for result in results])
+    summary = {
+        "format": FORMAT,
+        "recipe": results[0]["recipe"],
+        "on": on,
+        "mean": mean,
+        "sd": sd,
+        "interval_of_mean": interval,
+        "parameters": results[0]["parameters"],
+        "train_seconds": sum(result["train_seconds"] for result in results),
+        "members": [
+            {"seed": result["seed"], "run": member.path.name}
+            | {
+                split: result[split] and {key: result[split][key] for key in ("accuracy", "interval", "correct", "n")}
+                for split in ("test", "validation")
+            }
+            for member, result in zip(run.members, results, strict=True)
+        ],
+    }
+    write_json(run.path / "result.json", summary)
+    return summary
+
+
+def command_line() -> str:
+    """The command that is running, as one would type it; of a program that uses the package, its own."""
+    program = Path(sys.argv[0]).name
+    return join(["fittingroom" if program in ("__main__.py", "fittingroom") else program, *sys.argv[1:]])

@@ -1,0 +1,91 @@
+"""TOML as text: what ``tomllib`` leaves out. Lines of keys for messages, ``KEY=VALUE`` overrides, and writing."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections.abc import Mapping
+from typing import Any
+
+
+def apply_override(raw: dict[str, Any], override: str) -> str | None:
+    """Set ``stages.0.lr=0.02`` in ``raw``; the text of a problem if that can't be done."""
+    path, equals, text = override.partition("=")
+    keys = path.strip().split(".")
+    if not equals or not all(keys):
+        return f"--set {override}: KEY=VALUE expected, such as stages.0.lr=0.02"
+    try:
+        value = tomllib.loads(f"value = {text.strip()}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text.strip()  # so that --set mirror=random needs no quotes inside quotes
+    target: Any = raw
+    for key in keys[:-1]:
+        if isinstance(target, dict):
+            target = target.setdefault(key, {})
+        elif isinstance(target, list) and key.isdecimal() and int(key) < len(target):
+            target = target[int(key)]
+        else:
+            return f"--set {override}: the recipe has no {path.strip()}"
+    last = keys[-1]
+    if isinstance(target, dict):
+        target[last] = value
+    elif isinstance(target, list) and last.isdecimal() and int(last) < len(target):
+        target[int(last)] = value
+    else:
+        return f"--set {override}: the recipe has no {path.strip()}"
+    return None
+
+
+def lines_of_keys(text: str) -> dict[str, int]:
+    """1-based line of each key path of a TOML text, for messages; keys inside inline tables share their line."""
+    lines: dict[str, int] = {}
+    counts: dict[str, int] = {}
+    prefix = ""
+    for number, line in enumerate(text.splitlines(), start=1):
+        if match := re.match(r"\s*\[\[\s*([\w.-]+)\s*\]\]", line):
+            name = match[1]
+            prefix = f"{name}.{counts.get(name, 0)}."
+            counts[name] = counts.get(name, 0) + 1
+            lines[prefix[:-1]] = number
+        elif match := re.match(r"\s*\[\s*([\w.-]+)\s*\]", line):
+            prefix = f"{match[1]}."
+            lines[match[1]] = number
+        elif match := re.match(r"\s*([\w.-]+|\"[^\"]*\")\s*=", line):
+            lines[prefix + match[1].strip('"')] = number
+    return lines
+
+
+def to_toml(raw: Mapping[str, Any]) -> str:
+    """TOML text: scalars and lists first, then tables, then arrays of tables, as the format demands."""
+    scalars, tables, arrays = [], [], []
+    for key, value in raw.items():
+        name = _key_text(key)
+        if isinstance(value, Mapping):
+            if value:
+                tables.append(f"\n[{name}]\n{_pairs(value)}")
+        elif isinstance(value, list) and value and all(isinstance(item, Mapping) for item in value):
+            arrays += [f"\n[[{name}]]\n{_pairs(item)}" for item in value]
+        else:
+            scalars.append(f"{name} = {_value_text(value)}\n")
+    return "".join(scalars + tables + arrays)
+
+
+def _pairs(table: Mapping[str, Any]) -> str:
+    """The lines of a table; what is nested in it is written inline."""
+    return "".join(f"{_key_text(key)} = {_value_text(value)}\n" for key, value in table.items())
+
+
+def _key_text(key: str) -> str:
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else _value_text(key)
+
+
+def _value_text(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{_key_text(key)} = {_value_text(item)}" for key, item in value.items()) + " }"
+    if isinstance(value, list):
+        return "[" + ", ".join(_value_text(item) for item in value) + "]"
+    if isinstance(value, float):
+        return repr(value)
+    # JSON's strings, numbers and booleans are TOML's too, except that TOML wants DEL escaped.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -1,0 +1,264 @@
+"""``fittingroom train``, ``evaluate``, ``runs``, ``models``, ``recipes`` as their users call them."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import polars as pl
+import pytest
+from sklearn.metrics import accuracy_score
+
+import fittingroom as fr
+from fittingroom.cli import main
+
+TINY = ["--recipe", "plain", "--epochs", "1", "--set", "precision=float32"]
+COMMANDS = [[], ["train"], ["evaluate"], ["runs"], ["models"], ["recipes"], ["data"], ["data", "info"]]
+
+
+@pytest.fixture(autouse=True)
+def _in_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def fittingroom(*args: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "fittingroom", *args]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_train_writes_a_judged_run_and_says_so_in_a_dozen_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "sample", *TINY]) == 0
+    printed = capsys.readouterr()
+    result = json.loads(Path("runs/plain-1/result.json").read_text(encoding="utf-8"))
+    assert f"{result['test']['accuracy']:.2%} of 1,000 right" in printed.out
+    assert "runs/plain-1/" in printed.out
+    assert len(printed.out.splitlines()) <= 16
+    assert "epoch 1/1" in printed.err
+    names = {file.name for file in Path("runs/plain-1").iterdir()}
+    assert names >= {
+        *("model.safetensors", "config.json", "recipe.toml", "environment.json", "metrics.jsonl", "result.json"),
+        *("predictions.parquet", "loss.png", "checkpoints"),
+    }
+    assert result["test"]["n"] == 1000
+    assert len(result["test_looks"]) == 1
+    ledger = Path("runs/test-looks.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line) for line in ledger] == result["test_looks"]
+
+
+def test_predictions_hold_what_the_result_says(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["train", "sample", *TINY, "--json"])
+    result = json.loads(capsys.readouterr().out)
+    table = pl.read_parquet("runs/plain-1/predictions.parquet")
+    assert accuracy_score(table["label"], table["predicted"]) == result["test"]["accuracy"]
+    run = fr.open_run("runs/plain-1")
+    data = fr.open_dataset("sample").test
+    assert data is not None
+    assert table["image"].to_list() == [digest.hex() for digest in data.image_hashes()]
+    probabilities = fr.load(run.path).predict_proba(data.images)
+    assert (table.select(pl.col("^p[0-9]+$")).to_numpy() == probabilities).all()
+
+
+def test_no_test_leaves_the_ledger_empty_and_evaluate_fills_the_result(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["train", "sample", *TINY, "--no-test"])
+    assert "not looked at" in capsys.readouterr().out
+    assert not Path("runs/test-looks.jsonl").exists()
+    assert fr.open_run("runs/plain-1").result["test"] is None
+    assert main(["evaluate", "runs/plain-1", "--json"]) == 0
+    scores = json.loads(capsys.readouterr().out)
+    assert fr.open_run("runs/plain-1").result["test"] == scores
+
+
+def test_a_later_look_goes_to_a_file_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["train", "sample", *TINY])
+    before = Path("runs/plain-1/result.json").read_bytes()
+    capsys.readouterr()
+    assert main(["evaluate", "runs/plain-1"]) == 0
+    assert main(["evaluate", "runs/plain-1", "sample", "--split", "train", "--json"]) == 0
+    assert Path("runs/plain-1/result.json").read_bytes() == before
+    judged = json.loads(Path("runs/plain-1/evaluations/2.json").read_text(encoding="utf-8"))
+    assert judged["scores"]["n"] == 2000
+    assert len(Path("runs/test-looks.jsonl").read_text(encoding="utf-8").splitlines()) == 3
+
+
+def test_several_seeds_report_mean_sd_and_interval(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "sample", *TINY, "--seeds", "3", "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    accuracies = [member["test"]["accuracy"] for member in result["members"]]
+    assert result["mean"] == pytest.approx(sum(accuracies) / 3)
+    assert result["interval_of_mean"][0] < result["mean"] < result["interval_of_mean"][1]
+    assert [member["seed"] for member in result["members"]] == [0, 1, 2]
+    assert len(set(accuracies)) > 1
+    assert (Path("runs/plain-1/seed-2") / "model.safetensors").exists()
+    assert main(["runs", "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert (row["run"], row["seeds"], row["test"]) == ("plain-1", 3, result["mean"])
+
+
+def test_opening_a_run_of_several_seeds_as_one_model_lists_the_members() -> None:
+    main(["train", "sample", *TINY, "--seeds", "2", "--no-test", "--quiet"])
+    with pytest.raises(fr.ArtifactError, match=r"2 seeds found; give one of seed-0, seed-1"):
+        fr.load("runs/plain-1")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_and_the_printed_line_resumes_to_the_same_weights(number: signal.Signals) -> None:
+    options = ["train", "sample", "--recipe", "plain", "--epochs", "4", "--set", "precision=float32", "--no-test"]
+    command = [sys.executable, "-m", "fittingroom", *options, "--out", "stopped"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith("epoch 1/"):
+            process.send_signal(number)
+            break
+    printed = process.stderr.read()
+    assert process.wait(timeout=60) == 130
+    resume = re.search(r"^  fittingroom (train --resume .*)$", printed, re.MULTILINE)
+    assert resume, printed
+    assert not Path("stopped/result.json").exists()
+    assert main([*shlex.split(resume[1]), "--no-test", "--quiet"]) == 0
+    assert main([*options, "--out", "whole", "--quiet"]) == 0
+    assert Path("stopped/model.safetensors").read_bytes() == Path("whole/model.safetensors").read_bytes()
+
+
+def test_resume_refuses_options_that_belong_to_the_run(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["train", "sample", *TINY, "--quiet", "--no-test"])
+    assert main(["train", "sample", "--resume", "runs/plain-1", "--lr", "1"]) == 2
+    assert "DATA, --lr can't be given with it" in capsys.readouterr().err
+
+
+NET = """
+from torch import nn
+
+def net(num_classes, image_size):
+    height, width = image_size
+    return nn.Sequential(nn.Flatten(), nn.Linear(height * width, num_classes))
+"""
+
+
+def test_a_model_of_ones_own_is_kept_and_executed_only_with_trust(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("net.py").write_text(NET, encoding="utf-8")
+    assert main(["train", "sample", "--model", "net.py:net", "--epochs", "1", "--quiet"]) == 0
+    Path("net.py").unlink()
+    capsys.readouterr()
+    assert main(["evaluate", "runs/plain-1"]) == 2
+    assert "--trust-code" in capsys.readouterr().err
+    assert main(["evaluate", "runs/plain-1", "--trust-code"]) == 0
+    Path("runs/plain-1/model_source.py").write_text(NET + "# changed", encoding="utf-8")
+    assert main(["evaluate", "runs/plain-1", "--trust-code"]) == 2
+    assert "was changed since the training" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["train", "nowhere"], "nowhere"),
+        (["train", "sample", "--recipe", "swfit"], "did you mean swift"),
+        (["train", "sample", "--set", "batch_size=0", "--set", "ema=2"], "batch_size"),
+        (["train", "sample", "--set", "validation=2000"], "fewer than the 2,000 images"),
+        (["train", "sample", "--model", "nothing"], "known are"),
+        (["train", "sample", "--epochs", "0"], "at least 1"),
+        (["train", "--resume", "nowhere"], "nowhere"),
+        (["evaluate", "nowhere"], "a run's folder expected"),
+        (["runs", "nowhere"], "a folder of runs expected"),
+        (["models", "nothing"], "known are"),
+        (["recipes", "nothing"], "known are"),
+    ],
+)
+def test_a_mistake_ends_in_one_message_without_a_traceback(
+    args: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(args) == 2
+    printed = capsys.readouterr()
+    assert message in printed.err
+    assert "Traceback" not in printed.err
+    assert printed.out == ""
+    assert not Path("runs").exists()
+
+
+def test_a_folder_that_holds_something_is_not_written_over(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("mine").mkdir()
+    Path("mine/thesis.txt").write_text("years of work", encoding="utf-8")
+    assert main(["train", "sample", *TINY, "--out", "mine"]) == 2
+    assert "something is there" in capsys.readouterr().err
+    assert [file.name for file in Path("mine").iterdir()] == ["thesis.txt"]
+
+
+def test_or_sample_warns_and_goes_on_and_without_it_every_source_is_listed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setenv("FITTINGROOM_CACHE", str(tmp_path / "empty"))
+    monkeypatch.setenv("FITTINGROOM_MIRRORS", "http://127.0.0.1:9/")
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.setattr("fittingroom.data.source.DEBIAN_FOLDER", tmp_path / "none", raising=True)
+    assert main(["train", *TINY]) == 2
+    assert "http://127.0.0.1:9/" in capsys.readouterr().err
+    assert main(["train", *TINY, "--or-sample"]) == 0
+    printed = capsys.readouterr()
+    assert "GOING ON WITH THE SAMPLE" in printed.err
+    assert "sample: 2,000 train" in printed.out
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_help_answers_without_heavy_imports(command: list[str]) -> None:
+    code = (
+        "import sys; from fittingroom.cli import main\n"
+        f"try: main({[*command, '--help']!r})\n"
+        "except SystemExit as end: assert end.code == 0\n"
+        "heavy = {'torch', 'numpy', 'polars', 'PIL', 'rich', 'matplotlib', 'scipy'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "usage: " in done.stdout
+
+
+def test_version_and_module_call_agree() -> None:
+    assert fittingroom("--version").stdout == f"fittingroom {fr.__version__}\n"
+
+
+def test_models_prints_the_tutorials_parameters(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", "tutorial"]) == 0
+    assert "39,786" in capsys.readouterr().out
+
+
+def test_a_printed_recipe_can_be_trained(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["recipes", "plain"]) == 0
+    Path("mine.toml").write_text(capsys.readouterr().out, encoding="utf-8")
+    assert main(["train", "sample", "--recipe", "mine.toml", "--epochs", "1", "--no-test", "--quiet"]) == 0
+    assert fr.open_run("runs/mine-1").recipe.name == "mine"
+
+
+def test_a_recipe_with_three_mistakes_prints_three_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("bad.toml").write_text("model = 3\nbatch_sise = 1\n[[stages]]\nepochs = 1\nlr = 'x'\n", encoding="utf-8")
+    assert main(["train", "sample", "--recipe", "bad.toml"]) == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 3
+    assert [re.search(r"line (\d)", line)[1] for line in lines] == ["1", "2", "5"]  # type: ignore[index]
+
+
+def test_a_closed_pipe_is_no_error() -> None:
+    done = subprocess.run(
+        f"{sys.executable} -m fittingroom recipes swift | head -1",
+        shell=True,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "Traceback" not in done.stderr
+
+
+def test_two_trainings_at_once_get_two_folders() -> None:
+    command = [sys.executable, "-m", "fittingroom", "train", "sample", *TINY, "--quiet"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    both = [subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL) for _ in range(2)]
+    deadline = time.monotonic() + 120
+    assert [process.wait(timeout=deadline - time.monotonic()) for process in both] == [0, 0]
+    assert {run.path.name for run in map(fr.open_run, Path("runs").glob("plain-*"))} == {"plain-1", "plain-2"}
+    assert len(Path("runs/test-looks.jsonl").read_text(encoding="utf-8").splitlines()) == 2

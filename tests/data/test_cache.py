@@ -1,0 +1,233 @@
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from same import assert_same
+
+from fittingroom.data.cache import cache_dir, cache_entries, cached_read, clear_cache
+from fittingroom.data.dataset import Splits
+from fittingroom.data.npz import read_npz, write_npz
+
+
+@pytest.fixture
+def file(tmp_path: Path, tiny: Splits) -> Path:
+    write_npz(tmp_path / "tiny.npz", tiny)
+    return tmp_path / "tiny.npz"
+
+
+class Reader:
+    """Reads the file through the cache, and counts how often it was truly read."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self.times = 0
+
+    def __call__(self) -> Splits:
+        return cached_read(self.file.name, self.file, [self.file], self._read)
+
+    def _read(self) -> Splits:
+        self.times += 1
+        return read_npz(self.file)
+
+
+def entry() -> Path:
+    (found,) = cache_entries()
+    return found.path
+
+
+def is_memory_mapped(array: object) -> bool:
+    while isinstance(array, np.ndarray) and not isinstance(array, np.memmap):
+        array = array.base
+    return isinstance(array, np.memmap)
+
+
+def test_second_reading_gives_the_same_from_memory_maps(file: Path) -> None:
+    read = Reader(file)
+    first, second = read(), read()
+    assert read.times == 1
+    for one, other in ((first.train, second.train), (first.test, second.test)):
+        assert_same(other, one)
+        assert other is not None
+        assert one is not None
+        assert other.name == one.name
+        assert is_memory_mapped(other.images)
+        assert not other.images.flags.writeable
+    assert second.validation is None
+    assert second.source == first.source
+
+
+def test_fingerprint_comes_from_the_cache_without_hashing(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = Reader(file)
+    fingerprint = read().train.fingerprint
+    monkeypatch.setattr("fittingroom.data.dataset.Dataset._image_digests", None)
+    assert read().train.fingerprint == fingerprint
+
+
+def test_changed_file_is_read_anew_and_replaces_the_entry(file: Path, tiny: Splits) -> None:
+    read = Reader(file)
+    read()
+    write_npz(file, Splits(tiny.train.subset([1, 2, 3])))
+    os.utime(file, ns=(1, 1))
+    assert len(read().train) == 3
+    assert len(read().train) == 3
+    assert read.times == 2
+    assert len(cache_entries()) == 1
+
+
+def test_touched_file_is_read_anew(file: Path) -> None:
+    read = Reader(file)
+    read()
+    os.utime(file, ns=(1, 1))
+    read()
+    assert read.times == 2
+
+
+def test_new_version_of_the_readers_reads_anew(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = Reader(file)
+    read()
+    monkeypatch.setattr("fittingroom.data.cache.READERS", 999)
+    read()
+    assert read.times == 2
+
+
+def cut_images(folder: Path) -> None:
+    content = (folder / "train-images.npy").read_bytes()
+    (folder / "train-images.npy").write_bytes(content[:-1])
+
+
+def flip_a_bit(folder: Path) -> None:
+    content = bytearray((folder / "train-images.npy").read_bytes())
+    content[-1] ^= 1
+    (folder / "train-images.npy").write_bytes(content)
+
+
+def change_meta(**changes: Any) -> Callable[[Path], None]:
+    def damage(folder: Path) -> None:
+        meta = json.loads((folder / "meta.json").read_text("utf-8"))
+        (folder / "meta.json").write_text(json.dumps(meta | changes), "utf-8")
+
+    return damage
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        cut_images,
+        flip_a_bit,
+        lambda folder: (folder / "train-labels.npy").unlink(),
+        lambda folder: (folder / "meta.json").unlink(),
+        lambda folder: (folder / "meta.json").write_text("{"),
+        lambda folder: (folder / "meta.json").write_text("[]"),
+        lambda folder: (folder / "meta.json").write_bytes(b"\xff\xfe"),
+        change_meta(format=2),
+        change_meta(parts={}),
+        change_meta(parts={"train": {}}),
+        change_meta(parts={"train": None}),
+        change_meta(parts=7),
+        change_meta(parts={"other": {"arrays": {}}}),
+    ],
+)
+def test_damaged_entry_is_ignored_and_written_anew(file: Path, tiny: Splits, damage: Callable[[Path], Any]) -> None:
+    read = Reader(file)
+    read()
+    damage(entry())
+    assert_same(read().train, tiny.train)
+    assert_same(read().train, tiny.train)
+    assert read.times == 2
+
+
+def test_file_in_the_entrys_place_does_no_harm(file: Path, tiny: Splits) -> None:
+    read = Reader(file)
+    read()
+    folder = entry()
+    for each in folder.iterdir():
+        each.unlink()
+    folder.rmdir()
+    folder.write_text("in the way")
+    with pytest.warns(UserWarning, match="the cache can't be written"):
+        assert_same(read().train, tiny.train)
+
+
+def test_cache_that_cant_be_written_warns_and_reads(
+    file: Path, tiny: Splits, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "not-a-folder").write_text("")
+    monkeypatch.setenv("FITTINGROOM_CACHE", str(tmp_path / "not-a-folder"))
+    with pytest.warns(UserWarning, match="will be read anew each time: set FITTINGROOM_CACHE"):
+        assert_same(Reader(file)().train, tiny.train)
+    assert cache_entries() == []
+
+
+def test_full_disk_warns_and_leaves_nothing(file: Path, tiny: Splits, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("fittingroom.data.cache.np.save", full)
+    with pytest.warns(UserWarning, match="No space left on device"):
+        assert_same(Reader(file)().train, tiny.train)
+    assert list((cache_dir() / "datasets").iterdir()) == []
+
+
+def test_file_that_changes_while_it_is_read_is_not_kept(file: Path) -> None:
+    def read_slowly() -> Splits:
+        data = read_npz(file)
+        os.utime(file, ns=(1, 1))
+        return data
+
+    cached_read("x", file, [file], read_slowly)
+    assert cache_entries() == []
+
+
+def test_many_processes_at_once_all_get_the_data(file: Path) -> None:
+    code = textwrap.dedent("""
+        import os, sys, time
+        from pathlib import Path
+        from fittingroom.data.cache import cached_read
+        from fittingroom.data.npz import read_npz
+        file = Path(sys.argv[1])
+        for turn in range(30):
+            if int(sys.argv[2]) == 0:
+                os.utime(file, ns=(turn, turn))  # makes every entry out of date
+            data = cached_read(file.name, file, [file], lambda: read_npz(file))
+            assert (len(data.train), int(data.train.images.sum()), len(data.test)) == (12, int(sys.argv[3]), 6)
+        """)
+    total = str(int(read_npz(file).train.images.sum()))
+    processes = [
+        subprocess.Popen([sys.executable, "-W", "error", "-c", code, str(file), str(number), total])
+        for number in range(4)
+    ]
+    assert [process.wait(60) for process in processes] == [0, 0, 0, 0]
+    assert len(list((cache_dir() / "datasets").iterdir())) == 1
+
+
+def test_entries_tell_source_and_size_and_can_be_cleared(file: Path, own_cache: Path) -> None:
+    Reader(file)()
+    (own_cache / "sources" / "fashion-mnist").mkdir(parents=True)
+    (own_cache / "sources" / "fashion-mnist" / "a.gz").write_bytes(b"1234")
+    (own_cache / "something else").write_text("stays")
+    first, second = cache_entries()
+    assert (first.kind, first.source) == ("data set", str(file))
+    assert first.size > 12 * 16
+    assert (second.kind, second.source, second.size) == ("source", "fashion-mnist", 4)
+    assert clear_cache() == first.size + 4
+    assert cache_entries() == []
+    assert [each.name for each in own_cache.iterdir()] == ["something else"]
+    assert clear_cache() == 0
+
+
+def test_place_of_the_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("FITTINGROOM_CACHE", str(tmp_path / "own"))
+    assert cache_dir() == tmp_path / "own"
+    monkeypatch.delenv("FITTINGROOM_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    monkeypatch.setattr("sys.platform", "linux")
+    assert cache_dir() == tmp_path / "xdg" / "fittingroom"
+    monkeypatch.setattr("sys.platform", "darwin")
+    assert cache_dir() == Path.home() / "Library" / "Caches" / "fittingroom"

@@ -1,0 +1,185 @@
+import pickle
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fittingroom.data.dataset import Dataset, Splits, concatenate, stratified_split
+from fittingroom.errors import DataError
+
+IMAGES = np.arange(6 * 2 * 3, dtype=np.uint8).reshape(6, 2, 3)
+LABELS = np.array([0, 1, 2, 0, 1, 2])
+CLASSES = ("bag", "coat", "shirt")
+
+
+def made(**changes: Any) -> Dataset:
+    return Dataset(**{"images": IMAGES, "labels": LABELS, "classes": CLASSES, "name": "six", **changes})
+
+
+def test_properties() -> None:
+    dataset = made()
+    assert len(dataset) == 6
+    assert dataset.image_size == (2, 3)
+    assert dataset.channels == 1
+    assert dataset.num_classes == 3
+    assert dataset.class_counts().tolist() == [2, 2, 2]
+    assert repr(dataset) == "Dataset('six': 6 images 2×3, 3 classes)"
+
+
+def test_arrays_are_read_only_and_not_copied() -> None:
+    images = IMAGES.copy()
+    dataset = made(images=images)
+    assert np.shares_memory(dataset.images, images)
+    assert images.flags.writeable
+    with pytest.raises(ValueError, match="read-only"):
+        dataset.images[0, 0, 0] = 1
+    assert dataset.labels is not None
+    with pytest.raises(ValueError, match="read-only"):
+        dataset.labels[0] = 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"images": IMAGES.astype(np.float32)}, r"six: images uint8 \(N, H, W\) expected, float32 \(6, 2, 3\) found"),
+        ({"images": IMAGES[0]}, r"uint8 \(2, 3\) found"),
+        ({"images": IMAGES[:0], "labels": LABELS[:0]}, "at least one image expected, none found"),
+        ({"images": np.zeros((6, 2, 257), np.uint8)}, "1 to 256 pixels a side expected, 2×257 found"),
+        ({"images": np.zeros((6, 0, 3), np.uint8)}, "0×3 found"),
+        ({"labels": LABELS[:5]}, "6 labels expected, one an image, 5 found"),
+        ({"labels": LABELS.astype(np.float64)}, r"integer labels \(N,\) expected, float64 \(6,\) found"),
+        ({"labels": LABELS + 1}, "labels 0 to 2 expected, 1 to 3 found, first at image 2"),
+        ({"labels": LABELS - 1}, "labels 0 to 2 expected, -1 to 1 found, first at image 0"),
+        ({"classes": ("a", "b", "a")}, r"found more than once: \[a\]"),
+        ({"classes": ("a", "", "c")}, "class 1 has an empty name"),
+        ({"classes": ("a",), "labels": LABELS * 0}, "2 to 1,000 classes expected, 1 found"),
+        ({"classes": tuple(map(str, range(1001)))}, "2 to 1,000 classes expected, 1,001 found"),
+        ({"classes": ()}, "2 to 1,000 classes expected, 0 found"),
+    ],
+)
+def test_what_is_no_data_set_is_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        made(**changes)
+
+
+def test_fingerprint_ignores_row_order_but_order_does_not() -> None:
+    one, other = made().fingerprint, made().subset([5, 4, 3, 2, 1, 0]).fingerprint
+    assert (one.content, one.images) == (other.content, other.images)
+    assert one.order != other.order
+
+
+def test_fingerprint_goes_by_class_name_not_number() -> None:
+    renumbered = made(labels=2 - LABELS, classes=CLASSES[::-1])
+    assert renumbered.fingerprint == made().fingerprint
+    renamed = made(classes=("x", "y", "z"))
+    assert renamed.fingerprint.images == made().fingerprint.images
+    assert renamed.fingerprint.content != made().fingerprint.content
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"images": IMAGES + 1}, {"images": IMAGES.reshape(6, 3, 2)}, {"images": IMAGES[:5], "labels": LABELS[:5]}],
+)
+def test_fingerprint_of_other_images_differs(changes: dict[str, Any]) -> None:
+    assert made(**changes).fingerprint.images != made().fingerprint.images
+
+
+def test_fingerprint_does_not_change_between_versions() -> None:
+    """Runs on disk hold fingerprints: a change of these values would make every old run unrecognisable."""
+    assert made().fingerprint.content == "76dcf4b6ecf264c4bd925804453ca1f3fe55a85c32477e9b953525986458c5c1"
+    assert made().fingerprint.images == "90451c1bd9cfa93a68a7db853bb420e76b55726113132938674a6781271cc740"
+    assert made().fingerprint.order == "e44403b24c45a78e3d52b6ff60b7b36bbc767e100ea0d9f636ad72e53fe15606"
+
+
+def test_image_hashes_tell_equal_images() -> None:
+    hashes = made().subset([0, 1, 0]).image_hashes()
+    assert hashes[0] == hashes[2] != hashes[1]
+    assert {len(each) for each in hashes} == {32}
+
+
+def test_aligned_by_name_keeps_every_images_class() -> None:
+    aligned = made().aligned_to(("shirt", "bag", "hat", "coat"))
+    assert aligned.labels is not None
+    assert [aligned.classes[label] for label in aligned.labels] == [CLASSES[label] for label in LABELS]
+    assert aligned.fingerprint == made().fingerprint
+
+
+def test_aligned_to_other_names_is_refused_with_both_lists() -> None:
+    with pytest.raises(DataError, match=r"expected \[bag, hat\]; found \[bag, coat, shirt\]"):
+        made().aligned_to(("bag", "hat"))
+
+
+def test_concatenate_aligns_classes_by_name() -> None:
+    both = concatenate([made(), made(labels=2 - LABELS, classes=CLASSES[::-1])], "both")
+    assert both.labels is not None
+    assert both.labels.tolist() == LABELS.tolist() * 2
+    with pytest.raises(DataError, match="one has labels, the other has none"):
+        concatenate([made(), made(labels=None, classes=())], "both")
+    with pytest.raises(DataError, match="images of 2×3 expected, 3×2 found"):
+        concatenate([made(), made(images=IMAGES.reshape(6, 3, 2))], "both")
+
+
+@given(counts=st.lists(st.integers(1, 30), min_size=2, max_size=6), share=st.floats(0.01, 0.99), seed=st.integers(0, 9))
+def test_stratified_split_is_exact_proportional_and_whole(counts: list[int], share: float, seed: int) -> None:
+    labels = np.random.default_rng(0).permutation(np.repeat(np.arange(len(counts)), counts))
+    total = len(labels)
+    images = np.arange(total, dtype=np.uint8).reshape(-1, 1, 1)
+    dataset = Dataset(images, labels, tuple(map(str, range(len(counts)))), "x")
+    n = min(max(int(share * total), 1), total - 1)
+
+    rest, held_out = stratified_split(dataset, n, seed)
+
+    assert len(held_out) == n
+    assert np.abs(held_out.class_counts() - np.array(counts) * n / total).max() < 1
+    for part in (rest, held_out):
+        assert (np.diff(part.images[:, 0, 0].astype(int)) > 0).all()  # file order
+    assert sorted([*rest.images.flat, *held_out.images.flat]) == images.ravel().tolist()
+
+
+def test_stratified_split_depends_on_the_seed_alone() -> None:
+    cuts = [stratified_split(made(), 3, seed)[1].fingerprint.order for seed in (0, 0, 1, 2, 3, 4)]
+    assert cuts[0] == cuts[1]
+    assert len(set(cuts)) > 1
+
+
+@pytest.mark.parametrize("n", [0, 6, -1])
+def test_stratified_split_of_nothing_or_everything_is_refused(n: int) -> None:
+    with pytest.raises(DataError, match="1 to 5 images to hold out expected"):
+        stratified_split(made(), n, 0)
+
+
+def test_splits_must_agree() -> None:
+    with pytest.raises(DataError, match="images of 2×3 expected as in six, 3×2 found"):
+        Splits(made(), test=made(images=IMAGES.reshape(6, 3, 2)))
+    with pytest.raises(DataError, match=r"\[bag, coat, shirt\]; found \[shirt, coat, bag\]"):
+        Splits(made(), test=made(classes=CLASSES[::-1]))
+    assert Splits(made(), test=made(labels=None, classes=())).test is not None
+
+
+def test_as_torch_gives_images_from_0_to_1_to_a_data_loader() -> None:
+    import torch.utils.data
+
+    dataset = made(images=IMAGES * 7)
+    image, label = pickle.loads(pickle.dumps(dataset.as_torch()))[5]
+    assert image.shape == (1, 2, 3)
+    assert image.dtype == torch.float32
+    assert label == 2
+    images_N1HW, labels_N = next(iter(torch.utils.data.DataLoader(dataset.as_torch(), batch_size=6)))
+    np.testing.assert_array_equal(images_N1HW[:, 0].numpy(), dataset.images.astype(np.float32) / 255)
+    assert labels_N.tolist() == LABELS.tolist()
+    with pytest.raises(DataError, match="labels expected, none found"):
+        made(labels=None, classes=()).as_torch()
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    code = "import sys, fittingroom.data; print({'numpy', 'polars', 'PIL', 'torch'} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
+
+
+def test_importing_open_loads_neither_torch_nor_what_a_format_needs() -> None:
+    code = "import sys, fittingroom.data.open; print({'polars', 'PIL', 'torch'} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"

@@ -1,0 +1,213 @@
+import gzip
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from same import assert_same
+
+from fittingroom.data.cache import cache_entries
+from fittingroom.data.dataset import Dataset, Splits
+from fittingroom.data.idx import write_idx
+from fittingroom.data.kaggle_csv import write_kaggle_csv
+from fittingroom.data.npz import write_npz
+from fittingroom.data.open import open_dataset
+from fittingroom.data.parquet import write_parquet
+from fittingroom.errors import DataError
+
+FASHION = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
+
+
+def as_idx(folder: Path, data: Splits) -> None:
+    for prefix, part in (("train", data.train), ("t10k", data.test)):
+        assert part is not None
+        assert part.labels is not None
+        write_idx(folder / f"{prefix}-images-idx3-ubyte.gz", part.images)
+        write_idx(folder / f"{prefix}-labels-idx1-ubyte.gz", part.labels.astype(np.uint8))
+
+
+def as_csv(folder: Path, data: Splits) -> None:
+    assert data.test is not None
+    write_kaggle_csv(folder / "my_train.csv", data.train)
+    write_kaggle_csv(folder / "my_test.csv.gz", data.test)
+
+
+def as_parquet(folder: Path, data: Splits) -> None:
+    assert data.test is not None
+    write_parquet(folder / "train-0.parquet", data.train)
+    write_parquet(folder / "test-0.parquet", data.test)
+
+
+def as_folder(folder: Path, data: Splits) -> None:
+    for name, part in (("train", data.train), ("test", data.test)):
+        assert part is not None
+        assert part.labels is not None
+        for number in range(len(part)):  # the labels of `tiny` go round: 0, 1, 2, 0, …
+            file = folder / name / str(part.labels[number]) / f"{number}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(part.images[number]).save(file)
+
+
+def as_npz(folder: Path, data: Splits) -> None:
+    write_npz(folder / "a.npz", data)
+
+
+@pytest.mark.parametrize(
+    ("write", "path"),
+    [(as_idx, "."), (as_csv, "."), (as_parquet, "."), (as_folder, "."), (as_npz, "a.npz")],
+)
+@pytest.mark.parametrize("cache", [True, False])
+def test_every_format_opens_to_the_same_set(
+    tmp_path: Path, tiny: Splits, write: Callable[[Path, Splits], None], path: str, cache: bool
+) -> None:
+    write(tmp_path, tiny)
+    for _ in range(2):
+        found = open_dataset(tmp_path / path, cache=cache)
+        assert tiny.test is not None
+        assert found.test is not None
+        assert found.train.classes == ("0", "1", "2")
+        assert found.train.fingerprint.content == tiny.train.fingerprint.content
+        assert found.test.fingerprint.content == tiny.test.fingerprint.content
+        assert found.source == str(tmp_path / path)
+    assert len(cache_entries()) == cache
+
+
+@pytest.mark.parametrize(
+    ("write", "path"),
+    [
+        (as_idx, "train-images-idx3-ubyte.gz"),
+        (as_idx, "train-labels-idx1-ubyte.gz"),
+        (as_csv, "my_train.csv"),
+        (as_parquet, "train-0.parquet"),
+        (as_folder, "train"),
+    ],
+)
+def test_one_file_or_folder_is_the_train_part_alone(
+    tmp_path: Path, tiny: Splits, write: Callable[[Path, Splits], None], path: str
+) -> None:
+    write(tmp_path, tiny)
+    found = open_dataset(str(tmp_path / path))
+    assert found.train.fingerprint.content == tiny.train.fingerprint.content
+    assert found.test is None
+
+
+def test_idx_under_any_name_is_known_by_its_content(tmp_path: Path, tiny: Splits) -> None:
+    write_idx(tmp_path / "pictures.bin", tiny.train.images)
+    found = open_dataset(tmp_path / "pictures.bin").train
+    assert found.labels is None
+    np.testing.assert_array_equal(found.images, tiny.train.images)
+
+
+def test_known_name_goes_before_a_folder_called_so(
+    tmp_path: Path, tiny: Splits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sample").mkdir()
+    as_idx(tmp_path / "sample", tiny)
+    monkeypatch.chdir(tmp_path)
+    data = open_dataset("sample")
+    assert data.test is not None
+    assert (len(data.train), len(data.test)) == (2000, 1000)
+    assert (data.train.name, data.test.name, data.source) == ("sample train", "sample test", "sample")
+    assert data.train.classes == FASHION
+    assert len(open_dataset("./sample").train) == 12
+    assert len(open_dataset(Path("sample")).train) == 12
+
+
+def test_test_set_elsewhere_is_aligned_by_class_name(tmp_path: Path, tiny: Splits) -> None:
+    assert tiny.test is not None
+    assert tiny.test.labels is not None
+    write_npz(tmp_path / "a.npz", Splits(Dataset(tiny.train.images, tiny.train.labels, ("x", "y", "z"), "train")))
+    write_npz(tmp_path / "b.npz", Splits(Dataset(tiny.test.images, tiny.test.labels, ("z", "x", "y"), "test")))
+    data = open_dataset(tmp_path / "a.npz", test=tmp_path / "b.npz")
+    assert data.test is not None
+    assert data.test.labels is not None
+    assert data.test.classes == ("x", "y", "z")
+    assert data.test.labels.tolist() == [(label + 2) % 3 for label in tiny.test.labels]
+
+
+def test_test_set_elsewhere_gives_its_test_part_if_it_has_one(tmp_path: Path, tiny: Splits) -> None:
+    as_csv(tmp_path, tiny)
+    assert_same(open_dataset(tmp_path / "my_train.csv", test=tmp_path).test, tiny.test)
+    assert_same(open_dataset(tmp_path / "my_train.csv", test=tmp_path / "my_test.csv.gz").test, tiny.test)
+
+
+def test_test_set_with_other_classes_or_size_is_refused(tmp_path: Path, tiny: Splits) -> None:
+    as_npz(tmp_path, tiny)
+    other = Dataset(tiny.train.images, tiny.train.labels, ("x", "y", "z"), "x")
+    write_npz(tmp_path / "b.npz", Splits(other))
+    with pytest.raises(DataError, match=r"expected \[0, 1, 2\]; found \[x, y, z\]"):
+        open_dataset(tmp_path / "a.npz", test=tmp_path / "b.npz")
+    write_npz(tmp_path / "c.npz", Splits(Dataset(tiny.train.images[:, 1:], tiny.train.labels, ("0", "1", "2"), "x")))
+    with pytest.raises(DataError, match=r"images of 4×4 expected as in a\.npz train, 3×4 found"):
+        open_dataset(tmp_path / "a.npz", test=tmp_path / "c.npz")
+
+
+@pytest.mark.parametrize("folder", [False, True])
+def test_kaggles_files_get_fashion_mnists_names(tmp_path: Path, folder: bool) -> None:
+    part = open_dataset("sample").train.subset(range(100))
+    numbered = Dataset(part.images, part.labels, tuple("0123456789"), "x")
+    write_kaggle_csv(tmp_path / "fashion-mnist_train.csv", numbered)
+    write_kaggle_csv(tmp_path / "fashion-mnist_test.csv", numbered)
+    data = open_dataset(tmp_path if folder else tmp_path / "fashion-mnist_train.csv")
+    assert data.train.classes == FASHION
+    assert (data.test is not None) is folder
+    assert data.train.fingerprint == part.fingerprint
+
+
+def test_class_names_beside_the_data_are_taken_and_heeded_when_they_change(tmp_path: Path, tiny: Splits) -> None:
+    as_csv(tmp_path, tiny)
+    assert open_dataset(tmp_path).train.classes == ("0", "1", "2")
+    (tmp_path / "classes.txt").write_text("x\ny\nz\n")
+    assert open_dataset(tmp_path).train.classes == ("x", "y", "z")
+    (tmp_path / "classes.txt").write_text("x\ny\nother\n")
+    assert open_dataset(tmp_path).train.classes == ("x", "y", "other")
+
+
+def test_unlabelled_test_part_stays_so(tmp_path: Path, tiny: Splits) -> None:
+    assert tiny.test is not None
+    write_kaggle_csv(tmp_path / "train.csv", tiny.train)
+    write_kaggle_csv(tmp_path / "test.csv", Dataset(tiny.test.images, None, (), "x"))
+    test = open_dataset(tmp_path).test
+    assert test is not None
+    assert test.labels is None
+
+
+@pytest.mark.parametrize("given", ["no/such/path", "fashion_mnist", "", "a" * 5000, "a\0b", "~nobody-of-this-name/x"])
+def test_what_is_not_there_is_refused_with_the_known_names(given: str) -> None:
+    with pytest.raises(DataError, match=r"fashion-mnist, sample|can't be read"):
+        open_dataset(given)
+
+
+def fifo(path: Path) -> None:
+    os.mkfifo(path)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (Path.mkdir, "no data found in it; a path may be a folder with IDX files"),
+        (lambda path: path.write_bytes(b""), "a file of another kind; a path may be"),
+        (lambda path: path.write_bytes(b"hello"), "a file of another kind; a path may be"),
+        (lambda path: path.write_bytes(gzip.compress(b"hello")), "a file of another kind; a path may be"),
+        (lambda path: path.write_bytes(b"\x1f\x8b" + b"\xff" * 20), "whole gzip data expected"),
+        (fifo, "a file or folder expected, a device or pipe found"),
+        (lambda path: path.symlink_to(path), "no such file or folder|can't be read"),
+    ],
+)
+def test_what_is_no_data_is_refused(tmp_path: Path, make: Callable[[Path], Any], message: str) -> None:
+    make(tmp_path / "x")
+    with pytest.raises(DataError, match=message):
+        open_dataset(tmp_path / "x")
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root and Windows read what others may not")
+@pytest.mark.parametrize("path", [".", "a.npz"])
+def test_what_may_not_be_read_is_refused(tmp_path: Path, tiny: Splits, path: str) -> None:
+    as_npz(tmp_path, tiny)
+    (tmp_path / path).chmod(0)
+    with pytest.raises(DataError, match="can't be read: Permission denied"):
+        open_dataset(tmp_path / path)
+    (tmp_path / path).chmod(0o755)
