@@ -3,6 +3,7 @@
 Both functions write under a temporary name in the same folder, sync to disk, and rename.
 """
 
+import errno
 import os
 import secrets
 import shutil
@@ -62,8 +63,8 @@ def _rename_over(folder: Path, path: Path) -> None:
     while True:
         try:
             folder.rename(path)
-        except OSError:
-            if not path.is_dir():
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                 raise
         else:
             return
@@ -71,7 +72,7 @@ def _rename_over(folder: Path, path: Path) -> None:
         try:
             path.rename(aside)
         except FileNotFoundError:
-            continue  # another process has just moved it away: the name is free, or will be
+            continue  # another process has just moved it aside
         shutil.rmtree(aside, ignore_errors=True)
 
 

@@ -141,6 +141,8 @@ def _group(role: str, parameters: list[nn.Parameter], recipe: Recipe) -> dict[st
     shared = {"role": role, "params": parameters, "weight_decay": decay}
     if recipe.optimizer in ("adam", "adamw") or (recipe.optimizer == "muon" and is_rest):
         return shared | {"betas": (momentum, recipe.beta2)}
+    if recipe.optimizer == "sgd":
+        return shared | {"momentum": momentum, "nesterov": momentum > 0}
     return shared | {"momentum": momentum}
 
 

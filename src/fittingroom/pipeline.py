@@ -242,15 +242,19 @@ def hold_out(splits: Splits, recipe: Recipe) -> tuple[Dataset, Dataset | None]:
     """
     if splits.validation is not None:
         return splits.train, splits.validation
-    n = recipe.validation
-    if n is None:
-        n = min(HOLD_OUT, len(splits.train) // 10)
-    if n >= len(splits.train):
-        raise RecipeError(
-            f"validation: fewer than the {len(splits.train):,} images of {splits.train.name} expected, {n:,} found; "
-            "give --set validation=N"
-        )
+    n = _validation_size(splits.train, recipe)
     return stratified_split(splits.train, n, recipe.split_seed) if n else (splits.train, None)
+
+
+def _validation_size(train_set: Dataset, recipe: Recipe) -> int:
+    if recipe.validation is None:
+        return min(HOLD_OUT, len(train_set) // 10)
+    if recipe.validation >= len(train_set):
+        raise RecipeError(
+            f"validation: fewer than the {len(train_set):,} images of {train_set.name} expected, {recipe.validation:,} "
+            "found; give --set validation=N"
+        )
+    return recipe.validation
 
 
 # What is decided and written down before the first step.
@@ -287,6 +291,7 @@ def _describe(
     """``environment.json``: everything beside the recipe that decides what the run will be."""
     if splits.train.labels is None:
         raise DataError(f"{splits.train.name}: labels expected, none found: training needs them")
+    _validation_size(splits.train, recipe)  # so that a recipe that can't work leaves no folder behind
     device = pick_device(options.device)
     cache = cache_dir() / "precision"
     precision = resolve_precision(

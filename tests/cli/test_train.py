@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -18,6 +19,7 @@ from sklearn.metrics import accuracy_score
 
 import fittingroom as fr
 from fittingroom.cli import main
+from fittingroom.data.source import KNOWN
 
 TINY = ["--recipe", "plain", "--epochs", "1", "--set", "precision=float32"]
 COMMANDS = [[], ["train"], ["evaluate"], ["runs"], ["models"], ["recipes"], ["data"], ["data", "info"]]
@@ -111,14 +113,14 @@ def test_opening_a_run_of_several_seeds_as_one_model_lists_the_members() -> None
 def test_a_signal_saves_and_the_printed_line_resumes_to_the_same_weights(number: signal.Signals) -> None:
     options = ["train", "sample", "--recipe", "plain", "--epochs", "4", "--set", "precision=float32", "--no-test"]
     command = [sys.executable, "-m", "fittingroom", *options, "--out", "stopped"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    assert process.stderr is not None
-    for line in process.stderr:
-        if line.startswith("epoch 1/"):
-            process.send_signal(number)
-            break
-    printed = process.stderr.read()
-    assert process.wait(timeout=60) == 130
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.startswith("epoch 1/"):
+                process.send_signal(number)
+                break
+        printed = process.stderr.read()
+    assert process.returncode == 130
     resume = re.search(r"^  fittingroom (train --resume .*)$", printed, re.MULTILINE)
     assert resume, printed
     assert not Path("stopped/result.json").exists()
@@ -196,7 +198,7 @@ def test_or_sample_warns_and_goes_on_and_without_it_every_source_is_listed(
     monkeypatch.setenv("FITTINGROOM_CACHE", str(tmp_path / "empty"))
     monkeypatch.setenv("FITTINGROOM_MIRRORS", "http://127.0.0.1:9/")
     monkeypatch.setenv("PATH", "/nowhere")
-    monkeypatch.setattr("fittingroom.data.source.DEBIAN_FOLDER", tmp_path / "none", raising=True)
+    monkeypatch.setitem(KNOWN, "fashion-mnist", replace(KNOWN["fashion-mnist"], debian_folder=None))
     assert main(["train", *TINY]) == 2
     assert "http://127.0.0.1:9/" in capsys.readouterr().err
     assert main(["train", *TINY, "--or-sample"]) == 0

@@ -1,4 +1,5 @@
 import io
+import os
 import struct
 import time
 import zlib
@@ -183,6 +184,20 @@ def test_loops_of_links_and_broken_links_are_refused(tmp_path: Path, link: str) 
     }
     (tmp_path / link).symlink_to(targets[link])
     with pytest.raises(DataError, match=r"(loop/b|loop|self\.png|nowhere\.png): "):
+        read_image_folder(tmp_path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no pipes in folders")
+def test_pipe_and_huge_file_are_refused_without_being_read(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        save(tmp_path / name / "1.png")
+    with (tmp_path / "a" / "2.png").open("wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(DataError, match=r"2\.png: a small picture of at most 16,777,216 bytes expected, more found"):
+        read_image_folder(tmp_path)
+    (tmp_path / "a" / "2.png").unlink()
+    os.mkfifo(tmp_path / "a" / "2.png")
+    with pytest.raises(DataError, match=r"2\.png: a file expected, a broken link, device or pipe found"):
         read_image_folder(tmp_path)
 
 

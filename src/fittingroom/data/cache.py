@@ -70,7 +70,7 @@ def cached_read(name: str, path: Path, files: Sequence[Path], read: Callable[[],
     What comes from the cache is memory-mapped. Warns, and goes on, when the cache can't be written.
     """
     state = _state_of(files)
-    entry = _datasets() / f"{name[:60]}-{_digest(f'{name} {path.absolute()}')[:16]}"
+    entry = _datasets() / f"{name[:40]}-{_digest(f'{name} {path.absolute()}')[:16]}"
     kept = _load(entry, state)
     if kept is not None:
         return kept
@@ -192,7 +192,7 @@ def _size(folder: Path) -> int:
 
 
 def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def _digest_of(file: Path) -> str:

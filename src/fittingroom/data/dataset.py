@@ -94,7 +94,7 @@ class Dataset:
         if self.labels is None:
             suffixes: list[bytes] = [b""] * len(self)
         else:
-            names = [name.encode() for name in self.classes]
+            names = [name.encode("utf-8", "surrogateescape") for name in self.classes]
             suffixes = [names[label] for label in self.labels.tolist()]
         image_hashes, content_hashes = [], []
         for digest, suffix in zip(self._image_digests(), suffixes, strict=True):
@@ -146,7 +146,9 @@ class Dataset:
         """
         from fittingroom.data.torch_dataset import TorchDataset
 
-        return TorchDataset(self)
+        if self.labels is None:
+            raise DataError(f"{self.name}: labels expected, none found: as_torch gives (image, label)")
+        return TorchDataset(self.images, self.labels)
 
     def _image_digests(self) -> Iterator[hashlib._Hash]:
         """Yield a SHA-256 object for each image, fed with "HxW:" and the pixels."""

@@ -15,6 +15,7 @@ from fittingroom.data.pixels import decode_grey
 from fittingroom.errors import DataError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
+LARGEST_FILE = 16 << 20  # bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,24 +80,24 @@ def _part(path: Path, folders: Sequence[Path]) -> FolderPart:
 
 
 def _pictures(folder: Path) -> list[Path]:
-    found = []
     with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.name.startswith("."):
-                continue
-            if _is_folder(entry):
-                raise DataError(
-                    f"{entry.path}: a class's folder holds pictures only, a folder found: give the folder "
-                    "whose folders are the classes, or train and test"
-                )
-            if entry.name.lower().endswith(SUFFIXES):
-                found.append(folder / entry.name)
-    return sorted(found, key=_natural)
+        found = [entry for entry in entries if not entry.name.startswith(".")]
+    for entry in found:
+        is_folder, is_file = _kind(entry)
+        if is_folder:
+            raise DataError(
+                f"{entry.path}: a class's folder holds pictures only, a folder found: give the folder "
+                "whose folders are the classes, or train and test"
+            )
+        if not is_file:
+            raise DataError(f"{entry.path}: a file expected, a broken link, device or pipe found")
+    return sorted((folder / entry.name for entry in found if entry.name.lower().endswith(SUFFIXES)), key=_natural)
 
 
-def _is_folder(entry: os.DirEntry[str]) -> bool:
+def _kind(entry: os.DirEntry[str]) -> tuple[bool, bool]:
+    """Return (whether it is a folder, whether it is a file)."""
     try:
-        return entry.is_dir()
+        return entry.is_dir(), entry.is_file()
     except OSError as error:  # a link in a circle
         raise DataError(f"{entry.path}: can't be read: {error.strerror}") from error
 
@@ -124,7 +125,10 @@ def _read(part: FolderPart, classes: Sequence[str]) -> tuple[Images, Labels]:
 
 def _read_picture(file: Path) -> Images:
     try:
-        content = file.read_bytes()
+        with file.open("rb") as stream:
+            content = stream.read(LARGEST_FILE + 1)
     except OSError as error:
         raise DataError(f"{file}: can't be read: {error.strerror}") from error
+    if len(content) > LARGEST_FILE:
+        raise DataError(f"{file}: a small picture of at most {LARGEST_FILE:,} bytes expected, more found")
     return decode_grey(content, str(file))

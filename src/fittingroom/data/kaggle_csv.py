@@ -18,6 +18,7 @@ from fittingroom.data.gzipped import expansion_limit, is_gzip, open_bytes
 from fittingroom.data.parts import Images, Labels, by_part, splits
 from fittingroom.errors import DataError
 
+SUFFIXES = (".csv", ".csv.gz")
 LABEL_NAMES = ("label", "class", "target", "y")
 LONGEST_LINE = 1 << 20  # bytes; the longest header of 256×256 images has 0.7 MB
 _PIXEL_NAME = re.compile(r"(?:pixel|px|p)?[ _]?(\d+)", re.IGNORECASE)
@@ -49,7 +50,7 @@ def find_csv(path: Path) -> dict[str, Path]:
     """
     if not path.is_dir():
         return by_part([path])
-    return by_part([file for file in sorted(path.iterdir()) if file.name.lower().endswith((".csv", ".csv.gz"))])
+    return by_part([file for file in sorted(path.iterdir()) if file.is_file() and file.name.lower().endswith(SUFFIXES)])
 
 
 def csv_files(path: Path) -> list[Path]:
@@ -151,6 +152,8 @@ def _layout(path: Path) -> _Layout:
     if "\0" in line:
         raise DataError(f"{path}: text in UTF-8 expected, NUL bytes found in row 1: not a CSV, or not in UTF-8")
     cells = [cell.strip().strip('"') for cell in line.split(",")]
+    if len(cells) == 1 and re.search(r"[;\t|]", line):
+        raise DataError(f"{path}: row 1: commas between the cells expected, other marks found")
     layout = _from_header(cells, path) if _is_header(cells) else _without_header(cells)
     _check_shape(layout, path)
     return layout

@@ -33,7 +33,7 @@ def find_parquet(path: Path) -> dict[str, list[Path]]:
     """
     if not path.is_dir():
         return {part_of(path.name) or "train": [path]}
-    files = sorted(file for file in path.iterdir() if file.suffix == ".parquet")
+    files = sorted(file for file in path.iterdir() if file.suffix == ".parquet" and file.is_file())
     if len(files) == 1:
         return {part_of(files[0].name) or "train": files}
     found: dict[str, list[Path]] = {}

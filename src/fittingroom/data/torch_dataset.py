@@ -1,20 +1,20 @@
 """A `Dataset` as PyTorch's data loaders want it; imported only by `Dataset.as_torch`, for torch is slow."""
 
+import numpy as np
 import torch
 import torch.utils.data
-
-from fittingroom.data.dataset import Dataset
-from fittingroom.errors import DataError
+from numpy.typing import NDArray
 
 
 class TorchDataset(torch.utils.data.Dataset[tuple[torch.Tensor, int]]):
-    """Map-style data set of (float32 image 1×H×W in 0–1, label). Picklable, for loaders with workers."""
+    """Map-style data set of (float32 image 1×H×W in 0–1, label). Picklable, for loaders with workers.
 
-    def __init__(self, dataset: Dataset) -> None:
-        if dataset.labels is None:
-            raise DataError(f"{dataset.name}: labels expected, none found: as_torch gives (image, label)")
-        self.images = dataset.images
-        self.labels = dataset.labels
+    images: uint8 (N, H, W). labels: int64 (N,).
+    """
+
+    def __init__(self, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> None:
+        self.images = images
+        self.labels = labels
 
     def __len__(self) -> int:
         return len(self.images)

@@ -80,7 +80,7 @@ def model_from_code(name: str, code: str, attribute: str, path: str) -> ModelSou
         line = _line_in(error, path)
         raise RecipeError(f"model {name}: executing {path} failed{line}: {type(error).__name__}: {error}") from error
     construct = getattr(module, attribute, None)
-    if not callable(construct):
+    if not callable(construct) or isinstance(construct, nn.Module):
         own = [key for key, value in vars(module).items() if inspect.isclass(value) and issubclass(value, nn.Module)]
         raise RecipeError(
             f"model {name}: {path} has no class or function {attribute}; it has {', '.join(own) or 'none'}"
@@ -101,7 +101,7 @@ def build_model(
         RecipeError: an argument that its constructor doesn't take, a failure inside, or a wrong output shape.
     """
     given = dict(model_args or {})
-    parameters = inspect.signature(source.construct).parameters
+    parameters = _parameters(source.construct)
     takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     unknown = [key for key in given if key not in parameters and not takes_any]
     if unknown:
@@ -123,6 +123,13 @@ def build_model(
     _check_output(model, source.name, num_classes, image_size)
     _to_channels_last(model, image_size)
     return model
+
+
+def _parameters(construct: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+    """What a constructor takes; that of ``nn.Module`` says anything, and then refuses everything."""
+    if getattr(construct, "__init__", None) is nn.Module.__init__:
+        return {}
+    return inspect.signature(construct).parameters
 
 
 def _check_output(model: nn.Module, name: str, num_classes: int, image_size: tuple[int, int]) -> None:
