@@ -241,11 +241,12 @@ def test_an_override_that_can_not_be_applied_is_told(override: str, says: str) -
 
 
 def test_a_wrong_override_is_not_blamed_on_the_file() -> None:
-    assert problems(SOUND.replace("64", "0"), "stages.0.lr=-1", "stages.1={ epochs = 0, lr = 1 }", "sed=3") == [
+    assert problems(SOUND.replace("64", "0"), "stages.0.lr=-1", "image_sizes=[[0, 1]]", "sed=3") == [
         "mine.toml, line 2: batch_size: ≥ 1 and ≤ 1e+06 expected, 0 found",
         "--set sed: unknown key; did you mean seed?",
         "--set stages.0.lr: > 0 and ≤ 1000 expected, -1 found",
-        "--set stages.1.epochs: ≥ 1 and ≤ 100000 expected, 0 found",
+        "--set image_sizes.0: pairs [first epoch, side in pixels], epochs rising from 0 and sides 4–256 expected, "
+        "[0, 1] found",
     ]
 
 

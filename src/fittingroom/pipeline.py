@@ -34,8 +34,8 @@ from fittingroom.models.summary import count_parameters
 from fittingroom.plots import plot_loss
 from fittingroom.recipe import Recipe, differences, load_recipe
 from fittingroom.run import FORMAT, Run, command_line, summarize_members
-from fittingroom.train import Setting
-from fittingroom.train import train as train_model
+from fittingroom.training import Setting
+from fittingroom.training import train as train_model
 
 HOLD_OUT = 5_000  # validation images where the recipe says nothing, if that is not more than a tenth
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ def plot_loss(run: Path, *, xkcd: bool = False, stage_epochs: list[int] | None =
     if xkcd:
         from matplotlib import pyplot
 
+        logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)  # its comic fonts are rarely installed
         style = pyplot.xkcd()
     plain: Any = {"font.size": 10, "axes.spines.top": False, "axes.spines.right": False, "svg.fonttype": "none"}
     path = run / "loss.png"

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from same import assert_same
 
 from fittingroom.data.cache import cache_dir, cache_entries, cached_read, clear_cache
 from fittingroom.data.dataset import Splits
 from fittingroom.data.npz import read_npz, write_npz
+from tests.data.same import assert_same
 
 
 @pytest.fixture

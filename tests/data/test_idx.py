@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from same import assert_same
 
 from fittingroom.data.dataset import Splits
 from fittingroom.data.idx import IdxHeader, read_idx, read_idx_dataset, read_idx_header, write_idx
 from fittingroom.errors import DataError
+from tests.data.same import assert_same
 
 OFFICIAL = Path("/usr/share/datasets/fashion-mnist")
 needs_official = pytest.mark.skipif(not OFFICIAL.is_dir(), reason="Debian's dataset-fashion-mnist is not installed")

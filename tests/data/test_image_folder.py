@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
-from same import assert_same
 
 from fittingroom.data.dataset import Dataset, Splits
 from fittingroom.data.image_folder import read_image_folder
 from fittingroom.errors import DataError
+from tests.data.same import assert_same
 
 GREY = np.arange(16, dtype=np.uint8).reshape(4, 4) * 16
 

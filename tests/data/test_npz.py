@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from same import assert_same
 
 from fittingroom.data.dataset import Dataset, Splits
 from fittingroom.data.npz import read_npz, write_npz
 from fittingroom.errors import DataError
+from tests.data.same import assert_same
 
 IMAGES = np.arange(4 * 2 * 3, dtype=np.uint8).reshape(4, 2, 3)
 LABELS = np.array([0, 1, 2, 1])

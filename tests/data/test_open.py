@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from same import assert_same
 
 from fittingroom.data.cache import cache_entries
 from fittingroom.data.dataset import Dataset, Splits
@@ -17,6 +16,7 @@ from fittingroom.data.npz import write_npz
 from fittingroom.data.open import open_dataset
 from fittingroom.data.parquet import write_parquet
 from fittingroom.errors import DataError
+from tests.data.same import assert_same
 
 FASHION = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
 

@@ -5,12 +5,12 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from same import assert_same
 
 from fittingroom.data.dataset import Dataset, Splits
 from fittingroom.data.parquet import read_parquet, write_parquet
 from fittingroom.data.pixels import encode_png
 from fittingroom.errors import DataError
+from tests.data.same import assert_same
 
 IMAGE = np.arange(6, dtype=np.uint8).reshape(2, 3)
 PNG = encode_png(IMAGE)

@@ -10,12 +10,11 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-import mirror as mirrors
 import numpy as np
 import pytest
-from mirror import Behaviour, serve
 
 import fittingroom.data.download as download_module
+import tests.data.mirror as mirrors
 from fittingroom.data.cache import cache_dir
 from fittingroom.data.dataset import Dataset
 from fittingroom.data.source import (
@@ -31,6 +30,7 @@ from fittingroom.data.source import (
 )
 from fittingroom.data.verify import KnownFile, problem_of
 from fittingroom.errors import DataError
+from tests.data.mirror import Behaviour, serve
 
 SAMPLE = locate("sample")
 FILES = tuple(

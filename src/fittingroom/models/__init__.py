@@ -20,9 +20,11 @@ import torch
 from torch import nn
 
 from fittingroom.errors import FittingRoomError, RecipeError
+from fittingroom.models.residual_cnn import ResidualCNN
 from fittingroom.models.tutorial_cnn import TutorialCNN
 
 MODELS: dict[str, Callable[..., nn.Module]] = {
+    "residual": ResidualCNN,
     "tutorial": TutorialCNN,
 }
 

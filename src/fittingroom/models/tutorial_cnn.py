@@ -2,6 +2,10 @@
 
 from torch import Tensor, nn
 
+from fittingroom.errors import RecipeError
+
+SMALLEST = 12  # pixels a side: smaller ones leave nothing after the last pooling
+
 
 class TutorialCNN(nn.Module):
     """The notebook's CNN, layer for layer: 39,786 parameters for 28×28 images and ten classes.
@@ -10,11 +14,13 @@ class TutorialCNN(nn.Module):
 
     Args:
         num_classes: size of the output, ≥ 2.
-        image_size: (H, W) of the input in pixels, each ≥ 12.
+        image_size: (H, W) of the input in pixels, each ≥ 12; smaller ones raise :class:`RecipeError`.
     """
 
     def __init__(self, num_classes: int = 10, image_size: tuple[int, int] = (28, 28)):
         super().__init__()
+        if min(image_size) < SMALLEST:
+            raise RecipeError(f"model tutorial: images of ≥ {SMALLEST} pixels a side expected, {image_size} given")
         self.layer1 = _convolution(1, 16, kernel_size=5, padding=2)
         self.layer2 = _convolution(16, 32, kernel_size=3)
         self.layer3 = _convolution(32, 64, kernel_size=3)

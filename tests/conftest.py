@@ -7,6 +7,13 @@ os.environ["OMP_NUM_THREADS"] = "1"  # before anything imports torch, which read
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# The same examples every time, and no verdict on speed: the machine may be busy with other work.
+settings.register_profile(
+    "suite", max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("suite")
 
 
 @pytest.fixture(scope="session", autouse=True)

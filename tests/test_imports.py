@@ -1,0 +1,84 @@
+"""What is imported when: nothing heavy before it is needed."""
+
+import importlib
+import inspect
+import subprocess
+import sys
+from types import ModuleType
+
+import pytest
+
+import fittingroom
+import fittingroom.data
+
+HEAVY = {"torch", "numpy", "polars", "PIL", "rich", "matplotlib", "scipy", "safetensors"}
+
+
+def heavy_after(code: str) -> set[str]:
+    """Which of the heavy packages a fresh Python has loaded after this code."""
+    report = f"{code}\nimport sys; print('loaded', *({HEAVY!r} & sys.modules.keys()))"
+    done = subprocess.run([sys.executable, "-c", report], capture_output=True, text=True, timeout=60, check=True)
+    return set(done.stdout.splitlines()[-1].split()[1:])
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import fittingroom",
+        "import fittingroom; dir(fittingroom); fittingroom.__version__",
+        "import fittingroom.data",
+        "from fittingroom.errors import DataError",
+        "from fittingroom import load_recipe; load_recipe('tutorial')",
+        "from fittingroom.cli import main",
+    ],
+)
+def test_nothing_heavy_is_loaded_before_it_is_needed(code: str) -> None:
+    assert heavy_after(code) == set()
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["data"], ["data", "info"], ["data", "convert"], ["models"], ["recipes"], ["train"], ["evaluate"]]
+)
+def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
+    ends = f"try: main({[*arguments, '--help']})\nexcept SystemExit as end: assert not end.code"
+    assert heavy_after(f"from fittingroom.cli import main\n{ends}") == set()
+
+
+def test_reading_data_does_not_load_torch() -> None:
+    code = "import fittingroom.data as d; d.open_dataset('sample').train.fingerprint; d.known_identity"
+    assert heavy_after(code) & {"torch", "matplotlib", "rich", "scipy"} == set()
+
+
+PACKAGES = pytest.mark.parametrize("package", [fittingroom, fittingroom.data], ids=lambda package: package.__name__)
+
+
+@PACKAGES
+def test_public_names_are_sorted_and_listed_by_dir(package: ModuleType) -> None:
+    assert package.__all__ == sorted(package.__all__)
+    assert set(package.__all__) <= set(dir(package))
+
+
+@PACKAGES
+def test_every_public_name_is_documented(package: ModuleType) -> None:
+    for name in package.__all__:
+        home = importlib.import_module(f"{package.__name__}.{package._HOMES[name]}")
+        documented = inspect.getdoc(getattr(home, name)) or ""
+        assert documented, f"{name} has no docstring"
+        assert not documented.startswith(f"{name}("), f"{name} has the docstring only that dataclass makes"
+
+
+@PACKAGES
+def test_every_public_name_is_what_it_says_after_all_the_others_were_used(package: ModuleType) -> None:
+    """A module that had the name of a public function would take its place once something imports it."""
+    code = f"""
+import {package.__name__} as package
+for name in package.__all__ * 2:
+    assert getattr(package, name).__name__ == name, getattr(package, name)
+"""
+    heavy_after(code)
+
+
+@PACKAGES
+def test_a_name_that_is_not_public_is_told(package: ModuleType) -> None:
+    with pytest.raises(AttributeError, match=f"module '{package.__name__}' has no attribute 'nothing'"):
+        package.nothing  # noqa: B018
