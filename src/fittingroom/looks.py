@@ -17,12 +17,20 @@ LEDGER = "test-looks.jsonl"
 
 
 def record_look(folder: Path, test_set: Dataset, *, run: str, command: str) -> dict[str, Any]:
-    """Append a look to the ledger of ``folder`` and return it. One write, so that processes don't mix their lines."""
+    """Append a look at ``test_set`` to the ledger of ``folder`` and return it."""
+    return record_look_at(folder, test_set.fingerprint.images, data=test_set.name, run=run, command=command)
+
+
+def record_look_at(folder: Path, fingerprint: str, *, data: str, run: str, command: str) -> dict[str, Any]:
+    """As :func:`record_look`, where the test set isn't open: by the fingerprint of its images and its name.
+
+    The line is one write, so that processes don't mix their lines.
+    """
     look = {
         "format": 1,
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
-        "fingerprint": test_set.fingerprint.images,
-        "data": test_set.name,
+        "fingerprint": fingerprint,
+        "data": data,
         "run": run,
         "command": command,
     }

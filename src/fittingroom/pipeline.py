@@ -1,12 +1,13 @@
-"""The one function that makes a whole run: data and recipe in, a folder with the trained model out.
+"""The one function that makes a whole run: train → export → evaluate → report.
 
-The test set never reaches the training: it is split off here and only :meth:`fittingroom.run.Run.evaluate` opens it.
+The test set never reaches the training: only :meth:`fittingroom.run.Run.evaluate` is given it, and only on request.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -27,13 +28,17 @@ from fittingroom.environment import describe_machine, git_revision, versions
 from fittingroom.errors import ArtifactError, DataError, Interrupted, RecipeError
 from fittingroom.evaluate import predict_dataset
 from fittingroom.events import Event, Observer
+from fittingroom.export import ExportError, export_onnx
 from fittingroom.json_file import write_json
 from fittingroom.metrics_log import MetricsLog
+from fittingroom.model_card import write_model_card
 from fittingroom.models import ModelSource, find_model, model_from_code
 from fittingroom.models.summary import count_parameters
 from fittingroom.plots import plot_loss
 from fittingroom.recipe import Recipe, differences, load_recipe
+from fittingroom.report import write_report
 from fittingroom.run import FORMAT, Run, command_line, summarize_members
+from fittingroom.tracking import open_tracker
 from fittingroom.training import Setting
 from fittingroom.training import train as train_model
 
@@ -52,6 +57,7 @@ class Options:
         test: path of a test set that lies elsewhere.
         cache: whether data sets are read through the cache.
         xkcd: draw curves in the hand-drawn style of the tutorial notebook.
+        track: trackers to tell of the run as well, see :mod:`fittingroom.tracking`.
     """
 
     device: str = "auto"
@@ -61,6 +67,7 @@ class Options:
     test: str | None = None
     cache: bool = True
     xkcd: bool = False
+    track: tuple[str, ...] = ()
 
 
 def train(
@@ -71,10 +78,11 @@ def train(
     seeds: int | Sequence[int] | None = None,
     out: str | Path | None = None,
     options: Options | None = None,
+    look_at_test: bool = False,
     observe: Observer | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> Run:
-    """Train a model and write the run's folder. The test set among ``data`` is not looked at.
+    """Train a model and write the run's folder.
 
     Args:
         data: an open data set, a name such as ``fashion-mnist``, or a path.
@@ -83,6 +91,7 @@ def train(
         seeds: train once for each: a number N for N seeds from the recipe's on, or a list of them.
         out: the run's folder, new or empty; by default the next free ``runs/<recipe>-<number>``.
         options: device, threads and the like.
+        look_at_test: judge the finished model on the test set, once, before the report is written.
         observe: receives the events of :mod:`fittingroom.events`.
         should_stop: asked after each step; true saves the state and ends with :class:`Interrupted`.
 
@@ -100,7 +109,8 @@ def train(
     environment = _describe(splits, recipe, source, options, _seed_list(recipe, seeds))
     folder = _make_folder(out, recipe.name or "run")
     _write_start(folder, recipe, source, environment)
-    return _carry_out(Run(folder, splits), recipe, source, environment, observe, should_stop)
+    run = _carry_out(Run(folder, splits), recipe, source, environment, observe, should_stop)
+    return _judge_and_report(run, look_at_test)
 
 
 def resume(
@@ -108,6 +118,7 @@ def resume(
     *,
     data: Splits | None = None,
     trust_code: bool = False,
+    look_at_test: bool = False,
     observe: Observer | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> Run:
@@ -119,7 +130,7 @@ def resume(
         path: the run's folder.
         data: needed where the run was given its data in memory.
         trust_code: permits executing the source that the user's own network came with.
-        observe, should_stop: as for :func:`train`.
+        look_at_test, observe, should_stop: as for :func:`train`.
 
     Raises:
         ArtifactError: no such run, a recipe that was changed (the difference is shown), code that isn't trusted.
@@ -143,7 +154,8 @@ def resume(
                 f"{before and before['order'][:16]} and is now {now and now['order'][:16]} (fingerprints in file order)"
             )
     source = _stored_source(run, recipe, trust_code)
-    return _carry_out(Run(run.path, splits), recipe, source, environment, observe, should_stop)
+    run = _carry_out(Run(run.path, splits), recipe, source, environment, observe, should_stop)
+    return _judge_and_report(run, look_at_test)
 
 
 def _carry_out(
@@ -191,11 +203,12 @@ def _train_one(
     train_set, validation_set = hold_out(splits, recipe)
     normalization = normalization_of(recipe.normalize, train_set)
     log = MetricsLog(run.path / "metrics.jsonl")
+    trackers = [open_tracker(name, run) for name in options["track"]]
+    observers: list[Observer] = [log, *trackers, *([observe] if observe else [])]
 
     def tell(event: Event) -> None:
-        log(event)
-        if observe:
-            observe(event)
+        for observer in observers:
+            observer(event)
 
     setting = Setting(
         device=pick_device(options["device"]),
@@ -210,9 +223,16 @@ def _train_one(
         trainee = train_model(train_set, validation_set, recipe, source, normalization, setting)
     finally:
         log.close()
+        for tracker in trackers:
+            tracker.close()
     weights = trainee.shipped.state_dict()
     parameters = count_parameters(trainee.model)
-    save_artifact(_artifact(run, recipe, source, splits, normalization, parameters, environment), weights, source.code)
+    artifact = _artifact(run, recipe, source, splits, normalization, parameters, environment)
+    save_artifact(artifact, weights, source.code)
+    try:
+        export_onnx(artifact, trainee.shipped, train_set, validation_set)
+    except ExportError as error:
+        warnings.warn(f"{error}\nthe run is complete without it; only predict and serve would be faster", stacklevel=2)
     validation = None
     if validation_set is not None:
         device = torch.device(setting.device)
@@ -232,6 +252,25 @@ def _train_one(
         "test_looks": [],
     }
     write_json(run.path / "result.json", result)  # last: a folder with a result is finished
+
+
+def _judge_and_report(run: Run, look_at_test: bool) -> Run:
+    """Look at test with every member that was not judged yet, if asked to; then write the report and the model card."""
+    if look_at_test and run.open_data().test is not None:
+        for member in run.members or [run]:
+            if member.result["test"] is None:
+                member.evaluate(trust_code=True)  # it was given, or trusted, when the training began
+        if run.members:
+            summarize_members(run)
+    options = run.environment["options"]
+    write_report(run, xkcd=options["xkcd"])
+    write_model_card(run)
+    for member in run.members or [run]:
+        for name in options["track"]:
+            tracker = open_tracker(name, member)
+            tracker.finish(member)
+            tracker.close()
+    return run
 
 
 def hold_out(splits: Splits, recipe: Recipe) -> tuple[Dataset, Dataset | None]:

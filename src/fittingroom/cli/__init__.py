@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Sequence
 
 import fittingroom
-from fittingroom.cli import data, evaluate, models, runs, train
+from fittingroom.cli import bench, compare, data, evaluate, export, models, predict, report, runs, serve, train
 from fittingroom.errors import FittingRoomError, Interrupted
 
 DONE, OUR_FAULT, USERS_MISTAKE, INTERRUPTED = 0, 1, 2, 130
@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--version", action="version", version=f"fittingroom {fittingroom.__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for module in (data, models, train, runs, evaluate):
+    for module in (data, models, train, runs, evaluate, compare, report, bench, predict, export, serve):
         module.add_parser(commands)
     args = parser.parse_args(argv)
     warnings.showwarning = lambda message, *_rest: _tell(f"warning: {message}")

@@ -30,6 +30,8 @@ def run_evaluate(args: argparse.Namespace) -> int:
     from fittingroom.cli import console
     from fittingroom.data.open import open_dataset
     from fittingroom.errors import DataError
+    from fittingroom.model_card import write_model_card
+    from fittingroom.report import write_report
     from fittingroom.run import open_run
 
     run = open_run(args.folder)
@@ -39,7 +41,11 @@ def run_evaluate(args: argparse.Namespace) -> int:
         dataset = getattr(splits, args.split) if args.split else splits.test or splits.train
         if dataset is None:
             raise DataError(f"{args.data}: a {args.split} set expected, it has none")
+    before = run.result
     scores = run.evaluate(dataset, trust_code=args.trust_code)
+    if run.result != before:  # the first look at its own test set belongs into report and card
+        write_report(run, xkcd=run.environment["options"]["xkcd"])
+        write_model_card(run)
     if args.json:
         console.print_json(scores)
         return 0

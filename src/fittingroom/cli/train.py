@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 DEFAULT_DATA, DEFAULT_RECIPE, RECIPE_FOR_A_MODEL = "fashion-mnist", "swift", "plain"
 FOR_A_NEW_RUN = (  # what --resume takes from the run
     *("data", "test", "recipe", "model", "epochs", "lr", "set", "seed", "seeds", "out"),
-    *("device", "threads", "keep", "deterministic", "no_cache", "xkcd", "or_sample"),
+    *("device", "threads", "keep", "deterministic", "no_cache", "xkcd", "track", "or_sample"),
 )
 
 
@@ -63,6 +63,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     how.add_argument("--deterministic", action="store_true", default=None, help="the same result each time on CUDA too")
     how.add_argument("--no-cache", action="store_true", default=None, help="read the data anew and keep no copy")
     how.add_argument("--xkcd", action="store_true", default=None, help="draw the loss curve in the notebook's style")
+    how.add_argument(
+        "--track", action="append", choices=("tensorboard", "mlflow"), help="tell this tracker too; may be repeated"
+    )
     how.add_argument("--trust-code", action="store_true", help="with --resume: execute the model that the run keeps")
     how.add_argument("--quiet", action="store_true", help="print nothing but the result")
     how.add_argument("--json", action="store_true", help="the content of result.json on stdout")
@@ -76,7 +79,13 @@ def run_train(args: argparse.Namespace) -> int:
         from fittingroom.pipeline import resume
 
         with _observing(args) as (observe, should_stop):
-            run = resume(args.resume, trust_code=args.trust_code, observe=observe, should_stop=should_stop)
+            run = resume(
+                args.resume,
+                trust_code=args.trust_code,
+                look_at_test=not args.no_test,
+                observe=observe,
+                should_stop=should_stop,
+            )
     else:
         recipe = _recipe(args)
         splits = _open_data(args)
@@ -84,7 +93,11 @@ def run_train(args: argparse.Namespace) -> int:
         from fittingroom.pipeline import Options, train
 
         given = {key: getattr(args, key) for key in ("device", "threads", "keep", "deterministic", "xkcd", "test")}
-        options = Options(cache=not args.no_cache, **{key: value for key, value in given.items() if value is not None})
+        options = Options(
+            cache=not args.no_cache,
+            track=tuple(args.track or ()),
+            **{key: value for key, value in given.items() if value is not None},
+        )
         with _observing(args) as (observe, should_stop):
             run = train(
                 splits,
@@ -92,25 +105,12 @@ def run_train(args: argparse.Namespace) -> int:
                 seeds=args.seeds,
                 out=args.out,
                 options=options,
+                look_at_test=not args.no_test,
                 observe=observe,
                 should_stop=should_stop,
             )
-    if not args.no_test and run.open_data().test is not None:
-        _judge(run)
     _report(run, args)
     return 0
-
-
-def _judge(run: Run) -> None:
-    """Look at the test set with every member that has not been judged yet."""
-    members = run.members
-    for member in members or [run]:
-        if member.result["test"] is None:
-            member.evaluate(trust_code=True)  # the code was given, or trusted, a moment ago
-    if members:
-        from fittingroom.run import summarize_members
-
-        summarize_members(run)
 
 
 def _recipe(args: argparse.Namespace) -> Recipe:
@@ -219,8 +219,13 @@ def _findings(run: Run, result: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield from _findings_of_members(result)
     else:
         yield from _findings_of_one(run, result)
+        from fittingroom.judgement import diagnose_run
+
+        for verdict in diagnose_run(run):
+            yield "diagnosis", f"{verdict.name}: {verdict.sentence} {verdict.suggestion}"
     yield "time", f"{result['train_seconds']:.1f} s training; {result['parameters']:,} parameters"
-    yield "run", f"{run.path}/   (loss.png, result.json, predictions.parquet, model.safetensors)"
+    yield "run", f"{run.path}/   (model.safetensors, model.onnx, result.json, predictions.parquet, …)"
+    yield "report", f"{run.path}/report.html"
 
 
 def _findings_of_one(run: Run, result: dict[str, Any]) -> Iterator[tuple[str, str]]:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from fittingroom.errors import RecipeError
 
@@ -14,77 +13,65 @@ NORM_MOMENTUM = 0.4  # a training of few steps has no time for the usual 0.1: ru
 
 
 class ResidualCNN(nn.Module):
-    """A 3×3 stem at full size, groups of 3×3 convolutions, the maximum over what is left of the image, a linear layer.
+    """Stages of 3×3 convolutions, the maximum over what is left of the image, a linear layer.
 
-    The stem and the first convolution of a group that pools halve the image right after convolving, so that batch norm
-    and ReLU touch a quarter of the pixels. From the third convolution of a group on, the group is residual: what
-    enters its second convolution is added before its last ReLU. PyTorch's default initialisation.
+    A stage widens by one convolution, which may halve the image, and goes on with residual ones. Pooling right after
+    the convolution leaves batch norm and ReLU a quarter of the pixels. PyTorch's default initialisation.
 
     Args:
         num_classes: size of the output, ≥ 2.
         image_size: (H, W) of the input in pixels. Any will do that the poolings don't use up; smaller ones raise
             :class:`RecipeError`.
-        stem: filters of the first convolution.
-        widths: filters of each group.
-        depths: convolutions of each group, ≥ 1.
-        pools: whether each group halves the image.
+        widths: filters of each stage.
+        depths: residual convolutions of each stage.
+        pools: whether each stage halves the image.
     """
 
     def __init__(
         self,
         num_classes: int = 10,
         image_size: tuple[int, int] = (28, 28),
-        stem: int = 12,
-        widths: Sequence[int] = (32, 64),
-        depths: Sequence[int] = (1, 2),
-        pools: Sequence[bool] = (True, True),
+        widths: Sequence[int] = (12, 32, 64),
+        depths: Sequence[int] = (0, 0, 1),
+        pools: Sequence[bool] = (True, True, True),
     ):
         super().__init__()
-        smallest = 2 ** (1 + sum(pools))
+        if not len(widths) == len(depths) == len(pools):
+            raise RecipeError(
+                f"model residual: widths, depths and pools of one length expected, {widths}, {depths}, {pools}"
+            )
+        smallest = 2 ** sum(pools)
         if min(image_size) < smallest:
             raise RecipeError(f"model residual: images of ≥ {smallest} pixels a side expected, {image_size} given")
-        self.stem = _Convolution(1, stem, pool=True)
-        groups, channels = [], stem
-        for width, depth, pool in zip(widths, depths, pools, strict=True):
-            groups.append(_Group(channels, width, depth, pool=pool))
-            channels = width
-        self.groups = nn.Sequential(*groups)
-        self.head = nn.Linear(channels, num_classes)
+        stages: list[nn.Module] = []
+        for channels_in, width, depth, pool in zip((1, *widths), widths, depths, pools, strict=False):
+            stages.append(_convolution(channels_in, width, pool=pool))
+            stages += [_Residual(width) for _ in range(depth)]
+        self.stages = nn.Sequential(*stages)
+        self.head = nn.Linear(widths[-1], num_classes)
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
         """float (N, 1, H, W) → logits (N, num_classes)."""
-        x = self.groups(F.relu(self.stem(x_NCHW)))
-        logits_NC: Tensor = self.head(torch.amax(x, dim=(2, 3)))
+        logits_NC: Tensor = self.head(torch.amax(self.stages(x_NCHW), dim=(2, 3)))
         return logits_NC
 
 
-class _Convolution(nn.Module):
-    """3×3 convolution, perhaps 2×2 max pooling, batch norm."""
+class _Residual(nn.Module):
+    """What comes in, plus a convolution of it."""
 
-    def __init__(self, channels_in: int, channels_out: int, *, pool: bool = False):
+    def __init__(self, width: int):
         super().__init__()
-        self.conv = nn.Conv2d(channels_in, channels_out, kernel_size=3, padding=1, bias=False)
-        self.pool = nn.MaxPool2d(2) if pool else nn.Identity()
-        self.norm = nn.BatchNorm2d(channels_out, momentum=NORM_MOMENTUM)
+        self.body = _convolution(width, width, pool=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        normalized: Tensor = self.norm(self.pool(self.conv(x)))
-        return normalized
+        added: Tensor = x + self.body(x)
+        return added
 
 
-class _Group(nn.Module):
-    """A convolution that widens and may pool, then a residual chain of the others."""
-
-    def __init__(self, channels_in: int, width: int, depth: int, *, pool: bool):
-        super().__init__()
-        self.first = _Convolution(channels_in, width, pool=pool)
-        self.others = nn.ModuleList(_Convolution(width, width) for _ in range(depth - 1))
-
-    def forward(self, x: Tensor) -> Tensor:
-        entered = x = F.relu(self.first(x))
-        for i, convolution in enumerate(self.others):
-            x = convolution(x)
-            if i > 0 and i == len(self.others) - 1:
-                x = x + entered
-            x = F.relu(x)
-        return x
+def _convolution(channels_in: int, channels_out: int, *, pool: bool) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(channels_in, channels_out, kernel_size=3, padding=1, bias=False),
+        nn.MaxPool2d(2) if pool else nn.Identity(),
+        nn.BatchNorm2d(channels_out, momentum=NORM_MOMENTUM),
+        nn.ReLU(),
+    )

@@ -1,0 +1,42 @@
+"""``fittingroom report``: a run as a page to look at."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add ``report``."""
+    parser = commands.add_parser(
+        "report",
+        help="write a run's report.html anew, and its model card",
+        description="Write report.html, one self-contained page, and the model card README.md into a run's folder; "
+        "into each member's too where the run has several seeds. Test is not looked at.",
+        epilog="example: fittingroom report runs/swift-1",
+    )
+    parser.add_argument("folder", metavar="RUN", type=Path, help="the run's folder")
+    parser.add_argument("--xkcd", action="store_true", help="draw the curves as if by hand")
+    parser.set_defaults(run=run_report)
+
+
+def run_report(args: argparse.Namespace) -> int:
+    """Write the page and the card; print the diagnosis and where they lie."""
+    from fittingroom.cli import console
+    from fittingroom.judgement import diagnose_run
+    from fittingroom.model_card import write_model_card
+    from fittingroom.report import write_report
+    from fittingroom.run import open_run
+
+    run = open_run(args.folder)
+    page = write_report(run, xkcd=args.xkcd)
+    write_model_card(run)
+    out = console.stdout()
+    for one in run.members or [run]:
+        for verdict in diagnose_run(one):
+            who = f"seed {one.recipe.seed}, " if run.members else ""
+            out.print(f"{who}{verdict.name}", style="bold")
+            out.print(f"  {verdict.sentence}")
+            out.print(f"  Try: {verdict.suggestion}")
+    out.print(f"{page}")
+    return 0

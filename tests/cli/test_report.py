@@ -1,0 +1,56 @@
+"""``fittingroom report`` as its user calls it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from fittingroom.cli import main
+
+
+@pytest.fixture(autouse=True)
+def _in_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def train(*more: str) -> None:
+    recipe = ["--recipe", "plain", "--epochs", "1", "--set", "precision=float32"]
+    assert main(["train", "sample", *recipe, "--quiet", "--out", "runs/one", *more]) == 0
+
+
+def test_report_writes_the_page_and_the_card_and_says_the_diagnosis(capsys: pytest.CaptureFixture[str]) -> None:
+    train()
+    Path("runs/one/report.html").unlink(missing_ok=True)
+    looks = Path("runs/test-looks.jsonl").read_bytes()
+    capsys.readouterr()
+    assert main(["report", "runs/one"]) == 0
+    printed = capsys.readouterr().out
+    assert "too-short" in printed
+    assert "Try: For a diagnosis train for longer" in printed
+    assert printed.splitlines()[-1] == "runs/one/report.html"
+    assert Path("runs/one/report.html").exists()
+    assert Path("runs/one/README.md").read_text(encoding="utf-8").startswith("---\n")
+    assert Path("runs/test-looks.jsonl").read_bytes() == looks, "a report is no look at test"
+
+
+def test_report_of_several_seeds_names_each(capsys: pytest.CaptureFixture[str]) -> None:
+    train("--seeds", "2", "--no-test")
+    assert main(["report", "runs/one"]) == 0
+    printed = capsys.readouterr().out
+    assert "seed 0, too-short" in printed
+    assert "seed 1, too-short" in printed
+    assert Path("runs/one/seed-1/README.md").exists()
+
+
+def test_a_folder_without_a_run_is_the_users_mistake(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["report", "runs/none"]) == 2
+    assert "runs/none: a run's folder expected, nothing found" in capsys.readouterr().err
+
+
+def test_an_unfinished_run_says_how_to_finish_it(capsys: pytest.CaptureFixture[str]) -> None:
+    train()
+    for name in ("result.json", "config.json"):
+        Path("runs/one", name).unlink()
+    assert main(["report", "runs/one"]) == 2
+    assert "fittingroom train --resume runs/one" in capsys.readouterr().err
