@@ -43,6 +43,7 @@ from fittingroom.training import Setting
 from fittingroom.training import train as train_model
 
 HOLD_OUT = 5_000  # validation images where the recipe says nothing, if that is not more than a tenth
+LARGEST_SHARE = 5  # a recipe's number of validation images is cut to a fifth of a training set that is small
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -274,26 +275,12 @@ def _judge_and_report(run: Run, look_at_test: bool) -> Run:
 
 
 def hold_out(splits: Splits, recipe: Recipe) -> tuple[Dataset, Dataset | None]:
-    """The training set, and the validation set: the data's own if it has one, else a stratified cut of the train set.
-
-    Raises:
-        RecipeError: more images are to be held out than there are.
-    """
+    """The training set, and the validation set: the data's own if it has one, else a stratified cut of the train set."""
     if splits.validation is not None:
         return splits.train, splits.validation
-    n = _validation_size(splits.train, recipe)
+    size = len(splits.train)
+    n = min(HOLD_OUT, size // 10) if recipe.validation is None else min(recipe.validation, size // LARGEST_SHARE)
     return stratified_split(splits.train, n, recipe.split_seed) if n else (splits.train, None)
-
-
-def _validation_size(train_set: Dataset, recipe: Recipe) -> int:
-    if recipe.validation is None:
-        return min(HOLD_OUT, len(train_set) // 10)
-    if recipe.validation >= len(train_set):
-        raise RecipeError(
-            f"validation: fewer than the {len(train_set):,} images of {train_set.name} expected, {recipe.validation:,} "
-            "found; give --set validation=N"
-        )
-    return recipe.validation
 
 
 # What is decided and written down before the first step.
@@ -330,7 +317,6 @@ def _describe(
     """``environment.json``: everything beside the recipe that decides what the run will be."""
     if splits.train.labels is None:
         raise DataError(f"{splits.train.name}: labels expected, none found: training needs them")
-    _validation_size(splits.train, recipe)  # so that a recipe that can't work leaves no folder behind
     device = pick_device(options.device)
     cache = cache_dir() / "precision"
     precision = resolve_precision(

@@ -89,7 +89,7 @@ class Recipe:
         ema: decay per step of the moving average of weights that ships in place of the last weights; 0 for none.
         precision: ``bf16`` is autocast; ``auto`` measures once per processor, torch version and model.
         normalize: ``none`` feeds 0–255, ``unit`` 0–1, ``standard`` zero mean and unit variance of the training set.
-        validation: number of training images held out; absent, min(5,000, 10 %); 0 for none.
+        validation: number of training images held out, at most a fifth of them; absent, min(5,000, 10 %); 0 for none.
         split_seed: of the stratified validation cut.
         early_stop: stop after this many epochs without a better validation loss; 0 never. Needs validation images.
         keep: ship the ``last`` weights or those of the ``best`` epoch by validation accuracy. Needs validation images.

@@ -18,6 +18,7 @@ from fittingroom.checkpoint import load_newest_checkpoint, save_checkpoint
 from fittingroom.data.batches import Batches, derive_seed
 from fittingroom.data.dataset import Dataset
 from fittingroom.data.normalization import Normalization
+from fittingroom.device import keep_freed_memory
 from fittingroom.errors import ArtifactError, Interrupted, RecipeError, TrainingDiverged
 from fittingroom.evaluate import predict_dataset
 from fittingroom.events import CheckpointSaved, EpochDone, MicroBatchHalved, Observer, StepDone, TrainingStarted
@@ -74,6 +75,8 @@ def train(
     if validation_set is None and (recipe.early_stop or recipe.keep == "best"):
         raise RecipeError("early_stop and keep = 'best' choose by validation images; none are held out")
     device = torch.device(setting.device)
+    if device.type == "cpu":
+        keep_freed_memory()
     with _seeded(recipe.seed, device):
         trainee = Trainee.start(recipe, source, train_set.num_classes, train_set.image_size, device)
         if setting.checkpoints and (newest := load_newest_checkpoint(setting.checkpoints)):

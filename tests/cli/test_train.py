@@ -64,7 +64,8 @@ def test_predictions_hold_what_the_result_says(capsys: pytest.CaptureFixture[str
     assert data is not None
     assert table["image"].to_list() == [digest.hex() for digest in data.image_hashes()]
     probabilities = fr.load(run.path).predict_proba(data.images)
-    assert (table.select(pl.col("^p[0-9]+$")).to_numpy() == probabilities).all()
+    # What was judged is PyTorch's answer; `load` asks the exported model, which the parity gate holds within 1e-4 of it.
+    assert table.select(pl.col("^p[0-9]+$")).to_numpy() == pytest.approx(probabilities, abs=1e-4)
 
 
 def test_no_test_leaves_the_ledger_empty_and_evaluate_fills_the_result(capsys: pytest.CaptureFixture[str]) -> None:
@@ -163,7 +164,6 @@ def test_a_model_of_ones_own_is_kept_and_executed_only_with_trust(capsys: pytest
         (["train", "nowhere"], "nowhere"),
         (["train", "sample", "--recipe", "swfit"], "did you mean swift"),
         (["train", "sample", "--set", "batch_size=0", "--set", "ema=2"], "batch_size"),
-        (["train", "sample", "--set", "validation=2000"], "fewer than the 2,000 images"),
         (["train", "sample", "--model", "nothing"], "known are"),
         (["train", "sample", "--epochs", "0"], "at least 1"),
         (["train", "--resume", "nowhere"], "nowhere"),

@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fittingroom.cli import check
+
 if TYPE_CHECKING:
     from fittingroom.data.dataset import Splits
 
@@ -17,8 +19,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     """Add `data` and its commands."""
     data = commands.add_parser(
         "data",
-        help="fetch, look at, and convert data sets",
-        description="Fetch, look at, and convert data sets.",
+        help="fetch, look at, check, and convert data sets",
+        description="Fetch, look at, check, and convert data sets.",
         epilog="example: fittingroom data info fashion-mnist",
     )
     actions = data.add_subparsers(title="commands", metavar="COMMAND", required=True)
@@ -62,6 +64,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     convert.add_argument("--force", action="store_true", help="put it in the place of what is at OUT")
     _add_test_and_cache(convert)
     convert.set_defaults(run=run_convert)
+
+    check.add_parser(actions)
 
     cache = _add(actions, "cache", "show what the cache holds, or empty it", "fittingroom data cache --clear")
     cache.add_argument("--clear", action="store_true", help="remove everything from it")

@@ -138,7 +138,7 @@ def _open_data(args: argparse.Namespace) -> Splits:
     name = args.data or DEFAULT_DATA
     try:
         with console.fetching() as progress:
-            return open_dataset(name, test=args.test, cache=not args.no_cache, progress=progress)
+            splits = open_dataset(name, test=args.test, cache=not args.no_cache, progress=progress)
     except NoSourceError as error:
         if not args.or_sample:
             raise
@@ -148,7 +148,18 @@ def _open_data(args: argparse.Namespace) -> Splits:
             f"What follows says little about {name}.\n\n{error}\n{frame}",
             file=sys.stderr,
         )
-        return open_dataset("sample", cache=not args.no_cache)
+        splits = open_dataset("sample", cache=not args.no_cache)
+    _warn_of_faults(splits)
+    return splits
+
+
+def _warn_of_faults(splits: Splits) -> None:
+    """The fast part of ``data check``: what is wrong with the data is said before anything is learned from it."""
+    from fittingroom.data.audit import fast_findings
+
+    for finding in fast_findings(splits):
+        if finding.severity != "note":
+            print(f"{finding.severity} in the data: {finding.name}: {finding.message}", file=sys.stderr)
 
 
 def _refuse_options_of_a_new_run(args: argparse.Namespace) -> None:

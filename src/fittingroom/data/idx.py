@@ -10,6 +10,7 @@ then       the values, the last dimension fastest
 import gzip
 import math
 import re
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,6 +102,27 @@ def read_idx(path: Path) -> NDArray[Any]:
                 "header and content don't belong together"
             )
     return values.astype(header.dtype.newbyteorder("="), copy=False)
+
+
+def idx_blocks(path: Path, rows: int) -> Iterator[Images]:
+    """Yield the images of an IDX file as uint8 (up to `rows`, H, W), never holding more than one block in memory.
+
+    Raises DataError as `read_idx` does, and for a file that holds something else than images.
+    """
+    with open_bytes(path) as file:
+        header = _read_header(file, path)
+        _check_size(header, path)
+        if len(header.shape) != 3 or not 1 <= max(header.shape[1:]) <= MAX_SIDE:
+            size = "×".join(map(str, header.shape))
+            raise DataError(f"{path}: images (N×H×W) of at most {MAX_SIDE} pixels a side expected, {size} found")
+        count = header.shape[0]
+        for start in range(0, count, rows):
+            block = np.empty((min(rows, count - start), *header.shape[1:]), header.dtype)
+            if _fill(block, file) < block.nbytes:
+                raise DataError(f"{path}: {count:,} images expected by its header: the file is cut off; get it again")
+            yield as_images(block, str(path))
+        if file.read(1):
+            raise DataError(f"{path}: {header.file_size:,} bytes expected by its header, more found")
 
 
 def write_idx(path: Path, array: NDArray[Any]) -> None:

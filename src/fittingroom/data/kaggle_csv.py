@@ -5,8 +5,10 @@ import io
 import math
 import re
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -91,16 +93,42 @@ def write_kaggle_csv(path: Path, dataset: Dataset) -> None:
             table.write_csv(file)
 
 
+def csv_blocks(path: Path, rows: int) -> Iterator[Images]:
+    """Yield the images of a CSV as uint8 (up to `rows`, H, W), never holding more than one block in memory.
+
+    Raises DataError as `read_kaggle_csv` does.
+    """
+    layout = _layout(path)
+    is_empty = True
+    with open_bytes(path) as file:
+        if layout.has_header:
+            file.readline()
+        lines = iter(partial(file.readline, LONGEST_LINE), b"")
+        while block := b"".join(islice(lines, rows)):
+            if block.strip():
+                is_empty = False
+                yield _parse(io.BytesIO(block), layout, path)[0]
+    if is_empty:
+        raise DataError(f"{path}: a row for each image expected, no rows found")
+
+
 def _read(path: Path) -> tuple[Images, Labels | None]:
+    layout = _layout(path)
+    return _parse(_content(path), layout, path, skip_lines=int(layout.has_header))
+
+
+def _parse(
+    content: Path | io.BytesIO, layout: _Layout, path: Path, skip_lines: int = 0
+) -> tuple[Images, Labels | None]:
+    """Images and labels of the rows in `content`, which is the file at `path` or a part of it."""
     import polars as pl
 
-    layout = _layout(path)
     schema = dict.fromkeys(layout.columns, pl.UInt8()) | ({layout.label: pl.UInt16()} if layout.label else {})
     try:
         table = pl.read_csv(
-            _content(path),
+            content,
             has_header=False,
-            skip_lines=int(layout.has_header),
+            skip_lines=skip_lines,
             schema=schema,
             quote_char=None,
             glob=False,

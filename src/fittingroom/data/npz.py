@@ -2,6 +2,8 @@
 
 import math
 import zipfile
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -13,7 +15,7 @@ from fittingroom.atomic import atomic_write
 from fittingroom.data.dataset import Splits
 from fittingroom.data.exact import as_images, as_labels
 from fittingroom.data.gzipped import expansion_limit
-from fittingroom.data.parts import Images, Labels, splits
+from fittingroom.data.parts import Images, splits
 from fittingroom.errors import DataError
 
 NAMES = {
@@ -29,9 +31,35 @@ def read_npz(path: Path) -> Splits:
 
     Nothing in the file is executed: arrays of Python objects are refused. Raises DataError.
     """
+    with _archive(path) as archive:
+        return _read(archive, path)
+
+
+def npz_blocks(path: Path, rows: int) -> Iterator[Images]:
+    """Yield the images of all parts as uint8 (up to `rows`, H, W), never holding more than one block in memory.
+
+    Only an array that is stored column by column is read whole. Raises DataError as `read_npz` does.
+    """
+    with _archive(path) as archive:
+        there = {name.removesuffix(".npy") for name in archive.namelist()}
+        for images, _ in _found(there, path).values():
+            with _opened(archive, images, path) as (file, shape, in_columns, dtype):
+                if in_columns or len(shape) < 3:
+                    whole = as_images(_array(archive, images, path), f"{path}: {images}")
+                    yield from (whole[start : start + rows] for start in range(0, len(whole), rows))
+                    continue
+                for start in range(0, shape[0], rows):
+                    block = min(rows, shape[0] - start), *shape[1:]
+                    values = np.frombuffer(file.read(math.prod(block) * dtype.itemsize), dtype)
+                    yield as_images(values.reshape(block), f"{path}: {images}")
+
+
+@contextmanager
+def _archive(path: Path) -> Iterator[zipfile.ZipFile]:
+    """Open the file; whatever is wrong with it, also later in the block, becomes a DataError."""
     try:
         with zipfile.ZipFile(path) as archive:
-            return _read(archive, path)
+            yield archive
     except DataError:
         raise
     except OSError as error:
@@ -56,26 +84,43 @@ def write_npz(path: Path, data: Splits) -> None:
 
 def _read(archive: zipfile.ZipFile, path: Path) -> Splits:
     there = {name.removesuffix(".npy") for name in archive.namelist()}
-    parts: dict[str, tuple[Images, Labels | None]] = {}
-    for part, known in NAMES.items():
-        for images, labels in known:
-            if images in there:
-                parts[part] = (
-                    as_images(_array(archive, images, path), f"{path}: {images}"),
-                    as_labels(_array(archive, labels, path), f"{path}: {labels}") if labels in there else None,
-                )
-                break
-    if not parts:
-        raise DataError(
-            f"{path}: arrays called x_train and y_train, or train_images and train_labels, expected; "
-            f"found {', '.join(sorted(there)[:20]) or 'none'}"
+    parts = {
+        part: (
+            as_images(_array(archive, images, path), f"{path}: {images}"),
+            as_labels(_array(archive, labels, path), f"{path}: {labels}") if labels in there else None,
         )
+        for part, (images, labels) in _found(there, path).items()
+    }
     classes = _class_names(_array(archive, "classes", path), path) if "classes" in there else None
     return splits(parts, path, classes)
 
 
+def _found(there: Collection[str], path: Path) -> dict[str, tuple[str, str]]:
+    """The names of images and labels of each part among the arrays that are there."""
+    found = {}
+    for part, known in NAMES.items():
+        pair = next((pair for pair in known if pair[0] in there), None)
+        if pair:
+            found[part] = pair
+    if not found:
+        raise DataError(
+            f"{path}: arrays called x_train and y_train, or train_images and train_labels, expected; "
+            f"found {', '.join(sorted(there)[:20]) or 'none'}"
+        )
+    return found
+
+
 def _array(archive: zipfile.ZipFile, name: str, path: Path) -> NDArray[Any]:
-    """Read one array, after seeing that its header, its size and the size of the file fit together."""
+    with _opened(archive, name, path) as (file, shape, in_columns, dtype):
+        values = np.frombuffer(file.read(), dtype)
+    return values.reshape(shape, order="F" if in_columns else "C")
+
+
+@contextmanager
+def _opened(
+    archive: zipfile.ZipFile, name: str, path: Path
+) -> Iterator[tuple[IO[bytes], tuple[int, ...], bool, np.dtype[Any]]]:
+    """One array's file at its first value, after seeing that header, size and the size of the whole fit together."""
     where = f"{path}: {name}"
     member = archive.getinfo(f"{name}.npy")
     if member.file_size > expansion_limit(path):
@@ -90,8 +135,7 @@ def _array(archive: zipfile.ZipFile, name: str, path: Path) -> NDArray[Any]:
         expected = file.tell() + dtype.itemsize * math.prod(shape)
         if expected != member.file_size:
             raise DataError(f"{where}: {expected:,} bytes expected by its header, {member.file_size:,} found")
-        values = np.frombuffer(file.read(), dtype)
-    return values.reshape(shape, order="F" if in_columns else "C")
+        yield file, shape, in_columns, dtype
 
 
 def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
@@ -78,32 +80,73 @@ def write_parquet(path: Path, dataset: Dataset) -> None:
         pl.DataFrame(columns).write_parquet(file, metadata=metadata)
 
 
+def parquet_blocks(path: Path, rows: int) -> Iterator[Images]:
+    """Yield the images of a Parquet file as uint8 (up to `rows`, H, W), decoding one block at a time.
+
+    Raises DataError as `read_parquet` does.
+    """
+    import polars as pl
+
+    with _opened(path) as file:
+        table = pl.scan_parquet(file)
+        name = _image_column(table.collect_schema().names(), path)
+        size = None
+        count = table.select(pl.len()).collect().item()
+        for start in range(0, count, rows):
+            column = table.select(name).slice(start, rows).collect()[name]
+            images = _decoded(column, path, start)
+            size = size or images.shape[1:]
+            if images.shape[1:] != size:
+                expected, found = ("{}×{}".format(*each) for each in (size, images.shape[1:]))
+                raise DataError(f"{path}: row {start + 1:,}: {expected} pixels expected as in row 1, {found} found")
+            yield images
+
+
 def _read(path: Path) -> tuple[Images, Labels | None]:
     table = _table(path)
-    image_name = next((name for name in IMAGE_NAMES if name in table.columns), None)
+    images = _decoded(table[_image_column(table.columns, path)], path)
     label_name = next((name for name in LABEL_NAMES if name in table.columns), None)
-    if image_name is None:
-        raise DataError(f"{path}: a column called image expected, found {', '.join(table.columns[:20])}")
-    pictures = _contents(table[image_name], path)
+    return images, None if label_name is None else _labels(table[label_name], path)
+
+
+def _image_column(columns: Sequence[str], path: Path) -> str:
+    name = next((name for name in IMAGE_NAMES if name in columns), None)
+    if name is None:
+        raise DataError(f"{path}: a column called image expected, found {', '.join(columns[:20])}")
+    return name
+
+
+def _decoded(column: pl.Series, path: Path, rows_before: int = 0) -> Images:
+    pictures = _contents(column, path)
     if not pictures:
         raise DataError(f"{path}: a row for each image expected, no rows found")
-    images = [decode_grey(content, f"{path}: row {row:,}") for row, content in enumerate(pictures, 1)]
-    for row, image in enumerate(images, 1):
+    first = rows_before + 1
+    images = [decode_grey(content, f"{path}: row {row:,}") for row, content in enumerate(pictures, first)]
+    for row, image in enumerate(images, first):
         if image.shape != images[0].shape:
             expected, found = ("{}×{}".format(*each.shape) for each in (images[0], image))
-            raise DataError(f"{path}: row {row:,}: {expected} pixels expected as in row 1, {found} found")
-    return np.stack(images), None if label_name is None else _labels(table[label_name], path)
+            raise DataError(f"{path}: row {row:,}: {expected} pixels expected as in row {first:,}, {found} found")
+    return np.stack(images)
 
 
 def _table(path: Path) -> pl.DataFrame:
     import polars as pl
 
+    with _opened(path) as file:
+        rows = pl.scan_parquet(file).select(pl.len()).collect().item()
+        if rows * SMALLEST_PICTURE > expansion_limit(path):
+            raise DataError(f"{path}: claims {rows:,} rows, which a file of its size can't hold of real images")
+        return pl.read_parquet(file)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    """Open the file (a path, Polars would search for patterns and addresses); what is wrong becomes a DataError."""
+    import polars as pl
+
     try:
-        with path.open("rb") as file:  # a file and not a path, in which Polars would see patterns and addresses
-            rows = pl.scan_parquet(file).select(pl.len()).collect().item()
-            if rows * SMALLEST_PICTURE > expansion_limit(path):
-                raise DataError(f"{path}: claims {rows:,} rows, which a file of its size can't hold of real images")
-            return pl.read_parquet(file)
+        with path.open("rb") as file:
+            yield file
     except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         raise DataError(f"{path}: a whole Parquet file expected, damaged or other content found ({error})") from error
 

@@ -1,0 +1,126 @@
+"""`fittingroom data check`: what is wrong with data, before anyone trains on them."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fittingroom.data.audit import Report
+
+CLEAN, ERRORS = 0, 2
+
+
+def add_parser(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add `check` to the commands of `data`."""
+    parser = actions.add_parser(
+        "check",
+        help="say what is wrong with data: damage, other data than one thinks, leaks, bad labels",
+        description="Say what is wrong with data sets, each by itself and against each other. Exit code 0 without "
+        "errors, 2 with errors.",
+        epilog="example: fittingroom data check fashion-mnist_train.csv fashion-mnist_test.csv",
+    )
+    parser.add_argument(
+        "paths", metavar="PATH", nargs="+", help="fashion-mnist, sample, files or folders, damaged or not"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON, for programs")
+    parser.add_argument("--fix", type=Path, metavar="OUT", help="write a copy with all undone that can be known")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write a page with examples of what was found")
+    parser.add_argument("--png", type=Path, metavar="FILE", help="write a contact sheet of the examples")
+    parser.add_argument("--no-near-duplicates", action="store_true", help="leave out the search that takes longest")
+    parser.add_argument("--no-cache", action="store_true", help="read the files themselves, and keep nothing")
+    parser.set_defaults(run=run_check)
+
+
+def run_check(args: argparse.Namespace) -> int:
+    """Print what each path is and every finding; write what was asked for."""
+    from fittingroom.cli import console
+    from fittingroom.data.audit import check
+
+    report = check(args.paths, near=not args.no_near_duplicates, cache=not args.no_cache)
+    written = _write(report, args)
+    if args.json:
+        console.print_json(
+            {
+                "findings": [finding.as_json() for finding in report.findings],
+                "checked": [
+                    {"path": each.given, "parts": each.identity, "problem": each.problem} for each in report.checked
+                ],
+                "written": written,
+                "seconds": report.seconds,
+            }
+        )
+    else:
+        _print(report)
+        for what, path in written.items():
+            console.stdout().print(f"{what:9}{path}")
+    return ERRORS if report.has_errors else CLEAN
+
+
+def _print(report: Report) -> None:
+    from fittingroom.cli import console
+
+    out = console.stdout()
+    for each in report.checked:
+        out.print(each.given, style="bold")
+        for part in each.parts:
+            out.print(f"  {part.name}: {len(part.hashes):,} images; {each.identity[part.name] or 'no known data set'}")
+        if each.problem:
+            out.print(f"  not read: {each.problem}", style="red")
+    styles = {"error": "bold red", "warning": "bold yellow", "note": "bold blue"}
+    for finding in report.findings:
+        out.print()
+        out.print(finding.severity, style=styles[finding.severity], end="")
+        out.print(f"  {finding.name}", style="bold", end="")
+        out.print(f"  {finding.where}")
+        for text in (finding.message, finding.effect, finding.advice):
+            out.print(f"  {text}")
+    counts = {kind: sum(each.severity == kind for each in report.findings) for kind in styles}
+    out.print()
+    out.print(", ".join(f"{count} {kind}{'s' * (count != 1)}" for kind, count in counts.items()), end="")
+    out.print(f"; {report.seconds:.1f} s")
+
+
+def _write(report: Report, args: argparse.Namespace) -> dict[str, str]:
+    """Write the repaired copy, the page and the sheet; return what was written where."""
+    from fittingroom.atomic import atomic_write
+    from fittingroom.data.audit import as_html, as_sheet
+    from fittingroom.errors import DataError
+
+    written = {}
+    if args.fix:
+        written["repaired"] = _fix(report, args.fix)
+    try:
+        if args.html:
+            with atomic_write(args.html) as file:
+                file.write(as_html(report).encode())
+            written["page"] = str(args.html)
+        if args.png:
+            sheet = as_sheet(report.findings, ", ".join(each.given for each in report.checked))
+            if sheet is None:
+                raise DataError(f"{args.png}: no finding has images to show: nothing was written")
+            with atomic_write(args.png) as file:
+                sheet.save(file, "PNG")
+            written["sheet"] = str(args.png)
+    except OSError as error:
+        raise DataError(f"{args.html or args.png}: can't be written: {error.strerror or error}") from error
+    return written
+
+
+def _fix(report: Report, out: Path) -> str:
+    from fittingroom.cli import console
+    from fittingroom.data.audit import write_repaired
+    from fittingroom.errors import DataError
+
+    if len(report.checked) > 1:
+        raise DataError("--fix mends one path at a time: give one")
+    checked = report.checked[0]
+    files = write_repaired(checked, out)
+    messages = console.stderr()
+    for change in checked.changes:
+        messages.print(f"changed: {change}")
+    undone = [finding for finding in report.findings if finding.severity == "error" and not finding.fix]
+    for finding in undone:
+        messages.print(f"not changed: {finding.where}: {finding.name}, which can't be undone without guessing")
+    return ", ".join(map(str, files))
