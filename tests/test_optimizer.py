@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from fittingroom.models.tutorial_cnn import TutorialCNN
-from fittingroom.optimizer import Muon, lr_at, make_optimizer, orthogonalize, set_lr
+from fittingroom.optimizer import NEWTON_SCHULZ_STEPS, Muon, lr_at, make_optimizer, orthogonalize, set_lr
 from fittingroom.recipe import Recipe, Schedule, Stage
 
 STAGE = Stage(epochs=10, lr=0.1)
@@ -213,12 +213,12 @@ def nesterov_gradients(gradients: list[Tensor], momentum: float) -> list[Tensor]
 
 
 def reference_direction(momentum_OI33: Tensor) -> Tensor:
-    """As in Jordan's post: one filter bank at a time, its wide side last, in doubles."""
+    """As in Jordan's post but for the number of steps: one filter bank at a time, its wide side last, in doubles."""
     matrix = momentum_OI33.double().reshape(len(momentum_OI33), -1)
     tall = matrix.shape[0] > matrix.shape[1]
     x = matrix.T if tall else matrix
     x = x / x.norm()
-    for _ in range(5):
+    for _ in range(NEWTON_SCHULZ_STEPS):
         gram = x @ x.T
         x = 3.4445 * x - 4.7750 * gram @ x + 2.0315 * gram @ gram @ x
     scale = (matrix.shape[0] / matrix.shape[1]) ** 0.5 if tall else 1.0

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from fittingroom.models import ModelSource, build_model
-from fittingroom.optimizer import make_optimizer
+from fittingroom.optimizer import Optimizer, make_optimizer
 from fittingroom.recipe import Recipe, Stage
 
 
@@ -46,7 +46,7 @@ class Trainee:
 
     recipe: Recipe
     model: nn.Module
-    optimizer: torch.optim.Optimizer
+    optimizer: Optimizer
     average: nn.Module | None
     progress: Progress
     best: dict[str, Tensor] = field(default_factory=dict)

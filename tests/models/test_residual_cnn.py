@@ -7,9 +7,9 @@ from fittingroom.models.residual_cnn import ResidualCNN
 from fittingroom.models.summary import count_parameters
 
 
-def test_swifts_network_has_59_854_parameters() -> None:
-    by_hand = 9 * (12 + 32 * 12 + 64 * 32 + 64 * 64) + 2 * (12 + 32 + 64 + 64) + 64 * 10 + 10
-    assert count_parameters(ResidualCNN()) == by_hand == 59_854
+def test_swifts_network_has_61_050_parameters() -> None:
+    by_hand = 9 * (16 + 32 * 16 + 64 * 32 + 64 * 64) + 2 * (16 + 32 + 64 + 64) + 64 * 10 + 10
+    assert count_parameters(ResidualCNN()) == by_hand == 61_050
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ class ResidualCNN(nn.Module):
         num_classes: size of the output, ≥ 2.
         image_size: (H, W) of the input in pixels. Any will do that the poolings don't use up; smaller ones raise
             :class:`RecipeError`.
-        widths: filters of each stage.
+        widths: filters of each stage; multiples of 16 run fastest, pooling and batch norm go through them in blocks.
         depths: residual convolutions of each stage.
         pools: whether each stage halves the image.
     """
@@ -31,7 +31,7 @@ class ResidualCNN(nn.Module):
         self,
         num_classes: int = 10,
         image_size: tuple[int, int] = (28, 28),
-        widths: Sequence[int] = (12, 32, 64),
+        widths: Sequence[int] = (16, 32, 64),
         depths: Sequence[int] = (0, 0, 1),
         pools: Sequence[bool] = (True, True, True),
     ):
