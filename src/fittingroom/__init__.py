@@ -17,9 +17,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fittingroom.artifact import Artifact
+    from fittingroom.compare import compare_runs
     from fittingroom.data.dataset import Dataset, Splits
     from fittingroom.data.open import open_dataset
     from fittingroom.errors import ArtifactError, DataError, FittingRoomError, RecipeError
+    from fittingroom.estimator import FittingRoomClassifier
     from fittingroom.pipeline import Options, resume, train
     from fittingroom.predict import Classifier, load
     from fittingroom.recipe import Recipe, Stage, load_recipe
@@ -33,6 +35,7 @@ _HOMES = {
     "Classifier": "predict",
     "DataError": "errors",
     "Dataset": "data.dataset",
+    "FittingRoomClassifier": "estimator",
     "FittingRoomError": "errors",
     "Options": "pipeline",
     "Recipe": "recipe",
@@ -40,6 +43,7 @@ _HOMES = {
     "Run": "run",
     "Splits": "data.dataset",
     "Stage": "recipe",
+    "compare_runs": "compare",
     "load": "predict",
     "load_recipe": "recipe",
     "open_dataset": "data.open",
@@ -54,6 +58,7 @@ __all__ = [
     "Classifier",
     "DataError",
     "Dataset",
+    "FittingRoomClassifier",
     "FittingRoomError",
     "Options",
     "Recipe",
@@ -61,6 +66,7 @@ __all__ = [
     "Run",
     "Splits",
     "Stage",
+    "compare_runs",
     "load",
     "load_recipe",
     "open_dataset",

@@ -1,0 +1,141 @@
+"""``fittingroom compare``: is one run better than another?"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fittingroom.compare.verdict import Comparison
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add ``compare``."""
+    parser = commands.add_parser(
+        "compare",
+        help="say whether one run is better than another, or that one can't tell",
+        description="Compare runs with the first of them, image by image, and say in one sentence whether they differ "
+        "and how sure that is. Runs of several seeds are compared as recipes, others as the models that they are. "
+        "Nothing is trained or judged anew. On test, it is a look and goes on record.",
+        epilog="example: fittingroom compare runs/swift-1 runs/strong-1 --on validation",
+    )
+    parser.add_argument(
+        "folders", metavar="RUN", nargs="+", type=Path, help="the runs' folders; the first is the baseline"
+    )
+    parser.add_argument("--on", choices=("test", "validation"), default="test", help="default: test")
+    parser.add_argument(
+        "--difference",
+        metavar="POINTS",
+        type=float,
+        default=0.2,
+        help="say what it takes to see a difference as small as this; default: 0.2 points",
+    )
+    parser.add_argument(
+        "--sheet",
+        metavar="FILE",
+        type=Path,
+        help="the images that tell them apart; default: compare-A-B.png by the runs",
+    )
+    parser.add_argument(
+        "--html",
+        metavar="FILE",
+        nargs="?",
+        type=Path,
+        const=Path(),
+        help="a page; default: compare-A-B.html by the runs",
+    )
+    parser.add_argument("--json", action="store_true", help="the figures as JSON on stdout")
+    parser.set_defaults(run=run_compare)
+
+
+def run_compare(args: argparse.Namespace) -> int:
+    """Compare, print the verdict with what it rests on, and write the sheet and the page."""
+    from fittingroom.atomic import atomic_write
+    from fittingroom.cli import console
+    from fittingroom.compare import compare_runs
+    from fittingroom.compare.page import write_page
+    from fittingroom.compare.sheet import draw_sheet, images_apart, open_images
+    from fittingroom.errors import DataError
+
+    if not 0 < args.difference <= 100:
+        raise DataError(f"--difference {args.difference:g}: points above 0 and up to 100 expected, such as 0.2")
+    if args.sheet and len(args.folders) > 2:
+        raise DataError("--sheet names one file, and every comparison has a sheet: leave it out, or compare two runs")
+    compared = compare_runs(args.folders, on=args.on, worth_seeing=args.difference / 100)
+    answer = compared.as_dict()
+    out = console.stdout()
+    parts = []
+    for comparison, answers, said in zip(compared.comparisons, compared.answers, answer["comparisons"], strict=True):
+        if not args.json:
+            _print(comparison, out)
+        apart = images_apart(*answers)
+        try:
+            images, missing = open_images(*answers, apart), ""
+        except DataError as error:
+            images, missing = {}, str(error)
+        sheet = None if missing else draw_sheet(*answers, apart, images)
+        said["images_apart"], said["sheet"] = len(apart), None
+        if sheet is not None:
+            path = args.sheet or _beside(args, comparison, ".png")
+            with atomic_write(path) as file:
+                sheet.save(file, format="PNG")
+            said["sheet"] = str(path)
+        if not args.json:
+            where = said["sheet"] or (f"no pictures: {missing}" if missing else "no image")
+            out.print(f"apart on   {len(apart):,} of {comparison.overall.n:,} images   {where}")
+        parts.append((comparison, answers, apart, images, missing))
+    if args.html is not None:
+        page = args.html if args.html != Path() else _beside(args, compared.comparisons[-1], ".html")
+        write_page(page, parts)
+        answer["html"] = str(page)
+        if not args.json:
+            out.print(f"page       {page}")
+    if args.json:
+        console.print_json(answer)
+    return 0
+
+
+def _beside(args: argparse.Namespace, comparison: Comparison, ending: str) -> Path:
+    """``compare-A-B.png`` in the folder that holds the baseline, the ledger and the other runs."""
+    import re
+
+    from fittingroom.run import runs_folder
+
+    name = re.sub(r"[^\w.-]+", "-", f"compare-{comparison.baseline}-{comparison.run}") + ending
+    path, here = runs_folder(args.folders[0]) / name, Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
+
+
+def _print(comparison: Comparison, out: Any) -> None:
+    from fittingroom.cli import console
+    from fittingroom.compare.verdict import p_text, points
+
+    for warning in comparison.warnings:
+        out.print(f"warning: {warning}", style="yellow")
+    out.print(comparison.sentence, style="bold")
+    for line in (comparison.scope, *comparison.notes):
+        if line:
+            out.print(line)
+    out.print()
+    numbers = ("n", comparison.baseline, comparison.run, "difference", "p")
+    table = console.table(
+        "class", "n", comparison.baseline, comparison.run, "difference", "interval", "p", right=numbers
+    )
+    for row in comparison.per_class:
+        table.add_row(
+            row.name,
+            f"{row.n:,}",
+            f"{row.first:.1%}",
+            f"{row.second:.1%}",
+            points(row.difference, signed=True),
+            f"{points(row.interval[0])} to {points(row.interval[1])}" if row.interval else "–",
+            "–" if row.p_holm is None else p_text(row.p_holm) + ("  differs" if row.differs else ""),
+        )
+    out.print(table)
+    out.print(
+        "differences and intervals in points; all intervals hold together in 95 % of cases; p by Holm",
+        style="bright_black",
+    )
+    out.print()
+    out.print(f"method     {comparison.method}; p {p_text(comparison.overall.p_value, sign=True)}")

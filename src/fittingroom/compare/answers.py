@@ -1,0 +1,124 @@
+"""What the models of a run answered on a set of images, and two runs' answers brought together image by image."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fittingroom.errors import ArtifactError, DataError
+from fittingroom.prediction_table import PredictionTable, read_predictions
+from fittingroom.run import Run
+
+Split = Literal["test", "validation"]
+FILES: dict[Split, str] = {"test": "predictions.parquet", "validation": "predictions-validation.parquet"}
+
+Image = tuple[str, int]  # SHA-256 of (shape, pixels); and a number, in case a set holds the same image more than once
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """What every model of a run answered, one row a seed.
+
+    Attributes:
+        name: what messages call the run.
+        run: of one seed or several.
+        images: (N,) by what they are recognised.
+        classes: the model's class names.
+        truth: (N,) true class names.
+        said: (S, N) predicted class names.
+    """
+
+    name: str
+    run: Run
+    images: Sequence[Image]
+    classes: tuple[str, ...]
+    truth: NDArray[np.str_]
+    said: NDArray[np.str_]
+
+    @property
+    def seeds(self) -> int:
+        """How many models there are."""
+        return len(self.said)
+
+    @cached_property
+    def right(self) -> NDArray[np.bool_]:
+        """(S, N): whether each answer is right."""
+        return np.asarray(self.said == self.truth)
+
+    def at(self, rows: NDArray[np.int64]) -> Answers:
+        """The answers on these images alone, in this order."""
+        images = [self.images[row] for row in rows]
+        return Answers(self.name, self.run, images, self.classes, self.truth[rows], self.said[:, rows])
+
+
+def read_answers(run: Run, name: str, on: Split) -> Answers:
+    """Read the predictions of a run, or of all its members.
+
+    Raises:
+        ArtifactError: a member was not judged on that set, a file is damaged, or members were judged on other images.
+    """
+    models = run.members or [run]
+    tables = [_read(model, on) for model in models]
+    first, rows_of_first = tables[0], _recognise(tables[0])
+    said = []
+    for model, table in zip(models, tables, strict=True):
+        row_of = {image: row for row, image in enumerate(_recognise(table))}
+        if row_of.keys() != set(rows_of_first) or table.classes != first.classes:
+            raise ArtifactError(
+                f"{model.path}: judged on other images or classes than {models[0].path}: compare it alone"
+            )
+        said.append(np.array(table.classes)[table.predicted][[row_of[image] for image in rows_of_first]])
+    return Answers(name, run, rows_of_first, first.classes, np.array(first.classes)[first.labels], np.stack(said))
+
+
+def pair(first: Answers, second: Answers) -> tuple[Answers, Answers]:
+    """Both runs' answers on the images that they have in common, in one order.
+
+    Raises:
+        DataError: they have no image in common, or don't agree what is on one.
+    """
+    row_of = {image: row for row, image in enumerate(second.images)}
+    rows = np.array([(row, row_of[image]) for row, image in enumerate(first.images) if image in row_of], dtype=np.int64)
+    if len(rows) < 2:
+        raise DataError(
+            f"{first.name} and {second.name} were judged on different images ({len(first.images):,} and "
+            f"{len(second.images):,}, {len(rows)} in common): nothing to compare; train or judge both on one data set"
+        )
+    one, other = first.at(rows[:, 0]), second.at(rows[:, 1])
+    apart = np.flatnonzero(one.truth != other.truth)
+    if len(apart):
+        row = apart[0]
+        raise DataError(
+            f"{first.name} and {second.name} don't agree what is on {len(apart):,} of {len(rows):,} images; image "
+            f"{one.images[row][0][:16]}… is {one.truth[row]} for one and {other.truth[row]} for the other. Classes "
+            f"of {first.name}: {', '.join(one.classes)}; of {second.name}: {', '.join(other.classes)}. "
+            "Judge both by the same labels"
+        )
+    return one, other
+
+
+def _read(model: Run, on: Split) -> PredictionTable:
+    path = model.path / FILES[on]
+    if not path.exists():
+        advice = {
+            "test": f"`fittingroom evaluate {model.path}` does that, or compare them --on validation",
+            "validation": "it held none out; compare them on test",
+        }
+        raise ArtifactError(f"{model.path}: not judged on {on}, {FILES[on]} is missing; {advice[on]}")
+    return read_predictions(path, model.artifact.classes)
+
+
+def _recognise(table: PredictionTable) -> list[Image]:
+    """Each row's image. Equal images are numbered by their labels, so that the order of the rows doesn't matter."""
+    count: Counter[str] = Counter()
+    found: dict[int, Image] = {}
+    for row in sorted(range(len(table)), key=lambda row: (table.images[row], table.classes[table.labels[row]])):
+        found[row] = (table.images[row], count[table.images[row]])
+        count[table.images[row]] += 1
+    return [found[row] for row in range(len(table))]

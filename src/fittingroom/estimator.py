@@ -1,0 +1,199 @@
+"""A recipe as a scikit-learn classifier, for those whose tools are scikit-learn's."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_array, check_is_fitted, validate_data
+
+from fittingroom.data.cache import cache_dir
+from fittingroom.data.dataset import Dataset, Splits
+from fittingroom.data.normalization import normalization_of
+from fittingroom.device import pick_device, resolve_precision
+from fittingroom.evaluate import predict_dataset
+from fittingroom.models import find_model
+from fittingroom.pipeline import hold_out
+from fittingroom.recipe import Recipe, load_recipe, parse_recipe, with_epochs, with_lr
+from fittingroom.training import Setting
+from fittingroom.training import train as train_model
+
+WHITE = 255  # of whole numbers, where no scale is given
+ROUNDING = 1e-6  # of the scale: what floats may miss its ends by
+
+
+class FittingRoomClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is not typed
+    """Trains a recipe on images given as arrays. Nothing is written to disk; runs with a report are `fr.train`'s.
+
+    Images are grey, (N, H, W) or (N, H·W), whole numbers of 0–255, or floats whose ``scale`` is given. Networks are fed
+    8 bits a pixel, so floats are rounded to 256 levels. Images to predict may lie a little outside of the scale, as
+    those of a test fold after ``MinMaxScaler`` do, and are cut off at its ends. Labels are of any kind.
+
+    Args:
+        recipe: a recipe, the name of one of the package's, or the path of a TOML file.
+        epochs, lr: as ``fittingroom train --epochs`` and ``--lr``; None for the recipe's.
+        overrides: further keys of the recipe as ``KEY=VALUE``, such as ``batch_size=64``.
+        random_state: the seed, ≥ 0; None for the recipe's.
+        scale: the value that is white: 1.0 for floats of 0–1. None: 255 for whole numbers, and floats are refused.
+        image_size: (H, W) in pixels of flat images, one of which may be -1 for what fits; None: they are square.
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+
+    Images are held out for validation only where the recipe says how many, or chooses by them (``early_stop``,
+    ``keep = "best"``: then a tenth): the folds of a cross-validation judge from outside.
+
+    Attributes:
+        classes_: (C,) the labels, sorted; column i of ``predict_proba`` belongs to ``classes_[i]``.
+        n_features_in_: pixels of an image.
+        image_size_: (H, W).
+        network_: the trained network, on the CPU.
+        normalization_: what pixels of 0–255 go through before it.
+        n_iter_: epochs that it was trained for.
+
+    Example:
+        cross_val_score(FittingRoomClassifier("plain", epochs=3), data.train.images, data.train.labels)
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe | str | Path = "plain",
+        *,
+        epochs: int | None = None,
+        lr: float | None = None,
+        overrides: Sequence[str] = (),
+        random_state: int | None = None,
+        scale: float | None = None,
+        image_size: tuple[int, int] | None = None,
+        device: str = "auto",
+    ):
+        self.recipe = recipe
+        self.epochs = epochs
+        self.lr = lr
+        self.overrides = overrides
+        self.random_state = random_state
+        self.scale = scale
+        self.image_size = image_size
+        self.device = device
+
+    def fit(self, X: ArrayLike, y: ArrayLike) -> FittingRoomClassifier:
+        """Train a new network.
+
+        Args:
+            X: (N, H, W) or (N, H·W).
+            y: (N,) labels of two classes or more.
+
+        Raises:
+            ValueError: arrays that are not such images or labels.
+            RecipeError: the recipe is wrong, or doesn't suit the data.
+        """
+        flat, size = self._flattened(X)
+        flat_NP, y_N = validate_data(self, flat, y, dtype="numeric")
+        check_classification_targets(y_N)
+        self.classes_, labels_N = np.unique(y_N, return_inverse=True)
+        if len(self.classes_) < 2:
+            raise ValueError(f"y: two classes or more expected, one class found ({self.classes_[0]!r})")
+        self.image_size_ = size or self._size_of_flat()
+        low, high = float(flat_NP.min()), float(flat_NP.max())
+        white = self._white(flat_NP)
+        if low < -ROUNDING * white or high > (1 + ROUNDING) * white:
+            raise ValueError(
+                f"Negative values in data passed to FittingRoomClassifier, or too large ones: X goes from {low:g} to "
+                f"{high:g}, 0 to {white:g} expected; give scale=, or bring the pixels to it"
+            )
+        names = tuple(f"{i}: {label}" for i, label in enumerate(self.classes_))  # a label may be empty text
+        data = Splits(Dataset(self._as_images(flat_NP), labels_N, names, "X"))
+        recipe = self._resolved_recipe()
+        source, device = find_model(recipe.model), pick_device(self.device)
+        train_set, validation_set = hold_out(data, recipe)
+        self.normalization_ = normalization_of(recipe.normalize, train_set)
+        precision = resolve_precision(recipe, source, len(names), self.image_size_, device, cache_dir() / "precision")
+        setting = Setting(device=device, precision=precision)
+        trainee = train_model(train_set, validation_set, recipe, source, self.normalization_, setting)
+        self.network_ = trainee.shipped.cpu().eval()
+        self.n_iter_ = trainee.progress.epoch
+        return self
+
+    def predict_proba(self, X: ArrayLike) -> NDArray[np.float32]:
+        """Probabilities (N, C) of the classes, in the order of ``classes_``; each row sums to 1."""
+        check_is_fitted(self)
+        flat, size = self._flattened(X)
+        flat_NP = validate_data(self, flat, reset=False, dtype="numeric")
+        if size is not None and size != self.image_size_:
+            raise ValueError(f"X: images of {self.image_size_} expected, as in fit, {size} found")
+        images = Dataset(self._as_images(flat_NP), None, (), "X")
+        return predict_dataset(self.network_, images, self.normalization_, device=torch.device("cpu")).probabilities
+
+    def predict(self, X: ArrayLike) -> NDArray[Any]:
+        """The most probable label of each image, (N,)."""
+        probabilities_NC = self.predict_proba(X)
+        labels_N: NDArray[Any] = self.classes_[probabilities_NC.argmax(axis=1)]
+        return labels_N
+
+    def __sklearn_tags__(self) -> Any:
+        """What scikit-learn should know: images of three dimensions are fine, negative pixels are not."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        tags.input_tags.positive_only = True
+        return tags
+
+    @staticmethod
+    def _flattened(X: ArrayLike) -> tuple[ArrayLike, tuple[int, int] | None]:
+        """Images (N, H, W) become (N, H·W), and (H, W) is told; anything else stays what it is."""
+        whole = np.asarray(X)
+        if whole.ndim != 3:
+            return X, None
+        images_NHW = check_array(whole, allow_nd=True, dtype="numeric")
+        return images_NHW.reshape(len(images_NHW), -1), images_NHW.shape[1:]
+
+    def _size_of_flat(self) -> tuple[int, int]:
+        pixels = self.n_features_in_
+        if self.image_size is not None:
+            height, width = self.image_size
+            height = pixels // width if height == -1 else height
+            width = pixels // height if width == -1 else width
+        else:
+            height = width = round(pixels**0.5)
+        if height * width != pixels:
+            raise ValueError(
+                f"X: {pixels} pixels an image are not {height} × {width}; give image_size=(H, W), or X as (N, H, W)"
+            )
+        return height, width
+
+    def _white(self, flat_NP: NDArray[Any]) -> float:
+        if self.scale is not None:
+            return float(self.scale)
+        if flat_NP.dtype.kind not in "iu":
+            raise ValueError(
+                f"X: {flat_NP.dtype} found, whose scale isn't known; give scale=1.0 for pixels of 0–1, scale=255 for "
+                "0–255"
+            )
+        return WHITE
+
+    def _as_images(self, flat_NP: NDArray[Any]) -> NDArray[np.uint8]:
+        """uint8 (N, H, W), 0–255; what lies beyond black or white becomes that."""
+        if flat_NP.dtype != np.uint8 or self.scale is not None:
+            white = self._white(flat_NP)
+            flat_NP = np.rint(np.clip(flat_NP, 0, white) * (WHITE / white)).astype(np.uint8)
+        return flat_NP.reshape(-1, *self.image_size_)
+
+    def _resolved_recipe(self) -> Recipe:
+        """The recipe with everything that was asked for."""
+        if isinstance(self.recipe, Recipe):
+            recipe = parse_recipe(self.recipe.to_toml(), overrides=self.overrides)
+        else:
+            recipe = load_recipe(self.recipe, overrides=self.overrides)
+        if self.epochs is not None:
+            recipe = with_epochs(recipe, self.epochs)
+        if self.lr is not None:
+            recipe = with_lr(recipe, self.lr)
+        if self.random_state is not None:
+            recipe = dataclasses.replace(recipe, seed=int(self.random_state))
+        if recipe.validation is None and not recipe.early_stop and recipe.keep == "last":
+            recipe = dataclasses.replace(recipe, validation=0)
+        return recipe

@@ -1,0 +1,205 @@
+"""The scikit-learn classifier, judged by scikit-learn's own tools."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.metrics import accuracy_score
+from sklearn.model_selection import GridSearchCV, StratifiedKFold, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, MinMaxScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+import fittingroom as fr
+from fittingroom.estimator import FittingRoomClassifier
+
+LINEAR = f"model='{Path(__file__).with_name('linear_net.py')}:net'"
+
+# scikit-learn's checks come with 2 to 30 features of no particular scale: images of one row, white at 16. All that run
+# pass. Two skip themselves: the array API wants SCIPY_ARRAY_API set before SciPy is imported, and the last part of
+# check_classifier_data_not_an_array wants pandas.
+AS_ROWS = FittingRoomClassifier(
+    "plain",
+    epochs=6,
+    lr=0.3,
+    overrides=(LINEAR, "precision=float32", "batch_size=64", "mirror=none"),
+    random_state=0,
+    scale=16.0,
+    image_size=(1, -1),
+    device="cpu",
+)
+
+
+@parametrize_with_checks([AS_ROWS])  # type: ignore[untyped-decorator]
+def test_scikit_learns_own_checks_pass(estimator: FittingRoomClassifier, check: Callable[[Any], None]) -> None:
+    check(estimator)
+
+
+def classifier(**parameters: Any) -> FittingRoomClassifier:
+    usual: dict[str, Any] = {"epochs": 3, "lr": 0.01, "overrides": (LINEAR, "precision=float32", "batch_size=64")}
+    return FittingRoomClassifier("plain", **usual | {"device": "cpu"} | parameters)
+
+
+@pytest.fixture(scope="module")
+def images() -> fr.Dataset:
+    return fr.open_dataset("sample").train.subset(np.arange(600))
+
+
+@pytest.fixture(scope="module")
+def names(images: fr.Dataset) -> np.ndarray:
+    assert images.labels is not None
+    return np.array(images.classes)[images.labels]
+
+
+@pytest.fixture(scope="module")
+def fitted(images: fr.Dataset, names: np.ndarray) -> FittingRoomClassifier:
+    return classifier().fit(images.images[:400], names[:400])
+
+
+def test_it_learns_and_speaks_in_the_labels_it_was_given(
+    fitted: FittingRoomClassifier, images: fr.Dataset, names: np.ndarray
+) -> None:
+    rest, truth = images.images[400:], names[400:]
+    assert list(fitted.classes_) == sorted(images.classes)
+    probabilities = fitted.predict_proba(rest)
+    assert probabilities.shape == (200, 10)
+    assert np.allclose(probabilities.sum(axis=1), 1, atol=1e-5)
+    predicted = fitted.predict(rest)
+    assert (predicted == fitted.classes_[probabilities.argmax(axis=1)]).all()
+    assert fitted.score(rest, truth) == accuracy_score(truth, predicted) > 0.4
+    assert fitted.n_iter_ == 3
+    assert fitted.n_features_in_ == 784
+    assert fitted.image_size_ == (28, 28)
+
+
+@pytest.mark.parametrize("kind", ["flat", "lists", "floats of 0-1", "floats of 0-255", "int64"])
+def test_the_same_images_give_the_same_model_in_whatever_form(
+    kind: str, fitted: FittingRoomClassifier, images: fr.Dataset, names: np.ndarray
+) -> None:
+    X = images.images[:400]
+    scale = {"floats of 0-1": 1.0, "floats of 0-255": 255.0}.get(kind)
+    form: Any = {
+        "flat": X.reshape(400, -1),
+        "lists": X.tolist(),
+        "floats of 0-1": X / 255,
+        "floats of 0-255": X.astype(np.float32),
+        "int64": X.astype(np.int64),
+    }[kind]
+    other = classifier(scale=scale).fit(form, names[:400])
+    assert (other.predict_proba(form) == fitted.predict_proba(X)).all()
+
+
+def test_a_random_state_is_the_seed(fitted: FittingRoomClassifier, images: fr.Dataset, names: np.ndarray) -> None:
+    X, y = images.images[:400], names[:400]
+    one, again, two = (classifier(random_state=state).fit(X, y).predict_proba(X) for state in (5, 5, 6))
+    assert (one == again).all()
+    assert (one != two).any()
+    assert (classifier(random_state=0).fit(X, y).predict_proba(X) == fitted.predict_proba(X)).all()
+
+
+def test_it_is_cloned_and_pickled(fitted: FittingRoomClassifier, images: fr.Dataset) -> None:
+    fresh = clone(fitted)
+    assert fresh.get_params() == fitted.get_params()
+    assert not hasattr(fresh, "network_")
+    loaded = pickle.loads(pickle.dumps(fitted))
+    assert (loaded.predict(images.images) == fitted.predict(images.images)).all()
+
+
+def test_the_packages_own_model_is_trained_and_pickled(images: fr.Dataset, names: np.ndarray) -> None:
+    model = classifier(epochs=1, overrides=("precision=float32",)).fit(images.images[:100], names[:100])
+    loaded = pickle.loads(pickle.dumps(model))
+    assert (loaded.predict_proba(images.images) == model.predict_proba(images.images)).all()
+
+
+def test_cross_validation(images: fr.Dataset, names: np.ndarray) -> None:
+    folds = StratifiedKFold(3, shuffle=True, random_state=0)
+    scores = cross_val_score(classifier(), images.images, names, cv=folds)
+    assert scores.shape == (3,)
+    assert (scores > 0.4).all()
+
+
+def test_grid_search_chooses_the_rate_that_learns(images: fr.Dataset, names: np.ndarray) -> None:
+    search = GridSearchCV(classifier(), {"lr": [1e-6, 0.01], "epochs": [1, 2]}, cv=2)
+    search.fit(images.images, names)
+    assert search.best_params_ == {"lr": 0.01, "epochs": 2}
+    assert search.best_score_ > 0.4
+
+
+def test_recipes_themselves_can_be_searched(images: fr.Dataset, names: np.ndarray) -> None:
+    recipe = fr.load_recipe("plain", overrides=[LINEAR, "precision=float32"])
+    grid = {"recipe": [recipe], "overrides": [("batch_size=32",), ("batch_size=64", "mirror=none")]}
+    search = GridSearchCV(FittingRoomClassifier(epochs=1, device="cpu"), grid, cv=2).fit(images.images, names)
+    assert len(search.cv_results_["params"]) == 2
+    assert search.best_score_ > 0.2
+
+
+def test_pipeline_with_a_scaler_whose_test_fold_leaves_the_scale(images: fr.Dataset, names: np.ndarray) -> None:
+    flat = images.images.reshape(600, -1)
+    pipeline = make_pipeline(MinMaxScaler(), classifier(scale=1.0))
+    assert (cross_val_score(pipeline, flat, names, cv=2) > 0.3).all()
+    inverted = make_pipeline(FunctionTransformer(lambda X: 255 - X), classifier())
+    assert inverted.fit(images.images, names).score(images.images, names) > 0.4
+
+
+@pytest.mark.parametrize("labels", [np.arange(10) - 3, np.arange(10) * 0.5, np.array(list("abcdefghij"), dtype=object)])
+def test_labels_may_be_of_any_kind(labels: np.ndarray, images: fr.Dataset) -> None:
+    y = labels[images.labels]
+    if y.dtype.kind == "f":
+        y = y.astype(int) + 0.0  # whole numbers: scikit-learn takes others for a regression
+    model = classifier(epochs=1).fit(images.images, y)
+    assert set(model.predict(images.images)) <= set(y)
+    assert model.classes_.dtype == y.dtype
+
+
+def test_a_label_may_be_empty_text(images: fr.Dataset) -> None:
+    y = np.array(["", "something"] * 300)
+    assert set(classifier(epochs=1).fit(images.images, y).predict(images.images)) <= {"", "something"}
+
+
+def test_a_recipe_that_chooses_by_validation_gets_a_tenth(images: fr.Dataset, names: np.ndarray) -> None:
+    chooses = classifier(overrides=(LINEAR, "precision=float32", "keep=best", "early_stop=1")).fit(images.images, names)
+    assert chooses.score(images.images, names) > 0.4
+
+
+def test_flat_images_that_are_not_square_need_their_size(images: fr.Dataset, names: np.ndarray) -> None:
+    tall = images.images[:, :, :14].reshape(600, -1)
+    with pytest.raises(ValueError, match=r"392 pixels an image are not 20 × 20; give image_size"):
+        classifier(epochs=1).fit(tall, names)
+    assert classifier(epochs=1, image_size=(-1, 14)).fit(tall, names).image_size_ == (28, 14)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda X: X / 255, "float64 found, whose scale isn't known; give scale=1.0"),
+        (lambda X: X.astype(np.int64) - 1, "Negative values .* X goes from -1 to"),
+        (lambda X: X.astype(np.int64) + 1, "too large ones: X goes from 1 to 256, 0 to 255 expected"),
+        (lambda X: X[:, :, :, None], "dim 4|4 dim"),
+        (lambda X: X[:0], "0 sample"),
+        (lambda X: X[:599], "inconsistent numbers of samples"),
+        (lambda X: np.where(X == 0, np.nan, X), "NaN"),
+    ],
+)
+def test_what_are_no_such_images_is_refused(change: Any, message: str, images: fr.Dataset, names: np.ndarray) -> None:
+    with pytest.raises(ValueError, match=message):
+        classifier().fit(change(images.images), names)
+
+
+def test_images_of_another_size_are_refused_in_predict(fitted: FittingRoomClassifier, images: fr.Dataset) -> None:
+    with pytest.raises(ValueError, match=r"images of \(28, 28\) expected, as in fit, \(14, 56\) found"):
+        fitted.predict(images.images.reshape(-1, 14, 56))
+    with pytest.raises(ValueError, match="expecting 784 features"):
+        fitted.predict(images.images[:, :20, :20])
+
+
+def test_a_wrong_recipe_is_told_as_everywhere(images: fr.Dataset, names: np.ndarray) -> None:
+    with pytest.raises(fr.RecipeError, match="did you mean plain"):
+        FittingRoomClassifier("plian").fit(images.images, names)
+    with pytest.raises(fr.RecipeError, match="batch_size"):
+        classifier(overrides=("batch_size=0",)).fit(images.images, names)
