@@ -6,15 +6,15 @@ BIN    := $(VENV)/bin
 # Where torch comes from, if not from the default index: make setup TORCH_INDEX=https://download.pytorch.org/whl/cpu
 TORCH_INDEX ?=
 
-.PHONY: run test test-all setup lint format types clean
+.PHONY: run test test-all setup browser lint format types clean
 
 run: setup  ## get Fashion-MNIST, train, judge, say where the report is
 	$(BIN)/fittingroom train --or-sample
 
-test: setup lint types  ## everything that has to hold before a commit
+test: setup browser lint types  ## everything that has to hold before a commit
 	$(BIN)/pytest -n 2 -m "not nightly"
 
-test-all: setup lint types  ## the long tests too
+test-all: setup browser lint types  ## the long tests too
 	$(BIN)/pytest -n 2
 
 setup: $(VENV)/.installed  ## make .venv and install the package with pinned dependencies
@@ -25,6 +25,11 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) \
 		--constraint constraints.txt --editable '.[dev]'
 	touch $@
+
+# The browser tests need Debian's Chromium. Who may not install it sees them skipped; with CI=true they fail instead.
+browser:
+	@command -v chromium >/dev/null || test "$$(id -u)" != 0 || ! command -v apt-get >/dev/null || \
+		{ apt-get update -qq && apt-get install -y -qq chromium; } >/dev/null 2>&1 || true
 
 lint: setup
 	$(BIN)/ruff check .

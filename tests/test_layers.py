@@ -21,8 +21,8 @@ LAYERS = [
     {"artifact", "metrics", "optimizer", "checkpoint", "device", "environment", "looks", "metrics_log"}
     | {"calibration", "inputs", "mistakes", "onnx_model", "prediction_table"},
     {"evaluate", "trainee", "export", "predict", "answers", "quantize", "plots", "curves", "diagnosis"},
-    {"training", "run", "judgement", "model_card", "report", "compare"},
-    {"bench", "pipeline", "tracking"},
+    {"training", "run", "judgement", "model_card", "report", "compare", "serve"},
+    {"bench", "estimator", "pipeline", "tracking"},
     {"cli", "__main__"},
 ]
 STRANGERS = [("data", "models"), ("training", "run")]

@@ -1,0 +1,79 @@
+"""Do time and memory of a training grow linearly with the number of images?
+
+`fittingroom train --recipe swift --epochs 1` on Fashion-MNIST's training images 1, 2, 4 and 8 times over (the same
+validation and test images), whole processes in turns, the data in the cache: seconds of the epoch and peak memory, with
+the least-squares line through the medians and how far the worst of them lies from it.
+
+    benchmarks/.venv/bin/python benchmarks/scaling.py [--rounds 3] [--recipe swift] [--quick]
+
+About 6 minutes on two cores, and 2 GB of disk in benchmarks/data. --quick tries the script on the sample and records
+nothing.
+
+Last result: none yet.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import official
+import record
+from process import fittingroom_train
+
+from fittingroom.data.open import open_dataset
+
+TIMES = (1, 2, 4, 8)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--recipe", default="swift")
+    parser.add_argument("--quick", action="store_true")
+    args = parser.parse_args()
+    files = {times: official.times_over(times, quick=args.quick) for times in TIMES}
+    images = {times: len(open_dataset(file).train) for times, file in files.items()}  # into the cache
+    found: dict[str, dict[int, list[float]]] = {"epoch seconds": {}, "peak MiB": {}}
+    for _ in range(args.rounds):
+        for times, file in files.items():
+            with tempfile.TemporaryDirectory() as folder:
+                run = Path(folder) / "run"
+                process = fittingroom_train(
+                    file, "--recipe", args.recipe, "--set", "validation=500", "--epochs", "1", out=run
+                )
+                seconds = json.loads((run / "result.json").read_text(encoding="utf-8"))["train_seconds"]
+            found["epoch seconds"].setdefault(times, []).append(seconds)
+            found["peak MiB"].setdefault(times, []).append(process.peak_mib)
+    figures = []
+    for metric, by_times in found.items():
+        for times, values in by_times.items():
+            figures.append(record.figure(f"{args.recipe} ×{times}", metric, values))
+        points = [(images[times], statistics.median(values)) for times, values in by_times.items()]
+        figures += line(args.recipe, metric, points)
+    record.show(figures)
+    if not args.quick:
+        record.append(__file__, figures)
+
+
+def line(recipe: str, metric: str, points: list[tuple[int, float]]) -> list[record.Figure]:
+    """The least-squares line through (images, value): its two coefficients, R², and the worst relative deviation."""
+    x, y = np.array(points, dtype=np.float64).T
+    slope, intercept = np.polyfit(x, y, 1)
+    residuals = y - (intercept + slope * x)
+    r2 = 1 - float((residuals**2).sum() / ((y - y.mean()) ** 2).sum())
+    fit = {
+        f"{metric}, at no image": float(intercept),
+        f"{metric}, per 1,000 images": 1000 * float(slope),
+        f"{metric}, R² of the line": r2,
+        f"{metric}, worst deviation from it": float(np.abs(residuals / y).max()),
+    }
+    return [record.figure(f"{recipe} line", name, [value]) for name, value in fit.items()]
+
+
+if __name__ == "__main__":
+    main()

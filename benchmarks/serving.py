@@ -1,0 +1,138 @@
+"""How many requests a second does `serve` answer, and how long do they take, next to 20 lines of FastAPI and torch?
+
+The same run and the same image as JSON, one image a request, by wrk with 1, 8 and 64 connections, the servers in
+turns: each round asks all of them. wrk shares the machine with the servers. ``fittingroom, binary`` is the same request
+with the tensor as bytes.
+
+    benchmarks/.venv/bin/python benchmarks/serving.py RUN [--rounds 5] [--seconds 5] [--quick]
+
+Needs Debian's wrk, and fastapi. A round takes about a minute. --quick tries the script and records nothing.
+
+Last result: none yet.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import record
+
+CONNECTIONS = (1, 8, 64)
+OURS, BINARY, PLAIN = "fittingroom", "fittingroom, binary", "FastAPI and torch"
+MILLISECONDS = {"us": 1e-3, "ms": 1.0, "s": 1e3}
+PLAIN_SERVER = Path(__file__).with_name("plain_server.py")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", metavar="RUN", type=Path)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=int, default=5, help="of each measurement")
+    parser.add_argument("--quick", action="store_true")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder, serving(args.run) as urls:
+        requests = {name: lua_script(Path(folder, f"{i}.lua"), name) for i, name in enumerate(urls)}
+        taken: dict[tuple[str, int], list[dict[str, float]]] = {}
+        for _ in range(1 if args.quick else args.rounds):
+            for connections in CONNECTIONS:
+                for name, url in urls.items():
+                    found = load(url, requests[name], connections, 1 if args.quick else args.seconds)
+                    taken.setdefault((name, connections), []).append(found)
+                    print(f"{name}, {connections} connections: {found}", file=sys.stderr, flush=True)
+    figures = [
+        record.figure(f"{name} × {connections}", metric, [each[metric] for each in found])
+        for (name, connections), found in taken.items()
+        for metric in ("requests_per_second", "p50_ms", "p99_ms")
+    ]
+    for connections in CONNECTIONS:
+        ours, plain = ([each["requests_per_second"] for each in taken[name, connections]] for name in (OURS, PLAIN))
+        figures.append(record.ratios(f"{OURS} × {connections}", f"times as many as {PLAIN}", ours, plain))
+    record.show(figures)
+    if not args.quick:
+        record.append(__file__, figures)
+
+
+@contextmanager
+def serving(run: Path) -> Iterator[dict[str, str]]:
+    """All servers at work; where each of them is asked."""
+    ours, plain = free_port(), free_port()
+    commands = [
+        [sys.executable, "-m", "fittingroom", "serve", str(run), "--port", str(ours)],
+        [sys.executable, str(PLAIN_SERVER), str(run), str(plain)],
+    ]
+    processes = [subprocess.Popen(command, stdout=subprocess.DEVNULL) for command in commands]
+    try:
+        for port, process in zip((ours, plain), processes, strict=True):
+            wait_for(port, process)
+        infer = f"http://127.0.0.1:{ours}/v2/models/{run.resolve().name}/infer"
+        yield {OURS: infer, BINARY: infer, PLAIN: f"http://127.0.0.1:{plain}/predict"}
+    finally:
+        for process in processes:
+            process.terminate()
+            process.wait()
+
+
+def lua_script(file: Path, name: str) -> Path:
+    """What wrk sends."""
+    image = np.random.default_rng(0).integers(0, 256, (28, 28), dtype=np.uint8)
+    tensor = {"name": "images", "shape": [1, 28, 28], "datatype": "UINT8"}
+    head, body = "", b""
+    if name == PLAIN:
+        body = json.dumps({"data": image.tolist()}).encode()
+    elif name == OURS:
+        body = json.dumps({"inputs": [tensor | {"data": image.reshape(-1).tolist()}]}).encode()
+    else:
+        described = json.dumps({"inputs": [tensor | {"parameters": {"binary_data_size": image.size}}]}).encode()
+        head, body = f'wrk.headers["Inference-Header-Content-Length"] = "{len(described)}"', described + image.tobytes()
+    content = file.with_suffix(".body")
+    content.write_bytes(body)
+    file.write_text(
+        f'wrk.method = "POST"\nwrk.headers["Content-Type"] = "application/json"\n{head}\n'
+        f'local file = io.open("{content}", "rb")\nwrk.body = file:read("*a")\n',
+        encoding="utf-8",
+    )
+    return file
+
+
+def load(url: str, request: Path, connections: int, seconds: int) -> dict[str, float]:
+    """One measurement by wrk. Every answer has to be a 200."""
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "-s", str(request), url]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    if "Non-2xx" in said or "Socket errors" in said:
+        raise SystemExit(f"{url}: answers with 200 expected\n{said}")
+    found = {"requests_per_second": float(re.search(r"Requests/sec: +([\d.]+)", said)[1])}
+    for percent in (50, 99):
+        match = re.search(rf"{percent}% +([\d.]+)(us|ms|s)", said)
+        found[f"p{percent}_ms"] = float(match[1]) * MILLISECONDS[match[2]]
+    return found
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        return int(listening.getsockname()[1])
+
+
+def wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
+    for _ in range(600):
+        with socket.socket() as connection:
+            if connection.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        if process.poll() is not None:
+            raise SystemExit(f"{process.args}: a server expected, it ended with {process.returncode}")
+        time.sleep(0.1)
+    raise SystemExit(f"{process.args}: does not answer")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,94 @@
+"""``fittingroom bench``: this machine's own figures beside those of the tutorial notebook's loop."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fittingroom.bench import Figures, Pass
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add ``bench``."""
+    parser = commands.add_parser(
+        "bench",
+        help="measure this machine beside the tutorial notebook's loop",
+        description="Run one epoch of the tutorial notebook's loop, one of ours with the same network, and a whole "
+        "training, and print them side by side. About a minute on two cores; let nothing else run meanwhile.",
+        epilog="example: fittingroom bench",
+    )
+    parser.add_argument(
+        "data", metavar="DATA", nargs="?", default="fashion-mnist", help="labelled data; default: fashion-mnist"
+    )
+    parser.add_argument("--recipe", default="swift", metavar="NAME|FILE", help="of the whole training; default: swift")
+    parser.add_argument("--json", action="store_true", help="the figures as JSON on stdout")
+    parser.set_defaults(run=run_bench)
+
+
+def run_bench(args: argparse.Namespace) -> int:
+    """Measure and print."""
+    from fittingroom.cli import console
+    from fittingroom.data.open import open_dataset
+
+    with console.fetching() as progress:
+        data = open_dataset(args.data, progress=progress)
+
+    from fittingroom.bench import bench
+
+    console.stderr().print("measuring: about a minute on two cores; let nothing else run meanwhile")
+    figures = bench(args.data, data, args.recipe)
+    if args.json:
+        console.print_json(figures.as_dict())
+        return 0
+    out = console.stdout()
+    machine = figures.machine
+    out.print(
+        f"machine   {machine['processor']}, {machine['cores']} cores, {machine['threads']} threads, "
+        f"{machine['device']}, torch {machine['torch']}"
+    )
+    out.print(f"data      {args.data}: {figures.notebook_epoch.images:,} training images")
+    out.print()
+    numbers = ("seconds", "images/s", "times as fast")
+    table = console.table("", *numbers, right=numbers)
+    for name, *cells in _rows(figures):
+        table.add_row(name, *cells, style=None if cells else "bold")
+    out.print(table)
+    out.print()
+    for line in _notes(figures):
+        out.print(line)
+    return 0
+
+
+def _rows(figures: Figures) -> Iterator[tuple[str, ...]]:
+    notebook, judged = figures.notebook_epoch, figures.notebook_evaluation
+    yield (f"one epoch of the notebook's network, {notebook.images:,} images",)
+    yield _row("the notebook's loop", notebook, notebook)
+    for precision, epoch in figures.epochs.items():
+        yield _row(f"fittingroom, {precision}", epoch, notebook)
+    yield (f"judging {judged.images:,} images with it",)
+    yield _row("the notebook's loop", judged, judged)
+    yield _row("fittingroom", figures.evaluation, judged)
+    yield ("a whole training",)
+    yield "  the notebook's 80 epochs (one, scaled by 80)", f"{figures.notebook_seconds:,.2f}", "", "1.0"
+    command = f"  fittingroom train --recipe {figures.recipe} (whole process)"
+    yield command, f"{figures.process_seconds:,.2f}", "", f"{1 / figures.share:,.1f}"
+
+
+def _row(name: str, measured: Pass, notebook: Pass) -> tuple[str, ...]:
+    times = notebook.seconds / measured.seconds
+    return f"  {name}", f"{measured.seconds:,.2f}", f"{measured.images_per_second:,.0f}", f"{times:,.1f}"
+
+
+def _notes(figures: Figures) -> Iterator[str]:
+    for split in ("test", "validation"):
+        if scores := figures.result[split]:
+            low, high = scores["interval"]
+            yield (
+                f"{figures.recipe}: {scores['accuracy']:.2%} of {scores['n']:,} {split} images right "
+                f"(95 % interval {low:.2%} to {high:.2%}), {figures.run}/"
+            )
+            break
+    yield "Each figure is one measurement: run it again to see how far they vary."
+    yield "The notebook's 80 epochs were not run: its time is that of its first epoch, times 80."

@@ -1,0 +1,64 @@
+"""``fittingroom export``: a run's model as a file that other programs run."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+SUFFIXES = {"onnx": ".onnx", "torch-export": ".pt2", "safetensors": ".safetensors"}
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add ``export``."""
+    parser = commands.add_parser(
+        "export",
+        help="write a run's model as ONNX, a torch.export program or safetensors",
+        description="Write a run's model with the preprocessing inside: pixels go in, probabilities come out. Before a "
+        "file is written it has to agree with the network on all validation images and 10,000 of train.",
+        epilog="examples: fittingroom export runs/swift-1 · fittingroom export runs/swift-1 --quantize int8",
+    )
+    parser.add_argument("folder", metavar="RUN", type=Path, help="the run's folder")
+    parser.add_argument("--format", choices=sorted(SUFFIXES), default="onnx", help="default: onnx")
+    parser.add_argument("--quantize", choices=("int8",), help="whole numbers inside, if that costs < 0.2 points")
+    parser.add_argument("--out", metavar="FILE", type=Path, help="default: model.onnx and the like in the run's folder")
+    parser.add_argument("--force", action="store_true", help="write over FILE")
+    parser.add_argument("--trust-code", action="store_true", help="execute the model's own source that the run keeps")
+    parser.set_defaults(run=run_export)
+
+
+def run_export(args: argparse.Namespace) -> int:
+    """Export, and say what was written and how it was checked."""
+    from fittingroom.errors import ArtifactError
+    from fittingroom.run import open_run
+
+    if args.quantize and args.format != "onnx":
+        raise ArtifactError(f"--quantize {args.quantize}: --format onnx expected, {args.format} found")
+    if args.out and args.out.exists() and not args.force:
+        raise ArtifactError(f"{args.out}: a new file expected, it is there already; --force writes over it")
+    run = open_run(args.folder)
+    artifact = run.artifact
+
+    from fittingroom.export import TRAIN_IMAGES, export_onnx, export_safetensors, export_torch
+    from fittingroom.pipeline import hold_out
+
+    suffix = ".int8.onnx" if args.quantize else SUFFIXES[args.format]
+    # model.safetensors is there already, and is what the others are made of
+    default = "exported.safetensors" if args.format == "safetensors" else f"model{suffix}"
+    path = args.out or run.path / default
+    network = artifact.network(trust_code=args.trust_code)
+    train, validation = hold_out(run.open_data(), run.recipe)
+    checked = f"agrees with the network on {min(len(train), TRAIN_IMAGES) + len(validation or ()):,} images"
+    if args.quantize:
+        from fittingroom.quantize import quantize_int8
+
+        whole = export_onnx(artifact, network, train, validation)
+        checked = str(quantize_int8(whole, train, validation, path))
+    elif args.format == "onnx":
+        export_onnx(artifact, network, train, validation, path=path)
+    elif args.format == "torch-export":
+        export_torch(artifact, network, train, validation, path)
+    else:
+        export_safetensors(artifact, network, train, validation, path)
+        checked = "the run's weights, bit for bit"
+    print(f"{path}: {path.stat().st_size:,} bytes; {checked}")
+    return 0

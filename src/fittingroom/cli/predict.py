@@ -1,0 +1,124 @@
+"""``fittingroom predict``: what a run's model says of pictures and data sets."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fittingroom.answers import Answered, Sheet
+    from fittingroom.errors import DataError
+    from fittingroom.inputs import Block
+    from fittingroom.predict import Classified, Classifier
+
+ON_A_SHEET = 200  # images that --html and --show draw
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add ``predict``."""
+    parser = commands.add_parser(
+        "predict",
+        help="say what is in a picture, a folder of them or a data set",
+        description="Say what is in pictures. A photo of a thing on a plain background is converted as Fashion-MNIST's "
+        "own photos were; what has the size and the background of the training images already is left as it is.",
+        epilog="examples: fittingroom predict runs/swift-1 shoe.jpg · "
+        "fittingroom predict runs/swift-1 'photos/*.webp' --csv > answers.csv · "
+        "fittingroom predict runs/swift-1 fashion-mnist_test.csv --parquet answers.parquet",
+    )
+    parser.add_argument("folder", metavar="RUN", type=Path, help="the run's folder")
+    parser.add_argument(
+        "files",
+        metavar="FILE",
+        nargs="+",
+        help="pictures, folders, patterns, - for a picture on stdin, or data sets: IDX, CSV, npz, Parquet",
+    )
+    parser.add_argument("--top", type=int, default=3, metavar="K", help="classes that the answer lists; default: 3")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="JSON on stdout: a list with an object for each image")
+    form.add_argument("--csv", action="store_true", help="CSV on stdout, with the probability of every class")
+    form.add_argument("--parquet", metavar="FILE", type=Path, help="the same columns as --csv, to a file")
+    parser.add_argument("--html", metavar="FILE", type=Path, help=f"a page with the first {ON_A_SHEET} images")
+    parser.add_argument("--show", metavar="FILE.png", type=Path, help="draw what the model saw of the same images")
+    parser.add_argument("--trust-code", action="store_true", help="execute the model's own source that the run keeps")
+    parser.set_defaults(run=run_predict)
+
+
+def run_predict(args: argparse.Namespace) -> int:
+    """Predict, print, and return 2 if something could not be read."""
+    from fittingroom.answers import Sheet, write_parquet
+    from fittingroom.inputs import read_inputs
+    from fittingroom.predict import load
+
+    failed: list[DataError] = []
+
+    def on_error(error: DataError) -> None:
+        failed.append(error)
+        print(f"fittingroom: {error}", file=sys.stderr, flush=True)
+
+    classifier = load(args.folder, trust_code=args.trust_code)
+    size, background = classifier.artifact.image_size, classifier.background
+    blocks = read_inputs(args.files, image_size=size, background=background, on_error=on_error)
+    classes = classifier.classes
+    sheet = Sheet(classes, ON_A_SHEET if args.html or args.show else 0)
+    answered = _answer(classifier, blocks, sheet)
+    top = max(1, min(args.top, len(classes)))
+    if args.json:
+        _print_json(answered, classes, top)
+    elif args.csv:
+        _print_csv(answered, classes)
+    elif args.parquet:
+        write_parquet(answered, classes, args.parquet)
+    else:
+        _print_table(answered, classes, top)
+    if args.html:
+        sheet.write_html(args.html, title=str(args.folder), top=top)
+    if args.show:
+        sheet.write_png(args.show)
+    return 2 if failed else 0
+
+
+def _answer(classifier: Classifier, blocks: Iterator[Block], sheet: Sheet) -> Iterator[tuple[Block, Classified]]:
+    for block in blocks:
+        classified = classifier.classify(block.images)
+        sheet.add(block, classified)
+        yield block, classified
+
+
+def _print_json(answered: Answered, classes: Sequence[str], top: int) -> None:
+    from fittingroom.answers import records
+
+    separator = "[\n"
+    for block, classified in answered:
+        for record in records(block, classified, classes, top):
+            print(separator, json.dumps(record, ensure_ascii=False), sep="", end="")
+            separator = ",\n"
+    print("[]" if separator == "[\n" else "\n]")
+
+
+def _print_csv(answered: Answered, classes: Sequence[str]) -> None:
+    from fittingroom.answers import frame
+
+    for number, (block, classified) in enumerate(answered):
+        text = frame(block, classified, classes).write_csv(include_header=number == 0)
+        print(text, end="")
+
+
+def _print_table(answered: Answered, classes: Sequence[str], top: int) -> None:
+    """A line an image, as it comes: rows of a set of millions are not kept to be aligned."""
+    from fittingroom.answers import records
+
+    width = max(map(len, classes))
+    for block, classified in answered:
+        found = records(block, classified, classes, top)
+        names = [each["file"] if each["row"] is None else f"{each['file']}:{each['row']}" for each in found]
+        longest = max(map(len, names))
+        for name, each in zip(names, found, strict=True):
+            others = ", ".join(f"{other} {probability:.1%}" for other, probability in each["top"][1:])
+            line = f"{name:<{longest}}   {each['class']:<{width}}   {each['probability']:>6.1%}   {others}"
+            print(line.rstrip())
+            if each["unfamiliar"]:
+                print(f"{'':<{longest}}   looks like nothing the model was trained on: doubt {each['doubt']:.2f} of 1")

@@ -1,0 +1,47 @@
+"""``fittingroom serve``: runs over HTTP, for programs and for people."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add ``serve``."""
+    parser = commands.add_parser(
+        "serve",
+        help="answer over HTTP: a page to try a model on, and an API",
+        description="Serve runs: a page at /, the Open Inference Protocol at /v2, pictures at /predict, docs at /docs.",
+        epilog="example: fittingroom serve runs/swift-1 runs/tutorial-1",
+    )
+    parser.add_argument("folders", metavar="RUN", nargs="+", type=Path, help="folders of runs")
+    parser.add_argument("--host", default="127.0.0.1", metavar="ADDRESS", help="default: 127.0.0.1, this machine only")
+    parser.add_argument("--port", type=int, default=8000, metavar="N", help="default: 8000; 0 for any that is free")
+    parser.add_argument(
+        "--api-key",
+        metavar="KEY",
+        default=os.environ.get("FITTINGROOM_API_KEY"),
+        help="what clients have to say; better in $FITTINGROOM_API_KEY, which other users of the machine don't see",
+    )
+    parser.add_argument(
+        "--allow-origin", action="append", default=[], metavar="URL", help="let pages of this site call the API (CORS)"
+    )
+    parser.add_argument("--trust-code", action="store_true", help="execute the models' own sources that the runs keep")
+    parser.set_defaults(run=run_serve)
+
+
+def run_serve(args: argparse.Namespace) -> int:
+    """Serve until a signal comes."""
+    try:
+        from fittingroom.serve.guard import Limits
+        from fittingroom.serve.server import open_models, serve
+    except ModuleNotFoundError as error:
+        from fittingroom.errors import FittingRoomError
+
+        raise FittingRoomError(f"serve needs {error.name}: pip install 'fittingroom[serve]'") from None
+
+    models = open_models(args.folders, trust_code=args.trust_code)
+    limits, origins = Limits(api_key=args.api_key), tuple(args.allow_origin)
+    serve(models, host=args.host, port=args.port, limits=limits, allow_origins=origins)
+    return 0

@@ -1,0 +1,162 @@
+"""A product photo becomes what the model knows: the conversion by which Fashion-MNIST itself was made.
+
+Its steps are those of section 2 of the data set's paper, Xiao, Rasul and Vollgraf 2017 (arXiv 1708.07747): trim the
+border, bring the longer edge to 28 pixels by leaving out rows and columns, sharpen along outlines, centre, negate,
+8-bit grey.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fittingroom.errors import DataError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
+MAX_PIXELS = 50_000_000  # decoded: 150 MB
+CLOSENESS = 0.05  # of the largest distance between two colours: as near to the corner's colour, a pixel is border
+WHITE = (255, 255, 255)
+
+
+def picture_to_image(
+    content: bytes,
+    where: str,
+    *,
+    image_size: tuple[int, int] = (28, 28),
+    background: int = 0,
+    formats: tuple[str, ...] = FORMATS,
+) -> NDArray[np.uint8]:
+    """The bytes of a picture file → uint8 (H, W) as the model was trained on.
+
+    A picture that has the size and the background of the training images already is only made grey. Anything else
+    goes through :func:`convert_photo`.
+
+    Args:
+        content: PNG, JPEG, WebP, BMP, GIF or TIFF, of any mode and depth up to 50 million pixels; of several frames
+            the first. Rotation by EXIF is carried out; transparent parts are taken for white paper.
+        where: what an error message calls it.
+        image_size: (H, W) of the training images.
+        background: what is around the things in the training images, 0 (black) to 255.
+        formats: that are tried, by Pillow's names.
+
+    Raises:
+        DataError: no picture, a damaged one, or one too large.
+    """
+    rgb_HW3, grey_HW = _decode(content, where, formats)
+    corners = _corners(grey_HW)
+    if grey_HW.shape == image_size and (np.median(corners) < 128) == (background < 128):
+        return grey_HW
+    bright_on_black_HW = convert_photo(rgb_HW3, image_size)
+    return bright_on_black_HW if background < 128 else 255 - bright_on_black_HW
+
+
+def convert_photo(rgb_HW3: NDArray[np.uint8], image_size: tuple[int, int] = (28, 28)) -> NDArray[np.uint8]:
+    """One thing on a plain background, uint8 (H, W, 3) → grey uint8 of ``image_size``, bright on black.
+
+    The paper negates, as its photos are taken on white. Here the background becomes 0 and what is farthest from it
+    255, which is the same on white, and lets a photo on grey or on black come out as the model knows it too.
+    """
+    corner_3 = np.median(_corners(rgb_HW3), axis=0)
+    small_HW3 = _subsample(_trim(rgb_HW3, corner_3), image_size)
+    grey_HW = _luma(_sharpen(small_HW3.astype(np.float32)))
+    paper = float(_luma(corner_3))
+    farthest = 0 if paper >= 128 else 255
+    bright_HW = 255 * (grey_HW - paper) / (farthest - paper)
+    canvas_HW = np.zeros(image_size, dtype=np.uint8)
+    # What is left over of an odd border lies above and to the left, as in 99 % of the set's own images.
+    top, left = ((have - need + 1) // 2 for have, need in zip(image_size, bright_HW.shape, strict=True))
+    height, width = bright_HW.shape
+    canvas_HW[top : top + height, left : left + width] = bright_HW.round().clip(0, 255)
+    return canvas_HW
+
+
+def _trim(rgb_HW3: NDArray[np.uint8], corner_3: NDArray[np.float64]) -> NDArray[np.uint8]:
+    """Without the rows and columns at the edges whose pixels are all close to the corner's colour."""
+    is_thing_HW = np.empty(rgb_HW3.shape[:2], dtype=bool)
+    limit = (CLOSENESS * 255) ** 2 * 3
+    for row, pixels_W3 in enumerate(rgb_HW3):  # row by row: the differences of a large photo fill memory
+        is_thing_HW[row] = ((pixels_W3 - corner_3.astype(np.float32)) ** 2).sum(axis=1) > limit
+    rows, columns = np.flatnonzero(is_thing_HW.any(axis=1)), np.flatnonzero(is_thing_HW.any(axis=0))
+    if len(rows) == 0:  # a blank sheet stays one
+        return rgb_HW3
+    return rgb_HW3[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+
+
+def _subsample(rgb_HW3: NDArray[np.uint8], image_size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Every n-th row and column, so that the picture just fits into ``image_size``; a smaller one is enlarged."""
+    shape = rgb_HW3.shape[:2]
+    scale = min(there / here for there, here in zip(image_size, shape, strict=True))
+    sizes = [max(1, round(side * scale)) for side in shape]
+    rows, columns = ((np.arange(new) * 2 + 1) * old // (2 * new) for old, new in zip(shape, sizes, strict=True))
+    return rgb_HW3[np.ix_(rows, columns)]
+
+
+def _sharpen(rgb_HW3: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Add the difference from a 3×3 Gaussian blur (radius 1, sd 1) in full at the strongest outline, elsewhere less."""
+    padded = np.pad(rgb_HW3, ((1, 1), (1, 1), (0, 0)), mode="edge")
+    # (H, W, 3, 3, 3): the neighbourhood of each pixel, rows and columns last
+    neighbours = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(0, 1))
+    bell = np.exp(-np.array([1, 0, 1], dtype=np.float32) / 2)
+    gaussian = np.outer(bell, bell) / bell.sum() ** 2
+    sobel = np.outer([1, 2, 1], [-1, 0, 1]).astype(np.float32)
+    blurred, across, down = (np.tensordot(neighbours, kernel, 2) for kernel in (gaussian, sobel, sobel.T))
+    outline_HW = np.hypot(_luma(across), _luma(down))
+    share_HW = outline_HW / max(float(outline_HW.max()), 1e-6)
+    sharpened: NDArray[np.float32] = rgb_HW3 + share_HW[..., None] * (rgb_HW3 - blurred)
+    return sharpened
+
+
+def _corners(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return image[[0, 0, -1, -1], [0, -1, 0, -1]]
+
+
+def _luma(rgb: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Grey of (…, 3) by ITU-R 601, as Pillow does it."""
+    grey: NDArray[np.floating] = rgb @ np.array([0.299, 0.587, 0.114], dtype=rgb.dtype)
+    return grey
+
+
+def _decode(content: bytes, where: str, formats: tuple[str, ...]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """The picture in colour (H, W, 3) and in grey (H, W)."""
+    from PIL import Image, ImageOps
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow warns of sizes that are refused below
+            with Image.open(io.BytesIO(content), formats=formats) as picture:
+                width, height = picture.size
+                if width * height > MAX_PIXELS:  # known before anything is decoded
+                    raise DataError(
+                        f"{where}: at most {MAX_PIXELS:,} pixels expected, {width:,}×{height:,} found: make it smaller"
+                    )
+                opaque = _opaque_8_bit(ImageOps.exif_transpose(picture))
+        return np.asarray(opaque.convert("RGB")), np.asarray(opaque.convert("L"))
+    except DataError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise DataError(f"{where}: at most {MAX_PIXELS:,} pixels expected, far more found: make it smaller") from error
+    except Exception as error:  # a hostile file makes Pillow's decoders stumble in any way at all
+        raise DataError(
+            f"{where}: a picture ({', '.join(formats)}) expected, damaged or other content found"
+        ) from error
+
+
+def _opaque_8_bit(picture: Image.Image) -> Image.Image:
+    """Grey or RGB, 8 bits a channel, transparent parts filled with white."""
+    from PIL import Image
+
+    if picture.mode == "F":
+        raise ValueError("pixels with decimals have no known range")
+    if picture.mode.startswith("I"):  # 16 bits, which Pillow would cut off at 255
+        return Image.fromarray((np.asarray(picture).astype(np.float64) / 257).round().clip(0, 255).astype(np.uint8))
+    if picture.has_transparency_data:
+        rgba = picture.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", rgba.size, (*WHITE, 255)), rgba).convert("RGB")
+    return picture if picture.mode in ("L", "RGB") else picture.convert("L" if picture.mode == "1" else "RGB")

@@ -1,0 +1,123 @@
+"""Requests that come while the model is at work wait together and are computed as one batch.
+
+A server that is idle answers at once: nothing waits for company that may not come. One that is busy gathers what comes
+in the few milliseconds that a batch takes. What waits is bounded; beyond that, requests are turned away.
+
+A batch that takes less time than handing it to another thread is computed on the spot.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fittingroom.predict import Classified
+from fittingroom.serve.refused import Refused
+
+Images = NDArray[np.uint8]
+QUICK = 0.0005  # seconds for which the event loop may be held up
+
+
+@dataclass
+class _Waiting:
+    images: Images
+    answer: asyncio.Future[Classified]
+
+
+class Batcher:
+    """One model's queue. Use within a running event loop, as an asynchronous context manager.
+
+    Args:
+        classify: uint8 (N, H, W) → what the model says. One call at a time; in a thread of its own unless it is quick.
+        most_waiting: images that may wait.
+        largest: images in one batch; a request of more is a batch of its own.
+        observe: is told the number of images of each batch.
+    """
+
+    def __init__(
+        self,
+        classify: Callable[[Images], Classified],
+        *,
+        most_waiting: int = 2_000,
+        largest: int = 200,
+        observe: Callable[[int], None] = lambda _: None,
+    ):
+        self._classify, self._observe = classify, observe
+        self.most_waiting, self.largest = most_waiting, largest
+        self.waiting = 0
+        self._queue: deque[_Waiting] = deque()
+        self._came = asyncio.Event()
+        self._seconds_an_image = float("inf")  # as measured of late
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="model")
+
+    async def __aenter__(self) -> Batcher:
+        self._work = asyncio.create_task(self._carry_on())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._work.cancel()
+        await asyncio.gather(self._work, return_exceptions=True)
+        self._thread.shutdown()
+
+    async def classify(self, images: Images) -> Classified:
+        """What the model says of these images. Raises :class:`Refused` (503) where too many wait already."""
+        if self.waiting + len(images) > self.most_waiting:
+            raise Refused(503, f"busy: {self.waiting:,} images are waiting already; try again", {"Retry-After": "1"})
+        waiting = _Waiting(images, asyncio.get_running_loop().create_future())
+        self._queue.append(waiting)
+        self.waiting += len(images)
+        self._came.set()
+        return await waiting.answer
+
+    async def _carry_on(self) -> None:
+        while True:
+            await self._came.wait()
+            batch = self._next_batch()
+            if not batch:
+                self._came.clear()
+                continue
+            images = batch[0].images if len(batch) == 1 else np.concatenate([each.images for each in batch])
+            try:
+                classified = await self._compute(images)
+            except Exception as error:  # whatever it is, it is the answer to these requests and not the end of the work
+                for each in batch:
+                    if not each.answer.done():
+                        each.answer.set_exception(error)
+                continue
+            self._observe(len(images))
+            start = 0
+            for each in batch:
+                stop = start + len(each.images)
+                if not each.answer.done():
+                    each.answer.set_result(classified.of(slice(start, stop)))
+                start = stop
+
+    async def _compute(self, images: Images) -> Classified:
+        start = time.perf_counter()
+        if len(images) * self._seconds_an_image <= QUICK:
+            classified = self._classify(images)
+        else:
+            loop = asyncio.get_running_loop()
+            classified = await loop.run_in_executor(self._thread, self._classify, images)
+        took, before = (time.perf_counter() - start) / len(images), self._seconds_an_image
+        self._seconds_an_image = took if before == float("inf") else 0.8 * before + 0.2 * took
+        return classified
+
+    def _next_batch(self) -> list[_Waiting]:
+        """The requests that go next, in the order in which they came; without those whose sender has left."""
+        batch: list[_Waiting] = []
+        size = 0
+        while self._queue and (not batch or size + len(self._queue[0].images) <= self.largest):
+            first = self._queue.popleft()
+            self.waiting -= len(first.images)
+            if not first.answer.done():
+                batch.append(first)
+                size += len(first.images)
+        return batch

@@ -1,0 +1,163 @@
+"""What stands before the application: who may ask, how much, for how long, and what no answer may contain."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import json
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from fittingroom.serve.metrics import Metrics
+from fittingroom.serve.refused import Refused
+
+log = logging.getLogger("fittingroom.serve")
+
+PAGE_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
+    "frame-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+HEADERS = {
+    "content-security-policy": PAGE_POLICY,
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "geolocation=(), microphone=(), camera=(self)",
+    "cache-control": "no-store",
+}
+OPEN_TO_ALL = ("/", "/v2/health/live", "/v2/health/ready", "/docs", "/openapi.json")  # and /static/: they say nothing
+GONE = 499  # what is counted for a client that left; nobody is answered
+FAILED = "the server failed; its log says how"
+LISTEN_ON_SECONDS, LISTEN_ON_BYTES = 1.0, 64 << 20  # to what is too large already
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """Attributes:
+    body: bytes of a request, counted as they come.
+    seconds: for a whole request, its sending included.
+    hosts: that a request may be for, so that another site's name which was pointed here is turned away; None for any.
+    api_key: asked for in ``Authorization: Bearer KEY`` or ``X-API-Key``; None for nobody to be asked.
+    """
+
+    body: int = 16 << 20
+    seconds: float = 30.0
+    hosts: tuple[str, ...] | None = None
+    api_key: str | None = field(default=None, repr=False)
+
+
+class Guard:
+    """ASGI middleware around the whole application."""
+
+    def __init__(self, app: ASGIApp, limits: Limits, metrics: Metrics):
+        self.app, self.limits, self.metrics = app, limits, metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See the class."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        exchange = _Exchange(self.limits, receive, send)
+        start = time.perf_counter()
+        try:
+            async with asyncio.timeout(self.limits.seconds):
+                self._check(scope)
+                await self.app(scope, exchange.receive, exchange.send)
+        except Refused as refused:
+            await exchange.refuse(refused)
+        except TimeoutError:
+            what = "the request did not come" if not exchange.is_received else "no answer was ready"
+            status = 503 if exchange.is_received else 408
+            await exchange.refuse(Refused(status, f"{what} within {self.limits.seconds:g} seconds"))
+        except ClientDisconnect:
+            exchange.status = GONE
+        except Exception:
+            log.exception("a request failed")
+            await exchange.refuse(Refused(500, FAILED))
+        finally:
+            kind = str(scope.get("endpoint_name", "other"))
+            self.metrics.request_done(kind, exchange.status, time.perf_counter() - start)
+
+    def _check(self, scope: Scope) -> None:
+        headers = dict(scope["headers"])
+        if self.limits.hosts is not None:
+            host = headers.get(b"host", b"").decode("latin-1").lower()
+            name = host.rpartition(":")[0] if host.rpartition(":")[2].isdecimal() else host
+            if name not in self.limits.hosts:
+                raise Refused(421, f"this server answers for {', '.join(self.limits.hosts)} only; see --host")
+        length = headers.get(b"content-length", b"0")
+        if length.isdigit() and int(length) > self.limits.body:
+            raise Refused(413, f"at most {self.limits.body:,} bytes expected", {"Connection": "close"})
+        path = scope["path"]
+        if self.limits.api_key is None or path in OPEN_TO_ALL or path.startswith("/static/"):
+            return
+        given = headers.get(b"x-api-key") or headers.get(b"authorization", b"").removeprefix(b"Bearer ")
+        if not hmac.compare_digest(given, self.limits.api_key.encode()):
+            raise Refused(
+                401, "an API key expected: X-API-Key or Authorization: Bearer", {"WWW-Authenticate": "Bearer"}
+            )
+
+
+class _Exchange:
+    """One request and its answer: counts what comes, and adds to what goes."""
+
+    def __init__(self, limits: Limits, receive: Receive, send: Send):
+        self._limits, self._receive, self._send = limits, receive, send
+        self.bytes = self.status = 0
+        self.is_received = False
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        if message["type"] == "http.request":
+            self.bytes += len(message.get("body", b""))
+            if self.bytes > self._limits.body:
+                raise Refused(413, f"at most {self._limits.body:,} bytes expected", {"Connection": "close"})
+            self.is_received = not message.get("more_body", False)
+        return message
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            there = {name.lower() for name, _ in message["headers"]}
+            own = [(name.encode(), value.encode()) for name, value in HEADERS.items() if name.encode() not in there]
+            message = {**message, "headers": [*message["headers"], *own]}
+        await self._send(message)
+
+    async def refuse(self, refused: Refused) -> None:
+        """Answer with an error, unless an answer is under way already: then nothing more can be said."""
+        if self.status:
+            return
+        if refused.status == 413:
+            await self._discard()
+        body = error_body(str(refused))
+        headers: Mapping[str, Any] = {"content-type": "application/json", "content-length": str(len(body))}
+        if not self.is_received:
+            headers = {**headers, "connection": "close"}  # what is left of the request is not read
+        every = {**headers, **{name.lower(): value for name, value in refused.headers.items()}}
+        start = [(name.encode(), value.encode()) for name, value in every.items()]
+        await self.send({"type": "http.response.start", "status": refused.status, "headers": start})
+        await self.send({"type": "http.response.body", "body": body})
+
+    async def _discard(self) -> None:
+        """Read on for a while: who is still sending when the connection closes never sees the answer."""
+        try:
+            async with asyncio.timeout(LISTEN_ON_SECONDS):
+                while not self.is_received and self.bytes < LISTEN_ON_BYTES:
+                    message = await self._receive()
+                    self.bytes += len(message.get("body", b""))
+                    self.is_received = not message.get("more_body", False)
+        except TimeoutError:
+            pass
+
+
+def error_body(message: str) -> bytes:
+    """As the inference protocol wants errors."""
+    return json.dumps({"error": message}, ensure_ascii=False).encode()

@@ -1,0 +1,106 @@
+"""Open the runs, open the port, answer until a signal comes, then finish what is under way."""
+
+from __future__ import annotations
+
+import ipaddress
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import uvicorn
+
+from fittingroom.errors import ArtifactError
+from fittingroom.predict import load
+from fittingroom.run import Run
+from fittingroom.serve.app import Served, create_app
+from fittingroom.serve.guard import Limits
+from fittingroom.serve.protocol import LimitedProtocol
+
+LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
+CONNECTIONS = 1_000
+DRAIN_SECONDS = 20
+IDLE_SECONDS = 15
+
+
+def open_models(folders: Sequence[Path], *, trust_code: bool = False) -> list[Served]:
+    """Open each run under the name of its folder, a member of several seeds as ``run-seed-0``.
+
+    Raises:
+        ArtifactError: a run can't be opened, or two have one name.
+    """
+    models: dict[str, Served] = {}
+    for folder in folders:
+        path = folder.resolve()
+        name = f"{path.parent.name}-{path.name}" if path.name.startswith("seed-") else path.name
+        if name in models:
+            raise ArtifactError(f"{folder}: runs with names of their own expected, {name} was given before")
+        models[name] = Served(name, Run(folder), load(folder, trust_code=trust_code))
+    return list(models.values())
+
+
+def serve(
+    models: list[Served],
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    limits: Limits | None = None,
+    most_waiting: int = 2_000,
+    allow_origins: tuple[str, ...] = (),
+) -> None:
+    """Answer until SIGTERM or SIGINT, then let what is under way end, 20 seconds at most.
+
+    Args:
+        models: see :func:`open_models`.
+        host: an address of this machine; beyond loopback only where somebody says so.
+        port: 0 for any free one.
+        limits: on requests, and the key that a client has to say.
+        most_waiting: images in each model's queue.
+        allow_origins: other sites whose pages may call this one.
+    """
+    is_local = _is_loopback(host)
+    limits = limits or Limits()
+    if is_local:
+        limits = replace(limits, hosts=LOOPBACK_NAMES)
+    elif limits.api_key is None:
+        print(f"warning: whoever reaches {host} may use this server; --api-key asks them for one", file=sys.stderr)
+    app = create_app(models, limits=limits, most_waiting=most_waiting, allow_origins=allow_origins)
+    config = uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        http=LimitedProtocol,
+        ws="none",
+        lifespan="on",
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        proxy_headers=False,
+        limit_concurrency=CONNECTIONS,
+        timeout_keep_alive=IDLE_SECONDS,
+        timeout_graceful_shutdown=DRAIN_SECONDS,
+    )
+    _Server(config, [served.name for served in models]).run()
+
+
+class _Server(uvicorn.Server):
+    """Says where it is once it is there."""
+
+    def __init__(self, config: uvicorn.Config, names: list[str]):
+        super().__init__(config)
+        self.names = names
+
+    async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
+        await super().startup(sockets)  # type: ignore[arg-type]
+        if self.started:
+            address, port = self.servers[0].sockets[0].getsockname()[:2]
+            shown = f"[{address}]" if ":" in address else address
+            print(f"serving {', '.join(self.names)} at http://{shown}:{port}/   (Ctrl-C stops)", flush=True)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
