@@ -174,18 +174,6 @@ def test_the_test_set_changes_nothing_in_the_training(
         assert run.result["test"] is None
 
 
-def test_seeds_differ_in_initialisation_and_order_and_in_nothing_else(sample: fr.Splits, in_tmp: Path) -> None:
-    recipe = replace(short("plain"), normalize="standard")
-    runs = [fr.train(sample, recipe, seed=seed, out=f"run-{seed}") for seed in (0, 1)]
-    assert weights(runs[0]) != weights(runs[1])
-    first = [losses(run)[0] for run in runs]
-    assert first[0] != first[1]
-    recipes = [run.recipe.as_dict() for run in runs]
-    assert {key for key in recipes[0] if recipes[0][key] != recipes[1][key]} == {"seed"}
-    configs = [run.artifact for run in runs]
-    assert configs[0].normalization == configs[1].normalization  # the same validation cut, so the same training set
-
-
 def test_training_leaves_the_callers_generator_alone(sample: fr.Splits, in_tmp: Path) -> None:
     torch.manual_seed(7)
     expected = torch.rand(3)

@@ -275,7 +275,7 @@ def _judge_and_report(run: Run, look_at_test: bool) -> Run:
 
 
 def hold_out(splits: Splits, recipe: Recipe) -> tuple[Dataset, Dataset | None]:
-    """The training set, and the validation set: the data's own if it has one, else a stratified cut of the train set."""
+    """The training set, and the validation set: the data's own if it has one, else a stratified cut of train."""
     if splits.validation is not None:
         return splits.train, splits.validation
     size = len(splits.train)

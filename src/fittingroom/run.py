@@ -148,10 +148,9 @@ def open_run(path: str | Path) -> Run:
     """A finished run by its folder. Raises :class:`ArtifactError` where there is none."""
     run = Run(Path(path))
     if not run.is_finished:
-        open_artifact(run.path)  # its error says what is there instead
-        raise ArtifactError(
-            f"{path}: result.json expected, not found; `fittingroom train --resume {path}` completes it"
-        )
+        if not run.members:
+            open_artifact(run.path)  # its error says what is there instead
+        raise ArtifactError(f"{path}: its training is not finished; `fittingroom train --resume {path}` goes on with it")
     return run
 
 

@@ -64,7 +64,7 @@ def test_predictions_hold_what_the_result_says(capsys: pytest.CaptureFixture[str
     assert data is not None
     assert table["image"].to_list() == [digest.hex() for digest in data.image_hashes()]
     probabilities = fr.load(run.path).predict_proba(data.images)
-    # What was judged is PyTorch's answer; `load` asks the exported model, which the parity gate holds within 1e-4 of it.
+    # What was judged is PyTorch's answer; `load` asks the exported model, which the parity gate keeps within 1e-4.
     assert table.select(pl.col("^p[0-9]+$")).to_numpy() == pytest.approx(probabilities, abs=1e-4)
 
 
