@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 # Where torch comes from, if not from the default index: make setup TORCH_INDEX=https://download.pytorch.org/whl/cpu
 TORCH_INDEX ?=
 
-.PHONY: run test test-all setup browser lint format types clean
+.PHONY: run test test-all setup browser lint format types bench clean
 
 run: setup  ## get Fashion-MNIST, train, judge, say where the report is
 	$(BIN)/fittingroom train --or-sample
@@ -41,6 +41,26 @@ format: setup
 
 types: setup
 	$(BIN)/mypy
+
+BENCH := benchmarks/.venv
+
+bench: $(BENCH)/.installed  ## measure against the notebook and its peers; about two hours, with nothing else running
+	$(BENCH)/bin/python benchmarks/throughput.py
+	$(BENCH)/bin/python benchmarks/data_path.py
+	$(BENCH)/bin/python benchmarks/memory.py
+	$(BENCH)/bin/python benchmarks/scaling.py
+	$(BENCH)/bin/python benchmarks/curves.py
+	$(BENCH)/bin/python benchmarks/time_to_accuracy.py --recipes swift --seeds 20
+	$(BENCH)/bin/python benchmarks/time_to_accuracy.py --recipes steady --seeds 5
+	$(BENCH)/bin/python benchmarks/table.py --write
+	$(BENCH)/bin/python benchmarks/plot.py
+
+$(BENCH)/.installed: benchmarks/requirements.txt
+	test -x $(BENCH)/bin/python || $(PYTHON) -m venv $(BENCH)
+	$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) \
+		--no-deps --requirement benchmarks/requirements.txt
+	$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	touch $@
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

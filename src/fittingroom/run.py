@@ -150,7 +150,7 @@ def open_run(path: str | Path) -> Run:
     if not run.is_finished:
         if not run.members:
             open_artifact(run.path)  # its error says what is there instead
-        raise ArtifactError(f"{path}: its training is not finished; `fittingroom train --resume {path}` goes on with it")
+        raise ArtifactError(f"{path}: its training is not finished; `fittingroom train --resume {path}` does the rest")
     return run
 
 
