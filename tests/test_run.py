@@ -1,0 +1,70 @@
+"""Judging a run: labels by name, never by number; what doesn't fit is refused; the curve is drawn."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+import fittingroom as fr
+from fittingroom.plots import plot_loss
+
+
+@pytest.fixture(scope="module")
+def sample() -> fr.Splits:
+    return fr.open_dataset("sample")
+
+
+@pytest.fixture(scope="module")
+def run(sample: fr.Splits, tmp_path_factory: pytest.TempPathFactory) -> fr.Run:
+    recipe = fr.load_recipe("plain", overrides=["stages.0.epochs=2", "precision=float32"])
+    return fr.train(sample, recipe, out=tmp_path_factory.mktemp("runs") / "run")
+
+
+def test_a_set_with_its_classes_in_another_order_is_judged_by_name(sample: fr.Splits, run: fr.Run) -> None:
+    assert sample.test is not None
+    assert sample.test.labels is not None
+    turned = tuple(reversed(sample.test.classes))
+    other_order = fr.Dataset(sample.test.images, 9 - sample.test.labels, turned, "other order")
+    assert run.evaluate(other_order)["correct"] == run.evaluate(sample.test)["correct"]
+
+
+def test_a_set_with_other_class_names_is_refused_with_both_lists(sample: fr.Splits, run: fr.Run) -> None:
+    assert sample.test is not None
+    other = replace(sample.test, classes=tuple("abcdefghij"))
+    with pytest.raises(fr.DataError, match=r"T-shirt/top.*found \[a, b, c"):
+        run.evaluate(other)
+
+
+def test_images_of_another_size_are_refused(sample: fr.Splits, run: fr.Run) -> None:
+    assert sample.test is not None
+    cropped = replace(sample.test, images=sample.test.images[:, 2:-2, 2:-2])
+    with pytest.raises(fr.DataError, match=r"images of \(28, 28\) pixels expected.*\(24, 24\) found"):
+        run.evaluate(cropped)
+
+
+def test_another_test_set_in_place_of_the_runs_own_is_refused(sample: fr.Splits, run: fr.Run) -> None:
+    assert sample.test is not None
+    exchanged = fr.Run(run.path, replace(sample, test=sample.test.subset(range(500))))
+    with pytest.raises(fr.DataError, match="not the test set that the run was started with"):
+        exchanged.evaluate()
+
+
+@pytest.mark.parametrize("xkcd", [False, True])
+def test_the_loss_curve_is_a_picture_in_either_style(run: fr.Run, xkcd: bool) -> None:
+    path = plot_loss(run.path, xkcd=xkcd, stage_epochs=[1, 1])
+    with Image.open(path) as picture:
+        assert picture.format == "PNG"
+        assert picture.size == (960, 540)
+        assert len(picture.convert("RGB").getcolors(1 << 20) or []) > 50  # something is drawn
+
+
+def test_a_run_of_data_in_memory_says_that_it_needs_the_data_again(run: fr.Run, tmp_path: Path) -> None:
+    splits = replace(fr.open_dataset("sample"), source="")
+    recipe = fr.load_recipe("plain", overrides=["stages.0.epochs=1", "precision=float32"])
+    made = fr.train(splits, recipe, out=tmp_path / "run")
+    with pytest.raises(fr.DataError, match="given in memory; give it again"):
+        fr.open_run(made.path).evaluate()
+    assert fr.open_run(made.path).evaluate(splits.test)["n"] == 1000
