@@ -204,19 +204,17 @@ def _report(run: Run, args: argparse.Namespace) -> None:
     if args.json:
         console.print_json(result)
         return
-    out = console.stdout()
-    lines = console.table("", "")
-    lines.show_header = False
+    print()
     for name, text in _findings(run, result):
-        lines.add_row(name, text)
-    out.print()
-    out.print(lines)
+        print(f"{name:<12}{text}")
     if args.quiet:
         return
-    out.print()
-    out.print("next")
-    out.print(f"  fittingroom evaluate {run.path} DATA    judge it on other data")
-    out.print("  fittingroom runs                      all runs, best first")
+    commands = {f"fittingroom predict {run.path} FILES": "what is in other pictures"}
+    commands |= {f"fittingroom evaluate {run.path} DATA": "judge it on other data"}
+    commands |= {"fittingroom runs": "all runs, best first"}
+    print("\nnext")
+    for command, what in commands.items():
+        print(f"  {command:<{max(map(len, commands))}}   {what}")
 
 
 def _findings(run: Run, result: dict[str, Any]) -> Iterator[tuple[str, str]]:
