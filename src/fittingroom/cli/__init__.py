@@ -21,6 +21,10 @@ DONE, OUR_FAULT, USERS_MISTAKE, INTERRUPTED = 0, 1, 2, 130
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0 done, 2 the user's mistake, 1 our fault, 130 interrupted."""
+    # PyTorch's threads wait for each other by spinning, for so long that another program on the same cores makes a
+    # training seven times slower. With fewer turns it is not slower on idle cores (benchmarks/log.md). Read once, when
+    # PyTorch is loaded.
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     parser = argparse.ArgumentParser(
         prog="fittingroom",
         description="Takes labelled small images to a trained, honestly judged, shippable classifier.",
