@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -185,7 +186,8 @@ def _observing(args: argparse.Namespace) -> Iterator[tuple[Any, Callable[[], boo
         if asked:
             raise KeyboardInterrupt
         asked.append(number)
-        print("\nstopping after this step …", file=sys.stderr, flush=True)
+        # Not print: the signal may come while the bar or a line is being printed, which then raises.
+        os.write(sys.stderr.fileno(), "\nstopping after this step …\n".encode())
 
     before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
