@@ -49,7 +49,7 @@ def _picture_kinds(path: Path) -> Iterator[str]:
                         yield "colour" if (rgb != rgb[..., :1]).any() else "grey"
                     else:
                         yield "grey"
-            except Exception:
+            except Exception:  # Pillow raises almost anything on damaged files; the reader is who reports them
                 continue
 
 
