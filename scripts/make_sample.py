@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fittingroom.data.idx import read_idx, write_idx
+from fittingroom.data.formats.idx import read_idx, write_idx
 from fittingroom.data.source import locate
 
 SEED = 20170825  # the day on which the data set's paper appeared

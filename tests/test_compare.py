@@ -15,7 +15,7 @@ import fittingroom as fr
 from fittingroom.compare.answers import Answers, read_answers
 from fittingroom.compare.sheet import draw_sheet, images_apart, open_images
 from fittingroom.compare.verdict import compare_answers, p_text, points
-from fittingroom.data.npz import write_npz
+from fittingroom.data.formats.npz import write_npz
 from fittingroom.evaluate import Predictions
 from fittingroom.looks import read_looks
 

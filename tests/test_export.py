@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 import fittingroom as fr
 from fittingroom.evaluate import predict_dataset
 from fittingroom.export import ExportError, ParityGate, Shipped, export_onnx, export_safetensors, export_torch
-from fittingroom.onnx_model import Answers, OnnxModel
+from fittingroom.predict.onnx_model import Answers, OnnxModel
 from tests.small_run import seen_in_training, train_small
 
 NETWORKS = """

@@ -16,12 +16,12 @@ ROOT = Path(fittingroom.__file__).parent
 
 # Of each file or folder right below src/fittingroom. A new one gets its layer here: the lowest that its imports permit.
 LAYERS = [
-    {"__init__", "errors", "atomic", "json_file", "toml_text", "recipe", "events", "doubt", "photo"},
+    {"__init__", "errors", "atomic", "json_file", "toml_text", "recipe", "events", "html_page"},
     {"data", "models"},
     {"artifact", "metrics", "optimizer", "checkpoint", "device", "environment", "looks", "metrics_log"}
-    | {"calibration", "inputs", "mistakes", "onnx_model", "prediction_table"},
-    {"evaluate", "trainee", "export", "predict", "answers", "quantize", "plots", "curves", "diagnosis"},
-    {"training", "run", "judgement", "model_card", "report", "compare", "serve"},
+    | {"prediction_table"},
+    {"evaluate", "trainee", "export", "predict", "quantize"},
+    {"training", "run", "report", "compare", "serve"},
     {"bench", "estimator", "pipeline", "tracking"},
     {"cli", "__main__"},
 ]
@@ -37,7 +37,7 @@ FILES = {module_name(file): file for file in sorted(ROOT.rglob("*.py"))}
 
 
 def part(module: str) -> str:
-    """`fittingroom.data.idx` → `data`; the package itself → `__init__`."""
+    """`fittingroom.data.formats.idx` → `data`; the package itself → `__init__`."""
     return [*module.split("."), "__init__"][1]
 
 
@@ -62,7 +62,7 @@ IMPORTS = {module: imports(module) for module in FILES if module != "fittingroom
 
 
 def test_the_package_is_found() -> None:
-    assert {"fittingroom", "fittingroom.data.idx", "fittingroom.cli", "fittingroom.recipe"} <= FILES.keys()
+    assert {"fittingroom", "fittingroom.data.formats.idx", "fittingroom.cli", "fittingroom.recipe"} <= FILES.keys()
     assert "fittingroom.atomic" in IMPORTS["fittingroom.json_file"]
 
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 import fittingroom as fr
-from fittingroom.plots import plot_loss
+from fittingroom.report.plots import plot_loss
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from fittingroom.errors import ArtifactError, DataError, FittingRoomError, RecipeError
     from fittingroom.estimator import FittingRoomClassifier
     from fittingroom.pipeline import Options, resume, train
-    from fittingroom.predict import Classifier, load
+    from fittingroom.predict.classifier import Classifier, load
     from fittingroom.recipe import Recipe, Stage, load_recipe
     from fittingroom.run import Run, open_run
 
@@ -32,7 +32,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "Artifact": "artifact",
     "ArtifactError": "errors",
-    "Classifier": "predict",
+    "Classifier": "predict.classifier",
     "DataError": "errors",
     "Dataset": "data.dataset",
     "FittingRoomClassifier": "estimator",
@@ -44,7 +44,7 @@ _HOMES = {
     "Splits": "data.dataset",
     "Stage": "recipe",
     "compare_runs": "compare",
-    "load": "predict",
+    "load": "predict.classifier",
     "load_recipe": "recipe",
     "open_dataset": "data.open",
     "open_run": "run",

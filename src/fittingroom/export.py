@@ -30,9 +30,9 @@ from fittingroom.data.augment import normalize
 from fittingroom.data.batches import as_tensor
 from fittingroom.data.dataset import Dataset
 from fittingroom.data.normalization import Normalization
-from fittingroom.doubt import doubt_scale
 from fittingroom.errors import ArtifactError
-from fittingroom.onnx_model import BATCH, MODEL, Answers, Card, OnnxModel
+from fittingroom.predict.doubt import doubt_scale
+from fittingroom.predict.onnx_model import BATCH, MODEL, Answers, Card, OnnxModel
 
 OPSET = 18
 TOLERANCE = 1e-4  # in probability

@@ -31,12 +31,12 @@ from fittingroom.events import Event, Observer
 from fittingroom.export import ExportError, export_onnx
 from fittingroom.json_file import write_json
 from fittingroom.metrics_log import MetricsLog
-from fittingroom.model_card import write_model_card
 from fittingroom.models import ModelSource, find_model, model_from_code
 from fittingroom.models.summary import count_parameters
-from fittingroom.plots import plot_loss
 from fittingroom.recipe import Recipe, differences, load_recipe
-from fittingroom.report import write_report
+from fittingroom.report.model_card import write_model_card
+from fittingroom.report.page import write_report
+from fittingroom.report.plots import plot_loss
 from fittingroom.run import FORMAT, Run, command_line, summarize_members
 from fittingroom.tracking import open_tracker
 from fittingroom.training import Setting

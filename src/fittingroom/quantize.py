@@ -18,7 +18,7 @@ from fittingroom.atomic import atomic_write
 from fittingroom.data.dataset import Dataset
 from fittingroom.errors import DataError
 from fittingroom.export import ExportError, with_card
-from fittingroom.onnx_model import BATCH, OnnxModel
+from fittingroom.predict.onnx_model import BATCH, OnnxModel
 
 CALIBRATION_IMAGES = 1_000
 MAY_FALL = 0.002  # accuracy, as a share

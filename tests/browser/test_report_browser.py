@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import fittingroom as fr
-from fittingroom.report import write_report
+from fittingroom.report.page import write_report
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 import fittingroom as fr
 from fittingroom.data.blocks import is_data_file, read_blocks
 from fittingroom.data.convert import convert
-from fittingroom.data.idx import write_idx
+from fittingroom.data.formats.idx import write_idx
 
 FORMATS = ["idx", "idx.gz", "csv", "csv.gz", "npz", "parquet"]
 

@@ -12,7 +12,7 @@ import pytest
 
 from fittingroom.data.cache import cache_dir, cache_entries, cached_read, clear_cache
 from fittingroom.data.dataset import Splits
-from fittingroom.data.npz import read_npz, write_npz
+from fittingroom.data.formats.npz import read_npz, write_npz
 from tests.data.same import assert_same
 
 
@@ -190,7 +190,7 @@ def test_many_processes_at_once_all_get_the_data(file: Path) -> None:
         import os, sys, time
         from pathlib import Path
         from fittingroom.data.cache import cached_read
-        from fittingroom.data.npz import read_npz
+        from fittingroom.data.formats.npz import read_npz
         file = Path(sys.argv[1])
         for turn in range(30):
             if int(sys.argv[2]) == 0:

@@ -10,11 +10,11 @@ from PIL import Image
 
 from fittingroom.data.cache import cache_entries
 from fittingroom.data.dataset import Dataset, Splits
-from fittingroom.data.idx import write_idx
-from fittingroom.data.kaggle_csv import write_kaggle_csv
-from fittingroom.data.npz import write_npz
+from fittingroom.data.formats.idx import write_idx
+from fittingroom.data.formats.kaggle_csv import write_kaggle_csv
+from fittingroom.data.formats.npz import write_npz
+from fittingroom.data.formats.parquet import write_parquet
 from fittingroom.data.open import open_dataset
-from fittingroom.data.parquet import write_parquet
 from fittingroom.errors import DataError
 from tests.data.same import assert_same
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fittingroom.onnx_model import Answers
+from fittingroom.predict.onnx_model import Answers
 from fittingroom.serve.app import Served
 from fittingroom.serve.guard import Limits
 from fittingroom.serve.protocol import LimitedProtocol

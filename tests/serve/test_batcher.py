@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from fittingroom.predict import Classified
+from fittingroom.predict.classifier import Classified
 from fittingroom.serve.batcher import Batcher
 from fittingroom.serve.refused import Refused
 

@@ -182,7 +182,7 @@ def run_header(args: argparse.Namespace) -> int:
     from dataclasses import asdict
 
     from fittingroom.cli import console
-    from fittingroom.data.header import report_header
+    from fittingroom.data.formats.header import report_header
 
     report = report_header(args.file)
     if args.json:
@@ -207,7 +207,7 @@ def run_convert(args: argparse.Namespace) -> int:
     """Write a data set in another format; print the files."""
     from fittingroom.cli import console
     from fittingroom.data.convert import convert
-    from fittingroom.data.parts import CLASSES_FILE
+    from fittingroom.data.formats.parts import CLASSES_FILE
     from fittingroom.data.summary import parts_of
 
     data = _open(args)

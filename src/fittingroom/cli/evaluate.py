@@ -30,8 +30,8 @@ def run_evaluate(args: argparse.Namespace) -> int:
     from fittingroom.cli import console
     from fittingroom.data.open import open_dataset
     from fittingroom.errors import DataError
-    from fittingroom.model_card import write_model_card
-    from fittingroom.report import write_report
+    from fittingroom.report.model_card import write_model_card
+    from fittingroom.report.page import write_report
     from fittingroom.run import open_run
 
     run = open_run(args.folder)

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from fittingroom.answers import Answered, Sheet
     from fittingroom.errors import DataError
-    from fittingroom.inputs import Block
-    from fittingroom.predict import Classified, Classifier
+    from fittingroom.predict.answers import Answered, Sheet
+    from fittingroom.predict.classifier import Classified, Classifier
+    from fittingroom.predict.inputs import Block
 
 ON_A_SHEET = 200  # images that --html and --show draw
 
@@ -49,9 +49,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run_predict(args: argparse.Namespace) -> int:
     """Predict, print, and return 2 if something could not be read."""
-    from fittingroom.answers import Sheet, write_parquet
-    from fittingroom.inputs import read_inputs
-    from fittingroom.predict import load
+    from fittingroom.predict.answers import Sheet, write_parquet
+    from fittingroom.predict.classifier import load
+    from fittingroom.predict.inputs import read_inputs
 
     failed: list[DataError] = []
 
@@ -89,7 +89,7 @@ def _answer(classifier: Classifier, blocks: Iterator[Block], sheet: Sheet) -> It
 
 
 def _print_json(answered: Answered, classes: Sequence[str], top: int) -> None:
-    from fittingroom.answers import records
+    from fittingroom.predict.answers import records
 
     separator = "[\n"
     for block, classified in answered:
@@ -100,7 +100,7 @@ def _print_json(answered: Answered, classes: Sequence[str], top: int) -> None:
 
 
 def _print_csv(answered: Answered, classes: Sequence[str]) -> None:
-    from fittingroom.answers import frame
+    from fittingroom.predict.answers import frame
 
     for number, (block, classified) in enumerate(answered):
         text = frame(block, classified, classes).write_csv(include_header=number == 0)
@@ -109,7 +109,7 @@ def _print_csv(answered: Answered, classes: Sequence[str]) -> None:
 
 def _print_table(answered: Answered, classes: Sequence[str], top: int) -> None:
     """A line an image, as it comes: rows of a set of millions are not kept to be aligned."""
-    from fittingroom.answers import records
+    from fittingroom.predict.answers import records
 
     width = max(map(len, classes))
     for block, classified in answered:

@@ -230,7 +230,7 @@ def _findings(run: Run, result: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield from _findings_of_members(result)
     else:
         yield from _findings_of_one(run, result)
-        from fittingroom.judgement import diagnose_run
+        from fittingroom.report.judgement import diagnose_run
 
         for verdict in diagnose_run(run):
             yield "diagnosis", f"{verdict.name}: {verdict.sentence} {verdict.suggestion}"

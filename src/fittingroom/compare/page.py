@@ -10,17 +10,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-import fittingroom
 from fittingroom.atomic import atomic_write
 from fittingroom.compare.answers import Answers
 from fittingroom.compare.sheet import Apart
 from fittingroom.compare.verdict import Comparison, p_text, points
+from fittingroom.data.pictures import png_uri
+from fittingroom.html_page import render_page
 from fittingroom.metrics import mean_interval, wilson_interval
-from fittingroom.report import png_uri
 
+PICTURE_SIDE = 64  # pixels; larger images are reduced to it
 PICTURES = 42  # of each side
 WIDTH = 440.0  # of the drawings, in units of the page
-HERE = Path(__file__).parent
+TEMPLATE = Path(__file__).with_name("compare.html")
 
 
 @dataclass(frozen=True)
@@ -58,20 +59,14 @@ def write_page(
         parts: for each comparison the figures, the answers, the images that tell the runs apart, their pixels by
             SHA-256, and why there are none where there are none.
     """
-    from jinja2 import Environment, StrictUndefined
-
-    page = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
-    page.filters |= {"points": points, "p_text": p_text, "percent": lambda share: f"{share:.2%}"}
-    template = page.from_string((HERE / "compare.html").read_text(encoding="utf-8"))
     content = {
-        "look": (Path(fittingroom.__file__).parent / "look.css").read_text(encoding="utf-8"),
-        "version": fittingroom.__version__,
         "title": f"{parts[0][0].baseline} against {', '.join(part[0].run for part in parts)}",
         "parts": [_content(*part) for part in parts],
         "width": WIDTH,
     }
+    page = render_page(TEMPLATE, content, points=points, p_text=p_text, percent=_percent)
     with atomic_write(path) as file:
-        file.write(template.render(content).encode())
+        file.write(page.encode())
 
 
 def accuracy_of(side: Answers) -> dict[str, Any]:
@@ -123,4 +118,8 @@ def _pictures(found: list[Apart], images: dict[str, NDArray[np.uint8]]) -> list[
         turn = turns[each.truth, each.said] = turns.get((each.truth, each.said), 0) + 1
         ranked.append((turn, each))
     ranked.sort(key=lambda pair: pair[0])
-    return [(png_uri(images[each.image]), each) for _, each in ranked[:PICTURES] if each.image in images]
+    return [(png_uri(images[each.image], PICTURE_SIDE), each) for _, each in ranked[:PICTURES] if each.image in images]
+
+
+def _percent(share: float) -> str:
+    return f"{share:.2%}"

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from fittingroom.data.idx import idx_blocks, is_idx, read_idx_header
-from fittingroom.data.kaggle_csv import csv_blocks
-from fittingroom.data.npz import npz_blocks
-from fittingroom.data.parquet import parquet_blocks
-from fittingroom.data.parts import Images
+from fittingroom.data.formats.idx import idx_blocks, is_idx, read_idx_header
+from fittingroom.data.formats.kaggle_csv import csv_blocks
+from fittingroom.data.formats.npz import npz_blocks
+from fittingroom.data.formats.parquet import parquet_blocks
+from fittingroom.data.formats.parts import Images
 
 ROWS = 2_000
 

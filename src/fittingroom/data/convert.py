@@ -7,11 +7,11 @@ import numpy as np
 
 from fittingroom.atomic import atomic_directory, atomic_write
 from fittingroom.data.dataset import Dataset, Splits
-from fittingroom.data.idx import write_idx
-from fittingroom.data.kaggle_csv import write_kaggle_csv
-from fittingroom.data.npz import write_npz
-from fittingroom.data.parquet import write_parquet
-from fittingroom.data.parts import CLASSES_FILE, read_class_names
+from fittingroom.data.formats.idx import write_idx
+from fittingroom.data.formats.kaggle_csv import write_kaggle_csv
+from fittingroom.data.formats.npz import write_npz
+from fittingroom.data.formats.parquet import write_parquet
+from fittingroom.data.formats.parts import CLASSES_FILE, read_class_names
 from fittingroom.data.summary import parts_of
 from fittingroom.errors import DataError
 

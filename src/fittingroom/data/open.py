@@ -4,11 +4,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from fittingroom.data import idx, image_folder, kaggle_csv, npz, parquet
 from fittingroom.data.cache import cached_read
 from fittingroom.data.dataset import Dataset, Splits
 from fittingroom.data.download import Progress
-from fittingroom.data.parts import CLASSES_FILE
+from fittingroom.data.formats import idx, image_folder, kaggle_csv, npz, parquet
+from fittingroom.data.formats.parts import CLASSES_FILE
 from fittingroom.data.source import KNOWN, class_names_for, locate
 from fittingroom.errors import DataError
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -102,3 +104,15 @@ def _typeface(texts: Sequence[str]) -> Callable[[int], FreeTypeFont | ImageFont]
 
 def _length(font: FreeTypeFont | ImageFont, text: str) -> int:
     return round(font.getlength(text))
+
+
+def png_uri(image_HW: NDArray[np.uint8], longest_side: int | None = None) -> str:
+    """A grey image as a PNG in a data URI, reduced to ``longest_side`` pixels where it is larger."""
+    from PIL import Image
+
+    picture = Image.fromarray(image_HW)
+    if longest_side is not None and max(picture.size) > longest_side:
+        picture.thumbnail((longest_side, longest_side), Image.Resampling.BOX)
+    file = io.BytesIO()
+    picture.save(file, "PNG", compress_level=9)
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from fittingroom.data.cache import cache_dir
 from fittingroom.data.dataset import Dataset, Fingerprint
 from fittingroom.data.download import Progress, SourceError, download, unpack_debian_package
-from fittingroom.data.idx import idx_files
+from fittingroom.data.formats.idx import idx_files
 from fittingroom.data.lock import exclusive
 from fittingroom.data.verify import KnownFile, Verified, problem_of
 from fittingroom.errors import DataError

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from fittingroom.atomic import atomic_write
-from fittingroom.data.gzipped import is_gzip
+from fittingroom.data.formats.gzipped import is_gzip
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ NORM_MOMENTUM = 0.4  # a training of few steps has no time for the usual 0.1: ru
 class ResidualCNN(nn.Module):
     """Stages of 3×3 convolutions, the maximum over what is left of the image, a linear layer.
 
-    A stage widens by one convolution, which may halve the image, and goes on with residual ones. Pooling right after
+    A stage widens by one convolution, which may halve the image, and goes on with residual blocks. Pooling right after
     the convolution leaves batch norm and ReLU a quarter of the pixels. PyTorch's default initialisation.
 
     Args:
@@ -23,8 +23,9 @@ class ResidualCNN(nn.Module):
         image_size: (H, W) of the input in pixels. Any will do that the poolings don't use up; smaller ones raise
             :class:`RecipeError`.
         widths: filters of each stage; multiples of 16 run fastest, pooling and batch norm go through them in blocks.
-        depths: residual convolutions of each stage.
+        depths: residual blocks of each stage.
         pools: whether each stage halves the image.
+        block_layers: convolutions of each residual block.
     """
 
     def __init__(
@@ -34,6 +35,7 @@ class ResidualCNN(nn.Module):
         widths: Sequence[int] = (16, 32, 64),
         depths: Sequence[int] = (0, 0, 1),
         pools: Sequence[bool] = (True, True, True),
+        block_layers: int = 1,
     ):
         super().__init__()
         if not len(widths) == len(depths) == len(pools):
@@ -46,7 +48,7 @@ class ResidualCNN(nn.Module):
         stages: list[nn.Module] = []
         for channels_in, width, depth, pool in zip((1, *widths), widths, depths, pools, strict=False):
             stages.append(_convolution(channels_in, width, pool=pool))
-            stages += [_Residual(width) for _ in range(depth)]
+            stages += [_Residual(width, block_layers) for _ in range(depth)]
         self.stages = nn.Sequential(*stages)
         self.head = nn.Linear(widths[-1], num_classes)
 
@@ -57,11 +59,11 @@ class ResidualCNN(nn.Module):
 
 
 class _Residual(nn.Module):
-    """What comes in, plus a convolution of it."""
+    """What comes in, plus ``layers`` convolutions of it."""
 
-    def __init__(self, width: int):
+    def __init__(self, width: int, layers: int):
         super().__init__()
-        self.body = _convolution(width, width, pool=False)
+        self.body = nn.Sequential(*(part for _ in range(layers) for part in _convolution(width, width, pool=False)))
 
     def forward(self, x: Tensor) -> Tensor:
         added: Tensor = x + self.body(x)

@@ -23,11 +23,13 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
 import fittingroom
-from fittingroom.answers import records
+from fittingroom.data.pictures import png_uri
 from fittingroom.errors import DataError
-from fittingroom.inputs import Block
-from fittingroom.photo import picture_to_image
-from fittingroom.predict import Classifier
+from fittingroom.html_page import STYLE_SHEET
+from fittingroom.predict.answers import records
+from fittingroom.predict.classifier import Classifier
+from fittingroom.predict.inputs import Block
+from fittingroom.predict.photo import picture_to_image
 from fittingroom.run import Run
 from fittingroom.serve import facts
 from fittingroom.serve.batcher import Batcher
@@ -127,7 +129,7 @@ class Service:
         (answer,) = records(
             Block(image[None], [name], [None]), classified, served.model.classes, len(served.model.classes)
         )
-        answer |= {"model": served.name, "seen": facts.png_uri(image)}
+        answer |= {"model": served.name, "seen": png_uri(image)}
         if request.query_params.get("explain") == "1":
             background = served.model.background
             occlusion = await occlusion_map(image, answer["label"], background, batcher.classify)
@@ -269,8 +271,8 @@ async def _answer_constant(content: bytes, media_type: str, cache: str, _request
 
 
 def _static(name: str) -> str:
-    folder = WEB.parent if name == "look.css" else WEB
-    return (folder / name).read_text(encoding="utf-8")
+    file = STYLE_SHEET if name == STYLE_SHEET.name else WEB / name
+    return file.read_text(encoding="utf-8")
 
 
 async def _picture(request: Request) -> tuple[bytes, str]:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fittingroom.predict import Classified
+from fittingroom.predict.classifier import Classified
 from fittingroom.serve.refused import Refused
 
 Images = NDArray[np.uint8]

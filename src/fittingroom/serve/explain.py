@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from fittingroom.predict import Classified
+from fittingroom.predict.classifier import Classified
 
 PATCHES = 14  # to a side
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fittingroom.atomic import atomic_write
-from fittingroom.data.pixels import encode_png
+from fittingroom.data.pictures import png_uri
 from fittingroom.errors import FittingRoomError
 from fittingroom.run import Run
 
@@ -74,11 +72,6 @@ def mistakes(run: Run, truth: str, predicted: str) -> list[dict[str, Any]]:
         {"row": row, "probability": probability, "image": images.get(digest)}
         for digest, row, probability in table.select("image", "row", "p").iter_rows()
     ]
-
-
-def png_uri(image_HW: NDArray[np.uint8]) -> str:
-    """A grey image as a data URI."""
-    return "data:image/png;base64," + b64encode(encode_png(image_HW)).decode()
 
 
 def _predictions(run: Run, on: str) -> Path:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fittingroom.predict import Classified, Classifier
+from fittingroom.predict.classifier import Classified, Classifier
 from fittingroom.serve.refused import Refused
 
 HEADER_LENGTH = "Inference-Header-Content-Length"

@@ -11,7 +11,7 @@ from pathlib import Path
 import uvicorn
 
 from fittingroom.errors import ArtifactError
-from fittingroom.predict import load
+from fittingroom.predict.classifier import load
 from fittingroom.run import Run
 from fittingroom.serve.app import Served, create_app
 from fittingroom.serve.guard import Limits

@@ -7,7 +7,7 @@ import numpy as np
 
 from fittingroom.data.audit import Report, check
 from fittingroom.data.dataset import Dataset, Splits
-from fittingroom.data.idx import write_idx
+from fittingroom.data.formats.idx import write_idx
 
 TRAIN_IMAGES, TRAIN_LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
 TEST_IMAGES, TEST_LABELS = "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"

@@ -10,7 +10,7 @@ import pytest
 
 from fittingroom.data.audit import write_repaired
 from fittingroom.data.dataset import Splits
-from fittingroom.data.idx import write_idx
+from fittingroom.data.formats.idx import write_idx
 from fittingroom.data.open import open_dataset
 from tests.data.audit.planted import TRAIN_IMAGES, TRAIN_LABELS, both, found, names, parts, write_folder
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from fittingroom.data.audit.content import unpack
 from fittingroom.data.audit.findings import Finding
 from fittingroom.data.audit.text_mode import Trace, lost_bytes, mendable_damage
-from fittingroom.data.idx import DTYPES, IdxHeader
+from fittingroom.data.formats.idx import DTYPES, IdxHeader
 
 Kind = Literal["images", "labels"]
 MOST_RANK = 4

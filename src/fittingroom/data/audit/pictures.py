@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from fittingroom.data import image_folder, parquet
 from fittingroom.data.audit.findings import Finding
 from fittingroom.data.audit.values import colour, sixteen_bit
 from fittingroom.data.dataset import MAX_SIDE
+from fittingroom.data.formats import image_folder, parquet
 
 PICTURES_LOOKED_AT = 300
 

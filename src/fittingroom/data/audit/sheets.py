@@ -7,13 +7,12 @@ import io
 from collections.abc import Sequence
 from dataclasses import replace
 from html import escape
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-import fittingroom
 from fittingroom.data.pictures import Row, contact_sheet
+from fittingroom.html_page import STYLE_SHEET
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
 
 MOST_ROWS = 40  # of one sheet
 SIDE = 56  # pixels of the page for one image, or what is nearest among whole multiples
-LOOK = Path(fittingroom.__file__).parent / "look.css"
 
 STYLE = """
 h1 { font-size: var(--heading); }
@@ -67,7 +65,8 @@ def as_html(report: Report) -> str:
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f'<style>{LOOK.read_text("utf-8")}{STYLE}</style></head><body><main class="page"><h1>{escape(title)}</h1>'
+        f"<style>{STYLE_SHEET.read_text('utf-8')}{STYLE}</style></head><body>"
+        f'<main class="page"><h1>{escape(title)}</h1>'
         f'<p class="small">{summary}, in {report.seconds:.1f} s</p><dl>{what}{problems}</dl>'
         + "".join(map(_article, report.findings))
         + "</main></body></html>\n"

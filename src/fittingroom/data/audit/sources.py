@@ -12,16 +12,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fittingroom.data import npz
 from fittingroom.data.audit.content import GZIP, MOST_BYTES, unpack
 from fittingroom.data.audit.findings import Finding
 from fittingroom.data.audit.idx_files import IdxFile, examine_idx, idx_like, kind_of
 from fittingroom.data.audit.pictures import picture_findings
 from fittingroom.data.audit.values import as_grey, as_whole_labels, colour
 from fittingroom.data.dataset import MAX_SIDE, Dataset
-from fittingroom.data.kaggle_csv import LONGEST_LINE, csv_files
+from fittingroom.data.formats import npz
+from fittingroom.data.formats.kaggle_csv import LONGEST_LINE, csv_files
+from fittingroom.data.formats.parts import PARTS, part_of, read_class_names
 from fittingroom.data.open import open_dataset
-from fittingroom.data.parts import PARTS, part_of, read_class_names
 from fittingroom.data.source import KNOWN, class_names_for
 from fittingroom.data.summary import parts_of
 from fittingroom.errors import DataError

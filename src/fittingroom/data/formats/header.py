@@ -1,0 +1,117 @@
+"""An IDX file's header, field by field with offsets: what `fittingroom data header` prints."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from fittingroom.data.formats.gzipped import is_gzip, open_bytes
+from fittingroom.data.formats.idx import IdxHeader, read_idx_header
+
+FIRST_VALUES = 8
+BLOCK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field: where it stands, its type, its bytes in hexadecimal, its value, and what that means."""
+
+    offset: int
+    type: str
+    bytes: str
+    value: str
+    meaning: str
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderReport:
+    """A header and what it says of its file. expected and found: bytes of the file, decompressed if is_gzip.
+
+    found counts no further than one byte more than expected where the file is gzip.
+    """
+
+    fields: tuple[Field, ...]
+    what: str
+    is_gzip: bool
+    expected: int
+    found: int
+
+    @property
+    def matches(self) -> bool:
+        """Whether the file has exactly the size that its header claims."""
+        return self.expected == self.found
+
+    @property
+    def size_found(self) -> str:
+        """The size found, for people: "47,040,016", or "more"."""
+        return "more" if self.is_gzip and self.found > self.expected else f"{self.found:,}"
+
+    @property
+    def verdict(self) -> str:
+        """Whether header and size agree, for people."""
+        if self.matches:
+            return "they match"
+        return "the file is cut off" if self.found < self.expected else "header and content don't belong together"
+
+
+def report_header(path: Path) -> HeaderReport:
+    """Read the header of an IDX file, raw or gzip, its first values, and its size.
+
+    Raises DataError when the file can't be read or is no IDX. A size that does not match is part of the report.
+    """
+    header = read_idx_header(path)
+    with open_bytes(path) as file:
+        start = file.read(header.size + FIRST_VALUES * header.dtype.itemsize)
+        found = len(start)
+        while found <= header.file_size and (block := file.read(min(BLOCK, header.file_size + 1 - found))):
+            found += len(block)
+    packed = is_gzip(path)
+    return HeaderReport(
+        fields=(*_header_fields(header, start), _first_values(header, start[header.size :])),
+        what=_what(header),
+        is_gzip=packed,
+        expected=header.file_size,
+        found=found if packed else path.stat().st_size,
+    )
+
+
+def _header_fields(header: IdxHeader, start: bytes) -> list[Field]:
+    rank = len(header.shape)
+    magic = f"magic number: values {header.dtype.name}, {rank} dimension{'s' * (rank != 1)}"
+    names = {1: ["labels"], 3: ["images", "rows, the height", "columns, the width"]}.get(
+        rank, [f"size of dimension {number}" for number in range(1, rank + 1)]
+    )
+    offsets = range(0, header.size, 4)
+    return [
+        Field(offset, "uint32", start[offset : offset + 4].hex(" "), f"{value}", meaning)
+        for offset, value, meaning in zip(
+            offsets,
+            [int.from_bytes(start[:4], "big"), *header.shape],
+            [magic, *names],
+            strict=True,
+        )
+    ]
+
+
+def _first_values(header: IdxHeader, payload: bytes) -> Field:
+    whole = len(payload) - len(payload) % header.dtype.itemsize
+    values = np.frombuffer(payload[:whole], header.dtype)
+    kind = "labels" if len(header.shape) == 1 else "pixels" if len(header.shape) == 3 else "values"
+    return Field(
+        header.size,
+        header.dtype.name,
+        payload.hex(" ", header.dtype.itemsize) if payload else "",
+        " ".join(str(value) for value in values.tolist()) or "nothing",
+        f"the first {kind}",
+    )
+
+
+def _what(header: IdxHeader) -> str:
+    shape = "×".join(f"{size:,}" for size in header.shape)
+    match header.shape:
+        case (count,):
+            return f"{count:,} labels ({header.dtype.name})"
+        case (count, height, width):
+            return f"{count:,} images of {height}×{width} ({header.dtype.name})"
+        case _:
+            return f"an array {shape} ({header.dtype.name}), neither images nor labels"

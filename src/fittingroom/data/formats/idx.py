@@ -1,0 +1,301 @@
+"""IDX, the format of MNIST's files: a big-endian header (type, rank, sizes), then the values.
+
+offset 0   0 0          always
+offset 2   1 byte       type of the values: 0x08 uint8 … 0x0E float64
+offset 3   1 byte       rank
+offset 4   4 × rank     the size of each dimension, uint32
+then       the values, the last dimension fastest
+"""
+
+import gzip
+import math
+import re
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fittingroom.atomic import atomic_write
+from fittingroom.data.dataset import MAX_SIDE, Splits
+from fittingroom.data.formats.exact import as_images, as_labels
+from fittingroom.data.formats.gzipped import expansion_limit, is_gzip, open_bytes
+from fittingroom.data.formats.parts import Images, Labels, part_of, splits
+from fittingroom.errors import DataError
+
+DTYPES: dict[int, np.dtype[Any]] = {
+    0x08: np.dtype(">u1"),
+    0x09: np.dtype(">i1"),
+    0x0B: np.dtype(">i2"),
+    0x0C: np.dtype(">i4"),
+    0x0D: np.dtype(">f4"),
+    0x0E: np.dtype(">f8"),
+}
+_NAME = re.compile(r"(?P<stem>.+)-(?P<kind>images|labels)[-.]idx\d+-\w+(\.gz)?", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class IdxHeader:
+    """An IDX file's header: the code of its values' type, and its shape."""
+
+    code: int
+    shape: tuple[int, ...]
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The type of the values as they stand in the file, big-endian."""
+        return DTYPES[self.code]
+
+    @property
+    def size(self) -> int:
+        """Bytes of the header, which is where the values begin."""
+        return 4 + 4 * len(self.shape)
+
+    @property
+    def file_size(self) -> int:
+        """Bytes that the whole (decompressed) file must have by this header."""
+        return self.size + math.prod(self.shape) * self.dtype.itemsize
+
+
+@dataclass(frozen=True, slots=True)
+class IdxPair:
+    """The files of one part of a data set; labels is None where only the images are there."""
+
+    images: Path
+    labels: Path | None
+
+
+def read_idx_header(path: Path) -> IdxHeader:
+    """Return the header of an IDX file, raw or gzip. Does not look at what follows it.
+
+    Raises DataError when the file can't be read, ends within the header, or is no IDX.
+    """
+    with open_bytes(path) as file:
+        return _read_header(file, path)
+
+
+def read_idx(path: Path) -> NDArray[Any]:
+    """Return the array of an IDX file, raw or gzip, in the machine's byte order.
+
+    Raises DataError when the file is damaged or its size isn't exactly what its header says. Never reads or
+    allocates more than the file can truly hold, whatever the header claims.
+    """
+    with open_bytes(path) as file:
+        header = _read_header(file, path)
+        _check_size(header, path)
+        try:
+            values = np.empty(header.shape, header.dtype)
+        except (MemoryError, ValueError) as error:
+            raise DataError(f"{path}: {header.file_size:,} bytes don't fit into memory") from error
+        found = header.size + _fill(values, file)
+        if found < header.file_size:
+            raise DataError(
+                f"{path}: {header.file_size:,} bytes expected by its header, {found:,} found: "
+                "the file is cut off; get it again"
+            )
+        if file.read(1):
+            raise DataError(
+                f"{path}: {header.file_size:,} bytes expected by its header, more found: "
+                "header and content don't belong together"
+            )
+    return values.astype(header.dtype.newbyteorder("="), copy=False)
+
+
+def idx_blocks(path: Path, rows: int) -> Iterator[Images]:
+    """Yield the images of an IDX file as uint8 (up to `rows`, H, W), never holding more than one block in memory.
+
+    Raises DataError as `read_idx` does, and for a file that holds something else than images.
+    """
+    with open_bytes(path) as file:
+        header = _read_header(file, path)
+        _check_size(header, path)
+        if len(header.shape) != 3 or not 1 <= max(header.shape[1:]) <= MAX_SIDE:
+            size = "×".join(map(str, header.shape))
+            raise DataError(f"{path}: images (N×H×W) of at most {MAX_SIDE} pixels a side expected, {size} found")
+        count = header.shape[0]
+        for start in range(0, count, rows):
+            block = np.empty((min(rows, count - start), *header.shape[1:]), header.dtype)
+            if _fill(block, file) < block.nbytes:
+                raise DataError(f"{path}: {count:,} images expected by its header: the file is cut off; get it again")
+            yield as_images(block, str(path))
+        if file.read(1):
+            raise DataError(f"{path}: {header.file_size:,} bytes expected by its header, more found")
+
+
+def write_idx(path: Path, array: NDArray[Any]) -> None:
+    """Write an array as IDX, whole or not at all; as gzip, always the same bytes, when the name ends in .gz.
+
+    Raises DataError for a type that IDX lacks, OSError when the file can't be written.
+    """
+    big_endian = array.dtype.newbyteorder(">")
+    codes = [code for code, dtype in DTYPES.items() if dtype == big_endian]
+    if not codes:
+        raise DataError(f"{path}: IDX has no type {array.dtype}; it has uint8, int8, int16, int32, float32, float64")
+    sizes = np.array(array.shape, ">u4").tobytes()
+    content = bytes([0, 0, codes[0], array.ndim]) + sizes + array.astype(big_endian, copy=False).tobytes()
+    with atomic_write(path) as file:
+        # without name and time, so that equal arrays give equal files
+        file.write(gzip.compress(content, mtime=0) if path.suffix == ".gz" else content)
+
+
+def is_idx(path: Path) -> bool:
+    """Tell whether a file is meant to be IDX: by its name, or by how its content begins."""
+    if _NAME.fullmatch(path.name):
+        return True
+    with open_bytes(path) as file:
+        start = file.read(3)
+    return len(start) == 3 and start[:2] == b"\0\0" and start[2] in DTYPES
+
+
+def find_idx(path: Path) -> dict[str, IdxPair]:
+    """Say which IDX files make up which part ("train", "validation", "test") of the data set at `path`.
+
+    path: a folder with pairs of files as MNIST names them (`train-images-idx3-ubyte.gz`; also `.idx3`,
+    `t10k-` or `test-`), empty when it has none; or one file, of images or labels, which brings the
+    other one if it lies beside it. Raw goes before .gz. Raises DataError when one of a pair is missing.
+    """
+    if path.is_dir():
+        return _pairs_in(path)
+    match = _NAME.fullmatch(path.name)
+    if match is None:
+        return {"train": IdxPair(path, None)}
+    stem, is_images = match["stem"], match["kind"].lower() == "images"
+    other = _named(path.parent).get((stem, "labels" if is_images else "images"))
+    if not is_images and other is None:
+        raise DataError(f"{path}: labels without images: put the image file beside it")
+    images, labels = (path, other) if is_images else (cast("Path", other), path)
+    return {part_of(stem) or "train": IdxPair(images, labels)}
+
+
+def idx_files(path: Path) -> list[Path]:
+    """Return every file that `read_idx_dataset` would read."""
+    return [file for pair in find_idx(path).values() for file in (pair.images, pair.labels) if file is not None]
+
+
+def read_idx_dataset(path: Path) -> Splits:
+    """Read the data set of a folder of IDX files, or of one file with its pair; see `find_idx`.
+
+    Raises DataError for damaged or missing files, and when images are given as labels or labels as images.
+    """
+    pairs = find_idx(path)
+    if not pairs:
+        raise DataError(f"{path}: IDX files (train-images-idx3-ubyte …) expected, none found")
+    for pair in pairs.values():
+        _check_pair(pair)
+    # zlib works outside Python's lock: the big files are decompressed side by side
+    with ThreadPoolExecutor() as pool:
+        reading = {part: (pool.submit(read_idx, pair.images), pair) for part, pair in pairs.items()}
+        parts: dict[str, tuple[Images, Labels | None]] = {}
+        for part, (future, pair) in reading.items():
+            labels = None if pair.labels is None else as_labels(read_idx(pair.labels), str(pair.labels))
+            parts[part] = as_images(future.result(), str(pair.images)), labels
+    return splits(parts, path)
+
+
+def _named(folder: Path) -> dict[tuple[str, str], Path]:
+    """Return the folder's IDX files by (stem, kind): ("train", "images"), …"""
+    found: dict[tuple[str, str], Path] = {}
+    for file in sorted(folder.iterdir(), reverse=True):  # so that the raw file, if there, comes after .gz
+        match = _NAME.fullmatch(file.name)
+        if match is not None and file.is_file():
+            found[match["stem"], match["kind"].lower()] = file
+    return found
+
+
+def _pairs_in(folder: Path) -> dict[str, IdxPair]:
+    named = _named(folder)
+    pairs: dict[str, IdxPair] = {}
+    for stem in sorted({stem for stem, _ in named}):
+        part = part_of(stem) or "train"
+        missing = {"images", "labels"} - {kind for each, kind in named if each == stem}
+        if missing:
+            raise DataError(
+                f"{folder}: {stem}-images and {stem}-labels expected, {stem}-{missing.pop()} is missing: "
+                "put it there, or give the image file alone if there are no labels"
+            )
+        if part in pairs:
+            raise DataError(
+                f"{folder}: one set of {part} images expected, {pairs[part].images.name} and "
+                f"{named[stem, 'images'].name} found: give the path of one of them"
+            )
+        pairs[part] = IdxPair(named[stem, "images"], named[stem, "labels"])
+    return pairs
+
+
+def _read_header(file: BinaryIO, path: Path) -> IdxHeader:
+    start = file.read(4)
+    if len(start) < 4:
+        raise DataError(f"{path}: an IDX header of 8 bytes or more expected, {len(start)} bytes found")
+    code, rank = start[2], start[3]
+    if start[:2] != b"\0\0" or code not in DTYPES:
+        raise DataError(
+            f"{path}: an IDX file expected, which begins with the bytes 00 00 08 (uint8), {start.hex(' ')} found"
+            + _what_begins_with(start)
+        )
+    sizes = file.read(4 * rank)
+    if len(sizes) < 4 * rank:
+        raise DataError(f"{path}: a header of {4 + 4 * rank} bytes expected, {4 + len(sizes)} found: it is cut off")
+    return IdxHeader(code, tuple(np.frombuffer(sizes, ">u4").tolist()))
+
+
+def _what_begins_with(start: bytes) -> str:
+    if start.startswith(b"\x1f\x8b"):
+        return ": it was compressed twice; decompress it once"
+    if start.lstrip().startswith(b"<"):
+        return ": this is a web page; download the file itself"
+    if start.endswith(b"\0\0"):
+        return ": its bytes are in the wrong order (little-endian)"
+    return ""
+
+
+def _check_size(header: IdxHeader, path: Path) -> None:
+    """Refuse a header that claims what the file can't hold, before memory is taken for it."""
+    size = path.stat().st_size
+    if not is_gzip(path):
+        if size != header.file_size:
+            problem = "it is cut off; get it again" if size < header.file_size else "too long"
+            raise DataError(f"{path}: {header.file_size:,} bytes expected by its header, {size:,} found: {problem}")
+    elif header.file_size > expansion_limit(path):
+        raise DataError(
+            f"{path}: its header claims {header.file_size:,} bytes, which {size:,} bytes of gzip can't "
+            "hold of real data: the header is wrong"
+        )
+
+
+def _check_pair(pair: IdxPair) -> None:
+    """Refuse swapped files and ones that don't belong together by their headers, before reading more."""
+    images = read_idx_header(pair.images)
+    if len(images.shape) == 1:
+        raise DataError(
+            f"{pair.images}: images (3 dimensions) expected, {images.shape[0]:,} labels found: "
+            "this is the label file; give the image file"
+        )
+    if max(images.shape[1:], default=0) > MAX_SIDE:
+        size = "×".join(map(str, images.shape[1:]))
+        raise DataError(f"{pair.images}: images of at most {MAX_SIDE} pixels a side expected, {size} found")
+    if pair.labels is None:
+        return
+    labels = read_idx_header(pair.labels)
+    expected = IdxHeader(labels.code, images.shape[:1])
+    if len(labels.shape) != 1:
+        raise DataError(
+            f"{pair.labels}: {expected.file_size:,} bytes expected, {labels.file_size:,} found: "
+            "this is the image file; give the labels file"
+        )
+    if labels.shape != expected.shape:
+        raise DataError(
+            f"{pair.labels}: {expected.file_size:,} bytes expected, one label for each image of "
+            f"{pair.images.name}, {labels.file_size:,} found: the two don't belong together"
+        )
+
+
+def _fill(values: NDArray[Any], file: BinaryIO) -> int:
+    """Read into the array until it is full or the file ends; return the number of bytes."""
+    target = values.reshape(-1).view(np.uint8).data
+    done = 0
+    while done < len(target) and (count := file.readinto(target[done:])):  # type: ignore[attr-defined]
+        done += count
+    return done

@@ -1,0 +1,261 @@
+"""Kaggle's CSV: a row an image, `label,pixel1,…,pixel784`, pixels row by row from the top left."""
+
+import gzip
+import io
+import math
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from fittingroom.atomic import atomic_write
+from fittingroom.data.dataset import MAX_SIDE, Dataset, Splits
+from fittingroom.data.formats.exact import as_labels
+from fittingroom.data.formats.gzipped import expansion_limit, is_gzip, open_bytes
+from fittingroom.data.formats.parts import Images, Labels, by_part, splits
+from fittingroom.errors import DataError
+
+SUFFIXES = (".csv", ".csv.gz")
+LABEL_NAMES = ("label", "class", "target", "y")
+LONGEST_LINE = 1 << 20  # bytes; the longest header of 256×256 images has 0.7 MB
+_PIXEL_NAME = re.compile(r"(?:pixel|px|p)?[ _]?(\d+)", re.IGNORECASE)
+_PIXEL = rb" *\+?0*(?:25[0-5]|2[0-4]\d|1\d\d|\d?\d)"
+_LABEL = rb" *\+?0*\d{1,3}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """What the first line says: the names of the columns, which of them is the label, whether it is a header."""
+
+    columns: list[str]
+    label: str | None
+    has_header: bool
+
+    @property
+    def pixels(self) -> list[str]:
+        return [name for name in self.columns if name != self.label]
+
+    @property
+    def side(self) -> int:
+        return math.isqrt(len(self.columns) - (self.label is not None))
+
+
+def find_csv(path: Path) -> dict[str, Path]:
+    """Say which CSV file (.csv or .csv.gz) is which part: of a folder by their names, or the one file at `path`.
+
+    Empty for a folder without them. A sample_submission.csv and others whose names name no part are passed over.
+    """
+    if not path.is_dir():
+        return by_part([path])
+    return by_part([file for file in sorted(path.iterdir()) if file.is_file() and file.name.lower().endswith(SUFFIXES)])
+
+
+def csv_files(path: Path) -> list[Path]:
+    """Return every file that `read_kaggle_csv` would read."""
+    return list(find_csv(path).values())
+
+
+def read_kaggle_csv(path: Path) -> Splits:
+    """Read one CSV, or a folder with one for train and one for test.
+
+    With or without a header; the label in the first column or in the one called `label`; no label column
+    makes the part unlabelled. Images are square. Raises DataError that names the row (the line of the file) and the
+    column of the first cell that isn't a whole number 0–255.
+    """
+    found = find_csv(path)
+    if not found:
+        raise DataError(f"{path}: CSV files called …train.csv and …test.csv expected, none found")
+    return splits({part: _read(file) for part, file in found.items()}, path)
+
+
+def write_kaggle_csv(path: Path, dataset: Dataset) -> None:
+    """Write `label,pixel1,…` (without `label` for an unlabelled set), whole or not at all; gzip if named .gz.
+
+    Raises DataError when the images aren't square, for the format has no height and width.
+    """
+    import polars as pl
+
+    height, width = dataset.image_size
+    if height != width:
+        raise DataError(f"{path}: a CSV holds square images, {height}×{width} found: convert to npz or parquet")
+    pixels = np.ascontiguousarray(dataset.images.reshape(len(dataset), -1).T)
+    columns = {} if dataset.labels is None else {"label": dataset.labels}
+    table = pl.DataFrame(columns | {f"pixel{number}": column for number, column in enumerate(pixels, 1)})
+    with atomic_write(path) as file:
+        if path.suffix == ".gz":
+            file.write(gzip.compress(table.write_csv().encode(), mtime=0))
+        else:
+            table.write_csv(file)
+
+
+def csv_blocks(path: Path, rows: int) -> Iterator[Images]:
+    """Yield the images of a CSV as uint8 (up to `rows`, H, W), never holding more than one block in memory.
+
+    Raises DataError as `read_kaggle_csv` does.
+    """
+    layout = _layout(path)
+    is_empty = True
+    with open_bytes(path) as file:
+        if layout.has_header:
+            file.readline()
+        lines = iter(partial(file.readline, LONGEST_LINE), b"")
+        while block := b"".join(islice(lines, rows)):
+            if block.strip():
+                is_empty = False
+                yield _parse(io.BytesIO(block), layout, path)[0]
+    if is_empty:
+        raise DataError(f"{path}: a row for each image expected, no rows found")
+
+
+def _read(path: Path) -> tuple[Images, Labels | None]:
+    layout = _layout(path)
+    return _parse(_content(path), layout, path, skip_lines=int(layout.has_header))
+
+
+def _parse(
+    content: Path | io.BytesIO, layout: _Layout, path: Path, skip_lines: int = 0
+) -> tuple[Images, Labels | None]:
+    """Images and labels of the rows in `content`, which is the file at `path` or a part of it."""
+    import polars as pl
+
+    schema = dict.fromkeys(layout.columns, pl.UInt8()) | ({layout.label: pl.UInt16()} if layout.label else {})
+    try:
+        table = pl.read_csv(
+            content,
+            has_header=False,
+            skip_lines=skip_lines,
+            schema=schema,
+            quote_char=None,
+            glob=False,
+        )
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        _refuse_bad_cell(path, layout)
+        raise DataError(f"{path}: {str(error).splitlines()[0]}") from error
+    if table.null_count().sum_horizontal().sum():
+        _refuse_bad_cell(path, layout)
+        table = table.drop_nulls()  # those were empty lines
+    if table.is_empty():
+        raise DataError(f"{path}: a row for each image expected, no rows found")
+    images = table.select(layout.pixels).to_numpy(order="c").reshape(-1, layout.side, layout.side)
+    labels = as_labels(table[layout.label].to_numpy(), str(path)) if layout.label else None
+    return images, labels
+
+
+def _content(path: Path) -> Path | io.BytesIO:
+    """The path itself, or the whole content if it is gzip."""
+    with open_bytes(path) as file:
+        if not is_gzip(path):
+            return path
+        limit, content = expansion_limit(path), io.BytesIO()
+        while block := file.read(1 << 20):
+            content.write(block)
+            if content.tell() > limit:
+                raise DataError(
+                    f"{path}: at most {limit:,} bytes expected when decompressed, more found: "
+                    "no real images shrink that much; decompress it yourself if you trust it"
+                )
+    content.seek(0)
+    return content
+
+
+def _layout(path: Path) -> _Layout:
+    with open_bytes(path) as file:
+        first = file.readline(LONGEST_LINE)
+    if not first.strip():
+        found = "an empty line" if first else "an empty file"
+        raise DataError(f"{path}: label,pixel1,pixel2,… in row 1 expected, {found} found")
+    if first.lstrip().startswith(b"<"):
+        raise DataError(f"{path}: a CSV file expected, a web page found: download the file itself")
+    if len(first) == LONGEST_LINE:
+        raise DataError(f"{path}: a line of less than {LONGEST_LINE:,} bytes expected, row 1 is longer")
+    try:
+        line = first.decode("utf-8-sig").rstrip("\r\n")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: text in UTF-8 expected, other bytes found in row 1: save it as UTF-8") from error
+    if "\0" in line:
+        raise DataError(f"{path}: text in UTF-8 expected, NUL bytes found in row 1: not a CSV, or not in UTF-8")
+    cells = [cell.strip().strip('"') for cell in line.split(",")]
+    if len(cells) == 1 and re.search(r"[;\t|]", line):
+        raise DataError(f"{path}: row 1: commas between the cells expected, other marks found")
+    layout = _from_header(cells, path) if _is_header(cells) else _without_header(cells)
+    _check_shape(layout, path)
+    return layout
+
+
+def _is_header(cells: list[str]) -> bool:
+    """A header names the label, or has no number in it at all; otherwise a bad cell would pass for a name."""
+    return any(cell.lower() in LABEL_NAMES for cell in cells) or not any(cell.isdecimal() for cell in cells)
+
+
+def _from_header(cells: list[str], path: Path) -> _Layout:
+    label = next((cell for name in LABEL_NAMES for cell in cells if cell.lower() == name), None)
+    name, number = Counter(cells).most_common(1)[0]
+    if number > 1:
+        raise DataError(f"{path}: row 1: columns of different names expected, {name!r} found {number:,} times")
+    numbers = [(cell, _PIXEL_NAME.fullmatch(cell)) for cell in cells if cell != label]
+    if any(match for _, match in numbers):
+        first = next(int(match[1]) for _, match in numbers if match)
+        for expected, (cell, match) in enumerate(numbers, min(first, 1)):
+            if match is None or int(match[1]) != expected:
+                raise DataError(
+                    f"{path}: row 1, column {cells.index(cell) + 1}: pixel{expected} expected, {cell!r} found: "
+                    "the label and the pixels in order are all a file may have"
+                )
+    return _Layout(cells, label, has_header=True)
+
+
+def _without_header(cells: list[str]) -> _Layout:
+    is_unlabelled = math.isqrt(len(cells)) ** 2 == len(cells)
+    pixels = [f"pixel{number}" for number in range(1, len(cells) + is_unlabelled)]
+    return _Layout(pixels if is_unlabelled else ["label", *pixels], None if is_unlabelled else "label", False)
+
+
+def _check_shape(layout: _Layout, path: Path) -> None:
+    count = len(layout.pixels)
+    if count == 0 or layout.side**2 != count:
+        label = f"beside the label {layout.label!r}" if layout.label else "and no column called label"
+        raise DataError(f"{path}: square images expected, 784 pixels for 28×28, {count:,} pixel columns {label} found")
+    if layout.side > MAX_SIDE:
+        raise DataError(f"{path}: images of at most {MAX_SIDE} pixels a side expected, {layout.side} found")
+
+
+def _refuse_bad_cell(path: Path, layout: _Layout) -> None:
+    """Look for the first cell that is wrong and raise DataError with its row and column; or return."""
+    before = layout.columns.index(layout.label) if layout.label else 0
+    after = len(layout.columns) - before - 1
+    cell = _LABEL if layout.label else _PIXEL
+    good_line = re.compile(rb"(?:%b,){%d}%b(?:,%b){%d}\r?\n?" % (_PIXEL, before, cell, _PIXEL, after))
+    first_row = 1 + layout.has_header
+    with open_bytes(path) as file:
+        if layout.has_header:
+            file.readline()
+        for row, line in enumerate(iter(partial(file.readline, LONGEST_LINE), b""), first_row):
+            content = line.removeprefix(b"\xef\xbb\xbf") if row == 1 else line
+            # empty lines are passed over, except where Polars looks how many columns there are
+            may_pass = row > first_row and not line.strip(b"\r\n")
+            if not may_pass and not good_line.fullmatch(content):
+                _refuse_line(content, row, path, layout)
+
+
+def _refuse_line(line: bytes, row: int, path: Path, layout: _Layout) -> None:
+    cells = line.rstrip(b"\r\n").split(b",")
+    for name, cell in zip(layout.columns, cells, strict=False):
+        is_label = name == layout.label
+        if not re.fullmatch(_LABEL if is_label else _PIXEL, cell):
+            raise DataError(
+                f"{path}: row {row:,}, column {name}: a whole number {'0–999' if is_label else '0–255'} expected, "
+                f"{_shown(cell)} found"
+            )
+    raise DataError(f"{path}: row {row:,}: {len(layout.columns):,} cells expected, {len(cells):,} found")
+
+
+def _shown(cell: bytes) -> str:
+    if not cell.strip():
+        return "an empty cell"
+    text = cell.decode("utf-8", "backslashreplace")
+    return repr(text if len(text) <= 20 else text[:20] + "…")

@@ -1,0 +1,150 @@
+"""NumPy's .npz: as Keras names the arrays (`x_train`, `y_train`, …), or MedMNIST (`train_images`, …)."""
+
+import math
+import zipfile
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from fittingroom.atomic import atomic_write
+from fittingroom.data.dataset import Splits
+from fittingroom.data.formats.exact import as_images, as_labels
+from fittingroom.data.formats.gzipped import expansion_limit
+from fittingroom.data.formats.parts import Images, splits
+from fittingroom.errors import DataError
+
+NAMES = {
+    "train": [("x_train", "y_train"), ("train_images", "train_labels"), ("images", "labels"), ("x", "y")],
+    "validation": [("x_val", "y_val"), ("x_valid", "y_valid"), ("val_images", "val_labels")],
+    "test": [("x_test", "y_test"), ("test_images", "test_labels")],
+}
+"""The names of (images, labels) that are known for each part."""
+
+
+def read_npz(path: Path) -> Splits:
+    """Read the parts of an .npz file; an array `classes` of text names the classes.
+
+    Nothing in the file is executed: arrays of Python objects are refused. Raises DataError.
+    """
+    with _archive(path) as archive:
+        return _read(archive, path)
+
+
+def npz_blocks(path: Path, rows: int) -> Iterator[Images]:
+    """Yield the images of all parts as uint8 (up to `rows`, H, W), never holding more than one block in memory.
+
+    Only an array that is stored column by column is read whole. Raises DataError as `read_npz` does.
+    """
+    with _archive(path) as archive:
+        there = {name.removesuffix(".npy") for name in archive.namelist()}
+        for images, _ in _found(there, path).values():
+            with _opened(archive, images, path) as (file, shape, in_columns, dtype):
+                if in_columns or len(shape) < 3:
+                    whole = as_images(_array(archive, images, path), f"{path}: {images}")
+                    yield from (whole[start : start + rows] for start in range(0, len(whole), rows))
+                    continue
+                for start in range(0, shape[0], rows):
+                    block = min(rows, shape[0] - start), *shape[1:]
+                    values = np.frombuffer(file.read(math.prod(block) * dtype.itemsize), dtype)
+                    yield as_images(values.reshape(block), f"{path}: {images}")
+
+
+@contextmanager
+def _archive(path: Path) -> Iterator[zipfile.ZipFile]:
+    """Open the file; whatever is wrong with it, also later in the block, becomes a DataError."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            yield archive
+    except DataError:
+        raise
+    except OSError as error:
+        raise DataError(f"{path}: can't be read: {error.strerror or error}") from error
+    except Exception as error:  # a hostile file makes zip and NumPy's header parser stumble in any way at all
+        raise DataError(f"{path}: a whole .npz file expected, damaged or other content found ({error})") from error
+
+
+def write_npz(path: Path, data: Splits) -> None:
+    """Write the parts under Keras's names, and the class names as `classes`; whole or not at all. Raises OSError."""
+    arrays: dict[str, NDArray[Any]] = {}
+    for suffix, part in (("train", data.train), ("val", data.validation), ("test", data.test)):
+        if part is None:
+            continue
+        arrays[f"x_{suffix}"] = part.images
+        if part.labels is not None:
+            arrays[f"y_{suffix}"] = part.labels
+            arrays["classes"] = np.array(part.classes)
+    with atomic_write(path) as file:
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # taken for its option allow_pickle
+
+
+def _read(archive: zipfile.ZipFile, path: Path) -> Splits:
+    there = {name.removesuffix(".npy") for name in archive.namelist()}
+    parts = {
+        part: (
+            as_images(_array(archive, images, path), f"{path}: {images}"),
+            as_labels(_array(archive, labels, path), f"{path}: {labels}") if labels in there else None,
+        )
+        for part, (images, labels) in _found(there, path).items()
+    }
+    classes = _class_names(_array(archive, "classes", path), path) if "classes" in there else None
+    return splits(parts, path, classes)
+
+
+def _found(there: Collection[str], path: Path) -> dict[str, tuple[str, str]]:
+    """The names of images and labels of each part among the arrays that are there."""
+    found = {}
+    for part, known in NAMES.items():
+        pair = next((pair for pair in known if pair[0] in there), None)
+        if pair:
+            found[part] = pair
+    if not found:
+        raise DataError(
+            f"{path}: arrays called x_train and y_train, or train_images and train_labels, expected; "
+            f"found {', '.join(sorted(there)[:20]) or 'none'}"
+        )
+    return found
+
+
+def _array(archive: zipfile.ZipFile, name: str, path: Path) -> NDArray[Any]:
+    with _opened(archive, name, path) as (file, shape, in_columns, dtype):
+        values = np.frombuffer(file.read(), dtype)
+    return values.reshape(shape, order="F" if in_columns else "C")
+
+
+@contextmanager
+def _opened(
+    archive: zipfile.ZipFile, name: str, path: Path
+) -> Iterator[tuple[IO[bytes], tuple[int, ...], bool, np.dtype[Any]]]:
+    """One array's file at its first value, after seeing that header, size and the size of the whole fit together."""
+    where = f"{path}: {name}"
+    member = archive.getinfo(f"{name}.npy")
+    if member.file_size > expansion_limit(path):
+        raise DataError(f"{where}: claims {member.file_size:,} bytes, which the file can't hold of real data")
+    with archive.open(member) as file:
+        shape, in_columns, dtype = _header(file)
+        if dtype.hasobject:
+            raise DataError(
+                f"{where}: an array of numbers expected, Python objects found, which could run code: "
+                "save it again as a plain array"
+            )
+        expected = file.tell() + dtype.itemsize * math.prod(shape)
+        if expected != member.file_size:
+            raise DataError(f"{where}: {expected:,} bytes expected by its header, {member.file_size:,} found")
+        yield file, shape, in_columns, dtype
+
+
+def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Return (shape, whether columns come first, type)."""
+    version = npy.read_magic(file)
+    return npy.read_array_header_1_0(file) if version == (1, 0) else npy.read_array_header_2_0(file)
+
+
+def _class_names(names: NDArray[Any], path: Path) -> list[str]:
+    if names.dtype.kind != "U" or names.ndim != 1:
+        raise DataError(f"{path}: classes: text (N,) expected, {names.dtype} {names.shape} found")
+    return [str(name) for name in names]

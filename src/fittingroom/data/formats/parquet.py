@@ -1,0 +1,200 @@
+"""Parquet as Hugging Face keeps images: `image` (struct of `bytes`, `path`), `label`, class names in the metadata."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+
+from fittingroom.atomic import atomic_write
+from fittingroom.data.formats.exact import as_labels
+from fittingroom.data.formats.gzipped import expansion_limit
+from fittingroom.data.formats.parts import Images, Labels, part_of, splits
+from fittingroom.data.formats.pixels import decode_grey, encode_png
+from fittingroom.errors import DataError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from fittingroom.data.dataset import Dataset, Splits
+
+IMAGE_NAMES = ("image", "img")
+LABEL_NAMES = ("label", "labels")
+SMALLEST_PICTURE = 60  # bytes; a PNG of one pixel has 67
+UNLABELLED = -1  # what Hugging Face writes where there is no label
+
+
+def find_parquet(path: Path) -> dict[str, list[Path]]:
+    """Say which files are which part: those of a folder by their names (train-00000-of-00002.parquet), or one file.
+
+    Empty for a folder without them.
+    """
+    if not path.is_dir():
+        return {part_of(path.name) or "train": [path]}
+    files = sorted(file for file in path.iterdir() if file.suffix == ".parquet" and file.is_file())
+    if len(files) == 1:
+        return {part_of(files[0].name) or "train": files}
+    found: dict[str, list[Path]] = {}
+    for file in files:
+        part = part_of(file.name)
+        if part is None:
+            raise DataError(f"{file}: a file named after its part (train-…, test-…) expected, several files found")
+        found.setdefault(part, []).append(file)
+    return found
+
+
+def parquet_files(path: Path) -> list[Path]:
+    """Return every file that `read_parquet` would read."""
+    return [file for files in find_parquet(path).values() for file in files]
+
+
+def read_parquet(path: Path) -> Splits:
+    """Read one Parquet file, or a folder of shards.
+
+    Class names come from the metadata (`huggingface`), where they are there; labels that are all -1 count
+    as none. Raises DataError that names the file and the row of a picture that isn't grey or can't be read.
+    """
+    found = find_parquet(path)
+    if not found:
+        raise DataError(f"{path}: files called train-….parquet expected, none found")
+    parts = {part: _join([_read(file) for file in files], files) for part, files in found.items()}
+    return splits(parts, path, _class_names(next(iter(found.values()))[0]))
+
+
+def write_parquet(path: Path, dataset: Dataset) -> None:
+    """Write one part as PNGs in Hugging Face's layout, class names included; whole or not at all. Raises OSError."""
+    import polars as pl
+
+    images = [{"bytes": encode_png(image), "path": None} for image in dataset.images]
+    columns = {"image": pl.Series(images, dtype=pl.Struct({"bytes": pl.Binary, "path": pl.String}))}
+    features: dict[str, Any] = {"image": {"_type": "Image"}}
+    if dataset.labels is not None:
+        columns["label"] = pl.Series(dataset.labels)
+        features["label"] = {"names": list(dataset.classes), "_type": "ClassLabel"}
+    metadata = {"huggingface": json.dumps({"info": {"features": features}})}
+    with atomic_write(path) as file:
+        pl.DataFrame(columns).write_parquet(file, metadata=metadata)
+
+
+def parquet_blocks(path: Path, rows: int) -> Iterator[Images]:
+    """Yield the images of a Parquet file as uint8 (up to `rows`, H, W), decoding one block at a time.
+
+    Raises DataError as `read_parquet` does.
+    """
+    import polars as pl
+
+    with _opened(path) as file:
+        table = pl.scan_parquet(file)
+        name = _image_column(table.collect_schema().names(), path)
+        size = None
+        count = table.select(pl.len()).collect().item()
+        for start in range(0, count, rows):
+            column = table.select(name).slice(start, rows).collect()[name]
+            images = _decoded(column, path, start)
+            size = size or images.shape[1:]
+            if images.shape[1:] != size:
+                expected, found = ("{}×{}".format(*each) for each in (size, images.shape[1:]))
+                raise DataError(f"{path}: row {start + 1:,}: {expected} pixels expected as in row 1, {found} found")
+            yield images
+
+
+def _read(path: Path) -> tuple[Images, Labels | None]:
+    table = _table(path)
+    images = _decoded(table[_image_column(table.columns, path)], path)
+    label_name = next((name for name in LABEL_NAMES if name in table.columns), None)
+    return images, None if label_name is None else _labels(table[label_name], path)
+
+
+def _image_column(columns: Sequence[str], path: Path) -> str:
+    name = next((name for name in IMAGE_NAMES if name in columns), None)
+    if name is None:
+        raise DataError(f"{path}: a column called image expected, found {', '.join(columns[:20])}")
+    return name
+
+
+def _decoded(column: pl.Series, path: Path, rows_before: int = 0) -> Images:
+    pictures = _contents(column, path)
+    if not pictures:
+        raise DataError(f"{path}: a row for each image expected, no rows found")
+    first = rows_before + 1
+    images = [decode_grey(content, f"{path}: row {row:,}") for row, content in enumerate(pictures, first)]
+    for row, image in enumerate(images, first):
+        if image.shape != images[0].shape:
+            expected, found = ("{}×{}".format(*each.shape) for each in (images[0], image))
+            raise DataError(f"{path}: row {row:,}: {expected} pixels expected as in row {first:,}, {found} found")
+    return np.stack(images)
+
+
+def _table(path: Path) -> pl.DataFrame:
+    import polars as pl
+
+    with _opened(path) as file:
+        rows = pl.scan_parquet(file).select(pl.len()).collect().item()
+        if rows * SMALLEST_PICTURE > expansion_limit(path):
+            raise DataError(f"{path}: claims {rows:,} rows, which a file of its size can't hold of real images")
+        return pl.read_parquet(file)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    """Open the file (a path, Polars would search for patterns and addresses); what is wrong becomes a DataError."""
+    import polars as pl
+
+    try:
+        with path.open("rb") as file:
+            yield file
+    except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        raise DataError(f"{path}: a whole Parquet file expected, damaged or other content found ({error})") from error
+
+
+def _contents(column: pl.Series, path: Path) -> list[bytes]:
+    """Return the bytes of the pictures, from a column of bytes or of structs with a field `bytes`."""
+    import polars as pl
+
+    if isinstance(column.dtype, pl.Struct) and "bytes" in column.struct.fields:
+        column = column.struct.field("bytes")
+    if column.dtype != pl.Binary:
+        raise DataError(f"{path}: pictures as bytes in column {column.name} expected, {column.dtype} found")
+    if column.null_count():
+        row = int(column.is_null().arg_max() or 0) + 1
+        raise DataError(f"{path}: row {row:,}: a picture's bytes expected, none found")
+    return column.to_list()
+
+
+def _labels(column: pl.Series, path: Path) -> Labels | None:
+    if not column.dtype.is_integer():
+        raise DataError(f"{path}: whole numbers in column {column.name} expected, {column.dtype} found")
+    if column.null_count():
+        row = int(column.is_null().arg_max() or 0) + 1
+        raise DataError(f"{path}: row {row:,}, column {column.name}: a label expected, none found")
+    labels = column.to_numpy()
+    return None if (labels == UNLABELLED).all() else as_labels(labels, f"{path}: column {column.name}")
+
+
+def _class_names(path: Path) -> list[str] | None:
+    import polars as pl
+
+    with path.open("rb") as file:
+        metadata = pl.read_parquet_metadata(file)
+    try:
+        features = json.loads(metadata["huggingface"])["info"]["features"]
+        return next((list(map(str, features[name]["names"])) for name in LABEL_NAMES if name in features), None)
+    except (KeyError, TypeError, ValueError):
+        return None  # made by something else than Hugging Face's library
+
+
+def _join(shards: list[tuple[Images, Labels | None]], files: list[Path]) -> tuple[Images, Labels | None]:
+    labels = [labels for _, labels in shards if labels is not None]
+    for (images, _), file in zip(shards, files, strict=True):
+        if images.shape[1:] != shards[0][0].shape[1:]:
+            expected, found = ("{}×{}".format(*each.shape[1:]) for each in (shards[0][0], images))
+            raise DataError(f"{file}: images of {expected} expected as in {files[0].name}, {found} found")
+    if labels and len(labels) < len(shards):
+        raise DataError(
+            f"{files[0].parent}: labels in all of {', '.join(file.name for file in files)} expected, or in none"
+        )
+    return np.concatenate([images for images, _ in shards]), np.concatenate(labels) if labels else None

@@ -1,0 +1,130 @@
+"""What a user names to be predicted – pictures, folders, patterns, data sets – as blocks of images for the model."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from glob import glob, has_magic
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fittingroom.data.blocks import is_data_file, read_blocks
+from fittingroom.errors import DataError
+from fittingroom.predict.photo import picture_to_image
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+PICTURES = 200  # that one block holds
+STDIN = "-"
+
+
+@dataclass(frozen=True)
+class Block:
+    """Some images uint8 (N, H, W), with the file of each and its row there, from 0; None for a picture."""
+
+    images: NDArray[np.uint8]
+    files: list[str]
+    rows: list[int] | list[None]
+
+
+def read_inputs(
+    names: Iterable[str],
+    *,
+    image_size: tuple[int, int],
+    background: int = 0,
+    on_error: Callable[[DataError], None],
+) -> Iterator[Block]:
+    """Yield what the model is to see, in order, in the memory of one block.
+
+    Args:
+        names: pictures; data sets (IDX, CSV, npz, Parquet), whose images are taken as they are; folders with any of
+            these at any depth; patterns such as ``photos/*.jpg``; ``-`` for a picture on standard input.
+        image_size: (H, W) of the images that the model was trained on.
+        background: what is around the things in those, 0–255.
+        on_error: is told of what can't be read; the rest goes on.
+    """
+    for is_data, files in groupby(_files_of(names, on_error), _is_data):
+        if is_data:
+            for file in files:
+                yield from _data_blocks(file, image_size, on_error)
+        else:
+            yield from _picture_blocks(files, image_size, background, on_error)
+
+
+def _files_of(names: Iterable[str], on_error: Callable[[DataError], None]) -> Iterator[Path]:
+    for name in names:
+        path = Path(name)
+        if name == STDIN or path.is_file():
+            yield path
+            continue
+        if path.is_dir():
+            found = sorted(each for each in _below(path) if _is_taken(each))
+        else:
+            # not Path.glob, which takes no absolute pattern
+            found = sorted(map(Path, glob(name, recursive=True))) if has_magic(name) else []  # noqa: PTH207
+        if not found:
+            expected = "a folder with pictures or data sets" if path.is_dir() else "a file, a folder or a pattern"
+            on_error(DataError(f"{name}: {expected} expected, nothing found there"))
+        yield from (each for each in found if each.is_file())
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    for parent, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        yield from (Path(parent, name) for name in names if not name.startswith("."))
+
+
+def _is_taken(file: Path) -> bool:
+    return file.name.lower().endswith(SUFFIXES) or _is_data(file)
+
+
+def _is_data(file: Path) -> bool:
+    if str(file) == STDIN or file.name.lower().endswith(SUFFIXES):
+        return False
+    try:
+        return is_data_file(file)
+    except DataError:  # the reader will say what is wrong
+        return True
+
+
+def _data_blocks(file: Path, image_size: tuple[int, int], on_error: Callable[[DataError], None]) -> Iterator[Block]:
+    row = 0
+    try:
+        for images in read_blocks(file):
+            if images.shape[1:] != image_size:
+                expected, found = ("{}×{}".format(*size) for size in (image_size, images.shape[1:]))
+                raise DataError(f"{file}: images of {expected} pixels expected, as in the training, {found} found")
+            yield Block(images, [str(file)] * len(images), list(range(row, row + len(images))))
+            row += len(images)
+    except DataError as error:
+        on_error(error)
+
+
+def _picture_blocks(
+    files: Iterator[Path], image_size: tuple[int, int], background: int, on_error: Callable[[DataError], None]
+) -> Iterator[Block]:
+    images, names = [], []
+    for file in files:
+        try:
+            image = picture_to_image(_content(file), str(file), image_size=image_size, background=background)
+        except DataError as error:
+            on_error(error)
+            continue
+        images.append(image)
+        names.append(str(file))
+        if len(images) == PICTURES:
+            yield Block(np.stack(images), names, [None] * len(names))
+            images, names = [], []
+    if images:
+        yield Block(np.stack(images), names, [None] * len(names))
+
+
+def _content(file: Path) -> bytes:
+    try:
+        return sys.stdin.buffer.read() if str(file) == STDIN else file.read_bytes()
+    except OSError as error:
+        raise DataError(f"{file}: can't be read: {error.strerror}") from error

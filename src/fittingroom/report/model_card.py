@@ -1,0 +1,79 @@
+"""``README.md`` of a run: its model card, in the format that Hugging Face reads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from fittingroom.atomic import atomic_write
+from fittingroom.data.source import KNOWN_FINGERPRINTS
+from fittingroom.report.calibration import calibration
+from fittingroom.report.judgement import judged_on, looks_at_test, reproducing_command, weakest_classes
+from fittingroom.run import Run
+
+FASHION_MNIST = "zalando-datasets/fashion_mnist"  # as the hub calls it
+TEMPLATE = Path(__file__).with_name("model_card.md")
+NORMALIZATION = {
+    "none": "the model takes them so",
+    "unit": "the model divides them by 255",
+    "standard": "the model brings them to mean 0 and standard deviation 1 by the figures of its training set",
+}
+
+
+def write_model_card(run: Run) -> list[Path]:
+    """Write the card of a finished run into its folder; of a run of several seeds, each member's into its own.
+
+    Returns:
+        The cards' paths, one a model.
+
+    Raises:
+        ArtifactError: a file of the run is missing or damaged.
+    """
+    return [_write_card(one) for one in run.members or [run]]
+
+
+def _write_card(run: Run) -> Path:
+    from jinja2 import Environment, StrictUndefined
+
+    artifact, environment, recipe = run.artifact, run.environment, run.recipe
+    judged = judged_on(run)
+    data = environment["data"]
+    on_test = judged is not None and judged.split == "test"
+    judged_set = data["test"] if on_test else data["validation"] or data["train"]
+    classes = weakest_classes(judged.scores) if judged else []
+    template = Environment(trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined, keep_trailing_newline=True)
+    text = template.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
+        name=run.path.resolve().name,
+        artifact=artifact,
+        environment=environment,
+        recipe=recipe,
+        result=run.result,
+        scores=judged.scores if judged else None,
+        split=judged.split if judged else None,
+        judged_on=judged_set["name"],
+        judged_type=_hub_name(judged_set) or data["source"] or judged_set["name"],
+        train=data["train"],
+        known=_hub_name(data["train"]),
+        classes=classes,
+        weakest=classes[0] if classes else None,
+        calibration=calibration(judged.table.probabilities, judged.table.labels) if judged else None,
+        normalization=NORMALIZATION[recipe.normalize],
+        looks=len(looks_at_test(run)),
+        reproduce=reproducing_command(run),
+        percent=_percent,
+        grouped="{:,}".format,
+    )
+    path = run.path / "README.md"
+    with atomic_write(path) as file:
+        file.write(text.encode())
+    return path
+
+
+def _hub_name(part: dict[str, Any]) -> str | None:
+    """Hugging Face's name of the data set, if this is an official part of Fashion-MNIST in whatever order."""
+    official = {known.content for name, known in KNOWN_FINGERPRINTS.items() if name.startswith("fashion-mnist ")}
+    return FASHION_MNIST if part["content"] in official else None
+
+
+def _percent(share: float, digits: int = 2) -> str:
+    return f"{share:.{digits}%}"

@@ -1,0 +1,240 @@
+"""``report.html``: one self-contained page on a run, for somebody who would rather look than read.
+
+No network, no scripts: the curves are SVG, the pictures are PNG in the page, the colours follow the reader's scheme.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fittingroom.atomic import atomic_write
+from fittingroom.data.dataset import Dataset, Splits
+from fittingroom.data.pictures import png_uri
+from fittingroom.errors import ArtifactError, DataError
+from fittingroom.html_page import render_page
+from fittingroom.metrics_log import read_metrics
+from fittingroom.report.calibration import calibration
+from fittingroom.report.curves import History, accuracy_panel, history_of, loss_panel, rate_panel
+from fittingroom.report.diagnosis import Verdict
+from fittingroom.report.judgement import (
+    Judged,
+    diagnose_run,
+    judged_on,
+    looks_at_test,
+    reproducing_command,
+    weakest_classes,
+)
+from fittingroom.report.mistakes import TRUSTED, SuspiciousLabels, find_mistakes, find_suspicious_labels, right_answers
+from fittingroom.run import Run
+
+MISTAKES, ANSWERS = 40, 12  # pictures of wrong answers; of right ones, for each class
+MATRIX_CLASSES = 20  # more are neither readable as a matrix nor as a sheet: pairs, and the weakest classes, are listed
+TABLE_CLASSES = 50
+LOOKS = 30
+PICTURE_SIDE = 64  # larger images are reduced to it, so that the page stays below 3 MB
+TEMPLATE = Path(__file__).with_name("report.html")
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One image of the judged set with the model's answer; ``source`` is a data URI, None where it isn't at hand."""
+
+    source: str | None
+    where: str
+    truth: str
+    answer: str
+    probability: float
+    of_truth: float
+    is_doubted: bool = False
+
+
+def write_report(run: Run, *, xkcd: bool = False) -> Path:
+    """Write ``report.html`` into a finished run, and into its members' folders where it has several seeds.
+
+    Args:
+        run: finished; its data is opened for the pictures, and without it the page says that they are missing.
+        xkcd: draw the curves as if by hand, as in the tutorial notebook.
+
+    Returns:
+        The page's path.
+
+    Raises:
+        ArtifactError: a file of the run is missing or damaged.
+    """
+    members = run.members
+    for member in members:
+        write_report(member, xkcd=xkcd)
+    environment = run.environment
+    content = {
+        "run": run,
+        "name": run.path.resolve().name,
+        "environment": environment,
+        "recipe": run.recipe,
+        "result": run.result,
+        "xkcd": xkcd,
+        "looks": looks_at_test(run),
+        "reproduce": reproducing_command(run),
+    }
+    content |= _about_members(run, members) if members else _about_one(run)
+    path = run.path / "report.html"
+    with atomic_write(path) as file:
+        file.write(_render(content).encode())
+    return path
+
+
+def _about_one(run: Run) -> dict[str, Any]:
+    """What the page says of one model."""
+    judged = judged_on(run)
+    content: dict[str, Any] = {
+        "artifact": run.artifact,
+        "panels": _panels([run], run),
+        "diagnosis": diagnose_run(run),
+        "judged": judged,
+        "members": [],
+    }
+    if judged is None:
+        return content
+    try:
+        images = _images_of(run.open_data(), judged)
+        missing = ""
+    except (DataError, ArtifactError, OSError) as error:
+        images, missing = {}, str(error)
+    suspicious = find_suspicious_labels(judged.table)
+    return content | {
+        "calibration": calibration(judged.table.probabilities, judged.table.labels),
+        "suspicious": suspicious,
+        "trusted_share": TRUSTED,
+        "matrix": _matrix(judged.scores) if len(judged.scores["confusion"]) <= MATRIX_CLASSES else [],
+        "pairs": _pairs(judged.scores),
+        "classes": weakest_classes(judged.scores)[:TABLE_CLASSES],
+        "mistakes": _mistakes(judged, suspicious, images),
+        "answers": _answers(judged, images),
+        "pictures_missing": missing,
+    }
+
+
+def _about_members(run: Run, members: Sequence[Run]) -> dict[str, Any]:
+    """What the page says of a run of several seeds."""
+    verdicts: dict[str, list[tuple[int, Verdict]]] = {}
+    for member in members:
+        for verdict in diagnose_run(member):
+            verdicts.setdefault(verdict.name, []).append((member.recipe.seed, verdict))
+    return {
+        "artifact": members[0].artifact,
+        "panels": _panels(members, run),
+        "diagnosis_by_name": verdicts,
+        "judged": None,
+        "members": members,
+    }
+
+
+def _panels(runs: Sequence[Run], whole: Run) -> dict[str, Any] | None:
+    """The three frames, overlaid where there are several runs; None where there is no step to draw."""
+    named = [(f"seed {run.recipe.seed}" if len(runs) > 1 else "", run) for run in runs]
+    found = [history_of(read_metrics(run.path / "metrics.jsonl"), name) for name, run in named]
+    histories: list[History] = [history for history in found if history is not None]
+    if not histories:
+        return None
+    stages = [stage.epochs for stage in whole.recipe.stages]
+    return {
+        "loss": loss_panel(histories, stages, 34, 234),
+        "rate": rate_panel(histories, stages, 282, 330),
+        "accuracy": accuracy_panel(histories, stages, 34, 330),
+    }
+
+
+def _images_of(data: Splits, judged: Judged) -> dict[str, NDArray[np.uint8]]:
+    """The judged set's images by their SHA-256; validation images are looked for in train, which they were cut from."""
+    dataset: Dataset | None = data.test if judged.split == "test" else data.validation or data.train
+    if dataset is None:
+        raise DataError(f"{data.source}: a {judged.split} set expected, it has none")
+    wanted = set(judged.table.images)
+    hashes = [digest.hex() for digest in dataset.image_hashes()]
+    return {digest: image for digest, image in zip(hashes, dataset.images, strict=True) if digest in wanted}
+
+
+def _picture(judged: Judged, row: int, images: dict[str, NDArray[np.uint8]], *, is_doubted: bool = False) -> Picture:
+    table = judged.table
+    image = images.get(table.images[row])
+    return Picture(
+        source=None if image is None else png_uri(image, PICTURE_SIDE),
+        where=f"{judged.split} image {row:,}, SHA-256 {table.images[row][:16]}…",
+        truth=table.classes[table.labels[row]],
+        answer=table.classes[table.predicted[row]],
+        probability=float(table.confidence[row]),
+        of_truth=float(table.probabilities[row, table.labels[row]]),
+        is_doubted=is_doubted,
+    )
+
+
+def _mistakes(judged: Judged, suspicious: SuspiciousLabels, images: dict[str, NDArray[np.uint8]]) -> list[Picture]:
+    doubted = set(suspicious.rows)
+    worst = find_mistakes(judged.table)[:MISTAKES].tolist()
+    return [_picture(judged, row, images, is_doubted=row in doubted) for row in worst]
+
+
+def _answers(judged: Judged, images: dict[str, NDArray[np.uint8]]) -> list[tuple[str, list[Picture]]]:
+    """Right answers of each class, from the surest to the least sure; of the weakest classes where they are many."""
+    names = judged.table.classes
+    if len(names) > MATRIX_CLASSES:
+        shown = [row["class"] for row in weakest_classes(judged.scores)[:MATRIX_CLASSES]]
+    else:
+        shown = list(names)
+    rows = {name: right_answers(judged.table, names.index(name), ANSWERS).tolist() for name in shown}
+    return [(name, [_picture(judged, row, images) for row in found]) for name, found in rows.items() if found]
+
+
+def _matrix(scores: dict[str, Any]) -> list[dict[str, Any]]:
+    """Rows of the confusion matrix: true class, and a cell with count and share of the row for each answer."""
+    names = [row["class"] for row in scores["per_class"]]
+    return [
+        {
+            "class": names[i],
+            "n": sum(counts),
+            "cells": [
+                {"answer": names[j], "count": count, "share": count / max(1, sum(counts)), "right": i == j}
+                for j, count in enumerate(counts)
+            ],
+        }
+        for i, counts in enumerate(scores["confusion"])
+    ]
+
+
+def _pairs(scores: dict[str, Any], n: int = 12) -> list[dict[str, Any]]:
+    """The pairs of classes that are most often taken for each other."""
+    counts = scores["confusion"]
+    mistakes = sum(map(sum, counts)) - sum(counts[i][i] for i in range(len(counts)))
+    both = Counter({(j, i): counts[i][j] + counts[j][i] for i in range(len(counts)) for j in range(i)})
+    names = [row["class"] for row in scores["per_class"]]
+    return [
+        {
+            "one": names[i],
+            "other": names[j],
+            "count": count,
+            "share": count / mistakes,
+            "there": counts[i][j],
+            "back": counts[j][i],
+        }
+        for (i, j), count in both.most_common(n)
+        if count
+    ]
+
+
+def _render(content: dict[str, Any]) -> str:
+    return render_page(TEMPLATE, content | {"shown_looks": LOOKS}, percent=_percent, figure=_figure)
+
+
+def _percent(share: float, digits: int = 2) -> str:
+    return f"{share:.{digits}%}"
+
+
+def _figure(number: float) -> str:
+    """Whole numbers with groups of thousands, others with four digits."""
+    return f"{number:,}" if isinstance(number, int) else f"{number:.4g}"

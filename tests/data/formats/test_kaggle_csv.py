@@ -1,0 +1,221 @@
+import csv
+import gzip
+import time
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fittingroom.data.dataset import Dataset, Splits
+from fittingroom.data.formats.kaggle_csv import read_kaggle_csv, write_kaggle_csv
+from fittingroom.errors import DataError
+from tests.data.same import assert_same
+
+HEADER = "label,pixel1,pixel2,pixel3,pixel4"
+ROWS = ["2,0,1,2,3", "0,252,253,254,255", "1,9,8,7,6"]
+EXPECTED = Dataset(
+    np.array([[0, 1, 2, 3], [252, 253, 254, 255], [9, 8, 7, 6]], np.uint8).reshape(3, 2, 2),
+    np.array([2, 0, 1]),
+    ("0", "1", "2"),
+    "expected",
+)
+KAGGLE_ROWS = Path("/work/shared/kaggle_rows.csv")
+
+
+def text(*lines: str, end: str = "\n") -> bytes:
+    return "".join(line + end for line in lines).encode()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        text(HEADER, *ROWS),
+        text(HEADER, *ROWS).rstrip(b"\n"),
+        text(HEADER, *ROWS, end="\r\n"),
+        b"\xef\xbb\xbf" + text(HEADER, *ROWS),
+        b"\xef\xbb\xbf" + text(*ROWS),
+        text(*ROWS),
+        text(HEADER, ROWS[0], "", *ROWS[1:], "", ""),
+        text(HEADER, ROWS[0], "", *ROWS[1:], "", "", end="\r\n"),
+        text("label,pixel0,pixel1,pixel2,pixel3", *ROWS),
+        text("label,1x1,1x2,2x1,2x2", *ROWS),
+        text("label,0,1,2,3", *ROWS),
+        text('"label","pixel1","pixel2","pixel3","pixel4"', *ROWS),
+        text("pixel1,pixel2,Label,pixel3,pixel4", "0,1,2,2,3", "252,253,0,254,255", "9,8,1,7,6"),
+        text("pixel1,pixel2,pixel3,pixel4,class", "0,1,2,3,2", "252,253,254,255,0", "9,8,7,6,1"),
+        gzip.compress(text(HEADER, *ROWS)),
+    ],
+)
+@pytest.mark.parametrize("name", ["a.csv", "a.csv.gz", "[a]*.csv"])
+def test_every_variant_gives_the_same(tmp_path: Path, content: bytes, name: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    found = read_kaggle_csv(tmp_path / name)
+    assert_same(found.train, EXPECTED)
+    assert found.train.images.dtype == np.uint8
+    assert found.test is None
+
+
+@pytest.mark.parametrize("header", [True, False])
+def test_no_label_column_means_unlabelled(tmp_path: Path, header: bool) -> None:
+    lines = [line.partition(",")[2] for line in [HEADER, *ROWS][not header :]]
+    (tmp_path / "a.csv").write_bytes(text(*lines))
+    found = read_kaggle_csv(tmp_path / "a.csv").train
+    np.testing.assert_array_equal(found.images, EXPECTED.images)
+    assert found.labels is None
+
+
+@pytest.mark.parametrize("names", [("fashion-mnist_train.csv", "fashion-mnist_test.csv"), ("train.csv.gz", "test.csv")])
+def test_folder_with_two_files_is_train_and_test(tmp_path: Path, tiny: Splits, names: tuple[str, str]) -> None:
+    assert tiny.test is not None
+    write_kaggle_csv(tmp_path / names[0], tiny.train)
+    write_kaggle_csv(tmp_path / names[1], tiny.test)
+    (tmp_path / "sample_submission.csv").write_text("ImageId,Label\n1,0\n")
+    found = read_kaggle_csv(tmp_path)
+    assert_same(found.train, tiny.train)
+    assert_same(found.test, tiny.test)
+
+
+def test_two_train_files_in_a_folder_are_refused(tmp_path: Path) -> None:
+    for name in ("a_train.csv", "b_train.csv"):
+        (tmp_path / name).write_bytes(text(HEADER, *ROWS))
+    with pytest.raises(DataError, match=r"one train file expected, a_train.csv and b_train.csv found"):
+        read_kaggle_csv(tmp_path)
+
+
+def test_file_whose_name_says_test_is_the_only_part(tmp_path: Path) -> None:
+    (tmp_path / "fashion-mnist_test.csv").write_bytes(text(HEADER, *ROWS))
+    found = read_kaggle_csv(tmp_path / "fashion-mnist_test.csv")
+    assert found.train.name == "fashion-mnist_test.csv test"
+    assert found.test is None
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("0,1,2,3", "row 3: 5 cells expected, 4 found"),
+        ("0,1,2,3,4,5", "row 3: 5 cells expected, 6 found"),
+        ("0", "row 3: 5 cells expected, 1 found"),
+        ("0,1,,3,4", "row 3, column pixel2: a whole number 0–255 expected, an empty cell found"),
+        ("0,1,2,3,", "row 3, column pixel4: a whole number 0–255 expected, an empty cell found"),
+        (",1,2,3,4", "row 3, column label: a whole number 0–999 expected, an empty cell found"),
+        (",,,,", "row 3, column label: a whole number 0–999 expected, an empty cell found"),
+        ("  ", "row 3, column label: .* an empty cell found"),
+        ("0,1,-2,3,4", "row 3, column pixel2: a whole number 0–255 expected, '-2' found"),
+        ("0,1,256,3,4", "row 3, column pixel2: a whole number 0–255 expected, '256' found"),
+        ("0,1,2.5,3,4", "row 3, column pixel2: a whole number 0–255 expected, '2.5' found"),
+        ("0,1,2.0,3,4", "row 3, column pixel2: a whole number 0–255 expected, '2.0' found"),
+        ("0,1,1e2,3,4", "row 3, column pixel2: a whole number 0–255 expected, '1e2' found"),
+        ('0,1,"2",3,4', "row 3, column pixel2: a whole number 0–255 expected, '\"2\"' found"),
+        ('0,1,"2,3",4', "row 3, column pixel2: a whole number 0–255 expected, '\"2' found"),
+        ("0,1,NaN,3,4", "row 3, column pixel2: a whole number 0–255 expected, 'NaN' found"),
+        ("0,1,2\0,3,4", "row 3, column pixel2: a whole number 0–255 expected, '2\\\\x00' found"),
+        ("0,1,é,3,4", "row 3, column pixel2: a whole number 0–255 expected, 'é' found"),
+        ("bag,1,2,3,4", "row 3, column label: a whole number 0–999 expected, 'bag' found"),
+        ("-1,1,2,3,4", "row 3, column label: a whole number 0–999 expected, '-1' found"),
+        ("99999,1,2,3,4", "row 3, column label: a whole number 0–999 expected, '99999' found"),
+        ("0;1;2;3;4", "row 3, column label: a whole number 0–999 expected, '0;1;2;3;4' found"),
+        ("0," + "9" * 100 + ",2,3,4", "row 3, column pixel1: a whole number 0–255 expected, '9{20}…' found"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["plain", "windows", "gzip", "without header", "last row"])
+def test_bad_cell_is_named_by_row_and_column(tmp_path: Path, row: str, message: str, kind: str) -> None:
+    lines = [HEADER, ROWS[0], row, *ROWS[1:]]
+    if kind == "without header":
+        lines[0] = ROWS[0]
+    if kind == "last row":
+        lines = lines[:3]
+    content = text(*lines, end="\r\n" if kind == "windows" else "\n")
+    (tmp_path / "a.csv").write_bytes(gzip.compress(content) if kind == "gzip" else content)
+    with pytest.raises(DataError, match=f"a.csv: {message}"):
+        read_kaggle_csv(tmp_path / "a.csv")
+
+
+def test_label_of_four_digits_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(text(HEADER, *ROWS, "1000,1,2,3,4"))
+    with pytest.raises(DataError, match="labels 0 to 999 expected, 1000 found at image 3"):
+        read_kaggle_csv(tmp_path / "a.csv")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "an empty file found"),
+        (b"\n" + text(HEADER), "an empty line found"),
+        (text(HEADER), "no rows found"),
+        (text(HEADER, "", *ROWS), "row 2, column label: a whole number 0–999 expected, an empty cell found"),
+        (text("label,pixel1,pixel2,pixel3", "1,2,3,4"), "784 pixels for 28×28, 3 pixel columns beside the label"),
+        (text("1,2,3", "1,2,3"), "784 pixels for 28×28, 2 pixel columns beside the label"),
+        (text("label;pixel1;pixel2", "1;2;3"), "row 1: commas between the cells expected, other marks found"),
+        (text("label", "1"), "0 pixel columns beside the label"),
+        (text("label,pixel1,pixel3,pixel2,pixel4", *ROWS), "row 1, column 3: pixel2 expected, 'pixel3' found"),
+        (text("label,pixel1,pixel2,pixel4,pixel5", *ROWS), "row 1, column 4: pixel3 expected, 'pixel4' found"),
+        (text("id," + HEADER, *("7," + row for row in ROWS)), "row 1, column 1: pixel1 expected, 'id' found"),
+        (text("label,pixel1,pixel2,pixel3,pixel3", *ROWS), "row 1: .* 'pixel3' found 2 times"),
+        (text("label," + ",".join(f"pixel{n}" for n in range(257**2)), "1"), "at most 256 pixels a side expected, 257"),
+        (text(HEADER, *ROWS).decode().encode("utf-16"), "text in UTF-8 expected, other bytes found in row 1"),
+        (text(HEADER, *ROWS).decode().encode("utf-16-le"), "text in UTF-8 expected, NUL bytes found in row 1"),
+        (text("étiquette,pixel1", *ROWS).decode().encode("latin-1"), "text in UTF-8 expected, other bytes found"),
+        (b"\0" * 1000, "NUL bytes found in row 1"),
+        (b"1," * (1 << 20), "a line of less than 1,048,576 bytes expected, row 1 is longer"),
+        (gzip.compress(text(HEADER, *ROWS))[:-12], "whole gzip data expected, damaged found"),
+        (gzip.compress(text(HEADER, *ROWS))[:20], "whole gzip data expected, damaged found"),
+        (b"<!doctype html><html></html>", "a web page found"),
+    ],
+)
+def test_what_is_no_csv_of_images_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
+    (tmp_path / "a.csv").write_bytes(content)
+    with pytest.raises(DataError, match=message):
+        read_kaggle_csv(tmp_path / "a.csv")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        gzip.compress(text(HEADER)) + gzip.compress(b"0,0,0,0,0\n" * (1 << 22)) * 3,
+        gzip.compress(text(HEADER)) + gzip.compress(b"\0" * (64 << 20)) * 8,
+        text(HEADER, ROWS[0]) + b"7" * (32 << 20) + text("", ROWS[0]),
+        text(HEADER, ROWS[0]) + b"7," * (16 << 20) + text("", ROWS[0]),
+    ],
+    ids=["bomb of good rows", "bomb of zeros", "one huge cell", "one huge row"],
+)
+def test_hostile_file_is_refused_quickly_without_taking_memory(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a.csv").write_bytes(content)
+    tracemalloc.start()
+    start = time.perf_counter()
+    with pytest.raises(DataError):
+        read_kaggle_csv(tmp_path / "a.csv")
+    seconds = time.perf_counter() - start
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert seconds < 5
+    assert peak < 100 << 20
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.csv.gz"])
+def test_written_file_reads_back_the_same(tmp_path: Path, tiny: Splits, name: str) -> None:
+    write_kaggle_csv(tmp_path / name, tiny.train)
+    assert_same(read_kaggle_csv(tmp_path / name).train, tiny.train)
+    unlabelled = Dataset(tiny.train.images, None, (), "x")
+    write_kaggle_csv(tmp_path / name, unlabelled)
+    assert_same(read_kaggle_csv(tmp_path / name).train, unlabelled)
+
+
+def test_images_that_are_not_square_have_no_csv(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="square images, 2×3 found"):
+        write_kaggle_csv(tmp_path / "a.csv", Dataset(np.zeros((1, 2, 3), np.uint8), None, (), "x"))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not KAGGLE_ROWS.exists(), reason="the notebook's rows are not here")
+def test_rows_that_the_notebook_prints_are_read_as_it_shows_them(tmp_path: Path) -> None:
+    with KAGGLE_ROWS.open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["file"] == "fashion-mnist_train.csv"]
+    names = [f"pixel{number}" for number in range(1, 785)]
+    lines = [",".join([row["label"], *(row.get(name) or "0" for name in names)]) for row in rows]
+    (tmp_path / "fashion-mnist_train.csv").write_bytes(text(",".join(["label", *names]), *lines))
+    found = read_kaggle_csv(tmp_path / "fashion-mnist_train.csv").train
+    assert found.labels is not None
+    assert found.labels.tolist() == [2, 9, 6, 0, 3, 4, 4, 5, 4, 8]
+    assert found.images[5, 0, :9].tolist() == [0, 0, 0, 5, 4, 5, 5, 3, 5]
+    assert found.images[5, 27, -10:].tolist() == [7, 8, 7, 4, 3, 7, 5, 0, 0, 0]
