@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -38,7 +39,6 @@ OPSET = 18
 TOLERANCE = 1e-4  # in probability
 TRAIN_IMAGES = 10_000  # that the exported form is compared on, beside all of validation
 INPUT, OUTPUTS = "images", ["probabilities", "label", "energy"]
-ANY_NUMBER = torch.export.Dim("N", min=1)
 
 
 class ExportError(ArtifactError):
@@ -150,7 +150,7 @@ def export_torch(
     content = io.BytesIO()
     try:
         with _quietly():
-            program = torch.export.export(shipped, (_example(artifact),), dynamic_shapes=({0: ANY_NUMBER},))
+            program = torch.export.export(shipped, (_example(artifact),), dynamic_shapes=_any_number())
             torch.export.save(program, content, extra_files=card_of(artifact, gate).to_metadata())
         module = program.module()
         gate.check(lambda images_NHW: _answer(module, images_NHW))
@@ -254,7 +254,7 @@ def _by_torch_export(shipped: Shipped, example_NHW: Tensor) -> bytes:
             opset_version=OPSET,
             input_names=[INPUT],
             output_names=OUTPUTS,
-            dynamic_shapes=({0: ANY_NUMBER},),
+            dynamic_shapes=_any_number(),
             verbose=False,
         )
     assert program is not None
@@ -293,6 +293,11 @@ def _without_stdout() -> Iterator[None]:
 def _example(artifact: Artifact) -> Tensor:
     """Two images: a batch of one would be taken for a fixed size."""
     return torch.zeros(2, *artifact.image_size, dtype=torch.uint8)
+
+
+def _any_number() -> Any:
+    """Of images. ``torch.export`` takes a seventh of a second to load and is not needed for a usual training."""
+    return ({0: torch.export.Dim("N", min=1)},)
 
 
 def _first_line(error: Exception) -> str:

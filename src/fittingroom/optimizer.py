@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim.adamw import adamw
 
 from fittingroom.recipe import Recipe, Stage
 
@@ -96,36 +97,41 @@ class Muon:
         """Update every parameter that has a gradient."""
         for group in self.param_groups:
             gradients = {p: p.grad for p in group["params"] if p.grad is not None}
-            directions = (self._muon if group["role"] == "filters" else self._adam)(gradients, group)
-            for p, direction in zip(gradients, directions, strict=True):
-                p.mul_(1 - group["lr"] * group["weight_decay"])
-                p.add_(direction, alpha=-group["lr"])
+            (self._muon if group["role"] == "filters" else self._adamw)(gradients, group)
 
-    def _muon(self, gradients: dict[nn.Parameter, Tensor], group: dict[str, Any]) -> list[Tensor]:
-        directions = []
-        for p, gradient in gradients.items():
-            buffer = self._state(p, "momentum_buffer").mul_(group["momentum"]).add_(gradient)
-            directions.append(gradient.add(buffer, alpha=group["momentum"]))
-        by_shape: dict[torch.Size, list[int]] = {}
-        for i, p in enumerate(gradients):
-            by_shape.setdefault(p.shape, []).append(i)
-        for shape, members in by_shape.items():
-            stack_BMN = torch.stack([directions[i] for i in members]).flatten(2)
-            for i, direction in zip(members, orthogonalize(stack_BMN, NEWTON_SCHULZ_STEPS), strict=True):
-                directions[i] = direction.view(shape)
-        return directions
+    def _muon(self, gradients: dict[nn.Parameter, Tensor], group: dict[str, Any]) -> None:
+        by_shape: defaultdict[torch.Size, list[nn.Parameter]] = defaultdict(list)
+        for p in gradients:
+            by_shape[p.shape].append(p)
+        for bank in by_shape.values():
+            ahead = []
+            for p in bank:
+                buffer = self._state(p, "momentum_buffer").mul_(group["momentum"]).add_(gradients[p])
+                ahead.append(gradients[p].add(buffer, alpha=group["momentum"]))
+            directions = orthogonalize(torch.stack(ahead).flatten(2), NEWTON_SCHULZ_STEPS)
+            for p, direction in zip(bank, directions, strict=True):
+                p.mul_(1 - group["lr"] * group["weight_decay"]).add_(direction.view(p.shape), alpha=-group["lr"])
 
-    def _adam(self, gradients: dict[nn.Parameter, Tensor], group: dict[str, Any]) -> list[Tensor]:
-        """Kingma and Ba 2014, algorithm 1, with ε = 1e-8."""
-        beta1, beta2 = group["betas"]
-        directions = []
-        for p, gradient in gradients.items():
-            step = self.state[p].setdefault("step", torch.zeros(())).add_(1).item()
-            mean = self._state(p, "exp_avg").lerp_(gradient, 1 - beta1)
-            square = self._state(p, "exp_avg_sq").mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
-            denominator = (square / (1 - beta2**step)).sqrt_().add_(1e-8)
-            directions.append(mean / (1 - beta1**step) / denominator)
-        return directions
+    def _adamw(self, gradients: dict[nn.Parameter, Tensor], group: dict[str, Any]) -> None:
+        if not gradients:
+            return
+        parameters: list[Any] = list(gradients)
+        adamw(
+            parameters,
+            list(gradients.values()),
+            [self._state(p, "exp_avg") for p in parameters],
+            [self._state(p, "exp_avg_sq") for p in parameters],
+            [],
+            [self.state[p].setdefault("step", torch.zeros(())) for p in parameters],
+            fused=parameters[0].device.type == "cpu",  # elsewhere it would want the step on the device
+            amsgrad=False,
+            beta1=group["betas"][0],
+            beta2=group["betas"][1],
+            lr=group["lr"],
+            weight_decay=group["weight_decay"],
+            eps=1e-8,
+            maximize=False,
+        )
 
     def _state(self, p: nn.Parameter, name: str) -> Tensor:
         state = self.state[p]
@@ -145,11 +151,13 @@ def orthogonalize(matrices_BMN: Tensor, iterations: int = 5) -> Tensor:
     tall = matrices_BMN.shape[-2] > matrices_BMN.shape[-1]
     scale = max(1.0, matrices_BMN.shape[-2] / matrices_BMN.shape[-1]) ** 0.5
     x = matrices_BMN.mT if tall else matrices_BMN
-    x = x.squeeze(0)  # a product of two matrices is faster than a batch of one
     x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
+    add_product: Callable[..., Tensor] = torch.baddbmm
+    if len(x) == 1:  # a product of two matrices is faster than a batch of one
+        x, add_product = x.squeeze(0), torch.addmm
     for _ in range(iterations):
         gram = x @ x.mT
-        x = a * x + (b * gram + c * gram @ gram) @ x
+        x = add_product(x, add_product(gram, gram, gram, beta=b, alpha=c), x, beta=a)
     result: Tensor = (x.mT if tall else x) * scale
     return result.reshape(matrices_BMN.shape)
 

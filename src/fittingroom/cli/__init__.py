@@ -1,12 +1,14 @@
 """The command ``fittingroom``: parsing, printing and exit codes; everything else is in the package.
 
-To add a command: write ``cli/<name>.py`` with ``add_parser`` and a ``run_…`` function, and name it in :func:`main`.
+To add a command: write ``cli/<name>.py`` with ``add_parser`` and a ``run_…`` function, and name it in ``make_parser``.
 Nothing heavy is imported before a command runs, so that ``--help`` answers at once.
 """
 
 from __future__ import annotations
 
 import argparse
+import atexit
+import gc
 import os
 import sys
 import warnings
@@ -19,12 +21,8 @@ from fittingroom.errors import FittingRoomError, Interrupted
 DONE, OUR_FAULT, USERS_MISTAKE, INTERRUPTED = 0, 1, 2, 130
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code: 0 done, 2 the user's mistake, 1 our fault, 130 interrupted."""
-    # PyTorch's threads wait for each other by spinning, for so long that another program on the same cores makes a
-    # training seven times slower. With fewer turns it is not slower on idle cores (benchmarks/log.md). Read once, when
-    # PyTorch is loaded.
-    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+def make_parser() -> argparse.ArgumentParser:
+    """The whole command line. The reference in the docs is written from it."""
     parser = argparse.ArgumentParser(
         prog="fittingroom",
         description="Takes labelled small images to a trained, honestly judged, shippable classifier.",
@@ -34,7 +32,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for module in (data, models, train, runs, evaluate, compare, report, bench, predict, export, serve):
         module.add_parser(commands)
-    args = parser.parse_args(argv)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code: 0 done, 2 the user's mistake, 1 our fault, 130 interrupted."""
+    # PyTorch's threads wait for each other by spinning, for so long that another program on the same cores makes a
+    # training seven times slower. With fewer turns it is not slower on idle cores (benchmarks/log.md). Read once, when
+    # PyTorch is loaded.
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+    # PyTorch makes 170,000 objects that live to the end: searching them for garbage again and again while it is
+    # loaded, and once more at the exit, takes half a second.
+    gc.set_threshold(100_000)
+    atexit.register(gc.freeze)
+    args = make_parser().parse_args(argv)
     warnings.showwarning = lambda message, *_rest: _tell(f"warning: {message}")
     try:
         return int(args.run(args))
