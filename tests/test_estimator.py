@@ -22,8 +22,7 @@ from fittingroom.estimator import FittingRoomClassifier
 LINEAR = f"model='{Path(__file__).with_name('linear_net.py')}:net'"
 
 # scikit-learn's checks come with 2 to 30 features of no particular scale: images of one row, white at 16. All that run
-# pass. Two skip themselves: the array API wants SCIPY_ARRAY_API set before SciPy is imported, and the last part of
-# check_classifier_data_not_an_array wants pandas.
+# pass. One skips itself: the array API wants SCIPY_ARRAY_API set before SciPy is imported.
 AS_ROWS = FittingRoomClassifier(
     "plain",
     epochs=6,

@@ -115,3 +115,69 @@ def test_what_cannot_be_read_ends_with_2_and_one_message(capsys: pytest.CaptureF
     Path("data", TRAIN_IMAGES).write_bytes(b"")
     out, _ = run(capsys, "data", code=2)
     assert "wrong-magic" in out
+
+
+LINEAR = f"""
+model = "{Path(__file__).parent.parent / "linear_net.py"}:net"
+batch_size = 250
+precision = "float32"
+optimizer = "adamw"
+
+[[stages]]
+epochs = 3
+lr = 0.01
+"""
+
+
+def test_labels_are_doubted_one_by_one_and_kept_for_evaluate(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("linear.toml").write_text(LINEAR)
+    how = ["sample", "--labels", "--recipe", "linear.toml", "--folds", "2", "--no-near-duplicates"]
+    files = ["--suspects", "s.json", "--html", "a.html", "--png", "a.png"]
+    out, err = run(capsys, *how, "--json", *files)
+    assert [line for line in err.splitlines() if "fold" in line] == ["fold 1 of 2", "fold 2 of 2"]
+    report = json.loads(out)
+    found = {each["where"]: each for each in report["findings"] if each["name"] == "label-noise"}
+    assert found.keys() == {"sample train", "sample test"}
+    of_test = found["sample test"]["figures"]
+    first = of_test["suspects"][0]
+    test = both(open_dataset("sample"))[1]
+    assert test.labels is not None
+    assert first["given"] == test.classes[test.labels[first["row"]]]
+    assert [part["suspects"] for part in json.loads(Path("s.json").read_text())["parts"]][1] == of_test["suspects"]
+    assert report["written"] == {"suspects": "s.json", "page": "a.html", "sheet": "a.png"}
+    page = Path("a.html").read_text()
+    assert f"<s>{first['given']}</s><br>{first['suggested']}" in page
+    assert page.count("<figcaption><s>") == 240
+    again, err = run(capsys, *how)
+    assert "fold" not in err  # what was done is kept
+    assert f"row {first['row']:,}: {first['given']}, rather {first['suggested']}" in again
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--folds", "3"], "--folds: for the check of labels alone: add --labels"),
+        (["--suspects", "s.json"], "--suspects: for the check of labels alone"),
+        (["--labels", "--folds", "1"], "2 or more expected, 1 found"),
+        (["--labels", "--recipe", "swfit"], "did you mean swift"),
+    ],
+)
+def test_a_mistake_in_the_options_of_labels_is_one_message(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    _, err = run(capsys, "sample", "--no-near-duplicates", *arguments, code=2)
+    assert message in err
+
+
+def test_labels_that_cannot_be_checked_do_not_cost_the_rest_of_the_report(
+    capsys: pytest.CaptureFixture[str], shifted: Path
+) -> None:
+    train, _ = both(open_dataset("sample"))
+    np.savez("unlabelled.npz", x_train=train.images)
+    out, err = run(capsys, "unlabelled.npz", "--labels", "--no-near-duplicates", "--suspects", "s.json", code=2)
+    assert "2,000 of the 60,000 official train images" in out
+    assert "labels were not checked: --labels: labelled images expected, none found" in err
+    assert not Path("s.json").exists()
+    out, err = run(capsys, str(shifted), "--labels", "--folds", "5000", "--no-near-duplicates", code=2)
+    assert "images begin 16 bytes after where they should" in out
+    assert "at least 5000 different images of each class expected" in err

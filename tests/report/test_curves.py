@@ -82,5 +82,18 @@ def test_a_loss_far_above_the_rest_is_counted_and_does_not_flatten_the_curve() -
     assert spoilt.above == (sum(loss > highest_drawn for loss in drawn), 1e6)
 
 
+def test_of_several_seeds_the_frame_fits_what_is_drawn_of_them() -> None:
+    history = history_of(read_metrics(GOLDEN / "over-fitting" / "metrics.jsonl"))
+    assert history is not None
+    panel = loss_panel([history, history], [30], TOP, BOTTOM)
+    assert {line.kind for line in panel.lines} == {"train", "validation"}
+    means = [epoch[key] for epoch in history.epochs for key in ("train_loss", "validation_loss")]
+    at = {tick.label: tick.at for tick in panel.y_ticks}
+    label = next(label for label in at if float(label) > 0)
+    highest_drawn = (BOTTOM - TOP) / (at["0"] - at[label]) * float(label)
+    assert highest_drawn <= 1.05 * max(means)
+    assert panel.above[0] == 2 * sum(mean > highest_drawn for mean in means)
+
+
 def test_there_is_nothing_to_draw_before_the_first_step() -> None:
     assert history_of([{"event": "format", "format": 1}]) is None

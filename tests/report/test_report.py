@@ -19,7 +19,9 @@ from PIL import Image
 import fittingroom as fr
 from fittingroom.data.dataset import Dataset, Splits
 from fittingroom.data.pictures import png_uri
+from fittingroom.data.suspects import suspects_of
 from fittingroom.report.page import MISTAKES, PICTURE_SIDE, write_report
+from fittingroom.subsets import FLATTERS, make_subsets
 
 LIMIT = 3 * 1024 * 1024
 VOID = {"meta", "link", "img", "br", "hr"}
@@ -213,6 +215,40 @@ def test_several_seeds_are_overlaid_and_each_has_its_page(tmp_path: Path) -> Non
         assert Page(own.path / "report.html").by_id("accuracy") == f"{member['test']['accuracy']:.2%}"
     titles = re.findall(r"<title>(seed \d+) epoch 1, train: [\d.]+</title>", page.section("curves"))
     assert titles == ["seed 0", "seed 1"]
+    cells = re.findall(r"<td class=\"(?:none|right|wrong)\".*?<b>([\d,]+)</b>", page.section("confusion"))
+    summed = np.sum([own.result["test"]["confusion"] for own in run.members], axis=0)
+    assert [int(cell.replace(",", "")) for cell in cells] == summed.reshape(-1).tolist()
+    assert "the sum over 2 seeds, so that each of 1,000 test images counts 2 times" in page.section("confusion")
+
+
+def test_several_seeds_that_nobody_judged_have_no_confusions(tmp_path: Path) -> None:
+    run = fr.train("sample", small("stages.0.epochs=1", "validation=0"), seeds=2, out=tmp_path / "seeds")
+    page = Page(write_report(run))
+    assert 'id="confusion"' not in page.html
+    assert "#confusion" not in page.html
+
+
+def test_subsets_are_shown_beside_the_result_which_stays(judged: fr.Run, tmp_path: Path) -> None:
+    run = fr.Run(Path(shutil.copytree(judged.path, tmp_path / "subsets")))
+    assert 'id="subsets"' not in Page(write_report(run)).html
+    data = run.open_data()
+    assert data.test is not None
+    scores = run.evaluate(subsets=make_subsets(data.test, data.train, suspects_of(data.test)))
+    page = Page(write_report(run))
+    rows = re.findall(
+        r'<th scope="row">([^<]*)</th><td class="number">([\d,]+)</td>\s*<td class="number">([\d.%]+)</td>'
+        r'<td class="interval">([^<]*)</td>',
+        page.section("subsets"),
+    )
+    assert rows == [
+        (row["name"], f"{row['n']:,}", f"{row['accuracy']:.2%}", "{:.2%} to {:.2%}".format(*row["interval"]))
+        for row in scores["subsets"]
+    ]
+    assert [row[0] for row in rows] == ["all", "without near-duplicates", "without suspects"]
+    assert FLATTERS in page.section("subsets")
+    assert page.by_id("accuracy") == f"{judged.result['test']['accuracy']:.2%}"
+    run.evaluate(data.train)  # a later look at other data leaves them
+    assert 'id="subsets"' in Page(write_report(run)).html
 
 
 def test_xkcd_draws_by_hand_and_is_off_otherwise(judged: fr.Run, page: Page) -> None:

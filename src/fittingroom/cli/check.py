@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from fittingroom.data.audit import Report
+    from fittingroom.data.suspects import Suspects
+    from fittingroom.label_check import LabelCheck
 
 CLEAN, ERRORS = 0, 2
 
@@ -28,8 +30,14 @@ def add_parser(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     parser.add_argument("--fix", type=Path, metavar="OUT", help="write a copy with all undone that can be known")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write a page with examples of what was found")
     parser.add_argument("--png", type=Path, metavar="FILE", help="write a contact sheet of the examples")
-    parser.add_argument("--no-near-duplicates", action="store_true", help="leave out the search that takes longest")
+    parser.add_argument("--no-near-duplicates", action="store_true", help="leave out their search, of half a minute")
     parser.add_argument("--no-cache", action="store_true", help="read the files themselves, and keep nothing")
+    labels = parser.add_argument_group("labels", "doubt them one by one, by models trained without them; minutes")
+    labels.add_argument("--labels", action="store_true", help="check the labels too (needs the extra `labels`)")
+    labels.add_argument("--recipe", metavar="NAME|FILE", help="what the models are trained by; default: swift")
+    labels.add_argument("--folds", type=int, metavar="N", help="trainings, each of which judges 1/N; default: 5")
+    labels.add_argument("--seed", type=int, metavar="S", help="of the cut into folds and of the trainings; default: 0")
+    labels.add_argument("--suspects", type=Path, metavar="FILE", help="write the doubted labels, for `evaluate`")
     parser.set_defaults(run=run_check)
 
 
@@ -38,8 +46,14 @@ def run_check(args: argparse.Namespace) -> int:
     from fittingroom.cli import console
     from fittingroom.data.audit import check
 
+    how = _label_check(args)
     report = check(args.paths, near=not args.no_near_duplicates, cache=not args.no_cache)
-    written = _write(report, args)
+    suspects: list[Suspects] = []
+    problem = ""
+    if how is not None:
+        report, suspects, problem = _with_labels(report, how)
+    written = _write(report, suspects, args)
+    written = _write(report, suspects, args)
     if args.json:
         console.print_json(
             {
@@ -55,7 +69,52 @@ def run_check(args: argparse.Namespace) -> int:
         _print(report)
         for what, path in written.items():
             console.stdout().print(f"{what:9}{path}")
-    return ERRORS if report.has_errors else CLEAN
+    if problem:
+        console.stderr().print(f"labels were not checked: {problem}")
+    return ERRORS if report.has_errors or problem else CLEAN
+
+
+def _label_check(args: argparse.Namespace) -> LabelCheck | None:
+    """How labels are to be checked, if they are. What is wrong with that is said before anything else takes time."""
+    from fittingroom.errors import DataError
+
+    given = {name: getattr(args, name) for name in ("recipe", "folds", "seed") if getattr(args, name) is not None}
+    if not args.labels:
+        named = [*given, *(["suspects"] if args.suspects else [])]
+        if named:
+            raise DataError(f"{', '.join('--' + name for name in named)}: for the check of labels alone: add --labels")
+        return None
+    import cleanlab  # noqa: F401
+
+    from fittingroom.label_check import LabelCheck
+
+    how = LabelCheck(keep=not args.no_cache, **given)
+    how.resolved()
+    return how
+
+
+def _with_labels(report: Report, how: LabelCheck) -> tuple[Report, list[Suspects], str]:
+    """Add what models say of the labels; what keeps them from it, which must not cost the rest of the report.
+
+    Each fold is told on stderr.
+    """
+    import time
+
+    from fittingroom.cli import console
+    from fittingroom.errors import DataError
+    from fittingroom.label_check import check_labels
+
+    begun = time.monotonic()
+    messages = console.stderr()
+    try:
+        findings, suspects = check_labels(report.parts, how, messages.print)
+    except DataError as error:
+        return report, [], str(error)
+    except KeyboardInterrupt:
+        if how.keep:
+            messages.print("finished folds are kept: the same line goes on with the next")
+        raise
+    return report.with_findings(findings, time.monotonic() - begun), suspects, ""
 
 
 def _print(report: Report) -> None:
@@ -82,16 +141,20 @@ def _print(report: Report) -> None:
     out.print(f"; {report.seconds:.1f} s")
 
 
-def _write(report: Report, args: argparse.Namespace) -> dict[str, str]:
-    """Write the repaired copy, the page and the sheet; return what was written where."""
+def _write(report: Report, suspects: list[Suspects], args: argparse.Namespace) -> dict[str, str]:
+    """Write the repaired copy, the page, the sheet and the suspects; return what was written where."""
     from fittingroom.atomic import atomic_write
     from fittingroom.data.audit import as_html, as_sheet
+    from fittingroom.data.suspects import write_suspects
     from fittingroom.errors import DataError
 
     written = {}
     if args.fix:
         written["repaired"] = _fix(report, args.fix)
     try:
+        if args.suspects and suspects:
+            write_suspects(args.suspects, suspects)
+            written["suspects"] = str(args.suspects)
         if args.html:
             with atomic_write(args.html) as file:
                 file.write(as_html(report).encode())
@@ -104,7 +167,9 @@ def _write(report: Report, args: argparse.Namespace) -> dict[str, str]:
                 sheet.save(file, "PNG")
             written["sheet"] = str(args.png)
     except OSError as error:
-        raise DataError(f"{args.html or args.png}: can't be written: {error.strerror or error}") from error
+        raise DataError(
+            f"{error.filename or args.html or args.png}: can't be written: {error.strerror or error}"
+        ) from error
     return written
 
 

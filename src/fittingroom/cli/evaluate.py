@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fittingroom.data.dataset import Dataset
+    from fittingroom.run import Run
+    from fittingroom.subsets import Subset
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -18,6 +25,18 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("data", metavar="DATA", nargs="?", help="labelled data; default: the run's own test set")
     parser.add_argument(
         "--split", choices=("train", "validation", "test"), help="of DATA; default: test if it has one, else train"
+    )
+    parser.add_argument(
+        "--subsets",
+        action="store_true",
+        help="beside all images: accuracy without near-duplicates of training images, and without doubted labels",
+    )
+    parser.add_argument(
+        "--suspects",
+        metavar="FILE",
+        type=Path,
+        help="doubted labels that `data check DATA --labels --suspects FILE` found; for the official test images of "
+        "Fashion-MNIST, which need none, those of a reference model come with the package. Means --subsets",
     )
     parser.add_argument("--no-cache", action="store_true", help="read the data anew and keep no copy")
     parser.add_argument("--trust-code", action="store_true", help="execute the model's own source that the run keeps")
@@ -42,8 +61,9 @@ def run_evaluate(args: argparse.Namespace) -> int:
         if dataset is None:
             raise DataError(f"{args.data}: a {args.split} set expected, it has none")
     before = run.result
-    scores = run.evaluate(dataset, trust_code=args.trust_code)
-    if run.result != before:  # the first look at its own test set belongs into report and card
+    subsets = _subsets(run, dataset, args) if args.subsets or args.suspects else ()
+    scores = run.evaluate(dataset, subsets=subsets, trust_code=args.trust_code)
+    if run.result != before or (subsets and dataset is None):  # what is new of its own test set belongs into the report
         write_report(run, xkcd=run.environment["options"]["xkcd"])
         write_model_card(run)
     if args.json:
@@ -52,13 +72,16 @@ def run_evaluate(args: argparse.Namespace) -> int:
     out = console.stdout()
     if "members" in scores:
         low, high = scores["interval_of_mean"]
-        out.print(f"mean of {len(scores['members'])} seeds {scores['mean']:.2%}, 95 % interval {low:.2%} to {high:.2%}")
+        of = f"mean of {len(scores['members'])} seeds on {scores['on']}"
+        out.print(f"{of} {scores['mean']:.2%}, 95 % interval {low:.2%} to {high:.2%}")
+        _print_subsets(scores)
         return 0
     low, high = scores["interval"]
     out.print(f"accuracy   {scores['accuracy']:.2%}: {scores['correct']:,} of {scores['n']:,} right", style="bold")
     out.print(f"           95 % interval {low:.2%} to {high:.2%} (Wilson)")
     out.print(f"top 2      {scores['top2']:.2%}")
     out.print(f"loss       {scores['loss']:.4f}")
+    _print_subsets(scores)
     out.print()
     numbers = ("n", "precision", "recall", "F1")
     classes = console.table("class", *numbers, right=numbers)
@@ -76,3 +99,49 @@ def run_evaluate(args: argparse.Namespace) -> int:
             matrix.add_row(f"{i} {names[i]}", *(f"{count:,}" if count else "·" for count in counts))
         out.print(matrix)
     return 0
+
+
+def _subsets(run: Run, dataset: Dataset | None, args: argparse.Namespace) -> Sequence[Subset]:
+    """The subsets of what is judged. Where the run's training data can't be opened, those that do without."""
+    from fittingroom.cli import console
+    from fittingroom.data.suspects import suspects_of
+    from fittingroom.errors import DataError
+    from fittingroom.subsets import make_subsets
+
+    one = (run.members or [run])[0]
+    judged = one.own_test_set() if dataset is None else dataset
+    tell = console.stderr().print
+    suspects = suspects_of(judged, args.suspects)
+    if suspects is None:
+        tell(
+            f"no suspects are known among the images of {judged.name}; "
+            "fittingroom data check DATA --labels --suspects FILE finds some"
+        )
+    try:
+        train = one.open_data().train
+    except DataError as error:
+        tell(f"near-duplicates are not looked for: {error}")
+        train = None
+    return make_subsets(judged, train, suspects)
+
+
+def _print_subsets(scores: dict[str, Any]) -> None:
+    from fittingroom.cli import console
+    from fittingroom.subsets import FLATTERS
+
+    if "subsets" not in scores:
+        return
+    out = console.stdout()
+    out.print()
+    table = console.table("images", "n", "accuracy", "95 % interval", right=("n", "accuracy"))
+    for row in scores["subsets"]:
+        low, high = row["interval"] or (0.0, 0.0)
+        figures = (f"{row['accuracy']:.2%}", f"{low:.2%} to {high:.2%}") if row["n"] else ("–", "–")
+        table.add_row(row["name"], f"{row['n']:,}", *figures)
+    out.print(table)
+    for row in scores["subsets"]:
+        if row["left_out"]:
+            count = scores["subsets"][0]["n"] - row["n"]
+            out.print(f"{row['name']}: {count:,} are left out {row['left_out']}", style="bright_black")
+    if any(row["name"] == "without suspects" for row in scores["subsets"]):
+        out.print(FLATTERS)

@@ -33,13 +33,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run_serve(args: argparse.Namespace) -> int:
     """Serve until a signal comes."""
-    try:
-        from fittingroom.serve.guard import Limits
-        from fittingroom.serve.server import open_models, serve
-    except ModuleNotFoundError as error:
-        from fittingroom.errors import FittingRoomError
-
-        raise FittingRoomError(f"serve needs {error.name}: pip install 'fittingroom[serve]'") from None
+    from fittingroom.serve.guard import Limits
+    from fittingroom.serve.server import open_models, serve
 
     models = open_models(args.folders, trust_code=args.trust_code)
     limits, origins = Limits(api_key=args.api_key), tuple(args.allow_origin)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from PIL.ImageFont import FreeTypeFont, ImageFont
 
 # One type scale and one palette; lengths in pixels of the sheet, which is made for screens of double density.
-TITLE, LABEL, NOTE = 44, 28, 22
+TITLE, LABEL, NOTE, CAPTION = 44, 28, 22, 18
 MARGIN, GAP, LABEL_GAP, ROW_GAP = 72, 12, 36, 12
 TILE = 112  # the least side of a tile; an image is enlarged by the whole number that reaches it
 INK, MUTED, PAPER = (23, 25, 28), (110, 115, 122), (255, 255, 255)
@@ -26,11 +26,15 @@ INK, MUTED, PAPER = (23, 25, 28), (110, 115, 122), (255, 255, 255)
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row of a contact sheet: a label, a note below it in small grey type, images uint8 (N, H, W)."""
+    """One row of a contact sheet: a label, a note below it in small grey type, images uint8 (N, H, W).
+
+    captions: two short texts below each image, or none.
+    """
 
     label: str
     note: str
     images: NDArray[np.uint8]
+    captions: tuple[tuple[str, str], ...] = ()
 
 
 def contact_sheet(rows: Sequence[Row], *, title: str, subtitle: str = "") -> Image.Image:
@@ -46,28 +50,35 @@ def contact_sheet(rows: Sequence[Row], *, title: str, subtitle: str = "") -> Ima
     scale = max(1, round(TILE / max(height, width)))
     tile_height, tile_width = height * scale, width * scale
     columns = max(len(row.images) for row in rows)
-    font = _typeface([title, subtitle, *(row.label for row in rows)])
-    title_font, label_font, note_font = font(TITLE), font(LABEL), font(NOTE)
+    captions = [text for row in rows for pair in row.captions for text in pair]
+    font = _typeface([title, subtitle, *(row.label for row in rows), *captions])
+    title_font, label_font, note_font, caption_font = font(TITLE), font(LABEL), font(NOTE), font(CAPTION)
 
     labels_width = max(max(_length(label_font, row.label), _length(note_font, row.note)) for row in rows)
     left = MARGIN + labels_width + LABEL_GAP
     top = MARGIN + TITLE + 12 + NOTE + 48
     row_height = max(tile_height, LABEL + 10 + NOTE)
+    below = [GAP + 2 * (CAPTION + 4) if row.captions else 0 for row in rows]
     sheet_width = left + columns * (tile_width + GAP) - GAP + MARGIN
     sheet_width = max(sheet_width, 2 * MARGIN + _length(title_font, title), 2 * MARGIN + _length(note_font, subtitle))
-    sheet = Image.new("RGB", (sheet_width, top + len(rows) * (row_height + ROW_GAP) - ROW_GAP + MARGIN), PAPER)
+    sheet_height = top + len(rows) * (row_height + ROW_GAP) + sum(below) - ROW_GAP + MARGIN
+    sheet = Image.new("RGB", (sheet_width, sheet_height), PAPER)
     draw = ImageDraw.Draw(sheet)
     draw.text((MARGIN, MARGIN), title, INK, title_font, anchor="lt")
     draw.text((MARGIN, MARGIN + TITLE + 12), subtitle, MUTED, note_font, anchor="lt")
 
     for index, row in enumerate(rows):
-        y = top + index * (row_height + ROW_GAP)
+        y = top + index * (row_height + ROW_GAP) + sum(below[:index])
         middle = y + row_height // 2
         draw.text((left - LABEL_GAP, middle - 3), row.label, INK, label_font, anchor="rs")
         draw.text((left - LABEL_GAP, middle + 8), row.note, MUTED, note_font, anchor="rt")
         for column, image_HW in enumerate(row.images):
             tile = Image.fromarray(image_HW).resize((tile_width, tile_height), Image.Resampling.NEAREST)
             sheet.paste(tile, (left + column * (tile_width + GAP), y + (row_height - tile_height) // 2))
+        for column, pair in enumerate(row.captions):
+            for line, (text, colour) in enumerate(zip(pair, (MUTED, INK), strict=True)):
+                place = (left + column * (tile_width + GAP), y + row_height + 6 + line * (CAPTION + 4))
+                draw.text(place, _cut(caption_font, text, tile_width), colour, caption_font, anchor="lt")
     return sheet
 
 
@@ -104,6 +115,13 @@ def _typeface(texts: Sequence[str]) -> Callable[[int], FreeTypeFont | ImageFont]
 
 def _length(font: FreeTypeFont | ImageFont, text: str) -> int:
     return round(font.getlength(text))
+
+
+def _cut(font: FreeTypeFont | ImageFont, text: str, width: int) -> str:
+    """The text, or as much of its beginning as fits, with a full stop for the rest."""
+    while len(text) > 1 and _length(font, text) > width:
+        text = text.rstrip(".")[:-1] + "."
+    return text
 
 
 def png_uri(image_HW: NDArray[np.uint8], longest_side: int | None = None) -> str:

@@ -121,7 +121,8 @@ def svg_path(points: Sequence[Point]) -> str:
 
 
 def loss_panel(histories: Sequence[History], stage_epochs: Sequence[int], top: float, bottom: float) -> Panel:
-    """Loss in nats from 0: each step, and the means of epochs. Rare far higher steps are counted, not drawn."""
+    """Loss in nats from 0: the means of epochs, and of one training each step. Rare far higher ones are counted, not
+    drawn."""
     means = [
         epoch[key]
         for history in histories
@@ -129,7 +130,8 @@ def loss_panel(histories: Sequence[History], stage_epochs: Sequence[int], top: f
         for key in ("train_loss", "validation_loss")
         if epoch[key] is not None
     ]
-    losses = sorted(step["loss"] for history in histories for step in history.steps)
+    steps = [step["loss"] for step in histories[0].steps] if len(histories) == 1 else []
+    losses = sorted(steps or means or [1.0])
     high = max(losses[int(0.98 * (len(losses) - 1))], sorted(means)[int(0.9 * (len(means) - 1))] if means else 0)
     high = min(1.05 * max(losses[-1], *means, 0), 1.15 * high) or 1.0
     x, y = _x(histories), Scale(0, high, bottom, top)
@@ -138,7 +140,7 @@ def loss_panel(histories: Sequence[History], stage_epochs: Sequence[int], top: f
         if len(histories) == 1:
             lines.append(Line("step", svg_path(thinned([(x(s["step"]), y(s["loss"])) for s in history.steps]))))
         lines += _epoch_lines(history, "loss", x, y, "{:.4f}")
-    outside = [value for value in (*losses, *means) if value > high]
+    outside = [value for value in (*steps, *means) if value > high]
     marks = [Tick(y(value), f"{value:g}") for value in _rounded(ticks(0, high, 5))]
     above = (len(outside), max(outside, default=0.0))
     return _panel("loss (cross-entropy, nats)", histories, stage_epochs, (top, bottom), marks, lines, above)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from shlex import join
 from typing import Any
 
+from fittingroom.json_file import read_json
 from fittingroom.looks import read_looks
 from fittingroom.metrics import wilson_interval
 from fittingroom.metrics_log import read_metrics
@@ -58,6 +59,30 @@ def weakest_classes(scores: dict[str, Any]) -> list[dict[str, Any]]:
             }
         )
     return sorted(rows, key=lambda row: float(row["recall"]))
+
+
+def diagnose_members(run: Run) -> dict[str, list[tuple[int, Verdict]]]:
+    """By each verdict's name, the seeds that have it and what is said of each; of a run of one seed, its own."""
+    found: dict[str, list[tuple[int, Verdict]]] = {}
+    for one in run.members or [run]:
+        for verdict in diagnose_run(one):
+            found.setdefault(verdict.name, []).append((one.recipe.seed, verdict))
+    return found
+
+
+def subsets_of(run: Run) -> list[dict[str, Any]]:
+    """Accuracies on subsets of the run's own test set, as ``evaluate --subsets`` last found them; empty before that.
+
+    They are in ``result.json`` if that was the first look at test, else in the newest file of ``evaluations/``.
+    """
+    test = run.environment["data"]["test"]
+    own = run.result["test"] or {}
+    found: list[dict[str, Any]] = own.get("subsets", [])
+    for file in sorted((run.path / "evaluations").glob("[0-9]*.json"), key=lambda file: int(file.stem)):
+        evaluation = read_json(file)
+        if test and evaluation["fingerprint"]["content"] == test["content"]:
+            found = evaluation["scores"].get("subsets", found)
+    return found
 
 
 def looks_at_test(run: Run) -> list[dict[str, Any]]:

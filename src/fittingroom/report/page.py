@@ -22,17 +22,19 @@ from fittingroom.html_page import render_page
 from fittingroom.metrics_log import read_metrics
 from fittingroom.report.calibration import calibration
 from fittingroom.report.curves import History, accuracy_panel, history_of, loss_panel, rate_panel
-from fittingroom.report.diagnosis import Verdict
 from fittingroom.report.judgement import (
     Judged,
+    diagnose_members,
     diagnose_run,
     judged_on,
     looks_at_test,
     reproducing_command,
+    subsets_of,
     weakest_classes,
 )
 from fittingroom.report.mistakes import TRUSTED, SuspiciousLabels, find_mistakes, find_suspicious_labels, right_answers
 from fittingroom.run import Run
+from fittingroom.subsets import FLATTERS
 
 MISTAKES, ANSWERS = 40, 12  # pictures of wrong answers; of right ones, for each class
 MATRIX_CLASSES = 20  # more are neither readable as a matrix nor as a sheet: pairs, and the weakest classes, are listed
@@ -117,22 +119,34 @@ def _about_one(run: Run) -> dict[str, Any]:
         "mistakes": _mistakes(judged, suspicious, images),
         "answers": _answers(judged, images),
         "pictures_missing": missing,
+        "subsets": subsets_of(run) if judged.split == "test" else [],
+        "flatters": FLATTERS,
     }
 
 
 def _about_members(run: Run, members: Sequence[Run]) -> dict[str, Any]:
     """What the page says of a run of several seeds."""
-    verdicts: dict[str, list[tuple[int, Verdict]]] = {}
-    for member in members:
-        for verdict in diagnose_run(member):
-            verdicts.setdefault(verdict.name, []).append((member.recipe.seed, verdict))
+    pooled = _pooled(run, members)
     return {
         "artifact": members[0].artifact,
         "panels": _panels(members, run),
-        "diagnosis_by_name": verdicts,
+        "diagnosis_by_name": diagnose_members(run),
         "judged": None,
         "members": members,
+        "pooled": pooled,
+        "matrix": _matrix(pooled) if pooled and len(pooled["confusion"]) <= MATRIX_CLASSES else [],
+        "pairs": _pairs(pooled) if pooled else [],
     }
+
+
+def _pooled(run: Run, members: Sequence[Run]) -> dict[str, Any] | None:
+    """Names of the classes, and the sum of the members' confusion matrices; None where not all were judged."""
+    on = run.result["on"]
+    if on is None:
+        return None
+    scores = [member.result[on] for member in members]
+    summed = np.sum([each["confusion"] for each in scores], axis=0)
+    return {"per_class": scores[0]["per_class"], "confusion": summed.tolist()}
 
 
 def _panels(runs: Sequence[Run], whole: Run) -> dict[str, Any] | None:

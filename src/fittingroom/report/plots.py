@@ -10,7 +10,7 @@ from typing import Any
 from fittingroom.atomic import atomic_write
 from fittingroom.metrics_log import read_metrics
 
-TRAIN, VALIDATION, QUIET = "#4059ad", "#d1495b", "#8d99ae"  # told apart by colour-blind readers and in grey print
+TRAIN, VALIDATION, QUIET = "#4059ad", "#c53b4e", "#8d99ae"  # told apart by colour-blind readers and in grey print
 
 
 def plot_loss(run: Path, *, xkcd: bool = False, stage_epochs: list[int] | None = None) -> Path:

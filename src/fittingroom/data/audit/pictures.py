@@ -35,7 +35,7 @@ def picture_findings(path: Path) -> list[Finding]:
 def _picture_kinds(path: Path) -> Iterator[str]:
     from PIL import Image
 
-    for content in _picture_contents(path):
+    for content in _picture_files(path):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             try:
@@ -53,7 +53,7 @@ def _picture_kinds(path: Path) -> Iterator[str]:
                 continue
 
 
-def _picture_contents(path: Path) -> Iterator[bytes]:
+def _picture_files(path: Path) -> Iterator[bytes]:
     if path.is_dir() and not list(path.glob("*.parquet")):
         for file in image_folder.image_files(path)[:PICTURES_LOOKED_AT]:
             yield file.read_bytes()
@@ -64,6 +64,6 @@ def _picture_contents(path: Path) -> Iterator[bytes]:
     try:
         table = pl.read_parquet(files[0], n_rows=PICTURES_LOOKED_AT)
         name = next(name for name in parquet.IMAGE_NAMES if name in table.columns)
-        yield from parquet._contents(table[name], files[0])
+        yield from parquet.picture_bytes(table[name], files[0])
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, StopIteration, OSError):
         return

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Sequence
 from dataclasses import replace
 from html import escape
@@ -11,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fittingroom.data.pictures import Row, contact_sheet
+from fittingroom.data.pictures import Row, contact_sheet, png_uri
 from fittingroom.html_page import STYLE_SHEET
 
 if TYPE_CHECKING:
@@ -31,6 +29,9 @@ article { border-top: 1px solid var(--line); margin-top: 2.5rem; padding-top: 2r
 dl { display: grid; grid-template-columns: minmax(6rem, max-content) 1fr; gap: .4rem 1.5rem; margin: 1rem 0 0; }
 dt { color: var(--muted); } dd { margin: 0; max-width: 42rem; overflow-wrap: anywhere; }
 figure { margin-top: 1.25rem; } .strip { overflow-x: auto; margin-top: .35rem; padding: 1px; }
+.wall { display: grid; grid-template-columns: repeat(auto-fill, minmax(5.5rem, 1fr)); gap: 0 .9rem; }
+.wall .tile { width: 100%; height: auto; aspect-ratio: 1; object-fit: contain; }
+.wall figcaption { margin-top: .4rem; line-height: 1.3; } .wall s { color: var(--other); }
 """
 
 
@@ -82,25 +83,33 @@ def _article(finding: Finding) -> str:
         f'<article><h2><span class="{finding.severity}">{finding.severity}</span> {finding.name}</h2><dl>'
         + "".join(f"<dt>{name}</dt><dd>{escape(text)}</dd>" for name, text in rows)
         + "</dl>"
-        + "".join(map(_strip, finding.examples))
+        + "".join(_strip(row) for row in finding.examples if not row.captions)
+        + _wall([row for row in finding.examples if row.captions])
         + "</article>"
     )
 
 
+def _wall(rows: Sequence[Row]) -> str:
+    """The images of rows one by one, each with its captions: what it is called, struck out, and what it may be."""
+    figures = "".join(
+        f'<figure><img class="tile" src="{png_uri(image_HW, 64)}" alt="{escape(given)}, perhaps {escape(other)}">'
+        f"<figcaption><s>{escape(given)}</s><br>{escape(other)}</figcaption></figure>"
+        for row in rows
+        for image_HW, (given, other) in zip(row.images, row.captions, strict=True)
+    )
+    key = '<p class="small">Worst first; what the label says is struck out, what the models say is below.</p>'
+    return f'{key}<div class="wall">{figures}</div>' if figures else ""
+
+
 def _strip(row: Row) -> str:
     """The images of a row side by side as one PNG."""
-    from PIL import Image
-
     height, width = row.images.shape[1:]
     padded = np.pad(row.images, ((0, 0), (0, 0), (0, 2)), constant_values=127)
-    side_by_side = padded.transpose(1, 0, 2).reshape(height, -1)[:, :-2]
-    file = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(side_by_side)).save(file, "PNG")
+    side_by_side = np.ascontiguousarray(padded.transpose(1, 0, 2).reshape(height, -1)[:, :-2])
     scale = max(1, round(SIDE / max(height, width)))
-    data = base64.b64encode(file.getvalue()).decode()
     caption = " · ".join(escape(text) for text in (row.label, row.note) if text)
     return (
         f'<figure><figcaption>{caption}</figcaption><div class="strip">'
         f'<img class="tile" alt="{caption}" width="{side_by_side.shape[1] * scale}" height="{height * scale}" '
-        f'src="data:image/png;base64,{data}"></div></figure>'
+        f'src="{png_uri(side_by_side)}"></div></figure>'
     )

@@ -296,8 +296,8 @@ def _force_npz(path: Path, source: Source) -> None:
             for role, known in npz.NAMES.items():
                 for images, labels in known:
                     if images in there:
-                        pixels = npz._array(archive, images, path)  # checked against the header before it is read
-                        numbers = npz._array(archive, labels, path) if labels in there else None
+                        pixels = npz.read_array(archive, images, path)  # checked against the header before it is read
+                        numbers = npz.read_array(archive, labels, path) if labels in there else None
                         _add_part(source, role, pixels, numbers, path)
                         break
     except DataError:

@@ -1,0 +1,130 @@
+"""``fittingroom evaluate`` as its user calls it: on subsets, and on several seeds."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+import fittingroom as fr
+from fittingroom.cli import main
+from fittingroom.data.convert import convert
+from fittingroom.data.suspects import suspects_of
+
+LINEAR = Path(__file__).parent.parent / "linear_net.py"
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a run of one seed that was judged, and one of two seeds that was not."""
+    folder: Path = tmp_path_factory.mktemp("trained")
+    quick = ["sample", "--model", f"{LINEAR}:net", "--epochs", "1", "--set", "precision=float32", "--quiet"]
+    assert main(["train", *quick, "--out", str(folder / "runs/one")]) == 0
+    assert main(["train", *quick, "--seeds", "2", "--no-test", "--out", str(folder / "runs/two")]) == 0
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _in_a_copy(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+
+
+def evaluated(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, object]:
+    capsys.readouterr()
+    assert main(["evaluate", *arguments, "--trust-code", "--json"]) == 0
+    answer: dict[str, object] = json.loads(capsys.readouterr().out)
+    return answer
+
+
+def test_subsets_stand_beside_all_images_and_replace_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    before = Path("runs/one/result.json").read_bytes()
+    scores = evaluated(capsys, "runs/one", "--subsets")
+    subsets = scores["subsets"]
+    assert isinstance(subsets, list)
+    assert [row["name"] for row in subsets] == ["all", "without near-duplicates", "without suspects"]
+    assert (subsets[0]["accuracy"], subsets[0]["n"]) == (scores["accuracy"], 1000)
+    test = fr.open_dataset("sample").test
+    assert test is not None
+    doubted = suspects_of(test)
+    assert doubted is not None
+    table = pl.read_parquet("runs/one/predictions.parquet")
+    right = (table["label"] == table["predicted"]).to_numpy()
+    assert subsets[2]["correct"] == right[~doubted.mask(test)].sum()
+    assert subsets[2]["n"] < 1000
+    assert Path("runs/one/result.json").read_bytes() == before
+    assert json.loads(Path("runs/one/evaluations/1.json").read_text())["scores"]["subsets"] == subsets
+    assert "With some images left out" in Path("runs/one/report.html").read_text()
+
+
+def test_the_table_says_that_leaving_suspects_out_flatters(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", "runs/one", "--subsets", "--trust-code"]) == 0
+    printed = capsys.readouterr().out
+    assert "without suspects: " in printed
+    assert "a fixed reference: recipe swift, 5 folds of fashion-mnist train" in printed
+    assert "Leaving doubted labels out flatters" in printed
+
+
+def test_the_first_look_keeps_its_subsets_in_the_result(capsys: pytest.CaptureFixture[str]) -> None:
+    means = evaluated(capsys, "runs/two", "--subsets")
+    subsets = means["subsets"]
+    assert isinstance(subsets, list)
+    members = [fr.open_run(f"runs/two/seed-{seed}").result["test"]["subsets"] for seed in (0, 1)]
+    for mean, *each in zip(subsets, *members, strict=True):
+        assert mean["accuracy"] == pytest.approx(np.mean([row["accuracy"] for row in each]))
+        assert mean["interval"][0] < mean["accuracy"] < mean["interval"][1]
+    assert fr.open_run("runs/two").result["mean"] == means["mean"]
+    assert not Path("runs/two/seed-0/evaluations").exists()
+
+
+def test_several_seeds_on_other_data_are_judged_on_that_data(capsys: pytest.CaptureFixture[str]) -> None:
+    evaluated(capsys, "runs/two")
+    own = fr.open_run("runs/two").result
+    on_train = evaluated(capsys, "runs/two", "sample", "--split", "train")
+    judged = [json.loads(Path(f"runs/two/seed-{seed}/evaluations/1.json").read_text())["scores"] for seed in (0, 1)]
+    assert on_train["on"] == "sample train"
+    assert on_train["mean"] == pytest.approx(np.mean([scores["accuracy"] for scores in judged]))
+    assert on_train["mean"] != own["mean"]
+    assert fr.open_run("runs/two").result == own
+
+
+def test_suspects_are_of_the_file_that_is_named_and_of_these_images_only(capsys: pytest.CaptureFixture[str]) -> None:
+    test = fr.open_dataset("sample").test
+    assert test is not None
+    shipped = suspects_of(test)
+    assert shipped is not None
+    parts = [{"reference": "mine", "name": "t", "n": 1000, "images": test.fingerprint.images, "suspects": []}]
+    Path("s.json").write_text(json.dumps({"format": 1, "parts": parts}))
+    subsets = evaluated(capsys, "runs/one", "--suspects", "s.json")["subsets"]
+    assert isinstance(subsets, list)
+    assert (subsets[2]["n"], subsets[2]["left_out"]) == (1000, "whose label is doubted by a fixed reference: mine")
+    assert main(["evaluate", "runs/one", "sample", "--split", "train", "--suspects", "s.json", "--trust-code"]) == 2
+    assert "suspects among the images of sample train (2,000) expected" in capsys.readouterr().err
+
+
+def test_where_no_suspects_are_known_it_says_how_to_find_some(capsys: pytest.CaptureFixture[str]) -> None:
+    sample = fr.open_dataset("sample")
+    assert sample.test is not None
+    inverted = replace(sample.test, images=255 - sample.test.images)
+    convert(fr.Splits(inverted), Path("inverted.npz"), to=None)
+    assert main(["evaluate", "runs/one", "inverted.npz", "--subsets", "--trust-code"]) == 0
+    printed = capsys.readouterr()
+    assert "no suspects are known" in printed.err
+    assert "data check DATA --labels --suspects FILE" in printed.err
+    assert "without suspects" not in printed.out
+
+
+def test_where_the_training_data_is_gone_the_rest_is_given(capsys: pytest.CaptureFixture[str]) -> None:
+    file = Path("runs/one/environment.json")
+    file.write_text(file.read_text().replace('"source": "sample"', '"source": "gone"'))
+    capsys.readouterr()
+    assert main(["evaluate", "runs/one", "sample", "--subsets", "--trust-code"]) == 0
+    printed = capsys.readouterr()
+    assert "near-duplicates are not looked for: gone" in printed.err
+    assert "without suspects" in printed.out
+    assert "without near-duplicates" not in printed.out
