@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from fittingroom.atomic import atomic_directory, atomic_write
+from fittingroom.atomic import atomic_directory, atomic_write, remove_leftovers
 
 
 def test_file_is_there_whole_when_the_block_ends(tmp_path: Path) -> None:
@@ -52,3 +52,12 @@ def test_failure_while_filling_a_directory_keeps_the_old_one(tmp_path: Path) -> 
     with pytest.raises(KeyboardInterrupt):
         killed_halfway()
     assert [each.name for each in tmp_path.rglob("*")] == ["d", "old"]
+
+
+def test_what_killed_processes_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    kept = ["a", ".a.tmp", "deep/.b", "deep/b.0123456789ab.tmp", "deep/.b.0123456789ag.tmp"]
+    for name in [*kept, ".a.0123456789ab.tmp", "deep/.b.parquet.0123456789ab.tmp"]:
+        (tmp_path / name).touch()
+    remove_leftovers(tmp_path)
+    assert sorted(str(each.relative_to(tmp_path)) for each in tmp_path.rglob("*") if each.is_file()) == sorted(kept)

@@ -126,7 +126,7 @@ def change_meta(**changes: Any) -> Callable[[Path], None]:
         lambda folder: (folder / "meta.json").write_text("{"),
         lambda folder: (folder / "meta.json").write_text("[]"),
         lambda folder: (folder / "meta.json").write_bytes(b"\xff\xfe"),
-        change_meta(format=2),
+        change_meta(format=0),
         change_meta(parts={}),
         change_meta(parts={"train": {}}),
         change_meta(parts={"train": None}),

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from fittingroom.predict.answers import Answered, Sheet
     from fittingroom.predict.classifier import Classified, Classifier
     from fittingroom.predict.inputs import Block
+    from fittingroom.predict.shards import ShardDone
 
 ON_A_SHEET = 200  # images that --html and --show draw
 
@@ -27,7 +28,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "own photos were; what has the size and the background of the training images already is left as it is.",
         epilog="examples: fittingroom predict runs/swift-1 shoe.jpg · "
         "fittingroom predict runs/swift-1 'photos/*.webp' --csv > answers.csv · "
-        "fittingroom predict runs/swift-1 fashion-mnist_test.csv --parquet answers.parquet",
+        "fittingroom predict runs/swift-1 fashion-mnist_test.csv --parquet answers.parquet · "
+        "fittingroom predict runs/swift-1 'in/*.parquet' --out out/",
     )
     parser.add_argument("folder", metavar="RUN", type=Path, help="the run's folder")
     parser.add_argument(
@@ -41,14 +43,77 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     form.add_argument("--json", action="store_true", help="JSON on stdout: a list with an object for each image")
     form.add_argument("--csv", action="store_true", help="CSV on stdout, with the probability of every class")
     form.add_argument("--parquet", metavar="FILE", type=Path, help="the same columns as --csv, to a file")
+    form.add_argument(
+        "--out",
+        metavar="DIR",
+        type=Path,
+        help="for data sets of many files: the same columns, a Parquet file for each input, and a manifest; what is "
+        "there already is not done again",
+    )
     parser.add_argument("--html", metavar="FILE", type=Path, help=f"a page with the first {ON_A_SHEET} images")
     parser.add_argument("--show", metavar="FILE.png", type=Path, help="draw what the model saw of the same images")
+    parser.add_argument("--engine", choices=("ray",), help="with --out: score on every processor that Ray has")
+    parser.add_argument("--ray-address", metavar="ADDRESS", help="a Ray cluster; default: Ray on this machine alone")
     parser.add_argument("--trust-code", action="store_true", help="execute the model's own source that the run keeps")
     parser.set_defaults(run=run_predict)
 
 
 def run_predict(args: argparse.Namespace) -> int:
     """Predict, print, and return 2 if something could not be read."""
+    _refuse_what_does_not_go_together(args)
+    return _score(args) if args.out else _predict(args)
+
+
+def _refuse_what_does_not_go_together(args: argparse.Namespace) -> None:
+    from fittingroom.errors import FittingRoomError
+
+    if args.out and (args.html or args.show or args.trust_code):
+        raise FittingRoomError(
+            "--out: writes Parquet from model.onnx; --html, --show and --trust-code don't go with it"
+        )
+    if args.engine and not args.out:
+        raise FittingRoomError("--engine ray: scores shards into a folder; give it by --out DIR")
+    if args.ray_address and not args.engine:
+        raise FittingRoomError("--ray-address: goes with --engine ray")
+
+
+def _score(args: argparse.Namespace) -> int:
+    """Score shards into a folder."""
+    from time import perf_counter
+
+    from fittingroom.predict.shards import score_shards
+    from fittingroom.ray_engine import RayEngine
+
+    engine = RayEngine(args.ray_address) if args.engine else None
+    since = perf_counter()
+    images = 0
+
+    def observe(done: ShardDone, number: int, total: int) -> None:
+        nonlocal images
+        images += done.rows
+        speed = f"{done.rows:,} images   {images / (perf_counter() - since):,.0f} images/s so far"
+        _tell(f"fittingroom: {done.problem}" if done.problem else f"{number}/{total}   {done.shard.input}   {speed}")
+
+    def waiting() -> None:
+        _tell(f"{args.out}: another process scores into it; waiting for its end")
+
+    scoring = score_shards(args.folder, args.files, args.out, engine=engine, observe=observe, waiting=waiting)
+    done = [each for each in scoring.done if not each.problem]
+    images = sum(each.rows for each in done)
+    print(f"scored     {_shards(len(done))}, {images:,} images" if done else "scored     nothing")
+    if scoring.already:
+        print(f"as before  {_shards(scoring.already)}")
+    if scoring.failed:
+        print(f"failed     {_shards(len(scoring.failed))}; the same command tries again")
+    print(f"manifest   {scoring.manifest}")
+    return 2 if scoring.failed else 0
+
+
+def _shards(count: int) -> str:
+    return f"{count:,} shard{'s' * (count != 1)}"
+
+
+def _predict(args: argparse.Namespace) -> int:
     from fittingroom.predict.answers import Sheet, write_parquet
     from fittingroom.predict.classifier import load
     from fittingroom.predict.inputs import read_inputs
@@ -57,7 +122,7 @@ def run_predict(args: argparse.Namespace) -> int:
 
     def on_error(error: DataError) -> None:
         failed.append(error)
-        print(f"fittingroom: {error}", file=sys.stderr, flush=True)
+        _tell(f"fittingroom: {error}")
 
     classifier = load(args.folder, trust_code=args.trust_code)
     size, background = classifier.artifact.image_size, classifier.background
@@ -122,3 +187,7 @@ def _print_table(answered: Answered, classes: Sequence[str], top: int) -> None:
             print(line.rstrip())
             if each["unfamiliar"]:
                 print(f"{'':<{longest}}   looks like nothing the model was trained on: doubt {each['doubt']:.2f} of 1")
+
+
+def _tell(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

@@ -317,6 +317,13 @@ def known_identity(dataset: Dataset) -> str | None:
 
     "fashion-mnist train (official)", with ", in another order", ", without labels" or ", with other labels or
     class names" behind it where that is so.
+
+    Example:
+        >>> import fittingroom as fr
+        >>> from fittingroom.data import known_identity
+        >>> train = fr.open_dataset("sample").train
+        >>> known_identity(train), known_identity(train.subset(range(10)))
+        ('sample train', None)
     """
     found = dataset.fingerprint
     for name, known in KNOWN_FINGERPRINTS.items():

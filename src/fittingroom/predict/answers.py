@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -67,8 +67,13 @@ def frame(block: Block, classified: Classified, classes: Sequence[str]) -> pl.Da
     return pl.DataFrame(columns, schema=_schema(len(classes)))
 
 
-def write_parquet(answered: Answered, classes: Sequence[str], path: Path) -> None:
-    """Write the rows of :func:`frame` of all blocks, whole or not at all, in the memory of a few blocks."""
+def write_parquet(
+    answered: Answered, classes: Sequence[str], path: Path, *, metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write the rows of :func:`frame` of all blocks, whole or not at all, in the memory of a few blocks.
+
+    metadata: texts that the file keeps beside the number of its format.
+    """
     from polars.io.plugins import register_io_source
 
     def frames(*_wishes: Any) -> Iterator[pl.DataFrame]:  # Polars wishes no less than all columns and rows
@@ -76,7 +81,7 @@ def write_parquet(answered: Answered, classes: Sequence[str], path: Path) -> Non
 
     lazy = register_io_source(frames, schema=_schema(len(classes)))
     with atomic_write(path) as file:
-        lazy.sink_parquet(file, metadata={"format": "1"}, row_group_size=50_000)
+        lazy.sink_parquet(file, metadata={"format": "1", **(metadata or {})}, row_group_size=50_000)
 
 
 @dataclass

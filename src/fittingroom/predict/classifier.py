@@ -50,6 +50,13 @@ class Classifier:
         artifact: what it is.
         background: what is around the things in the training images, 0–255.
         doubt_scale: what its energies mean; None for a run without validation images, or without ``model.onnx``.
+
+    Example:
+        >>> import fittingroom as fr
+        >>> model = fr.load("runs/plain-1")
+        >>> answer = model.classify(fr.open_dataset("sample").test.images[:5])
+        >>> answer.probabilities.shape, answer.labels.dtype, answer.doubt.shape
+        ((5, 10), dtype('int64'), (5,))
     """
 
     artifact: Artifact
@@ -99,6 +106,14 @@ def load(path: str | Path, *, trust_code: bool = False, threads: int | None = No
 
     Raises:
         ArtifactError: no finished run there, damaged files, files that don't belong together, code that isn't trusted.
+
+    Example:
+        >>> import fittingroom as fr
+        >>> model = fr.load("runs/plain-1")
+        >>> images = fr.open_dataset("sample").test.images  # uint8 (1000, 28, 28)
+        >>> names = [model.classes[label] for label in model.predict(images)]
+        >>> len(names), max(names.count(name) for name in model.classes) < 500  # of ten classes of 100 images each
+        (1000, True)
     """
     artifact = open_artifact(path)
     file = artifact.path / MODEL

@@ -47,10 +47,13 @@ def read_inputs(
         background: what is around the things in those, 0–255.
         on_error: is told of what can't be read; the rest goes on.
     """
-    for is_data, files in groupby(_files_of(names, on_error), _is_data):
-        if is_data:
+    for holds_data, files in groupby(_files_of(names, on_error), is_data):
+        if holds_data:
             for file in files:
-                yield from _data_blocks(file, image_size, on_error)
+                try:
+                    yield from data_blocks(file, image_size)
+                except DataError as error:
+                    on_error(error)
         else:
             yield from _picture_blocks(files, image_size, background, on_error)
 
@@ -79,10 +82,11 @@ def _below(folder: Path) -> Iterator[Path]:
 
 
 def _is_taken(file: Path) -> bool:
-    return file.name.lower().endswith(SUFFIXES) or _is_data(file)
+    return file.name.lower().endswith(SUFFIXES) or is_data(file)
 
 
-def _is_data(file: Path) -> bool:
+def is_data(file: Path) -> bool:
+    """Whether it is a data set's file of images, damaged or not; false for a picture."""
     if str(file) == STDIN or file.name.lower().endswith(SUFFIXES):
         return False
     try:
@@ -91,17 +95,23 @@ def _is_data(file: Path) -> bool:
         return True
 
 
-def _data_blocks(file: Path, image_size: tuple[int, int], on_error: Callable[[DataError], None]) -> Iterator[Block]:
+def data_files_below(folder: Path) -> list[Path]:
+    """Every data set's file of images in a folder, at any depth, sorted; nothing whose name begins with a dot."""
+    return sorted(file for file in _below(folder) if is_data(file))
+
+
+def data_blocks(file: Path, image_size: tuple[int, int]) -> Iterator[Block]:
+    """Yield the images of one data file in the memory of one block.
+
+    Raises DataError where the file is damaged, and for images of another size (H, W).
+    """
     row = 0
-    try:
-        for images in read_blocks(file):
-            if images.shape[1:] != image_size:
-                expected, found = ("{}×{}".format(*size) for size in (image_size, images.shape[1:]))
-                raise DataError(f"{file}: images of {expected} pixels expected, as in the training, {found} found")
-            yield Block(images, [str(file)] * len(images), list(range(row, row + len(images))))
-            row += len(images)
-    except DataError as error:
-        on_error(error)
+    for images in read_blocks(file):
+        if images.shape[1:] != image_size:
+            expected, found = ("{}×{}".format(*size) for size in (image_size, images.shape[1:]))
+            raise DataError(f"{file}: images of {expected} pixels expected, as in the training, {found} found")
+        yield Block(images, [str(file)] * len(images), list(range(row, row + len(images))))
+        row += len(images)
 
 
 def _picture_blocks(

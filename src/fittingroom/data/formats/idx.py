@@ -24,6 +24,7 @@ from fittingroom.data.dataset import MAX_SIDE, Splits
 from fittingroom.data.formats.exact import as_images, as_labels
 from fittingroom.data.formats.gzipped import expansion_limit, is_gzip, open_bytes
 from fittingroom.data.formats.parts import Images, Labels, part_of, splits
+from fittingroom.data.scratch import fill, room_for
 from fittingroom.errors import DataError
 
 DTYPES: dict[int, np.dtype[Any]] = {
@@ -87,10 +88,10 @@ def read_idx(path: Path) -> NDArray[Any]:
         header = _read_header(file, path)
         _check_size(header, path)
         try:
-            values = np.empty(header.shape, header.dtype)
+            values = room_for(header.shape, header.dtype)
         except (MemoryError, ValueError) as error:
             raise DataError(f"{path}: {header.file_size:,} bytes don't fit into memory") from error
-        found = header.size + _fill(values, file)
+        found = header.size + fill(values, file)
         if found < header.file_size:
             raise DataError(
                 f"{path}: {header.file_size:,} bytes expected by its header, {found:,} found: "
@@ -118,7 +119,7 @@ def idx_blocks(path: Path, rows: int) -> Iterator[Images]:
         count = header.shape[0]
         for start in range(0, count, rows):
             block = np.empty((min(rows, count - start), *header.shape[1:]), header.dtype)
-            if _fill(block, file) < block.nbytes:
+            if fill(block, file) < block.nbytes:
                 raise DataError(f"{path}: {count:,} images expected by its header: the file is cut off; get it again")
             yield as_images(block, str(path))
         if file.read(1):
@@ -290,12 +291,3 @@ def _check_pair(pair: IdxPair) -> None:
             f"{pair.labels}: {expected.file_size:,} bytes expected, one label for each image of "
             f"{pair.images.name}, {labels.file_size:,} found: the two don't belong together"
         )
-
-
-def _fill(values: NDArray[Any], file: BinaryIO) -> int:
-    """Read into the array until it is full or the file ends; return the number of bytes."""
-    target = values.reshape(-1).view(np.uint8).data
-    done = 0
-    while done < len(target) and (count := file.readinto(target[done:])):  # type: ignore[attr-defined]
-        done += count
-    return done

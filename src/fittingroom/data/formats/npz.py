@@ -16,6 +16,7 @@ from fittingroom.data.dataset import Splits
 from fittingroom.data.formats.exact import as_images, as_labels
 from fittingroom.data.formats.gzipped import expansion_limit
 from fittingroom.data.formats.parts import Images, splits
+from fittingroom.data.scratch import fill, room_for
 from fittingroom.errors import DataError
 
 NAMES = {
@@ -45,7 +46,7 @@ def npz_blocks(path: Path, rows: int) -> Iterator[Images]:
         for images, _ in _found(there, path).values():
             with _opened(archive, images, path) as (file, shape, in_columns, dtype):
                 if in_columns or len(shape) < 3:
-                    whole = as_images(_array(archive, images, path), f"{path}: {images}")
+                    whole = as_images(read_array(archive, images, path), f"{path}: {images}")
                     yield from (whole[start : start + rows] for start in range(0, len(whole), rows))
                     continue
                 for start in range(0, shape[0], rows):
@@ -86,12 +87,12 @@ def _read(archive: zipfile.ZipFile, path: Path) -> Splits:
     there = {name.removesuffix(".npy") for name in archive.namelist()}
     parts = {
         part: (
-            as_images(_array(archive, images, path), f"{path}: {images}"),
-            as_labels(_array(archive, labels, path), f"{path}: {labels}") if labels in there else None,
+            as_images(read_array(archive, images, path), f"{path}: {images}"),
+            as_labels(read_array(archive, labels, path), f"{path}: {labels}") if labels in there else None,
         )
         for part, (images, labels) in _found(there, path).items()
     }
-    classes = _class_names(_array(archive, "classes", path), path) if "classes" in there else None
+    classes = _class_names(read_array(archive, "classes", path), path) if "classes" in there else None
     return splits(parts, path, classes)
 
 
@@ -110,9 +111,11 @@ def _found(there: Collection[str], path: Path) -> dict[str, tuple[str, str]]:
     return found
 
 
-def _array(archive: zipfile.ZipFile, name: str, path: Path) -> NDArray[Any]:
+def read_array(archive: zipfile.ZipFile, name: str, path: Path) -> NDArray[Any]:
+    """Return one array of an archive. Raises DataError; its size is checked against the file before it is read."""
     with _opened(archive, name, path) as (file, shape, in_columns, dtype):
-        values = np.frombuffer(file.read(), dtype)
+        values = room_for((math.prod(shape),), dtype)
+        fill(values, file)
     return values.reshape(shape, order="F" if in_columns else "C")
 
 

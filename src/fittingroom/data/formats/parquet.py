@@ -15,6 +15,7 @@ from fittingroom.data.formats.exact import as_labels
 from fittingroom.data.formats.gzipped import expansion_limit
 from fittingroom.data.formats.parts import Images, Labels, part_of, splits
 from fittingroom.data.formats.pixels import decode_grey, encode_png
+from fittingroom.data.scratch import room_for
 from fittingroom.errors import DataError
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 IMAGE_NAMES = ("image", "img")
 LABEL_NAMES = ("label", "labels")
 SMALLEST_PICTURE = 60  # bytes; a PNG of one pixel has 67
+ROWS = 2_000  # that are decoded at once
+FETCHED = 20_000  # rows whose pictures are read at once
 UNLABELLED = -1  # what Hugging Face writes where there is no label
 
 
@@ -61,7 +64,7 @@ def read_parquet(path: Path) -> Splits:
     found = find_parquet(path)
     if not found:
         raise DataError(f"{path}: files called train-….parquet expected, none found")
-    parts = {part: _join([_read(file) for file in files], files) for part, files in found.items()}
+    parts = {part: _read(files) for part, files in found.items()}
     return splits(parts, path, _class_names(next(iter(found.values()))[0]))
 
 
@@ -81,7 +84,7 @@ def write_parquet(path: Path, dataset: Dataset) -> None:
 
 
 def parquet_blocks(path: Path, rows: int) -> Iterator[Images]:
-    """Yield the images of a Parquet file as uint8 (up to `rows`, H, W), decoding one block at a time.
+    """Yield the images of a Parquet file as uint8 (up to `rows`, H, W), in the memory of a few blocks.
 
     Raises DataError as `read_parquet` does.
     """
@@ -92,21 +95,45 @@ def parquet_blocks(path: Path, rows: int) -> Iterator[Images]:
         name = _image_column(table.collect_schema().names(), path)
         size = None
         count = table.select(pl.len()).collect().item()
-        for start in range(0, count, rows):
-            column = table.select(name).slice(start, rows).collect()[name]
-            images = _decoded(column, path, start)
-            size = size or images.shape[1:]
-            if images.shape[1:] != size:
-                expected, found = ("{}×{}".format(*each) for each in (size, images.shape[1:]))
-                raise DataError(f"{path}: row {start + 1:,}: {expected} pixels expected as in row 1, {found} found")
-            yield images
+        if count == 0:
+            raise DataError(f"{path}: a row for each image expected, no rows found")
+        for first in range(
+            0, count, FETCHED
+        ):  # many blocks at once: each time, Polars reads a row group from its start
+            contents = picture_bytes(table.select(name).slice(first, FETCHED).collect()[name], path, first)
+            for start in range(0, len(contents), rows):
+                images = _decoded(contents[start : start + rows], path, first + start)
+                size = size or images.shape[1:]
+                if images.shape[1:] != size:
+                    expected, found = ("{}×{}".format(*each) for each in (size, images.shape[1:]))
+                    where = f"{path}: row {first + start + 1:,}"
+                    raise DataError(f"{where}: {expected} pixels expected as in row 1, {found} found")
+                yield images
 
 
-def _read(path: Path) -> tuple[Images, Labels | None]:
-    table = _table(path)
-    images = _decoded(table[_image_column(table.columns, path)], path)
-    label_name = next((name for name in LABEL_NAMES if name in table.columns), None)
-    return images, None if label_name is None else _labels(table[label_name], path)
+def _read(files: list[Path]) -> tuple[Images, Labels | None]:
+    """All images and labels of the shards of a part, one after another."""
+    count = sum(_count(file) for file in files)
+    images: Images | None = None
+    labels = []
+    row = 0
+    for file in files:
+        for block in parquet_blocks(file, ROWS):
+            if images is None:
+                images = room_for((count, *block.shape[1:]), np.uint8)
+            if block.shape[1:] != images.shape[1:]:
+                expected, found = ("{}×{}".format(*each.shape[1:]) for each in (images, block))
+                raise DataError(f"{file}: images of {expected} expected as in {files[0].name}, {found} found")
+            images[row : row + len(block)] = block
+            row += len(block)
+        labels.append(_labels(file))
+    there = [each for each in labels if each is not None]
+    if there and len(there) < len(files):
+        raise DataError(
+            f"{files[0].parent}: labels in all of {', '.join(file.name for file in files)} expected, or in none"
+        )
+    assert images is not None
+    return images, np.concatenate(there) if there else None
 
 
 def _image_column(columns: Sequence[str], path: Path) -> str:
@@ -116,12 +143,9 @@ def _image_column(columns: Sequence[str], path: Path) -> str:
     return name
 
 
-def _decoded(column: pl.Series, path: Path, rows_before: int = 0) -> Images:
-    pictures = _contents(column, path)
-    if not pictures:
-        raise DataError(f"{path}: a row for each image expected, no rows found")
+def _decoded(contents: list[bytes], path: Path, rows_before: int) -> Images:
     first = rows_before + 1
-    images = [decode_grey(content, f"{path}: row {row:,}") for row, content in enumerate(pictures, first)]
+    images = [decode_grey(content, f"{path}: row {row:,}") for row, content in enumerate(contents, first)]
     for row, image in enumerate(images, first):
         if image.shape != images[0].shape:
             expected, found = ("{}×{}".format(*each.shape) for each in (images[0], image))
@@ -129,14 +153,15 @@ def _decoded(column: pl.Series, path: Path, rows_before: int = 0) -> Images:
     return np.stack(images)
 
 
-def _table(path: Path) -> pl.DataFrame:
+def _count(path: Path) -> int:
+    """Rows of the file, if it can hold as many."""
     import polars as pl
 
     with _opened(path) as file:
-        rows = pl.scan_parquet(file).select(pl.len()).collect().item()
-        if rows * SMALLEST_PICTURE > expansion_limit(path):
-            raise DataError(f"{path}: claims {rows:,} rows, which a file of its size can't hold of real images")
-        return pl.read_parquet(file)
+        rows = int(pl.scan_parquet(file).select(pl.len()).collect().item())
+    if rows * SMALLEST_PICTURE > expansion_limit(path):
+        raise DataError(f"{path}: claims {rows:,} rows, which a file of its size can't hold of real images")
+    return rows
 
 
 @contextmanager
@@ -151,7 +176,7 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
         raise DataError(f"{path}: a whole Parquet file expected, damaged or other content found ({error})") from error
 
 
-def _contents(column: pl.Series, path: Path) -> list[bytes]:
+def picture_bytes(column: pl.Series, path: Path, rows_before: int = 0) -> list[bytes]:
     """Return the bytes of the pictures, from a column of bytes or of structs with a field `bytes`."""
     import polars as pl
 
@@ -160,12 +185,20 @@ def _contents(column: pl.Series, path: Path) -> list[bytes]:
     if column.dtype != pl.Binary:
         raise DataError(f"{path}: pictures as bytes in column {column.name} expected, {column.dtype} found")
     if column.null_count():
-        row = int(column.is_null().arg_max() or 0) + 1
+        row = rows_before + int(column.is_null().arg_max() or 0) + 1
         raise DataError(f"{path}: row {row:,}: a picture's bytes expected, none found")
     return column.to_list()
 
 
-def _labels(column: pl.Series, path: Path) -> Labels | None:
+def _labels(path: Path) -> Labels | None:
+    import polars as pl
+
+    with _opened(path) as file:
+        table = pl.scan_parquet(file)
+        name = next((name for name in LABEL_NAMES if name in table.collect_schema().names()), None)
+        if name is None:
+            return None
+        column = table.select(name).collect()[name]
     if not column.dtype.is_integer():
         raise DataError(f"{path}: whole numbers in column {column.name} expected, {column.dtype} found")
     if column.null_count():
@@ -185,16 +218,3 @@ def _class_names(path: Path) -> list[str] | None:
         return next((list(map(str, features[name]["names"])) for name in LABEL_NAMES if name in features), None)
     except (KeyError, TypeError, ValueError):
         return None  # made by something else than Hugging Face's library
-
-
-def _join(shards: list[tuple[Images, Labels | None]], files: list[Path]) -> tuple[Images, Labels | None]:
-    labels = [labels for _, labels in shards if labels is not None]
-    for (images, _), file in zip(shards, files, strict=True):
-        if images.shape[1:] != shards[0][0].shape[1:]:
-            expected, found = ("{}×{}".format(*each.shape[1:]) for each in (shards[0][0], images))
-            raise DataError(f"{file}: images of {expected} expected as in {files[0].name}, {found} found")
-    if labels and len(labels) < len(shards):
-        raise DataError(
-            f"{files[0].parent}: labels in all of {', '.join(file.name for file in files)} expected, or in none"
-        )
-    return np.concatenate([images for images, _ in shards]), np.concatenate(labels) if labels else None

@@ -1,0 +1,125 @@
+"""What does training on a set larger than memory cost, in speed and in memory, beside one that lies in memory?
+
+6 million images (4.7 GB): Fashion-MNIST's 70,000 over and over, each time moved and made lighter or darker
+(many_images.py), in one IDX file, sorted by label. The recipe plain trains on them for some hundred steps, once mapped
+from the cache, with the block shuffle, as `fittingroom train` does with a set of this size; and once copied into memory
+before, with the whole shuffle, as it does with a small one. Each in a process of its own with one thread, in turns; the
+time is that of the steps alone, of the processor, and by the clock, which says little beside other programs. RssAnon,
+the memory that is a process's own, is looked at after each step.
+
+    .venv/bin/python benchmarks/larger_than_memory.py [--steps 300] [--rounds 5] [--folder DIR] [--quick]
+
+--folder is where the files are made, and removed at the end: 15 GB. Needs 6 GB of memory for the one that is copied.
+--quick tries the script with few images and records nothing.
+
+Last result: none yet.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import many_images
+import record
+from process import script, whole_process
+
+WARM_UP = 20  # steps that don't count
+METRICS = ("images per processor second", "images per second", "peak RssAnon MiB")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=int, default=6_000_000)
+    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--folder", type=Path)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--one", nargs=2, metavar=("PLACE", "DATA"), help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.one:
+        print(json.dumps(train(args.one[0], Path(args.one[1]), args.steps)))
+        return
+    images, steps, rounds = (700_000, 40, 1) if args.quick else (args.images, args.steps, args.rounds)
+    with tempfile.TemporaryDirectory(dir=args.folder) as name:
+        folder = Path(name)
+        many_images.write_idx_pair(folder / "data", images)
+        figures = in_turns(folder, steps, rounds)
+    record.show(figures)
+    if not args.quick:
+        record.append(__file__, figures)
+
+
+def in_turns(folder: Path, steps: int, rounds: int) -> list[record.Figure]:
+    """Images per processor second of the steps, and peak memory, mapped and in memory."""
+    os.environ |= {"FITTINGROOM_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1"}
+    first = whole_process([sys.executable, "-m", "fittingroom", "data", "info", folder / "data", "--json"])
+    found: dict[str, list[dict[str, float]]] = {"in memory": [], "mapped": []}
+    for round_ in range(rounds):
+        for place in list(found)[:: 1 if round_ % 2 else -1]:
+            _, figures = script("larger_than_memory.py", "--steps", str(steps), "--one", place, folder / "data")
+            found[place].append(figures)
+            speed = figures[METRICS[0]]
+            print(f"round {round_ + 1}: {place} {speed:,.0f} images/s", file=sys.stderr, flush=True)
+    figures = [record.figure("first reading", "cpu_seconds", [first.cpu_seconds])]
+    for metric in METRICS:
+        values = {place: [each[metric] for each in taken] for place, taken in found.items()}
+        figures += [record.figure(place, metric, each) for place, each in values.items()]
+        figures.append(
+            record.ratios("mapped", f"{metric}, times that in memory", values["mapped"], values["in memory"])
+        )
+    return figures
+
+
+def train(place: str, data: Path, steps: int) -> dict[str, float]:
+    """Some steps of the recipe plain."""
+    from fittingroom.data import mapped
+    from fittingroom.data.normalization import Normalization
+    from fittingroom.data.open import open_dataset
+    from fittingroom.errors import Interrupted
+    from fittingroom.events import Event, StepDone
+    from fittingroom.models import find_model
+    from fittingroom.pipeline import hold_out
+    from fittingroom.recipe import load_recipe
+    from fittingroom.training import Setting
+    from fittingroom.training import train as train_model
+
+    recipe = load_recipe("plain", overrides=["precision=float32"])
+    if place == "in memory":
+        mapped.LARGE = sys.maxsize  # no set is large then: what is not held out is copied into memory
+    train_set, _ = hold_out(open_dataset(data), recipe)
+    marks: list[tuple[float, float, int]] = []
+    peak = 0.0
+
+    def observe(event: Event) -> None:
+        nonlocal peak
+        if isinstance(event, StepDone):
+            marks.append((time.process_time(), time.perf_counter(), event.examples))
+            peak = max(peak, _anonymous_mib())
+
+    setting = Setting(observe=observe, should_stop=lambda: len(marks) >= WARM_UP + steps)
+    try:
+        train_model(train_set, None, recipe, find_model(recipe.model), Normalization(72.9, 90.0), setting)
+    except Interrupted:
+        counted = marks[WARM_UP:]
+        images = sum(examples for *_, examples in counted[1:])
+        return {
+            METRICS[0]: images / (counted[-1][0] - counted[0][0]),
+            METRICS[1]: images / (counted[-1][1] - counted[0][1]),
+            METRICS[2]: peak,
+        }
+    raise RuntimeError(f"{data}: more than {WARM_UP + steps} steps an epoch expected, fewer found")
+
+
+def _anonymous_mib() -> float:
+    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("RssAnon"))
+
+
+if __name__ == "__main__":
+    main()
