@@ -16,13 +16,14 @@ ROOT = Path(fittingroom.__file__).parent
 
 # Of each file or folder right below src/fittingroom. A new one gets its layer here: the lowest that its imports permit.
 LAYERS = [
-    {"__init__", "errors", "atomic", "json_file", "toml_text", "recipe", "events", "html_page"},
-    {"data", "models"},
+    {"__init__", "errors", "atomic", "json_file", "toml_text", "recipe", "events", "html_page", "jobs"}
+    | {"ray_engine"},
+    {"data", "distributed", "models"},
     {"artifact", "metrics", "optimizer", "checkpoint", "device", "environment", "looks", "metrics_log"}
     | {"prediction_table"},
-    {"evaluate", "trainee", "export", "predict", "quantize"},
+    {"evaluate", "subsets", "trainee", "export", "predict", "quantize"},
     {"training", "run", "report", "compare", "serve"},
-    {"bench", "estimator", "pipeline", "tracking"},
+    {"bench", "estimator", "label_check", "pipeline", "tracking", "tune"},
     {"cli", "__main__"},
 ]
 STRANGERS = [("data", "models"), ("training", "run")]

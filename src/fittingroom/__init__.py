@@ -24,8 +24,10 @@ if TYPE_CHECKING:
     from fittingroom.estimator import FittingRoomClassifier
     from fittingroom.pipeline import Options, resume, train
     from fittingroom.predict.classifier import Classifier, load
+    from fittingroom.ray_engine import RayEngine
     from fittingroom.recipe import Recipe, Stage, load_recipe
     from fittingroom.run import Run, open_run
+    from fittingroom.tune import resume_study, tune_recipe
 
 __version__ = "0.1.0"
 
@@ -38,6 +40,7 @@ _HOMES = {
     "FittingRoomClassifier": "estimator",
     "FittingRoomError": "errors",
     "Options": "pipeline",
+    "RayEngine": "ray_engine",
     "Recipe": "recipe",
     "RecipeError": "errors",
     "Run": "run",
@@ -49,7 +52,9 @@ _HOMES = {
     "open_dataset": "data.open",
     "open_run": "run",
     "resume": "pipeline",
+    "resume_study": "tune",
     "train": "pipeline",
+    "tune_recipe": "tune",
 }
 
 __all__ = [
@@ -61,6 +66,7 @@ __all__ = [
     "FittingRoomClassifier",
     "FittingRoomError",
     "Options",
+    "RayEngine",
     "Recipe",
     "RecipeError",
     "Run",
@@ -72,7 +78,9 @@ __all__ = [
     "open_dataset",
     "open_run",
     "resume",
+    "resume_study",
     "train",
+    "tune_recipe",
 ]
 
 

@@ -39,6 +39,14 @@ class Artifact:
         parameters: learned numbers.
         versions: of fittingroom, torch and Python at the time of training.
         data: ``source``, and name, size and fingerprints of each split that the training saw.
+
+    Example:
+        >>> import fittingroom as fr
+        >>> artifact = fr.open_run("runs/plain-1").artifact
+        >>> artifact.model, artifact.parameters, artifact.image_size, artifact.classes[:2]
+        ('tutorial', 39786, (28, 28), ('T-shirt/top', 'Trouser'))
+        >>> artifact.network().training
+        False
     """
 
     path: Path

@@ -34,7 +34,7 @@ def save_checkpoint(folder: Path, step: int, tensors: dict[str, Tensor], state: 
     """
     path = folder / f"step-{step:08d}"
     folder.mkdir(parents=True, exist_ok=True)
-    data = safetensors.torch.save({name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()})
+    data = tensors_to_bytes(tensors)
     header = {"format": FORMAT, "step": step, "sha256": hashlib.sha256(data).hexdigest()}
     with atomic_directory(path) as temporary:
         (temporary / "tensors.safetensors").write_bytes(data)
@@ -42,6 +42,11 @@ def save_checkpoint(folder: Path, step: int, tensors: dict[str, Tensor], state: 
     for old in sorted(folder.glob("step-????????"))[:-keep]:
         shutil.rmtree(old, ignore_errors=True)
     return path
+
+
+def tensors_to_bytes(tensors: dict[str, Tensor]) -> bytes:
+    """In the format of safetensors, which :func:`safetensors.torch.load` reads, bit for bit."""
+    return safetensors.torch.save({name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()})
 
 
 def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -5,23 +5,62 @@ The command prints the message without a traceback and exits with 2. Anything el
 
 
 class FittingRoomError(Exception):
-    """Base of every error that this package raises on purpose."""
+    """Base of every error that this package raises on purpose.
+
+    Example:
+        >>> import fittingroom as fr
+        >>> try:
+        ...     fr.open_dataset("nowhere.csv")
+        ... except fr.FittingRoomError as error:
+        ...     print(str(error).partition(";")[0])
+        nowhere.csv: no such file or folder, nor a known data set (fashion-mnist, sample)
+    """
 
 
 class DataError(FittingRoomError):
-    """A data set, or one of its files, is missing, damaged, or not what the caller takes it for."""
+    """A data set, or one of its files, is missing, damaged, or not what the caller takes it for.
+
+    Example:
+        >>> import numpy as np
+        >>> import fittingroom as fr
+        >>> fr.Dataset(np.zeros((2, 28, 28), np.uint8), np.array([0, 7]), ("bag", "shoe"), "mine")
+        Traceback (most recent call last):
+        fittingroom.errors.DataError: mine: labels 0 to 1 expected, 0 to 7 found, first at image 1
+    """
 
 
 class RecipeError(FittingRoomError):
-    """A recipe is wrong. The message has one line for each problem."""
+    """A recipe is wrong. The message has one line for each problem.
+
+    Example:
+        >>> import fittingroom as fr
+        >>> fr.load_recipe("swfit")
+        Traceback (most recent call last):
+        fittingroom.errors.RecipeError: recipe 'swfit': unknown; did you mean swift? ...
+    """
 
 
 class ArtifactError(FittingRoomError):
-    """A run, a checkpoint or a saved model is missing, damaged, unsafe to open, or does not fit its data."""
+    """A run, a checkpoint or a saved model is missing, damaged, unsafe to open, or does not fit its data.
+
+    Example:
+        >>> import fittingroom as fr
+        >>> fr.load("runs/none")
+        Traceback (most recent call last):
+        fittingroom.errors.ArtifactError: runs/none: a run's folder expected, nothing found there; ...
+    """
 
 
 class TrainingDiverged(FittingRoomError):
     """The loss or a weight became infinite or not a number. The last good checkpoint is kept."""
+
+
+class ProcessLost(FittingRoomError):
+    """Another process of the training ended, hangs, or can't be reached. The last checkpoint is kept."""
+
+
+class AnotherFailed(FittingRoomError):
+    """Another process of the training failed before this one, and says why; this one has nothing to add."""
 
 
 class Interrupted(FittingRoomError):

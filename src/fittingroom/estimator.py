@@ -57,7 +57,12 @@ class FittingRoomClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         n_iter_: epochs that it was trained for.
 
     Example:
-        cross_val_score(FittingRoomClassifier("plain", epochs=3), data.train.images, data.train.labels)
+        >>> from sklearn.model_selection import cross_val_score
+        >>> import fittingroom as fr
+        >>> train = fr.open_dataset("sample").train
+        >>> classifier = fr.FittingRoomClassifier("plain", epochs=1)
+        >>> cross_val_score(classifier, train.images, train.labels, cv=2).shape
+        (2,)
     """
 
     def __init__(
@@ -120,7 +125,10 @@ class FittingRoomClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         return self
 
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float32]:
-        """Probabilities (N, C) of the classes, in the order of ``classes_``; each row sums to 1."""
+        """Probabilities, float32 (N, C), of the classes in the order of ``classes_``; each row sums to 1.
+
+        Raises ValueError for images of another size than in :meth:`fit`.
+        """
         check_is_fitted(self)
         flat, size = self._flattened(X)
         flat_NP = validate_data(self, flat, reset=False, dtype="numeric")

@@ -16,6 +16,7 @@ class TrainingStarted:
         parameters: learned numbers of the model.
         device, precision: as resolved, such as ``cpu`` and ``bf16``.
         images: in the training set, the validation images left out.
+        processes: that train together.
     """
 
     epochs: int
@@ -25,6 +26,7 @@ class TrainingStarted:
     device: str
     precision: str
     images: int
+    processes: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,5 +76,21 @@ class CheckpointSaved:
     path: str
 
 
-Event = TrainingStarted | StepDone | EpochDone | MicroBatchHalved | CheckpointSaved
+@dataclass(frozen=True, kw_only=True)
+class JobEvent:
+    """What ``job`` tells, one of several trainings that belong together: a seed, a trial of a search, a fold."""
+
+    job: str
+    event: Event
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobDone:
+    """``job`` has come to its end; ``outcome`` says in a few words what came out."""
+
+    job: str
+    outcome: str
+
+
+Event = TrainingStarted | StepDone | EpochDone | MicroBatchHalved | CheckpointSaved | JobEvent | JobDone
 Observer = Callable[[Event], None]

@@ -53,6 +53,11 @@ class Stage:
             ``one-cycle`` (cosine from lr/25 up to lr over the first 30 % of the steps, then down to lr/10,000).
         warmup: epochs of linear rise from 0 to ``lr`` at the stage's start; not with ``one-cycle``.
         fresh_optimizer: start the stage with an optimizer that has no memory of the stage before.
+
+    Example:
+        >>> import fittingroom as fr
+        >>> fr.Stage(epochs=4, lr=0.003, schedule="one-cycle").warmup
+        0.0
     """
 
     epochs: int = _bounded(low=1, high=100_000)
@@ -94,6 +99,16 @@ class Recipe:
         early_stop: stop after this many epochs without a better validation loss; 0 never. Needs validation images.
         keep: ship the ``last`` weights or those of the ``best`` epoch by validation accuracy. Needs validation images.
         seed: of initialisation, order, augmentation and dropout.
+
+    Example:
+        >>> import fittingroom as fr
+        >>> recipe = fr.Recipe(model="tutorial", stages=(fr.Stage(epochs=2, lr=0.01), fr.Stage(epochs=1, lr=0.001)))
+        >>> recipe.epochs, recipe.optimizer
+        (3, 'adamw')
+        >>> fr.Recipe(model="tutorial", stages=(fr.Stage(epochs=2, lr=-1),), mirror="both")
+        Traceback (most recent call last):
+        fittingroom.errors.RecipeError: recipe: mirror: none, random or alternating expected, 'both' found
+        recipe: stages.0.lr: > 0 and ≤ 1000 expected, -1 found
     """
 
     model: str
@@ -134,7 +149,7 @@ class Recipe:
         return sum(stage.epochs for stage in self.stages)
 
     def stage_at(self, epoch: int) -> tuple[Stage, int]:
-        """The stage that the 0-based ``epoch`` lies in, and how many epochs of that stage come before it."""
+        """The stage that the 0-based ``epoch`` lies in, and how many of its epochs come before. Raises IndexError."""
         for stage in self.stages:
             if epoch < stage.epochs:
                 return stage, epoch
@@ -193,8 +208,18 @@ def parse_recipe(text: str, *, where: str = "recipe", overrides: Sequence[str] =
 def load_recipe(name_or_path: str | Path, *, overrides: Sequence[str] = ()) -> Recipe:
     """A recipe of the package by name (``swift``) or any TOML file by path.
 
+    Args:
+        name_or_path: what ends in ``.toml`` is a path.
+        overrides: ``KEY=VALUE`` strings, as ``fittingroom train --set`` takes them.
+
     Raises:
         RecipeError: unknown name (the known ones are listed), unreadable file, or every problem of the recipe.
+
+    Example:
+        >>> import fittingroom as fr
+        >>> recipe = fr.load_recipe("tutorial", overrides=["stages.0.lr=0.02", "batch_size=128"])
+        >>> [(stage.epochs, stage.lr) for stage in recipe.stages], recipe.batch_size
+        ([(50, 0.02), (20, 0.001), (10, 0.001)], 128)
     """
     path = Path(name_or_path)
     if path.suffix != ".toml":

@@ -5,7 +5,9 @@ The test set is looked at by :meth:`Run.evaluate` alone, which writes down that 
 
 from __future__ import annotations
 
+import re
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from shlex import join
@@ -14,11 +16,13 @@ from typing import Any
 from fittingroom.artifact import Artifact, open_artifact
 from fittingroom.data.dataset import Dataset, Splits
 from fittingroom.data.open import open_dataset
+from fittingroom.distributed import launcher
 from fittingroom.errors import ArtifactError, DataError
 from fittingroom.json_file import read_json, write_json
 from fittingroom.looks import record_look
 from fittingroom.metrics import mean_interval
 from fittingroom.recipe import Recipe, load_recipe
+from fittingroom.subsets import Subset, mean_of_subsets, score_subsets
 
 FORMAT = 1
 
@@ -31,6 +35,15 @@ class Run:
         path: its folder.
         splits: the data that it was trained on where they are at hand; otherwise they are opened again from the
             recorded source when needed.
+
+    Example:
+        >>> import fittingroom as fr
+        >>> run = fr.open_run("runs/plain-1")
+        >>> run.recipe.epochs, run.is_finished, run.members
+        (2, True, [])
+        >>> scores = run.evaluate(fr.open_dataset("sample").test)  # a look at test, and recorded as one
+        >>> scores["n"], scores["interval"][0] < scores["accuracy"] < scores["interval"][1]
+        (1000, True)
     """
 
     path: Path
@@ -71,13 +84,16 @@ class Run:
         """The data that the run was started with, test set included. Raises :class:`DataError`."""
         if self.splits is not None:
             return self.splits
-        environment = self.environment
-        source, options = environment["data"]["source"], environment["options"]
-        if not source:
-            raise DataError(f"{self.path}: its data was given in memory; give it again")
-        return open_dataset(source, test=options["test"], cache=options["cache"])
+        return open_recorded_data(self.path, self.environment)
 
-    def evaluate(self, data: Dataset | None = None, *, trust_code: bool = False, device: str = "cpu") -> dict[str, Any]:
+    def evaluate(
+        self,
+        data: Dataset | None = None,
+        *,
+        subsets: Sequence[Subset] = (),
+        trust_code: bool = False,
+        device: str = "cpu",
+    ) -> dict[str, Any]:
         """Judge the model as it ships, in float32.
 
         The first look at the run's own test set fills ``"test"`` in ``result.json`` and writes ``predictions.parquet``.
@@ -85,26 +101,32 @@ class Run:
 
         Args:
             data: what to judge on; by default the run's own test set. Its labels are matched by class name.
+            subsets: of ``data``, on which the accuracy is given beside that on all of it, under ``"subsets"``; see
+                :func:`fittingroom.subsets.make_subsets`.
             trust_code: permits executing the source that the user's own network came with.
             device: where to compute.
 
         Returns:
-            The scores, as :func:`fittingroom.metrics.score` describes them; for a run of several seeds its summary.
+            The scores, as :func:`fittingroom.metrics.score` describes them; of a run of several seeds, their mean, sd,
+            interval of the mean, and each member's.
 
         Raises:
             DataError: there is no test set, or its classes or image size differ from the model's.
             ArtifactError: the run can't be opened.
         """
         if self.members:
-            for member in self.members:
-                member.evaluate(data, trust_code=trust_code, device=device)
-            return summarize_members(self)
+            each = [
+                member.evaluate(data, subsets=subsets, trust_code=trust_code, device=device) for member in self.members
+            ]
+            if data is None:
+                summarize_members(self)
+            return self._mean_of_members(each, "test" if data is None else data.name)
         import torch
 
         from fittingroom.evaluate import predict_dataset
 
         artifact = self.artifact
-        dataset = (self._own_test_set() if data is None else data).aligned_to(artifact.classes)
+        dataset = (self.own_test_set() if data is None else data).aligned_to(artifact.classes)
         if dataset.image_size != artifact.image_size:
             raise DataError(
                 f"{dataset.name}: images of {artifact.image_size} pixels expected, as the model was trained on, "
@@ -113,6 +135,8 @@ class Run:
         network = artifact.network(trust_code=trust_code).to(device)
         predictions = predict_dataset(network, dataset, artifact.normalization, device=torch.device(device))
         scores, result = predictions.scores(), self.result
+        if subsets:
+            scores["subsets"] = score_subsets(subsets, predictions.probabilities.argmax(axis=1) == dataset.labels)
         look = record_look(runs_folder(self.path), dataset, run=self._name, command=command_line())
         if data is None and result["test"] is None:
             predictions.save(self.path / "predictions.parquet")
@@ -127,7 +151,8 @@ class Run:
             write_json(folder / f"{number}.json", judged | {"scores": scores, "look": look})
         return scores
 
-    def _own_test_set(self) -> Dataset:
+    def own_test_set(self) -> Dataset:
+        """The test set that the run was started with. Raises :class:`DataError` where there is none, or another now."""
         test, recorded = self.open_data().test, self.environment["data"]["test"]
         if test is None:
             raise DataError(f"{self.path}: its data has no test set; name one: fittingroom evaluate {self.path} DATA")
@@ -138,14 +163,46 @@ class Run:
             )
         return test
 
+    def _mean_of_members(self, scores: Sequence[dict[str, Any]], on: str) -> dict[str, Any]:
+        """What several members scored on one set, as ``result.json`` of a run of several seeds has it."""
+        mean, sd, interval = mean_interval([each["accuracy"] for each in scores])
+        summary: dict[str, Any] = {"on": on, "mean": mean, "sd": sd, "interval_of_mean": interval}
+        if "subsets" in scores[0]:
+            summary["subsets"] = mean_of_subsets([each["subsets"] for each in scores])
+        return summary | {
+            "members": [
+                {"seed": member.recipe.seed, "run": member.path.name}
+                | {key: own[key] for key in ("accuracy", "interval", "correct", "n")}
+                for member, own in zip(self.members, scores, strict=True)
+            ]
+        }
+
     @property
     def _name(self) -> str:
         """As the ledger calls it: ``swift-1``, or ``swift-2/seed-0`` for a member."""
         return str(self.path.resolve().relative_to(runs_folder(self.path).resolve()))
 
 
+def open_recorded_data(path: Path, environment: dict[str, Any]) -> Splits:
+    """The data that the ``environment`` of the run at ``path`` names. Raises :class:`DataError`."""
+    source, options = environment["data"]["source"], environment["options"]
+    if not source:
+        raise DataError(f"{path}: its data was given in memory; give it again")
+    return open_dataset(source, test=options["test"], cache=options["cache"])
+
+
 def open_run(path: str | Path) -> Run:
-    """A finished run by its folder. Raises :class:`ArtifactError` where there is none."""
+    """A finished run by its folder.
+
+    Raises:
+        ArtifactError: there is none, or its training is not finished.
+
+    Example:
+        >>> import fittingroom as fr
+        >>> result = fr.open_run("runs/plain-1").result
+        >>> result["test"]["n"], len(result["test_looks"])
+        (1000, 1)
+    """
     run = Run(Path(path))
     if not run.is_finished:
         if not run.members:
@@ -160,9 +217,11 @@ def find_runs(folder: Path) -> list[Run]:
 
 
 def runs_folder(path: Path) -> Path:
-    """The folder of all runs, in which the ledger of looks is kept, for the folder of a run or of a member."""
+    """The folder of all runs, in which the ledger of looks is kept, for the folder of a run, a member or a trial."""
     parent = path.resolve().parent
-    return parent.parent if path.name.startswith("seed-") and (parent / "environment.json").exists() else parent
+    while (parent / "environment.json").exists() or (parent / "study.json").exists():
+        parent = parent.parent
+    return parent
 
 
 def summarize_members(run: Run) -> dict[str, Any]:
@@ -201,4 +260,5 @@ def summarize_members(run: Run) -> dict[str, Any]:
 def command_line() -> str:
     """The command that is running, as one would type it; of a program that uses the package, its own."""
     program = Path(sys.argv[0]).name
-    return join(["fittingroom" if program in ("__main__.py", "fittingroom") else program, *sys.argv[1:]])
+    words = [re.sub(r"(://[^:/@]*):[^@/]*@", r"\1:***@", word) for word in sys.argv[1:]]  # a database's password
+    return launcher() + join(["fittingroom" if program in ("__main__.py", "fittingroom") else program, *words])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 
@@ -19,6 +19,11 @@ def apply_override(raw: dict[str, Any], override: str) -> str | None:
         value = tomllib.loads(f"value = {text.strip()}")["value"]
     except tomllib.TOMLDecodeError:
         value = text.strip()  # so that --set mirror=random needs no quotes inside quotes
+    return None if set_key(raw, keys, value) else f"--set {override}: the recipe has no {path.strip()}"
+
+
+def set_key(raw: dict[str, Any], keys: Sequence[str], value: Any) -> bool:
+    """Set ``stages``, ``0``, ``lr`` to a value; tables on the way are made. False if a list has no such place."""
     target: Any = raw
     for key in keys[:-1]:
         if isinstance(target, dict):
@@ -26,15 +31,15 @@ def apply_override(raw: dict[str, Any], override: str) -> str | None:
         elif isinstance(target, list) and key.isdecimal() and int(key) < len(target):
             target = target[int(key)]
         else:
-            return f"--set {override}: the recipe has no {path.strip()}"
+            return False
     last = keys[-1]
     if isinstance(target, dict):
         target[last] = value
     elif isinstance(target, list) and last.isdecimal() and int(last) < len(target):
         target[int(last)] = value
     else:
-        return f"--set {override}: the recipe has no {path.strip()}"
-    return None
+        return False
+    return True
 
 
 def lines_of_keys(text: str) -> dict[str, int]:

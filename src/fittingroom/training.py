@@ -10,15 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import safetensors.torch
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from fittingroom.checkpoint import load_newest_checkpoint, save_checkpoint
+from fittingroom.checkpoint import load_newest_checkpoint, save_checkpoint, tensors_to_bytes
 from fittingroom.data.batches import Batches, derive_seed
 from fittingroom.data.dataset import Dataset
 from fittingroom.data.normalization import Normalization
 from fittingroom.device import keep_freed_memory
+from fittingroom.distributed import ALONE, Group
 from fittingroom.errors import ArtifactError, Interrupted, RecipeError, TrainingDiverged
 from fittingroom.evaluate import predict_dataset
 from fittingroom.events import CheckpointSaved, EpochDone, MicroBatchHalved, Observer, StepDone, TrainingStarted
@@ -41,7 +43,9 @@ class Setting:
         checkpoint_seconds: longest time between two of them.
         keep_checkpoints: how many stay on disk, ≥ 1.
         observe: receives the events of :mod:`fittingroom.events`.
-        should_stop: asked after each step; true saves the state and raises :class:`Interrupted`.
+        should_stop: asked in each step; true saves the state after it and raises :class:`Interrupted`.
+        group: the processes that train together, each called with the same arguments. Only the writer is given
+            ``checkpoints``, and an observer that is to be heard.
     """
 
     device: str = "cpu"
@@ -52,6 +56,7 @@ class Setting:
     keep_checkpoints: int = 2
     observe: Observer = lambda _event: None
     should_stop: Callable[[], bool] = lambda: False
+    group: Group = ALONE
 
 
 def train(
@@ -70,6 +75,7 @@ def train(
     Raises:
         Interrupted: ``should_stop`` answered true; the state is saved.
         TrainingDiverged: an infinite or NaN loss or weight; the last good checkpoint is kept.
+        ProcessLost: another process of the group ended, or did not answer in time; the last checkpoint is kept.
         RecipeError: the recipe needs validation images and there are none.
     """
     if validation_set is None and (recipe.early_stop or recipe.keep == "best"):
@@ -81,7 +87,8 @@ def train(
         trainee = Trainee.start(recipe, source, train_set.num_classes, train_set.image_size, device)
         if setting.checkpoints and (newest := load_newest_checkpoint(setting.checkpoints)):
             _resume(trainee, *newest, setting)
-        batches = Batches(train_set, recipe, normalization, device)
+        _start_from_writers_state(trainee, setting.group)
+        batches = Batches(train_set, recipe, normalization, device, setting.group)
         _observe_start(trainee, batches, setting)
         at, total = trainee.progress, recipe.epochs * len(batches)
         started = time.perf_counter() - at.seconds
@@ -92,19 +99,20 @@ def train(
                 step_in_stage = epoch_in_stage * len(batches) + at.step
                 factor = lr_at(step_in_stage, stage.epochs * len(batches), stage, len(batches))
                 set_lr(trainee.optimizer, stage, factor)
-                loss, correct = _step(trainee, x_NCHW, y_N, setting)
+                examples = batches.examples_in(at.step)
+                loss, correct, stops = _step(trainee, x_NCHW, y_N, examples, setting)
                 at.step += 1
-                at.examples += len(y_N)
-                at.loss_sum += loss * len(y_N)
+                at.examples += examples
+                at.loss_sum += loss * examples
                 at.correct += correct
                 at.seconds = time.perf_counter() - started
                 step = at.epoch * len(batches) + at.step
                 trainee.update_average(step)
-                setting.observe(StepDone(step=step, epoch=at.epoch, loss=loss, lr=stage.lr * factor, examples=len(y_N)))
+                setting.observe(StepDone(step=step, epoch=at.epoch, loss=loss, lr=stage.lr * factor, examples=examples))
                 if at.step == len(batches):
                     _finish_epoch(trainee, validation_set, normalization, step, setting)
                     at.seconds = time.perf_counter() - started
-                stops = setting.should_stop() and step < total
+                stops = stops and step < total
                 if stops or at.step == 0 or time.perf_counter() - saved > setting.checkpoint_seconds:
                     _save(trainee, step, setting)
                     saved = time.perf_counter()
@@ -116,18 +124,20 @@ def train(
     return trainee
 
 
-def _step(trainee: Trainee, x_NCHW: Tensor, y_N: Tensor, setting: Setting) -> tuple[float, int]:
-    """One optimizer step: the mean loss of the batch, and how many of it were right.
+def _step(trainee: Trainee, x_NCHW: Tensor, y_N: Tensor, examples: int, setting: Setting) -> tuple[float, int, bool]:
+    """One optimizer step: the mean loss of the batch, how many of it were right, and whether to stop after it.
 
-    Where memory runs out the batch goes through in halves from then on, with the same gradient.
+    Where memory runs out the batch goes through in halves from then on, with the same gradient. Of a batch that several
+    processes share, ``x_NCHW`` is the part of this one; ``examples`` are those of the whole batch.
     """
-    at, model, optimizer = trainee.progress, trainee.model, trainee.optimizer
+    at, model, optimizer, rank = trainee.progress, trainee.model, trainee.optimizer, setting.group.rank
     buffers = [buffer.clone() for buffer in model.buffers()]
-    dropout_seed = derive_seed(trainee.recipe.seed, "dropout", at.epoch, at.step)
+    # Each process drops other units: alike ones would drop the same units for all parts of the batch.
+    dropout_seed = derive_seed(trainee.recipe.seed, "dropout", at.epoch, at.step, *([rank] if rank else []))
     while True:
         torch.manual_seed(dropout_seed)
         try:
-            loss_sum, correct = _accumulate_gradient(trainee, x_NCHW, y_N, setting.precision)
+            loss_sum, correct = _accumulate_gradient(trainee, x_NCHW, y_N, examples, setting.precision)
             break
         except RuntimeError as error:
             part = min(at.micro_batch, len(y_N))
@@ -141,31 +151,69 @@ def _step(trainee: Trainee, x_NCHW: Tensor, y_N: Tensor, setting: Setting) -> tu
             torch.cuda.empty_cache()
         at.micro_batch = (part + 1) // 2
         setting.observe(MicroBatchHalved(epoch=at.epoch, micro_batch=at.micro_batch))
-    loss = loss_sum / len(y_N)
+    stops = setting.should_stop()
+    if setting.group.size > 1:
+        share = len(y_N) / examples
+        loss_sum, correct, stops = _add_up(trainee, buffers, share, (loss_sum, correct, stops), setting.group)
+    loss = loss_sum / examples
     if not math.isfinite(loss):
         raise _diverged(f"the loss became {loss}", trainee)
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
-    return loss, correct
+    return loss, correct, stops
 
 
-def _accumulate_gradient(trainee: Trainee, x_NCHW: Tensor, y_N: Tensor, precision: str) -> tuple[float, int]:
-    """Add the gradient of the batch's mean loss; return the summed loss and the number of right answers.
+def _accumulate_gradient(
+    trainee: Trainee, x_NCHW: Tensor, y_N: Tensor, examples: int, precision: str
+) -> tuple[float, int]:
+    """Add this process's share of the gradient of the batch's mean loss; return its summed loss and its right answers.
 
     The parts are summed and divided once by the size of the whole batch: only batch-norm statistics see the parts.
     """
     smoothing, micro_batch = trainee.recipe.label_smoothing, trainee.progress.micro_batch
     loss_sum, correct = 0.0, 0
+    if len(y_N) == 0:
+        return loss_sum, correct
     trainee.model.train()
     for x, y in zip(x_NCHW.split(micro_batch), y_N.split(micro_batch), strict=True):
         with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
             logits_NC = trainee.model(x)
         logits_NC = logits_NC.float()
         loss = F.cross_entropy(logits_NC, y, label_smoothing=smoothing, reduction="sum")
-        (loss / len(y_N)).backward()
+        (loss / examples).backward()
         loss_sum += loss.item()
         correct += int((logits_NC.argmax(dim=1) == y).sum())
     return loss_sum, correct
+
+
+def _add_up(
+    trainee: Trainee, before: list[Tensor], share: float, figures: tuple[float, int, bool], group: Group
+) -> tuple[float, int, bool]:
+    """Make gradients, buffers and figures those of the whole batch, in one message; return the figures.
+
+    A parameter of which no process has a gradient keeps none, so that the optimizer passes it over as it does alone.
+    The buffers, such as batch norm's running statistics, change by the mean, over all examples, of what their processes
+    would change: all processes keep the same ones.
+
+    Args:
+        before: the model's buffers before the step.
+        share: of the batch's examples, that this process has, 0–1.
+        figures: summed loss, right answers, and whether this process is to stop; one is enough to stop all.
+    """
+    parameters = [p for p in trainee.model.parameters() if p.requires_grad]
+    has_gradient = [p.grad is not None for p in parameters]
+    gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
+    buffers = list(trainee.model.buffers())
+    # Where nothing changed exactly 0, also for what can't be subtracted from itself, such as the infinity of a mask.
+    changes = [
+        (now.float() - old.float()).where(now != old, 0.0) * share for now, old in zip(buffers, before, strict=True)
+    ]
+    *counts, loss_sum, correct, stops = group.add_up([*gradients, *changes], [*has_gradient, *figures])
+    for p, gradient, count in zip(parameters, gradients, counts, strict=True):
+        p.grad = gradient if count else None
+    for buffer, old, change in zip(buffers, before, changes, strict=True):
+        buffer.copy_(old + (change if buffer.is_floating_point() else change.round()))
+    return loss_sum, round(correct), stops > 0
 
 
 def _finish_epoch(
@@ -176,7 +224,10 @@ def _finish_epoch(
     loss = accuracy = None
     if validation_set is not None:
         device = torch.device(setting.device)
-        scores = predict_dataset(trainee.shipped, validation_set, normalization, device=device).scores()
+        predictions = predict_dataset(
+            trainee.shipped, validation_set, normalization, device=device, group=setting.group
+        )
+        scores = predictions.scores()
         loss, accuracy = scores["loss"], scores["accuracy"]
         if trainee.recipe.keep == "best" and accuracy > at.best_accuracy:
             trainee.best = {name: tensor.clone() for name, tensor in trainee.shipped.state_dict().items()}
@@ -217,6 +268,16 @@ def _resume(trainee: Trainee, tensors: dict[str, Tensor], state: dict[str, Any],
     trainee.restore(tensors, progress)
 
 
+def _start_from_writers_state(trainee: Trainee, group: Group) -> None:
+    """Begin in every process with the state of the writer, which alone reads checkpoints."""
+    if group.size == 1:
+        return
+    tensors = group.bytes_from_writer(lambda: tensors_to_bytes(trainee.tensors()))
+    progress = group.from_writer(lambda: dict(vars(trainee.progress)))
+    if not group.is_writer:
+        trainee.restore(safetensors.torch.load(tensors), progress)
+
+
 def _identity(trainee: Trainee, setting: Setting) -> dict[str, Any]:
     """What must be the same for a checkpoint to be resumed."""
     return {"recipe": trainee.recipe.as_dict(), "data": setting.data, "precision": setting.precision}
@@ -233,6 +294,7 @@ def _observe_start(trainee: Trainee, batches: Batches, setting: Setting) -> None
             device=setting.device,
             precision=setting.precision,
             images=len(batches.images_NHW),
+            processes=setting.group.size,
         )
     )
 

@@ -104,6 +104,13 @@ def test_several_seeds_report_mean_sd_and_interval(capsys: pytest.CaptureFixture
     assert (row["run"], row["seeds"], row["test"]) == ("plain-1", 3, result["mean"])
 
 
+def test_the_diagnosis_of_several_seeds_is_a_line_a_verdict_with_how_many(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "sample", *TINY, "--seeds", "2", "--no-test"]) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("diagnosis")]
+    assert len(lines) == len({line.split()[1] for line in lines})
+    assert lines[0].startswith("diagnosis   too-short (2 of 2 seeds; the words are of seed 0): The epochs are too few")
+
+
 def test_opening_a_run_of_several_seeds_as_one_model_lists_the_members() -> None:
     main(["train", "sample", *TINY, "--seeds", "2", "--no-test", "--quiet"])
     with pytest.raises(fr.ArtifactError, match=r"2 seeds found; give one of seed-0, seed-1"):

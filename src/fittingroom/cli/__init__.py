@@ -15,10 +15,19 @@ import warnings
 from collections.abc import Sequence
 
 import fittingroom
-from fittingroom.cli import bench, compare, data, evaluate, export, models, predict, report, runs, serve, train
-from fittingroom.errors import FittingRoomError, Interrupted
+from fittingroom.cli import bench, compare, data, evaluate, export, models, predict, report, runs, serve, train, tune
+from fittingroom.errors import AnotherFailed, FittingRoomError, Interrupted
 
 DONE, OUR_FAULT, USERS_MISTAKE, INTERRUPTED = 0, 1, 2, 130
+EXTRAS = {  # which extra of the package brings a module that may be missing
+    "train": ("matplotlib", "onnx", "onnxscript", "scipy", "torch"),
+    "labels": ("cleanlab",),
+    "sklearn": ("sklearn",),
+    "serve": ("httptools", "python_multipart", "starlette", "uvicorn", "uvloop"),
+    "tensorboard": ("tensorboard",),
+    "tune": ("optuna",),
+    "mlflow": ("alembic", "mlflow", "sqlalchemy"),
+}
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -30,7 +39,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"fittingroom {fittingroom.__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for module in (data, models, train, runs, evaluate, compare, report, bench, predict, export, serve):
+    for module in (data, models, train, tune, runs, evaluate, compare, report, bench, predict, export, serve):
         module.add_parser(commands)
     return parser
 
@@ -58,8 +67,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the exit's flush is quiet too
         return DONE
+    except AnotherFailed:
+        return OUR_FAULT
     except FittingRoomError as error:
         _tell(f"fittingroom: {error}")
+        return USERS_MISTAKE
+    except ModuleNotFoundError as error:
+        missing = str(error.name).partition(".")[0]
+        extra = next((name for name, modules in EXTRAS.items() if missing in modules), None)
+        if extra is None:
+            raise
+        _tell(f"fittingroom: this needs {missing}, which is not installed: pip install 'fittingroom[{extra}]'")
         return USERS_MISTAKE
     except OSError as error:
         if error.filename is None:

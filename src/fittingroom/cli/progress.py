@@ -8,7 +8,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from fittingroom.cli import console
-from fittingroom.events import EpochDone, Event, MicroBatchHalved, Observer, StepDone, TrainingStarted
+from fittingroom.events import (
+    EpochDone,
+    Event,
+    JobDone,
+    JobEvent,
+    MicroBatchHalved,
+    Observer,
+    StepDone,
+    TrainingStarted,
+)
 
 
 @contextmanager
@@ -17,82 +26,123 @@ def showing(*, quiet: bool) -> Iterator[Observer]:
     if quiet:
         yield lambda _event: None
     elif sys.stderr.isatty():
-        with _bar() as observer:
+        with _bars() as observer:
             yield observer
     else:
         yield _Lines()
 
 
 class _Lines:
-    """A line for each epoch, and for what needs to be known."""
+    """A line for each epoch, and for what needs to be known. Of several trainings each line opens with whose it is."""
 
     def __init__(self) -> None:
-        self.epochs = 0
-        self.examples = 0
-        self.since = time.perf_counter()
+        self.paces: dict[str, _Pace] = {}
+        self.last_start = ""
 
     def __call__(self, event: Event) -> None:
+        job, event = _job_of(event)
+        name = f"{job}   " if job else ""
         if isinstance(event, TrainingStarted):
-            self.epochs = event.epochs
-            self.since = time.perf_counter()
-            _tell(_start_line(event))
-        elif isinstance(event, StepDone):
-            self.examples += event.examples
+            self.paces[job] = _Pace(event)
+            if (line := _start_line(event)) != self.last_start:  # it is the same for each seed
+                _tell(line)
+            self.last_start = line
         elif isinstance(event, EpochDone):
-            now = time.perf_counter()
-            _tell(f"{_epoch_line(event, self.epochs)}   {self.examples / (now - self.since):,.0f} images/s")
-            self.examples, self.since = 0, now
+            pace = self.paces[job]
+            _tell(name + _epoch_line(event, pace.epochs) + pace.of_epoch(event))
         elif isinstance(event, MicroBatchHalved):
-            _tell(_memory_line(event))
+            _tell(name + _memory_line(event))
+        elif isinstance(event, JobDone) and event.outcome:
+            _tell(name + event.outcome)
 
 
 @contextmanager
-def _bar() -> Iterator[Observer]:
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+def _bars() -> Iterator[Observer]:
+    """A bar for each training that is going on."""
+    from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
     columns = (
-        TextColumn("epoch {task.fields[epoch]}"),
+        TextColumn("{task.description}epoch {task.fields[epoch]}"),
         BarColumn(),
         TaskProgressColumn(),
         TextColumn("loss {task.fields[loss]}  lr {task.fields[lr]}  {task.fields[speed]} images/s"),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console.stderr(), transient=True) as progress:
-        task = progress.add_task("training", total=None, epoch="", loss="", lr="", speed="")
-        epochs, steps_per_epoch = 0, 1
-        loss, examples, since = 0.0, 0, time.perf_counter()
+        tasks: dict[str, TaskID] = {}
+        paces: dict[str, _Pace] = {}
+        losses: dict[str, float] = {}
+        last_start = ""
 
         def observe(event: Event) -> None:
-            nonlocal epochs, steps_per_epoch, loss, examples, since
+            nonlocal last_start
+            job, event = _job_of(event)
+            name = f"{job}   " if job else ""
             if isinstance(event, TrainingStarted):
-                epochs, steps_per_epoch = event.epochs, event.steps_per_epoch
-                progress.update(task, total=epochs * steps_per_epoch, completed=event.steps_done)
-                progress.console.print(_start_line(event))
-                since = time.perf_counter()
+                if job not in tasks:
+                    tasks[job] = progress.add_task(name, total=None, epoch="", loss="", lr="", speed="")
+                paces[job] = pace = _Pace(event)
+                progress.update(tasks[job], total=pace.epochs * event.steps_per_epoch, completed=event.steps_done)
+                if (line := _start_line(event)) != last_start:
+                    progress.console.print(line)
+                last_start = line
             elif isinstance(event, StepDone):
-                loss = event.loss if event.step == 1 else 0.9 * loss + 0.1 * event.loss
-                examples += event.examples
+                losses[job] = 0.9 * losses.get(job, event.loss) + 0.1 * event.loss
                 progress.update(
-                    task,
+                    tasks[job],
                     completed=event.step,
-                    epoch=f"{event.epoch + 1}/{epochs}",
-                    loss=f"{loss:.3f}",
+                    epoch=f"{event.epoch + 1}/{paces[job].epochs}",
+                    loss=f"{losses[job]:.3f}",
                     lr=f"{event.lr:.2g}",
-                    speed=f"{examples / (time.perf_counter() - since):,.0f}",
+                    speed=f"{paces[job].images_per_second(event.step):,.0f}",
                 )
             elif isinstance(event, EpochDone):
-                progress.console.print(_epoch_line(event, epochs))
+                progress.console.print(name + _epoch_line(event, paces[job].epochs))
             elif isinstance(event, MicroBatchHalved):
-                progress.console.print(_memory_line(event))
+                progress.console.print(name + _memory_line(event))
+            elif isinstance(event, JobDone):
+                if job in tasks:
+                    progress.remove_task(tasks.pop(job))
+                if event.outcome:
+                    progress.console.print(name + event.outcome)
 
         yield observe
 
 
+class _Pace:
+    """How fast a training goes, by the steps that it tells of; those of a worker elsewhere are not all told."""
+
+    def __init__(self, start: TrainingStarted):
+        self.epochs = start.epochs
+        self.images_per_step = start.images / start.steps_per_epoch
+        self.step, self.since = start.steps_done, time.perf_counter()
+        self.last_epoch = (0, 0.0) if start.steps_done == 0 else None  # steps and seconds of training up to its end
+
+    def images_per_second(self, step: int) -> float:
+        """Since the start."""
+        return (step - self.step) * self.images_per_step / (time.perf_counter() - self.since)
+
+    def of_epoch(self, event: EpochDone) -> str:
+        """Images/s of an epoch with its validation, by the training's own clock; of one cut by a resume unknown."""
+        before, self.last_epoch = self.last_epoch, (event.step, event.seconds)
+        if before is None:
+            return ""
+        return f"   {(event.step - before[0]) * self.images_per_step / (event.seconds - before[1]):,.0f} images/s"
+
+
+def _job_of(event: Event) -> tuple[str, Event]:
+    """Whose event it is, and the event itself; a training that is alone has no name."""
+    if isinstance(event, JobEvent):
+        return event.job, event.event
+    return (event.job if isinstance(event, JobDone) else ""), event
+
+
 def _start_line(event: TrainingStarted) -> str:
     resumed = f", going on after step {event.steps_done:,}" if event.steps_done else ""
+    together = f", {event.processes} processes" if event.processes > 1 else ""
     return (
         f"training   {event.images:,} images, {event.epochs} epochs of {event.steps_per_epoch:,} steps, "
-        f"{event.parameters:,} parameters, {event.device} in {event.precision}{resumed}"
+        f"{event.parameters:,} parameters, {event.device} in {event.precision}{together}{resumed}"
     )
 
 

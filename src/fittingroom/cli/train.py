@@ -7,12 +7,14 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fittingroom.data.dataset import Splits
+    from fittingroom.distributed import Group
+    from fittingroom.ray_engine import RayEngine
     from fittingroom.recipe import Recipe
     from fittingroom.run import Run
 
@@ -29,7 +31,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "train",
         help="train a model and judge it on the test set, once",
         description="Train a model, judge it on the test set once, and write the run's folder.",
-        epilog="examples: fittingroom train photos/ --epochs 20 · fittingroom train --resume runs/swift-1",
+        epilog="examples: fittingroom train photos/ --epochs 20 · fittingroom train --resume runs/swift-1 · "
+        "torchrun --nproc-per-node 2 -m fittingroom train",
     )
     parser.add_argument(
         "data",
@@ -67,29 +70,72 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     how.add_argument(
         "--track", action="append", choices=("tensorboard", "mlflow"), help="tell this tracker too; may be repeated"
     )
+    add_engine(how, "the seeds")
     how.add_argument("--trust-code", action="store_true", help="with --resume: execute the model that the run keeps")
+    how.add_argument(
+        "--timeout",
+        type=_seconds,
+        metavar="SECONDS",
+        help="under torchrun: give up when another process does not answer for so long; default: 600",
+    )
     how.add_argument("--quiet", action="store_true", help="print nothing but the result")
     how.add_argument("--json", action="store_true", help="the content of result.json on stdout")
     parser.set_defaults(run=run_train)
 
 
+def add_engine(parser: argparse._ArgumentGroup, what: str) -> None:
+    """Add ``--engine`` and ``--ray-address``, of the commands that train several times."""
+    parser.add_argument(
+        "--engine", choices=("ray",), help=f"train {what} side by side on Ray, a thread each; the result is the same"
+    )
+    parser.add_argument(
+        "--ray-address", metavar="HOST:PORT", help="of a running cluster; default: a Ray of this machine's own"
+    )
+
+
+def engine_of(args: argparse.Namespace) -> RayEngine | None:
+    """Where several trainings are carried out; None for one after another."""
+    from fittingroom.errors import RecipeError
+    from fittingroom.ray_engine import RayEngine
+
+    if args.ray_address is not None and args.engine is None:
+        raise RecipeError("--ray-address says where Ray is; give --engine ray with it")
+    return RayEngine(args.ray_address) if args.engine else None
+
+
 def run_train(args: argparse.Namespace) -> int:
-    """Train or resume, judge, and say what came out."""
+    """Train or resume, judge, and say what came out. Of the processes that torchrun started, one speaks."""
+    from fittingroom.distributed import TIMEOUT, joined
+
+    with joined(args.timeout or TIMEOUT) as group:
+        if group.is_writer:
+            _report(_train(args, group), args)
+            return 0
+        with Path(os.devnull).open("w", encoding="utf-8") as nowhere, redirect_stderr(nowhere):
+            _train(args, group)
+    return 0
+
+
+def _train(args: argparse.Namespace, group: Group) -> Run:
+    engine = engine_of(args)
     if args.resume:
         _refuse_options_of_a_new_run(args)
         from fittingroom.pipeline import resume
 
-        with _observing(args) as (observe, should_stop):
-            run = resume(
+        with observing(args) as (observe, should_stop):
+            return resume(
                 args.resume,
                 trust_code=args.trust_code,
                 look_at_test=not args.no_test,
+                engine=engine,
                 observe=observe,
                 should_stop=should_stop,
             )
     else:
-        recipe = _recipe(args)
-        splits = _open_data(args)
+        recipe = recipe_of(args)
+        with group.one_of_each_host_first():
+            splits = open_data(args)
+        warn_of_faults(splits)
 
         from fittingroom.pipeline import Options, train
 
@@ -99,22 +145,29 @@ def run_train(args: argparse.Namespace) -> int:
             track=tuple(args.track or ()),
             **{key: value for key, value in given.items() if value is not None},
         )
-        with _observing(args) as (observe, should_stop):
-            run = train(
+        with observing(args) as (observe, should_stop):
+            return train(
                 splits,
                 recipe,
                 seeds=args.seeds,
                 out=args.out,
                 options=options,
                 look_at_test=not args.no_test,
+                engine=engine,
                 observe=observe,
                 should_stop=should_stop,
             )
-    _report(run, args)
-    return 0
 
 
-def _recipe(args: argparse.Namespace) -> Recipe:
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 < seconds < 1e6:
+        raise ValueError
+    return seconds
+
+
+def recipe_of(args: argparse.Namespace) -> Recipe:
+    """The recipe that the options name, with what they change in it."""
     from dataclasses import replace
 
     from fittingroom.recipe import load_recipe, with_epochs, with_lr
@@ -131,7 +184,8 @@ def _recipe(args: argparse.Namespace) -> Recipe:
     return recipe if args.seed is None else replace(recipe, seed=args.seed)
 
 
-def _open_data(args: argparse.Namespace) -> Splits:
+def open_data(args: argparse.Namespace) -> Splits:
+    """The data that the options name, fetched if need be."""
     from fittingroom.cli import console
     from fittingroom.data.open import open_dataset
     from fittingroom.data.source import NoSourceError
@@ -150,11 +204,10 @@ def _open_data(args: argparse.Namespace) -> Splits:
             file=sys.stderr,
         )
         splits = open_dataset("sample", cache=not args.no_cache)
-    _warn_of_faults(splits)
     return splits
 
 
-def _warn_of_faults(splits: Splits) -> None:
+def warn_of_faults(splits: Splits) -> None:
     """The fast part of ``data check``: what is wrong with the data is said before anything is learned from it."""
     from fittingroom.data.audit import fast_findings
 
@@ -176,7 +229,7 @@ def _refuse_options_of_a_new_run(args: argparse.Namespace) -> None:
 
 
 @contextmanager
-def _observing(args: argparse.Namespace) -> Iterator[tuple[Any, Callable[[], bool]]]:
+def observing(args: argparse.Namespace) -> Iterator[tuple[Any, Callable[[], bool]]]:
     """An observer for the screen, and a question that Ctrl-C or SIGTERM answers with yes. A second one ends at once."""
     from fittingroom.cli.progress import showing
 
@@ -230,10 +283,7 @@ def _findings(run: Run, result: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield from _findings_of_members(result)
     else:
         yield from _findings_of_one(run, result)
-        from fittingroom.report.judgement import diagnose_run
-
-        for verdict in diagnose_run(run):
-            yield "diagnosis", f"{verdict.name}: {verdict.sentence} {verdict.suggestion}"
+    yield from _diagnosis(run)
     yield "time", f"{result['train_seconds']:.1f} s training; {result['parameters']:,} parameters"
     yield "run", f"{run.path}/   (model.safetensors, model.onnx, result.json, predictions.parquet, …)"
     yield "report", f"{run.path}/report.html"
@@ -265,6 +315,17 @@ def _findings_of_one(run: Run, result: dict[str, Any]) -> Iterator[tuple[str, st
         yield "test", "not judged: the data has no test set; give one by --test PATH or fittingroom evaluate RUN DATA"
     else:
         yield "test", f"not looked at; fittingroom evaluate {run.path} does"
+
+
+def _diagnosis(run: Run) -> Iterator[tuple[str, str]]:
+    """A line a verdict; of several seeds, how many have it, and the words on the first of them."""
+    from fittingroom.report.judgement import diagnose_members
+
+    seeds = len(run.members)
+    for name, found in diagnose_members(run).items():
+        first_seed, verdict = found[0]
+        who = f" ({len(found)} of {seeds} seeds; the words are of seed {first_seed})" if seeds else ""
+        yield "diagnosis", f"{name}{who}: {verdict.sentence} {verdict.suggestion}"
 
 
 def _findings_of_members(result: dict[str, Any]) -> Iterator[tuple[str, str]]:

@@ -50,6 +50,13 @@ def compare_runs(
     Raises:
         ArtifactError: fewer than two different runs, one that isn't finished or wasn't judged on that set.
         DataError: runs that were judged on different images or by different labels.
+
+    Example:
+        >>> import fittingroom as fr
+        >>> compared = fr.compare_runs(["runs/plain-1", "runs/swift-1"], on="validation").as_dict()
+        >>> found = compared["comparisons"][0]
+        >>> found["run"], found["n"], found["interval"][0] < found["difference"] < found["interval"][1]
+        ('swift-1', 200, True)
     """
     opened = [run if isinstance(run, Run) else open_run(run) for run in runs]
     places = [run.path.resolve() for run in opened]

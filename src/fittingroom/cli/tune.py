@@ -1,0 +1,189 @@
+"""``fittingroom tune``: search for the best values of some keys of a recipe."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fittingroom.cli.train import (
+    DEFAULT_DATA,
+    DEFAULT_RECIPE,
+    add_engine,
+    engine_of,
+    observing,
+    open_data,
+    recipe_of,
+    warn_of_faults,
+)
+
+if TYPE_CHECKING:
+    from fittingroom.events import Observer
+    from fittingroom.ray_engine import RayEngine
+    from fittingroom.tune import Study
+
+FOR_A_NEW_STUDY = (  # what --resume takes from the study
+    *("data", "space", "recipe", "model", "epochs", "lr", "set", "seed", "out"),
+    *("objective", "pruner", "device", "threads", "no_cache"),
+)
+EXAMPLE = """example, with this in space.toml:
+  lr = { low = 0.02, high = 0.5, log = true }
+  shift = { low = 0, high = 2 }
+  mirror = ["none", "random", "alternating"]
+
+  fittingroom tune --recipe swift --space space.toml --trials 40"""
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add ``tune``."""
+    parser = commands.add_parser(
+        "tune",
+        help="search for a better recipe, on validation images",
+        description="Search over keys of a recipe with Optuna: chosen on validation images, the test set is never "
+        "opened. The best recipe is trained again with seeds that no trial had, and written as best.toml.",
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("data", nargs="?", metavar="DATA", help=f"a known name or a path; default: {DEFAULT_DATA}")
+    parser.add_argument("--space", metavar="FILE", type=Path, help="what to search, in TOML")
+    parser.add_argument(
+        "--resume", metavar="STUDY", type=Path, help="go on with a study, extend it, or help another process with it"
+    )
+    what = parser.add_argument_group("what to search")
+    what.add_argument("--recipe", metavar="NAME|FILE", help=f"to start from; default: {DEFAULT_RECIPE}")
+    what.add_argument("--model", metavar="NAME|FILE.py:CLASS", help="as for train")
+    what.add_argument("--epochs", type=int, metavar="N", help="in all: stages are cut short, or the last is lengthened")
+    what.add_argument("--lr", type=float, metavar="X", help="peak rate of the first stage; the others keep their ratio")
+    what.add_argument("--set", action="append", metavar="KEY=VALUE", help="any key of the recipe: stages.0.lr=0.02")
+    what.add_argument("--objective", choices=("accuracy", "loss"), help="on the validation images; default: accuracy")
+    what.add_argument(
+        "--pruner",
+        choices=("median", "hyperband", "none"),
+        help="what ends a trial early that does badly; default: median",
+    )
+    how = parser.add_argument_group("how to search")
+    how.add_argument("--trials", type=int, metavar="N", help="of the whole study; default: 30")
+    how.add_argument("--timeout", type=float, metavar="SECONDS", help="begin no trial after so long")
+    how.add_argument("--seed", type=int, metavar="S", help="of the search and of every trial; default: the recipe's")
+    how.add_argument(
+        "--final-seeds",
+        type=int,
+        metavar="N",
+        default=3,
+        help="fresh seeds for the best recipe; 0 for none; default: 3",
+    )
+    how.add_argument("--storage", metavar="URL", help="of Optuna; default: an SQLite file in the study's folder")
+    how.add_argument("--out", metavar="DIR", type=Path, help="the study's folder; default: the next runs/RECIPE-tune-N")
+    add_engine(how, "the trials")
+    how.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), help="default: auto")
+    how.add_argument("--threads", type=int, metavar="N", help="of the CPU, of each trial; default: PyTorch's choice")
+    how.add_argument("--no-cache", action="store_true", default=None, help="read the data anew and keep no copy")
+    how.add_argument("--quiet", action="store_true", help="print nothing but the result")
+    how.add_argument("--json", action="store_true", help="the content of the study's result.json on stdout")
+    parser.set_defaults(run=run_tune, test=None, or_sample=None)
+
+
+def run_tune(args: argparse.Namespace) -> int:
+    """Search or go on, and say what came out."""
+    from fittingroom.cli import console
+    from fittingroom.errors import RecipeError
+
+    engine = engine_of(args)
+    if args.trials is not None and args.trials < 1:
+        raise RecipeError(f"--trials: at least 1 expected, {args.trials} found")
+    given = [name for name in FOR_A_NEW_STUDY if getattr(args, name) is not None]
+    if args.resume and given:
+        options = ", ".join("DATA" if name == "data" else "--" + name.replace("_", "-") for name in given)
+        raise RecipeError(f"--resume takes recipe, space and data from the study; {options} can't be given with it")
+    if not args.resume and args.space is None:
+        raise RecipeError("--space FILE expected, which says what to search; fittingroom tune --help shows one")
+    with observing(args) as (observe, should_stop):
+        study = (
+            _carry_on(args, engine, observe, should_stop) if args.resume else _begin(args, engine, observe, should_stop)
+        )
+    running = study.running_elsewhere()
+    if args.json:
+        console.print_json({"running": running} if running else study.result)
+        return 0
+    print()
+    for name, text in _findings(study, running):
+        print(f"{name:<12}{text}")
+    return 0
+
+
+def _carry_on(
+    args: argparse.Namespace, engine: RayEngine | None, observe: Observer, should_stop: Callable[[], bool]
+) -> Study:
+    from fittingroom.tune import resume_study
+
+    return resume_study(
+        args.resume,
+        trials=args.trials,
+        seconds=args.timeout,
+        final_seeds=args.final_seeds,
+        storage=args.storage,
+        engine=engine,
+        observe=observe,
+        should_stop=should_stop,
+    )
+
+
+def _begin(
+    args: argparse.Namespace, engine: RayEngine | None, observe: Observer, should_stop: Callable[[], bool]
+) -> Study:
+    from dataclasses import replace
+
+    recipe = recipe_of(args)
+    splits = replace(open_data(args), test=None)
+    warn_of_faults(splits)
+
+    from fittingroom.pipeline import Options
+    from fittingroom.tune import Plan, tune_recipe
+
+    given = {key: getattr(args, key) for key in ("objective", "pruner", "trials") if getattr(args, key) is not None}
+    options = Options(device=args.device or "auto", threads=args.threads, cache=not args.no_cache, keep=1)
+    return tune_recipe(
+        splits,
+        recipe,
+        args.space,
+        plan=Plan(seed=recipe.seed, **given),
+        seconds=args.timeout,
+        final_seeds=args.final_seeds,
+        out=args.out,
+        options=options,
+        storage=args.storage,
+        engine=engine,
+        observe=observe,
+        should_stop=should_stop,
+    )
+
+
+def _findings(study: Study, running: int) -> Iterator[tuple[str, str]]:
+    from shlex import quote
+
+    from fittingroom.tune.page import value_text
+
+    if running:
+        yield "trials", f"{running} still run in other processes; the one that ends last trains the best recipe"
+        return
+    result, objective = study.result, study.plan.objective
+    best, fresh = result["best"], result["final"]
+    counts = ", ".join(f"{count} {state}" for state, count in result["trials"].items())
+    yield "trials", f"{sum(result['trials'].values())}: {counts}"
+    if result["as_it_is"] is not None and best["trial"] != 0:
+        yield "as it was", f"validation {objective} {study.say(result['as_it_is'])}: {study.recipe.name}, trial 0"
+    which = "trial 0, the recipe as it was" if best["trial"] == 0 and result["as_it_is"] else f"trial {best['trial']}"
+    yield "search", f"validation {objective} {study.say(best['value'])}: {which}, the best of all, and so optimistic"
+    yield "", ", ".join(f"{path} = {value_text(value)}" for path, value in best["values"].items())
+    if fresh:
+        yield (
+            "final",
+            f"validation {objective} {study.say_mean(fresh)}: the best recipe with {len(fresh['seeds'])} fresh seeds",
+        )
+        yield "", f"judged on the {result['n']:,} images that chose it, so still a little optimistic"
+    yield "test", "never opened; the recipe is judged on it by"
+    data = quote(study.splits.source or "DATA")
+    yield "", f"  fittingroom train {data} --recipe {quote(str(study.path / 'best.toml'))} --seeds 5"
+    yield "study", f"{study.path}/   (study.json, best.toml, result.json, trial-0000 …)"
+    yield "report", f"{study.path}/report.html"

@@ -1,0 +1,150 @@
+"""Search over recipes with Optuna: chosen on validation images, and judged anew with seeds that chose nothing.
+
+    study = fr.tune_recipe("fashion-mnist", "swift", Path("space.toml"))
+    study.result["best"], study.result["final"]
+
+The test set is put aside before the search begins.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from shlex import quote
+
+from fittingroom.data.dataset import Splits
+from fittingroom.data.open import open_dataset
+from fittingroom.errors import Interrupted, RecipeError
+from fittingroom.events import Observer
+from fittingroom.pipeline import Options
+from fittingroom.ray_engine import RayEngine, check_engine
+from fittingroom.recipe import Recipe, load_recipe
+from fittingroom.tune.conclusion import conclude
+from fittingroom.tune.study import Plan, Study, open_study, start_study
+
+__all__ = ["Plan", "Study", "resume_study", "tune_recipe"]
+
+FINAL_SEEDS = 3
+
+
+def tune_recipe(
+    data: Splits | str | Path,
+    recipe: Recipe | str | Path,
+    space: str | Path,
+    *,
+    plan: Plan | None = None,
+    seconds: float | None = None,
+    final_seeds: int = FINAL_SEEDS,
+    out: str | Path | None = None,
+    options: Options | None = None,
+    storage: str | None = None,
+    engine: RayEngine | None = None,
+    observe: Observer = lambda _event: None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Study:
+    """Search for the best values of some keys of a recipe, and train the best recipe with fresh seeds.
+
+    In one process the same seed makes the same study, stopped in between or not; several processes, or Ray, end their
+    trials in an order of its own, which the search learns from.
+
+    Args:
+        data: an open data set, a name or a path; its test set is put aside.
+        recipe: a recipe, the name of one of the package's, or the path of a TOML file.
+        space: TOML text, or the path of a TOML file; see :mod:`fittingroom.tune.space`.
+        plan: objective, pruner, seed and number of trials.
+        seconds: after which no trial is begun.
+        final_seeds: with how many seeds, that no trial had, the best recipe is trained at the end; 2 or more, 0 for
+            none.
+        out: the study's folder, new or empty; by default the next free ``runs/<recipe>-tune-<number>``.
+        options: device, threads and the like, of every training.
+        storage: a storage URL of Optuna's; by default an SQLite file in the folder.
+        engine: where trials are carried out side by side; None for one after another in this process.
+        observe: receives every event with the name of its trial or seed.
+        should_stop: asked after each step; true saves the state and ends with :class:`Interrupted`.
+
+    Raises:
+        RecipeError: every problem of the recipe or the space; no validation images.
+        DataError, ArtifactError, FittingRoomError: data, folder or storage don't work, and why.
+        Interrupted: stopped on request; :func:`resume_study` goes on.
+
+    Example:
+        >>> import fittingroom as fr
+        >>> from fittingroom.tune import Plan
+        >>> space = "lr = { low = 0.001, high = 0.01, log = true }"
+        >>> recipe = fr.load_recipe("plain", overrides=["stages.0.epochs=1"])
+        >>> study = fr.tune_recipe("sample", recipe, space, plan=Plan(trials=2), final_seeds=0, out="runs/search")
+        >>> [trial.state for trial in study.trials()]
+        ['finished', 'finished']
+    """
+    _check(final_seeds, engine)
+    recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
+    options = options or Options()
+    if engine is not None:
+        options = dataclasses.replace(options, threads=options.threads or 1)
+    plan = plan or Plan(seed=recipe.seed)
+    splits = data if isinstance(data, Splits) else open_dataset(data, cache=options.cache)
+    folder = None if out is None else Path(out)
+    study = start_study(splits, recipe, space, plan, out=folder, options=options, storage=storage)
+    return _carry_out(study, plan.trials, seconds, final_seeds, engine, observe, should_stop)
+
+
+def resume_study(
+    path: str | Path,
+    *,
+    data: Splits | None = None,
+    trials: int | None = None,
+    seconds: float | None = None,
+    final_seeds: int = FINAL_SEEDS,
+    storage: str | None = None,
+    engine: RayEngine | None = None,
+    observe: Observer = lambda _event: None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Study:
+    """Go on with a study that was stopped, extend one to more trials, or help one that another process works on.
+
+    Args:
+        path: the study's folder.
+        data: needed where the study was given its data in memory.
+        trials: in place of the plan's.
+        storage: its URL, needed where that has a password, which is not kept.
+        seconds, final_seeds, engine, observe, should_stop: as for :func:`tune_recipe`.
+
+    Raises:
+        ArtifactError: no such study.
+        DataError: the data is not what the study was started with.
+
+    Example:
+        >>> import fittingroom as fr
+        >>> fr.resume_study("runs/none")
+        Traceback (most recent call last):
+        fittingroom.errors.ArtifactError: runs/none: ...
+    """
+    _check(final_seeds, engine)
+    study = open_study(Path(path), splits=data, storage=storage)
+    return _carry_out(study, trials or study.plan.trials, seconds, final_seeds, engine, observe, should_stop)
+
+
+def _check(final_seeds: int, engine: RayEngine | None) -> None:
+    """What can be refused before anything is opened."""
+    if final_seeds < 0 or final_seeds == 1:
+        raise RecipeError(f"final seeds: 2 or more expected, or 0 for none, {final_seeds} found: one has no interval")
+    if engine is not None:
+        check_engine(engine)
+
+
+def _carry_out(
+    study: Study,
+    trials: int,
+    seconds: float | None,
+    final_seeds: int,
+    engine: RayEngine | None,
+    observe: Observer,
+    should_stop: Callable[[], bool],
+) -> Study:
+    try:
+        study.search(trials, seconds, engine, observe, should_stop)
+        conclude(study, final_seeds, engine, observe, should_stop)
+    except Interrupted as stop:
+        raise Interrupted(str(stop), f"fittingroom tune --resume {quote(str(study.path))}") from None
+    return study

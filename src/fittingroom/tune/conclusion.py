@@ -1,0 +1,150 @@
+"""What a study comes to: the best recipe as TOML, its figure from fresh seeds, ``result.json`` and the page."""
+
+from __future__ import annotations
+
+import dataclasses
+import textwrap
+from collections import Counter
+from collections.abc import Callable
+from datetime import date
+from typing import Any
+
+from fittingroom.atomic import atomic_write
+from fittingroom.data.lock import exclusive_if_free
+from fittingroom.errors import ArtifactError
+from fittingroom.events import Observer
+from fittingroom.json_file import write_json
+from fittingroom.metrics import mean_interval
+from fittingroom.pipeline import hold_out, resume, train
+from fittingroom.ray_engine import RayEngine
+from fittingroom.recipe import Recipe
+from fittingroom.run import FORMAT, Run
+from fittingroom.tune.page import write_page
+from fittingroom.tune.space import apply
+from fittingroom.tune.study import Study, Trial
+
+
+def conclude(
+    study: Study,
+    final_seeds: int,
+    engine: RayEngine | None,
+    observe: Observer,
+    should_stop: Callable[[], bool],
+) -> None:
+    """Train the best recipe with seeds that no trial had, and write down what came out.
+
+    Where other processes still carry out trials of the study, that is left to the one that ends last.
+
+    Raises:
+        ArtifactError: no trial was finished.
+        Interrupted: on request.
+    """
+    with exclusive_if_free(study.path / ".locks" / "conclusion") as free:
+        if not free or study.running_elsewhere():
+            return
+        best = study.best()
+        if best is None:
+            raise ArtifactError(f"{study.path}: no trial was finished; {_reasons(study)}")
+        recipe = best_recipe(study, best)
+        final = _train_final(study, best, recipe, final_seeds, engine, observe, should_stop) if final_seeds else None
+        result = _summary(study, best, final)
+        with atomic_write(study.path / "best.toml") as file:
+            file.write((_opening(study, result, final) + recipe.to_toml()).encode())
+        write_json(study.path / "result.json", result)
+        write_page(study, result)
+
+
+def best_recipe(study: Study, best: Trial) -> Recipe:
+    """The recipe of the best trial, with the first seed that none had."""
+    recipe = apply(study.recipe, best.values)
+    return dataclasses.replace(recipe, seed=study.plan.seed + 1, name=f"{recipe.name or 'recipe'}-tuned")
+
+
+def _train_final(
+    study: Study,
+    best: Trial,
+    recipe: Recipe,
+    seeds: int,
+    engine: RayEngine | None,
+    observe: Observer,
+    should_stop: Callable[[], bool],
+) -> Run:
+    """The run of the fresh seeds: trained, or gone on with, or there already."""
+    folder = study.path / f"final-{best.number:04d}-{seeds}"
+    if (folder / "result.json").exists():
+        return Run(folder, study.splits)
+    if (folder / "environment.json").exists():
+        return resume(
+            folder, data=study.splits, trust_code=True, engine=engine, observe=observe, should_stop=should_stop
+        )
+    return train(
+        study.splits,
+        recipe,
+        seeds=seeds,
+        out=folder,
+        options=study.options,
+        engine=engine,
+        observe=observe,
+        should_stop=should_stop,
+    )
+
+
+def _summary(study: Study, best: Trial, final: Run | None) -> dict[str, Any]:
+    """What ``result.json`` of a study says."""
+    trials, objective = study.trials(), study.plan.objective
+    validation_set = hold_out(study.splits, study.recipe)[1]
+    first = trials[0]
+    as_it_is = first.value if first.state == "finished" and apply(study.recipe, first.values) == study.recipe else None
+    fresh = None
+    if final is not None:
+        values = [member.result["validation"][objective] for member in final.members]
+        mean, sd, interval = mean_interval(values)
+        fresh = {
+            "run": final.path.name,
+            "seeds": [member.recipe.seed for member in final.members],
+            "values": values,
+            "mean": mean,
+            "sd": sd,
+            "interval_of_mean": interval,
+            "train_seconds": sum(member.result["train_seconds"] for member in final.members) / len(values),
+        }
+    return {
+        "format": FORMAT,
+        "objective": objective,
+        "n": len(validation_set) if validation_set is not None else 0,
+        "trials": dict(Counter(trial.state for trial in trials)),
+        "best": {"trial": best.number, "value": best.value, "values": dict(best.values)},
+        "as_it_is": as_it_is,
+        "final": fresh,
+    }
+
+
+def _opening(study: Study, result: dict[str, Any], final: Run | None) -> str:
+    """The comment at the head of ``best.toml``: command, date, machine, figure with n and interval."""
+    best, fresh, objective = result["best"], result["final"], study.plan.objective
+    trials = sum(result["trials"].values())
+    paragraphs = [
+        f"{study.recipe.name or 'A recipe'}, tuned: trial {best['trial']} of {trials} of the study {study.path}.",
+        f"  fittingroom train {study.splits.source or 'DATA'} --recipe {study.path / 'best.toml'}",
+    ]
+    if final is None or fresh is None:
+        paragraphs.append(
+            f"Validation {objective} {study.say(best['value'])} on {result['n']:,} images: the best of all trials, and "
+            "so optimistic. No fresh seeds were trained."
+        )
+    else:
+        environment = final.environment
+        machine = environment["machine"]
+        paragraphs.append(
+            f"Validation {objective} {study.say_mean(fresh)}, n = {len(fresh['seeds'])} seeds that no trial had, on "
+            f"the {result['n']:,} images that chose the recipe. {fresh['train_seconds']:.1f} s of training each. "
+            f"{date.today().isoformat()}, {machine['processor']}, threads {machine['threads']}, "
+            f"torch {environment['versions']['torch']}, {environment['precision']}."
+        )
+    wrapped = [textwrap.fill(text, 116, initial_indent="# ", subsequent_indent="# ") for text in paragraphs]
+    return "\n#\n".join(wrapped) + "\n\n"
+
+
+def _reasons(study: Study) -> str:
+    messages = Counter(trial.message or trial.state for trial in study.trials())
+    return "; ".join(f"{count} × {message}" for message, count in messages.most_common(3)) or "none was begun"

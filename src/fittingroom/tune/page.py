@@ -1,0 +1,234 @@
+"""``report.html`` of a study: everything that it shows is decided here, and drawn by ``tune.html``."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import optuna
+from optuna.trial import TrialState
+
+from fittingroom.atomic import atomic_write
+from fittingroom.html_page import render_page
+from fittingroom.report.curves import Scale, Tick, svg_path, ticks
+from fittingroom.tune.space import Choices, Range
+from fittingroom.tune.study import Study, Trial
+
+TEMPLATE = Path(__file__).with_name("tune.html")
+FEW = 10  # finished trials, below which importances are mere chance
+WIDE, NARROW, HEIGHT = 920.0, 288.0, 220.0  # of the drawings, in units of the page
+LEFT, RIGHT, TOP, BOTTOM = 52.0, 12.0, 10.0, 26.0  # room around their frames
+
+
+@dataclass(frozen=True)
+class Dot:
+    """A trial in a drawing. ``kind``: its state, or ``best``; ``says`` what it tells when asked."""
+
+    x: float
+    y: float
+    kind: str
+    says: str
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A frame with its axes, dots and lines (kind and ``d`` of a path)."""
+
+    width: float
+    x_ticks: Sequence[Tick]
+    y_ticks: Sequence[Tick]
+    dots: Sequence[Dot] = ()
+    lines: Sequence[tuple[str, str]] = ()
+    title: str = ""
+
+
+def write_page(study: Study, result: Mapping[str, Any]) -> None:
+    """Write the page of a study that has come to a result."""
+    trials = study.trials()
+    best = trials[result["best"]["trial"]]
+    y = _objective_scale(study, trials, result)
+    content = {
+        "study": study,
+        "result": result,
+        "trials": sorted(trials, key=lambda trial: _rank(study, trial)),
+        "best": best,
+        "below": sum(trial.value is not None and not y.holds(trial.value) for trial in trials),
+        "history": _history(study, trials, best, y),
+        "levels": _levels(result, y),
+        "curves": _curves(study, trials, best),
+        "importances": _importances(study),
+        "few": FEW,
+        "slices": [_slice(study, trials, best, path, y) for path in study.space],
+        "recipe": (study.path / "best.toml").read_text(encoding="utf-8"),
+        "frame": {"left": LEFT, "right": RIGHT, "top": TOP, "bottom": HEIGHT - BOTTOM, "height": HEIGHT},
+    }
+    page = render_page(TEMPLATE, content | {"say": study.say, "say_mean": study.say_mean, "value_text": value_text})
+    with atomic_write(study.path / "report.html") as file:
+        file.write(page.encode())
+
+
+def value_text(value: Any) -> str:
+    """A value of a searched key, short: ``0.0231``, ``[16, 32]``, ``random``."""
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+@dataclass(frozen=True)
+class ObjectiveScale:
+    """The axis of the objective, on which better is higher; what is far worse than most lies on its lower end."""
+
+    scale: Scale
+    marks: Sequence[Tick]
+
+    def __call__(self, value: float) -> float:
+        """The position of a value, in units of the page."""
+        top, bottom = sorted((self.scale.start, self.scale.end))
+        return min(bottom, max(top, self.scale(value)))
+
+    def holds(self, value: float) -> bool:
+        """Whether the value lies on the axis."""
+        return self(value) == self.scale(value)
+
+
+def _objective_scale(study: Study, trials: Sequence[Trial], result: Mapping[str, Any]) -> ObjectiveScale:
+    """Holds the better three quarters of all values, and the figures that they are set against, if those are near."""
+    values = [trial.value for trial in trials if trial.value is not None]
+    worst = float(np.quantile(values, 0.25 if study.plan.objective == "accuracy" else 0.75))
+    best, fresh = result["best"]["value"], result["final"]
+    against = [result["as_it_is"], *(fresh["interval_of_mean"] if fresh else ())]
+    # An interval of few seeds may be so wide that it would press everything else together.
+    near = [value for value in against if value is not None and abs(value - best) < 3 * abs(best - worst)]
+    return _axis_of(study, [worst, best, *near])
+
+
+def _axis_of(study: Study, values: Sequence[float]) -> ObjectiveScale:
+    """An axis that holds the values with a little room; better is higher."""
+    room = 0.08 * (max(values) - min(values)) or 0.01
+    low, high = min(values) - room, max(values) + room
+    ends = (HEIGHT - BOTTOM, TOP) if study.plan.objective == "accuracy" else (TOP, HEIGHT - BOTTOM)
+    scale = Scale(low, high, *ends)
+    return ObjectiveScale(scale, [Tick(scale(at), _tick_text(study, at)) for at in ticks(low, high, 5)])
+
+
+def _tick_text(study: Study, value: float) -> str:
+    return f"{100 * value:.4g} %" if study.plan.objective == "accuracy" else f"{value:.4g}"
+
+
+def _history(study: Study, trials: Sequence[Trial], best: Trial, y: ObjectiveScale) -> Drawing:
+    """The objective of each trial in turn, and the best so far."""
+    x = Scale(-0.5, max(9.5, len(trials) - 0.5), LEFT, WIDE - RIGHT)
+    better: Callable[..., float] = max if study.plan.objective == "accuracy" else min
+    record: float | None = None
+    steps: list[tuple[float, float]] = []
+    for trial in trials:
+        if trial.state == "finished" and trial.value is not None:
+            record = trial.value if record is None else better(record, trial.value)
+        if record is not None:
+            before = steps[-1][1] if steps else y(record)
+            steps += [(x(trial.number), before), (x(trial.number), y(record))]
+    return Drawing(
+        width=WIDE,
+        x_ticks=[Tick(x(at), f"{at:.0f}") for at in ticks(0, x.high - 0.5, 10, least=1)],
+        y_ticks=y.marks,
+        dots=[_dot(study, trial, best, x(trial.number), y) for trial in trials],
+        lines=[("record", svg_path(steps))],
+    )
+
+
+def _dot(study: Study, trial: Trial, best: Trial, x: float, y: ObjectiveScale) -> Dot:
+    values = ", ".join(f"{path} {value_text(value)}" for path, value in trial.values.items())
+    kind = "best" if trial.number == best.number else trial.state
+    bottom = HEIGHT - BOTTOM
+    return Dot(
+        x,
+        bottom if trial.value is None else y(trial.value),
+        kind,
+        f"trial {trial.number}, {trial.state}: {study.say(trial.value)}; {values}",
+    )
+
+
+def _levels(result: Mapping[str, Any], y: ObjectiveScale) -> dict[str, Any]:
+    """What the search's own best is set against: the recipe as it was, and the mean of the fresh seeds."""
+    fresh = result["final"]
+    return {
+        "as_it_is": None if result["as_it_is"] is None else y(result["as_it_is"]),
+        "fresh": fresh and (y(fresh["mean"]), sorted(y(bound) for bound in fresh["interval_of_mean"])),
+    }
+
+
+def _curves(study: Study, trials: Sequence[Trial], best: Trial) -> Drawing:
+    """The objective after each epoch, of every trial; the best one last, so that it lies on top."""
+    last = max((trial.curve[-1][0] for trial in trials if trial.curve), default=1)
+    values = [value for trial in trials for _, value in trial.curve]
+    within = np.quantile(values, (0.05, 1) if study.plan.objective == "accuracy" else (0, 0.95)) if values else (0, 1)
+    x, y = Scale(1, max(2, last), LEFT, WIDE - RIGHT), _axis_of(study, [float(bound) for bound in within])
+    order = sorted(trials, key=lambda trial: (trial.number == best.number, trial.state == "finished"))
+    return Drawing(
+        width=WIDE,
+        x_ticks=[Tick(x(at), f"{at:.0f}") for at in ticks(1, max(2, last), 10, least=1)],
+        y_ticks=y.marks,
+        lines=[
+            ("best" if trial.number == best.number else trial.state, svg_path([(x(e), y(v)) for e, v in trial.curve]))
+            for trial in order
+            if len(trial.curve) > 1
+        ],
+        dots=[
+            Dot(x(trial.curve[-1][0]), y(trial.curve[-1][1]), trial.state, f"trial {trial.number}, {trial.state}")
+            for trial in order
+            if trial.curve and trial.state != "finished"
+        ],
+    )
+
+
+def _importances(study: Study) -> list[tuple[str, float]]:
+    """How much each key told the best tenth from the rest: PED-ANOVA (Watanabe, Bansal, Hutter 2023). They add to 1."""
+    known = study.as_optuna()
+    finished = [trial for trial in known.get_trials(deepcopy=False) if trial.state == TrialState.COMPLETE]
+    if len(finished) < FEW or len(study.space) < 2:
+        return []
+    found = optuna.importance.get_param_importances(known)
+    return sorted(found.items(), key=lambda pair: -pair[1])
+
+
+def _slice(study: Study, trials: Sequence[Trial], best: Trial, path: str, y: ObjectiveScale) -> Drawing:
+    """The objective against one key."""
+    entry = study.space[path]
+    if isinstance(entry, Choices):
+        across, marks = _places(entry)
+    else:
+        across, marks = _axis(entry)
+    order = sorted(trials, key=lambda trial: trial.number == best.number)
+    dots = [_dot(study, trial, best, across(trial.values[path]), y) for trial in order]
+    return Drawing(width=NARROW, x_ticks=marks, y_ticks=y.marks, dots=dots, title=path)
+
+
+def _axis(entry: Range) -> tuple[Callable[[Any], float], list[Tick]]:
+    low, high = (math.log10(entry.low), math.log10(entry.high)) if entry.log else (entry.low, entry.high)
+    scale = Scale(low, high, LEFT + 8, NARROW - RIGHT - 8)
+    if entry.log:
+        powers = [base * 10.0**power for power in range(math.floor(low), math.ceil(high) + 1) for base in (1, 2, 5)]
+        shown = [at for at in powers if entry.low * 0.999 <= at <= entry.high * 1.001]
+        shown = [at for at in shown if f"{at:e}"[0] == "1"] if len(shown) > 5 else shown
+        return lambda value: scale(math.log10(value)), [Tick(scale(math.log10(at)), f"{at:g}") for at in shown]
+    marks = ticks(low, high, 4, least=1 if entry.whole else 0)
+    return scale, [Tick(scale(at), f"{at:.4g}") for at in marks]
+
+
+def _places(entry: Choices) -> tuple[Callable[[Any], float], list[Tick]]:
+    """A place for each choice; long names are cut."""
+    scale = Scale(-0.5, len(entry.values) - 0.5, LEFT, NARROW - RIGHT)
+    room = max(3, int((NARROW - LEFT - RIGHT) / len(entry.values) / 6.5))
+    names = [value_text(value) for value in entry.values]
+    marks = [Tick(scale(i), name if len(name) <= room else name[: room - 1] + "…") for i, name in enumerate(names)]
+    return lambda value: scale(names.index(value_text(value))), marks
+
+
+def _rank(study: Study, trial: Trial) -> tuple[bool, float, int]:
+    sign = -1 if study.plan.objective == "accuracy" else 1
+    return trial.state != "finished", sign * cast("float", trial.value or 0), trial.number

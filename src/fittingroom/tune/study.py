@@ -1,0 +1,494 @@
+"""A search on disk: Optuna's storage, and a folder for each trial, which is a run like any other.
+
+    runs/swift-tune-1/
+      study.json        what is searched, by what, for what; `"format": 1`
+      study.db          Optuna's storage, unless another was named
+      trial-0000/ …     the runs; a pruned one has its last checkpoint and no model
+      final-0012-3/     the best trial's recipe with 3 fresh seeds
+      best.toml  result.json  report.html
+
+Several processes may work on one study. They draw trials under a lock, and hold another for each that they carry out:
+a trial that runs by Optuna's word while nobody holds its lock was left by a process that died, and is gone on with.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from functools import cache, partial
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.exc import SQLAlchemyError
+
+from fittingroom.data.batches import derive_seed
+from fittingroom.data.dataset import Splits
+from fittingroom.data.lock import exclusive, exclusive_if_free
+from fittingroom.data.open import open_dataset
+from fittingroom.environment import versions
+from fittingroom.errors import ArtifactError, DataError, FittingRoomError, Interrupted, RecipeError, TrainingDiverged
+from fittingroom.events import EpochDone, Event, JobDone, Observer
+from fittingroom.jobs import Job, run_jobs
+from fittingroom.json_file import read_json, write_json
+from fittingroom.models import build_model, find_model
+from fittingroom.pipeline import Options, finish, hold_out, new_folder, start
+from fittingroom.ray_engine import RayEngine
+from fittingroom.recipe import Recipe, recipe_from_dict
+from fittingroom.run import FORMAT, Run, command_line
+from fittingroom.tune.space import Choices, SearchSpace, apply, label, own_values, parse_space, read_space
+
+Objective = Literal["accuracy", "loss"]
+Pruner = Literal["median", "hyperband", "none"]
+
+STUDY = "study.json"
+ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+STATES = {"finished": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
+STATES["diverged"] = TrialState.PRUNED  # as a value that the search learns to keep away from; a failure it ignores
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """How a study searches; kept in ``study.json``.
+
+    Attributes:
+        objective: of the finished model on the validation images: ``accuracy``, or ``loss`` (nats).
+        pruner: what ends a trial early by its validation scores. ``median`` ends it after an epoch at which its best is
+            worse than the median of the others at that epoch; ``hyperband`` keeps the best third at each of several
+            epochs; both let the first trials be.
+        seed: of the search and of each trial's training.
+        trials: at which the study is complete, those of all processes together.
+    """
+
+    objective: Objective = "accuracy"
+    pruner: Pruner = "median"
+    seed: int = 0
+    trials: int = 30
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a trial ended: ``finished``, with the objective, ``pruned``, ``diverged`` or ``failed``, with the reason."""
+
+    state: str
+    value: float | None = None
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What is known of a trial.
+
+    Attributes:
+        number: from 0.
+        state: ``finished``, ``pruned``, ``diverged``, ``failed`` or ``running``.
+        value: the objective of the finished model, or at the last epoch of a pruned one.
+        values: of the searched keys.
+        curve: the objective after each epoch.
+        seconds: from its beginning to its end; None while it runs.
+        message: why it failed.
+    """
+
+    number: int
+    state: str
+    value: float | None
+    values: Mapping[str, Any]
+    curve: Sequence[tuple[int, float]]
+    seconds: float | None
+    message: str
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study that was started. ``splits`` has no test set: nothing that belongs to the search is ever handed one."""
+
+    path: Path
+    plan: Plan
+    recipe: Recipe
+    space: SearchSpace
+    options: Options
+    storage: str
+    splits: Splits = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        """In Optuna's storage."""
+        return self.path.resolve().name
+
+    def trials(self) -> list[Trial]:
+        """Every trial that was begun, by number."""
+        trials = self.as_optuna().get_trials(deepcopy=False)
+        return [self._described(trial) for trial in trials if trial.state != TrialState.WAITING]
+
+    def as_optuna(self) -> optuna.Study:
+        """The study as Optuna has it. Raises :class:`ArtifactError` where its storage doesn't know it."""
+        try:
+            pruner = _pruner(self.plan.pruner, self.recipe.epochs)
+            return optuna.load_study(study_name=self.name, storage=_open_storage(self.storage), pruner=pruner)
+        except KeyError:
+            raise ArtifactError(
+                f"{self.path}: its storage has no study {self.name!r}; a study's folder keeps its first name"
+            ) from None
+
+    def best(self) -> Trial | None:
+        """The finished trial of the best objective; the earlier one of two that are alike."""
+        finished = [trial for trial in self.trials() if trial.state == "finished" and trial.value is not None]
+        sign = -1 if self.plan.objective == "accuracy" else 1
+        return min(finished, key=lambda trial: sign * cast("float", trial.value), default=None)
+
+    def folder(self, number: int) -> Path:
+        """Of a trial's run."""
+        return self.path / f"trial-{number:04d}"
+
+    def search(
+        self,
+        trials: int,
+        seconds: float | None,
+        engine: RayEngine | None,
+        observe: Observer,
+        should_stop: Callable[[], bool],
+    ) -> None:
+        """Carry out trials until the study has so many; after so many seconds none is begun.
+
+        Raises:
+            Interrupted: on request; the trials' states are saved, and the next search goes on with them.
+        """
+        study = self.as_optuna()
+        deadline = math.inf if seconds is None else time.monotonic() + seconds
+        held: dict[str, tuple[int, ExitStack]] = {}
+
+        def jobs() -> Iterator[Job[Outcome]]:
+            while time.monotonic() < deadline and (drawn := self._draw(study, trials)) is not None:
+                trial, lock = drawn
+                try:
+                    run = self._started(trial)
+                except RecipeError as error:  # keys that don't go together
+                    self._tell(study, trial.number, Outcome("failed", None, str(error)))
+                    lock.close()
+                    continue
+                held[f"trial {trial.number}"] = trial.number, lock
+                elsewhere = engine is not None and self.splits.source
+                run = Run(run.path, None if elsewhere else self.splits)
+                work = partial(_carry_out, run, self.storage, self.name, trial.number, self.plan)
+                yield Job(f"trial {trial.number}", work)
+
+        threads, gpus = self.options.threads or 1, int(self.options.device == "cuda")
+        ended = run_jobs(jobs(), engine, threads=threads, gpus=gpus, observe=observe, should_stop=should_stop)
+        try:
+            with closing(ended):
+                for job, outcome in ended:
+                    number, lock = held.pop(job.name)
+                    self._tell(study, number, outcome)
+                    lock.close()
+                    observe(JobDone(job=job.name, outcome=self._sentence(number)))
+        finally:
+            for _, lock in held.values():
+                lock.close()
+
+    def running_elsewhere(self) -> int:
+        """Trials that other processes are carrying out."""
+        count = 0
+        for trial in self.trials():
+            if trial.state == "running":
+                with exclusive_if_free(self._lock(trial.number)) as free:
+                    count += not free
+        return count
+
+    def _draw(self, study: optuna.Study, trials: int) -> tuple[FrozenTrial, ExitStack] | None:
+        """A trial that was left by a process that died, or a new one, with its lock held; None if there are enough."""
+        with exclusive(self.path / ".locks" / "draw", waiting=lambda: None):
+            begun = [each for each in study.get_trials(deepcopy=False) if each.state != TrialState.WAITING]
+            for number in [trial.number for trial in begun if trial.state == TrialState.RUNNING]:
+                lock = ExitStack()
+                free = lock.enter_context(exclusive_if_free(self._lock(number)))
+                trial = study.get_trials(deepcopy=False)[number]  # its process may have ended it since
+                if free and trial.state == TrialState.RUNNING:
+                    return trial, lock
+                lock.close()
+            if len(begun) >= trials:
+                return None
+            # A fresh sampler for each trial: what it draws depends on the trials before it, not on this process's past,
+            # so that a study that was stopped goes on as it would have gone on.
+            study.sampler = optuna.samplers.TPESampler(seed=derive_seed(self.plan.seed, "trial", len(begun)) % 2**32)
+            number = study.ask(_distributions(self.space)).number
+            lock = ExitStack()
+            lock.enter_context(exclusive(self._lock(number), waiting=lambda: None))
+            return study.get_trials(deepcopy=False)[number], lock
+
+    def _started(self, trial: FrozenTrial) -> Run:
+        """The run of a trial, from its first second on: what is left to do is in the folder."""
+        run = Run(self.folder(trial.number), self.splits)
+        if not (run.path / "environment.json").exists():
+            shutil.rmtree(run.path, ignore_errors=True)  # what a process left that died while it wrote it
+            recipe = dataclasses.replace(apply(self.recipe, self._values(trial)), seed=self.plan.seed)
+            run = start(self.splits, recipe, out=run.path, options=self.options)
+        return run
+
+    def _tell(self, study: optuna.Study, number: int, outcome: Outcome) -> None:
+        """Write down how a trial ended."""
+        trial = _open_trial(study, number)
+        trial.set_user_attr("state", outcome.state)
+        if outcome.message:
+            trial.set_user_attr("message", outcome.message)
+        study.tell(number, outcome.value if outcome.state == "finished" else None, STATES[outcome.state])
+
+    def _sentence(self, number: int) -> str:
+        """What the progress says of a trial that has ended."""
+        trial, best = self.trials()[number], self.best()
+        text = f"{trial.state}{trial.message and ': '}{trial.message}"
+        if trial.value is not None:
+            after = f" after epoch {trial.curve[-1][0]}" if trial.state == "pruned" else ""
+            text += f"{after}   validation {self.plan.objective} {self.say(trial.value)}"
+        if best is not None:
+            others = f"trial {best.number} with {self.say(best.value)}"
+            text += f"   best so far: {'this one' if best.number == number else others}"
+        return text
+
+    def say(self, value: float | None) -> str:
+        """An objective in words."""
+        if value is None:
+            return "–"
+        return f"{value:.2%}" if self.plan.objective == "accuracy" else f"{value:.4f}"
+
+    def say_mean(self, fresh: Mapping[str, Any]) -> str:
+        """The mean of several seeds with its sd and 95 % interval, in words."""
+        low, high = fresh["interval_of_mean"]
+        sd = f"{100 * fresh['sd']:.2f} points" if self.plan.objective == "accuracy" else f"{fresh['sd']:.4f}"
+        return f"{self.say(fresh['mean'])}, sd {sd}, 95 % of the mean {self.say(low)} to {self.say(high)}"
+
+    @property
+    def result(self) -> dict[str, Any]:
+        """What ``result.json`` says, once the study has come to one."""
+        return read_json(self.path / "result.json")
+
+    def _described(self, trial: FrozenTrial) -> Trial:
+        state = trial.user_attrs.get("state", "running") if trial.state in ENDED else "running"
+        seconds = None
+        if trial.datetime_start and trial.datetime_complete:
+            seconds = (trial.datetime_complete - trial.datetime_start).total_seconds()
+        curve = sorted(trial.intermediate_values.items())
+        message = trial.user_attrs.get("message", "")
+        return Trial(trial.number, state, trial.value, self._values(trial), curve, seconds, message)
+
+    def _values(self, trial: FrozenTrial) -> dict[str, Any]:
+        """What the search drew, as the recipe has it."""
+        values = {}
+        for path, entry in self.space.items():
+            drawn = trial.params[path]
+            values[path] = next(v for v in entry.values if label(v) == drawn) if isinstance(entry, Choices) else drawn
+        return values
+
+    def _lock(self, number: int) -> Path:
+        return self.path / ".locks" / f"trial-{number:04d}"
+
+
+def start_study(
+    splits: Splits,
+    recipe: Recipe,
+    space: str | Path,
+    plan: Plan,
+    *,
+    out: Path | None = None,
+    options: Options | None = None,
+    storage: str | None = None,
+) -> Study:
+    """Write a new study's folder and make it known to Optuna. Its first trial is to be the recipe as it is.
+
+    Args:
+        splits: with labels; a test set is put aside.
+        recipe: has to hold out validation images.
+        space: TOML text, or the path of a file with it; see :mod:`fittingroom.tune.space`.
+        out: new or empty; by default the next free ``runs/<recipe>-tune-<number>``.
+        storage: a URL of Optuna's; by default an SQLite file in the folder.
+
+    Raises:
+        RecipeError: every problem of the space; no validation images.
+        ArtifactError: the folder is taken, or the name of the study in the storage is.
+        FittingRoomError: the storage can't be reached.
+    """
+    splits = dataclasses.replace(splits, test=None)
+    if hold_out(splits, recipe)[1] is None:
+        raise RecipeError("tune chooses by validation images, and the recipe holds none out; say --set validation=2000")
+    source, classes, size = find_model(recipe.model), splits.train.num_classes, splits.train.image_size
+
+    def try_model(changed: Recipe) -> None:
+        tried = source if changed.model == recipe.model else find_model(changed.model)
+        build_model(tried, num_classes=classes, image_size=size, model_args=changed.model_args)
+
+    where = space.name if isinstance(space, Path) else "space"
+    space = read_space(space) if isinstance(space, Path) else space
+    entries = parse_space(space, recipe, try_model, where=where)
+    if storage is not None:
+        _open_storage(storage)  # before a folder is made
+    if out is not None and (out / STUDY).exists():
+        raise ArtifactError(f"{out}: there is a study already; to go on with it: fittingroom tune --resume {out}")
+    folder = new_folder(out, f"{recipe.name or 'run'}-tune")
+    study = Study(folder, plan, recipe, entries, options or Options(), storage or _sqlite(folder), splits)
+    direction: Literal["maximize", "minimize"] = "maximize" if plan.objective == "accuracy" else "minimize"
+    try:
+        known = optuna.create_study(study_name=study.name, storage=_open_storage(study.storage), direction=direction)
+    except optuna.exceptions.DuplicatedStudyError:
+        folder.rmdir()
+        raise ArtifactError(
+            f"{study.name}: the storage has a study of this name already; name the folder otherwise by --out, or "
+            "go on with that one: fittingroom tune --resume STUDY"
+        ) from None
+    if (own := own_values(recipe, entries)) is not None:
+        known.enqueue_trial({path: label(value) for path, value in own.items()})
+    about = {
+        "format": FORMAT,
+        "command": command_line(),
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "plan": asdict(plan),
+        "recipe": recipe.as_dict(),
+        "space": space,
+        "storage": storage and without_password(storage),
+        "options": asdict(study.options),
+        "data": {"source": splits.source, **_fingerprints(splits)},
+        "versions": versions() | {"optuna": optuna.__version__},
+    }
+    write_json(folder / STUDY, about)
+    return study
+
+
+def open_study(path: Path, *, splits: Splits | None = None, storage: str | None = None) -> Study:
+    """A study that was started.
+
+    Args:
+        path: its folder.
+        splits: needed where it was given its data in memory.
+        storage: its URL, needed where that has a password, which is not kept.
+
+    Raises:
+        ArtifactError: no study there, or a damaged one; a password is missing.
+        DataError: the data is not what the study was started with.
+    """
+    if not (path / STUDY).exists():
+        raise ArtifactError(f"{path}: the folder of a study expected, with a {STUDY}; `fittingroom tune` makes one")
+    about = read_json(path / STUDY)
+    if splits is None:
+        if not about["data"]["source"]:
+            raise DataError(f"{path}: its data was given in memory; give it again")
+        splits = open_dataset(about["data"]["source"], cache=about["options"]["cache"])
+    splits = dataclasses.replace(splits, test=None)
+    for part, now in _fingerprints(splits).items():
+        if about["data"][part] != now:
+            raise DataError(f"{path}: a study goes on only with its own data; its {part} set has changed since")
+    kept = about["storage"]
+    if storage is None and kept and kept != without_password(kept, mask=""):
+        raise ArtifactError(f"{path}: its storage {kept} has a password, which is not kept: give --storage URL again")
+    recipe = recipe_from_dict(about["recipe"], where=str(path / STUDY))
+    options = Options(**about["options"] | {"track": tuple(about["options"]["track"])})
+    space = parse_space(about["space"], recipe, where=str(path / STUDY))
+    return Study(path, Plan(**about["plan"]), recipe, space, options, storage or kept or _sqlite(path), splits)
+
+
+def without_password(url: str, mask: str = "***") -> str:
+    """A storage's URL as it may be shown and kept."""
+    return re.sub(r"(://[^:/@]*):[^@/]*@", rf"\1:{mask}@", url)
+
+
+def _carry_out(
+    run: Run,
+    storage: str,
+    name: str,
+    number: int,
+    plan: Plan,
+    observe: Observer,
+    should_stop: Callable[[], bool],
+) -> Outcome:
+    """Train a trial, in whichever process, and let the pruner judge each epoch. What was reported is not so again."""
+    study = optuna.load_study(
+        study_name=name, storage=_open_storage(storage), pruner=_pruner(plan.pruner, run.recipe.epochs)
+    )
+    trial, epochs = _open_trial(study, number), run.recipe.epochs
+    reported = set(study.get_trials(deepcopy=False)[number].intermediate_values)
+    pruned = bool(reported) and max(reported) < epochs and trial.should_prune()
+
+    def report(event: Event) -> None:
+        nonlocal pruned
+        if isinstance(event, EpochDone):
+            value = event.validation_accuracy if plan.objective == "accuracy" else event.validation_loss
+            if event.epoch + 1 not in reported and value is not None:
+                trial.report(value, event.epoch + 1)
+            pruned = event.epoch + 1 < epochs and trial.should_prune()
+        observe(event)
+
+    try:
+        finish(run, report, lambda: pruned or should_stop())
+    except Interrupted:
+        if pruned:
+            return Outcome("pruned")
+        raise
+    except TrainingDiverged as error:
+        return Outcome("diverged", None, str(error))
+    except RecipeError as error:
+        return Outcome("failed", None, str(error))
+    return Outcome("finished", run.result["validation"][plan.objective])
+
+
+def _open_trial(study: optuna.Study, number: int) -> optuna.trial.Trial:
+    """A trial that runs, to report to. Optuna has no public way from a number to it."""
+    return optuna.trial.Trial(study, study.get_trials(deepcopy=False)[number]._trial_id)
+
+
+def _distributions(space: SearchSpace) -> dict[str, BaseDistribution]:
+    found: dict[str, BaseDistribution] = {}
+    for path, entry in space.items():
+        if isinstance(entry, Choices):
+            found[path] = CategoricalDistribution([label(value) for value in entry.values])
+        elif entry.whole:
+            found[path] = IntDistribution(int(entry.low), int(entry.high), log=entry.log, step=int(entry.step or 1))
+        else:
+            found[path] = FloatDistribution(entry.low, entry.high, log=entry.log, step=entry.step)
+    return found
+
+
+def _pruner(name: Pruner, epochs: int) -> optuna.pruners.BasePruner:
+    if name == "median":
+        return optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=2)
+    if name == "hyperband":
+        return optuna.pruners.HyperbandPruner(min_resource=1, max_resource=epochs, reduction_factor=3)
+    return optuna.pruners.NopPruner()
+
+
+@cache
+def _open_storage(url: str) -> optuna.storages.BaseStorage:
+    """Opened once in a process. An SQLite file may be locked by another process for a while: it is waited for."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    shown = without_password(url)
+    patience = {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else None
+    try:
+        return optuna.storages.RDBStorage(url, engine_kwargs=patience)
+    except (ImportError, ModuleNotFoundError) as error:
+        raise FittingRoomError(
+            f"--storage {shown}: its driver is not installed: {error}; for PostgreSQL: pip install 'psycopg[binary]', "
+            "and postgresql+psycopg://USER@HOST/DATABASE"
+        ) from None
+    except (SQLAlchemyError, ValueError) as error:
+        reason = without_password(str(error).strip().partition("\n")[0])
+        raise FittingRoomError(
+            f"--storage {shown}: a database expected, such as sqlite:///study.db or "
+            f"postgresql+psycopg://USER@HOST/DATABASE, but it can't be opened: {reason}"
+        ) from None
+
+
+def _sqlite(folder: Path) -> str:
+    return f"sqlite:///{folder.resolve() / 'study.db'}"
+
+
+def _fingerprints(splits: Splits) -> dict[str, str | None]:
+    """Of what is trained and judged on, in file order."""
+    return {
+        "train": splits.train.fingerprint.order,
+        "validation": splits.validation.fingerprint.order if splits.validation is not None else None,
+    }
