@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 # Where torch comes from, if not from the default index: make setup TORCH_INDEX=https://download.pytorch.org/whl/cpu
 TORCH_INDEX ?=
 
-.PHONY: run test test-all setup browser lint format types bench clean
+.PHONY: run test test-all setup browser machine lint format types docs docs-test bench clean
 
 run: setup  ## get Fashion-MNIST, train, judge, say where the report is
 	$(BIN)/fittingroom train --or-sample
@@ -14,7 +14,7 @@ run: setup  ## get Fashion-MNIST, train, judge, say where the report is
 test: setup browser lint types  ## everything that has to hold before a commit
 	$(BIN)/pytest -n 2 -m "not nightly"
 
-test-all: setup browser lint types  ## the long tests too
+test-all: setup browser machine lint types  ## the long tests too
 	$(BIN)/pytest -n 2
 
 setup: $(VENV)/.installed  ## make .venv and install the package with pinned dependencies
@@ -31,6 +31,11 @@ browser:
 	@command -v chromium >/dev/null || test "$$(id -u)" != 0 || ! command -v apt-get >/dev/null || \
 		{ apt-get update -qq && apt-get install -y -qq chromium; } >/dev/null 2>&1 || true
 
+# What only the nightly tests need: PostgreSQL for a shared study, iproute2 for two hosts in one machine.
+machine:
+	@test "$$(id -u)" != 0 || ! command -v apt-get >/dev/null || { command -v ip >/dev/null && ls /usr/lib/postgresql/*/bin/initdb; } >/dev/null 2>&1 || \
+		{ apt-get update -qq && apt-get install -y -qq iproute2 postgresql; } >/dev/null 2>&1 || true
+
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -41,6 +46,12 @@ format: setup
 
 types: setup
 	$(BIN)/mypy
+
+docs: setup  ## the pages, into site/; a warning is an error
+	$(BIN)/sphinx-build -q -W --keep-going docs site
+
+docs-test: setup  ## every command of the docs, every example, the notebooks
+	$(BIN)/pytest -n 2 tests/docs
 
 BENCH := benchmarks/.venv
 
@@ -63,4 +74,4 @@ $(BENCH)/.installed: benchmarks/requirements.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) site .mypy_cache .ruff_cache .pytest_cache .hypothesis

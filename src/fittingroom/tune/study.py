@@ -35,6 +35,7 @@ from fittingroom.data.batches import derive_seed
 from fittingroom.data.dataset import Splits
 from fittingroom.data.lock import exclusive, exclusive_if_free
 from fittingroom.data.open import open_dataset
+from fittingroom.device import pick_device
 from fittingroom.environment import versions
 from fittingroom.errors import ArtifactError, DataError, FittingRoomError, Interrupted, RecipeError, TrainingDiverged
 from fittingroom.events import EpochDone, Event, JobDone, Observer
@@ -181,7 +182,7 @@ class Study:
                 work = partial(_carry_out, run, self.storage, self.name, trial.number, self.plan)
                 yield Job(f"trial {trial.number}", work)
 
-        threads, gpus = self.options.threads or 1, int(self.options.device == "cuda")
+        threads, gpus = self.options.threads or 1, int(pick_device(self.options.device) == "cuda")
         ended = run_jobs(jobs(), engine, threads=threads, gpus=gpus, observe=observe, should_stop=should_stop)
         try:
             with closing(ended):

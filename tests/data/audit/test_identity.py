@@ -211,6 +211,15 @@ def test_labels_that_differ_from_the_official_ones_are_counted(wrong: int, sever
     assert (finding.figures["differ"], finding.severity) == (wrong, severity)
 
 
+def test_classes_in_the_order_of_their_names_are_the_official_ones(sample: Splits) -> None:
+    assert sample.train.labels is not None
+    order = np.argsort(FASHION_MNIST_CLASSES)
+    names_by_alphabet = tuple(FASHION_MNIST_CLASSES[old].replace("/", "-") for old in order)
+    labels = np.argsort(order)[sample.train.labels]
+    as_folder = Dataset(sample.train.images, labels, names_by_alphabet, "a folder")
+    assert not [each for each in fast_findings(Splits(as_folder)) if each.name == "label-noise"]
+
+
 @pytest.mark.parametrize(
     ("share", "expected"), [(0.0, set()), (0.001, set()), (0.02, {"resplit"}), (0.5, {"resplit"}), (1.0, {"resplit"})]
 )

@@ -44,7 +44,7 @@ def text(*lines: str, end: str = "\n") -> bytes:
         text('"label","pixel1","pixel2","pixel3","pixel4"', *ROWS),
         text("pixel1,pixel2,Label,pixel3,pixel4", "0,1,2,2,3", "252,253,0,254,255", "9,8,1,7,6"),
         text("pixel1,pixel2,pixel3,pixel4,class", "0,1,2,3,2", "252,253,254,255,0", "9,8,7,6,1"),
-        gzip.compress(text(HEADER, *ROWS)),
+        gzip.compress(text(HEADER, *ROWS), mtime=0),
     ],
 )
 @pytest.mark.parametrize("name", ["a.csv", "a.csv.gz", "[a]*.csv"])
@@ -158,8 +158,8 @@ def test_label_of_four_digits_is_refused(tmp_path: Path) -> None:
         (text("étiquette,pixel1", *ROWS).decode().encode("latin-1"), "text in UTF-8 expected, other bytes found"),
         (b"\0" * 1000, "NUL bytes found in row 1"),
         (b"1," * (1 << 20), "a line of less than 1,048,576 bytes expected, row 1 is longer"),
-        (gzip.compress(text(HEADER, *ROWS))[:-12], "whole gzip data expected, damaged found"),
-        (gzip.compress(text(HEADER, *ROWS))[:20], "whole gzip data expected, damaged found"),
+        (gzip.compress(text(HEADER, *ROWS), mtime=0)[:-12], "whole gzip data expected, damaged found"),
+        (gzip.compress(text(HEADER, *ROWS), mtime=0)[:20], "whole gzip data expected, damaged found"),
         (b"<!doctype html><html></html>", "a web page found"),
     ],
 )
@@ -172,8 +172,8 @@ def test_what_is_no_csv_of_images_is_refused(tmp_path: Path, content: bytes, mes
 @pytest.mark.parametrize(
     "content",
     [
-        gzip.compress(text(HEADER)) + gzip.compress(b"0,0,0,0,0\n" * (1 << 22)) * 3,
-        gzip.compress(text(HEADER)) + gzip.compress(b"\0" * (64 << 20)) * 8,
+        gzip.compress(text(HEADER), mtime=0) + gzip.compress(b"0,0,0,0,0\n" * (1 << 22), mtime=0) * 3,
+        gzip.compress(text(HEADER), mtime=0) + gzip.compress(b"\0" * (64 << 20), mtime=0) * 8,
         text(HEADER, ROWS[0]) + b"7" * (32 << 20) + text("", ROWS[0]),
         text(HEADER, ROWS[0]) + b"7," * (16 << 20) + text("", ROWS[0]),
     ],

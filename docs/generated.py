@@ -1,0 +1,123 @@
+"""The parts of the docs that nobody types: Markdown made from the command's own parser, the public names, the recipes
+and the recorded measurements, each time the site is built.
+
+A page says where its part goes by a line such as ``<!-- generated: commands -->``; :data:`PARTS` names them all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import fittingroom
+import fittingroom.data
+from fittingroom.cli import make_parser
+from fittingroom.recipe import RECIPES_DIR, load_recipe, recipe_names
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "benchmarks" / "results.csv"
+MARK = re.compile(r"^<!-- generated: ([a-z-]+) -->$", re.MULTILINE)
+
+
+def fill(text: str) -> str:
+    """A page's text with every mark replaced by what it stands for. Raises KeyError for a part that there isn't."""
+    return MARK.sub(lambda mark: PARTS[mark[1]](), text)
+
+
+def commands() -> str:
+    """Every command with every option, as ``--help`` has them."""
+    return "\n\n".join(_command(parser) for parser in subcommands(make_parser()))
+
+
+def subcommands(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+    """The parsers of all commands that do something, in the order of the help: ``train``, …, ``data fetch``, …."""
+    inner = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    if not inner:
+        yield parser
+    for action in inner:
+        for child in action.choices.values():
+            yield from subcommands(child)
+
+
+def _command(parser: argparse.ArgumentParser) -> str:
+    formatter = argparse.HelpFormatter(parser.prog, width=88)
+    formatter.add_usage(parser.usage, parser._actions, parser._mutually_exclusive_groups, prefix="")
+    lines = [f"## {parser.prog}", "", parser.description or "", "", "```text", formatter.format_help().strip(), "```"]
+    lines += ["", "{.arguments}", "| | |", "| --- | --- |"]
+    for action in parser._actions:
+        if action.dest != "help":
+            lines.append(f"| {_name(action, formatter)} | {_cell(formatter._expand_help(action))} |")
+    if parser.epilog:
+        kind, _, examples = parser.epilog.partition(": ")
+        lines += [
+            "",
+            f"{kind.capitalize()}:",
+            "",
+            "```text",
+            *(example.strip() for example in examples.split(" · ")),
+            "```",
+        ]
+    return "\n".join(lines)
+
+
+def _name(action: argparse.Action, formatter: argparse.HelpFormatter) -> str:
+    """An argument as one types it: ``--seed S``."""
+    value = (
+        "" if action.nargs == 0 else formatter._format_args(action, formatter._get_default_metavar_for_optional(action))
+    )
+    if not action.option_strings:
+        return f"`{action.metavar or action.dest}`"
+    return f"`{_cell(' '.join([', '.join(action.option_strings), value]).strip())}`"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def python() -> str:
+    """The public names of the package and of ``fittingroom.data``, from their docstrings."""
+    return "\n\n".join(_module(module) for module in (fittingroom, fittingroom.data))
+
+
+def _module(module: object) -> str:
+    names = [name for name in module.__all__ if not (module is fittingroom.data and name in fittingroom.__all__)]
+    described = "\n\n".join(_autodoc(f"{module.__name__}.{name}", getattr(module, name)) for name in names)
+    return f"## {module.__name__}\n\n```{{eval-rst}}\n{described}\n```"
+
+
+def _autodoc(path: str, value: object) -> str:
+    if not isinstance(value, type):
+        return f".. autofunction:: {path}"
+    inherited = "   :show-inheritance:\n" if issubclass(value, Exception) else ""
+    return f".. autoclass:: {path}\n   :members:\n{inherited}"
+
+
+def recipes() -> str:
+    """Each recipe of the package with the head of its file, which says what it was measured to give."""
+    sections = []
+    for name in recipe_names():
+        recipe, text = load_recipe(name), (RECIPES_DIR / f"{name}.toml").read_text(encoding="utf-8")
+        head = f"## {name}\n\n{recipe.description.capitalize()}. Model `{recipe.model}`, {recipe.epochs} epochs."
+        sections.append(f"{head}\n\n```toml\n{text.strip()}\n```")
+    return "\n\n".join(sections)
+
+
+def results() -> str:
+    """The table of ``benchmarks/results.csv``, or a sentence where nothing is recorded yet."""
+    if not RESULTS.exists():
+        return "No results are recorded yet. `make bench` measures on your machine; it takes about two hours."
+    with RESULTS.open(encoding="utf-8", newline="") as file:
+        header, *rows = csv.reader(file)
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(map(_cell, line)) + " |" for line in lines)
+
+
+PARTS: dict[str, Callable[[], str]] = {
+    "commands": commands,
+    "python": python,
+    "recipes": recipes,
+    "results": results,
+}

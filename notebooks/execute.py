@@ -1,0 +1,80 @@
+"""Run the notebooks' code from a clean kernel, and write both with what came out.
+
+    python notebooks/execute.py            a whole run on Fashion-MNIST; writes the .ipynb files beside the scripts
+    python notebooks/execute.py --quick    on the sample, as the tests do; writes nothing
+
+A notebook's metadata hold the SHA-256 of the script that it was run from, by which a test tells outputs that are out of
+date.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import jupytext
+import nbformat
+from jupyter_client import AsyncKernelManager
+from nbclient import NotebookClient
+
+FOLDER = Path(__file__).resolve().parent
+SCRIPTS = (FOLDER / "fashion_mnist.py", FOLDER / "fashion_mnist.zh-CN.py")
+SECONDS = 1800  # that one cell may take
+
+
+def main() -> None:
+    """Run the code, which both languages have in common, and write both."""
+    parser = argparse.ArgumentParser(description="Run the notebooks and write them with their outputs.")
+    parser.add_argument("--quick", action="store_true", help="on the sample; write nothing")
+    args = parser.parse_args()
+    executed = execute(SCRIPTS[0], quick=args.quick)
+    if args.quick:
+        return
+    for script in SCRIPTS:
+        nbformat.write(with_outputs_of(executed, script), script.with_suffix(".ipynb"))
+
+
+def execute(script: Path, *, quick: bool) -> nbformat.NotebookNode:
+    """The script as a notebook, with outputs. Raises nbclient's CellExecutionError with the cell that failed."""
+    notebook = jupytext.read(script)
+    os.environ["FITTINGROOM_DOCS_QUICK"] = "1" if quick else "0"
+    with TemporaryDirectory() as work:
+        kernel = AsyncKernelManager(
+            kernel_name="python3",
+            transport="ipc",  # TCP would be open to the whole machine
+            connection_file=f"{work}/kernel.json",
+        )
+        place = {"metadata": {"path": work}}
+        client = NotebookClient(
+            notebook, km=kernel, timeout=SECONDS, resources=place, record_timing=False, coalesce_streams=True
+        )
+        client.execute()
+    return notebook
+
+
+def with_outputs_of(executed: nbformat.NotebookNode, script: Path) -> nbformat.NotebookNode:
+    """The script as a notebook, with the outputs of another that has the same code. Raises ValueError if it hasn't."""
+    notebook = jupytext.read(script)
+    for number, (cell, done) in enumerate(zip(notebook.cells, executed.cells, strict=True)):
+        cell["id"] = f"cell-{number:02}"  # the same each time, so that a new run changes outputs alone
+        if cell.cell_type == "code":
+            if cell.source != done.source:
+                raise ValueError(f"{script.name}, cell {number}: the code of {SCRIPTS[0].name} expected")
+            cell.outputs, cell.execution_count = done.outputs, done.execution_count
+    notebook.metadata = {
+        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+        "fittingroom": {"source_sha256": source_sha256(script)},
+    }
+    return notebook
+
+
+def source_sha256(script: Path) -> str:
+    """Of the script's text."""
+    return hashlib.sha256(script.read_bytes()).hexdigest()
+
+
+if __name__ == "__main__":
+    main()

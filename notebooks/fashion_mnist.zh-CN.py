@@ -1,0 +1,477 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Fashion-MNIST：从字节到可用的服务
+#
+# 这是学 PyTorch 时常做的第一个项目：看数据，搭一个小网络，训练，评判。我们用 `fittingroom` 把这条路走一遍，慢到每一步都看得清；
+# 然后继续往前，补上入门项目通常略过的部分：验证集、准确率的区间、公平的比较、数据检查，以及别人也能用的模型。
+#
+# 你需要会 Python，懂一点 NumPy。用到 PyTorch 的地方都会解释。
+#
+# 所有文件都写进一个临时文件夹。在两个空闲的核上，全部跑完只要几分钟。
+
+# %%
+import gzip
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import polars as pl
+import torch
+from IPython.display import Image, display
+from PIL import Image as Picture
+from torch import nn
+from torch.nn import functional as F
+from torch.utils.data import DataLoader
+
+import fittingroom as fr
+from fittingroom.data import concatenate, known_identity, stratified_split
+from fittingroom.data.source import locate
+from fittingroom.models import MODELS
+from fittingroom.report.judgement import diagnose_run
+
+# The tests run this notebook with a sample of the data and fewer epochs.
+QUICK = os.environ.get("FITTINGROOM_DOCS_QUICK") == "1"
+NAME = "sample" if QUICK else "fashion-mnist"
+os.chdir(tempfile.mkdtemp())
+os.environ.pop("FORCE_COLOR", None)  # Jupyter asks for colours that print as codes
+
+
+def command(*words):
+    """What you would type into a terminal, and what it answers."""
+    print("$ fittingroom", *words)
+    done = subprocess.run([sys.executable, "-m", "fittingroom", *words], capture_output=True, text=True)
+    print(done.stdout.strip())
+    if done.returncode:
+        print("exit code", done.returncode)
+
+
+def show(images, titles=(), columns=10):
+    rows = -(-len(images) // columns)
+    _, axes = plt.subplots(rows, columns, figsize=(columns * 0.9, rows * 1.1), squeeze=False, dpi=80)
+    for axis in axes.flat:
+        axis.axis("off")
+    for axis, image in zip(axes.flat, images):
+        axis.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+    for axis, title in zip(axes.flat, titles):
+        axis.set_title(title, fontsize=7)
+    plt.show()
+
+
+print("torch", torch.__version__.partition("+")[0], "· fittingroom", fr.__version__)
+
+# %% [markdown]
+# ## 1. 数据集
+#
+# 70,000 张服装照片，缩成 28×28 的灰度图：60,000 张用来学习，10,000 张用来评判，十个类别数量相等。
+# 它是为替代手写数字 MNIST 而做的，文件格式相同，但更难。
+#
+# 第一次运行时会下载文件，并与官方文件的 SHA-256 核对。
+
+# %%
+data = fr.open_dataset(NAME)
+print(data.train, data.test, sep="\n")
+for label, (name, count) in enumerate(zip(data.train.classes, data.train.class_counts())):
+    print(f"{label}  {name:<12} {count:,}")
+
+# %% [markdown]
+# 两部分都带标签，不需要向任何地方提交结果。所以它适合学习，也容易自欺，后面会看到。
+#
+# ## 2. 当作表格
+#
+# 很多人是从 Kaggle 的两个 CSV 文件认识这份数据的：一行一张图，先是标签，再是 784 个像素（28 × 28 = 784），
+# 取值 0（黑）到 255（白）。各种格式之间可以无损转换，我们就自己生成这样的文件。
+
+# %%
+command("data", "convert", NAME, "table", "--to", "csv")
+table = pl.read_csv("table/train.csv")
+table.head(10)
+
+# %% [markdown]
+# 每一列的最大值：标签是 9，因为十个类别从 0 数起；开头和末尾的像素在图的角上，很少是白的。表格通常用 64 位数存放，
+# 而每个像素其实只是一个字节：内存相差八倍。
+
+# %%
+largest = table.max()
+print({name: largest[name][0] for name in ["label", "pixel1", "pixel2", "pixel3", "pixel392", "pixel783", "pixel784"]})
+print(f"as bytes {data.train.images.nbytes / 1e6:.0f} MB, as float64 {data.train.images.size * 8 / 1e6:.0f} MB")
+
+# %% [markdown]
+# ## 3. 当作字节：IDX 格式
+#
+# 官方文件用 IDX 格式：很短的文件头，接着就是原始数值。头里的数都是大端序。第一个数是魔数：两个零字节，
+# 数值类型（8 表示无符号字节），维数。
+#
+# | 偏移 | 图片文件 | 标签文件 |
+# | ---: | --- | --- |
+# | 0 | 魔数 2051：字节，3 维 | 魔数 2049：字节，1 维 |
+# | 4 | 数量 | 数量 |
+# | 8 | 行数 | **第一个标签** |
+# | 12 | 列数 | |
+# | 16 | **第一个像素** | |
+
+# %%
+folder = locate(NAME)
+image_bytes = gzip.decompress((folder / "train-images-idx3-ubyte.gz").read_bytes())
+label_bytes = gzip.decompress((folder / "train-labels-idx1-ubyte.gz").read_bytes())
+
+
+def numbers(content, count):
+    return [int.from_bytes(content[4 * i : 4 * i + 4], "big") for i in range(count)]
+
+
+print("images", numbers(image_bytes, 4), "and", len(image_bytes), "bytes in all")
+print("labels", numbers(label_bytes, 2), "and", len(label_bytes), "bytes in all")
+
+# %% [markdown]
+# 现在读第一张图和第一个标签。这里有两个常见的错误，看上去都像是文件坏了：
+#
+# - 像素从第 0 字节读起，而不是第 16 字节：每张图都向右错开 16 个像素，右边缘跑到左边来；
+# - 标签从第 0 字节读起，而不是第 8 字节：那个字节属于魔数，永远是 0。
+
+# %%
+pixels = np.frombuffer(image_bytes, np.uint8)
+right, wrong = (pixels[start : start + 784].reshape(28, 28) for start in (16, 0))
+show([right, wrong], ["from byte 16", "from byte 0"])
+print("label from byte 8:", label_bytes[8], data.train.classes[label_bytes[8]])
+print("label from byte 0:", label_bytes[0], data.train.classes[label_bytes[0]])
+
+# %% [markdown]
+# 有一条命令可以替你解读文件头；`data check`（第 16 节）则能量出文件错开了多少。
+
+# %%
+Path("train-labels-idx1-ubyte").write_bytes(label_bytes)
+command("data", "header", "train-labels-idx1-ubyte")
+
+# %% [markdown]
+# ## 4. Dataset 和 DataLoader
+#
+# PyTorch 自带的取批次方式分两部分。`Dataset` 回答两个问题：一共有多少样本（`__len__`），第 i 个是什么（`__getitem__`）。
+# `DataLoader` 抽取下标，逐个取样本，再叠成一批。
+#
+# `as_torch()` 就是这样一个 `Dataset`：给出形状为（通道，行，列）、取值 0 到 1 的 float32 图像，以及整数标签。
+# 只有手头这一批是浮点数，整份数据仍是字节。
+
+# %%
+BATCH_SIZE = 256
+shuffled = torch.Generator().manual_seed(0)
+loader = DataLoader(data.train.as_torch(), batch_size=BATCH_SIZE, shuffle=True, generator=shuffled)
+images, labels = next(iter(loader))
+print("a batch", tuple(images.shape), images.dtype, "·", tuple(labels.shape), labels.dtype)
+print(f"{len(loader)} batches an epoch; the last has {len(data.train) - (len(loader) - 1) * BATCH_SIZE} images")
+
+# %% [markdown]
+# **批次大小。** 一批的梯度是对全体梯度的估计：批越大，估计越准，也越费时。用 2 的幂只是习惯，不是规律。
+# 限制批次大小的是内存；占内存的不是图片本身，而是网络为反向传播保留的中间结果：
+
+# %%
+of_images = BATCH_SIZE * 28 * 28 * 4
+of_first_layer = BATCH_SIZE * 16 * 28 * 28 * 4
+print(f"a batch of images: {of_images / 1e6:.1f} MB; what the first layer makes of it: {of_first_layer / 1e6:.1f} MB")
+
+# %% [markdown]
+# 如果 `fittingroom train` 真的内存不够，它会把批次减半、把梯度相加，并告诉你：这一步的结果不变。它自己的取数方式也比
+# `DataLoader` 简单：所有图片放在一个张量里，一批就是从中切出来的一块。
+#
+# ## 5. 看看样本
+#
+# 先看，再训练。标签写在图的上方。
+
+# %%
+show([image[0].numpy() * 255 for image in images[:20]], [data.train.classes[label] for label in labels[:20]])
+
+# %% [markdown]
+# ## 6. 网络
+#
+# 三个卷积层。每层用小的滤波器滑过图像，同一种图案无论在哪里都能找到。批归一化把每个通道在这一批内变成均值 0、标准差 1；
+# ReLU 把负数变成 0。池化在每个 2×2 里取最大值，边长减半。最后一个线性层给出十个数，每类一个，叫作 *logits*。
+
+# %%
+torch.manual_seed(0)
+network = MODELS["tutorial"](num_classes=10)
+print(network)
+command("models", "tutorial")
+
+# %% [markdown]
+# 跟着一批数据走一遍。第一个卷积补了 2 圈边，所以边长仍是 28；另外两个没有补边，各少 2 个像素。
+# `flatten` 把 64 张 5×5 的图摊平成 1,600 个数，交给线性层。
+
+# %%
+x = images
+for name, layer in [
+    ("layer1", network.layer1),
+    ("pool", network.pool),
+    ("layer2", network.layer2),
+    ("layer3", network.layer3),
+    ("pool", network.pool),
+    ("flatten", nn.Flatten()),
+    ("fc", network.fc),
+]:
+    x = layer(x)
+    print(f"{name:<8}", tuple(x.shape))
+
+# %% [markdown]
+# ## 7. 在哪里计算
+#
+# 网络和批次必须在同一个设备上。`fittingroom` 依次选 CUDA、苹果的 GPU、CPU，也可以用 `--device` 指定。
+# 优化器不用搬：它拿着的就是网络自己的参数。
+
+# %%
+device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+network = network.to(device)
+print(device)
+
+# %% [markdown]
+# ## 8. 损失：交叉熵
+#
+# softmax 把 logits 变成概率。一张图的损失是其真实类别所得概率的负对数：有把握且对，为 0；有把握却错，没有上限。
+# `cross_entropy` 把两步合成一步：先 log-softmax，再负对数似然。下面用三种方式得到同一个数：
+
+# %%
+logits = network(images.to(device)).detach().cpu()
+in_one = F.cross_entropy(logits, labels)
+in_two = F.nll_loss(F.log_softmax(logits, dim=1), labels)
+as_defined = -torch.log(torch.softmax(logits, dim=1)[torch.arange(len(labels)), labels]).mean()
+print(f"{in_one:.6f}  {in_two:.6f}  {as_defined:.6f}")
+print(f"a network that knows nothing gives each class 1/10: {np.log(10):.6f}")
+
+# %% [markdown]
+# ## 9. Adam
+#
+# 梯度下降让每个权重朝梯度的反方向移动。Adam 再除以该权重梯度平时的大小，于是不论梯度大小，所有权重每步都移动大约一个学习率。
+# 第一步恰好就是这样：
+
+# %%
+optimizer = torch.optim.Adam(network.parameters(), lr=0.01)
+before = network.fc.weight.detach().clone()
+F.cross_entropy(network(images.to(device)), labels.to(device)).backward()
+optimizer.step()
+moved = (network.fc.weight.detach() - before).abs()
+print(f"gradients from {network.fc.weight.grad.abs().min():.1e} to {network.fc.weight.grad.abs().max():.1e}")
+print(f"half of the weights moved by between {moved.quantile(0.25):.4f} and {moved.quantile(0.75):.4f}")
+
+# %% [markdown]
+# ## 10. 训练循环
+#
+# 东西都齐了：对每一批，清掉旧梯度，算损失，算新梯度，走一步。手写一轮：
+
+# %%
+network.train()
+losses = []
+started = time.process_time()
+for images, labels in loader:
+    optimizer.zero_grad()
+    loss = F.cross_entropy(network(images.to(device)), labels.to(device))
+    loss.backward()
+    optimizer.step()
+    losses.append(loss.item())
+by_hand = time.process_time() - started
+first, last = np.mean(losses[:10]), np.mean(losses[-10:])
+print(f"{len(losses)} steps; mean loss of the first ten {first:.3f}, of the last ten {last:.3f}")
+
+# %% [markdown]
+# ## 11. 分阶段训练
+#
+# 常见的做法：先用大学习率跑许多轮，再用十分之一的学习率跑少一些。配方 `tutorial` 就是这样：Adam，学习率 0.01 跑 50 轮，
+# 然后两次换上新的 Adam，学习率 0.001，跑 20 轮和 10 轮。80 轮在两个核上要一刻钟以上，所以**这里把三个阶段缩短为 2、1、1 轮**。
+# 完整训练的结果测过一次，写在该配方文件的开头：测试集 91.25 %（一个种子）。
+#
+# 配方就是一个值。决定训练的一切都在里面，写错了在开始之前就会被拒绝。
+
+# %%
+short = fr.load_recipe("tutorial", overrides=["stages.0.epochs=2", "stages.1.epochs=1", "stages.2.epochs=1"])
+started = time.process_time()
+tutorial = fr.train(data, short, out="runs/tutorial", options=fr.Options(xkcd=True))
+an_epoch = (time.process_time() - started) / short.epochs
+print(f"processor seconds an epoch: {an_epoch:.0f}, checkpoints, export and report included; by hand {by_hand:.0f}")
+
+# %% [markdown]
+# ## 12. 损失曲线
+#
+# 用 xkcd 的手绘风格。下面的横轴是步数，上面的是轮数：按每一批画出的曲线，数的是批次，不是轮数。
+# 浅色的是每一批的损失，圆点是一轮的均值。
+
+# %%
+display(Image("runs/tutorial/loss.png", width=640))
+
+# %% [markdown]
+# ## 13. 保存与读取
+#
+# 运行的文件夹用 safetensors 保存权重，里面只有数字。（`torch.save` 写的是 pickle，打开别人的 pickle 可能会执行别人的代码。）
+# 与权重放在一起的，是使用它们所需的东西：类别名、图片大小、归一化方式。还有不需要 PyTorch 就能运行的 `model.onnx`。
+
+# %%
+for file in sorted(path for path in tutorial.path.iterdir() if path.is_file()):
+    print(f"{file.name:<32}{file.stat().st_size:>10,} bytes")
+
+model = fr.load(tutorial.path)
+again = tutorial.artifact.network()
+first = data.train.images[:1000]
+scale = tutorial.artifact.normalization
+fed = (torch.tensor(first[:, None], dtype=torch.float32) - scale.mean) / scale.std
+with torch.no_grad():
+    by_torch = again(fed).argmax(dim=1).numpy()
+print("ONNX Runtime and PyTorch agree on", (model.predict(first) == by_torch).sum(), "of 1,000")
+
+# %% [markdown]
+# ## 14. 评估
+#
+# 现在才轮到测试集。`evaluate` 把网络切换到评估模式（批归一化改用训练时的统计量），取十个输出中最大的作为答案，
+# 在*全部*图片上数出答对的个数，只除一次。
+
+# %%
+scores = tutorial.evaluate()
+low, high = scores["interval"]
+print(
+    f"{scores['correct']:,} of {scores['n']:,} right: {scores['accuracy']:.2%}; 95 % interval {low:.2%} to {high:.2%}"
+)
+for each in sorted(scores["per_class"], key=lambda each: each["recall"])[:3]:
+    print(f"{each['class']:<12} {each['recall']:.1%} found")
+
+# %% [markdown]
+# 区间不是装饰。在 10,000 张图上，91 % 左右的准确率有大约 ±0.56 个百分点的不确定：90.8 和 91.2 两个模型，单凭准确率分不出高下。
+#
+# **继续训练与平台期。** 多跑几轮有用吗？这要问训练集和验证集，不能问测试集。训练损失在降，验证损失却不动或上升，
+# 说明模型在死记硬背。这个配方没有留出验证集，所以无从判断，诊断说的正是这一点：
+
+# %%
+for verdict in diagnose_run(tutorial):
+    print(f"{verdict.name}: {verdict.sentence}\n    → {verdict.suggestion}")
+
+# %% [markdown]
+# **超参数**是训练学不到的东西：批次大小、学习率、轮数；优化器、损失函数、设备其实也都是选择。它们全在配方里，默认值也都写明：
+
+# %%
+print(tutorial.recipe.to_toml())
+
+# %% [markdown]
+# ## 15. 有验证集，并且快
+#
+# `swift` 从训练集留出 2,000 张，做归一化，把一个小的残差网络训练两轮。卷积滤波器用 Muon，其余用 AdamW。
+# 下面是它完整的训练，没有缩短。
+
+# %%
+started = time.process_time()
+swift = fr.train(data, "swift", out="runs/swift")
+spent = time.process_time() - started
+validation = swift.result["validation"]
+low, high = validation["interval"]
+print(f"validation {validation['accuracy']:.2%} of {validation['n']:,}; 95 % interval {low:.2%} to {high:.2%}")
+print(f"{spent:.0f} processor seconds for {swift.recipe.epochs} epochs, report and all")
+
+# %% [markdown]
+# 这里数的是处理器时间，同一台机器上的其他程序对它影响不大；实际要等多久，取决于机器、核数，以及它同时还在忙什么。
+# `fittingroom bench` 可以测你的机器。
+#
+# **某个想法更好吗？** 比如标签平滑：`swift` 用它（默认如此）比不用更好吗？两种都训练，然后在验证集上问，这样测试集仍未被看过：
+
+# %%
+without = fr.load_recipe("swift", overrides=["label_smoothing=0.0"])
+fr.train(data, without, out="runs/without-smoothing")
+command("compare", "runs/swift", "runs/without-smoothing", "--on", "validation")
+
+# %% [markdown]
+# 这个答案只针对这两个模型。要问*配方*是否更好，每种都要训练几个种子（`train --seeds 5`），比较时种子和图片都算作偶然因素。
+#
+# 现在看一次测试集，以及查看记录：
+
+# %%
+scores = swift.evaluate()
+low, high = scores["interval"]
+print(f"test {scores['accuracy']:.2%} of {scores['n']:,}; 95 % interval {low:.2%} to {high:.2%}")
+for line in Path("runs/test-looks.jsonl").read_text().splitlines():
+    look = json.loads(line)
+    print(look["run"], "looked at", look["data"])
+
+# %% [markdown]
+# ## 16. 检查数据
+#
+# Kaggle 上的 CSV 并不是官方的划分：70,000 张图被混在一起重新切过。在它的测试集上得到的准确率，不能与论文里的相比；
+# 用它的训练文件训练、再用官方测试文件评判，等于已经学过其中的大部分。那些文件不能再分发，所以我们照样切一份，看看能否被发现：
+
+# %%
+everything = concatenate([data.train, data.test], "pooled")
+recut_train, recut_test = stratified_split(everything, len(data.test), seed=1)
+np.savez("recut.npz", x_train=recut_train.images, y_train=recut_train.labels)
+np.savez("recut-test.npz", x_train=recut_test.images, y_train=recut_test.labels)
+print("official test set known as:", known_identity(data.test))
+print("new test set known as:     ", known_identity(recut_test))
+command("data", "check", "recut.npz", "recut-test.npz", "--no-near-duplicates")
+
+# %% [markdown]
+# 它也认得错位的文件。下面把第 3 节的错误做成文件：文件头被当成了像素。
+
+# %%
+Path("shifted").mkdir()
+Path("shifted/train-images-idx3-ubyte").write_bytes(image_bytes[:16] + image_bytes[:-16])
+Path("shifted/train-labels-idx1-ubyte").write_bytes(label_bytes)
+command("data", "check", "shifted", "--no-near-duplicates")
+
+# %% [markdown]
+# ## 17. 预测
+#
+# 照片不是 28×28 的图。它会被裁边、缩小、锐化、居中、反相，与数据集当初处理自己照片的做法一样；`--show` 画出模型看到的图。
+# 我们用一张测试图片做一张“照片”：白底深色，放大。
+
+# %%
+Picture.fromarray(255 - data.test.images[0]).resize((280, 280)).save("photo.png")
+print("truth:", data.test.classes[data.test.labels[0]])
+command("predict", "runs/swift", "photo.png", "--show", "seen.png")
+display(Image("seen.png", width=400))
+
+# %% [markdown]
+# 在 Python 里，一次处理许多张。无论给网络什么，哪怕是噪声，它都会说出十个名字中的一个，还可能很有把握。所以每个答案都带一个存疑度，
+# 存疑度高于 0.95 就称为“不熟悉”：按设计，网络本该认识的图片里，每 20 张也会有 1 张如此。外来的东西它能识别一部分，不是全部。
+
+# %%
+model = fr.load("runs/swift")
+answer = model.classify(data.test.images[:10])
+show(
+    data.test.images[:10], [f"{model.classes[k]}\n{p:.0%}" for k, p in zip(answer.labels, answer.probabilities.max(1))]
+)
+clothes = model.classify(data.test.images[:1000])
+noise = model.classify(np.random.default_rng(0).integers(0, 256, (1000, 28, 28), dtype=np.uint8))
+print(f"called unfamiliar: {clothes.unfamiliar.mean():.1%} of clothes, {noise.unfamiliar.mean():.1%} of noise")
+
+# %% [markdown]
+# ## 18. 提供服务
+#
+# `fittingroom serve` 通过 HTTP 回答：给人用的网页，给程序用的 API。这里在一个空闲端口启动它，把照片发过去，然后停掉。
+
+# %%
+server = subprocess.Popen(
+    [sys.executable, "-m", "fittingroom", "serve", "runs/swift", "--port", "0"], stdout=subprocess.PIPE, text=True
+)
+try:
+    address = next(word for word in server.stdout.readline().split() if word.startswith("http"))
+    with urllib.request.urlopen(address + "predict", data=Path("photo.png").read_bytes()) as reply:
+        answer = json.load(reply)
+finally:
+    server.terminate()
+    server.wait()
+print(answer["class"], f"{answer['probability']:.1%}", "· doubt", f"{answer['doubt']:.2f}")
+
+# %% [markdown]
+# ## 接下来
+#
+# - 你自己的运行文件夹里的 `runs/swift/report.html`：曲线、带图片的最严重错误、校准。
+# - `fittingroom train your.csv`：[入门教程](../docs/start/tutorial.md)（英文）从自己的 CSV 走到上线的模型。
+# - `fittingroom train --recipe steady`：再高两个百分点，一分半钟。
