@@ -56,8 +56,8 @@ def show(figures: Iterable[Figure]) -> None:
         print(f"{what}{digits(each.median):>12}{digits(each.mean):>12}{sd}")
 
 
-def append(script: str, figures: Iterable[Figure]) -> None:
-    """Add the figures to results.csv, with date, processor, cores, torch version and commit."""
+def append(script: str, figures: Iterable[Figure], *, processor: str | None = None) -> None:
+    """Add the figures to results.csv, with date, processor (a GPU's name where one trained), cores, torch, commit."""
     import torch
 
     from fittingroom.device import processor_name
@@ -65,7 +65,7 @@ def append(script: str, figures: Iterable[Figure]) -> None:
 
     where = {
         "date": datetime.now(UTC).date().isoformat(),
-        "processor": processor_name(),
+        "processor": processor or processor_name(),
         "cores": len(os.sched_getaffinity(0)),
         "torch": torch.__version__,
         "commit": (git_revision() or "")[:12],

@@ -12,7 +12,9 @@ ten times a second: after the first tenth of the time it should not grow.
 --folder is where the files are made, and removed at the end: 2.5 GB for 5 million images. About 20 minutes of one core.
 --quick tries the script on the sample and records nothing.
 
-Last result: none yet.
+Last result, 2026-11-23, AMD EPYC, one of 2 cores shared with other programs, n = 5: 14,242 images a processor second
+(median; the plain loop 14,489), 0.999 ± 0.016 times as fast as the plain loop (mean ± sd of the ratios). 5 million
+images, once: 14,890 images a processor second, RssAnon up to 158 MiB in the first tenth and 172 MiB in the rest.
 """
 
 from __future__ import annotations
