@@ -12,7 +12,22 @@ result.json: one look a seed, kept on record in benchmarks/runs/test-looks.jsonl
 A turn takes half a minute and the recipes' own time. --first-seed draws new seeds. --quick tries the script on the
 sample with one epoch a recipe and records nothing.
 
-Last result: none yet.
+Last result:
+  2026-11-23, AMD EPYC, 2 cores, torch 2.13.0+cpu, commit 02f2a6b836ec
+    notebook, seconds of 80 epochs, scaled from one: median 1,063, mean 1,010 ± 125.9, n 5
+    steady, accuracy: median 0.9374, mean 0.9376 ± 0.001244, n 5
+    steady, seconds: median 88.97, mean 90.08 ± 2.611, n 5
+    steady, cpu_seconds: median 166.1, mean 167.5 ± 3.901, n 5
+    steady, train_seconds: median 83.62, mean 84.65 ± 2.493, n 5
+    steady, share of the notebook: median 0.08372, mean 0.09023 ± 0.01061, n 5
+    steady, parameters: median 172,666, mean 172,666 ± 0, n 5
+  2026-11-23, AMD EPYC, 2 cores, torch 2.13.0+cpu, commit 7e81a795053d
+    swift, accuracy: median 0.9175, mean 0.9177 ± 0.001829, n 20
+    swift, seconds: median 10.95, mean 11.14 ± 0.6411, n 20
+    swift, cpu_seconds: median 18.17, mean 18.40 ± 1.110, n 20
+    swift, train_seconds: median 7.730, mean 7.864 ± 0.5210, n 20
+    swift, share of the notebook: median 0.01292, mean 0.01268 ± 0.001366, n 20
+    swift, parameters: median 61,050, mean 61,050 ± 0, n 20
 """
 
 from __future__ import annotations
