@@ -55,7 +55,7 @@ docs-test: setup  ## every command of the docs, every example, the notebooks
 
 BENCH := benchmarks/.venv
 
-bench: $(BENCH)/.installed  ## measure against the notebook and its peers; about two hours, with nothing else running
+bench: $(BENCH)/.installed  ## measure against the notebook and its peers; about five hours and 15 GB of disk, nothing else running
 	$(BENCH)/bin/python benchmarks/throughput.py
 	$(BENCH)/bin/python benchmarks/data_path.py
 	$(BENCH)/bin/python benchmarks/memory.py
@@ -63,6 +63,10 @@ bench: $(BENCH)/.installed  ## measure against the notebook and its peers; about
 	$(BENCH)/bin/python benchmarks/curves.py
 	$(BENCH)/bin/python benchmarks/time_to_accuracy.py --recipes swift --seeds 20
 	$(BENCH)/bin/python benchmarks/time_to_accuracy.py --recipes steady --seeds 5
+	$(BENCH)/bin/python benchmarks/time_to_accuracy.py --recipes strong --seeds 3
+	$(BENCH)/bin/python benchmarks/distributed.py
+	$(BENCH)/bin/python benchmarks/scoring.py
+	$(BENCH)/bin/python benchmarks/larger_than_memory.py
 	$(BENCH)/bin/python benchmarks/table.py --write
 	$(BENCH)/bin/python benchmarks/plot.py
 
