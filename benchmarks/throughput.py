@@ -8,7 +8,41 @@ the epoch is timed, not the start. Ours runs in float32, and in the precision th
 
 A round takes about 2 minutes on two cores. --quick tries the script on the sample and records nothing.
 
-Last result: none yet.
+Last result:
+  2026-11-23, AMD EPYC, 2 cores, torch 2.13.0+cpu, commit c9c138475f0e
+    notebook, seconds: median 11.36, mean 11.36 ± 1.370, n 2
+    notebook, cpu_seconds: median 22.41, mean 22.41 ± 2.611, n 2
+    notebook, images_per_second: median 5,320, mean 5,320 ± 641.7, n 2
+    Lightning, seconds: median 10.33, mean 10.33 ± 0.07207, n 2
+    Lightning, cpu_seconds: median 20.40, mean 20.40 ± 0.1015, n 2
+    Lightning, images_per_second: median 5,807, mean 5,807 ± 40.51, n 2
+    skorch, seconds: median 9.839, mean 9.839 ± 0.3532, n 2
+    skorch, cpu_seconds: median 19.47, mean 19.47 ± 0.6432, n 2
+    skorch, images_per_second: median 6,102, mean 6,102 ± 219.1, n 2
+    fastai, seconds: median 10.52, mean 10.52 ± 0.02844, n 2
+    fastai, cpu_seconds: median 20.80, mean 20.80 ± 0.08131, n 2
+    fastai, images_per_second: median 5,702, mean 5,702 ± 15.41, n 2
+    Keras on torch, seconds: median 17.25, mean 17.25 ± 0.8696, n 2
+    Keras on torch, cpu_seconds: median 34.11, mean 34.11 ± 1.671, n 2
+    Keras on torch, images_per_second: median 3,483, mean 3,483 ± 175.6, n 2
+    fittingroom float32, seconds: median 7.607, mean 7.607 ± 0.1005, n 2
+    fittingroom float32, cpu_seconds: median 15.03, mean 15.03 ± 0.2844, n 2
+    fittingroom float32, images_per_second: median 7,888, mean 7,888 ± 104.2, n 2
+    fittingroom auto, seconds: median 4.962, mean 4.962 ± 0.02691, n 2
+    fittingroom auto, cpu_seconds: median 9.838, mean 9.838 ± 0.04853, n 2
+    fittingroom auto, images_per_second: median 12,092, mean 12,092 ± 65.59, n 2
+    fittingroom float32, times as fast as notebook: median 1.495, mean 1.495 ± 0.1999, n 2
+    fittingroom float32, times as fast as Lightning: median 1.358, mean 1.358 ± 0.02742, n 2
+    fittingroom float32, times as fast as skorch: median 1.293, mean 1.293 ± 0.02935, n 2
+    fittingroom float32, times as fast as fastai: median 1.383, mean 1.383 ± 0.01453, n 2
+    fittingroom float32, times as fast as Keras on torch: median 2.268, mean 2.268 ± 0.1443, n 2
+    fittingroom float32, times as fast as fittingroom auto: median 0.6524, mean 0.6524 ± 0.01215, n 2
+    fittingroom auto, times as fast as notebook: median 2.289, mean 2.289 ± 0.2637, n 2
+    fittingroom auto, times as fast as Lightning: median 2.082, mean 2.082 ± 0.003231, n 2
+    fittingroom auto, times as fast as skorch: median 1.983, mean 1.983 ± 0.08193, n 2
+    fittingroom auto, times as fast as fastai: median 2.121, mean 2.121 ± 0.01724, n 2
+    fittingroom auto, times as fast as Keras on torch: median 3.476, mean 3.476 ± 0.1564, n 2
+    fittingroom auto, times as fast as fittingroom float32: median 1.533, mean 1.533 ± 0.02856, n 2
 """
 
 from __future__ import annotations
