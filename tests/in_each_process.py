@@ -1,6 +1,6 @@
 """What each process of a test does: judge images together, and train a network with batch norm together.
 
-python -m tests.in_each_process RUN      leaves rank<N>.npy and rank<N>.pt in the working folder
+python -m tests.in_each_process RUN      leaves rank<N>.npy, rank<N>.pt and rank<N>.threads in the working folder
 """
 
 from __future__ import annotations
@@ -64,7 +64,13 @@ def train_normed(group: Group = ALONE) -> dict[str, Tensor]:
     return state
 
 
+def threads() -> list[str]:
+    """The names of this process's threads, those of PyTorch among them; none where there is no /proc."""
+    return [file.read_text().strip() for file in Path("/proc/self/task").glob("*/comm")]
+
+
 if __name__ == "__main__":
     with joined() as together:
         np.save(f"rank{together.rank}.npy", judge(Path(sys.argv[1]), together))
         torch.save(train_normed(together), f"rank{together.rank}.pt")
+    Path(f"rank{together.rank}.threads").write_text("\n".join(threads()))

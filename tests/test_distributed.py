@@ -125,6 +125,11 @@ def test_every_process_ends_with_the_same_weights_and_running_statistics(from_ea
     assert torch.equal(together["unused.weight"], alone["unused.weight"])
 
 
+def test_no_thread_of_the_group_outlives_it_and_aborts_the_end_of_the_process(from_each: Path) -> None:
+    for rank in range(3):
+        assert "gloo" not in (from_each / f"rank{rank}.threads").read_text()
+
+
 def test_a_stopped_training_goes_on_and_ends_with_the_same_bits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trained: dict[int, Path]
 ) -> None:

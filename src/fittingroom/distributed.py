@@ -218,9 +218,12 @@ def is_own_job(job: str | None) -> bool:
 def _meet(timeout: float) -> Store:
     """Form PyTorch's process group: gloo for tensors on the CPU, NCCL for those on CUDA. Returns its store."""
     import torch
+    import torch.distributed.nn.functional  # see below
     from torch import distributed
     from torch.distributed.rendezvous import rendezvous
 
+    # That module's functions have the process group as a default argument. Whatever loads it while there is a group, as
+    # an optimizer does, keeps the group for ever; its threads then go on beside Python's end, and may abort it.
     card = int(os.environ.get("LOCAL_RANK", 0))
     if card < torch.cuda.device_count():
         torch.cuda.set_device(card)  # what `cuda` then means in this process
