@@ -79,12 +79,12 @@ def in_turns(folder: Path, steps: int, rounds: int) -> list[record.Figure]:
 def train(place: str, data: Path, steps: int) -> dict[str, float]:
     """Some steps of the recipe plain."""
     from fittingroom.data import mapped
+    from fittingroom.data.hold_out import hold_out
     from fittingroom.data.normalization import Normalization
     from fittingroom.data.open import open_dataset
     from fittingroom.errors import Interrupted
     from fittingroom.events import Event, StepDone
     from fittingroom.models import find_model
-    from fittingroom.pipeline import hold_out
     from fittingroom.recipe import load_recipe
     from fittingroom.training import Setting
     from fittingroom.training import train as train_model

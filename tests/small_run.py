@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import fittingroom as fr
-from fittingroom.pipeline import hold_out
+from fittingroom.data.hold_out import hold_out
 
 
 def train_small(folder: Path, *overrides: str, model: str = "tutorial") -> fr.Run:

@@ -24,8 +24,9 @@ from fittingroom.errors import FittingRoomError, Interrupted, TrainingDiverged
 from fittingroom.events import CheckpointSaved, EpochDone, Event, JobDone, JobEvent, MicroBatchHalved, Observer
 from fittingroom.jobs import Job, run_jobs
 from fittingroom.metrics_log import read_metrics
-from fittingroom.pipeline import finish, start
+from fittingroom.pipeline import finish
 from fittingroom.ray_engine import connected
+from fittingroom.start import start
 
 LINEAR = f"model='{Path(__file__).with_name('linear_net.py')}:net'"
 TINY = ["--recipe", "plain", "--set", LINEAR, "--set", "precision=float32", "--set", "validation=200", "--no-test"]

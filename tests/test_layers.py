@@ -23,7 +23,7 @@ LAYERS = [
     | {"prediction_table"},
     {"evaluate", "subsets", "trainee", "export", "predict", "quantize"},
     {"training", "run", "report", "compare", "serve"},
-    {"bench", "estimator", "label_check", "pipeline", "tracking", "tune"},
+    {"bench", "estimator", "label_check", "pipeline", "start", "tracking", "tune"},
     {"cli", "__main__"},
 ]
 STRANGERS = [("data", "models"), ("training", "run")]

@@ -22,7 +22,7 @@ from fittingroom.metrics_log import read_metrics
 
 SHORT = {  # few epochs, but every stage, so that a fresh optimizer and an average are part of what is resumed
     "tutorial": ["stages.0.epochs=1", "stages.1.epochs=1", "stages.2.epochs=1"],
-    "swift": ["ema=0.9", "precision=float32"],
+    "swift": ["ema=0.9", "precision=float32", "batch_size=250"],
     "plain": ["stages.0.epochs=2", "shift=1", "erase=6", "keep=best", "precision=bf16"],
 }
 

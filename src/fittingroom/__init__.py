@@ -22,11 +22,12 @@ if TYPE_CHECKING:
     from fittingroom.data.open import open_dataset
     from fittingroom.errors import ArtifactError, DataError, FittingRoomError, RecipeError
     from fittingroom.estimator import FittingRoomClassifier
-    from fittingroom.pipeline import Options, resume, train
+    from fittingroom.pipeline import resume, train
     from fittingroom.predict.classifier import Classifier, load
     from fittingroom.ray_engine import RayEngine
     from fittingroom.recipe import Recipe, Stage, load_recipe
     from fittingroom.run import Run, open_run
+    from fittingroom.start import Options
     from fittingroom.tune import resume_study, tune_recipe
 
 __version__ = "0.1.0"
@@ -39,7 +40,7 @@ _HOMES = {
     "Dataset": "data.dataset",
     "FittingRoomClassifier": "estimator",
     "FittingRoomError": "errors",
-    "Options": "pipeline",
+    "Options": "start",
     "RayEngine": "ray_engine",
     "Recipe": "recipe",
     "RecipeError": "errors",

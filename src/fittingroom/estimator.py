@@ -16,11 +16,11 @@ from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from fittingroom.data.cache import cache_dir
 from fittingroom.data.dataset import Dataset, Splits
+from fittingroom.data.hold_out import hold_out
 from fittingroom.data.normalization import normalization_of
 from fittingroom.device import pick_device, resolve_precision
 from fittingroom.evaluate import predict_dataset
 from fittingroom.models import find_model
-from fittingroom.pipeline import hold_out
 from fittingroom.recipe import Recipe, load_recipe, parse_recipe, with_epochs, with_lr
 from fittingroom.training import Setting
 from fittingroom.training import train as train_model

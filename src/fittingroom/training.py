@@ -135,7 +135,7 @@ def _step(trainee: Trainee, x_NCHW: Tensor, y_N: Tensor, examples: int, setting:
     # Each process drops other units: alike ones would drop the same units for all parts of the batch.
     dropout_seed = derive_seed(trainee.recipe.seed, "dropout", at.epoch, at.step, *([rank] if rank else []))
     while True:
-        torch.manual_seed(dropout_seed)
+        _seed(dropout_seed, x_NCHW.device)
         try:
             loss_sum, correct = _accumulate_gradient(trainee, x_NCHW, y_N, examples, setting.precision)
             break
@@ -311,6 +311,14 @@ def _diverged(what: str, trainee: Trainee) -> TrainingDiverged:
 def _is_out_of_memory(error: RuntimeError) -> bool:
     """CUDA raises its own class; the CPU's allocator a bare RuntimeError."""
     return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
+
+
+def _seed(seed: int, device: torch.device) -> None:
+    """Seed the generator of a device, and no others: to note a seed for each kind of them takes PyTorch 0.3 ms."""
+    if device.type == "cpu":
+        torch.default_generator.manual_seed(seed)
+    else:
+        torch.manual_seed(seed)
 
 
 @contextmanager

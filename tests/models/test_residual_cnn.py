@@ -1,15 +1,19 @@
+import numpy as np
 import pytest
 import torch
+from torch.nn import functional as F
 
+import fittingroom as fr
 from fittingroom.errors import RecipeError
 from fittingroom.models import build_model, find_model
-from fittingroom.models.residual_cnn import ResidualCNN
+from fittingroom.models.residual_cnn import PatternExtremes, ResidualCNN, cosine_patterns
 from fittingroom.models.summary import count_parameters
 
 
-def test_swifts_network_has_61_050_parameters() -> None:
+def test_its_parameters_are_those_of_its_layers() -> None:
     by_hand = 9 * (16 + 32 * 16 + 64 * 32 + 64 * 64) + 2 * (16 + 32 + 64 + 64) + 64 * 10 + 10
     assert count_parameters(ResidualCNN()) == by_hand == 61_050
+    assert count_parameters(ResidualCNN(fixed_stem=True)) == by_hand - 9 * 16 - 2 * 16
 
 
 @pytest.mark.parametrize(
@@ -17,6 +21,7 @@ def test_swifts_network_has_61_050_parameters() -> None:
     [
         (10, (28, 28), {}),
         (2, (8, 8), {}),
+        (10, (28, 28), {"fixed_stem": True}),
         (1000, (33, 64), {"widths": [8, 16, 24, 8], "depths": [1, 3, 2, 0], "pools": [False, True, True, False]}),
     ],
 )
@@ -46,3 +51,40 @@ def test_a_residual_convolution_that_gives_zero_changes_nothing() -> None:
     assert not torch.equal(with_it(x), without(x))
     torch.nn.init.zeros_(with_it.get_parameter("stages.1.body.0.weight"))
     assert torch.equal(with_it(x), without(x))
+
+
+def test_a_fixed_stem_is_convolution_with_patterns_and_their_negatives_and_pooling() -> None:
+    x = torch.randn(5, 1, 13, 28)
+    patterns = cosine_patterns(9).unsqueeze(1)
+    pooled = F.max_pool2d(F.conv2d(x, torch.cat([patterns, -patterns]), padding=1), 2)
+    largest, negative_least = pooled.chunk(2, dim=1)
+    assert torch.allclose(PatternExtremes(18)(x), torch.cat([largest, -negative_least], dim=1), atol=1e-5)
+
+
+def test_the_patterns_of_a_fixed_stem_are_orthogonal_and_begin_with_the_mean() -> None:
+    patterns = F.normalize(cosine_patterns(9).flatten(1))
+    assert torch.allclose(patterns @ patterns.T, torch.eye(9), atol=1e-6)
+    assert patterns[0].std() < 1e-6
+
+
+def test_the_maps_of_a_fixed_stem_vary_by_about_one_on_real_images() -> None:
+    images = torch.tensor(np.array(fr.open_dataset("sample").train.images), dtype=torch.float32).unsqueeze(1)
+    maps = PatternExtremes(16)((images - images.mean()) / images.std())
+    assert ((maps.std(dim=(0, 2, 3)) > 0.7) & (maps.std(dim=(0, 2, 3)) < 1.5)).all()
+
+
+def test_nothing_in_a_fixed_stem_is_learned() -> None:
+    model = ResidualCNN(widths=[18, 16], depths=[0, 0], pools=[True, True], fixed_stem=True)
+    assert all(name.startswith(("stages.1.", "head.")) for name, _ in model.named_parameters())
+    assert "stages.0.responses" in model.state_dict()  # the file of weights is the whole network
+
+
+@pytest.mark.parametrize("width", [15, 20])
+def test_a_fixed_stem_of_another_width_than_its_patterns_is_refused(width: int) -> None:
+    with pytest.raises(RecipeError, match=f"even first width of 2–18 expected, {width} given"):
+        ResidualCNN(widths=[width], depths=[0], pools=[True], fixed_stem=True)
+
+
+def test_a_fixed_stem_that_is_not_to_pool_is_refused() -> None:
+    with pytest.raises(RecipeError, match="the first stage pools"):
+        ResidualCNN(widths=[16], depths=[0], pools=[False], fixed_stem=True)

@@ -38,8 +38,8 @@ def run_export(args: argparse.Namespace) -> int:
     run = open_run(args.folder)
     artifact = run.artifact
 
+    from fittingroom.data.hold_out import hold_out
     from fittingroom.export import TRAIN_IMAGES, export_onnx, export_safetensors, export_torch
-    from fittingroom.pipeline import hold_out
 
     suffix = ".int8.onnx" if args.quantize else SUFFIXES[args.format]
     # model.safetensors is there already, and is what the others are made of

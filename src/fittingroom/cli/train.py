@@ -137,7 +137,8 @@ def _train(args: argparse.Namespace, group: Group) -> Run:
             splits = open_data(args)
         warn_of_faults(splits)
 
-        from fittingroom.pipeline import Options, train
+        from fittingroom.pipeline import train
+        from fittingroom.start import Options
 
         given = {key: getattr(args, key) for key in ("device", "threads", "keep", "deterministic", "xkcd", "test")}
         options = Options(

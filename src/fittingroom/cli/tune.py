@@ -138,7 +138,7 @@ def _begin(
     splits = replace(open_data(args), test=None)
     warn_of_faults(splits)
 
-    from fittingroom.pipeline import Options
+    from fittingroom.start import Options
     from fittingroom.tune import Plan, tune_recipe
 
     given = {key: getattr(args, key) for key in ("objective", "pruner", "trials") if getattr(args, key) is not None}

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from fittingroom.errors import RecipeError
 
@@ -26,6 +29,9 @@ class ResidualCNN(nn.Module):
         depths: residual blocks of each stage.
         pools: whether each stage halves the image.
         block_layers: convolutions of each residual block.
+        fixed_stem: the first stage is :class:`PatternExtremes`, which learns nothing, in place of a convolution. To
+            learn that layer, which has the largest maps, takes a quarter of a small network's time, and a short
+            training ends better without it (benchmarks/log.md). It needs an even first width up to 18, and pools.
     """
 
     def __init__(
@@ -36,6 +42,7 @@ class ResidualCNN(nn.Module):
         depths: Sequence[int] = (0, 0, 1),
         pools: Sequence[bool] = (True, True, True),
         block_layers: int = 1,
+        fixed_stem: bool = False,
     ):
         super().__init__()
         if not len(widths) == len(depths) == len(pools):
@@ -49,6 +56,12 @@ class ResidualCNN(nn.Module):
         for channels_in, width, depth, pool in zip((1, *widths), widths, depths, pools, strict=False):
             stages.append(_convolution(channels_in, width, pool=pool))
             stages += [_Residual(width, block_layers) for _ in range(depth)]
+        if fixed_stem:
+            if not pools[0]:
+                raise RecipeError(
+                    "model residual: with fixed_stem the first stage pools; the first of pools must be true"
+                )
+            stages[0] = PatternExtremes(widths[0])
         self.stages = nn.Sequential(*stages)
         self.head = nn.Linear(widths[-1], num_classes)
 
@@ -77,3 +90,45 @@ def _convolution(channels_in: int, channels_out: int, *, pool: bool) -> nn.Seque
         nn.BatchNorm2d(channels_out, momentum=NORM_MOMENTUM),
         nn.ReLU(),
     )
+
+
+class PatternExtremes(nn.Module):
+    """How strongly patterns of 3×3 pixels appear in each 2×2 window, in either sense: their largest and least response.
+
+    The patterns are the lowest of the discrete cosine transform, which are about the principal components of small
+    patches of photographs. Their amplitude in an image falls with about the square of the frequency; multiplied by it,
+    all maps have a standard deviation of about 1 if the pixels do, so no norm is needed.
+
+    Args:
+        width: maps, even, ≤ 18: two for each pattern. Others raise :class:`RecipeError`.
+    """
+
+    responses: Tensor
+
+    def __init__(self, width: int):
+        super().__init__()
+        if width % 2 or not 2 <= width <= 18:
+            raise RecipeError(f"model residual: with fixed_stem, an even first width of 2–18 expected, {width} given")
+        patterns_P33 = cosine_patterns(width // 2)
+        # One strided convolution finds the responses at the four places of a window: without maps at full size it takes
+        # half the time of convolution and pooling.
+        places = [F.pad(patterns_P33, (x, 1 - x, y, 1 - y)) for y in (0, 1) for x in (0, 1)]
+        self.register_buffer("responses", torch.cat(places).unsqueeze(1))
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        """float (N, 1, H, W) → (N, width, H // 2, W // 2): the largest responses, then the least."""
+        at_places = F.conv2d(x_NCHW, self.responses, stride=2, padding=1)
+        upper, lower = at_places.chunk(2, dim=1)
+        largest, least = torch.maximum(upper, lower), torch.minimum(upper, lower)
+        return torch.cat([torch.maximum(*largest.chunk(2, dim=1)), torch.minimum(*least.chunk(2, dim=1))], dim=1)
+
+
+def cosine_patterns(count: int) -> Tensor:
+    """float (count, 3, 3), count ≤ 9: the lowest patterns of the 3×3 discrete cosine transform, times frequency².
+
+    The frequency counts from 1, that of the mean, and goes up with the half-waves in both directions; one third of its
+    square is the factor.
+    """
+    waves = [F.normalize(torch.cos(math.pi * k * (torch.arange(3) + 0.5) / 3), dim=0) for k in range(3)]
+    by_frequency = sorted(itertools.product(range(3), repeat=2), key=lambda ij: (sum(ij), abs(ij[0] - ij[1])))
+    return torch.stack([torch.outer(waves[i], waves[j]) * (1 + i + j) ** 2 / 3 for i, j in by_frequency[:count]])

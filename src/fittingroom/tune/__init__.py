@@ -17,9 +17,9 @@ from fittingroom.data.dataset import Splits
 from fittingroom.data.open import open_dataset
 from fittingroom.errors import Interrupted, RecipeError
 from fittingroom.events import Observer
-from fittingroom.pipeline import Options
 from fittingroom.ray_engine import RayEngine, check_engine
 from fittingroom.recipe import Recipe, load_recipe
+from fittingroom.start import Options
 from fittingroom.tune.conclusion import conclude
 from fittingroom.tune.study import Plan, Study, open_study, start_study
 

@@ -10,12 +10,13 @@ from datetime import date
 from typing import Any
 
 from fittingroom.atomic import atomic_write
+from fittingroom.data.hold_out import hold_out
 from fittingroom.data.lock import exclusive_if_free
 from fittingroom.errors import ArtifactError
 from fittingroom.events import Observer
 from fittingroom.json_file import write_json
 from fittingroom.metrics import mean_interval
-from fittingroom.pipeline import hold_out, resume, train
+from fittingroom.pipeline import resume, train
 from fittingroom.ray_engine import RayEngine
 from fittingroom.recipe import Recipe
 from fittingroom.run import FORMAT, Run

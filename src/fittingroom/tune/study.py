@@ -33,6 +33,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from fittingroom.data.batches import derive_seed
 from fittingroom.data.dataset import Splits
+from fittingroom.data.hold_out import hold_out
 from fittingroom.data.lock import exclusive, exclusive_if_free
 from fittingroom.data.open import open_dataset
 from fittingroom.device import pick_device
@@ -42,10 +43,11 @@ from fittingroom.events import EpochDone, Event, JobDone, Observer
 from fittingroom.jobs import Job, run_jobs
 from fittingroom.json_file import read_json, write_json
 from fittingroom.models import build_model, find_model
-from fittingroom.pipeline import Options, finish, hold_out, new_folder, start
+from fittingroom.pipeline import finish
 from fittingroom.ray_engine import RayEngine
 from fittingroom.recipe import Recipe, recipe_from_dict
 from fittingroom.run import FORMAT, Run, command_line
+from fittingroom.start import Options, new_folder, start
 from fittingroom.tune.space import Choices, SearchSpace, apply, label, own_values, parse_space, read_space
 
 Objective = Literal["accuracy", "loss"]

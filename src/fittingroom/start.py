@@ -1,0 +1,254 @@
+"""What a run is to be: decided, and written into its folder, before its first step.
+
+So it can be resumed from its first second on, in whichever process, and nothing that decides it can change unnoticed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from fittingroom.artifact import SOURCE
+from fittingroom.atomic import atomic_write
+from fittingroom.data.cache import cache_dir
+from fittingroom.data.dataset import Dataset, Splits
+from fittingroom.data.open import open_dataset
+from fittingroom.device import pick_device, resolve_precision
+from fittingroom.distributed import Group, is_own_job, joined, torchrun_job
+from fittingroom.environment import describe_machine, git_revision, versions
+from fittingroom.errors import ArtifactError, DataError, RecipeError
+from fittingroom.json_file import write_json
+from fittingroom.models import ModelSource, find_model, model_from_code
+from fittingroom.recipe import Recipe, differences, load_recipe, parse_recipe
+from fittingroom.run import FORMAT, Run, command_line
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How a run is carried out, beside its recipe. Kept in ``environment.json``; a resumed run takes them from there.
+
+    Attributes:
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        threads: of the CPU; None for PyTorch's choice.
+        keep: checkpoints that stay on disk, ≥ 1.
+        deterministic: ask CUDA for the same result each time, at some cost in speed. The CPU always gives it.
+        test: path of a test set that lies elsewhere.
+        cache: whether data sets are read through the cache.
+        xkcd: draw curves in the hand-drawn style of the tutorial notebook.
+        track: trackers to tell of the run as well, see :mod:`fittingroom.tracking`.
+
+    Example:
+        >>> import fittingroom as fr
+        >>> fr.Options(device="cpu", threads=1).keep
+        2
+    """
+
+    device: str = "auto"
+    threads: int | None = None
+    keep: int = 2
+    deterministic: bool = False
+    test: str | None = None
+    cache: bool = True
+    xkcd: bool = False
+    track: tuple[str, ...] = ()
+
+
+def start(
+    data: Splits | Dataset | str | Path,
+    recipe: Recipe | str | Path = "swift",
+    *,
+    seed: int | None = None,
+    seeds: int | Sequence[int] | None = None,
+    out: str | Path | None = None,
+    options: Options | None = None,
+) -> Run:
+    """Write the folder of a run with all that decides what it will be.
+
+    :func:`fittingroom.pipeline.finish` or :func:`fittingroom.resume` trains it.
+
+    Arguments and errors are those of :func:`fittingroom.train`.
+    """
+    options = options or Options()
+    recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
+    recipe = recipe if seed is None else dataclasses.replace(recipe, seed=seed)
+    with joined() as group:
+        group.check_batch(recipe.batch_size)
+        with group.one_of_each_host_first():
+            splits = _as_splits(data, options)
+        source = find_model(recipe.model)
+        prepare_torch(options.threads, options.deterministic)
+
+        def make_folder() -> str:
+            """The new folder of the run, or the one that it had before torchrun restarted it."""
+            folder = _own_folder(out, recipe.name or "run")
+            if folder is None:
+                environment = _describe(splits, recipe, source, options, _seed_list(recipe, seeds), group)
+                folder = new_folder(out, recipe.name or "run")
+                write_start(folder, recipe, source, environment)
+            return str(folder)
+
+        run = Run(Path(group.from_writer(make_folder)), splits)
+        refuse_changes(run, recorded_environment(run), recipe, group)
+        return run
+
+
+def refuse_changes(run: Run, environment: dict[str, Any], recipe: Recipe, group: Group) -> None:
+    """Hold every process, and whoever resumes a run, to the recipe and the data that it was started with."""
+    if changes := differences(environment["recipe"], recipe.as_dict()):
+        raise ArtifactError(
+            f"{run.path / 'recipe.toml'}: a run goes on only with the recipe that it was started with; these keys "
+            "were changed:\n  " + "\n  ".join(changes) + "\nput them back, or start a new run with --recipe FILE"
+        )
+    for split in ("train", "validation"):
+        before, now = environment["data"][split], _identity_of(getattr(run.open_data(), split))
+        if before != now:
+            raise DataError(
+                f"{run.path}: a run goes on only on the data that it was started with; its {split} set was "
+                f"{before and before['order'][:16]} and is now {now and now['order'][:16]} (fingerprints in file order)"
+            )
+    before = environment.get("processes", 1)  # the first runs of format 1 don't say
+    if group.is_writer and before != group.size:
+        warnings.warn(
+            f"{run.path}: its number of processes was {before} and is now {group.size}: sums are rounded otherwise, "
+            "batch norm sees parts of another size, and dropout draws anew",
+            stacklevel=3,
+        )
+
+
+def recorded_environment(run: Run) -> dict[str, Any]:
+    """``environment.json``, which the writer alone reads: other hosts need not see the folder."""
+    with joined() as group:
+        environment: dict[str, Any] = group.from_writer(lambda: run.environment)
+        return environment
+
+
+def recorded_recipe(run: Run) -> Recipe:
+    """``recipe.toml``, in the same way."""
+    with joined() as group:
+        return parse_recipe(group.from_writer(lambda: run.recipe.to_toml()))
+
+
+def recorded_source(run: Run, recipe: Recipe) -> ModelSource:
+    """The model's constructor; where the network is the user's, by executing the run's own copy of its source."""
+    file = run.path / SOURCE
+    with joined() as group:
+        code = group.from_writer(lambda: file.read_text(encoding="utf-8") if file.exists() else None)
+    if code is None:
+        return find_model(recipe.model)
+    return model_from_code(recipe.model, code, recipe.model.rpartition(":")[2], str(file))
+
+
+# What start() is made of.
+
+
+def _as_splits(data: Splits | Dataset | str | Path, options: Options) -> Splits:
+    if isinstance(data, Dataset):
+        data = Splits(data)
+    if isinstance(data, Splits):
+        return data
+    return open_dataset(data, test=options.test, cache=options.cache)
+
+
+def _seed_list(recipe: Recipe, seeds: int | Sequence[int] | None) -> list[int] | None:
+    if seeds is None:
+        return None
+    chosen = [recipe.seed + i for i in range(seeds)] if isinstance(seeds, int) else list(seeds)
+    if len(set(chosen)) < max(2, len(chosen)):
+        raise RecipeError(f"seeds: at least two that differ expected, {chosen} found; for a single one give --seed")
+    return chosen
+
+
+def prepare_torch(threads: int | None, deterministic: bool) -> None:
+    """Threads and determinism are settings of the whole process in PyTorch."""
+    if threads is not None:
+        torch.set_num_threads(threads)
+    if deterministic:
+        torch.use_deterministic_algorithms(True)
+
+
+def _describe(
+    splits: Splits, recipe: Recipe, source: ModelSource, options: Options, seeds: list[int] | None, group: Group
+) -> dict[str, Any]:
+    """``environment.json``: everything beside the recipe that decides what the run will be."""
+    if splits.train.labels is None:
+        raise DataError(f"{splits.train.name}: labels expected, none found: training needs them")
+    device = pick_device(options.device)
+    cache = cache_dir() / "precision"
+    precision = resolve_precision(
+        recipe, source, splits.train.num_classes, splits.train.image_size, device, cache if options.cache else None
+    )
+    return {
+        "format": FORMAT,
+        "command": command_line(),
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "seeds": seeds,
+        "processes": group.size,
+        "torchrun": torchrun_job(),
+        "precision": precision,
+        "options": asdict(options),
+        "data": {
+            "source": splits.source,
+            "train": _identity_of(splits.train),
+            "validation": _identity_of(splits.validation),
+            "test": _identity_of(splits.test),
+        },
+        "recipe": recipe.as_dict(),
+        "versions": versions(),
+        "machine": describe_machine(device),
+        "revision": git_revision(),
+    }
+
+
+def _identity_of(dataset: Dataset | None) -> dict[str, Any] | None:
+    return None if dataset is None else {"name": dataset.name, "n": len(dataset)} | asdict(dataset.fingerprint)
+
+
+def _own_folder(out: str | Path | None, name: str) -> Path | None:
+    """The folder of the unfinished run that this torchrun job began before it had to restart, if there is one."""
+    if torchrun_job() is None:
+        return None
+    folders = [Path(out)] if out is not None else sorted(Path("runs").glob(f"{name}-*"))
+    for run in map(Run, folders):
+        begun = (run.path / "environment.json").exists() and not run.is_finished
+        if begun and is_own_job(run.environment.get("torchrun")):
+            return run.path
+    return None
+
+
+def new_folder(out: str | Path | None, name: str) -> Path:
+    """A new empty folder; two processes that start at once get two."""
+    if out is not None:
+        folder = Path(out)
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise ArtifactError(
+                f"{folder}: a new or empty folder expected for the run, but something is there; give another --out, or "
+                f"go on with that run: fittingroom train --resume {folder}"
+            )
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+    number = 1
+    while True:
+        folder = Path("runs") / f"{name}-{number}"
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            number += 1
+        else:
+            return folder
+
+
+def write_start(folder: Path, recipe: Recipe, source: ModelSource, environment: dict[str, Any]) -> None:
+    """Write what the run is to be, so that it can be resumed from its first second on."""
+    if source.code is not None:
+        with atomic_write(folder / SOURCE) as file:
+            file.write(source.code.encode())
+    with atomic_write(folder / "recipe.toml") as file:
+        file.write(recipe.to_toml().encode())
+    write_json(folder / "environment.json", environment)
