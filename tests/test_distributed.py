@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +16,12 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.distributed import TCPStore  # type: ignore[attr-defined]  # in its documentation, not in its list
+from torch.distributed.distributed_c10d import Store
 
 import fittingroom as fr
 from fittingroom.cli import main
-from fittingroom.distributed import ALONE, Group, is_own_job, joined, processes
+from fittingroom.distributed import ALONE, Group, _part_of_this_start, is_own_job, joined, processes
 from fittingroom.metrics_log import read_metrics
 from tests.in_each_process import judge, train_normed
 from tests.processes import LIMIT, start_each, torchrun
@@ -234,6 +238,38 @@ def test_the_parts_of_a_batch_are_the_batch(size: int, count: int) -> None:
     assert [i for part in parts for i in part] == list(range(count))
     assert max(map(len, parts)) - min(map(len, parts)) <= 1
     assert len(parts[0]) == max(map(len, parts))
+
+
+@pytest.fixture
+def kept_store() -> TCPStore:
+    """A store that outlives the processes that met by it, as torchrun's does; two of them have met and are gone."""
+    store = TCPStore("127.0.0.1", 0, is_master=True)
+    with ThreadPoolExecutor(2) as pool:
+        for part in [pool.submit(meet, store, rank) for rank in range(2)]:
+            part.result().set("address", "of a process that is gone")
+    return store
+
+
+def meet(store: TCPStore, rank: int, timeout: float = 20.0) -> Store:
+    """What process ``rank`` of two does at its start, with a connection of its own."""
+    own = TCPStore("127.0.0.1", store.port, timeout=timedelta(seconds=timeout))
+    return _part_of_this_start(own, rank, 2, timeout)
+
+
+def test_a_restart_waits_for_its_own_processes_and_finds_nothing_of_those_before(kept_store: TCPStore) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(meet, kept_store, 1)
+        with pytest.raises(TimeoutError):
+            first.result(timeout=0.5)
+        second = pool.submit(meet, kept_store, 0)
+        first.result().set("port", "1")
+        assert second.result().get("port") == b"1"
+        assert not second.result().check(["address"])
+
+
+def test_who_comes_back_alone_waits_no_longer_than_the_timeout(kept_store: TCPStore) -> None:
+    with pytest.raises(RuntimeError, match="timed out"):
+        meet(kept_store, 1, timeout=0.2)
 
 
 def test_without_torchrun_a_training_is_alone_and_sends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

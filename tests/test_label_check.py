@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,10 +12,13 @@ import pytest
 from numpy.typing import NDArray
 
 import fittingroom as fr
+from fittingroom import label_check
 from fittingroom.data.audit.identity import Part, part_of
 from fittingroom.data.cache import cache_entries, clear_cache
 from fittingroom.data.dataset import Dataset
+from fittingroom.jobs import run_jobs
 from fittingroom.label_check import Fold, LabelCheck, check_labels, find_doubts, out_of_fold
+from fittingroom.ray_engine import connected
 
 LINEAR = f"model='{Path(__file__).with_name('linear_net.py')}:net'"
 QUICK = fr.load_recipe("plain", overrides=[LINEAR, "stages.0.epochs=4", "precision=float32", "mirror=none"])
@@ -107,6 +110,13 @@ def test_a_fold_is_a_job_that_another_process_can_do(sample: fr.Splits) -> None:
     fold = Fold(sample.train.subset(np.arange(200)), sample.train.images[200:260], QUICK, "cpu")
     again: Fold = pickle.loads(pickle.dumps(fold))
     np.testing.assert_array_equal(again.predict(), fold.predict())
+
+
+def test_which_fold_ends_first_changes_no_bit(sample: fr.Splits, monkeypatch: pytest.MonkeyPatch) -> None:
+    quick = replace(QUICK, stages=(replace(QUICK.stages[0], epochs=1),))
+    in_order = out_of_fold(parts_of(sample), quick, HOW)
+    monkeypatch.setattr(label_check, "run_jobs", lambda *given, **named: reversed(list(run_jobs(*given, **named))))
+    assert out_of_fold(parts_of(sample), quick, HOW).tobytes() == in_order.tobytes()
 
 
 def test_planted_errors_are_found_worst_first_with_the_class_that_they_had(sample: fr.Splits) -> None:
@@ -228,3 +238,51 @@ def test_what_cannot_be_checked_is_said_before_anything_is_trained(
     with pytest.raises(fr.FittingRoomError, match=message):
         check_labels(parts(sample), how)
     assert folds == []
+
+
+# What follows starts Ray in this process, once.
+
+
+@pytest.fixture(scope="module")
+def ray() -> Iterator[fr.RayEngine]:
+    engine = fr.RayEngine()
+    with connected(engine):
+        yield engine
+
+
+@pytest.mark.nightly
+def test_folds_on_ray_doubt_the_same_labels_bit_for_bit(sample: fr.Splits, ray: fr.RayEngine) -> None:
+    told: list[str] = []
+    on_ray = check_labels(parts_of(sample), HOW, told.append, ray)
+    assert told[:4] == [f"fold {number} of 4" for number in range(1, 5)]
+    findings, suspects = check_labels(parts_of(sample), replace(HOW, threads=1))
+    assert [finding.figures for finding in on_ray[0]] == [finding.figures for finding in findings]
+    assert on_ray[1] == suspects
+    one, other = (out_of_fold(parts_of(sample), QUICK, replace(HOW, threads=1), engine=each) for each in (ray, None))
+    assert one.tobytes() == other.tobytes()
+
+
+KILLED_ONCE = """
+import os, signal
+from pathlib import Path
+from tests.linear_net import net as linear
+
+def net(num_classes, image_size):
+    marker = Path({marker!r})
+    if not marker.exists():
+        marker.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return linear(num_classes, image_size)
+"""
+
+
+@pytest.mark.nightly
+def test_the_fold_of_a_worker_that_was_killed_is_trained_by_another(
+    sample: fr.Splits, ray: fr.RayEngine, tmp_path: Path
+) -> None:
+    marker = tmp_path / "killed"
+    (tmp_path / "net.py").write_text(KILLED_ONCE.format(marker=str(marker)), encoding="utf-8")
+    recipe = replace(QUICK, model=f"{tmp_path / 'net.py'}:net")
+    on_ray = out_of_fold(parts_of(sample), recipe, HOW, engine=ray)
+    assert marker.exists()
+    assert on_ray.tobytes() == out_of_fold(parts_of(sample), QUICK, replace(HOW, threads=1)).tobytes()

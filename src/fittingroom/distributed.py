@@ -9,9 +9,12 @@ Nothing here is loaded, and nothing sent, where a training has one process.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import secrets
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from torch.distributed.distributed_c10d import Store
 
 TIMEOUT = 600.0  # seconds; the slowest host may have to fetch its data while the others wait
+MEETING_SECONDS = 0.05  # between two looks at who is there
 STORE_SECONDS = 5.0  # to ask who failed first; a link that is cut gives no answer
 
 
@@ -231,10 +235,34 @@ def _meet(timeout: float) -> Store:
     try:
         found: tuple[Store, int, int] = next(rendezvous("env://", timeout=limit))
         store, rank, size = found
+        store = _part_of_this_start(store, rank, size, timeout)
         distributed.init_process_group(store=store, rank=rank, world_size=size, timeout=limit)
     except RuntimeError as error:
         raise _lost(f"process {os.environ['RANK']} of {processes()}, at the start", timeout, error) from error
     return store
+
+
+def _part_of_this_start(store: Store, rank: int, size: int, timeout: float) -> Store:
+    """The part of torchrun's store that these processes alone use.
+
+    torchrun keeps one store over all restarts, with the addresses of the processes that are gone, and its count of
+    restarts may differ between hosts. So each process draws a name, and they go on when all have seen the same names.
+
+    Raises RuntimeError where they don't within the timeout.
+    """
+    from torch.distributed.distributed_c10d import PrefixStore
+
+    names, seen = ([f"fittingroom/{what}/{i}" for i in range(size)] for what in ("name", "seen"))
+    limit = time.monotonic() + timeout
+    store.set(names[rank], secrets.token_hex(16))
+    while True:
+        start = hashlib.sha256(b"".join(store.multi_get(names))).hexdigest()  # waits until all have one
+        store.set(seen[rank], start)
+        if set(store.multi_get(seen)) == {start.encode()}:
+            return PrefixStore(start, store)
+        if time.monotonic() > limit:
+            raise RuntimeError("timed out waiting for processes that see each other")
+        time.sleep(MEETING_SECONDS)
 
 
 def _is_first_to_fail(store: Store) -> bool:
@@ -258,7 +286,7 @@ def _is_first_to_fail(store: Store) -> bool:
 
 def _lost(who: str, timeout: float, error: RuntimeError) -> ProcessLost:
     reason = str(error).strip().splitlines()[0]
-    if "timed out" in reason.lower() and "refused" not in reason.lower():
+    if ("timed out" in reason.lower() or "timeout" in reason.lower()) and "refused" not in reason.lower():
         return ProcessLost(
             f"{who}: no answer from another process within {timeout:g} s (--timeout): it hangs, or the network "
             f"between them does ({reason})"

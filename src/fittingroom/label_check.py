@@ -2,8 +2,8 @@
 
     check_labels(parts, LabelCheck())     # parts: of fittingroom.data.audit.check(...)
 
-The trainings are a loop over :class:`Fold`, each of which can be pickled and needs none of the others. Confident
-learning (Northcutt, Jiang and Chuang 2021) is cleanlab's.
+The trainings are jobs, a :class:`Fold` each, which need none of the others: one after another here, or on Ray side by
+side. Confident learning (Northcutt, Jiang and Chuang 2021) is cleanlab's.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,8 +29,11 @@ from fittingroom.data.dataset import Dataset
 from fittingroom.data.pictures import Row
 from fittingroom.data.suspects import Suspect, Suspects
 from fittingroom.errors import DataError, RecipeError
+from fittingroom.events import Observer
+from fittingroom.jobs import Job, run_jobs
 from fittingroom.models import find_model
-from fittingroom.recipe import Recipe, load_recipe
+from fittingroom.ray_engine import RayEngine
+from fittingroom.recipe import Precision, Recipe, load_recipe
 
 BOOTSTRAPS = 200  # resamples of the images, for the interval of the noise rate
 PICTURES, IN_A_ROW, TOLD = 120, 12, 4
@@ -46,6 +50,7 @@ class LabelCheck:
         folds: ≥ 2; as many trainings.
         seed: of the cut into folds; fold i is trained with seed + i.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        threads: of the CPU, for each training; None for PyTorch's choice, on Ray for one.
         keep: whether finished folds are kept in the cache, so that a check that was stopped goes on.
     """
 
@@ -53,6 +58,7 @@ class LabelCheck:
     folds: int = 5
     seed: int = 0
     device: str = "auto"
+    threads: int | None = None
     keep: bool = True
 
     def resolved(self) -> Recipe:
@@ -62,6 +68,8 @@ class LabelCheck:
         """
         if self.folds < 2:
             raise RecipeError(f"folds: 2 or more expected, {self.folds} found: each image is judged by the other folds")
+        if self.threads is not None and self.threads < 1:
+            raise RecipeError(f"threads: 1 or more expected, {self.threads} found")
         recipe = self.recipe if isinstance(self.recipe, Recipe) else load_recipe(self.recipe)
         chooses = recipe.early_stop or recipe.keep == "best"
         return recipe if chooses else dataclasses.replace(recipe, validation=0)
@@ -76,17 +84,23 @@ class Fold:
         judged: uint8 (M, H, W).
         recipe: with the fold's own seed.
         device: where to compute.
+        threads: of the CPU; None for PyTorch's choice.
     """
 
     train: Dataset
     judged: NDArray[np.uint8]
     recipe: Recipe
     device: str
+    threads: int | None = None
 
     def predict(self) -> NDArray[np.float32]:
         """Train, and return the probabilities (M, C) of the judged images; 0 for a class without an image."""
-        from fittingroom.estimator import FittingRoomClassifier  # torch and scikit-learn: only where a fold is trained
+        import torch  # this and scikit-learn: only where a fold is trained
 
+        from fittingroom.estimator import FittingRoomClassifier
+
+        if self.threads is not None:
+            torch.set_num_threads(self.threads)
         classifier = FittingRoomClassifier(self.recipe, device=self.device)
         assert self.train.labels is not None
         classifier.fit(self.train.images, self.train.labels)
@@ -116,7 +130,10 @@ class Doubts:
 
 
 def check_labels(
-    parts: Sequence[Part], how: LabelCheck, tell: Tell = lambda _text: None
+    parts: Sequence[Part],
+    how: LabelCheck,
+    tell: Tell = lambda _text: None,
+    engine: RayEngine | None = None,
 ) -> tuple[list[Finding], list[Suspects]]:
     """Check the labels of all parts: a finding and the suspects of each that has labels.
 
@@ -126,11 +143,14 @@ def check_labels(
     Args:
         parts: of :attr:`fittingroom.data.audit.Checked.parts`.
         how: recipe, folds, seed.
-        tell: is told of each fold.
+        tell: is told of each fold as it begins.
+        engine: where the folds are trained side by side; None trains them one after another in this process. The
+            result is the same for the same number of threads.
 
     Raises:
         DataError: no labels, or too few images of a class.
         RecipeError: the recipe is wrong, or there are too few folds.
+        FittingRoomError: Ray isn't installed, or failed; the folds that were finished are kept.
         ModuleNotFoundError: cleanlab is not installed; said before anything is trained.
     """
     import cleanlab  # noqa: F401
@@ -144,7 +164,7 @@ def check_labels(
         raise DataError("--labels: labelled images expected, none found")
     findings, suspects = [], []
     for group in together.values():
-        probabilities_NC = out_of_fold(group, recipe, how, tell)
+        probabilities_NC = out_of_fold(group, recipe, how, tell, engine)
         trained_on = ", ".join(part.name for part in _for_training(group))
         reference = f"recipe {recipe.name or 'of its own'}, {how.folds} folds of {trained_on}, seed {how.seed}"
         starts = np.cumsum([len(part.dataset) for part in group])[:-1]
@@ -159,27 +179,35 @@ def check_labels(
 
 
 def out_of_fold(
-    parts: Sequence[Part], recipe: Recipe, how: LabelCheck, tell: Tell = lambda _text: None
+    parts: Sequence[Part],
+    recipe: Recipe,
+    how: LabelCheck,
+    tell: Tell = lambda _text: None,
+    engine: RayEngine | None = None,
 ) -> NDArray[np.float32]:
     """Probabilities (N, C) of all parts' images, one after another, by models that saw neither them nor their equals.
 
     Raises :class:`DataError` where a class has fewer images than there are folds.
     """
     kept = _folder(parts, recipe, how) if how.keep else None
-    datasets = [part.dataset for part in parts]
     fold_N = _fold_numbers(parts, how)
-    sums_NC = np.zeros((len(fold_N), datasets[0].num_classes), np.float32)
+    rows_of = [np.flatnonzero((fold_N == number) | (fold_N == -1)) for number in range(how.folds)]
+    classes = parts[0].dataset.num_classes
+
+    def file_of(number: int) -> Path | None:
+        return kept / f"fold-{number}.npy" if kept else None
+
+    found = {number: _read(file_of(number), (len(rows), classes)) for number, rows in enumerate(rows_of)}
+    done = {number: probabilities_MC for number, probabilities_MC in found.items() if probabilities_MC is not None}
+    missing = [number for number in found if number not in done]
+    for number, probabilities_MC in _carry_out(missing, parts, fold_N, recipe, how, tell, engine):
+        done[number] = probabilities_MC
+        _write(file_of(number), probabilities_MC)
+
+    sums_NC = np.zeros((len(fold_N), classes), np.float32)
     judges_N = np.zeros(len(fold_N), np.float32)
-    for number in range(how.folds):
-        rows = np.flatnonzero((fold_N == number) | (fold_N == -1))
-        file = kept / f"fold-{number}.npy" if kept else None
-        probabilities_MC = _read(file, (len(rows), datasets[0].num_classes))
-        if probabilities_MC is None:
-            tell(f"fold {number + 1} of {how.folds}")
-            probabilities_MC = _fold(parts, fold_N, number, recipe, how).predict()
-            if file is not None:
-                _write(file, probabilities_MC)
-        sums_NC[rows] += probabilities_MC
+    for number, rows in enumerate(rows_of):  # in this order, whichever fold ended first: sums of floats depend on it
+        sums_NC[rows] += done[number]
         judges_N[rows] += 1
     return sums_NC / judges_N[:, None]
 
@@ -246,6 +274,46 @@ def _fold_numbers(parts: Sequence[Part], how: LabelCheck) -> NDArray[np.int64]:
     return np.where(known_U[place_N] == every_N, fold_U[place_N], -1)
 
 
+def _carry_out(
+    numbers: Sequence[int],
+    parts: Sequence[Part],
+    fold_N: NDArray[np.int64],
+    recipe: Recipe,
+    how: LabelCheck,
+    tell: Tell,
+    engine: RayEngine | None,
+) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    """Train the folds of these numbers; each with its probabilities (M, C), in the order in which they end."""
+    if not numbers:
+        return  # without loading torch
+    import torch
+
+    from fittingroom.device import pick_device, resolve_precision
+
+    how = dataclasses.replace(how, device=pick_device(how.device), threads=how.threads or (1 if engine else None))
+    if how.threads is not None:
+        torch.set_num_threads(how.threads)
+    # Resolved once and here: measured by each worker, with others at work beside it, it could differ between folds.
+    dataset, source, cache = parts[0].dataset, find_model(recipe.model), cache_dir() / "precision"
+    precision = resolve_precision(
+        recipe, source, dataset.num_classes, dataset.image_size, how.device, cache if how.keep else None
+    )
+    recipe = dataclasses.replace(recipe, precision=cast("Precision", precision))
+    number_of = {f"fold {number + 1}": number for number in numbers}
+
+    def jobs() -> Iterator[Job[NDArray[np.float32]]]:
+        for name, number in number_of.items():
+            tell(f"{name} of {how.folds}")
+            yield Job(name, partial(_predict, _fold(parts, fold_N, number, recipe, how)))
+
+    for job, probabilities_MC in run_jobs(jobs(), engine, threads=how.threads or 1, gpus=int(how.device == "cuda")):
+        yield number_of[job.name], probabilities_MC
+
+
+def _predict(fold: Fold, _observe: Observer, _should_stop: Callable[[], bool]) -> NDArray[np.float32]:
+    return fold.predict()
+
+
 def _fold(parts: Sequence[Part], fold_N: NDArray[np.int64], number: int, recipe: Recipe, how: LabelCheck) -> Fold:
     trained = _for_training(parts)
     images, labels = [], []
@@ -259,7 +327,7 @@ def _fold(parts: Sequence[Part], fold_N: NDArray[np.int64], number: int, recipe:
     classes = parts[0].dataset.classes
     train = Dataset(np.concatenate(images), np.concatenate(labels), classes, f"fold {number}")
     judged = np.concatenate([part.dataset.images for part in parts])[(fold_N == number) | (fold_N == -1)]
-    return Fold(train, judged, dataclasses.replace(recipe, seed=how.seed + number), how.device)
+    return Fold(train, judged, dataclasses.replace(recipe, seed=how.seed + number), how.device, how.threads)
 
 
 def _folder(parts: Sequence[Part], recipe: Recipe, how: LabelCheck) -> Path:
@@ -284,8 +352,10 @@ def _read(file: Path | None, shape: tuple[int, int]) -> NDArray[np.float32] | No
     return found if found is not None and found.shape == shape and found.dtype == np.float32 else None
 
 
-def _write(file: Path, probabilities_MC: NDArray[np.float32]) -> None:
+def _write(file: Path | None, probabilities_MC: NDArray[np.float32]) -> None:
     """Keep a fold; a cache that can't be written costs only the time of another training."""
+    if file is None:
+        return
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(file) as stream:

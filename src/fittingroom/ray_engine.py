@@ -45,11 +45,7 @@ def connected(engine: RayEngine) -> Iterator[Any]:
     check_engine(engine)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # Ray itself asks for it, in a warning
-    if engine.address is None:
-        # Other users of this machine are kept out by a token; given here, none is written to the home folder.
-        os.environ.setdefault("RAY_AUTH_MODE", "token")
-        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
-    import ray  # reads the environment now
+    import ray
 
     if ray.is_initialized():
         yield ray
@@ -58,10 +54,9 @@ def connected(engine: RayEngine) -> Iterator[Any]:
     quiet: dict[str, Any] = {"log_to_driver": False, "configure_logging": False, "logging_level": "ERROR"}
     try:
         if engine.address is None:
+            _keep_others_out()
             folder = Path(tempfile.mkdtemp(prefix="fittingroom-ray-"))
-            quiet |= {"include_dashboard": False, "_temp_dir": str(folder)}
-            # 127.0.0.1: nobody else is to reach it, and no network is needed
-            ray.init("local", num_cpus=cores(), _node_ip_address="127.0.0.1", **quiet)
+            ray.init("local", num_cpus=cores(), include_dashboard=False, _temp_dir=str(folder), **quiet)
         else:
             try:
                 ray.init(engine.address, **quiet)
@@ -72,6 +67,20 @@ def connected(engine: RayEngine) -> Iterator[Any]:
         ray.shutdown()
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _keep_others_out() -> None:
+    """Have the Ray that is started next ask for a token: its ports are open to the whole network.
+
+    The token is made here and passed on in the environment, so that none is written to the home folder. Ray reads the
+    environment when it is imported, which may have been long before this; here it reads it again.
+    """
+    from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-defined]  # a compiled module
+
+    os.environ.setdefault("RAY_AUTH_MODE", "token")
+    os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+    Config.initialize("")
+    AuthenticationTokenLoader.instance().reset_cache()
 
 
 def check_engine(engine: RayEngine) -> None:

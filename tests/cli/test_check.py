@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fittingroom import ray_engine
 from fittingroom.cli import main
 from fittingroom.data.open import open_dataset
 from tests.data.audit.planted import TRAIN_IMAGES, both, replaced, write_folder
@@ -55,7 +56,9 @@ def test_json_has_the_names_and_figures_that_programs_read(capsys: pytest.Captur
 
 
 def test_fix_writes_a_copy_and_says_what_it_changed(capsys: pytest.CaptureFixture[str], shifted: Path) -> None:
-    _, err = run(capsys, str(shifted), "--fix", "mended", code=2)
+    out, err = run(capsys, str(shifted), "--fix", "mended", code=2)
+    assert "1 error, 0 warnings" in out
+    assert "repaired mended/classes.txt, mended/t10k-images-idx3-ubyte.gz, " in out
     assert "changed: shifted train: pixels moved back by 16 bytes; the last image" in err
     mended, test = both(open_dataset("mended", cache=False))
     np.testing.assert_array_equal(mended.images, open_dataset("sample").train.images[:-1])
@@ -158,6 +161,11 @@ def test_labels_are_doubted_one_by_one_and_kept_for_evaluate(capsys: pytest.Capt
     [
         (["--folds", "3"], "--folds: for the check of labels alone: add --labels"),
         (["--suspects", "s.json"], "--suspects: for the check of labels alone"),
+        (["--engine", "ray"], "--engine: for the check of labels alone"),
+        (["--ray-address", "10.0.0.5:6379"], "--ray-address: for the check of labels alone"),
+        (["--labels", "--ray-address", "10.0.0.5:6379"], "give --engine ray with it"),
+        (["--labels", "--engine", "ray", "--ray-address", "127.0.0.1:1"], "address of a running Ray cluster expected"),
+        (["--labels", "--threads", "0"], "threads: 1 or more expected, 0 found"),
         (["--labels", "--folds", "1"], "2 or more expected, 1 found"),
         (["--labels", "--recipe", "swfit"], "did you mean swift"),
     ],
@@ -167,6 +175,15 @@ def test_a_mistake_in_the_options_of_labels_is_one_message(
 ) -> None:
     _, err = run(capsys, "sample", "--no-near-duplicates", *arguments, code=2)
     assert message in err
+
+
+def test_without_ray_one_message_says_what_to_install_before_anything_is_checked(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ray_engine, "find_spec", lambda _name: None)
+    out, err = run(capsys, "sample", "--labels", "--engine", "ray", code=2)
+    assert "pip install 'fittingroom[ray]'" in err
+    assert out == ""
 
 
 def test_labels_that_cannot_be_checked_do_not_cost_the_rest_of_the_report(

@@ -22,6 +22,7 @@ def test_its_parameters_are_those_of_its_layers() -> None:
         (10, (28, 28), {}),
         (2, (8, 8), {}),
         (10, (28, 28), {"fixed_stem": True}),
+        (10, (8, 9), {"fixed_stem": True, "pools": [True, False, True], "strides": [1, 2, 1]}),
         (1000, (33, 64), {"widths": [8, 16, 24, 8], "depths": [1, 3, 2, 0], "pools": [False, True, True, False]}),
     ],
 )
@@ -85,6 +86,7 @@ def test_a_fixed_stem_of_another_width_than_its_patterns_is_refused(width: int) 
         ResidualCNN(widths=[width], depths=[0], pools=[True], fixed_stem=True)
 
 
-def test_a_fixed_stem_that_is_not_to_pool_is_refused() -> None:
-    with pytest.raises(RecipeError, match="the first stage pools"):
-        ResidualCNN(widths=[16], depths=[0], pools=[False], fixed_stem=True)
+@pytest.mark.parametrize(("pool", "stride"), [(False, 1), (True, 2)])
+def test_a_fixed_stem_that_is_not_to_pool_is_refused(pool: bool, stride: int) -> None:
+    with pytest.raises(RecipeError, match="fixed_stem pools"):
+        ResidualCNN(widths=[16], depths=[0], pools=[pool], strides=[stride], fixed_stem=True)

@@ -6,10 +6,13 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fittingroom.cli.train import add_engine, engine_of
+
 if TYPE_CHECKING:
     from fittingroom.data.audit import Report
     from fittingroom.data.suspects import Suspects
     from fittingroom.label_check import LabelCheck
+    from fittingroom.ray_engine import RayEngine
 
 CLEAN, ERRORS = 0, 2
 
@@ -37,6 +40,8 @@ def add_parser(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     labels.add_argument("--recipe", metavar="NAME|FILE", help="what the models are trained by; default: swift")
     labels.add_argument("--folds", type=int, metavar="N", help="trainings, each of which judges 1/N; default: 5")
     labels.add_argument("--seed", type=int, metavar="S", help="of the cut into folds and of the trainings; default: 0")
+    labels.add_argument("--threads", type=int, metavar="N", help="of the CPU, of each training")
+    add_engine(labels, "the folds")
     labels.add_argument("--suspects", type=Path, metavar="FILE", help="write the doubted labels, for `evaluate`")
     parser.set_defaults(run=run_check)
 
@@ -46,13 +51,12 @@ def run_check(args: argparse.Namespace) -> int:
     from fittingroom.cli import console
     from fittingroom.data.audit import check
 
-    how = _label_check(args)
+    how, engine = _label_check(args)
     report = check(args.paths, near=not args.no_near_duplicates, cache=not args.no_cache)
     suspects: list[Suspects] = []
     problem = ""
     if how is not None:
-        report, suspects, problem = _with_labels(report, how)
-    written = _write(report, suspects, args)
+        report, suspects, problem = _with_labels(report, how, engine)
     written = _write(report, suspects, args)
     if args.json:
         console.print_json(
@@ -74,26 +78,35 @@ def run_check(args: argparse.Namespace) -> int:
     return ERRORS if report.has_errors or problem else CLEAN
 
 
-def _label_check(args: argparse.Namespace) -> LabelCheck | None:
-    """How labels are to be checked, if they are. What is wrong with that is said before anything else takes time."""
+def _label_check(args: argparse.Namespace) -> tuple[LabelCheck | None, RayEngine | None]:
+    """How labels are to be checked, if they are, and on which engine.
+
+    What is wrong with that is said before anything else takes time.
+    """
     from fittingroom.errors import DataError
 
-    given = {name: getattr(args, name) for name in ("recipe", "folds", "seed") if getattr(args, name) is not None}
+    names = ("recipe", "folds", "seed", "threads")
+    given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     if not args.labels:
-        named = [*given, *(["suspects"] if args.suspects else [])]
+        named = [*given, *(name for name in ("engine", "ray_address", "suspects") if getattr(args, name))]
         if named:
-            raise DataError(f"{', '.join('--' + name for name in named)}: for the check of labels alone: add --labels")
-        return None
+            options = ", ".join("--" + name.replace("_", "-") for name in named)
+            raise DataError(f"{options}: for the check of labels alone: add --labels")
+        return None, None
     import cleanlab  # noqa: F401
 
     from fittingroom.label_check import LabelCheck
+    from fittingroom.ray_engine import check_engine
 
     how = LabelCheck(keep=not args.no_cache, **given)
     how.resolved()
-    return how
+    engine = engine_of(args)
+    if engine is not None:
+        check_engine(engine)
+    return how, engine
 
 
-def _with_labels(report: Report, how: LabelCheck) -> tuple[Report, list[Suspects], str]:
+def _with_labels(report: Report, how: LabelCheck, engine: RayEngine | None) -> tuple[Report, list[Suspects], str]:
     """Add what models say of the labels; what keeps them from it, which must not cost the rest of the report.
 
     Each fold is told on stderr.
@@ -101,14 +114,14 @@ def _with_labels(report: Report, how: LabelCheck) -> tuple[Report, list[Suspects
     import time
 
     from fittingroom.cli import console
-    from fittingroom.errors import DataError
+    from fittingroom.errors import FittingRoomError
     from fittingroom.label_check import check_labels
 
     begun = time.monotonic()
     messages = console.stderr()
     try:
-        findings, suspects = check_labels(report.parts, how, messages.print)
-    except DataError as error:
+        findings, suspects = check_labels(report.parts, how, messages.print, engine)
+    except FittingRoomError as error:
         return report, [], str(error)
     except KeyboardInterrupt:
         if how.keep:

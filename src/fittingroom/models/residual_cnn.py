@@ -27,7 +27,8 @@ class ResidualCNN(nn.Module):
             :class:`RecipeError`.
         widths: filters of each stage; multiples of 16 run fastest, pooling and batch norm go through them in blocks.
         depths: residual blocks of each stage.
-        pools: whether each stage halves the image.
+        pools: whether each stage halves the image by a maximum over 2×2 pixels.
+        strides: step of each stage's first convolution, 1 or 2; None for 1. A step of 2 is much cheaper than pooling.
         block_layers: convolutions of each residual block.
         fixed_stem: the first stage is :class:`PatternExtremes`, which learns nothing, in place of a convolution. To
             learn that layer, which has the largest maps, takes a quarter of a small network's time, and a short
@@ -43,24 +44,25 @@ class ResidualCNN(nn.Module):
         pools: Sequence[bool] = (True, True, True),
         block_layers: int = 1,
         fixed_stem: bool = False,
+        strides: Sequence[int] | None = None,
     ):
         super().__init__()
-        if not len(widths) == len(depths) == len(pools):
+        strides = [1] * len(widths) if strides is None else strides
+        if not len(widths) == len(depths) == len(pools) == len(strides):
             raise RecipeError(
-                f"model residual: widths, depths and pools of one length expected, {widths}, {depths}, {pools}"
+                "model residual: widths, depths, pools and strides of one length expected, "
+                f"{widths}, {depths}, {pools}, {strides} found"
             )
-        smallest = 2 ** sum(pools)
+        smallest = 2 ** sum(pools) * math.prod(strides)
         if min(image_size) < smallest:
             raise RecipeError(f"model residual: images of ≥ {smallest} pixels a side expected, {image_size} given")
         stages: list[nn.Module] = []
-        for channels_in, width, depth, pool in zip((1, *widths), widths, depths, pools, strict=False):
-            stages.append(_convolution(channels_in, width, pool=pool))
+        for channels_in, width, depth, pool, stride in zip((1, *widths), widths, depths, pools, strides, strict=False):
+            stages.append(_convolution(channels_in, width, pool=pool, stride=stride))
             stages += [_Residual(width, block_layers) for _ in range(depth)]
         if fixed_stem:
-            if not pools[0]:
-                raise RecipeError(
-                    "model residual: with fixed_stem the first stage pools; the first of pools must be true"
-                )
+            if not pools[0] or strides[0] != 1:
+                raise RecipeError("model residual: fixed_stem pools: true as first of pools and 1 of strides expected")
             stages[0] = PatternExtremes(widths[0])
         self.stages = nn.Sequential(*stages)
         self.head = nn.Linear(widths[-1], num_classes)
@@ -76,16 +78,16 @@ class _Residual(nn.Module):
 
     def __init__(self, width: int, layers: int):
         super().__init__()
-        self.body = nn.Sequential(*(part for _ in range(layers) for part in _convolution(width, width, pool=False)))
+        self.body = nn.Sequential(*(part for _ in range(layers) for part in _convolution(width, width)))
 
     def forward(self, x: Tensor) -> Tensor:
         added: Tensor = x + self.body(x)
         return added
 
 
-def _convolution(channels_in: int, channels_out: int, *, pool: bool) -> nn.Sequential:
+def _convolution(channels_in: int, channels_out: int, *, pool: bool = False, stride: int = 1) -> nn.Sequential:
     return nn.Sequential(
-        nn.Conv2d(channels_in, channels_out, kernel_size=3, padding=1, bias=False),
+        nn.Conv2d(channels_in, channels_out, kernel_size=3, stride=stride, padding=1, bias=False),
         nn.MaxPool2d(2) if pool else nn.Identity(),
         nn.BatchNorm2d(channels_out, momentum=NORM_MOMENTUM),
         nn.ReLU(),
