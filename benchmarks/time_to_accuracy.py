@@ -13,21 +13,20 @@ A turn takes half a minute and the recipes' own time. --first-seed draws new see
 sample with one epoch a recipe and records nothing.
 
 Last result:
-  2026-11-23, AMD EPYC, 2 cores, torch 2.13.0+cpu, commit 02f2a6b836ec
-    notebook, seconds of 80 epochs, scaled from one: median 1,063, mean 1,010 ± 125.9, n 5
-    steady, accuracy: median 0.9374, mean 0.9376 ± 0.001244, n 5
-    steady, seconds: median 88.97, mean 90.08 ± 2.611, n 5
-    steady, cpu_seconds: median 166.1, mean 167.5 ± 3.901, n 5
-    steady, train_seconds: median 83.62, mean 84.65 ± 2.493, n 5
-    steady, share of the notebook: median 0.08372, mean 0.09023 ± 0.01061, n 5
-    steady, parameters: median 172,666, mean 172,666 ± 0, n 5
-  2026-11-23, AMD EPYC, 2 cores, torch 2.13.0+cpu, commit 7e81a795053d
-    swift, accuracy: median 0.9175, mean 0.9177 ± 0.001829, n 20
-    swift, seconds: median 10.95, mean 11.14 ± 0.6411, n 20
-    swift, cpu_seconds: median 18.17, mean 18.40 ± 1.110, n 20
-    swift, train_seconds: median 7.730, mean 7.864 ± 0.5210, n 20
-    swift, share of the notebook: median 0.01292, mean 0.01268 ± 0.001366, n 20
-    swift, parameters: median 61,050, mean 61,050 ± 0, n 20
+  2026-11-23, AMD EPYC, 2 cores, torch 2.13.0+cpu, commit 6ca271882357
+    notebook, seconds of 80 epochs, scaled from one: median 973.2, mean 967.6 ± 98.06, n 5
+    swift, accuracy: median 0.9193, mean 0.9195 ± 0.001446, n 20
+    swift, seconds: median 8.791, mean 8.814 ± 0.8264, n 20
+    swift, cpu_seconds: median 14.09, mean 14.11 ± 1.365, n 20
+    swift, train_seconds: median 5.360, mean 5.436 ± 0.6043, n 20
+    swift, share of the notebook: median 0.008965, mean 0.008715 ± 0.001385, n 20
+    swift, parameters: median 60,874, mean 60,874 ± 0, n 20
+    steady, accuracy: median 0.9384, mean 0.9381 ± 0.0004817, n 5
+    steady, seconds: median 73.08, mean 72.44 ± 1.631, n 5
+    steady, cpu_seconds: median 137.5, mean 136.2 ± 3.144, n 5
+    steady, train_seconds: median 67.55, mean 66.69 ± 1.902, n 5
+    steady, share of the notebook: median 0.07219, mean 0.07559 ± 0.009116, n 5
+    steady, parameters: median 172,490, mean 172,490 ± 0, n 5
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ import torch
 
 import fittingroom as fr
 from fittingroom.checkpoint import load_newest_checkpoint
-from fittingroom.errors import ArtifactError, DataError, Interrupted, TrainingDiverged
+from fittingroom.errors import ArtifactError, DataError, Interrupted, RecipeError, TrainingDiverged
 from fittingroom.events import EpochDone, Event, MicroBatchHalved, StepDone
 from fittingroom.metrics_log import read_metrics
 
@@ -284,3 +284,10 @@ def test_choosing_without_validation_images_is_refused(sample: fr.Splits) -> Non
 def test_checkpoints_are_limited_and_none_is_left_half_written(uninterrupted: dict[str, fr.Run]) -> None:
     folder = uninterrupted["tutorial"].path / "checkpoints"
     assert sorted(path.name for path in folder.iterdir()) == ["step-00000016", "step-00000024"]
+
+
+@pytest.mark.parametrize("threads", [0, -1])
+def test_a_number_of_threads_below_one_is_refused(threads: int, sample: fr.Splits, in_tmp: Path) -> None:
+    with pytest.raises(RecipeError, match=f"threads: 1 or more expected, {threads} found"):
+        fr.train(sample, "plain", out="run", options=fr.Options(threads=threads))
+    assert not Path("run").exists()

@@ -168,6 +168,8 @@ def _seed_list(recipe: Recipe, seeds: int | Sequence[int] | None) -> list[int] |
 def prepare_torch(threads: int | None, deterministic: bool) -> None:
     """Threads and determinism are settings of the whole process in PyTorch."""
     if threads is not None:
+        if threads < 1:
+            raise RecipeError(f"threads: 1 or more expected, {threads} found")
         torch.set_num_threads(threads)
     if deterministic:
         torch.use_deterministic_algorithms(True)
