@@ -67,6 +67,10 @@ bench: $(BENCH)/.installed  ## measure against the notebook and its peers; about
 	$(BENCH)/bin/python benchmarks/distributed.py
 	$(BENCH)/bin/python benchmarks/scoring.py
 	$(BENCH)/bin/python benchmarks/larger_than_memory.py
+	test -d benchmarks/runs/served || $(BENCH)/bin/python -m fittingroom train --no-test --out benchmarks/runs/served
+	$(BENCH)/bin/python benchmarks/predict.py benchmarks/runs/served
+	$(BENCH)/bin/python benchmarks/serving.py benchmarks/runs/served
+	$(BENCH)/bin/python benchmarks/doubt.py
 	$(BENCH)/bin/python benchmarks/table.py --write
 	$(BENCH)/bin/python benchmarks/plot.py
 

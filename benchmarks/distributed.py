@@ -40,7 +40,7 @@ import record
 WAYS = {"1 process": 1, "2 processes, loopback": 2, "2 processes, veth": 2}
 NUMBERS = [4**i for i in range(13)]  # in a message; a number has 4 bytes
 WARM_UP, REPEATS, STEPS = 5, 25, 60
-BATCH = 250  # swift's
+BATCH = 320  # swift's
 PORT = 29511
 
 

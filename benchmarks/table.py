@@ -20,7 +20,10 @@ FOLDER = Path(__file__).resolve().parent
 START, END = "<!-- bench: made by benchmarks/table.py -->", "<!-- bench: end -->"
 RECIPES = ("swift", "steady", "strong", "compact")
 PEERS = ("notebook", "Lightning", "skorch", "fastai", "Keras on torch")
-SCRIPTS = ("throughput.py", "curves.py", "time_to_accuracy.py", "data_path.py", "memory.py", "scaling.py")
+SCRIPTS = (
+    *("throughput.py", "curves.py", "time_to_accuracy.py", "data_path.py", "memory.py", "scaling.py"),
+    *("predict.py", "serving.py", "doubt.py"),
+)
 LAST = re.compile(r"Last result.*?(?=\"\"\")", re.DOTALL)
 
 Rows = dict[tuple[str, str, str, str], Row]

@@ -311,7 +311,9 @@ staged = fr.load_recipe("tutorial", overrides=["precision=auto", *(fewer if QUIC
 started = time.process_time()
 tutorial = fr.train(data, staged, out="runs/tutorial", options=fr.Options(xkcd=True))
 an_epoch = (time.process_time() - started) / staged.epochs
-print(f"{staged.epochs} epochs; processor seconds an epoch: {an_epoch:.0f}, all that is written included; by hand {by_hand:.0f}")
+print(
+    f"{staged.epochs} epochs; processor seconds an epoch: {an_epoch:.0f}, all that is written included; by hand {by_hand:.0f}"
+)
 
 # %% [markdown]
 # ## 12. The loss curve

@@ -302,7 +302,9 @@ staged = fr.load_recipe("tutorial", overrides=["precision=auto", *(fewer if QUIC
 started = time.process_time()
 tutorial = fr.train(data, staged, out="runs/tutorial", options=fr.Options(xkcd=True))
 an_epoch = (time.process_time() - started) / staged.epochs
-print(f"{staged.epochs} epochs; processor seconds an epoch: {an_epoch:.0f}, all that is written included; by hand {by_hand:.0f}")
+print(
+    f"{staged.epochs} epochs; processor seconds an epoch: {an_epoch:.0f}, all that is written included; by hand {by_hand:.0f}"
+)
 
 # %% [markdown]
 # ## 12. 损失曲线
@@ -475,4 +477,4 @@ print(answer["class"], f"{answer['probability']:.1%}", "· doubt", f"{answer['do
 #
 # - 你自己的运行文件夹里的 `runs/swift/report.html`：曲线、带图片的最严重错误、校准。
 # - `fittingroom train your.csv`：[入门教程](../docs/start/tutorial.md)（英文）从自己的 CSV 走到上线的模型。
-# - `fittingroom train --recipe steady`：再高两个百分点，一分半钟。
+# - `fittingroom train --recipe steady`：再高两个百分点，一分钟多一点。

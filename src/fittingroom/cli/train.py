@@ -279,7 +279,8 @@ def _findings(run: Run, result: dict[str, Any]) -> Iterator[tuple[str, str]]:
     sizes = [f"{data[split]['n']:,} {split}" for split in ("train", "validation", "test") if data[split]]
     yield "data", f"{data['source'] or data['train']['name']}: {', '.join(sizes)}"
     machine = environment["machine"]
-    yield "machine", f"{machine['processor']}, {machine['threads']} threads, {environment['precision']}"
+    threads = machine["threads"]
+    yield "machine", f"{machine['processor']}, {threads} thread{'s' * (threads != 1)}, {environment['precision']}"
     if "members" in result:
         yield from _findings_of_members(result)
     else:

@@ -28,7 +28,7 @@ class ResidualCNN(nn.Module):
         widths: filters of each stage; multiples of 16 run fastest, pooling and batch norm go through them in blocks.
         depths: residual blocks of each stage.
         pools: whether each stage halves the image by a maximum over 2×2 pixels.
-        strides: step of each stage's first convolution, 1 or 2; None for 1. A step of 2 is much cheaper than pooling.
+        strides: step of each stage's first convolution, 1 or 2; None for 1. A step of 2 is cheaper than pooling.
         block_layers: convolutions of each residual block.
         fixed_stem: the first stage is :class:`PatternExtremes`, which learns nothing, in place of a convolution. To
             learn that layer, which has the largest maps, takes a quarter of a small network's time, and a short
