@@ -8,12 +8,12 @@ peak is reached by then), `fittingroom train` with the recipe swift, and with th
 About 3 minutes on two cores. --quick tries the script on the sample and records nothing.
 
 Last result:
-  2026-11-23, AMD EPYC, 2 cores, torch 2.13.0+cpu, commit ce4391811363
-    notebook, peak MiB: median 1,798, mean 1,798 ± 1.145, n 3
-    swift, peak MiB: median 507.9, mean 520.2 ± 23.97, n 3
-    tutorial, 1 epoch, peak MiB: median 678.6, mean 686.3 ± 105.5, n 3
-    swift, share of the notebook: median 0.2826, mean 0.2893 ± 0.01316, n 3
-    tutorial, 1 epoch, share of the notebook: median 0.3776, mean 0.3817 ± 0.05882, n 3
+  2026-11-23, AMD EPYC, 2 cores, torch 2.13.0+cpu, commit 632aad824d91
+    notebook, peak MiB: median 1,798, mean 1,798 ± 0.08910, n 3
+    swift, peak MiB: median 500.4, mean 500.6 ± 0.5989, n 3
+    tutorial, 1 epoch, peak MiB: median 657.4, mean 636.3 ± 48.77, n 3
+    swift, share of the notebook: median 0.2783, mean 0.2784 ± 0.0003218, n 3
+    tutorial, 1 epoch, share of the notebook: median 0.3656, mean 0.3539 ± 0.02713, n 3
 """
 
 from __future__ import annotations
