@@ -10,6 +10,7 @@ date.
 from __future__ import annotations
 
 import argparse
+import copy
 import hashlib
 import os
 from pathlib import Path
@@ -30,16 +31,37 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Run the notebooks and write them with their outputs.")
     parser.add_argument("--quick", action="store_true", help="on the sample; write nothing")
     args = parser.parse_args()
-    executed = execute(SCRIPTS[0], quick=args.quick)
+    notebooks = {script: read(script) for script in SCRIPTS}  # now: the scripts may be edited while they run
+    code, *others = (code_of(notebook) for notebook in notebooks.values())
+    if any(other != code for other in others):
+        raise SystemExit(f"the same code expected in {' and '.join(script.name for script in SCRIPTS)}")
+    executed = execute(notebooks[SCRIPTS[0]], quick=args.quick)
     if args.quick:
         return
-    for script in SCRIPTS:
-        nbformat.write(with_outputs_of(executed, script), script.with_suffix(".ipynb"))
+    for script, notebook in notebooks.items():
+        nbformat.write(with_outputs_of(executed, notebook), script.with_suffix(".ipynb"))
 
 
-def execute(script: Path, *, quick: bool) -> nbformat.NotebookNode:
-    """The script as a notebook, with outputs. Raises nbclient's CellExecutionError with the cell that failed."""
+def read(script: Path) -> nbformat.NotebookNode:
+    """The script as a notebook without outputs, which says what it was made from."""
     notebook = jupytext.read(script)
+    for number, cell in enumerate(notebook.cells):
+        cell["id"] = f"cell-{number:02}"  # the same each time, so that a new run changes outputs alone
+    notebook.metadata = {
+        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+        "fittingroom": {"source_sha256": source_sha256(script)},
+    }
+    return notebook
+
+
+def code_of(notebook: nbformat.NotebookNode) -> dict[int, str]:
+    """The code cells by their place."""
+    return {number: cell.source for number, cell in enumerate(notebook.cells) if cell.cell_type == "code"}
+
+
+def execute(notebook: nbformat.NotebookNode, *, quick: bool) -> nbformat.NotebookNode:
+    """The notebook with outputs. Raises nbclient's CellExecutionError with the cell that failed."""
+    notebook = copy.deepcopy(notebook)
     os.environ["FITTINGROOM_DOCS_QUICK"] = "1" if quick else "0"
     with TemporaryDirectory() as work:
         kernel = AsyncKernelManager(
@@ -55,19 +77,11 @@ def execute(script: Path, *, quick: bool) -> nbformat.NotebookNode:
     return notebook
 
 
-def with_outputs_of(executed: nbformat.NotebookNode, script: Path) -> nbformat.NotebookNode:
-    """The script as a notebook, with the outputs of another that has the same code. Raises ValueError if it hasn't."""
-    notebook = jupytext.read(script)
-    for number, (cell, done) in enumerate(zip(notebook.cells, executed.cells, strict=True)):
-        cell["id"] = f"cell-{number:02}"  # the same each time, so that a new run changes outputs alone
+def with_outputs_of(executed: nbformat.NotebookNode, notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """A notebook with the outputs of another that has the same code."""
+    for cell, done in zip(notebook.cells, executed.cells, strict=True):
         if cell.cell_type == "code":
-            if cell.source != done.source:
-                raise ValueError(f"{script.name}, cell {number}: the code of {SCRIPTS[0].name} expected")
             cell.outputs, cell.execution_count = done.outputs, done.execution_count
-    notebook.metadata = {
-        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
-        "fittingroom": {"source_sha256": source_sha256(script)},
-    }
     return notebook
 
 

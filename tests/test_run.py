@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -59,6 +61,18 @@ def test_the_loss_curve_is_a_picture_in_either_style(run: fr.Run, xkcd: bool) ->
         assert picture.format == "PNG"
         assert picture.size == (960, 540)
         assert len(picture.convert("RGB").getcolors(1 << 20) or []) > 50  # something is drawn
+
+
+def test_one_bad_batch_does_not_flatten_the_loss_curve(run: fr.Run, tmp_path: Path) -> None:
+    lines = (run.path / "metrics.jsonl").read_text().splitlines()
+    bad = next(i for i, line in enumerate(lines) if '"step"' in line)
+    lines[bad] = json.dumps(json.loads(lines[bad]) | {"loss": 1e6})
+    (tmp_path / "metrics.jsonl").write_text("\n".join(lines) + "\n")
+    with Image.open(plot_loss(tmp_path)) as picture:
+        red, green, blue = np.moveaxis(np.asarray(picture.convert("RGB"), dtype=int), -1, 0)
+    height = len(red)
+    of_train = (red == 0x40) & (green == 0x59) & (blue == 0xAD)
+    assert of_train[height // 6 :].any(axis=1).sum() > height / 8  # rows below the legend
 
 
 def test_a_run_of_data_in_memory_says_that_it_needs_the_data_again(run: fr.Run, tmp_path: Path) -> None:

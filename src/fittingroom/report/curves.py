@@ -120,6 +120,18 @@ def svg_path(points: Sequence[Point]) -> str:
     return "M" + "L".join(f"{x:g},{y:g}" for x, y in points) if points else ""
 
 
+def loss_limit(steps: Sequence[float], means: Sequence[float]) -> float:
+    """Where the axis of losses ends: a first batch, or a rare bad one, does not press the rest to the floor.
+
+    Args:
+        steps: losses of steps; may be empty.
+        means: losses of epochs; may be empty.
+    """
+    losses = sorted(steps or means or [1.0])
+    high = max(losses[int(0.98 * (len(losses) - 1))], sorted(means)[int(0.9 * (len(means) - 1))] if means else 0)
+    return min(1.05 * max(losses[-1], *means, 0), 1.15 * high) or 1.0
+
+
 def loss_panel(histories: Sequence[History], stage_epochs: Sequence[int], top: float, bottom: float) -> Panel:
     """Loss in nats from 0: the means of epochs, and of one training each step. Rare far higher ones are counted, not
     drawn."""
@@ -131,9 +143,7 @@ def loss_panel(histories: Sequence[History], stage_epochs: Sequence[int], top: f
         if epoch[key] is not None
     ]
     steps = [step["loss"] for step in histories[0].steps] if len(histories) == 1 else []
-    losses = sorted(steps or means or [1.0])
-    high = max(losses[int(0.98 * (len(losses) - 1))], sorted(means)[int(0.9 * (len(means) - 1))] if means else 0)
-    high = min(1.05 * max(losses[-1], *means, 0), 1.15 * high) or 1.0
+    high = loss_limit(steps, means)
     x, y = _x(histories), Scale(0, high, bottom, top)
     lines = []
     for history in histories:

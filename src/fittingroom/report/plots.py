@@ -9,6 +9,7 @@ from typing import Any
 
 from fittingroom.atomic import atomic_write
 from fittingroom.metrics_log import read_metrics
+from fittingroom.report.curves import loss_limit
 
 TRAIN, VALIDATION, QUIET = "#4059ad", "#c53b4e", "#8d99ae"  # told apart by colour-blind readers and in grey print
 
@@ -53,19 +54,25 @@ def _draw(events: list[dict[str, Any]], stage_epochs: list[int]) -> Any:
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()
-    axes.plot([s["step"] for s in steps], [s["loss"] for s in steps], color=TRAIN, alpha=0.3, linewidth=0.7)
+    losses = [s["loss"] for s in steps]
+    axes.plot([s["step"] for s in steps], losses, color=TRAIN, alpha=0.3, linewidth=0.7)
     axes.plot([e["step"] for e in epochs], [e["train_loss"] for e in epochs], "o-", color=TRAIN, ms=3, label="train")
     validated = [e for e in epochs if e["validation_loss"] is not None]
     if validated:
         points = [e["step"] for e in validated], [e["validation_loss"] for e in validated]
         axes.plot(*points, "s-", color=VALIDATION, ms=3, label="validation")
+    high = loss_limit(losses, [e["train_loss"] for e in epochs] + [e["validation_loss"] for e in validated])
+    outside = [loss for loss in losses if loss > high]
+    if outside:
+        said = f"{len(outside):,} of {len(losses):,} steps lie above, up to {max(outside):.3g}"
+        axes.text(0.5, 0.98, said, transform=axes.transAxes, ha="center", va="top", color=QUIET)
     border = 0
     for length in stage_epochs[:-1]:
         border += length
         axes.axvline(border * steps_per_epoch, color=QUIET, linewidth=0.8, linestyle="--")
     axes.set_xlabel("step")
     axes.set_ylabel("loss (cross-entropy, nats)")
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, high)
     axes.set_xlim(left=0)
     axes.legend(frameon=False)
     above = axes.secondary_xaxis("top", functions=(lambda x: x / steps_per_epoch, lambda x: x * steps_per_epoch))
