@@ -291,3 +291,13 @@ def test_a_number_of_threads_below_one_is_refused(threads: int, sample: fr.Split
     with pytest.raises(RecipeError, match=f"threads: 1 or more expected, {threads} found"):
         fr.train(sample, "plain", out="run", options=fr.Options(threads=threads))
     assert not Path("run").exists()
+
+
+def test_a_moving_average_keeps_the_infinities_of_a_mask(sample: fr.Splits, in_tmp: Path) -> None:
+    model = f"model='{Path(__file__).with_name('masked_net.py')}:Masked'"
+    recipe = fr.load_recipe("plain", overrides=[model, "stages.0.epochs=1", "ema=0.9", "precision=float32"])
+    shipped = fr.train(sample, recipe, out="run")
+    buffers = safetensors.numpy.load_file(shipped.path / "model.safetensors")
+    assert buffers["mask"].tolist() == [0.5, -np.inf, np.inf]
+    assert np.isfinite(buffers["layers.1.running_mean"]).all()
+    assert shipped.result["validation"]["accuracy"] > 0.3

@@ -81,12 +81,11 @@ class Trainee:
         if self.average is None:
             return
         decay = min(self.recipe.ema, (1 + step) / (10 + step))
-        pairs = zip(self.average.state_dict().values(), self.model.state_dict().values(), strict=True)
-        for mean, value in pairs:
-            if mean.is_floating_point():
-                mean.lerp_(value, 1 - decay)
-            else:
-                mean.copy_(value)
+        for mean, value in zip(self.average.parameters(), self.model.parameters(), strict=True):
+            mean.lerp_(value, 1 - decay)
+        for kept, buffer in zip(self.average.buffers(), self.model.buffers(), strict=True):
+            moves = kept.is_floating_point() and bool(kept.isfinite().all())  # a mask may hold infinities
+            kept.copy_(kept.lerp(buffer, 1 - decay) if moves else buffer)
 
     def tensors(self) -> dict[str, Tensor]:
         """All tensors of the state, by names that :meth:`restore` knows."""
