@@ -18,7 +18,8 @@ from fittingroom.metrics import mean_interval
 from fittingroom.run import runs_folder
 from fittingroom.tune import Plan, Study
 from fittingroom.tune.space import Choices, Range, apply, own_values, parse_space
-from fittingroom.tune.study import open_study, without_password
+from fittingroom.tune.storage import without_password
+from fittingroom.tune.study import open_study
 
 LINEAR = f"model='{Path(__file__).with_name('linear_net.py')}:net'"
 SPACE = """
@@ -457,7 +458,7 @@ def test_a_storage_of_ones_own_keeps_the_study_and_its_name_only_once(data: fr.S
 @pytest.fixture(autouse=True, scope="module")
 def _storages_closed() -> Iterator[None]:
     """SQLAlchemy keeps connections open for as long as the process lives."""
-    from fittingroom.tune.study import _open_storage
+    from fittingroom.tune.storage import open_storage
 
     yield
-    _open_storage.cache_clear()
+    open_storage.cache_clear()

@@ -21,7 +21,8 @@ from fittingroom.ray_engine import RayEngine, check_engine
 from fittingroom.recipe import Recipe, load_recipe
 from fittingroom.start import Options
 from fittingroom.tune.conclusion import conclude
-from fittingroom.tune.study import Plan, Study, open_study, start_study
+from fittingroom.tune.study import Study, open_study, start_study
+from fittingroom.tune.trial import Plan
 
 __all__ = ["Plan", "Study", "resume_study", "tune_recipe"]
 

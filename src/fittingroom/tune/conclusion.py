@@ -22,7 +22,8 @@ from fittingroom.recipe import Recipe
 from fittingroom.run import FORMAT, Run
 from fittingroom.tune.page import write_page
 from fittingroom.tune.space import apply
-from fittingroom.tune.study import Study, Trial
+from fittingroom.tune.study import Study
+from fittingroom.tune.trial import Trial
 
 
 def conclude(

@@ -17,7 +17,8 @@ from fittingroom.atomic import atomic_write
 from fittingroom.html_page import render_page
 from fittingroom.report.curves import Scale, Tick, svg_path, ticks
 from fittingroom.tune.space import Choices, Range
-from fittingroom.tune.study import Study, Trial
+from fittingroom.tune.study import Study
+from fittingroom.tune.trial import Trial
 
 TEMPLATE = Path(__file__).with_name("tune.html")
 FEW = 10  # finished trials, below which importances are mere chance

@@ -15,21 +15,19 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import re
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, cast
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy.exc import SQLAlchemyError
 
 from fittingroom.data.batches import derive_seed
 from fittingroom.data.dataset import Splits
@@ -38,76 +36,23 @@ from fittingroom.data.lock import exclusive, exclusive_if_free
 from fittingroom.data.open import open_dataset
 from fittingroom.device import pick_device
 from fittingroom.environment import versions
-from fittingroom.errors import ArtifactError, DataError, FittingRoomError, Interrupted, RecipeError, TrainingDiverged
-from fittingroom.events import EpochDone, Event, JobDone, Observer
+from fittingroom.errors import ArtifactError, DataError, RecipeError
+from fittingroom.events import JobDone, Observer
 from fittingroom.jobs import Job, run_jobs
 from fittingroom.json_file import read_json, write_json
 from fittingroom.models import build_model, find_model
-from fittingroom.pipeline import finish
 from fittingroom.ray_engine import RayEngine
 from fittingroom.recipe import Recipe, recipe_from_dict
 from fittingroom.run import FORMAT, Run, command_line
 from fittingroom.start import Options, new_folder, start
 from fittingroom.tune.space import Choices, SearchSpace, apply, label, own_values, parse_space, read_space
-
-Objective = Literal["accuracy", "loss"]
-Pruner = Literal["median", "hyperband", "none"]
+from fittingroom.tune.storage import open_storage, sqlite_in, without_password
+from fittingroom.tune.trial import Outcome, Plan, Trial, carry_out, make_pruner, open_trial
 
 STUDY = "study.json"
 ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 STATES = {"finished": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
 STATES["diverged"] = TrialState.PRUNED  # as a value that the search learns to keep away from; a failure it ignores
-
-
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """How a study searches; kept in ``study.json``.
-
-    Attributes:
-        objective: of the finished model on the validation images: ``accuracy``, or ``loss`` (nats).
-        pruner: what ends a trial early by its validation scores. ``median`` ends it after an epoch at which its best is
-            worse than the median of the others at that epoch; ``hyperband`` keeps the best third at each of several
-            epochs; both let the first trials be.
-        seed: of the search and of each trial's training.
-        trials: at which the study is complete, those of all processes together.
-    """
-
-    objective: Objective = "accuracy"
-    pruner: Pruner = "median"
-    seed: int = 0
-    trials: int = 30
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a trial ended: ``finished``, with the objective, ``pruned``, ``diverged`` or ``failed``, with the reason."""
-
-    state: str
-    value: float | None = None
-    message: str = ""
-
-
-@dataclass(frozen=True)
-class Trial:
-    """What is known of a trial.
-
-    Attributes:
-        number: from 0.
-        state: ``finished``, ``pruned``, ``diverged``, ``failed`` or ``running``.
-        value: the objective of the finished model, or at the last epoch of a pruned one.
-        values: of the searched keys.
-        curve: the objective after each epoch.
-        seconds: from its beginning to its end; None while it runs.
-        message: why it failed.
-    """
-
-    number: int
-    state: str
-    value: float | None
-    values: Mapping[str, Any]
-    curve: Sequence[tuple[int, float]]
-    seconds: float | None
-    message: str
 
 
 @dataclass(frozen=True)
@@ -135,8 +80,8 @@ class Study:
     def as_optuna(self) -> optuna.Study:
         """The study as Optuna has it. Raises :class:`ArtifactError` where its storage doesn't know it."""
         try:
-            pruner = _pruner(self.plan.pruner, self.recipe.epochs)
-            return optuna.load_study(study_name=self.name, storage=_open_storage(self.storage), pruner=pruner)
+            pruner = make_pruner(self.plan.pruner, self.recipe.epochs)
+            return optuna.load_study(study_name=self.name, storage=open_storage(self.storage), pruner=pruner)
         except KeyError:
             raise ArtifactError(
                 f"{self.path}: its storage has no study {self.name!r}; a study's folder keeps its first name"
@@ -181,7 +126,7 @@ class Study:
                 held[f"trial {trial.number}"] = trial.number, lock
                 elsewhere = engine is not None and self.splits.source
                 run = Run(run.path, None if elsewhere else self.splits)
-                work = partial(_carry_out, run, self.storage, self.name, trial.number, self.plan)
+                work = partial(carry_out, run, self.storage, self.name, trial.number, self.plan)
                 yield Job(f"trial {trial.number}", work)
 
         threads, gpus = self.options.threads or 1, int(pick_device(self.options.device) == "cuda")
@@ -238,7 +183,7 @@ class Study:
 
     def _tell(self, study: optuna.Study, number: int, outcome: Outcome) -> None:
         """Write down how a trial ended."""
-        trial = _open_trial(study, number)
+        trial = open_trial(study, number)
         trial.set_user_attr("state", outcome.state)
         if outcome.message:
             trial.set_user_attr("message", outcome.message)
@@ -331,14 +276,14 @@ def start_study(
     space = read_space(space) if isinstance(space, Path) else space
     entries = parse_space(space, recipe, try_model, where=where)
     if storage is not None:
-        _open_storage(storage)  # before a folder is made
+        open_storage(storage)  # before a folder is made
     if out is not None and (out / STUDY).exists():
         raise ArtifactError(f"{out}: there is a study already; to go on with it: fittingroom tune --resume {out}")
     folder = new_folder(out, f"{recipe.name or 'run'}-tune")
-    study = Study(folder, plan, recipe, entries, options or Options(), storage or _sqlite(folder), splits)
+    study = Study(folder, plan, recipe, entries, options or Options(), storage or sqlite_in(folder), splits)
     direction: Literal["maximize", "minimize"] = "maximize" if plan.objective == "accuracy" else "minimize"
     try:
-        known = optuna.create_study(study_name=study.name, storage=_open_storage(study.storage), direction=direction)
+        known = optuna.create_study(study_name=study.name, storage=open_storage(study.storage), direction=direction)
     except optuna.exceptions.DuplicatedStudyError:
         folder.rmdir()
         raise ArtifactError(
@@ -392,56 +337,7 @@ def open_study(path: Path, *, splits: Splits | None = None, storage: str | None 
     recipe = recipe_from_dict(about["recipe"], where=str(path / STUDY))
     options = Options(**about["options"] | {"track": tuple(about["options"]["track"])})
     space = parse_space(about["space"], recipe, where=str(path / STUDY))
-    return Study(path, Plan(**about["plan"]), recipe, space, options, storage or kept or _sqlite(path), splits)
-
-
-def without_password(url: str, mask: str = "***") -> str:
-    """A storage's URL as it may be shown and kept."""
-    return re.sub(r"(://[^:/@]*):[^@/]*@", rf"\1:{mask}@", url)
-
-
-def _carry_out(
-    run: Run,
-    storage: str,
-    name: str,
-    number: int,
-    plan: Plan,
-    observe: Observer,
-    should_stop: Callable[[], bool],
-) -> Outcome:
-    """Train a trial, in whichever process, and let the pruner judge each epoch. What was reported is not so again."""
-    study = optuna.load_study(
-        study_name=name, storage=_open_storage(storage), pruner=_pruner(plan.pruner, run.recipe.epochs)
-    )
-    trial, epochs = _open_trial(study, number), run.recipe.epochs
-    reported = set(study.get_trials(deepcopy=False)[number].intermediate_values)
-    pruned = bool(reported) and max(reported) < epochs and trial.should_prune()
-
-    def report(event: Event) -> None:
-        nonlocal pruned
-        if isinstance(event, EpochDone):
-            value = event.validation_accuracy if plan.objective == "accuracy" else event.validation_loss
-            if event.epoch + 1 not in reported and value is not None:
-                trial.report(value, event.epoch + 1)
-            pruned = event.epoch + 1 < epochs and trial.should_prune()
-        observe(event)
-
-    try:
-        finish(run, report, lambda: pruned or should_stop())
-    except Interrupted:
-        if pruned:
-            return Outcome("pruned")
-        raise
-    except TrainingDiverged as error:
-        return Outcome("diverged", None, str(error))
-    except RecipeError as error:
-        return Outcome("failed", None, str(error))
-    return Outcome("finished", run.result["validation"][plan.objective])
-
-
-def _open_trial(study: optuna.Study, number: int) -> optuna.trial.Trial:
-    """A trial that runs, to report to. Optuna has no public way from a number to it."""
-    return optuna.trial.Trial(study, study.get_trials(deepcopy=False)[number]._trial_id)
+    return Study(path, Plan(**about["plan"]), recipe, space, options, storage or kept or sqlite_in(path), splits)
 
 
 def _distributions(space: SearchSpace) -> dict[str, BaseDistribution]:
@@ -454,39 +350,6 @@ def _distributions(space: SearchSpace) -> dict[str, BaseDistribution]:
         else:
             found[path] = FloatDistribution(entry.low, entry.high, log=entry.log, step=entry.step)
     return found
-
-
-def _pruner(name: Pruner, epochs: int) -> optuna.pruners.BasePruner:
-    if name == "median":
-        return optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=2)
-    if name == "hyperband":
-        return optuna.pruners.HyperbandPruner(min_resource=1, max_resource=epochs, reduction_factor=3)
-    return optuna.pruners.NopPruner()
-
-
-@cache
-def _open_storage(url: str) -> optuna.storages.BaseStorage:
-    """Opened once in a process. An SQLite file may be locked by another process for a while: it is waited for."""
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    shown = without_password(url)
-    patience = {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else None
-    try:
-        return optuna.storages.RDBStorage(url, engine_kwargs=patience)
-    except (ImportError, ModuleNotFoundError) as error:
-        raise FittingRoomError(
-            f"--storage {shown}: its driver is not installed: {error}; for PostgreSQL: pip install 'psycopg[binary]', "
-            "and postgresql+psycopg://USER@HOST/DATABASE"
-        ) from None
-    except (SQLAlchemyError, ValueError) as error:
-        reason = without_password(str(error).strip().partition("\n")[0])
-        raise FittingRoomError(
-            f"--storage {shown}: a database expected, such as sqlite:///study.db or "
-            f"postgresql+psycopg://USER@HOST/DATABASE, but it can't be opened: {reason}"
-        ) from None
-
-
-def _sqlite(folder: Path) -> str:
-    return f"sqlite:///{folder.resolve() / 'study.db'}"
 
 
 def _fingerprints(splits: Splits) -> dict[str, str | None]:

@@ -1,0 +1,43 @@
+"""Optuna's storage: where a study lives, an SQLite file or any database that Optuna knows."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from pathlib import Path
+
+import optuna
+from sqlalchemy.exc import SQLAlchemyError
+
+from fittingroom.errors import FittingRoomError
+
+
+@cache
+def open_storage(url: str) -> optuna.storages.BaseStorage:
+    """Opened once in a process. An SQLite file may be locked by another process for a while: it is waited for."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    shown = without_password(url)
+    patience = {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else None
+    try:
+        return optuna.storages.RDBStorage(url, engine_kwargs=patience)
+    except (ImportError, ModuleNotFoundError) as error:
+        raise FittingRoomError(
+            f"--storage {shown}: its driver is not installed: {error}; for PostgreSQL: pip install 'psycopg[binary]', "
+            "and postgresql+psycopg://USER@HOST/DATABASE"
+        ) from None
+    except (SQLAlchemyError, ValueError) as error:
+        reason = without_password(str(error).strip().partition("\n")[0])
+        raise FittingRoomError(
+            f"--storage {shown}: a database expected, such as sqlite:///study.db or "
+            f"postgresql+psycopg://USER@HOST/DATABASE, but it can't be opened: {reason}"
+        ) from None
+
+
+def sqlite_in(folder: Path) -> str:
+    """The URL of a study's own file."""
+    return f"sqlite:///{folder.resolve() / 'study.db'}"
+
+
+def without_password(url: str, mask: str = "***") -> str:
+    """A storage's URL as it may be shown and kept."""
+    return re.sub(r"(://[^:/@]*):[^@/]*@", rf"\1:{mask}@", url)
