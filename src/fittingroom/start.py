@@ -180,7 +180,9 @@ def _describe(
 ) -> dict[str, Any]:
     """``environment.json``: everything beside the recipe that decides what the run will be."""
     if splits.train.labels is None:
-        raise DataError(f"{splits.train.name}: labels expected, none found: training needs them")
+        names = "; a CSV has them first, or in a column called label, class, target or y"
+        hint = names if ".csv" in splits.source else ""
+        raise DataError(f"{splits.train.name}: labels expected, none found: training needs them{hint}")
     device = pick_device(options.device)
     cache = cache_dir() / "precision"
     precision = resolve_precision(
@@ -229,9 +231,11 @@ def new_folder(out: str | Path | None, name: str) -> Path:
     if out is not None:
         folder = Path(out)
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            is_run = (folder / "environment.json").exists()
+            go_on = f", or go on with that run: fittingroom train --resume {folder}" if is_run else ""
             raise ArtifactError(
-                f"{folder}: a new or empty folder expected for the run, but something is there; give another --out, or "
-                f"go on with that run: fittingroom train --resume {folder}"
+                f"{folder}: a new or empty folder expected for the run, but something is there; "
+                f"give another --out{go_on}"
             )
         folder.mkdir(parents=True, exist_ok=True)
         return folder

@@ -31,7 +31,7 @@ def lay_out(folder: Path) -> None:
     """Put down what pages and docstrings name without making it: data in small, a photo, and two trained runs.
 
     runs/plain-1 and runs/swift-1 are trained on the sample for 2 epochs; fashion-mnist_train.csv and …_test.csv are a
-    cut by chance of it, as Kaggle's are of the whole; digits.csv and digits.npz hold some of its rows; net.py is
+    cut by chance of it, as Kaggle's are of the whole; things.csv and digits.npz hold some of its rows; net.py is
     that of docs/how-to/own-model.md; photos/ and originals/ have 40 and 10 pictures a class; shoe.jpg is a photo.
     """
     sample = fr.open_dataset("sample")
@@ -44,7 +44,7 @@ def lay_out(folder: Path) -> None:
     rows = np.random.default_rng(0).permutation(len(everything))
     _write_csv(folder / "fashion-mnist_train.csv", everything.subset(rows[:2000]))
     _write_csv(folder / "fashion-mnist_test.csv", everything.subset(rows[2000:]))
-    _write_csv(folder / "digits.csv", sample.train.subset(range(1200)))
+    _write_named_csv(folder / "things.csv", sample.train.subset(range(1200)))
     np.savez(folder / "digits.npz", x_train=everything.images[:500], y_train=_labelled(everything)[1][:500])
     own_model = blocks_of(ROOT / "docs" / "how-to" / "own-model.md")
     (folder / "net.py").write_text(next(block.text for block in own_model if block.file == "net.py"), encoding="utf-8")
@@ -77,6 +77,16 @@ def _write_csv(file: Path, dataset: Dataset) -> None:
         table = csv.writer(out)
         table.writerow(["label", *(f"pixel{i + 1}" for i in range(pixels.shape[1]))])
         table.writerows(np.column_stack([labels, pixels]).tolist())
+
+
+def _write_named_csv(file: Path, dataset: Dataset) -> None:
+    """As people have it: classes by their names, and a column too many."""
+    images, labels = _labelled(dataset)
+    with file.open("w", newline="") as out:
+        table = csv.writer(out)
+        table.writerow(["file", *(f"pixel{i + 1}" for i in range(images[0].size)), "kind"])
+        for number, (image, label) in enumerate(zip(images, labels, strict=True)):
+            table.writerow([f"{number}.png", *image.ravel().tolist(), dataset.classes[label]])
 
 
 def _write_pictures(folder: Path, dataset: Dataset, of_each: int, suffix: str) -> None:

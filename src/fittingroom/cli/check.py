@@ -29,6 +29,7 @@ def add_parser(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     parser.add_argument(
         "paths", metavar="PATH", nargs="+", help="fashion-mnist, sample, files or folders, damaged or not"
     )
+    parser.add_argument("--test", metavar="PATH", dest="more", action="append", default=[], help="the same as PATH")
     parser.add_argument("--json", action="store_true", help="print JSON, for programs")
     parser.add_argument("--fix", type=Path, metavar="OUT", help="write a copy with all undone that can be known")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write a page with examples of what was found")
@@ -52,7 +53,7 @@ def run_check(args: argparse.Namespace) -> int:
     from fittingroom.data.audit import check
 
     how, engine = _label_check(args)
-    report = check(args.paths, near=not args.no_near_duplicates, cache=not args.no_cache)
+    report = check([*args.paths, *args.more], near=not args.no_near_duplicates, cache=not args.no_cache)
     suspects: list[Suspects] = []
     problem = ""
     if how is not None:
@@ -150,6 +151,8 @@ def _print(report: Report) -> None:
             out.print(f"  {text}")
     counts = {kind: sum(each.severity == kind for each in report.findings) for kind in styles}
     out.print()
+    if unread := sum(each.problem is not None for each in report.checked):
+        out.print(f"{unread} of {len(report.checked)} not read: ", end="", style="red")
     out.print(", ".join(f"{count} {kind}{'s' * (count != 1)}" for kind, count in counts.items()), end="")
     out.print(f"; {report.seconds:.1f} s")
 

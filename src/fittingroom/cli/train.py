@@ -212,9 +212,15 @@ def warn_of_faults(splits: Splits) -> None:
     """The fast part of ``data check``: what is wrong with the data is said before anything is learned from it."""
     from fittingroom.data.audit import fast_findings
 
+    found = False
     for finding in fast_findings(splits):
         if finding.severity != "note":
-            print(f"{finding.severity} in the data: {finding.name}: {finding.message}", file=sys.stderr)
+            print(
+                f"{finding.severity} in the data, {finding.where}: {finding.name}: {finding.message}", file=sys.stderr
+            )
+            found = True
+    if found:
+        print("Training goes on. More of each, and what to do: fittingroom data check", file=sys.stderr)
 
 
 def _refuse_options_of_a_new_run(args: argparse.Namespace) -> None:
@@ -267,6 +273,7 @@ def _report(run: Run, args: argparse.Namespace) -> None:
         return
     commands = {f"fittingroom predict {run.path} FILES": "what is in other pictures"}
     commands |= {f"fittingroom evaluate {run.path} DATA": "judge it on other data"}
+    commands |= {f"fittingroom serve {run.path}": "a page to try it on, and an API"}
     commands |= {"fittingroom runs": "all runs, best first"}
     print("\nnext")
     for command, what in commands.items():
@@ -305,7 +312,8 @@ def _findings_of_one(run: Run, result: dict[str, Any]) -> Iterator[tuple[str, st
         i = [row["class"] for row in scores["per_class"]].index(weakest["class"])
         mistaken = [0 if j == i else count for j, count in enumerate(scores["confusion"][i])]
         other = scores["per_class"][mistaken.index(max(mistaken))]["class"]
-        yield "weakest", f"{weakest['class']}: {weakest['recall']:.1%} found; {max(mistaken)} taken for {other}"
+        most = f"; {max(mistaken)} taken for {other}" if max(mistaken) else ""
+        yield "weakest", f"{weakest['class']}: {weakest['recall']:.1%} found{most}"
         from fittingroom.looks import LEDGER, read_looks
         from fittingroom.run import runs_folder
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import ipaddress
+import socket
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,7 +12,7 @@ from pathlib import Path
 
 import uvicorn
 
-from fittingroom.errors import ArtifactError
+from fittingroom.errors import ArtifactError, FittingRoomError
 from fittingroom.predict.classifier import load
 from fittingroom.run import Run
 from fittingroom.serve.app import Served, create_app
@@ -57,9 +59,13 @@ def serve(
         limits: on requests, and the key that a client has to say.
         most_waiting: images in each model's queue.
         allow_origins: other sites whose pages may call this one.
+
+    Raises:
+        FittingRoomError: the port is taken, or is none.
     """
     is_local = _is_loopback(host)
     limits = limits or Limits()
+    listening = _listen(host, port)
     if is_local:
         limits = replace(limits, hosts=LOOPBACK_NAMES)
     elif limits.api_key is None:
@@ -67,8 +73,6 @@ def serve(
     app = create_app(models, limits=limits, most_waiting=most_waiting, allow_origins=allow_origins)
     config = uvicorn.Config(
         app,
-        host=host,
-        port=port,
         http=LimitedProtocol,
         ws="none",
         lifespan="on",
@@ -81,7 +85,7 @@ def serve(
         timeout_keep_alive=IDLE_SECONDS,
         timeout_graceful_shutdown=DRAIN_SECONDS,
     )
-    _Server(config, [served.name for served in models]).run()
+    _Server(config, [served.name for served in models]).run([listening])
 
 
 class _Server(uvicorn.Server):
@@ -97,6 +101,20 @@ class _Server(uvicorn.Server):
             address, port = self.servers[0].sockets[0].getsockname()[:2]
             shown = f"[{address}]" if ":" in address else address
             print(f"serving {', '.join(self.names)} at http://{shown}:{port}/   (Ctrl-C stops)", flush=True)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A socket that waits at an address of this machine. Raises FittingRoomError where that can't be had."""
+    if not 0 <= port < 1 << 16:
+        raise FittingRoomError(f"--port: a number 0–65535 expected, {port} found")
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        return socket.create_server(address[:2], family=family, backlog=CONNECTIONS)
+    except OSError as error:
+        in_use = error.errno == errno.EADDRINUSE
+        advice = f"give another one, such as --port {port % 65535 + 1}, or 0 for any that is free" if in_use else ""
+        reason = "is in use by another program" if in_use else f"can't be listened at: {error.strerror or error}"
+        raise FittingRoomError(f"port {port} of {host} {reason}; {advice or 'check --host and --port'}") from error
 
 
 def _is_loopback(host: str) -> bool:

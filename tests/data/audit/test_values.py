@@ -112,6 +112,26 @@ def test_csv_that_is_cut_off_keeps_its_whole_rows(tmp_path: Path, sample: Splits
     assert 900 < len(kept) < 1_100
 
 
+@pytest.mark.parametrize("name", ["label", "target", "kind"])
+@pytest.mark.parametrize("damage", ["cut off", "0 to 1"])
+def test_a_label_behind_the_pixels_is_found_by_the_header(
+    damage: str, name: str, tmp_path: Path, sample: Splits
+) -> None:
+    assert sample.train.labels is not None
+    pixels = sample.train.images[:200].reshape(200, -1) / (255 if damage == "0 to 1" else 1)
+    header = ",".join([*(f"p{n}" for n in range(pixels.shape[1])), name])
+    table = np.column_stack([pixels, sample.train.labels[:200]])
+    np.savetxt(tmp_path / "a.csv", table, delimiter=",", fmt="%.7g", header=header, comments="")
+    if damage == "cut off":
+        (tmp_path / "a.csv").write_bytes((tmp_path / "a.csv").read_bytes()[:-100])
+    report = found(tmp_path / "a.csv")
+    assert names(report, "error") == {"truncated" if damage == "cut off" else "scaled-range"}
+    kept = parts(report)["train"]
+    assert len(kept) == 200 - (damage == "cut off")
+    np.testing.assert_array_equal(kept.images, sample.train.images[: len(kept)])
+    np.testing.assert_array_equal(kept.labels, sample.train.labels[: len(kept)])
+
+
 def test_csv_that_is_a_web_page_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("<!DOCTYPE html><html><body>Sign in</body></html>")
     assert names(found(tmp_path / "a.csv"), "error") == {"web-page"}

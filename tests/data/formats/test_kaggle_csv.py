@@ -104,14 +104,19 @@ def test_file_whose_name_says_test_is_the_only_part(tmp_path: Path) -> None:
         ("0,1,-2,3,4", "row 3, column pixel2: a whole number 0–255 expected, '-2' found"),
         ("0,1,256,3,4", "row 3, column pixel2: a whole number 0–255 expected, '256' found"),
         ("0,1,2.5,3,4", "row 3, column pixel2: a whole number 0–255 expected, '2.5' found"),
-        ("0,1,2.0,3,4", "row 3, column pixel2: a whole number 0–255 expected, '2.0' found"),
+        ("0,1,2.01,3,4", "row 3, column pixel2: a whole number 0–255 expected, '2.01' found"),
+        ("0,1,256.0,3,4", "row 3, column pixel2: a whole number 0–255 expected, '256.0' found"),
+        ("0.5,1,2,3,4", "row 3, column label: a whole number 0–999 expected, '0.5' found"),
         ("0,1,1e2,3,4", "row 3, column pixel2: a whole number 0–255 expected, '1e2' found"),
         ('0,1,"2",3,4', "row 3, column pixel2: a whole number 0–255 expected, '\"2\"' found"),
         ('0,1,"2,3",4', "row 3, column pixel2: a whole number 0–255 expected, '\"2' found"),
         ("0,1,NaN,3,4", "row 3, column pixel2: a whole number 0–255 expected, 'NaN' found"),
         ("0,1,2\0,3,4", "row 3, column pixel2: a whole number 0–255 expected, '2\\\\x00' found"),
         ("0,1,é,3,4", "row 3, column pixel2: a whole number 0–255 expected, 'é' found"),
-        ("bag,1,2,3,4", "row 3, column label: a whole number 0–999 expected, 'bag' found"),
+        (
+            "bag,1,2,3,4",
+            "row 3, column label: a whole number 0–999 expected, 'bag' found: number the classes .* classes.txt",
+        ),
         ("-1,1,2,3,4", "row 3, column label: a whole number 0–999 expected, '-1' found"),
         ("99999,1,2,3,4", "row 3, column label: a whole number 0–999 expected, '99999' found"),
         ("0;1;2;3;4", "row 3, column label: a whole number 0–999 expected, '0;1;2;3;4' found"),
@@ -129,6 +134,20 @@ def test_bad_cell_is_named_by_row_and_column(tmp_path: Path, row: str, message: 
     (tmp_path / "a.csv").write_bytes(gzip.compress(content) if kind == "gzip" else content)
     with pytest.raises(DataError, match=f"a.csv: {message}"):
         read_kaggle_csv(tmp_path / "a.csv")
+
+
+@pytest.mark.parametrize("kind", ["plain", "windows", "gzip", "without header"])
+def test_whole_numbers_may_be_written_with_a_point(tmp_path: Path, kind: str) -> None:
+    lines = [HEADER, *ROWS][kind == "without header" :]
+    with_points = [line if line == HEADER else line.replace(",", ".0,") + "." for line in lines]
+    for name, rows in {"whole.csv": lines, "points.csv": with_points}.items():
+        content = text(*rows, end="\r\n" if kind == "windows" else "\n")
+        (tmp_path / name).write_bytes(gzip.compress(content) if kind == "gzip" else content)
+    whole, points = (read_kaggle_csv(tmp_path / name).train for name in ("whole.csv", "points.csv"))
+    assert whole.labels is not None
+    assert points.labels is not None
+    assert np.array_equal(points.images, whole.images)
+    assert np.array_equal(points.labels, whole.labels)
 
 
 def test_label_of_four_digits_is_refused(tmp_path: Path) -> None:
@@ -150,7 +169,10 @@ def test_label_of_four_digits_is_refused(tmp_path: Path) -> None:
         (text("label", "1"), "0 pixel columns beside the label"),
         (text("label,pixel1,pixel3,pixel2,pixel4", *ROWS), "row 1, column 3: pixel2 expected, 'pixel3' found"),
         (text("label,pixel1,pixel2,pixel4,pixel5", *ROWS), "row 1, column 4: pixel3 expected, 'pixel4' found"),
-        (text("id," + HEADER, *("7," + row for row in ROWS)), "row 1, column 1: pixel1 expected, 'id' found"),
+        (text("id," + HEADER, *("7," + row for row in ROWS)), "row 1: .* other columns found: 'id'; remove"),
+        (text("," + HEADER, *("7," + row for row in ROWS)), "row 1: .* other columns found: ''; remove"),
+        (text("kind," + HEADER[6:], *ROWS), "other columns found: 'kind'; a label is called label, class, target or y"),
+        (text("0.0,0.5,0.25,1.0,0.0", *ROWS), "row 1, column pixel1: a whole number 0–255 expected, '0.5' found"),
         (text("label,pixel1,pixel2,pixel3,pixel3", *ROWS), "row 1: .* 'pixel3' found 2 times"),
         (text("label," + ",".join(f"pixel{n}" for n in range(257**2)), "1"), "at most 256 pixels a side expected, 257"),
         (text(HEADER, *ROWS).decode().encode("utf-16"), "text in UTF-8 expected, other bytes found in row 1"),

@@ -19,7 +19,7 @@ from fittingroom.data.audit.pictures import picture_findings
 from fittingroom.data.audit.values import as_grey, as_whole_labels, colour
 from fittingroom.data.dataset import MAX_SIDE, Dataset
 from fittingroom.data.formats import npz
-from fittingroom.data.formats.kaggle_csv import LONGEST_LINE, csv_files
+from fittingroom.data.formats.kaggle_csv import LONGEST_LINE, csv_files, is_header, label_name, pixel_number
 from fittingroom.data.formats.parts import PARTS, part_of, read_class_names
 from fittingroom.data.open import open_dataset
 from fittingroom.data.source import KNOWN, class_names_for
@@ -145,7 +145,7 @@ def _classes(source: Source, images: NDArray[np.uint8], labels: NDArray[Any] | N
             severity="error",
             where=str(file),
             message=f"{len(wrong):,} of {len(labels):,} labels are {len(named)} or more, where classes.txt names "
-            f"{len(named)} classes; the first is {labels[wrong[0]]}, at row {wrong[0]:,}",
+            f"{len(named)} classes; the first is {labels[wrong[0]]}, at image {wrong[0]:,}",
             effect="A loss over the named classes fails on them.",
             advice="Add the missing names to classes.txt, or correct the labels.",
             figures={"wrong": len(wrong), "n": len(labels), "classes": len(named)},
@@ -231,8 +231,8 @@ def _force_csv(path: Path, source: Source) -> None:
 
     content = unpack(path).data or b""
     first, _, rest = content.partition(b"\n")
-    columns = first.count(b",") + 1
-    has_header = any(character.isalpha() for character in first.decode("latin-1").replace("e", ""))
+    cells = [cell.strip().strip('"') for cell in first.decode("utf-8-sig", "replace").split(",")]
+    columns, has_header = len(cells), is_header(cells)
     body = rest if has_header else content
     last = body.rstrip(b"\n").rpartition(b"\n")[2]
     if not content.endswith(b"\n") and last.count(b",") + 1 < columns:
@@ -246,9 +246,9 @@ def _force_csv(path: Path, source: Source) -> None:
         return
     if table.is_empty():
         return
-    is_labelled = math.isqrt(columns) ** 2 != columns and not (columns % 3 == 0 and _is_square(columns // 3))
-    pixels = columns - is_labelled
-    values = table.to_numpy()[:, columns - pixels :]
+    label = _label_column(cells, has_header)
+    pixels = columns - (label is not None)
+    values = np.delete(table.to_numpy(), [] if label is None else [label], axis=1)
     if pixels % 3 == 0 and _is_square(pixels // 3) and not _is_square(pixels):
         side = math.isqrt(pixels // 3)
         source.findings.append(colour(str(path), f"{pixels:,} pixel columns, 3 × {side} × {side}"))
@@ -256,8 +256,18 @@ def _force_csv(path: Path, source: Source) -> None:
     if not _is_square(pixels):
         return
     side = math.isqrt(pixels)
-    labels = table.to_numpy()[:, 0] if is_labelled else None
+    labels = None if label is None else table.to_numpy()[:, label]
     _add_part(source, part_of(path.name) or "", values.reshape(-1, side, side), labels, path)
+
+
+def _label_column(cells: list[str], has_header: bool) -> int | None:
+    """Where the label stands: where the header says, or first where the other columns alone make square images."""
+    if has_header and (name := label_name(cells)) is not None:
+        return cells.index(name)
+    if has_header and len(others := [i for i, cell in enumerate(cells) if pixel_number(cell) is None]) == 1:
+        return others[0]
+    columns = len(cells)
+    return None if _is_square(columns) or (columns % 3 == 0 and _is_square(columns // 3)) else 0
 
 
 def _is_square(number: int) -> bool:

@@ -25,8 +25,9 @@ SUFFIXES = (".csv", ".csv.gz")
 LABEL_NAMES = ("label", "class", "target", "y")
 LONGEST_LINE = 1 << 20  # bytes; the longest header of 256×256 images has 0.7 MB
 _PIXEL_NAME = re.compile(r"(?:pixel|px|p)?[ _]?(\d+)", re.IGNORECASE)
-_PIXEL = rb" *\+?0*(?:25[0-5]|2[0-4]\d|1\d\d|\d?\d)"
-_LABEL = rb" *\+?0*\d{1,3}"
+_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
+_PIXEL = rb" *\+?0*(?:25[0-5]|2[0-4]\d|1\d\d|\d?\d)(?:\.0*)?"  # pandas writes whole numbers as 9.0, too
+_LABEL = rb" *\+?0*\d{1,3}(?:\.0*)?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +66,8 @@ def read_kaggle_csv(path: Path) -> Splits:
     """Read one CSV, or a folder with one for train and one for test.
 
     With or without a header; the label in the first column or in the one called `label`; no label column
-    makes the part unlabelled. Images are square. Raises DataError that names the row (the line of the file) and the
-    column of the first cell that isn't a whole number 0–255.
+    makes the part unlabelled. Whole numbers may be written as 9.0. Images are square. Raises DataError that names the
+    row (the line of the file) and the column of the first cell that isn't a whole number 0–255.
     """
     found = find_csv(path)
     if not found:
@@ -124,19 +125,20 @@ def _parse(
     """Images and labels of the rows in `content`, which is the file at `path` or a part of it."""
     import polars as pl
 
-    schema = dict.fromkeys(layout.columns, pl.UInt8()) | ({layout.label: pl.UInt16()} if layout.label else {})
+    schema = pl.Schema(
+        dict.fromkeys(layout.columns, pl.UInt8()) | ({layout.label: pl.UInt16()} if layout.label else {})
+    )
+    read = partial(pl.read_csv, has_header=False, skip_lines=skip_lines, quote_char=None, glob=False)
     try:
-        table = pl.read_csv(
-            content,
-            has_header=False,
-            skip_lines=skip_lines,
-            schema=schema,
-            quote_char=None,
-            glob=False,
-        )
+        table = read(content, schema=schema)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         _refuse_bad_cell(path, layout)
-        raise DataError(f"{path}: {str(error).splitlines()[0]}") from error
+        if isinstance(content, io.BytesIO):
+            content.seek(0)
+        try:  # every cell is a whole number, some written as 9.0
+            table = read(content, schema=dict.fromkeys(layout.columns, pl.Float32())).cast(schema)
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
+            raise DataError(f"{path}: {str(error).splitlines()[0]}") from error
     if table.null_count().sum_horizontal().sum():
         _refuse_bad_cell(path, layout)
         table = table.drop_nulls()  # those were empty lines
@@ -191,29 +193,48 @@ def _layout(path: Path) -> _Layout:
     cells = [cell.strip().strip('"') for cell in line.split(",")]
     if len(cells) == 1 and re.search(r"[;\t|]", line):
         raise DataError(f"{path}: row 1: commas between the cells expected, other marks found")
-    layout = _from_header(cells, path) if _is_header(cells) else _without_header(cells)
+    layout = _from_header(cells, path) if is_header(cells) else _without_header(cells)
     _check_shape(layout, path)
     return layout
 
 
-def _is_header(cells: list[str]) -> bool:
+def label_name(cells: list[str]) -> str | None:
+    """Which of a header's names is the label's; of `label`, `class`, `target` and `y` the first that is there."""
+    return next((cell for name in LABEL_NAMES for cell in cells if cell.lower() == name), None)
+
+
+def pixel_number(cell: str) -> int | None:
+    """The number in a header's name of a pixel, such as pixel7, px7 or 7; None for other names."""
+    match = _PIXEL_NAME.fullmatch(cell)
+    return int(match[1]) if match else None
+
+
+def is_header(cells: list[str]) -> bool:
     """A header names the label, or has no number in it at all; otherwise a bad cell would pass for a name."""
-    return any(cell.lower() in LABEL_NAMES for cell in cells) or not any(cell.isdecimal() for cell in cells)
+    return label_name(cells) is not None or not any(_NUMBER.fullmatch(cell) for cell in cells)
 
 
 def _from_header(cells: list[str], path: Path) -> _Layout:
-    label = next((cell for name in LABEL_NAMES for cell in cells if cell.lower() == name), None)
-    name, number = Counter(cells).most_common(1)[0]
-    if number > 1:
-        raise DataError(f"{path}: row 1: columns of different names expected, {name!r} found {number:,} times")
-    numbers = [(cell, _PIXEL_NAME.fullmatch(cell)) for cell in cells if cell != label]
-    if any(match for _, match in numbers):
-        first = next(int(match[1]) for _, match in numbers if match)
-        for expected, (cell, match) in enumerate(numbers, min(first, 1)):
-            if match is None or int(match[1]) != expected:
+    label = label_name(cells)
+    name, count = Counter(cells).most_common(1)[0]
+    if count > 1:
+        raise DataError(f"{path}: row 1: columns of different names expected, {name!r} found {count:,} times")
+    numbers = {cell: pixel_number(cell) for cell in cells if cell != label}
+    others = [cell for cell, number in numbers.items() if number is None]
+    if 0 < len(others) < len(numbers):  # where some are called as pixels are, all have to be
+        several = f" and {len(others) - 3:,} more" if len(others) > 3 else ""
+        missing = "" if label else f"; a label is called {', '.join(LABEL_NAMES[:-1])} or {LABEL_NAMES[-1]}"
+        raise DataError(
+            f"{path}: row 1: the label and the pixels expected, other columns found: "
+            f"{', '.join(map(repr, others[:3]))}{several}{missing}; remove what is neither"
+        )
+    if not others:
+        first = min(next(iter(numbers.values()), None) or 0, 1)
+        for expected, (cell, number) in enumerate(numbers.items(), first):
+            if number != expected:
                 raise DataError(
                     f"{path}: row 1, column {cells.index(cell) + 1}: pixel{expected} expected, {cell!r} found: "
-                    "the label and the pixels in order are all a file may have"
+                    "pixels stand in order, row by row from the top left"
                 )
     return _Layout(cells, label, has_header=True)
 
@@ -256,9 +277,11 @@ def _refuse_line(line: bytes, row: int, path: Path, layout: _Layout) -> None:
     for name, cell in zip(layout.columns, cells, strict=False):
         is_label = name == layout.label
         if not re.fullmatch(_LABEL if is_label else _PIXEL, cell):
+            is_name = is_label and re.search(rb"[^\W\d_]", cell)
+            advice = ": number the classes 0, 1, 2, … and put their names into classes.txt, one a line"
             raise DataError(
                 f"{path}: row {row:,}, column {name}: a whole number {'0–999' if is_label else '0–255'} expected, "
-                f"{_shown(cell)} found"
+                f"{_shown(cell)} found{advice if is_name else ''}"
             )
     raise DataError(f"{path}: row {row:,}: {len(layout.columns):,} cells expected, {len(cells):,} found")
 
