@@ -12,7 +12,6 @@ import pytest
 from numpy.typing import NDArray
 
 import fittingroom as fr
-from fittingroom import label_check
 from fittingroom.data.audit.identity import Part, part_of
 from fittingroom.data.cache import cache_entries, clear_cache
 from fittingroom.data.dataset import Dataset
@@ -115,7 +114,9 @@ def test_a_fold_is_a_job_that_another_process_can_do(sample: fr.Splits) -> None:
 def test_which_fold_ends_first_changes_no_bit(sample: fr.Splits, monkeypatch: pytest.MonkeyPatch) -> None:
     quick = replace(QUICK, stages=(replace(QUICK.stages[0], epochs=1),))
     in_order = out_of_fold(parts_of(sample), quick, HOW)
-    monkeypatch.setattr(label_check, "run_jobs", lambda *given, **named: reversed(list(run_jobs(*given, **named))))
+    monkeypatch.setattr(
+        "fittingroom.label_check.folds.run_jobs", lambda *given, **named: reversed(list(run_jobs(*given, **named)))
+    )
     assert out_of_fold(parts_of(sample), quick, HOW).tobytes() == in_order.tobytes()
 
 

@@ -46,6 +46,12 @@ def test_errors_end_with_2_and_say_where_what_and_what_to_do(capsys: pytest.Capt
     assert "1 error, 0 warnings" in out
 
 
+def test_what_could_not_be_read_is_counted_where_the_errors_are(capsys: pytest.CaptureFixture[str]) -> None:
+    out, _ = run(capsys, "sample", "--test", "misspelt.csv", "--no-near-duplicates", code=2)
+    assert "misspelt.csv" in out
+    assert "1 of 2 not read: 0 errors" in out
+
+
 def test_json_has_the_names_and_figures_that_programs_read(capsys: pytest.CaptureFixture[str], shifted: Path) -> None:
     out, _ = run(capsys, str(shifted), "--json", "--no-near-duplicates", code=2)
     report = json.loads(out)

@@ -195,7 +195,9 @@ def test_a_folder_that_holds_something_is_not_written_over(capsys: pytest.Captur
     Path("mine").mkdir()
     Path("mine/thesis.txt").write_text("years of work", encoding="utf-8")
     assert main(["train", "sample", *TINY, "--out", "mine"]) == 2
-    assert "something is there" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "something is there; give another --out" in said
+    assert "--resume" not in said  # it is no run
     assert [file.name for file in Path("mine").iterdir()] == ["thesis.txt"]
 
 

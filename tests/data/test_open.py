@@ -181,6 +181,19 @@ def test_what_is_not_there_is_refused_with_the_known_names(given: str) -> None:
         open_dataset(given)
 
 
+@pytest.mark.parametrize(
+    ("given", "meant"), [("digit_train.csv", "digits_train.csv"), ("fashon-mnist", "fashion-mnist")]
+)
+def test_a_misspelt_name_is_told_what_is_like_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str, meant: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("digits_train.csv", "digits_test.csv"):
+        Path(name).touch()
+    with pytest.raises(DataError, match=f"{given}: no such file or folder.*; did you mean {meant}\\?"):
+        open_dataset(given)
+
+
 def fifo(path: Path) -> None:
     os.mkfifo(path)
 

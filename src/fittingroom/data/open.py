@@ -1,7 +1,9 @@
 """A path or a name → `Splits`. Which reader it is for is decided here, by what lies at the path."""
 
+import difflib
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 from fittingroom.data.cache import cached_read
@@ -85,11 +87,18 @@ def _existing(given: str | Path) -> Path:
     except (OSError, ValueError, RuntimeError) as error:  # too long, no permission, a NUL in it, ~nobody
         raise DataError(f"{str(given)!r}: can't be read: {error}") from error
     if not exists:
-        raise DataError(
-            f"{given}: no such file or folder, nor a known data set ({', '.join(KNOWN)}); "
-            f"a path may be {WHAT_A_PATH_MAY_BE}"
-        )
+        near = [*KNOWN, *(str(path.parent / name) for name in _names_beside(path))]
+        close = difflib.get_close_matches(str(path), near, n=1, cutoff=0.8)
+        hint = f"did you mean {close[0]}?" if close else f"a path may be {WHAT_A_PATH_MAY_BE}"
+        raise DataError(f"{given}: no such file or folder, nor a known data set ({', '.join(KNOWN)}); {hint}")
     return path
+
+
+def _names_beside(path: Path) -> list[str]:
+    try:
+        return [each.name for each in islice(path.parent.iterdir(), 1000) if each.name != path.name]
+    except OSError:
+        return []
 
 
 def _reader_of(path: Path) -> tuple[Callable[[Path], Splits], list[Path]]:

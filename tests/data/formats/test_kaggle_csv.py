@@ -165,7 +165,7 @@ def test_label_of_four_digits_is_refused(tmp_path: Path) -> None:
         (text(HEADER, "", *ROWS), "row 2, column label: a whole number 0–999 expected, an empty cell found"),
         (text("label,pixel1,pixel2,pixel3", "1,2,3,4"), "784 pixels for 28×28, 3 pixel columns beside the label"),
         (text("1,2,3", "1,2,3"), "784 pixels for 28×28, 2 pixel columns beside the label"),
-        (text("label;pixel1;pixel2", "1;2;3"), "row 1: commas between the cells expected, other marks found"),
+        (text("label;pixel1;pixel2", "1;2;3"), "row 1: commas between the cells expected, ';' found: save"),
         (text("label", "1"), "0 pixel columns beside the label"),
         (text("label,pixel1,pixel3,pixel2,pixel4", *ROWS), "row 1, column 3: pixel2 expected, 'pixel3' found"),
         (text("label,pixel1,pixel2,pixel4,pixel5", *ROWS), "row 1, column 4: pixel3 expected, 'pixel4' found"),

@@ -92,7 +92,7 @@ def inverted(part: Dataset) -> tuple[list[Finding], Dataset]:
         message=message,
         effect="Fashion-MNIST and MNIST are white on black: a model trained on the one fails on the other.",
         advice="Use 255 - pixel for train and test alike"
-        + ("; --fix does." if is_known else ", if they are to go with such data."),
+        + ("; --fix does." if is_known else "; nothing to do where such images are what the model is for."),
         figures={"share": share, "official_when_inverted": official},
         fix="pixels replaced by 255 - pixel" if is_known else "",
         examples=(Row("as it is", "", part.images[:SHOWN]),),

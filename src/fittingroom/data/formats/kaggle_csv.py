@@ -191,8 +191,8 @@ def _layout(path: Path) -> _Layout:
     if "\0" in line:
         raise DataError(f"{path}: text in UTF-8 expected, NUL bytes found in row 1: not a CSV, or not in UTF-8")
     cells = [cell.strip().strip('"') for cell in line.split(",")]
-    if len(cells) == 1 and re.search(r"[;\t|]", line):
-        raise DataError(f"{path}: row 1: commas between the cells expected, other marks found")
+    if len(cells) == 1 and (mark := re.search(r"[;\t|]", line)):
+        raise DataError(f"{path}: row 1: commas between the cells expected, {mark[0]!r} found: save it with commas")
     layout = _from_header(cells, path) if is_header(cells) else _without_header(cells)
     _check_shape(layout, path)
     return layout

@@ -1,10 +1,4 @@
-"""Which labels may be wrong: every image is judged by models that never saw it, then confident learning sorts them.
-
-    check_labels(parts, LabelCheck())     # parts: of fittingroom.data.audit.check(...)
-
-The trainings are jobs, a :class:`Fold` each, which need none of the others: one after another here, or on Ray side by
-side. Confident learning (Northcutt, Jiang and Chuang 2021) is cleanlab's.
-"""
+"""The trainings of a label check: each judges the images that it was not trained on, and is kept when it is done."""
 
 from __future__ import annotations
 
@@ -15,28 +9,22 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 import fittingroom
 from fittingroom.atomic import atomic_write
-from fittingroom.data.audit import Finding
 from fittingroom.data.audit.identity import Part
 from fittingroom.data.cache import LABEL_CHECKS, cache_dir
 from fittingroom.data.dataset import Dataset
-from fittingroom.data.pictures import Row
-from fittingroom.data.suspects import Suspect, Suspects
 from fittingroom.errors import DataError, RecipeError
 from fittingroom.events import Observer
 from fittingroom.jobs import Job, run_jobs
 from fittingroom.models import find_model
 from fittingroom.ray_engine import RayEngine
 from fittingroom.recipe import Precision, Recipe, load_recipe
-
-BOOTSTRAPS = 200  # resamples of the images, for the interval of the noise rate
-PICTURES, IN_A_ROW, TOLD = 120, 12, 4
 
 Tell = Callable[[str], None]
 
@@ -109,75 +97,6 @@ class Fold:
         return probabilities_MC
 
 
-@dataclass(frozen=True, eq=False)
-class Doubts:
-    """What confident learning says of N labels.
-
-    Attributes:
-        rows: int64 (S,) of the doubted labels, worst first.
-        suggested: int64 (N,), the most probable class of each image.
-        rate: the estimated share of wrong labels, 0–1.
-        interval: its 95 % interval, over the images alone (percentiles of a bootstrap of 200). It leaves out the
-            method's bias, and what other folds or seeds would say.
-        agree: share of images at which ``suggested`` is the label.
-    """
-
-    rows: NDArray[np.int64]
-    suggested: NDArray[np.int64]
-    rate: float
-    interval: tuple[float, float]
-    agree: float
-
-
-def check_labels(
-    parts: Sequence[Part],
-    how: LabelCheck,
-    tell: Tell = lambda _text: None,
-    engine: RayEngine | None = None,
-) -> tuple[list[Finding], list[Suspects]]:
-    """Check the labels of all parts: a finding and the suspects of each that has labels.
-
-    Parts with the same classes and image size are checked together: the folds are cut from those for training (from
-    all of them, if none is), and whatever else is there is judged by the mean of all folds' models.
-
-    Args:
-        parts: of :attr:`fittingroom.data.audit.Checked.parts`.
-        how: recipe, folds, seed.
-        tell: is told of each fold as it begins.
-        engine: where the folds are trained side by side; None trains them one after another in this process. The
-            result is the same for the same number of threads.
-
-    Raises:
-        DataError: no labels, or too few images of a class.
-        RecipeError: the recipe is wrong, or there are too few folds.
-        FittingRoomError: Ray isn't installed, or failed; the folds that were finished are kept.
-        ModuleNotFoundError: cleanlab is not installed; said before anything is trained.
-    """
-    import cleanlab  # noqa: F401
-
-    recipe = how.resolved()
-    together: dict[tuple[object, ...], list[Part]] = {}
-    for part in parts:
-        if part.dataset.labels is not None:
-            together.setdefault((part.dataset.image_size, part.dataset.classes), []).append(part)
-    if not together:
-        raise DataError("--labels: labelled images expected, none found")
-    findings, suspects = [], []
-    for group in together.values():
-        probabilities_NC = out_of_fold(group, recipe, how, tell, engine)
-        trained_on = ", ".join(part.name for part in _for_training(group))
-        reference = f"recipe {recipe.name or 'of its own'}, {how.folds} folds of {trained_on}, seed {how.seed}"
-        starts = np.cumsum([len(part.dataset) for part in group])[:-1]
-        for part, probabilities_PC in zip(group, np.split(probabilities_NC, starts), strict=True):
-            tell(f"confident learning: {part.name}")
-            assert part.dataset.labels is not None
-            doubts = find_doubts(part.dataset.labels, probabilities_PC, seed=how.seed)
-            found = _suspects(part, doubts, probabilities_PC, reference)
-            suspects.append(found)
-            findings.append(_finding(part, doubts, found))
-    return findings, suspects
-
-
 def out_of_fold(
     parts: Sequence[Part],
     recipe: Recipe,
@@ -212,39 +131,7 @@ def out_of_fold(
     return sums_NC / judges_N[:, None]
 
 
-def find_doubts(labels_N: NDArray[np.int64], probabilities_NC: NDArray[np.float32], *, seed: int = 0) -> Doubts:
-    """Confident learning: which of N labels disagree with probabilities that were made without them, and how many.
-
-    As many labels are doubted as images are confidently counted for another class, those first that the probabilities
-    leave least to (cleanlab's ``low_self_confidence``). Of cleanlab's rules this one found most of 3 % planted errors
-    on Fashion-MNIST (95 %; its default 90 %) among fewest suspects. The rate is that of the calibrated confident joint.
-    """
-    from cleanlab.count import compute_confident_joint
-    from cleanlab.filter import find_label_issues
-
-    def rate(rows: NDArray[np.int64]) -> float:
-        joint_CC = compute_confident_joint(labels_N[rows], probabilities_NC[rows])
-        return 1 - float(np.trace(joint_CC)) / float(joint_CC.sum())
-
-    n = len(labels_N)
-    how = {"filter_by": "low_self_confidence", "return_indices_ranked_by": "self_confidence"}
-    rows = np.asarray(find_label_issues(labels_N, probabilities_NC, n_jobs=1, **how), np.int64)
-    random = np.random.default_rng(seed)
-    low, high = np.percentile([rate(random.integers(0, n, n)) for _ in range(BOOTSTRAPS)], [2.5, 97.5]).tolist()
-    suggested_N = probabilities_NC.argmax(axis=1)
-    return Doubts(
-        rows=rows[suggested_N[rows] != labels_N[rows]],
-        suggested=suggested_N,
-        rate=rate(np.arange(n)),
-        interval=(low, high),
-        agree=float((suggested_N == labels_N).mean()),
-    )
-
-
-# Folds.
-
-
-def _for_training(parts: Sequence[Part]) -> list[Part]:
+def for_training(parts: Sequence[Part]) -> list[Part]:
     """The parts that folds are cut from: those for training, or all where there is none."""
     return [part for part in parts if part.role in ("train", "")] or list(parts)
 
@@ -254,7 +141,7 @@ def _fold_numbers(parts: Sequence[Part], how: LabelCheck) -> NDArray[np.int64]:
 
     The classes are spread evenly, and equal images are in one fold, wherever they stand.
     """
-    trained = _for_training(parts)
+    trained = for_training(parts)
     hashes = np.concatenate([part.hashes for part in trained])
     labels = np.concatenate([part.dataset.labels for part in trained if part.dataset.labels is not None])
     known_U, first_U = np.unique(hashes, return_index=True)
@@ -315,7 +202,7 @@ def _predict(fold: Fold, _observe: Observer, _should_stop: Callable[[], bool]) -
 
 
 def _fold(parts: Sequence[Part], fold_N: NDArray[np.int64], number: int, recipe: Recipe, how: LabelCheck) -> Fold:
-    trained = _for_training(parts)
+    trained = for_training(parts)
     images, labels = [], []
     start = 0
     for part in parts:
@@ -362,68 +249,3 @@ def _write(file: Path | None, probabilities_MC: NDArray[np.float32]) -> None:
             np.save(stream, probabilities_MC, allow_pickle=False)
     except OSError:
         return
-
-
-# What is said.
-
-
-def _suspects(part: Part, doubts: Doubts, probabilities_NC: NDArray[np.float32], reference: str) -> Suspects:
-    dataset = part.dataset
-    assert dataset.labels is not None
-    return Suspects(
-        reference=reference,
-        name=part.name,
-        n=len(dataset),
-        images=dataset.fingerprint.images,
-        suspects=tuple(
-            Suspect(
-                image=f"{part.hashes[row]:016x}",
-                row=row,
-                given=dataset.classes[dataset.labels[row]],
-                suggested=dataset.classes[doubts.suggested[row]],
-                of_given=round(float(probabilities_NC[row, dataset.labels[row]]), 4),
-                of_suggested=round(float(probabilities_NC[row].max()), 4),
-            )
-            for row in doubts.rows.tolist()
-        ),
-    )
-
-
-def _finding(part: Part, doubts: Doubts, found: Suspects) -> Finding:
-    low, high = doubts.interval
-    worst = "; ".join(f"row {each.row:,}: {each.given}, rather {each.suggested}" for each in found.suspects[:TOLD])
-    told = f" (worst: {worst})" if worst else ""
-    figures: dict[str, Any] = {
-        "n": found.n,
-        "rate": doubts.rate,
-        "interval": [low, high],
-        "agree": doubts.agree,
-        "reference": found.reference,
-        "suspects": [dataclasses.asdict(each) for each in found.suspects],
-    }
-    return Finding(
-        name="label-noise",
-        severity="note",  # an estimate whose bias nobody knows is no ground for a warning
-        where=part.name,
-        message=f"{len(found.suspects):,} of {found.n:,} labels are doubted by models that didn't see the image; they "
-        f"agree with {doubts.agree:.1%} of the labels{told}. Confident learning estimates that {doubts.rate:.2%} of "
-        f"the labels are wrong; 95 % interval {low:.2%} to {high:.2%}, by a bootstrap over the images. It leaves out "
-        f"the method's bias: what is hard for the models counts as mislabelled. Judged by {found.reference}",
-        effect="Models learn what is wrong, and are marked down for what is right.",
-        advice="Look at them, worst first (--html, --png), and decide by eye; nothing is changed for you. "
-        "--suspects FILE keeps the list for fittingroom evaluate.",
-        figures=figures,
-        examples=tuple(_pictures(part.dataset, found.suspects)),
-    )
-
-
-def _pictures(dataset: Dataset, suspects: Sequence[Suspect]) -> Iterator[Row]:
-    """The worst suspects in rows, each with the given and the suggested label."""
-    for start in range(0, min(PICTURES, len(suspects)), IN_A_ROW):
-        some = suspects[start : start + IN_A_ROW]
-        yield Row(
-            f"{start + 1} to {start + len(some)}",
-            f"{dataset.name}: given, suggested",
-            dataset.images[[each.row for each in some]],
-            tuple((each.given, each.suggested) for each in some),
-        )
