@@ -59,7 +59,9 @@ def test_a_fixed_stem_is_convolution_with_patterns_and_their_negatives_and_pooli
     patterns = cosine_patterns(9).unsqueeze(1)
     pooled = F.max_pool2d(F.conv2d(x, torch.cat([patterns, -patterns]), padding=1), 2)
     largest, negative_least = pooled.chunk(2, dim=1)
-    assert torch.allclose(PatternExtremes(18)(x), torch.cat([largest, -negative_least], dim=1), atol=1e-5)
+    expected = torch.cat([largest, -negative_least], dim=1)
+    assert torch.allclose(PatternExtremes(18)(x), expected, atol=1e-5)
+    assert torch.allclose(PatternExtremes(18).by_pooling(x), expected, atol=1e-5)  # as it goes into model.onnx
 
 
 def test_the_patterns_of_a_fixed_stem_are_orthogonal_and_begin_with_the_mean() -> None:
