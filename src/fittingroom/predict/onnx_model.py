@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,7 +19,7 @@ from fittingroom.predict.doubt import DoubtScale
 
 FORMAT = 1
 MODEL = "model.onnx"
-BATCH = 100  # images at once; what a thread then works on stays in the processor's cache
+BATCH, SMALLEST = 100, 25  # images at once: few enough to stay in a core's cache, enough to be worth another thread
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,9 +105,10 @@ class OnnxModel:
 
         where = "model.onnx" if isinstance(source, bytes) else source
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads or _processors()
+        options.intra_op_num_threads = 1  # a batch on each thread: threads that share one wait for each other
         options.log_severity_level = 3  # errors, which are raised anyway
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle threads leave the processor
+        self._threads = threads or _processors()
+        self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="onnx")  # starts none before there is work
         try:
             content = source if isinstance(source, bytes) else source.read_bytes()
             self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
@@ -121,10 +123,16 @@ class OnnxModel:
         n = len(images_NHW)
         probabilities = np.empty((n, len(self.card.classes)), dtype=np.float32)
         labels, energies = np.empty(n, dtype=np.int64), np.empty(n, dtype=np.float32)
-        for start in range(0, n, BATCH):
-            batch = slice(start, start + BATCH)
+
+        def fill(start: int) -> None:
+            batch = slice(start, start + size)
             images = np.ascontiguousarray(images_NHW[batch])
             probabilities[batch], labels[batch], energies[batch] = self._session.run(None, {"images": images})
+
+        size = BATCH if self._threads == 1 else max(SMALLEST, min(BATCH, -(-n // self._threads)))
+        starts = range(0, n, size)
+        for _ in map(fill, starts) if self._threads == 1 or len(starts) == 1 else self._pool.map(fill, starts):
+            pass  # an error of a thread is raised here
         return Answers(probabilities, labels, energies)
 
 
