@@ -62,9 +62,9 @@ bench: $(BENCH)/.installed  ## measure against the notebook and its peers; about
 	$(BENCH)/bin/python benchmarks/memory.py
 	$(BENCH)/bin/python benchmarks/scaling.py
 	$(BENCH)/bin/python benchmarks/curves.py
-	$(BENCH)/bin/python benchmarks/time_to_accuracy.py --recipes swift --seeds 20
+	$(BENCH)/bin/python benchmarks/time_to_accuracy.py --recipes swift --seeds 20 --first-seed 20
 	$(BENCH)/bin/python benchmarks/time_to_accuracy.py --recipes steady --seeds 5
-	$(BENCH)/bin/python benchmarks/time_to_accuracy.py --recipes strong --seeds 3
+	$(BENCH)/bin/python benchmarks/time_to_accuracy.py --recipes strong compact --seeds 3 --first-seed 20
 	$(BENCH)/bin/python benchmarks/distributed.py
 	$(BENCH)/bin/python benchmarks/scoring.py
 	$(BENCH)/bin/python benchmarks/larger_than_memory.py

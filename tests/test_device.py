@@ -79,6 +79,22 @@ def test_the_answer_of_the_probe_is_kept_and_a_damaged_one_is_measured_anew(
     assert json.loads(file.read_text(encoding="utf-8"))["precision"] in ("float32", "bf16")
 
 
+def test_where_memory_is_too_small_for_a_batch_the_probe_takes_less_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = []
+
+    def with_room_for_100(count: int, *_: object) -> dict[str, float]:
+        tried.append(count)
+        if count > 100:
+            raise torch.OutOfMemoryError("no more memory")
+        return {"float32": 1.0, "bf16": 0.5}
+
+    monkeypatch.setattr("fittingroom.device._has_bf16", lambda _device: True)
+    monkeypatch.setattr("fittingroom.device._probe_batch", with_room_for_100)
+    recipe = fr.load_recipe("plain", overrides=["batch_size=256"])
+    assert resolve_precision(recipe, find_model("tutorial"), 10, (28, 28), "cpu", None) == "bf16"
+    assert tried == [256, 128, 64]
+
+
 def test_a_device_that_is_not_there_is_refused_with_those_that_are() -> None:
     assert pick_device("auto") in ("cpu", "cuda", "mps")
     with pytest.raises(fr.RecipeError, match=r"device xpu: not on this machine; it has .*cpu"):

@@ -242,7 +242,7 @@ def test_ctrl_c_leaves_members_that_resume_to_the_same(tmp_path: Path) -> None:
     assert resume, printed
     assert not Path("stopped/result.json").exists()
     assert sorted(Path("stopped").glob("seed-*/checkpoints/step-*"))
-    assert main([*shlex.split(resume[1]), "--no-test", "--quiet"]) == 0
+    assert main([*shlex.split(resume[1]), "--quiet"]) == 0
     assert main([*options, "--out", "whole", "--quiet"]) == 0
     for seed in range(3):
         files = [Path(f"{run}/seed-{seed}/model.safetensors") for run in ("stopped", "whole")]

@@ -15,10 +15,13 @@ import safetensors.numpy
 import torch
 
 import fittingroom as fr
-from fittingroom.checkpoint import load_newest_checkpoint
+from fittingroom.checkpoint import load_newest_checkpoint, save_checkpoint
+from fittingroom.data.convert import convert
 from fittingroom.errors import ArtifactError, DataError, Interrupted, RecipeError, TrainingDiverged
 from fittingroom.events import EpochDone, Event, MicroBatchHalved, StepDone
 from fittingroom.metrics_log import read_metrics
+from fittingroom.pipeline import finish
+from fittingroom.start import start
 
 SHORT = {  # few epochs, but every stage, so that a fresh optimizer and an average are part of what is resumed
     "tutorial": ["stages.0.epochs=1", "stages.1.epochs=1", "stages.2.epochs=1"],
@@ -120,6 +123,27 @@ def test_a_damaged_checkpoint_is_passed_over_for_an_older_one(
     with pytest.warns(UserWarning, match=r"tensors\.safetensors is damaged"):
         run = fr.resume("run")
     assert weights(run) == weights(uninterrupted["tutorial"])
+
+
+def test_damaged_checkpoints_do_not_crowd_out_good_ones(tmp_path: Path) -> None:
+    tensors = {"w": torch.zeros(1)}
+    damaged = save_checkpoint(tmp_path, 800, tensors, {}, keep=2) / "tensors.safetensors"
+    damaged.write_bytes(b"")
+    for step in (100, 200, 300):
+        save_checkpoint(tmp_path, step, tensors, {"at": step}, keep=2)
+        newest = load_newest_checkpoint(tmp_path)
+        assert newest is not None
+        assert newest[1] == {"at": step}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["step-00000200", "step-00000300"]
+
+
+def test_a_worker_on_a_host_with_other_data_refuses_to_train(sample: fr.Splits, in_tmp: Path) -> None:
+    convert(fr.Splits(sample.train.subset(range(500))), in_tmp / "a.csv")
+    begun = start("a.csv", short("plain"), out="run", options=fr.Options(cache=False))
+    convert(fr.Splits(sample.train.subset(range(400))), in_tmp / "a.csv", force=True)
+    elsewhere = fr.Run(begun.path)  # as Ray hands it to another process
+    with pytest.raises(DataError, match="goes on only on the data that it was started with; its train set was"):
+        finish(elsewhere, lambda _event: None, lambda: False)
 
 
 def test_a_run_that_never_reached_a_checkpoint_starts_over(

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import optuna
 import pytest
+import torch
 
 import fittingroom as fr
 from fittingroom.errors import Interrupted
@@ -252,11 +253,11 @@ def test_a_study_that_is_stopped_at_any_point_goes_on_as_if_it_had_not_been(stud
 
     with pytest.raises(Interrupted) as stop:
         fr.tune_recipe(data, recipe(), SPACE, plan=Plan(trials=7), out="stopped", should_stop=now_and_then)
-    assert stop.value.resume_command == "fittingroom tune --resume stopped"
+    assert stop.value.resume_command == "fittingroom tune --resume stopped --trust-code"
     stops = 1
     while True:
         try:
-            resumed = fr.resume_study("stopped", data=data, should_stop=now_and_then)
+            resumed = fr.resume_study("stopped", data=data, trust_code=True, should_stop=now_and_then)
             break
         except Interrupted:
             stops += 1
@@ -267,7 +268,7 @@ def test_a_study_that_is_stopped_at_any_point_goes_on_as_if_it_had_not_been(stud
 
 def test_a_study_is_extended_by_more_trials(study: Study, data: fr.Splits) -> None:
     fr.tune_recipe(data, recipe(), SPACE, plan=Plan(trials=4), out="short", final_seeds=0)
-    extended = fr.resume_study("short", data=data, trials=7, final_seeds=0)
+    extended = fr.resume_study("short", data=data, trust_code=True, trials=7, final_seeds=0)
     assert outcome(extended) == outcome(study)
 
 
@@ -278,7 +279,30 @@ def test_a_trial_that_died_before_its_folder_was_whole_is_begun_anew(study: Stud
         unfinished.search(7, None, None, raise_at_first_step, lambda: False)
     (unfinished.folder(6) / "environment.json").unlink()
     assert [trial.state for trial in unfinished.trials()][6] == "running"
-    assert outcome(fr.resume_study("died", data=data, trials=7, final_seeds=0)) == outcome(study)
+    assert outcome(fr.resume_study("died", data=data, trust_code=True, trials=7, final_seeds=0)) == outcome(study)
+
+
+def test_a_trial_whose_process_died_while_it_was_drawn_does_not_stop_the_study(data: fr.Splits) -> None:
+    fr.tune_recipe(data, recipe(), SPACE, plan=Plan(trials=2), out="half", final_seeds=0)
+    half = open_study(Path("half"), splits=data)
+    assert half.as_optuna().ask().number == 2  # it runs, and has no value of any key yet
+    assert half.trials()[2].values == {}
+    again = fr.resume_study("half", data=data, trust_code=True, trials=4, final_seeds=0)
+    assert [trial.state for trial in again.trials()] == ["finished", "finished", "failed", "finished"]
+
+
+def test_code_of_ones_own_goes_on_only_when_it_is_trusted(study: Study, data: fr.Splits) -> None:
+    with pytest.raises(fr.ArtifactError, match=r"is code of one's own .*--trust-code"):
+        fr.resume_study(study.path, data=data)
+
+
+@pytest.mark.parametrize("options", [fr.Options(threads=0), fr.Options(device="cuda")])
+def test_what_no_trial_could_run_with_is_refused_before_there_is_a_study(options: fr.Options, data: fr.Splits) -> None:
+    if options.device == "cuda" and torch.cuda.is_available():
+        pytest.skip("there is a CUDA device")
+    with pytest.raises(fr.FittingRoomError):
+        fr.tune_recipe(data, recipe(), SPACE, out="none", options=options)
+    assert not Path("none").exists()
 
 
 def raise_at_first_step(event: Event) -> None:
@@ -291,7 +315,7 @@ def test_what_tpe_draws_is_the_same_too_after_a_stop(data: fr.Splits) -> None:
     whole = fr.tune_recipe(data, recipe(), SPACE, plan=Plan(trials=20), out="whole", final_seeds=0)
     parts = fr.tune_recipe(data, recipe(), SPACE, plan=Plan(trials=1), out="parts", final_seeds=0)
     for trials in (3, 11, 12, 20):
-        fr.resume_study("parts", data=data, trials=trials, final_seeds=0)
+        fr.resume_study("parts", data=data, trust_code=True, trials=trials, final_seeds=0)
     assert outcome(parts) == outcome(whole)
     assert "PED-ANOVA" in Path("parts/report.html").read_text(encoding="utf-8")
 
@@ -306,7 +330,7 @@ def test_loss_is_an_objective_too_and_lower_is_better(data: fr.Splits) -> None:
 
 def test_after_the_time_no_trial_is_begun(data: fr.Splits) -> None:
     study = fr.tune_recipe(data, recipe(), SPACE, plan=Plan(trials=1), out="study", final_seeds=0)
-    fr.resume_study("study", data=data, trials=50, seconds=0, final_seeds=0)
+    fr.resume_study("study", data=data, trust_code=True, trials=50, seconds=0, final_seeds=0)
     assert len(study.trials()) == 1
 
 
@@ -366,7 +390,7 @@ def test_the_test_set_is_never_opened(data: fr.Splits) -> None:
     splits = fr.Splits(data.train)
     object.__setattr__(splits, "test", Untouchable())
     study = fr.tune_recipe(splits, recipe(), SPACE, plan=Plan(trials=2), out="runs/study")
-    fr.resume_study("runs/study", data=splits, trials=3)
+    fr.resume_study("runs/study", data=splits, trust_code=True, trials=3)
     assert not list(Path().rglob("predictions.parquet"))
     assert not list(Path().rglob("test-looks.jsonl"))
     assert all(fr.Run(study.folder(i)).result["test"] is None for i in range(2))
@@ -452,7 +476,7 @@ def test_a_storage_of_ones_own_keeps_the_study_and_its_name_only_once(data: fr.S
     assert [summary.study_name for summary in optuna.get_all_study_summaries(url)] == ["study"]
     with pytest.raises(fr.ArtifactError, match="the storage has a study of this name already"):
         fr.tune_recipe(data, recipe(), SPACE, storage=url, out="b/study")
-    assert len(fr.resume_study("a/study", data=data, trials=2, final_seeds=0).trials()) == 2
+    assert len(fr.resume_study("a/study", data=data, trust_code=True, trials=2, final_seeds=0).trials()) == 2
 
 
 @pytest.fixture(autouse=True, scope="module")

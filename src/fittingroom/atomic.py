@@ -87,6 +87,8 @@ def _rename_over(folder: Path, path: Path) -> None:
 
 
 def _temporary_name(path: Path) -> Path:
+    if not path.name:
+        raise IsADirectoryError(errno.EISDIR, "Is a directory", str(path))
     return path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
 
 

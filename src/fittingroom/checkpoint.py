@@ -39,7 +39,9 @@ def save_checkpoint(folder: Path, step: int, tensors: dict[str, Tensor], state: 
     with atomic_directory(path) as temporary:
         (temporary / "tensors.safetensors").write_bytes(data)
         (temporary / "state.json").write_text(json.dumps(header | {"state": state}), encoding="utf-8")
-    for old in sorted(folder.glob("step-????????"))[:-keep]:
+    found = sorted(folder.glob("step-????????"))
+    later = [each for each in found if each.name > path.name]  # damaged: training went on from before them
+    for old in later + [each for each in found if each.name <= path.name][:-keep]:
         shutil.rmtree(old, ignore_errors=True)
     return path
 

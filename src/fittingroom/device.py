@@ -122,13 +122,41 @@ def _has_bf16(device: str) -> bool:
 def _probe(
     recipe: Recipe, source: ModelSource, num_classes: int, image_size: tuple[int, int], device: torch.device
 ) -> dict[str, float]:
-    """Least seconds of a forward and backward pass in each precision, taken in turns after one warm-up round."""
+    """Least seconds of a forward and backward pass in each precision, taken in turns after one warm-up round.
+
+    Of a whole batch, or as much of it as memory has room for.
+    """
+    count = recipe.batch_size
+    while True:
+        try:
+            return _probe_batch(count, recipe, source, num_classes, image_size, device)
+        except RuntimeError as error:
+            if not is_out_of_memory(error) or count == 1:
+                raise
+        count = (count + 1) // 2
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """CUDA raises its own class; the CPU's allocator a bare RuntimeError."""
+    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
+
+
+def _probe_batch(
+    count: int,
+    recipe: Recipe,
+    source: ModelSource,
+    num_classes: int,
+    image_size: tuple[int, int],
+    device: torch.device,
+) -> dict[str, float]:
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(0)
         model = build_model(source, num_classes=num_classes, image_size=image_size, model_args=recipe.model_args)
         model.to(device).train()
-        x_NCHW = torch.randn(recipe.batch_size, 1, *image_size, device=device)
-        y_N = torch.arange(recipe.batch_size, device=device) % num_classes
+        x_NCHW = torch.randn(count, 1, *image_size, device=device)
+        y_N = torch.arange(count, device=device) % num_classes
         seconds = {"float32": float("inf"), "bf16": float("inf")}
         for round_ in range(1 + PROBE_ROUNDS):
             for precision in seconds:

@@ -106,7 +106,7 @@ def _on_ray(
             board.stop.remote()
 
         while True:
-            room = 0 if failure else max(1, int(ray.cluster_resources().get("CPU", 1) // threads)) - len(running)
+            room = 0 if failure else _room(ray.cluster_resources(), threads, gpus) - len(running)
             for _ in range(room):
                 if (job := next(waiting, None)) is None:
                     break
@@ -127,6 +127,14 @@ def _on_ray(
                     yield job, answer
         if failure is not None:
             raise failure
+
+
+def _room(resources: dict[str, float], threads: int, gpus: int) -> int:
+    """How many jobs a cluster can do at once, ≥ 1. Raises FittingRoomError where it has no GPU for any."""
+    room = max(1, int(resources.get("CPU", 1) // threads))
+    if gpus and resources.get("GPU", 0) < gpus:
+        raise FittingRoomError("a GPU for each job expected, the cluster of Ray has none: --device cpu does without")
+    return min(room, int(resources["GPU"] // gpus)) if gpus else room
 
 
 def _answer(ray: Any, job: Job[Result], reference: Any) -> Result | BaseException:

@@ -39,11 +39,13 @@ from fittingroom.report.plots import plot_loss
 from fittingroom.run import FORMAT, Run, open_recorded_data, summarize_members
 from fittingroom.start import (
     Options,
+    as_splits,
     prepare_torch,
     recorded_environment,
     recorded_recipe,
     recorded_source,
     refuse_changes,
+    refuse_other_data,
     start,
     write_start,
 )
@@ -103,16 +105,16 @@ def train(
         _check_engine(engine, seeds is not None)
         options = dataclasses.replace(options, threads=options.threads or 1)
     with joined():
-        run = start(data, recipe, seed=seed, seeds=seeds, out=out, options=options)
+        run = start(data, recipe, seed=seed, seeds=seeds, out=out, options=options, look_at_test=look_at_test)
         return _judge_and_report(_carry_out(run, engine, observe, should_stop), look_at_test)
 
 
 def resume(
     path: str | Path,
     *,
-    data: Splits | None = None,
+    data: Splits | Dataset | None = None,
     trust_code: bool = False,
-    look_at_test: bool = False,
+    look_at_test: bool | None = None,
     engine: RayEngine | None = None,
     observe: Observer | None = None,
     should_stop: Callable[[], bool] | None = None,
@@ -125,7 +127,8 @@ def resume(
         path: the run's folder.
         data: needed where the run was given its data in memory.
         trust_code: permits executing the source that the user's own network came with.
-        look_at_test, engine, observe, should_stop: as for :func:`train`.
+        look_at_test: None for what was said when the run was started.
+        engine, observe, should_stop: as for :func:`train`.
 
     Raises:
         ArtifactError: no such run, a recipe that was changed (the difference is shown), code that isn't trusted.
@@ -137,14 +140,17 @@ def resume(
         True
     """
     with joined() as group:
-        run = Run(Path(path), data)
+        given = None if data is None else as_splits(data, Options())
+        run = Run(Path(path), given)
         environment, recipe = recorded_environment(run), recorded_recipe(run)
+        if look_at_test is None:
+            look_at_test = environment.get("look_at_test", False)  # the first runs of format 1 don't say
         if engine is not None:
             _check_engine(engine, environment["seeds"] is not None)
         group.check_batch(recipe.batch_size)
         prepare_torch(environment["machine"]["threads"], environment["options"]["deterministic"])
         with group.one_of_each_host_first():
-            run = Run(run.path, data or open_recorded_data(run.path, environment))
+            run = Run(run.path, given or open_recorded_data(run.path, environment))
         refuse_changes(run, environment, recipe, group)
         if (run.path / SOURCE).exists() and not trust_code:
             raise ArtifactError(
@@ -233,6 +239,8 @@ def _train_one(
         return
     started = time.perf_counter()
     splits, options = run.open_data(), environment["options"]
+    if run.splits is None:  # opened here, by a worker that may be on another host
+        refuse_other_data(run.path, splits, environment)
     train_set, validation_set = hold_out(splits, recipe)
     normalization = normalization_of(recipe.normalize, train_set)
     setting = Setting(
@@ -295,7 +303,7 @@ def _judge_and_report(run: Run, look_at_test: bool) -> Run:
     with joined() as group:
         if not group.is_writer:
             return run
-    if look_at_test and run.open_data().test is not None:
+    if look_at_test and _has_own_test_set(run):
         for member in run.members or [run]:
             if member.result["test"] is None:
                 member.evaluate(trust_code=True)  # it was given, or trusted, when the training began
@@ -310,6 +318,16 @@ def _judge_and_report(run: Run, look_at_test: bool) -> Run:
             tracker.finish(member)
             tracker.close()
     return run
+
+
+def _has_own_test_set(run: Run) -> bool:
+    """Whether the run was started with a test set, and with one that can judge."""
+    test = run.open_data().test
+    if test is None or run.environment["data"]["test"] is None:
+        return False
+    if test.labels is None:
+        warnings.warn(f"{test.name}: it has no labels, so nothing is judged on it", stacklevel=3)
+    return test.labels is not None
 
 
 def _check_engine(engine: RayEngine, has_seeds: bool) -> None:

@@ -104,7 +104,7 @@ class Run:
             subsets: of ``data``, on which the accuracy is given beside that on all of it, under ``"subsets"``; see
                 :func:`fittingroom.subsets.make_subsets`.
             trust_code: permits executing the source that the user's own network came with.
-            device: where to compute.
+            device: where to compute; ``auto`` for the best there is.
 
         Returns:
             The scores, as :func:`fittingroom.metrics.score` describes them; of a run of several seeds, their mean, sd,
@@ -123,8 +123,10 @@ class Run:
             return self._mean_of_members(each, "test" if data is None else data.name)
         import torch
 
+        from fittingroom.device import pick_device
         from fittingroom.evaluate import predict_dataset
 
+        device = pick_device(device)
         artifact = self.artifact
         dataset = (self.own_test_set() if data is None else data).aligned_to(artifact.classes)
         if dataset.image_size != artifact.image_size:
@@ -145,7 +147,7 @@ class Run:
         else:
             folder = self.path / "evaluations"
             folder.mkdir(exist_ok=True)
-            number = 1 + len(list(folder.glob("*.json")))
+            number = 1 + max((int(file.stem) for file in folder.glob("*.json") if file.stem.isdecimal()), default=0)
             predictions.save(folder / f"{number}.parquet")
             judged = {"format": FORMAT, "data": dataset.name, "fingerprint": asdict(dataset.fingerprint)}
             write_json(folder / f"{number}.json", judged | {"scores": scores, "look": look})

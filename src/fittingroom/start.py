@@ -68,6 +68,7 @@ def start(
     seeds: int | Sequence[int] | None = None,
     out: str | Path | None = None,
     options: Options | None = None,
+    look_at_test: bool = False,
 ) -> Run:
     """Write the folder of a run with all that decides what it will be.
 
@@ -76,12 +77,14 @@ def start(
     Arguments and errors are those of :func:`fittingroom.train`.
     """
     options = options or Options()
+    if options.keep < 1:
+        raise RecipeError(f"keep: 1 checkpoint or more expected, {options.keep} found")
     recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
     recipe = recipe if seed is None else dataclasses.replace(recipe, seed=seed)
     with joined() as group:
         group.check_batch(recipe.batch_size)
         with group.one_of_each_host_first():
-            splits = _as_splits(data, options)
+            splits = as_splits(data, options)
         source = find_model(recipe.model)
         prepare_torch(options.threads, options.deterministic)
 
@@ -90,6 +93,7 @@ def start(
             folder = _own_folder(out, recipe.name or "run")
             if folder is None:
                 environment = _describe(splits, recipe, source, options, _seed_list(recipe, seeds), group)
+                environment["look_at_test"] = look_at_test
                 folder = new_folder(out, recipe.name or "run")
                 write_start(folder, recipe, source, environment)
             return str(folder)
@@ -106,13 +110,7 @@ def refuse_changes(run: Run, environment: dict[str, Any], recipe: Recipe, group:
             f"{run.path / 'recipe.toml'}: a run goes on only with the recipe that it was started with; these keys "
             "were changed:\n  " + "\n  ".join(changes) + "\nput them back, or start a new run with --recipe FILE"
         )
-    for split in ("train", "validation"):
-        before, now = environment["data"][split], _identity_of(getattr(run.open_data(), split))
-        if before != now:
-            raise DataError(
-                f"{run.path}: a run goes on only on the data that it was started with; its {split} set was "
-                f"{before and before['order'][:16]} and is now {now and now['order'][:16]} (fingerprints in file order)"
-            )
+    refuse_other_data(run.path, run.open_data(), environment)
     before = environment.get("processes", 1)  # the first runs of format 1 don't say
     if group.is_writer and before != group.size:
         warnings.warn(
@@ -120,6 +118,17 @@ def refuse_changes(run: Run, environment: dict[str, Any], recipe: Recipe, group:
             "batch norm sees parts of another size, and dropout draws anew",
             stacklevel=3,
         )
+
+
+def refuse_other_data(path: Path, splits: Splits, environment: dict[str, Any]) -> None:
+    """Raise DataError where a run's data is not what it was started with, such as on another host."""
+    for split in ("train", "validation"):
+        before, now = environment["data"][split], _identity_of(getattr(splits, split))
+        if before != now:
+            raise DataError(
+                f"{path}: a run goes on only on the data that it was started with; its {split} set was "
+                f"{before and before['order'][:16]} and is now {now and now['order'][:16]} (fingerprints in file order)"
+            )
 
 
 def recorded_environment(run: Run) -> dict[str, Any]:
@@ -148,7 +157,8 @@ def recorded_source(run: Run, recipe: Recipe) -> ModelSource:
 # What start() is made of.
 
 
-def _as_splits(data: Splits | Dataset | str | Path, options: Options) -> Splits:
+def as_splits(data: Splits | Dataset | str | Path, options: Options) -> Splits:
+    """Data in any form that :func:`fittingroom.train` takes."""
     if isinstance(data, Dataset):
         data = Splits(data)
     if isinstance(data, Splits):
@@ -183,6 +193,8 @@ def _describe(
         names = "; a CSV has them first, or in a column called label, class, target or y"
         hint = names if ".csv" in splits.source else ""
         raise DataError(f"{splits.train.name}: labels expected, none found: training needs them{hint}")
+    if splits.validation is not None and splits.validation.labels is None:
+        raise DataError(f"{splits.validation.name}: labels expected, none found: validation needs them")
     device = pick_device(options.device)
     cache = cache_dir() / "precision"
     precision = resolve_precision(

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fittingroom.models import ModelSource, build_model
+from fittingroom.models import ModelSource, build_model, check_output
 from fittingroom.optimizer import Optimizer, make_optimizer
 from fittingroom.recipe import Recipe, Stage
 
@@ -57,6 +57,8 @@ class Trainee:
     ) -> Trainee:
         """A new model on ``device``, initialised from PyTorch's ambient generator."""
         model = build_model(source, num_classes=num_classes, image_size=image_size, model_args=recipe.model_args)
+        for _, side in recipe.image_sizes:
+            check_output(model, source.name, num_classes, (side, side))
         model.to(device)
         average = copy.deepcopy(model).requires_grad_(False) if recipe.ema else None
         optimizer = make_optimizer(model, recipe)

@@ -19,7 +19,7 @@ from fittingroom.checkpoint import load_newest_checkpoint, save_checkpoint, tens
 from fittingroom.data.batches import Batches, derive_seed
 from fittingroom.data.dataset import Dataset
 from fittingroom.data.normalization import Normalization
-from fittingroom.device import keep_freed_memory
+from fittingroom.device import is_out_of_memory, keep_freed_memory
 from fittingroom.distributed import ALONE, Group
 from fittingroom.errors import ArtifactError, Interrupted, RecipeError, TrainingDiverged
 from fittingroom.evaluate import predict_dataset
@@ -141,7 +141,7 @@ def _step(trainee: Trainee, x_NCHW: Tensor, y_N: Tensor, examples: int, setting:
             break
         except RuntimeError as error:
             part = min(at.micro_batch, len(y_N))
-            if not _is_out_of_memory(error) or part == 1:
+            if not is_out_of_memory(error) or part == 1:
                 raise
         optimizer.zero_grad(set_to_none=True)
         with torch.no_grad():
@@ -306,11 +306,6 @@ def _diverged(what: str, trainee: Trainee) -> TrainingDiverged:
         "What usually helps: a lower learning rate (--lr), a warm-up (--set stages.0.warmup=1), "
         "or --set precision=float32. The last good checkpoint is kept"
     )
-
-
-def _is_out_of_memory(error: RuntimeError) -> bool:
-    """CUDA raises its own class; the CPU's allocator a bare RuntimeError."""
-    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
 
 
 def _seed(seed: int, device: torch.device) -> None:

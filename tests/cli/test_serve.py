@@ -34,6 +34,18 @@ def test_what_is_no_port_is_refused(run: Path, port: str, capsys: pytest.Capture
     assert f"--port: a number 0–65535 expected, {port} found" in refused(capsys, str(run), f"--port={port}")
 
 
+def test_an_empty_key_is_refused_and_does_not_let_everybody_in(
+    run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FITTINGROOM_API_KEY", "")
+    assert "a key expected, an empty text found" in refused(capsys, str(run), "--port", "0")
+
+
+@pytest.mark.parametrize("host", ["192.168..1", "no such host"])
+def test_what_is_no_host_is_refused(run: Path, host: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "check --host and --port" in refused(capsys, str(run), "--host", host, "--api-key", "k")
+
+
 def test_an_address_of_another_machine_is_refused(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     said = refused(capsys, str(run), "--host", "192.0.2.1", "--port", "0", "--api-key", "k")
     assert "port 0 of 192.0.2.1 can't be listened at" in said

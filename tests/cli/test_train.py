@@ -19,6 +19,7 @@ from sklearn.metrics import accuracy_score
 
 import fittingroom as fr
 from fittingroom.cli import main
+from fittingroom.data.convert import convert
 from fittingroom.data.source import KNOWN
 
 TINY = ["--recipe", "plain", "--epochs", "1", "--set", "precision=float32"]
@@ -132,7 +133,8 @@ def test_a_signal_saves_and_the_printed_line_resumes_to_the_same_weights(number:
     resume = re.search(r"^  fittingroom (train --resume .*)$", printed, re.MULTILINE)
     assert resume, printed
     assert not Path("stopped/result.json").exists()
-    assert main([*shlex.split(resume[1]), "--no-test", "--quiet"]) == 0
+    assert main([*shlex.split(resume[1]), "--quiet"]) == 0
+    assert fr.open_run("stopped").result["test_looks"] == []  # --no-test is remembered
     assert main([*options, "--out", "whole", "--quiet"]) == 0
     assert Path("stopped/model.safetensors").read_bytes() == Path("whole/model.safetensors").read_bytes()
 
@@ -189,6 +191,32 @@ def test_a_mistake_ends_in_one_message_without_a_traceback(
     assert "Traceback" not in printed.err
     assert printed.out == ""
     assert not Path("runs").exists()
+
+
+def test_a_test_set_without_labels_costs_no_training(capsys: pytest.CaptureFixture[str]) -> None:
+    splits = fr.open_dataset("sample")
+    assert splits.test is not None
+    Path("kaggle").mkdir()
+    convert(fr.Splits(splits.train.subset(range(500))), Path("kaggle/train.csv"))
+    convert(fr.Splits(replace(splits.test, labels=None, classes=())), Path("kaggle/test.csv"))
+    with pytest.warns(UserWarning, match="no labels, so nothing is judged on it"):
+        assert main(["train", "kaggle", *TINY, "--out", "run"]) == 0
+    assert Path("run/report.html").exists()
+    assert fr.open_run("run").result["test"] is None
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (["--keep", "0"], "keep: 1 checkpoint or more expected, 0 found"),
+        (["--recipe", "plain", "--set", "image_sizes=[[0,14]]"], "it failed on a batch of shape"),
+    ],
+)
+def test_what_could_not_end_well_is_refused_before_the_first_step(
+    wrong: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", "sample", "--epochs", "1", *wrong]) == 2
+    assert message in capsys.readouterr().err
 
 
 def test_a_folder_that_holds_something_is_not_written_over(capsys: pytest.CaptureFixture[str]) -> None:

@@ -42,7 +42,7 @@ def new_study(*more: str) -> list[str]:
 
 
 def figures(study: str) -> list[tuple[Any, ...]]:
-    found = fr.resume_study(study, final_seeds=0, trials=1).trials()
+    found = fr.resume_study(study, final_seeds=0, trust_code=True, trials=1).trials()
     return [(trial.number, trial.state, trial.value, dict(trial.values)) for trial in found]
 
 
@@ -61,7 +61,7 @@ def test_tune_ends_with_fresh_seeds_a_recipe_and_what_to_do_next(capsys: pytest.
     assert advice
     assert main([*shlex.split(advice[1])[:-1], "2", "--quiet", "--no-test"]) == 0
     capsys.readouterr()
-    assert main(["tune", "--resume", "runs/plain-tune-1", "--final-seeds", "2", "--json"]) == 0
+    assert main(["tune", "--resume", "runs/plain-tune-1", "--trust-code", "--final-seeds", "2", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == result
 
 
@@ -106,7 +106,7 @@ def test_a_study_that_is_killed_in_a_trial_goes_on_as_if_it_had_not_been(number:
         assert process.returncode == 130
         assert "  fittingroom tune --resume killed" in printed
     assert not Path("killed/result.json").exists()
-    assert main(["tune", "--resume", "killed", "--final-seeds", "0", "--quiet"]) == 0
+    assert main(["tune", "--resume", "killed", "--trust-code", "--final-seeds", "0", "--quiet"]) == 0
     assert main(["tune", *args, "--out", "whole"]) == 0
     assert figures("killed") == figures("whole")
 
@@ -118,7 +118,7 @@ def test_processes_that_help_each_other_make_each_trial_once() -> None:
 
 def several_processes_on_one_study(storage: list[str]) -> None:
     assert main(["tune", *new_study("--trials", "1", "--final-seeds", "0", "--quiet", "--out", "study", *storage)]) == 0
-    helping = command("--resume", "study", "--trials", "12", "--final-seeds", "2", *storage)
+    helping = command("--resume", "study", "--trust-code", "--trials", "12", "--final-seeds", "2", *storage)
     with (
         subprocess.Popen(helping, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as one,
         subprocess.Popen(helping, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other,
@@ -186,7 +186,7 @@ def test_trials_on_ray_are_what_their_recipes_make_of_them_here() -> None:
     args = new_study("--trials", "6", "--final-seeds", "2", "--pruner", "none", "--engine", "ray", "--out", "ray")
     done = subprocess.run(command(*args), capture_output=True, text=True, timeout=500, check=False)
     assert done.returncode == 0, done.stderr
-    study = fr.resume_study("ray", trials=6, final_seeds=2)
+    study = fr.resume_study("ray", trust_code=True, trials=6, final_seeds=2)
     assert len(study.trials()) == 6
     for trial in study.trials():
         recipe = study.folder(trial.number) / "recipe.toml"

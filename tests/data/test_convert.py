@@ -144,6 +144,14 @@ def test_force_never_removes_a_folder_that_holds_anything_else(tmp_path: Path) -
     assert (tmp_path / "folder" / "thesis.tex").exists()
 
 
+@pytest.mark.parametrize("name", ["train_metadata.csv", "test_scores.csv", "training_log.csv", "train-notes.gz"])
+def test_force_takes_no_file_of_another_for_its_own(name: str, tmp_path: Path) -> None:
+    convert(small(), tmp_path / "folder", to="csv")
+    (tmp_path / "folder" / name).write_text("years of work")
+    with pytest.raises(DataError, match=f"holds more than a data set .*{name}"):
+        convert(small(), tmp_path / "folder", to="csv", force=True)
+
+
 def test_force_never_puts_a_file_in_the_place_of_a_folder(tmp_path: Path) -> None:
     (tmp_path / "x.npz").mkdir()
     with pytest.raises(DataError, match="a file expected"):

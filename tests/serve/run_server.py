@@ -7,6 +7,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +19,11 @@ from fittingroom.serve.protocol import LimitedProtocol
 from fittingroom.serve.server import open_models, serve
 
 
-def main(folders: list[str], options: dict[str, float | str | None]) -> None:
-    """`seconds`, `body`, `api_key`: of Limits; `head_seconds`; `most_waiting`; `model_seconds`: a model's slowness."""
+def main(folders: list[str], options: dict[str, Any]) -> None:
+    """`seconds`, `body`, `api_key`: of Limits; `head_seconds`; `most_waiting`; `allow_origins`.
+
+    `model_seconds`: a model's slowness.
+    """
     LimitedProtocol.head_seconds = float(options.get("head_seconds") or 10)
     LimitedProtocol.unread_seconds = 2
     limits = Limits(
@@ -30,7 +34,8 @@ def main(folders: list[str], options: dict[str, float | str | None]) -> None:
     models = open_models([Path(folder) for folder in folders])
     if slowness := float(options.get("model_seconds") or 0):
         models = [_slowed(served, slowness) for served in models]
-    serve(models, port=0, limits=limits, most_waiting=int(options.get("most_waiting") or 2_000))
+    most_waiting, origins = int(options.get("most_waiting") or 2_000), tuple(options.get("allow_origins", ()))
+    serve(models, port=0, limits=limits, most_waiting=most_waiting, allow_origins=origins)
 
 
 def _slowed(served: Served, seconds: float) -> Served:

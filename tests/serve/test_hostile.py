@@ -221,6 +221,20 @@ def test_a_key_is_asked_for_everywhere_but_where_nothing_is_said(two_runs: list[
             assert client.get(path).status_code == 200
 
 
+def test_a_page_of_an_allowed_site_may_ask_and_read_a_refusal(two_runs: list[Path], shoe: bytes) -> None:
+    site = "https://shop.example"
+    with started(two_runs[:1], api_key="open sesame", allow_origins=[site]) as running, running.client() as client:
+        asked = {"Origin": site, "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "X-API-Key"}
+        assert client.options("/predict", headers=asked).status_code == 200  # a browser asks without the key
+        for headers, status in (({}, 401), ({"X-API-Key": "open sesame"}, 200)):
+            answer = client.post("/predict", content=shoe, headers=headers | {"Origin": site})
+            assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (status, site)
+        other = client.post(
+            "/predict", content=shoe, headers={"X-API-Key": "open sesame", "Origin": "https://evil.example"}
+        )
+        assert "access-control-allow-origin" not in other.headers
+
+
 def test_too_much_at_once_is_turned_away_and_nothing_is_lost(two_runs: list[Path], shoe: bytes) -> None:
     with started(two_runs[:1], model_seconds=0.3, most_waiting=3) as running:
         answers: list[httpx.Response] = []

@@ -58,6 +58,8 @@ def run_check(args: argparse.Namespace) -> int:
     problem = ""
     if how is not None:
         report, suspects, problem = _with_labels(report, how, engine)
+    if not args.json:
+        _print(report)
     written = _write(report, suspects, args)
     if args.json:
         console.print_json(
@@ -71,7 +73,6 @@ def run_check(args: argparse.Namespace) -> int:
             }
         )
     else:
-        _print(report)
         for what, path in written.items():
             console.stdout().print(f"{what:9}{path}")
     if problem:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ def _train(args: argparse.Namespace, group: Group) -> Run:
             return resume(
                 args.resume,
                 trust_code=args.trust_code,
-                look_at_test=not args.no_test,
+                look_at_test=False if args.no_test else None,
                 engine=engine,
                 observe=observe,
                 should_stop=should_stop,
@@ -271,9 +272,10 @@ def _report(run: Run, args: argparse.Namespace) -> None:
         print(f"{name:<12}{text}")
     if args.quiet:
         return
-    commands = {f"fittingroom predict {run.path} FILES": "what is in other pictures"}
-    commands |= {f"fittingroom evaluate {run.path} DATA": "judge it on other data"}
-    commands |= {f"fittingroom serve {run.path}": "a page to try it on, and an API"}
+    one = quote(str((run.members or [run])[0].path))
+    commands = {f"fittingroom predict {one} FILES": "what is in other pictures"}
+    commands |= {f"fittingroom evaluate {quote(str(run.path))} DATA": "judge it on other data"}
+    commands |= {f"fittingroom serve {one}": "a page to try it on, and an API"}
     commands |= {"fittingroom runs": "all runs, best first"}
     print("\nnext")
     for command, what in commands.items():
@@ -294,7 +296,8 @@ def _findings(run: Run, result: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield from _findings_of_one(run, result)
     yield from _diagnosis(run)
     yield "time", f"{result['train_seconds']:.1f} s training; {result['parameters']:,} parameters"
-    yield "run", f"{run.path}/   (model.safetensors, model.onnx, result.json, predictions.parquet, …)"
+    files = f"{run.members[0].path.name}/ …" if run.members else "model.safetensors, model.onnx"
+    yield "run", f"{run.path}/   ({files}, result.json, {'' if run.members else 'predictions.parquet, '}…)"
     yield "report", f"{run.path}/report.html"
 
 

@@ -79,6 +79,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     how.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), help="default: auto")
     how.add_argument("--threads", type=int, metavar="N", help="of the CPU, of each trial; default: PyTorch's choice")
     how.add_argument("--no-cache", action="store_true", default=None, help="read the data anew and keep no copy")
+    how.add_argument("--trust-code", action="store_true", help="with --resume: execute a network's own source")
     how.add_argument("--quiet", action="store_true", help="print nothing but the result")
     how.add_argument("--json", action="store_true", help="the content of the study's result.json on stdout")
     parser.set_defaults(run=run_tune, test=None, or_sample=None)
@@ -102,9 +103,12 @@ def run_tune(args: argparse.Namespace) -> int:
         study = (
             _carry_on(args, engine, observe, should_stop) if args.resume else _begin(args, engine, observe, should_stop)
         )
-    running = study.running_elsewhere()
+    running, concluded = study.running_elsewhere(), study.is_concluded_elsewhere()
     if args.json:
-        console.print_json({"running": running} if running else study.result)
+        console.print_json({"running": max(running, int(concluded))} if running or concluded else study.result)
+        return 0
+    if concluded:
+        print("\ntrials      all ended; another process trains the best recipe with fresh seeds")
         return 0
     print()
     for name, text in _findings(study, running):
@@ -123,6 +127,7 @@ def _carry_on(
         seconds=args.timeout,
         final_seeds=args.final_seeds,
         storage=args.storage,
+        trust_code=args.trust_code,
         engine=engine,
         observe=observe,
         should_stop=should_stop,

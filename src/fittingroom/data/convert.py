@@ -1,5 +1,6 @@
 """Write a data set in another format, exactly: what is read back has the same pixels, labels, names and order."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +19,10 @@ from fittingroom.errors import DataError
 FORMATS = ("idx", "csv", "npz", "parquet")
 SUFFIXES = {".csv": "csv", ".csv.gz": "csv", ".npz": "npz", ".parquet": "parquet"}
 IDX_STEMS = {"train": "train", "validation": "validation", "test": "t10k"}  # as MNIST's files are called
+_OURS = re.compile(
+    r"classes\.txt|(train|validation|test)(\.csv(\.gz)?|-00000-of-00001\.parquet)"
+    r"|(train|validation|test|t10k)-(images-idx3-ubyte|labels-idx1-(ubyte|short))(\.gz)?"
+)
 
 
 def convert(data: Splits, out: Path, *, to: str | None = None, force: bool = False) -> list[Path]:
@@ -81,12 +86,8 @@ def _check_free(out: Path, force: bool, *, is_folder: bool) -> None:
 
 
 def _is_ours(path: Path) -> bool:
-    """Whether a file is called as one that `convert` writes into a folder."""
-    stems = (*IDX_STEMS.values(), *IDX_STEMS)
-    return path.is_file() and (
-        path.name == CLASSES_FILE
-        or (path.name.endswith((".csv", ".csv.gz", ".parquet", ".gz", "-ubyte")) and path.name.startswith(stems))
-    )
+    """Whether a file is called as one that `convert` writes into a folder, packed or not."""
+    return path.is_file() and _OURS.fullmatch(path.name) is not None
 
 
 def _write_file(data: Splits, out: Path, target: str) -> list[Path]:

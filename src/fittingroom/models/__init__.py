@@ -122,7 +122,7 @@ def build_model(
         raise RecipeError(f"model {source.name}: constructing it failed: {type(error).__name__}: {error}") from error
     if not isinstance(model, nn.Module):
         raise RecipeError(f"model {source.name}: a torch.nn.Module expected, {type(model).__name__} found")
-    _check_output(model, source.name, num_classes, image_size)
+    check_output(model, source.name, num_classes, image_size)
     _to_channels_last(model, image_size)
     return model
 
@@ -134,7 +134,8 @@ def _parameters(construct: Callable[..., Any]) -> Mapping[str, inspect.Parameter
     return inspect.signature(construct).parameters
 
 
-def _check_output(model: nn.Module, name: str, num_classes: int, image_size: tuple[int, int]) -> None:
+def check_output(model: nn.Module, name: str, num_classes: int, image_size: tuple[int, int]) -> None:
+    """Raise RecipeError where a network doesn't map images of this size to as many logits."""
     batch = torch.zeros(2, 1, *image_size)
     expected = (2, num_classes)
     was_training = model.training

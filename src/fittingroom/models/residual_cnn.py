@@ -126,7 +126,6 @@ class PatternExtremes(nn.Module):
         largest, least = torch.maximum(upper, lower), torch.minimum(upper, lower)
         return torch.cat([torch.maximum(*largest.chunk(2, dim=1)), torch.minimum(*least.chunk(2, dim=1))], dim=1)
 
-
     def by_pooling(self, x_NCHW: Tensor) -> Tensor:
         """The same as :meth:`forward`, up to rounding, in the operators that ONNX Runtime has fast kernels for.
 

@@ -100,6 +100,11 @@ def data_files_below(folder: Path) -> list[Path]:
     return sorted(file for file in _below(folder) if is_data(file))
 
 
+def shown(file: Path) -> str:
+    """A file's name as text that can be written, whatever bytes it has."""
+    return os.fsencode(file).decode("utf-8", "backslashreplace")
+
+
 def data_blocks(file: Path, image_size: tuple[int, int]) -> Iterator[Block]:
     """Yield the images of one data file in the memory of one block.
 
@@ -120,12 +125,12 @@ def _picture_blocks(
     images, names = [], []
     for file in files:
         try:
-            image = picture_to_image(_content(file), str(file), image_size=image_size, background=background)
+            image = picture_to_image(_content(file), shown(file), image_size=image_size, background=background)
         except DataError as error:
             on_error(error)
             continue
         images.append(image)
-        names.append(str(file))
+        names.append(shown(file))
         if len(images) == PICTURES:
             yield Block(np.stack(images), names, [None] * len(names))
             images, names = [], []

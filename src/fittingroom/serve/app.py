@@ -16,11 +16,11 @@ from starlette.applications import Starlette
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
-from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 import fittingroom
 from fittingroom.data.pictures import png_uri
@@ -203,7 +203,7 @@ def create_app(
     limits: Limits | None = None,
     most_waiting: int = 2_000,
     allow_origins: tuple[str, ...] = (),
-) -> Guard:
+) -> ASGIApp:
     """The whole server as an ASGI application.
 
     Args:
@@ -241,14 +241,16 @@ def create_app(
             for name, media_type in STATIC.items()
         ),
     ]
-    middleware = [Middleware(CORSMiddleware, allow_origins=allow_origins, allow_headers=["*"])] if allow_origins else []
     app = Starlette(
         routes=routes,
-        middleware=middleware,
         lifespan=service.running,
         exception_handlers={Refused: _refused, HTTPException: _http_error, Exception: _failed},
     )
-    return Guard(app, limits or Limits(), metrics)
+    guard = Guard(app, limits or Limits(), metrics)
+    if not allow_origins:
+        return guard
+    # Around the guard: a browser asks first, without the key, and may read a refusal.
+    return CORSMiddleware(guard, allow_origins=allow_origins, allow_methods=["GET", "POST"], allow_headers=["*"])
 
 
 Handler = Callable[[Request], Awaitable[Response]]

@@ -14,6 +14,7 @@ from typing import Any
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from fittingroom.errors import FittingRoomError
 from fittingroom.serve.metrics import Metrics
 from fittingroom.serve.refused import Refused
 
@@ -52,6 +53,11 @@ class Limits:
     seconds: float = 30.0
     hosts: tuple[str, ...] | None = None
     api_key: str | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        """Refuse an empty key, such as that of a variable that was never filled: everybody knows it."""
+        if self.api_key == "":
+            raise FittingRoomError("--api-key or $FITTINGROOM_API_KEY: a key expected, an empty text found")
 
 
 class Guard:

@@ -67,7 +67,7 @@ def serve(
     limits = limits or Limits()
     listening = _listen(host, port)
     if is_local:
-        limits = replace(limits, hosts=LOOPBACK_NAMES)
+        limits = replace(limits, hosts=tuple(dict.fromkeys((*LOOPBACK_NAMES, host))))
     elif limits.api_key is None:
         print(f"warning: whoever reaches {host} may use this server; --api-key asks them for one", file=sys.stderr)
     app = create_app(models, limits=limits, most_waiting=most_waiting, allow_origins=allow_origins)
@@ -110,10 +110,11 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         return socket.create_server(address[:2], family=family, backlog=CONNECTIONS)
-    except OSError as error:
-        in_use = error.errno == errno.EADDRINUSE
+    except (OSError, UnicodeError) as error:  # UnicodeError: what is no name of a host
+        in_use = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
         advice = f"give another one, such as --port {port % 65535 + 1}, or 0 for any that is free" if in_use else ""
-        reason = "is in use by another program" if in_use else f"can't be listened at: {error.strerror or error}"
+        said = getattr(error, "strerror", None) or error
+        reason = "is in use by another program" if in_use else f"can't be listened at: {said}"
         raise FittingRoomError(f"port {port} of {host} {reason}; {advice or 'check --host and --port'}") from error
 
 

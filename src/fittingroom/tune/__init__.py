@@ -15,7 +15,8 @@ from shlex import quote
 
 from fittingroom.data.dataset import Splits
 from fittingroom.data.open import open_dataset
-from fittingroom.errors import Interrupted, RecipeError
+from fittingroom.distributed import processes
+from fittingroom.errors import ArtifactError, Interrupted, RecipeError
 from fittingroom.events import Observer
 from fittingroom.ray_engine import RayEngine, check_engine
 from fittingroom.recipe import Recipe, load_recipe
@@ -47,7 +48,7 @@ def tune_recipe(
     """Search for the best values of some keys of a recipe, and train the best recipe with fresh seeds.
 
     In one process the same seed makes the same study, stopped in between or not; several processes, or Ray, end their
-    trials in an order of its own, which the search learns from.
+    trials in an order of its own, which the search learns from. The pruner hyperband draws by the folder's name, too.
 
     Args:
         data: an open data set, a name or a path; its test set is put aside.
@@ -98,6 +99,7 @@ def resume_study(
     seconds: float | None = None,
     final_seeds: int = FINAL_SEEDS,
     storage: str | None = None,
+    trust_code: bool = False,
     engine: RayEngine | None = None,
     observe: Observer = lambda _event: None,
     should_stop: Callable[[], bool] = lambda: False,
@@ -109,10 +111,11 @@ def resume_study(
         data: needed where the study was given its data in memory.
         trials: in place of the plan's.
         storage: its URL, needed where that has a password, which is not kept.
+        trust_code: permits executing the source of a network of one's own.
         seconds, final_seeds, engine, observe, should_stop: as for :func:`tune_recipe`.
 
     Raises:
-        ArtifactError: no such study.
+        ArtifactError: no such study; code that isn't trusted.
         DataError: the data is not what the study was started with.
 
     Example:
@@ -123,6 +126,11 @@ def resume_study(
     """
     _check(final_seeds, engine)
     study = open_study(Path(path), splits=data, storage=storage)
+    if study.runs_code and not trust_code:
+        raise ArtifactError(
+            f"{study.path}: its network is code of one's own ({study.recipe.model}); going on executes it. Read it, "
+            "then say --trust-code (trust_code=True)"
+        )
     return _carry_out(study, trials or study.plan.trials, seconds, final_seeds, engine, observe, should_stop)
 
 
@@ -130,6 +138,8 @@ def _check(final_seeds: int, engine: RayEngine | None) -> None:
     """What can be refused before anything is opened."""
     if final_seeds < 0 or final_seeds == 1:
         raise RecipeError(f"final seeds: 2 or more expected, or 0 for none, {final_seeds} found: one has no interval")
+    if processes() > 1:
+        raise RecipeError("tune begins its own trials; start it without torchrun, and help it by tune --resume STUDY")
     if engine is not None:
         check_engine(engine)
 
@@ -147,5 +157,9 @@ def _carry_out(
         study.search(trials, seconds, engine, observe, should_stop)
         conclude(study, final_seeds, engine, observe, should_stop)
     except Interrupted as stop:
-        raise Interrupted(str(stop), f"fittingroom tune --resume {quote(str(study.path))}") from None
+        command = f"fittingroom tune --resume {quote(str(study.path))}"
+        command += f" --trials {trials}" if trials != study.plan.trials else ""
+        command += f" --final-seeds {final_seeds}" if final_seeds != FINAL_SEEDS else ""
+        command += " --trust-code" if study.runs_code else ""
+        raise Interrupted(str(stop), command) from None
     return study

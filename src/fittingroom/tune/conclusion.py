@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 import textwrap
 from collections import Counter
 from collections.abc import Callable
@@ -41,7 +42,7 @@ def conclude(
         ArtifactError: no trial was finished.
         Interrupted: on request.
     """
-    with exclusive_if_free(study.path / ".locks" / "conclusion") as free:
+    with exclusive_if_free(study.conclusion_lock) as free:
         if not free or study.running_elsewhere():
             return
         best = study.best()
@@ -79,6 +80,7 @@ def _train_final(
         return resume(
             folder, data=study.splits, trust_code=True, engine=engine, observe=observe, should_stop=should_stop
         )
+    shutil.rmtree(folder, ignore_errors=True)  # what a process left that died while it began
     return train(
         study.splits,
         recipe,

@@ -205,7 +205,7 @@ def _slice(study: Study, trials: Sequence[Trial], best: Trial, path: str, y: Obj
     else:
         across, marks = _axis(entry)
     order = sorted(trials, key=lambda trial: trial.number == best.number)
-    dots = [_dot(study, trial, best, across(trial.values[path]), y) for trial in order]
+    dots = [_dot(study, trial, best, across(trial.values[path]), y) for trial in order if path in trial.values]
     return Drawing(width=NARROW, x_ticks=marks, y_ticks=y.marks, dots=dots, title=path)
 
 

@@ -29,6 +29,7 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState
 
+from fittingroom.artifact import SOURCE
 from fittingroom.data.batches import derive_seed
 from fittingroom.data.dataset import Splits
 from fittingroom.data.hold_out import hold_out
@@ -44,7 +45,7 @@ from fittingroom.models import build_model, find_model
 from fittingroom.ray_engine import RayEngine
 from fittingroom.recipe import Recipe, recipe_from_dict
 from fittingroom.run import FORMAT, Run, command_line
-from fittingroom.start import Options, new_folder, start
+from fittingroom.start import Options, new_folder, prepare_torch, start
 from fittingroom.tune.space import Choices, SearchSpace, apply, label, own_values, parse_space, read_space
 from fittingroom.tune.storage import open_storage, sqlite_in, without_password
 from fittingroom.tune.trial import Outcome, Plan, Trial, carry_out, make_pruner, open_trial
@@ -142,6 +143,23 @@ class Study:
             for _, lock in held.values():
                 lock.close()
 
+    @property
+    def runs_code(self) -> bool:
+        """Whether going on with it executes a network's source that is not of this package."""
+        models = self.space.get("model")
+        named = [self.recipe.model, *(map(str, models.values) if isinstance(models, Choices) else ())]
+        return any(":" in name for name in named) or any(self.path.rglob(SOURCE))
+
+    def is_concluded_elsewhere(self) -> bool:
+        """Whether another process is training the best recipe right now."""
+        with exclusive_if_free(self.conclusion_lock) as free:
+            return not free
+
+    @property
+    def conclusion_lock(self) -> Path:
+        """Held by the process that trains the best recipe."""
+        return self.path / ".locks" / "conclusion"
+
     def running_elsewhere(self) -> int:
         """Trials that other processes are carrying out."""
         count = 0
@@ -160,7 +178,9 @@ class Study:
                 free = lock.enter_context(exclusive_if_free(self._lock(number)))
                 trial = study.get_trials(deepcopy=False)[number]  # its process may have ended it since
                 if free and trial.state == TrialState.RUNNING:
-                    return trial, lock
+                    if trial.params.keys() >= self.space.keys():
+                        return trial, lock
+                    self._tell(study, number, Outcome("failed", None, "its process died while it was drawn"))
                 lock.close()
             if len(begun) >= trials:
                 return None
@@ -228,9 +248,11 @@ class Study:
         return Trial(trial.number, state, trial.value, self._values(trial), curve, seconds, message)
 
     def _values(self, trial: FrozenTrial) -> dict[str, Any]:
-        """What the search drew, as the recipe has it."""
+        """What the search drew, as the recipe has it; of a trial that another process is drawing, a part of it."""
         values = {}
         for path, entry in self.space.items():
+            if path not in trial.params:
+                continue
             drawn = trial.params[path]
             values[path] = next(v for v in entry.values if label(v) == drawn) if isinstance(entry, Choices) else drawn
         return values
@@ -263,6 +285,9 @@ def start_study(
         ArtifactError: the folder is taken, or the name of the study in the storage is.
         FittingRoomError: the storage can't be reached.
     """
+    options = options or Options()
+    pick_device(options.device)
+    prepare_torch(options.threads, options.deterministic)
     splits = dataclasses.replace(splits, test=None)
     if hold_out(splits, recipe)[1] is None:
         raise RecipeError("tune chooses by validation images, and the recipe holds none out; say --set validation=2000")
@@ -280,7 +305,7 @@ def start_study(
     if out is not None and (out / STUDY).exists():
         raise ArtifactError(f"{out}: there is a study already; to go on with it: fittingroom tune --resume {out}")
     folder = new_folder(out, f"{recipe.name or 'run'}-tune")
-    study = Study(folder, plan, recipe, entries, options or Options(), storage or sqlite_in(folder), splits)
+    study = Study(folder, plan, recipe, entries, options, storage or sqlite_in(folder), splits)
     direction: Literal["maximize", "minimize"] = "maximize" if plan.objective == "accuracy" else "minimize"
     try:
         known = optuna.create_study(study_name=study.name, storage=open_storage(study.storage), direction=direction)

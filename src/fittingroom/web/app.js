@@ -348,8 +348,10 @@ function matrixCell(truth, predicted, count, share) {
 
 function loadMistakes(truth, predicted, count) {
   return carefully(async () => {
+    const { model } = state;
     const query = new URLSearchParams({ truth, predicted });
-    const found = await ask(`/models/${encodeURIComponent(state.model.name)}/mistakes?${query}`);
+    const found = await ask(`/models/${encodeURIComponent(model.name)}/mistakes?${query}`);
+    if (model !== state.model) return; // another one was chosen since
     state.kind = { truth, predicted, count, found };
     showKind();
     $("kind").scrollIntoView({ block: "nearest" });
@@ -399,6 +401,8 @@ function showModel() {
 
 function chooseModel(name) {
   state.model = state.models.find((model) => model.name === name);
+  ++state.asked; // what is under way was asked of the other model
+  $("answer").setAttribute("aria-busy", "false");
   state.answer = state.truth = state.kind = null;
   showModel();
   showAnswer();

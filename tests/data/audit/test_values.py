@@ -112,7 +112,7 @@ def test_csv_that_is_cut_off_keeps_its_whole_rows(tmp_path: Path, sample: Splits
     assert 900 < len(kept) < 1_100
 
 
-@pytest.mark.parametrize("name", ["label", "target", "kind"])
+@pytest.mark.parametrize("name", ["label", "target"])
 @pytest.mark.parametrize("damage", ["cut off", "0 to 1"])
 def test_a_label_behind_the_pixels_is_found_by_the_header(
     damage: str, name: str, tmp_path: Path, sample: Splits
@@ -130,6 +130,33 @@ def test_a_label_behind_the_pixels_is_found_by_the_header(
     assert len(kept) == 200 - (damage == "cut off")
     np.testing.assert_array_equal(kept.images, sample.train.images[: len(kept)])
     np.testing.assert_array_equal(kept.labels, sample.train.labels[: len(kept)])
+
+
+@pytest.mark.parametrize("name", ["id", "", "kind"])
+@pytest.mark.parametrize("scale", [1, 255])
+def test_a_column_that_may_be_anything_is_not_taken_for_the_label(
+    scale: int, name: str, tmp_path: Path, sample: Splits
+) -> None:
+    table = np.column_stack([np.arange(200), sample.train.images[:200].reshape(200, -1) / scale])
+    header = ",".join([name, *(f"pixel{n}" for n in range(1, table.shape[1]))])
+    np.savetxt(tmp_path / "a.csv", table, delimiter=",", fmt="%.7g", header=header, comments="")
+    report = found(tmp_path / "a.csv")
+    assert not parts(report)
+    assert f"other columns found: {name!r}" in str(report.checked[0].problem)
+
+
+@pytest.mark.parametrize("spoilt", ["", "row"])
+def test_a_missing_cell_is_told_and_no_row_is_left_out(spoilt: str, tmp_path: Path, sample: Splits) -> None:
+    assert sample.train.labels is not None
+    table = np.column_stack([sample.train.labels[:50], sample.train.images[:50].reshape(50, -1) / 255])
+    file = write_csv(tmp_path / "a.csv", table)
+    lines = file.read_text().splitlines()
+    cells = lines[7].split(",")
+    lines[7] = ",".join(cells[:-1] if spoilt == "row" else [*cells[:5], "", *cells[6:]])
+    file.write_text("\n".join(lines) + "\n")
+    report = found(file)
+    assert not parts(report)
+    assert "a.csv: row " in str(report.checked[0].problem)
 
 
 def test_csv_that_is_a_web_page_is_named(tmp_path: Path) -> None:

@@ -34,8 +34,10 @@ def wrong_width(part: Dataset) -> tuple[list[Finding], Dataset]:
     if len(part) < ENOUGH or pixels < FEWEST_PIXELS:
         return [], part
     z_NP = _standardised(part)
-    at = {lag: _alike(z_NP, lag) for lag in range(2, pixels // 2 + 1)}
-    widths = [lag for lag in at if pixels % lag == 0 and 4 <= lag <= pixels // 4 and _is_peak(at, lag)]
+    divisors = [lag for lag in range(4, pixels // 4 + 1) if pixels % lag == 0]
+    lags = {lag + step for lag in divisors for step in range(-2, 3)} | {width}
+    at = {lag: _alike(z_NP, lag) for lag in sorted(lags) if 2 <= lag <= pixels // 2}
+    widths = [lag for lag in divisors if _is_peak(at, lag)]
     if not widths:
         return [], part
     best = max(widths, key=lambda lag: at[lag])

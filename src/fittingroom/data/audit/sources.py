@@ -124,6 +124,8 @@ def _add_part(source: Source, role: str, pixels: NDArray[Any] | None, numbers: N
     if count == 0:
         return
     name = f"{file.parent.name if role else file.name} {role}".strip()
+    if any(name == dataset.name for _, dataset in source.parts):  # such as the parts of several sets in one folder
+        name = f"{file.name} {role}"
     labels = None if labels is None else labels[:count]
     classes = _classes(source, images.array, labels, file)
     source.parts.append((role, Dataset(images.array[:count], labels, classes, name)))
@@ -233,6 +235,8 @@ def _force_csv(path: Path, source: Source) -> None:
     first, _, rest = content.partition(b"\n")
     cells = [cell.strip().strip('"') for cell in first.decode("utf-8-sig", "replace").split(",")]
     columns, has_header = len(cells), is_header(cells)
+    if has_header and label_name(cells) is None and any(pixel_number(cell) is None for cell in cells):
+        return  # which column is the label would be a guess; the strict reader says what it finds too much
     body = rest if has_header else content
     last = body.rstrip(b"\n").rpartition(b"\n")[2]
     if not content.endswith(b"\n") and last.count(b",") + 1 < columns:
@@ -241,11 +245,12 @@ def _force_csv(path: Path, source: Source) -> None:
         body = body[: len(body) - len(last)]
     try:
         schema = {f"c{number}": pl.Float32() for number in range(columns)}
-        table = pl.read_csv(io.BytesIO(body), has_header=False, schema=schema, quote_char=None).drop_nulls()
+        table = pl.read_csv(io.BytesIO(body), has_header=False, schema=schema, quote_char=None)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
         return
-    if table.is_empty():
-        return
+    table = table.filter(~pl.all_horizontal(pl.all().is_null()))  # empty lines
+    if table.is_empty() or table.null_count().sum_horizontal().sum():
+        return  # an empty cell: the strict reader names it
     label = _label_column(cells, has_header)
     pixels = columns - (label is not None)
     values = np.delete(table.to_numpy(), [] if label is None else [label], axis=1)
@@ -264,8 +269,6 @@ def _label_column(cells: list[str], has_header: bool) -> int | None:
     """Where the label stands: where the header says, or first where the other columns alone make square images."""
     if has_header and (name := label_name(cells)) is not None:
         return cells.index(name)
-    if has_header and len(others := [i for i, cell in enumerate(cells) if pixel_number(cell) is None]) == 1:
-        return others[0]
     columns = len(cells)
     return None if _is_square(columns) or (columns % 3 == 0 and _is_square(columns // 3)) else 0
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,9 @@ from fittingroom.data.formats.exact import as_labels
 from fittingroom.data.formats.gzipped import expansion_limit, is_gzip, open_bytes
 from fittingroom.data.formats.parts import Images, Labels, by_part, splits
 from fittingroom.errors import DataError
+
+if TYPE_CHECKING:
+    import polars as pl
 
 SUFFIXES = (".csv", ".csv.gz")
 LABEL_NAMES = ("label", "class", "target", "y")
@@ -132,12 +136,12 @@ def _parse(
     try:
         table = read(content, schema=schema)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-        _refuse_bad_cell(path, layout)
         if isinstance(content, io.BytesIO):
             content.seek(0)
-        try:  # every cell is a whole number, some written as 9.0
-            table = read(content, schema=dict.fromkeys(layout.columns, pl.Float32())).cast(schema)
+        try:
+            table = _whole_numbers(read(content, schema=dict.fromkeys(layout.columns, pl.Float32())), schema)
         except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
+            _refuse_bad_cell(path, layout)
             raise DataError(f"{path}: {str(error).splitlines()[0]}") from error
     if table.null_count().sum_horizontal().sum():
         _refuse_bad_cell(path, layout)
@@ -147,6 +151,16 @@ def _parse(
     images = _rows(table.select(layout.pixels).to_numpy(order="fortran")).reshape(-1, layout.side, layout.side)
     labels = as_labels(table[layout.label].to_numpy(), str(path)) if layout.label else None
     return images, labels
+
+
+def _whole_numbers(table: "pl.DataFrame", schema: "pl.Schema") -> "pl.DataFrame":
+    """Numbers that are whole, however they were written. Raises Polars' InvalidOperationError where one is not."""
+    import polars as pl
+
+    whole = table.cast(schema)
+    if not table.equals(whole.cast(table.schema)):
+        raise pl.exceptions.InvalidOperationError("whole numbers expected")
+    return whole
 
 
 def _rows(table_NP: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -210,8 +224,13 @@ def pixel_number(cell: str) -> int | None:
 
 
 def is_header(cells: list[str]) -> bool:
-    """A header names the label, or has no number in it at all; otherwise a bad cell would pass for a name."""
-    return label_name(cells) is not None or not any(_NUMBER.fullmatch(cell) for cell in cells)
+    """A header names the label, or has no number in it at all; otherwise a bad cell would pass for a name.
+
+    Or it counts the columns from 0 or 1 on, as pandas does where they have no names.
+    """
+    counts = [[str(number) for number in range(first, first + len(cells))] for first in (0, 1)]
+    has_names = label_name(cells) is not None or not any(_NUMBER.fullmatch(cell) for cell in cells)
+    return has_names or (len(cells) >= 16 and cells in counts)
 
 
 def _from_header(cells: list[str], path: Path) -> _Layout:

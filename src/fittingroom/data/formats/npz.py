@@ -115,7 +115,8 @@ def read_array(archive: zipfile.ZipFile, name: str, path: Path) -> NDArray[Any]:
     """Return one array of an archive. Raises DataError; its size is checked against the file before it is read."""
     with _opened(archive, name, path) as (file, shape, in_columns, dtype):
         values = room_for((math.prod(shape),), dtype)
-        fill(values, file)
+        if fill(values, file) < values.nbytes:
+            raise DataError(f"{path}: {name}: fewer values found than its header says: the file is damaged")
     return values.reshape(shape, order="F" if in_columns else "C")
 
 
