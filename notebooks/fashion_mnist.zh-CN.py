@@ -12,14 +12,15 @@
 # ---
 
 # %% [markdown]
-# # Fashion-MNIST：从字节到可用的服务
+# # Fashion-MNIST：从字节到上线的模型
 #
-# 这是学 PyTorch 时常做的第一个项目：看数据，搭一个小网络，训练，评判。我们用 `fittingroom` 把这条路走一遍，慢到每一步都看得清；
-# 然后继续往前，补上入门项目通常略过的部分：验证集、准确率的区间、公平的比较、数据检查，以及别人也能用的模型。
+# 这是学 PyTorch 时常做的第一个项目：看数据，搭一个小网络，训练，评估。
+# 我们用 `fittingroom` 把这条路走一遍，慢到每一步都看得清；然后继续往前，
+# 补上入门项目通常略过的部分：验证集、准确率的置信区间、公平的比较、数据检查，以及别人也能用的模型。
 #
 # 你需要会 Python，懂一点 NumPy。用到 PyTorch 的地方都会解释。
 #
-# 所有文件都写进一个临时文件夹。在两个空闲的核上，全部跑完只要几分钟。
+# 所有文件都写进一个临时文件夹。在两个空闲的 CPU 核上，全部跑完要几分钟。
 
 # %%
 import gzip
@@ -81,10 +82,10 @@ print("torch", torch.__version__.partition("+")[0], "· fittingroom", fr.__versi
 # %% [markdown]
 # ## 1. 数据集
 #
-# 70,000 张服装照片，缩成 28×28 的灰度图：60,000 张用来学习，10,000 张用来评判，十个类别数量相等。
+# 70,000 张服装照片，缩成 28×28 的灰度图：60,000 张用来学习，10,000 张用来评估，十个类别数量相等。
 # 它是为替代手写数字 MNIST 而做的，文件格式相同，但更难。
 #
-# 第一次运行时会下载文件，并与官方文件的 SHA-256 核对。
+# 第一次运行时会下载文件，并核对 SHA-256 与官方文件是否一致。
 
 # %%
 data = fr.open_dataset(NAME)
@@ -93,7 +94,7 @@ for label, (name, count) in enumerate(zip(data.train.classes, data.train.class_c
     print(f"{label}  {name:<12} {count:,}")
 
 # %% [markdown]
-# 两部分都带标签，不需要向任何地方提交结果。所以它适合学习，也容易自欺，后面会看到。
+# 两部分都带标签，不需要向任何地方提交结果。所以它适合学习，也容易让人自欺，后面会看到。
 #
 # ## 2. 当作表格
 #
@@ -106,8 +107,8 @@ table = pl.read_csv("table/train.csv")
 table.head(10)
 
 # %% [markdown]
-# 每一列的最大值：标签是 9，因为十个类别从 0 数起；开头和末尾的像素在图的角上，很少是白的。表格通常用 64 位数存放，
-# 而每个像素其实只是一个字节：内存相差八倍。
+# 每一列的最大值：标签是 9，因为十个类别从 0 数起；开头和末尾的像素在图的角上，很少是白的。
+# 每个像素其实只是一个字节；若像表格通常那样用 64 位数存放，占用的内存就是八倍。
 
 # %%
 largest = table.max()
@@ -117,7 +118,7 @@ print(f"as bytes {data.train.images.nbytes / 1e6:.0f} MB, as float64 {data.train
 # %% [markdown]
 # ## 3. 当作字节：IDX 格式
 #
-# 官方文件用 IDX 格式：很短的文件头，接着就是原始数值。头里的数都是大端序。第一个数是魔数：两个零字节，
+# 官方文件用 IDX 格式：很短的文件头，接着就是原始数值。文件头里的数都是大端序。第一个数是魔数：两个零字节，
 # 数值类型（8 表示无符号字节），维数。
 #
 # | 偏移 | 图片文件 | 标签文件 |
@@ -155,7 +156,7 @@ print("label from byte 8:", label_bytes[8], data.train.classes[label_bytes[8]])
 print("label from byte 0:", label_bytes[0], data.train.classes[label_bytes[0]])
 
 # %% [markdown]
-# 有一条命令可以替你解读文件头；`data check`（第 16 节）则能量出文件错开了多少。
+# 有一条命令可以替你解读文件头；`data check`（第 16 节）则能量出文件错位了多少。
 
 # %%
 Path("train-labels-idx1-ubyte").write_bytes(label_bytes)
@@ -164,7 +165,8 @@ command("data", "header", "train-labels-idx1-ubyte")
 # %% [markdown]
 # ## 4. Dataset 和 DataLoader
 #
-# PyTorch 自带的取批次方式分两部分。`Dataset` 回答两个问题：一共有多少样本（`__len__`），第 i 个是什么（`__getitem__`）。
+# PyTorch 自带的分批取数方式分两部分。
+# `Dataset` 回答两个问题：一共有多少样本（`__len__`），第 i 个是什么（`__getitem__`）。
 # `DataLoader` 抽取下标，逐个取样本，再叠成一批。
 #
 # `as_torch()` 就是这样一个 `Dataset`：给出形状为（通道，行，列）、取值 0 到 1 的 float32 图像，以及整数标签。
@@ -179,7 +181,7 @@ print("a batch", tuple(images.shape), images.dtype, "·", tuple(labels.shape), l
 print(f"{len(loader)} batches an epoch; the last has {len(data.train) - (len(loader) - 1) * BATCH_SIZE} images")
 
 # %% [markdown]
-# **批次大小。** 一批的梯度是对全体梯度的估计：批越大，估计越准，也越费时。用 2 的幂只是习惯，不是规律。
+# **批次大小。** 一批的梯度是对全体数据梯度的估计：批次越大，估计越准，代价也越大。用 2 的幂只是习惯，不是定律。
 # 限制批次大小的是内存；占内存的不是图片本身，而是网络为反向传播保留的中间结果：
 
 # %%
@@ -188,7 +190,7 @@ of_first_layer = BATCH_SIZE * 16 * 28 * 28 * 4
 print(f"a batch of images: {of_images / 1e6:.1f} MB; what the first layer makes of it: {of_first_layer / 1e6:.1f} MB")
 
 # %% [markdown]
-# 如果 `fittingroom train` 真的内存不够，它会把批次减半、把梯度相加，并告诉你：这一步的结果不变。它自己的取数方式也比
+# 如果 `fittingroom train` 真的内存不够，它会把批次减半、累积梯度，并告诉你；每一步的更新不变。它自己的取数方式也比
 # `DataLoader` 简单：所有图片放在一个张量里，一批就是从中切出来的一块。
 #
 # ## 5. 看看样本
@@ -201,7 +203,7 @@ show([image[0].numpy() * 255 for image in images[:20]], [data.train.classes[labe
 # %% [markdown]
 # ## 6. 网络
 #
-# 三个卷积层。每层用小的滤波器滑过图像，同一种图案无论在哪里都能找到。批归一化把每个通道在这一批内变成均值 0、标准差 1；
+# 三个卷积层。每层用小卷积核滑过图像，同一种图案无论在哪里都能找到。批归一化把每个通道在这一批内变成均值 0、标准差 1；
 # ReLU 把负数变成 0。池化在每个 2×2 里取最大值，边长减半。最后一个线性层给出十个数，每类一个，叫作 *logits*。
 
 # %%
@@ -211,8 +213,8 @@ print(network)
 command("models", "tutorial")
 
 # %% [markdown]
-# 跟着一批数据走一遍。第一个卷积补了 2 圈边，所以边长仍是 28；另外两个没有补边，各少 2 个像素。
-# `flatten` 把 64 张 5×5 的图摊平成 1,600 个数，交给线性层。
+# 跟着一批数据走一遍。第一个卷积层四周填充 2 个像素，所以边长仍是 28；另外两个不填充，边长各减 2。
+# `flatten` 把 64 张 5×5 的特征图展平成 1,600 个数，交给线性层。
 
 # %%
 x = images
@@ -256,8 +258,8 @@ print(f"a network that knows nothing gives each class 1/10: {np.log(10):.6f}")
 # %% [markdown]
 # ## 9. Adam
 #
-# 梯度下降让每个权重朝梯度的反方向移动。Adam 再除以该权重梯度平时的大小，于是不论梯度大小，所有权重每步都移动大约一个学习率。
-# 第一步恰好就是这样：
+# 梯度下降让每个权重朝梯度的反方向移动。Adam 再除以该权重梯度平时的大小，
+# 于是不论梯度大小，所有权重每步都移动大约一个学习率。第一步恰好就是这样：
 
 # %%
 optimizer = torch.optim.Adam(network.parameters(), lr=0.01)
@@ -271,7 +273,7 @@ print(f"half of the weights moved by between {moved.quantile(0.25):.4f} and {mov
 # %% [markdown]
 # ## 10. 训练循环
 #
-# 东西都齐了：对每一批，清掉旧梯度，算损失，算新梯度，走一步。手写一轮：
+# 东西都齐了：对每一批，清掉旧梯度，算损失，算新梯度，走一步。手写一轮（epoch）：
 
 # %%
 network.train()
@@ -290,9 +292,10 @@ print(f"{len(losses)} steps; mean loss of the first ten {first:.3f}, of the last
 # %% [markdown]
 # ## 11. 分阶段训练
 #
-# 常见的做法：先用大学习率跑许多轮，再用十分之一的学习率跑少一些。配方 `tutorial` 就是这样：Adam，学习率 0.01 跑 50 轮，
-# 然后两次换上新的 Adam，学习率 0.001，跑 20 轮和 10 轮。有了 `precision=auto`，处理器能直接计算 bf16 时就用 bf16，
-# 时间约为三分之二。照原样用 float32 训练，测过一次，测试集 91.25 %（一个种子），写在该配方文件的开头。
+# 常见的做法：先用较大的学习率跑许多轮，再降到十分之一跑较少的轮数。配方 `tutorial` 就是这样：
+# Adam，学习率 0.01 跑 50 轮，然后两次换上新的 Adam，学习率 0.001，分别跑 20 轮和 10 轮。
+# 有了 `precision=auto`，处理器能直接计算 bf16 时就用 bf16，时间约为三分之二。
+# 照原样用 float32 训练，曾在测试集上得到 91.25 %（一个种子），写在该配方文件的开头。
 #
 # 配方就是一个值。决定训练的一切都在里面，写错了在开始之前就会被拒绝。
 
@@ -316,9 +319,10 @@ print(
 display(Image("runs/tutorial/loss.png", width=640))
 
 # %% [markdown]
-# ## 13. 保存与读取
+# ## 13. 保存与加载
 #
-# 运行的文件夹用 safetensors 保存权重，里面只有数字。（`torch.save` 写的是 pickle，打开别人的 pickle 可能会执行别人的代码。）
+# 运行的文件夹用 safetensors 保存权重，里面只有数字。
+# （`torch.save` 写的是 pickle，打开别人的 pickle 可能会执行别人的代码。）
 # 与权重放在一起的，是使用它们所需的东西：类别名、图片大小、归一化方式。还有不需要 PyTorch 就能运行的 `model.onnx`。
 
 # %%
@@ -350,7 +354,8 @@ for each in sorted(scores["per_class"], key=lambda each: each["recall"])[:3]:
     print(f"{each['class']:<12} {each['recall']:.1%} found")
 
 # %% [markdown]
-# 区间不是装饰。在 10,000 张图上，91 % 左右的准确率有大约 ±0.56 个百分点的不确定：90.8 和 91.2 两个模型，单凭准确率分不出高下。
+# 置信区间不是摆设。在 10,000 张图上，91 % 左右的准确率有大约 ±0.56 个百分点的不确定性：
+# 准确率为 90.8 和 91.2 的两个模型，单凭准确率分不出高下。
 #
 # **继续训练与平台期。** 多跑几轮有用吗？这要问训练集和验证集，不能问测试集。训练损失在降，验证损失却不动或上升，
 # 说明模型在死记硬背。这个配方没有留出验证集，所以无从判断，诊断说的正是这一点：
@@ -360,15 +365,16 @@ for verdict in diagnose_run(tutorial):
     print(f"{verdict.name}: {verdict.sentence}\n    → {verdict.suggestion}")
 
 # %% [markdown]
-# **超参数**是训练学不到的东西：批次大小、学习率、轮数；优化器、损失函数、设备其实也都是选择。它们全在配方里，默认值也都写明：
+# **超参数**是训练本身不学的东西：批次大小、学习率、轮数；优化器、损失函数、设备其实也都是选择。
+# 它们全在配方里，默认值也都写明：
 
 # %%
 print(tutorial.recipe.to_toml())
 
 # %% [markdown]
-# ## 15. 有验证集，并且快
+# ## 15. 加上验证集：一个为速度而设计的配方
 #
-# `swift` 从训练集留出 2,000 张，做归一化，把一个小的残差网络训练两轮。卷积滤波器用 Muon，其余用 AdamW。
+# `swift` 从训练集留出 2,000 张，做归一化，把一个小的残差网络训练两轮。卷积核用 Muon 训练，其余参数用 AdamW。
 # 下面是它完整的训练，没有缩短。
 
 # %%
@@ -381,10 +387,11 @@ print(f"validation {validation['accuracy']:.2%} of {validation['n']:,}; 95 % int
 print(f"{spent:.0f} processor seconds for {swift.recipe.epochs} epochs, report and all")
 
 # %% [markdown]
-# 这里数的是处理器时间，同一台机器上的其他程序对它影响不大；实际要等多久，取决于机器、核数，以及它同时还在忙什么。
+# 这里计的是处理器时间，同一台机器上的其他程序对它影响不大；实际要等多久，取决于机器、核数，以及它同时还在忙什么。
 # `fittingroom bench` 可以测你的机器。
 #
-# **某个想法更好吗？** 比如标签平滑：`swift` 用它（默认如此）比不用更好吗？两种都训练，然后在验证集上问，这样测试集仍未被看过：
+# **某个想法更好吗？** 比如标签平滑：`swift` 用它（默认如此）比不用更好吗？两种都训练，
+# 然后在验证集上比较，这样测试集仍未被看过：
 
 # %%
 without = fr.load_recipe("swift", overrides=["label_smoothing=0.0"])
@@ -392,9 +399,10 @@ fr.train(data, without, out="runs/without-smoothing")
 command("compare", "runs/swift", "runs/without-smoothing", "--on", "validation")
 
 # %% [markdown]
-# 这个答案只针对这两个模型。要问*配方*是否更好，每种都要训练几个种子（`train --seeds 5`），比较时种子和图片都算作偶然因素。
+# 这个答案只针对这两个模型。要问*配方*是否更好，每种都要训练几个种子（`train --seeds 5`），
+# 比较时种子和图片都算作随机因素。
 #
-# 现在看一次测试集，以及查看记录：
+# 现在看一次测试集，再列出测试集的查看记录：
 
 # %%
 scores = swift.evaluate()
@@ -407,8 +415,9 @@ for line in Path("runs/test-looks.jsonl").read_text().splitlines():
 # %% [markdown]
 # ## 16. 检查数据
 #
-# Kaggle 上的 CSV 并不是官方的划分：70,000 张图被混在一起重新切过。在它的测试集上得到的准确率，不能与论文里的相比；
-# 用它的训练文件训练、再用官方测试文件评判，等于已经学过其中的大部分。那些文件不能再分发，所以我们照样切一份，看看能否被发现：
+# Kaggle 上的 CSV 并不是官方的划分：70,000 张图被混在一起重新划分过。在它的测试集上得到的准确率，不能与公开发表的相比；
+# 用它的训练文件训练、再用官方测试文件评估，等于已经学过其中的大部分。
+# 那些文件不能再分发，所以我们仿照着划分一份，看看能否被发现：
 
 # %%
 everything = concatenate([data.train, data.test], "pooled")
@@ -420,7 +429,7 @@ print("new test set known as:     ", known_identity(recut_test))
 command("data", "check", "recut.npz", "recut-test.npz", "--no-near-duplicates")
 
 # %% [markdown]
-# 它也认得错位的文件。下面把第 3 节的错误做成文件：文件头被当成了像素。
+# 这项检查也认得错位的文件。下面把第 3 节的错误做成文件：文件头被当成了像素。
 
 # %%
 Path("shifted").mkdir()
@@ -431,8 +440,8 @@ command("data", "check", "shifted", "--no-near-duplicates")
 # %% [markdown]
 # ## 17. 预测
 #
-# 照片不是 28×28 的图。它会被裁边、缩小、锐化、居中、反相，与数据集当初处理自己照片的做法一样；`--show` 画出模型看到的图。
-# 我们用一张测试图片做一张“照片”：白底深色，放大。
+# 照片不是 28×28 的图。它会被裁边、缩小、锐化、居中、反相，与数据集当初处理原始照片的做法一样；
+# `--show` 画出模型看到的图。我们用一张测试图片做一张“照片”：白底深色，放大。
 
 # %%
 Picture.fromarray(255 - data.test.images[0]).resize((280, 280)).save("photo.png")
@@ -441,8 +450,9 @@ command("predict", "runs/swift", "photo.png", "--show", "seen.png")
 display(Image("seen.png", width=400))
 
 # %% [markdown]
-# 在 Python 里，一次处理许多张。无论给网络什么，哪怕是噪声，它都会说出十个名字中的一个，还可能很有把握。所以每个答案都带一个存疑度，
-# 存疑度高于 0.95 就称为“不熟悉”：按设计，网络本该认识的图片里，每 20 张也会有 1 张如此。外来的东西它能识别一部分，不是全部。
+# 在 Python 里，一次处理许多张。无论给网络什么，哪怕是噪声，它都会说出十个名字中的一个，还可能很有把握。
+# 所以每个答案都带一个存疑度（doubt），高于 0.95 就称为“不熟悉”：按设计，网络本该认识的图片里，每 20 张也会有 1 张如此。
+# 陌生的东西它能认出一部分，不是全部。
 
 # %%
 model = fr.load("runs/swift")
@@ -457,7 +467,7 @@ print(f"called unfamiliar: {clothes.unfamiliar.mean():.1%} of clothes, {noise.un
 # %% [markdown]
 # ## 18. 提供服务
 #
-# `fittingroom serve` 通过 HTTP 回答：给人用的网页，给程序用的 API。这里在一个空闲端口启动它，把照片发过去，然后停掉。
+# `fittingroom serve` 通过 HTTP 应答：给人用的网页，给程序用的 API。这里在一个空闲端口启动它，把照片发过去，然后停掉。
 
 # %%
 server = subprocess.Popen(
@@ -477,4 +487,4 @@ print(answer["class"], f"{answer['probability']:.1%}", "· doubt", f"{answer['do
 #
 # - 你自己的运行文件夹里的 `runs/swift/report.html`：曲线、带图片的最严重错误、校准。
 # - `fittingroom train your.csv`：[入门教程](../docs/start/tutorial.md)（英文）从自己的 CSV 走到上线的模型。
-# - `fittingroom train --recipe steady`：再高两个百分点，一分钟多一点。
+# - `fittingroom train --recipe steady`：准确率再高两个百分点，用时一分钟多一点。
