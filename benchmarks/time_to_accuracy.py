@@ -13,8 +13,15 @@ A turn takes half a minute and the recipes' own time. --first-seed draws new see
 sample with one epoch a recipe and records nothing.
 
 Last result:
+  2026-11-23, AMD EPYC, 2 cores, torch 2.13.0+cpu, commit c474807e78b7
+    notebook, seconds of 80 epochs, scaled from one: median 1,093, mean 1,016 ± 158.4, n 3
+    strong, accuracy: median 0.9502, mean 0.9499 ± 0.001375, n 3
+    strong, seconds: median 1,008, mean 1,053 ± 79.49, n 3
+    strong, cpu_seconds: median 1,947, mean 1,952 ± 18.68, n 3
+    strong, train_seconds: median 982.5, mean 1,027 ± 80.78, n 3
+    strong, share of the notebook: median 0.9217, mean 1.064 ± 0.2679, n 3
+    strong, parameters: median 2,300,986, mean 2,300,990 ± 0, n 3
   2026-11-23, AMD EPYC, 2 cores, torch 2.13.0+cpu, commit 6ca271882357
-    notebook, seconds of 80 epochs, scaled from one: median 973.2, mean 967.6 ± 98.06, n 5
     swift, accuracy: median 0.9193, mean 0.9195 ± 0.001446, n 20
     swift, seconds: median 8.791, mean 8.814 ± 0.8264, n 20
     swift, cpu_seconds: median 14.09, mean 14.11 ± 1.365, n 20

@@ -326,8 +326,10 @@ def _findings_of_one(run: Run, result: dict[str, Any]) -> Iterator[tuple[str, st
         yield "looks", f"{looks} at this test set so far, by all runs here ({LEDGER} keeps count)"
     elif run.environment["data"]["test"] is None:
         yield "test", "not judged: the data has no test set; give one by --test PATH or fittingroom evaluate RUN DATA"
+    elif (test := run.open_data().test) is not None and test.labels is None:
+        yield "test", "not judged: it has no labels"
     else:
-        yield "test", f"not looked at; fittingroom evaluate {run.path} does"
+        yield "test", f"not looked at; fittingroom evaluate {quote(str(run.path))} does"
 
 
 def _diagnosis(run: Run) -> Iterator[tuple[str, str]]:
