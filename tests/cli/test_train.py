@@ -304,3 +304,15 @@ def test_two_trainings_at_once_get_two_folders() -> None:
     assert [process.wait(timeout=deadline - time.monotonic()) for process in both] == [0, 0]
     assert {run.path.name for run in map(fr.open_run, Path("runs").glob("plain-*"))} == {"plain-1", "plain-2"}
     assert len(Path("runs/test-looks.jsonl").read_text(encoding="utf-8").splitlines()) == 2
+
+
+def test_a_damaged_run_does_not_keep_the_others_from_the_list(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "sample", *TINY, "--no-test", "--quiet", "--out", "runs/good"]) == 0
+    for name, content in (("cut", '{"format": 1, '), ("foreign", "{}"), ("empty", '{"format": 1}')):
+        Path("runs", name).mkdir()
+        Path("runs", name, "environment.json").write_text(content, encoding="utf-8")
+    capsys.readouterr()
+    assert main(["runs", "--json"]) == 0
+    printed = capsys.readouterr()
+    assert [row["run"] for row in json.loads(printed.out)] == ["good"]
+    assert all(f"runs/{name} is not listed" in printed.err for name in ("cut", "foreign", "empty"))

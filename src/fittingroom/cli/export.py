@@ -40,13 +40,16 @@ def run_export(args: argparse.Namespace) -> int:
 
     from fittingroom.data.hold_out import hold_out
     from fittingroom.export import TRAIN_IMAGES, export_onnx, export_safetensors, export_torch
+    from fittingroom.start import refuse_other_data
 
     suffix = ".int8.onnx" if args.quantize else SUFFIXES[args.format]
     # model.safetensors is there already, and is what the others are made of
     default = "exported.safetensors" if args.format == "safetensors" else f"model{suffix}"
     path = args.out or run.path / default
     network = artifact.network(trust_code=args.trust_code)
-    train, validation = hold_out(run.open_data(), run.recipe)
+    splits = run.open_data()
+    refuse_other_data(run.path, splits, run.environment)  # the gate and the doubt are measured on its images
+    train, validation = hold_out(splits, run.recipe)
     checked = f"agrees with the network on {min(len(train), TRAIN_IMAGES) + len(validation or ()):,} images"
     if args.quantize:
         from fittingroom.quantize import quantize_int8

@@ -31,7 +31,13 @@ def run_runs(args: argparse.Namespace) -> int:
 
     if not args.folder.is_dir():
         raise ArtifactError(f"{args.folder}: a folder of runs expected, nothing found; `fittingroom train` makes one")
-    rows = sorted((_row(run) for run in find_runs(args.folder)), key=_rank)
+    rows = []
+    for run in find_runs(args.folder):
+        try:
+            rows.append(_row(run))
+        except (ArtifactError, KeyError) as error:  # damaged, or of another program: the others are listed all the same
+            console.stderr().print(f"warning: {run.path} is not listed: {error}")
+    rows.sort(key=_rank)
     if args.json:
         console.print_json(rows)
         return 0
