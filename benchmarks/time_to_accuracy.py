@@ -13,14 +13,14 @@ A turn takes half a minute and the recipes' own time. --first-seed draws new see
 sample with one epoch a recipe and records nothing.
 
 Last result:
-  2026-11-23, AMD EPYC, 2 cores, torch 2.13.0+cpu, commit c474807e78b7
-    notebook, seconds of 80 epochs, scaled from one: median 1,093, mean 1,016 ± 158.4, n 3
-    strong, accuracy: median 0.9502, mean 0.9499 ± 0.001375, n 3
-    strong, seconds: median 1,008, mean 1,053 ± 79.49, n 3
-    strong, cpu_seconds: median 1,947, mean 1,952 ± 18.68, n 3
-    strong, train_seconds: median 982.5, mean 1,027 ± 80.78, n 3
-    strong, share of the notebook: median 0.9217, mean 1.064 ± 0.2679, n 3
-    strong, parameters: median 2,300,986, mean 2,300,990 ± 0, n 3
+  2026-11-23, AMD EPYC, 2 cores, torch 2.13.0+cpu, commit f3a210beb32d
+    notebook, seconds of 80 epochs, scaled from one: median 2,118, mean 2,075 ± 102.1, n 3
+    compact, accuracy: median 0.9373, mean 0.9376 ± 0.001375, n 3
+    compact, seconds: median 782.3, mean 795.8 ± 31.95, n 3
+    compact, cpu_seconds: median 705.4, mean 702.6 ± 6.218, n 3
+    compact, train_seconds: median 770.8, mean 782.5 ± 29.03, n 3
+    compact, share of the notebook: median 0.3930, mean 0.3839 ± 0.01719, n 3
+    compact, parameters: median 49,370, mean 49,370 ± 0, n 3
   2026-11-23, AMD EPYC, 2 cores, torch 2.13.0+cpu, commit 6ca271882357
     swift, accuracy: median 0.9193, mean 0.9195 ± 0.001446, n 20
     swift, seconds: median 8.791, mean 8.814 ± 0.8264, n 20
@@ -34,6 +34,13 @@ Last result:
     steady, train_seconds: median 67.55, mean 66.69 ± 1.902, n 5
     steady, share of the notebook: median 0.07219, mean 0.07559 ± 0.009116, n 5
     steady, parameters: median 172,490, mean 172,490 ± 0, n 5
+  2026-11-23, AMD EPYC, 2 cores, torch 2.13.0+cpu, commit c474807e78b7
+    strong, accuracy: median 0.9502, mean 0.9499 ± 0.001375, n 3
+    strong, seconds: median 1,008, mean 1,053 ± 79.49, n 3
+    strong, cpu_seconds: median 1,947, mean 1,952 ± 18.68, n 3
+    strong, train_seconds: median 982.5, mean 1,027 ± 80.78, n 3
+    strong, share of the notebook: median 0.9217, mean 1.064 ± 0.2679, n 3
+    strong, parameters: median 2,300,986, mean 2,300,990 ± 0, n 3
 """
 
 from __future__ import annotations
