@@ -8,14 +8,14 @@ predicts, and `network(batch).argmax(1)` under `torch.inference_mode()`, float32
 A round takes some seconds. --quick tries the script and records nothing.
 
 Last result:
-  2026-11-23, AMD EPYC, 2 cores, torch 2.13.0+cpu, commit cbc666cfb74f
-    fittingroom predict, images_per_second: median 46,825, mean 48,001 ± 3,660, n 7
-    PyTorch, batches of 32, images_per_second: median 37,232, mean 36,773 ± 1,384, n 7
-    PyTorch, batches of 256, images_per_second: median 56,007, mean 54,909 ± 2,733, n 7
-    PyTorch, batches of 1,000, images_per_second: median 27,161, mean 27,318 ± 998.1, n 7
-    fittingroom predict, times as fast as PyTorch, batches of 32: median 1.258, mean 1.307 ± 0.1130, n 7
-    fittingroom predict, times as fast as PyTorch, batches of 256: median 0.8676, mean 0.8755 ± 0.06986, n 7
-    fittingroom predict, times as fast as PyTorch, batches of 1,000: median 1.715, mean 1.760 ± 0.1567, n 7
+  2026-11-23, AMD EPYC, 2 cores, torch 2.13.0+cpu, commit 4bdd50ebd86a
+    fittingroom predict, images_per_second: median 99,347, mean 100,012 ± 2,372, n 7
+    PyTorch, batches of 32, images_per_second: median 39,909, mean 39,297 ± 2,494, n 7
+    PyTorch, batches of 256, images_per_second: median 61,619, mean 61,843 ± 3,464, n 7
+    PyTorch, batches of 1,000, images_per_second: median 26,875, mean 27,239 ± 943.9, n 7
+    fittingroom predict, times as fast as PyTorch, batches of 32: median 2.539, mean 2.553 ± 0.1517, n 7
+    fittingroom predict, times as fast as PyTorch, batches of 256: median 1.620, mean 1.621 ± 0.09658, n 7
+    fittingroom predict, times as fast as PyTorch, batches of 1,000: median 3.659, mean 3.677 ± 0.1830, n 7
 """
 
 from __future__ import annotations
