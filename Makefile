@@ -21,11 +21,12 @@ setup: $(VENV)/.installed  ## make .venv and install the package with pinned dep
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer expected, " + sys.version.split()[0] + " found: make setup PYTHON=python3.12")'
-	test -x $(BIN)/pip || $(PYTHON) -m venv --clear $(VENV) || \
+	@test -x $(BIN)/pip || $(PYTHON) -m venv --clear $(VENV) || \
 		{ echo "a virtual environment can't be made: on Debian and Ubuntu, apt install python3-venv" >&2; exit 1; }
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) \
+	@echo "installing fittingroom and its pinned dependencies into $(VENV): some minutes, without a word"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) \
 		--constraint constraints.txt --editable '.[dev]'
-	touch $@
+	@touch $@
 
 # The browser tests need Debian's Chromium. Who may not install it sees them skipped; with CI=true they fail instead.
 browser:

@@ -40,7 +40,7 @@ from pathlib import Path
 import numpy as np
 import official
 import record
-from process import fittingroom_train
+from process import fittingroom_train, script
 
 from fittingroom.data.open import open_dataset
 
@@ -52,9 +52,15 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--recipe", default="swift")
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--prepare", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
-    files = {times: official.times_over(times, quick=args.quick) for times in TIMES}
-    images = {times: len(open_dataset(file).train) for times, file in files.items()}  # into the cache
+    if args.prepare:
+        print(json.dumps(prepare(quick=args.quick)))
+        return
+    # In a process of its own: the peak of a child starts at its parent's memory.
+    _, prepared = script("scaling.py", "--prepare", *(["--quick"] if args.quick else []))
+    files = {int(times): file for times, (file, _) in prepared.items()}
+    images = {int(times): count for times, (_, count) in prepared.items()}
     found: dict[str, dict[int, list[float]]] = {"epoch seconds": {}, "peak MiB": {}}
     for _ in range(args.rounds):
         for times, file in files.items():
@@ -75,6 +81,12 @@ def main() -> None:
     record.show(figures)
     if not args.quick:
         record.append(__file__, figures)
+
+
+def prepare(*, quick: bool) -> dict[int, tuple[str, int]]:
+    """The file of each size and its number of images, all of them in the cache."""
+    files = {times: official.times_over(times, quick=quick) for times in TIMES}
+    return {times: (str(file), len(open_dataset(file).train)) for times, file in files.items()}
 
 
 def line(recipe: str, metric: str, points: list[tuple[int, float]]) -> list[record.Figure]:

@@ -16,7 +16,7 @@ ROOT = Path(fittingroom.__file__).parent
 
 # Of each file or folder right below src/fittingroom. A new one gets its layer here: the lowest that its imports permit.
 LAYERS = [
-    {"__init__", "errors", "atomic", "json_file", "toml_text", "recipe", "events", "html_page", "jobs"}
+    {"__init__", "errors", "atomic", "bounded", "json_file", "toml_text", "recipe", "events", "html_page", "jobs"}
     | {"ray_engine"},
     {"data", "distributed", "models"},
     {"artifact", "metrics", "optimizer", "checkpoint", "device", "environment", "looks", "metrics_log"}

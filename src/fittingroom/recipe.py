@@ -13,8 +13,9 @@ import tomllib
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args, get_type_hints
+from typing import Any, Literal
 
+from fittingroom.bounded import bounded, field_problems
 from fittingroom.errors import RecipeError
 from fittingroom.toml_text import apply_override, lines_of_keys, to_toml
 
@@ -26,19 +27,6 @@ Mirror = Literal["none", "random", "alternating"]
 Precision = Literal["auto", "float32", "bf16"]
 Normalize = Literal["none", "unit", "standard"]
 Keep = Literal["last", "best"]
-
-
-def _bounded(
-    default: Any = dataclasses.MISSING,
-    *,
-    low: float = -math.inf,
-    high: float = math.inf,
-    open_low: bool = False,
-    open_high: bool = False,
-) -> Any:
-    """A number field with its permitted range; ``open_low`` and ``open_high`` exclude the bound itself."""
-    bounds = {"low": low, "high": high, "open_low": open_low, "open_high": open_high}
-    return field(default=default, metadata=bounds)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,11 +48,11 @@ class Stage:
         0.0
     """
 
-    epochs: int = _bounded(low=1, high=100_000)
-    lr: float = _bounded(low=0, open_low=True, high=1000)
-    rest_lr: float | None = _bounded(None, low=0, open_low=True, high=1000)
+    epochs: int = bounded(low=1, high=100_000)
+    lr: float = bounded(low=0, open_low=True, high=1000)
+    rest_lr: float | None = bounded(None, low=0, open_low=True, high=1000)
     schedule: Schedule = "constant"
-    warmup: float = _bounded(0.0, low=0)
+    warmup: float = bounded(0.0, low=0)
     fresh_optimizer: bool = True
 
 
@@ -115,27 +103,27 @@ class Recipe:
     model_args: Mapping[str, Any] = field(default_factory=dict)
     name: str = ""
     description: str = ""
-    batch_size: int = _bounded(256, low=1, high=1_000_000)
-    label_smoothing: float = _bounded(0.0, low=0, high=1, open_high=True)
+    batch_size: int = bounded(256, low=1, high=1_000_000)
+    label_smoothing: float = bounded(0.0, low=0, high=1, open_high=True)
     optimizer: Optimizer = "adamw"
-    momentum: float = _bounded(0.9, low=0, high=1, open_high=True)
-    rest_momentum: float | None = _bounded(None, low=0, high=1, open_high=True)
-    beta2: float = _bounded(0.999, low=0, high=1, open_high=True)
-    weight_decay: float = _bounded(0.0, low=0)
-    rest_weight_decay: float = _bounded(0.0, low=0)
+    momentum: float = bounded(0.9, low=0, high=1, open_high=True)
+    rest_momentum: float | None = bounded(None, low=0, high=1, open_high=True)
+    beta2: float = bounded(0.999, low=0, high=1, open_high=True)
+    weight_decay: float = bounded(0.0, low=0)
+    rest_weight_decay: float = bounded(0.0, low=0)
     stages: tuple[Stage, ...]
     mirror: Mirror = "none"
-    shift: int = _bounded(0, low=0, high=64)
-    erase: int = _bounded(0, low=0, high=256)
+    shift: int = bounded(0, low=0, high=64)
+    erase: int = bounded(0, low=0, high=256)
     image_sizes: tuple[tuple[int, int], ...] = ()
-    ema: float = _bounded(0.0, low=0, high=1, open_high=True)
+    ema: float = bounded(0.0, low=0, high=1, open_high=True)
     precision: Precision = "auto"
     normalize: Normalize = "standard"
-    validation: int | None = _bounded(None, low=0)
-    split_seed: int = _bounded(0, low=0)
-    early_stop: int = _bounded(0, low=0)
+    validation: int | None = bounded(None, low=0)
+    split_seed: int = bounded(0, low=0)
+    early_stop: int = bounded(0, low=0)
     keep: Keep = "last"
-    seed: int = _bounded(0, low=0, high=2**31 - 1)
+    seed: int = bounded(0, low=0, high=2**31 - 1)
 
     def __post_init__(self) -> None:
         """Refuse what :func:`find_problems` finds, also when the recipe was built in Python."""
@@ -167,14 +155,14 @@ class Recipe:
 
 def find_problems(raw: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Everything wrong with a recipe given as plain values: pairs of (path such as ``stages.0.lr``, what is wrong)."""
-    problems = _field_problems(Recipe, raw, "")
+    problems = field_problems(Recipe, raw, "")
     stages = raw.get("stages")
     if isinstance(stages, Sequence) and not isinstance(stages, str):
         if not stages:
             problems.append(("stages", "at least one stage expected, none found"))
         for i, stage in enumerate(stages):
             if isinstance(stage, Mapping):
-                problems += _field_problems(Stage, stage, f"stages.{i}.")
+                problems += field_problems(Stage, stage, f"stages.{i}.")
                 problems += _stage_problems(stage, f"stages.{i}.")
             else:
                 problems.append((f"stages.{i}", f"a table with epochs and lr expected, {stage!r} found"))
@@ -264,47 +252,6 @@ def with_lr(recipe: Recipe, lr: float) -> Recipe:
     return dataclasses.replace(recipe, stages=stages)
 
 
-def _field_problems(cls: type, raw: Mapping[str, Any], prefix: str) -> list[tuple[str, str]]:
-    fields = {f.name: f for f in dataclasses.fields(cls)}
-    hints = get_type_hints(cls)
-    problems = []
-    for key, value in raw.items():
-        if key not in fields:
-            close = difflib.get_close_matches(key, fields, n=1)
-            hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(fields)}"
-            problems.append((prefix + key, f"unknown key; {hint}"))
-        elif problem := _value_problem(value, hints[key], fields[key].metadata):
-            problems.append((prefix + key, problem))
-    for name, f in fields.items():
-        required = f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
-        if required and name not in raw:
-            problems.append((prefix + name, "missing"))
-    return problems
-
-
-def _value_problem(value: Any, hint: Any, bounds: Mapping[str, Any]) -> str | None:
-    """What is wrong with one value, given its type annotation and its range."""
-    allowed = [arg for arg in get_args(hint) if arg is not type(None)] if _is_optional(hint) else [hint]
-    kind = allowed[0]
-    if kind is int or kind is float:
-        accepted = (int,) if kind is int else (int, float)
-        if isinstance(value, bool) or not isinstance(value, accepted):
-            return f"{'a whole number' if kind is int else 'a number'} expected, {value!r} found"
-        return _range_problem(value, bounds)
-    if get_args(kind) and all(isinstance(choice, str) for choice in get_args(kind)):
-        choices = get_args(kind)
-        if value in choices:
-            return None
-        return f"{', '.join(choices[:-1])} or {choices[-1]} expected, {value!r} found"
-    if kind in (str, bool):
-        name = {str: "text", bool: "true or false"}[kind]
-        return None if isinstance(value, kind) else f"{name} expected, {value!r} found"
-    shape: type = Mapping if "Mapping" in str(kind) else Sequence
-    if not isinstance(value, shape) or isinstance(value, str):
-        return f"{'a table' if shape is Mapping else 'a list'} expected, {value!r} found"
-    return None
-
-
 def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
     """Lines such as ``stages.0.lr: 0.01 → 0.02`` for each key on which two recipes, as plain values, differ."""
     lines = []
@@ -316,23 +263,6 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = ""
         elif before != after:
             lines.append(f"{prefix}{key}: {before!r} → {after!r}")
     return lines
-
-
-def _is_optional(hint: Any) -> bool:
-    return type(None) in get_args(hint)
-
-
-def _range_problem(value: float, bounds: Mapping[str, Any]) -> str | None:
-    if not bounds:
-        return None
-    low, high = bounds["low"], bounds["high"]
-    above = value > low if bounds["open_low"] else value >= low
-    below = value < high if bounds["open_high"] else value <= high
-    if math.isfinite(value) and above and below:
-        return None
-    lower = f"{'>' if bounds['open_low'] else '≥'} {low:g}" if math.isfinite(low) else ""
-    upper = f"{'<' if bounds['open_high'] else '≤'} {high:g}" if math.isfinite(high) else ""
-    return f"{' and '.join(filter(None, (lower, upper)))} expected, {value!r} found"
 
 
 def _stage_problems(stage: Mapping[str, Any], prefix: str) -> list[tuple[str, str]]:

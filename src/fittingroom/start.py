@@ -19,6 +19,7 @@ from fittingroom.artifact import SOURCE
 from fittingroom.atomic import atomic_write
 from fittingroom.data.cache import cache_dir
 from fittingroom.data.dataset import Dataset, Splits
+from fittingroom.data.formats.kaggle_csv import LABEL_NAMES_IN_WORDS
 from fittingroom.data.open import open_dataset
 from fittingroom.device import pick_device, resolve_precision
 from fittingroom.distributed import Group, is_own_job, joined, torchrun_job
@@ -190,8 +191,9 @@ def _describe(
 ) -> dict[str, Any]:
     """``environment.json``: everything beside the recipe that decides what the run will be."""
     if splits.train.labels is None:
-        names = "; a CSV has them first, or in a column called label, class, target or y"
-        hint = names if ".csv" in splits.source else ""
+        hint = (
+            f"; a CSV has them first, or in a column called {LABEL_NAMES_IN_WORDS}" if ".csv" in splits.source else ""
+        )
         raise DataError(f"{splits.train.name}: labels expected, none found: training needs them{hint}")
     if splits.validation is not None and splits.validation.labels is None:
         raise DataError(f"{splits.validation.name}: labels expected, none found: validation needs them")

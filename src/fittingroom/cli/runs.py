@@ -35,8 +35,10 @@ def run_runs(args: argparse.Namespace) -> int:
     for run in find_runs(args.folder):
         try:
             rows.append(_row(run))
-        except (ArtifactError, KeyError) as error:  # damaged, or of another program: the others are listed all the same
+        except ArtifactError as error:  # the others are listed all the same
             console.stderr().print(f"warning: {run.path} is not listed: {error}")
+        except KeyError as error:
+            console.stderr().print(f"warning: {run.path} is not listed: its environment.json has no {error}")
     rows.sort(key=_rank)
     if args.json:
         console.print_json(rows)

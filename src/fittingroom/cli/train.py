@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from fittingroom.recipe import Recipe
     from fittingroom.run import Run
 
+MAIN_FILES = ("model.safetensors", "model.onnx", "result.json", "predictions.parquet")  # that a user looks for first
 DEFAULT_DATA, DEFAULT_RECIPE, RECIPE_FOR_A_MODEL = "fashion-mnist", "swift", "plain"
 FOR_A_NEW_RUN = (  # what --resume takes from the run
     *("data", "test", "recipe", "model", "epochs", "lr", "set", "seed", "seeds", "out"),
@@ -296,8 +297,9 @@ def _findings(run: Run, result: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield from _findings_of_one(run, result)
     yield from _diagnosis(run)
     yield "time", f"{result['train_seconds']:.1f} s training; {result['parameters']:,} parameters"
-    files = f"{run.members[0].path.name}/ …" if run.members else "model.safetensors, model.onnx"
-    yield "run", f"{run.path}/   ({files}, result.json, {'' if run.members else 'predictions.parquet, '}…)"
+    files = [f"{member.path.name}/" for member in run.members[:2]]
+    files += [name for name in MAIN_FILES if (run.path / name).exists()]
+    yield "run", f"{run.path}/   ({', '.join(files)}, …)"
     yield "report", f"{run.path}/report.html"
 
 

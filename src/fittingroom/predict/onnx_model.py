@@ -131,8 +131,11 @@ class OnnxModel:
 
         size = BATCH if self._threads == 1 else max(SMALLEST, min(BATCH, -(-n // self._threads)))
         starts = range(0, n, size)
-        for _ in map(fill, starts) if self._threads == 1 or len(starts) == 1 else self._pool.map(fill, starts):
-            pass  # an error of a thread is raised here
+        if self._threads == 1 or len(starts) == 1:
+            for start in starts:
+                fill(start)
+        else:
+            list(self._pool.map(fill, starts))  # a thread's error is raised here
         return Answers(probabilities, labels, energies)
 
 

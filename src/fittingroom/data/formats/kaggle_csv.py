@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".csv", ".csv.gz")
 LABEL_NAMES = ("label", "class", "target", "y")
+LABEL_NAMES_IN_WORDS = f"{', '.join(LABEL_NAMES[:-1])} or {LABEL_NAMES[-1]}"
 LONGEST_LINE = 1 << 20  # bytes; the longest header of 256×256 images has 0.7 MB
 _PIXEL_NAME = re.compile(r"(?:pixel|px|p)?[ _]?(\d+)", re.IGNORECASE)
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
@@ -242,7 +243,7 @@ def _from_header(cells: list[str], path: Path) -> _Layout:
     others = [cell for cell, number in numbers.items() if number is None]
     if 0 < len(others) < len(numbers):  # where some are called as pixels are, all have to be
         several = f" and {len(others) - 3:,} more" if len(others) > 3 else ""
-        missing = "" if label else f"; a label is called {', '.join(LABEL_NAMES[:-1])} or {LABEL_NAMES[-1]}"
+        missing = "" if label else f"; a label is called {LABEL_NAMES_IN_WORDS}"
         raise DataError(
             f"{path}: row 1: the label and the pixels expected, other columns found: "
             f"{', '.join(map(repr, others[:3]))}{several}{missing}; remove what is neither"
