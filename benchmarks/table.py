@@ -93,16 +93,17 @@ def _trainings(rows: Rows) -> list[str]:
     if seconds and accuracy:
         what, part = f"the tutorial notebook, {seconds['epoch']} epochs", _part(int(seconds["epoch"]) / NOTEBOOK_EPOCHS)
         lines.append(f"| {what} | {_accuracy(accuracy)} | {seconds['n']} | {float(seconds['median']):,.0f} | {part} |")
+    measured: dict[str, list[str]] = {}
     for recipe in RECIPES:
         found = [_get(rows, "time_to_accuracy.py", recipe, key) for key in ("accuracy", "seconds", SHARE)]
         if all(found):
             accuracy, seconds, share = found
+            measured.setdefault(_where(accuracy), []).append(f"`{recipe}`")
             part = _part(float(share["median"]))
             lines.append(
                 f"| `{recipe}` | {_accuracy(accuracy)} | {accuracy['n']} | {float(seconds['median']):,.1f} | {part} |"
             )
-    places = dict.fromkeys(_where(row) for key, row in rows.items() if key[0] == "time_to_accuracy.py")
-    return [*lines, "", *(f"Measured {place}." for place in places)]
+    return [*lines, "", "Measured:", "", *(f"- {', '.join(names)}: {where}." for where, names in measured.items())]
 
 
 SHARE = "share of the notebook"
