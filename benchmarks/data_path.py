@@ -12,19 +12,19 @@ Each group in turns in one process, the files in the system's page cache.
 About 2 minutes on two cores. --quick tries the script on the sample and records nothing.
 
 Last result:
-  2026-11-23, AMD EPYC, 2 cores, torch 2.13.0+cpu, commit c9c138475f0e
-    notebook: CSV, seconds: median 1.702, mean 1.625 ± 0.1551, n 7
-    CSV, no cache, seconds: median 0.5378, mean 0.5537 ± 0.04251, n 7
-    CSV, empty cache, seconds: median 0.6682, mean 0.6519 ± 0.02655, n 7
-    CSV, from the cache, seconds: median 0.009205, mean 0.01022 ± 0.003244, n 7
-    IDX .gz, no cache, seconds: median 0.1829, mean 0.1847 ± 0.005642, n 7
-    IDX .gz, empty cache, seconds: median 0.3419, mean 0.3431 ± 0.006469, n 7
-    CSV, no cache, times as fast as the notebook: median 2.844, mean 2.941 ± 0.2774, n 7
-    CSV, empty cache, times as fast as the notebook: median 2.545, mean 2.496 ± 0.2628, n 7
-    CSV, from the cache, times as fast as the notebook: median 184.8, mean 170.2 ± 42.25, n 7
-    notebook: judging, images_per_second: median 12,472, mean 12,238 ± 688.4, n 7
-    judging, images_per_second: median 29,268, mean 29,259 ± 1,208, n 7
-    judging, times as fast as the notebook: median 2.322, mean 2.396 ± 0.1389, n 7
+  2026-11-23, AMD EPYC, 2 cores, torch 2.13.0+cpu, commit ae6ee4b44c1d
+    notebook: CSV, seconds: median 1.817, mean 1.666 ± 0.2993, n 7
+    CSV, no cache, seconds: median 0.5257, mean 0.5260 ± 0.02682, n 7
+    CSV, empty cache, seconds: median 0.6317, mean 0.6321 ± 0.01117, n 7
+    CSV, from the cache, seconds: median 0.005248, mean 0.006602 ± 0.002592, n 7
+    IDX .gz, no cache, seconds: median 0.1768, mean 0.1766 ± 0.006288, n 7
+    IDX .gz, empty cache, seconds: median 0.3194, mean 0.3243 ± 0.01313, n 7
+    CSV, no cache, times as fast as the notebook: median 3.557, mean 3.180 ± 0.6173, n 7
+    CSV, empty cache, times as fast as the notebook: median 2.866, mean 2.632 ± 0.4455, n 7
+    CSV, from the cache, times as fast as the notebook: median 277.7, mean 280.9 ± 104.4, n 7
+    notebook: judging, images_per_second: median 13,481, mean 13,319 ± 549.6, n 7
+    judging, images_per_second: median 29,317, mean 29,195 ± 1,304, n 7
+    judging, times as fast as the notebook: median 2.210, mean 2.193 ± 0.08765, n 7
 """
 
 from __future__ import annotations

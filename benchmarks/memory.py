@@ -8,12 +8,12 @@ peak is reached by then), `fittingroom train` with the recipe swift, and with th
 About 3 minutes on two cores. --quick tries the script on the sample and records nothing.
 
 Last result:
-  2026-11-23, AMD EPYC, 2 cores, torch 2.13.0+cpu, commit 632aad824d91
-    notebook, peak MiB: median 1,798, mean 1,798 ± 0.08910, n 3
-    swift, peak MiB: median 500.4, mean 500.6 ± 0.5989, n 3
-    tutorial, 1 epoch, peak MiB: median 657.4, mean 636.3 ± 48.77, n 3
-    swift, share of the notebook: median 0.2783, mean 0.2784 ± 0.0003218, n 3
-    tutorial, 1 epoch, share of the notebook: median 0.3656, mean 0.3539 ± 0.02713, n 3
+  2026-11-23, AMD EPYC, 2 cores, torch 2.13.0+cpu, commit ae6ee4b44c1d
+    notebook, peak MiB: median 1,799, mean 1,799 ± 0.8250, n 3
+    swift, peak MiB: median 516.4, mean 516.0 ± 3.903, n 3
+    tutorial, 1 epoch, peak MiB: median 638.0, mean 623.5 ± 32.91, n 3
+    swift, share of the notebook: median 0.2870, mean 0.2869 ± 0.002234, n 3
+    tutorial, 1 epoch, share of the notebook: median 0.3549, mean 0.3466 ± 0.01842, n 3
 """
 
 from __future__ import annotations

@@ -8,14 +8,14 @@ predicts, and `network(batch).argmax(1)` under `torch.inference_mode()`, float32
 A round takes some seconds. --quick tries the script and records nothing.
 
 Last result:
-  2026-11-23, AMD EPYC, 2 cores, torch 2.13.0+cpu, commit 4bdd50ebd86a
-    fittingroom predict, images_per_second: median 99,347, mean 100,012 ± 2,372, n 7
-    PyTorch, batches of 32, images_per_second: median 39,909, mean 39,297 ± 2,494, n 7
-    PyTorch, batches of 256, images_per_second: median 61,619, mean 61,843 ± 3,464, n 7
-    PyTorch, batches of 1,000, images_per_second: median 26,875, mean 27,239 ± 943.9, n 7
-    fittingroom predict, times as fast as PyTorch, batches of 32: median 2.539, mean 2.553 ± 0.1517, n 7
-    fittingroom predict, times as fast as PyTorch, batches of 256: median 1.620, mean 1.621 ± 0.09658, n 7
-    fittingroom predict, times as fast as PyTorch, batches of 1,000: median 3.659, mean 3.677 ± 0.1830, n 7
+  2026-11-23, AMD EPYC, 2 cores, torch 2.13.0+cpu, commit ae6ee4b44c1d
+    fittingroom predict, images_per_second: median 113,211, mean 113,029 ± 2,223, n 7
+    PyTorch, batches of 32, images_per_second: median 51,463, mean 50,945 ± 5,542, n 7
+    PyTorch, batches of 256, images_per_second: median 71,914, mean 70,997 ± 7,657, n 7
+    PyTorch, batches of 1,000, images_per_second: median 30,656, mean 31,234 ± 1,679, n 7
+    fittingroom predict, times as fast as PyTorch, batches of 32: median 2.211, mean 2.239 ± 0.2183, n 7
+    fittingroom predict, times as fast as PyTorch, batches of 256: median 1.582, mean 1.608 ± 0.1829, n 7
+    fittingroom predict, times as fast as PyTorch, batches of 1,000: median 3.711, mean 3.628 ± 0.2122, n 7
 """
 
 from __future__ import annotations

@@ -10,23 +10,23 @@ About 6 minutes on two cores, and 2 GB of disk in benchmarks/data. --quick tries
 nothing.
 
 Last result:
-  2026-11-23, AMD EPYC, 2 cores, torch 2.13.0+cpu, commit c5d6d54b4d11
-    swift ×1, epoch seconds: median 3.225, mean 3.225, n 1
-    swift ×2, epoch seconds: median 6.427, mean 6.427, n 1
-    swift ×4, epoch seconds: median 12.56, mean 12.56, n 1
-    swift ×8, epoch seconds: median 18.04, mean 18.04, n 1
-    swift line, epoch seconds, at no image: median 2.276, mean 2.276, n 1
-    swift line, epoch seconds, per 1,000 images: median 0.03461, mean 0.03461, n 1
-    swift line, epoch seconds, R² of the line: median 0.9546, mean 0.9546, n 1
-    swift line, epoch seconds, worst deviation from it: median 0.3496, mean 0.3496, n 1
-    swift ×1, peak MiB: median 800.3, mean 800.3, n 1
-    swift ×2, peak MiB: median 800.3, mean 800.3, n 1
-    swift ×4, peak MiB: median 821.1, mean 821.1, n 1
-    swift ×8, peak MiB: median 1,195, mean 1,195, n 1
-    swift line, peak MiB, at no image: median 684.8, mean 684.8, n 1
-    swift line, peak MiB, per 1,000 images: median 0.9752, mean 0.9752, n 1
-    swift line, peak MiB, R² of the line: median 0.8711, mean 0.8711, n 1
-    swift line, peak MiB, worst deviation from it: median 0.1189, mean 0.1189, n 1
+  2026-11-23, AMD EPYC, 2 cores, torch 2.13.0+cpu, commit ae6ee4b44c1d
+    swift ×1, epoch seconds: median 2.328, mean 2.272 ± 0.1394, n 3
+    swift ×2, epoch seconds: median 4.350, mean 4.355 ± 0.05892, n 3
+    swift ×4, epoch seconds: median 9.039, mean 9.724 ± 1.244, n 3
+    swift ×8, epoch seconds: median 19.59, mean 20.10 ± 2.352, n 3
+    swift line, epoch seconds, at no image: median -0.4985, mean -0.4985, n 1
+    swift line, epoch seconds, per 1,000 images: median 0.04144, mean 0.04144, n 1
+    swift line, epoch seconds, R² of the line: median 0.9981, mean 0.9981, n 1
+    swift line, epoch seconds, worst deviation from it: median 0.1460, mean 0.1460, n 1
+    swift ×1, peak MiB: median 516.5, mean 515.0 ± 4.622, n 3
+    swift ×2, peak MiB: median 650.9, mean 650.5 ± 2.932, n 3
+    swift ×4, peak MiB: median 829.3, mean 827.7 ± 3.426, n 3
+    swift ×8, peak MiB: median 1,203, mean 1,202 ± 2.372, n 3
+    swift line, peak MiB, at no image: median 440.0, mean 440.0, n 1
+    swift line, peak MiB, per 1,000 images: median 1.599, mean 1.599, n 1
+    swift line, peak MiB, R² of the line: median 0.9970, mean 0.9970, n 1
+    swift line, peak MiB, worst deviation from it: median 0.03765, mean 0.03765, n 1
 """
 
 from __future__ import annotations

@@ -9,37 +9,37 @@ with the tensor as bytes.
 Needs Debian's wrk, and fastapi. A round takes about a minute. --quick tries the script and records nothing.
 
 Last result:
-  2026-11-23, AMD EPYC, 2 cores, torch 2.13.0+cpu, commit cbc666cfb74f
-    fittingroom × 1, requests_per_second: median 2,490, mean 2,428 ± 213.1, n 3
-    fittingroom × 1, p50_ms: median 0.3820, mean 0.3967 ± 0.03723, n 3
-    fittingroom × 1, p99_ms: median 0.7930, mean 0.9957 ± 0.4580, n 3
-    fittingroom, binary × 1, requests_per_second: median 2,857, mean 2,940 ± 332.4, n 3
-    fittingroom, binary × 1, p50_ms: median 0.3370, mean 0.3253 ± 0.03787, n 3
-    fittingroom, binary × 1, p99_ms: median 0.8110, mean 0.8423 ± 0.2634, n 3
-    FastAPI and torch × 1, requests_per_second: median 631.8, mean 675.4 ± 82.75, n 3
-    FastAPI and torch × 1, p50_ms: median 1.370, mean 1.283 ± 0.1501, n 3
-    FastAPI and torch × 1, p99_ms: median 7.130, mean 20.14 ± 25.50, n 3
-    fittingroom × 8, requests_per_second: median 2,878, mean 2,897 ± 170.5, n 3
-    fittingroom × 8, p50_ms: median 2.530, mean 2.533 ± 0.1250, n 3
-    fittingroom × 8, p99_ms: median 5.260, mean 5.380 ± 0.4327, n 3
-    fittingroom, binary × 8, requests_per_second: median 4,321, mean 4,283 ± 168.0, n 3
-    fittingroom, binary × 8, p50_ms: median 1.680, mean 1.680 ± 0.04000, n 3
-    fittingroom, binary × 8, p99_ms: median 4.020, mean 4.063 ± 0.1498, n 3
-    FastAPI and torch × 8, requests_per_second: median 549.4, mean 520.5 ± 53.69, n 3
-    FastAPI and torch × 8, p50_ms: median 14.08, mean 14.77 ± 1.408, n 3
-    FastAPI and torch × 8, p99_ms: median 92.02, mean 72.63 ± 40.79, n 3
-    fittingroom × 64, requests_per_second: median 4,717, mean 4,605 ± 215.3, n 3
-    fittingroom × 64, p50_ms: median 12.96, mean 13.43 ± 0.8723, n 3
-    fittingroom × 64, p99_ms: median 19.20, mean 19.89 ± 1.390, n 3
-    fittingroom, binary × 64, requests_per_second: median 6,264, mean 6,474 ± 462.1, n 3
-    fittingroom, binary × 64, p50_ms: median 9.930, mean 9.620 ± 0.8202, n 3
-    fittingroom, binary × 64, p99_ms: median 15.47, mean 15.88 ± 1.256, n 3
-    FastAPI and torch × 64, requests_per_second: median 398.9, mean 412.2 ± 41.59, n 3
-    FastAPI and torch × 64, p50_ms: median 146.2, mean 145.4 ± 13.98, n 3
-    FastAPI and torch × 64, p99_ms: median 292.1, mean 308.5 ± 44.36, n 3
-    fittingroom × 1, times as many as FastAPI and torch: median 3.468, mean 3.613 ± 0.3323, n 3
-    fittingroom × 8, times as many as FastAPI and torch: median 5.239, mean 5.631 ± 0.9454, n 3
-    fittingroom × 64, times as many as FastAPI and torch: median 11.89, mean 11.28 ± 1.569, n 3
+  2026-11-23, AMD EPYC, 2 cores, torch 2.13.0+cpu, commit ae6ee4b44c1d
+    fittingroom × 1, requests_per_second: median 3,049, mean 2,891 ± 496.6, n 5
+    fittingroom × 1, p50_ms: median 0.3080, mean 0.3310 ± 0.06788, n 5
+    fittingroom × 1, p99_ms: median 1.450, mean 1.438 ± 0.3227, n 5
+    fittingroom, binary × 1, requests_per_second: median 3,600, mean 3,520 ± 342.3, n 5
+    fittingroom, binary × 1, p50_ms: median 0.2580, mean 0.2740 ± 0.02930, n 5
+    fittingroom, binary × 1, p99_ms: median 1.090, mean 1.178 ± 0.1846, n 5
+    FastAPI and torch × 1, requests_per_second: median 749.5, mean 802.5 ± 101.5, n 5
+    FastAPI and torch × 1, p50_ms: median 1.130, mean 1.108 ± 0.1219, n 5
+    FastAPI and torch × 1, p99_ms: median 3.820, mean 3.550 ± 0.7060, n 5
+    fittingroom × 8, requests_per_second: median 4,654, mean 4,762 ± 320.2, n 5
+    fittingroom × 8, p50_ms: median 1.640, mean 1.628 ± 0.1256, n 5
+    fittingroom × 8, p99_ms: median 2.950, mean 2.996 ± 0.3020, n 5
+    fittingroom, binary × 8, requests_per_second: median 6,807, mean 6,523 ± 731.8, n 5
+    fittingroom, binary × 8, p50_ms: median 1.120, mean 1.174 ± 0.1339, n 5
+    fittingroom, binary × 8, p99_ms: median 2.030, mean 2.306 ± 0.5198, n 5
+    FastAPI and torch × 8, requests_per_second: median 563.8, mean 570.0 ± 118.3, n 5
+    FastAPI and torch × 8, p50_ms: median 13.11, mean 13.86 ± 3.283, n 5
+    FastAPI and torch × 8, p99_ms: median 83.41, mean 92.00 ± 20.95, n 5
+    fittingroom × 64, requests_per_second: median 4,731, mean 4,598 ± 738.7, n 5
+    fittingroom × 64, p50_ms: median 12.82, mean 13.52 ± 2.177, n 5
+    fittingroom × 64, p99_ms: median 20.33, mean 21.05 ± 4.774, n 5
+    fittingroom, binary × 64, requests_per_second: median 7,483, mean 7,063 ± 820.2, n 5
+    fittingroom, binary × 64, p50_ms: median 8.380, mean 8.682 ± 1.268, n 5
+    fittingroom, binary × 64, p99_ms: median 15.00, mean 15.48 ± 2.239, n 5
+    FastAPI and torch × 64, requests_per_second: median 475.4, mean 461.5 ± 56.52, n 5
+    FastAPI and torch × 64, p50_ms: median 127.1, mean 131.7 ± 18.68, n 5
+    FastAPI and torch × 64, p99_ms: median 261.0, mean 271.8 ± 25.68, n 5
+    fittingroom × 1, times as many as FastAPI and torch: median 3.742, mean 3.630 ± 0.6925, n 5
+    fittingroom × 8, times as many as FastAPI and torch: median 7.900, mean 8.660 ± 1.955, n 5
+    fittingroom × 64, times as many as FastAPI and torch: median 9.753, mean 9.966 ± 1.206, n 5
 """
 
 from __future__ import annotations

@@ -13,21 +13,15 @@ A turn takes half a minute and the recipes' own time. --first-seed draws new see
 sample with one epoch a recipe and records nothing.
 
 Last result:
-  2026-11-23, AMD EPYC, 2 cores, torch 2.13.0+cpu, commit f3a210beb32d
-    notebook, seconds of 80 epochs, scaled from one: median 2,118, mean 2,075 ± 102.1, n 3
-    compact, accuracy: median 0.9373, mean 0.9376 ± 0.001375, n 3
-    compact, seconds: median 782.3, mean 795.8 ± 31.95, n 3
-    compact, cpu_seconds: median 705.4, mean 702.6 ± 6.218, n 3
-    compact, train_seconds: median 770.8, mean 782.5 ± 29.03, n 3
-    compact, share of the notebook: median 0.3930, mean 0.3839 ± 0.01719, n 3
-    compact, parameters: median 49,370, mean 49,370 ± 0, n 3
-  2026-11-23, AMD EPYC, 2 cores, torch 2.13.0+cpu, commit 6ca271882357
+  2026-11-23, AMD EPYC, 2 cores, torch 2.13.0+cpu, commit ae6ee4b44c1d
+    notebook, seconds of 80 epochs, scaled from one: median 1,028, mean 1,051 ± 190.2, n 20
     swift, accuracy: median 0.9193, mean 0.9195 ± 0.001446, n 20
-    swift, seconds: median 8.791, mean 8.814 ± 0.8264, n 20
-    swift, cpu_seconds: median 14.09, mean 14.11 ± 1.365, n 20
-    swift, train_seconds: median 5.360, mean 5.436 ± 0.6043, n 20
-    swift, share of the notebook: median 0.008965, mean 0.008715 ± 0.001385, n 20
+    swift, seconds: median 8.603, mean 8.652 ± 0.7954, n 20
+    swift, cpu_seconds: median 13.58, mean 13.71 ± 1.340, n 20
+    swift, train_seconds: median 5.238, mean 5.341 ± 0.6577, n 20
+    swift, share of the notebook: median 0.008618, mean 0.008463 ± 0.001519, n 20
     swift, parameters: median 60,874, mean 60,874 ± 0, n 20
+  2026-11-23, AMD EPYC, 2 cores, torch 2.13.0+cpu, commit 6ca271882357
     steady, accuracy: median 0.9384, mean 0.9381 ± 0.0004817, n 5
     steady, seconds: median 73.08, mean 72.44 ± 1.631, n 5
     steady, cpu_seconds: median 137.5, mean 136.2 ± 3.144, n 5
@@ -41,6 +35,13 @@ Last result:
     strong, train_seconds: median 982.5, mean 1,027 ± 80.78, n 3
     strong, share of the notebook: median 0.9217, mean 1.064 ± 0.2679, n 3
     strong, parameters: median 2,300,986, mean 2,300,990 ± 0, n 3
+  2026-11-23, AMD EPYC, 2 cores, torch 2.13.0+cpu, commit f3a210beb32d
+    compact, accuracy: median 0.9373, mean 0.9376 ± 0.001375, n 3
+    compact, seconds: median 782.3, mean 795.8 ± 31.95, n 3
+    compact, cpu_seconds: median 705.4, mean 702.6 ± 6.218, n 3
+    compact, train_seconds: median 770.8, mean 782.5 ± 29.03, n 3
+    compact, share of the notebook: median 0.3930, mean 0.3839 ± 0.01719, n 3
+    compact, parameters: median 49,370, mean 49,370 ± 0, n 3
 """
 
 from __future__ import annotations
