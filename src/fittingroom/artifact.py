@@ -73,34 +73,50 @@ class Artifact:
         import safetensors.torch
         from safetensors import SafetensorError
 
-        from fittingroom.models import build_model, find_model, model_from_code
+        from fittingroom.models import build_model, model_from_code, package_model
 
-        source = find_model(self.model) if self.code_sha256 is None else model_from_code(*self._code(trust_code))
         try:
+            source = package_model(self.model) if self.code_sha256 is None else model_from_code(*self._code(trust_code))
             model = build_model(
                 source, num_classes=len(self.classes), image_size=self.image_size, model_args=self.model_args
             )
             weights = safetensors.torch.load_file(self.path / WEIGHTS)
             model.load_state_dict(weights)
         except (OSError, SafetensorError, RuntimeError, RecipeError) as error:
-            raise ArtifactError(f"{self.path / WEIGHTS}: weights of model {self.model} expected: {error}") from None
+            raise ArtifactError(f"{self.path}: model {self.model} with its weights expected: {error}") from None
         return model.eval()
 
     def _code(self, trusted: bool) -> tuple[str, str, str, str]:
         """Arguments for ``model_from_code``, after the checks that make it safe to call."""
-        file = self.path / SOURCE
-        if not trusted:
-            raise ArtifactError(
-                f"{self.path}: its model is the code in {SOURCE}; opening it executes that file. "
-                "Read it, then say --trust-code (trust_code=True)"
-            )
-        try:
-            code = file.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ArtifactError(f"{file}: the model's source expected, but it can't be read: {error}") from None
-        if hashlib.sha256(code.encode()).hexdigest() != self.code_sha256:
-            raise ArtifactError(f"{file}: it was changed since the training: its SHA-256 is not the one in {CONFIG}")
-        return self.model, code, self.model.rpartition(":")[2], str(file)
+        code = read_trusted_code(self.path, self.code_sha256, trusted=trusted)
+        return self.model, code, self.model.rpartition(":")[2], str(self.path / SOURCE)
+
+
+def read_trusted_code(folder: Path, sha256: str | None, *, trusted: bool, file: str = SOURCE) -> str:
+    """The user's own source that a run or a study keeps, for a caller that is going to execute it.
+
+    Args:
+        folder: of the run or the study.
+        sha256: of the source, as recorded when it was kept; None where a run of 0.1 didn't record it.
+        trusted: whether the caller's user said so.
+        file: its name in the folder.
+
+    Raises:
+        ArtifactError: it isn't trusted, can't be read, or was changed.
+    """
+    path = folder / file
+    if not trusted:
+        raise ArtifactError(
+            f"{folder}: its model is the code in {file}; opening it executes that file. "
+            "Read it, then say --trust-code (trust_code=True)"
+        )
+    try:
+        code = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ArtifactError(f"{path}: the model's source expected, but it can't be read: {error}") from None
+    if sha256 is not None and hashlib.sha256(code.encode()).hexdigest() != sha256:
+        raise ArtifactError(f"{path}: it was changed since the training: its SHA-256 is not the one that was recorded")
+    return code
 
 
 def save_artifact(artifact: Artifact, weights: dict[str, Tensor], code: str | None) -> None:

@@ -106,7 +106,8 @@ def train(
         options = dataclasses.replace(options, threads=options.threads or 1)
     with joined():
         run = start(data, recipe, seed=seed, seeds=seeds, out=out, options=options, look_at_test=look_at_test)
-        return _judge_and_report(_carry_out(run, engine, observe, should_stop), look_at_test)
+        run = _carry_out(run, engine, observe, should_stop, trust_code=True)  # it is what the caller gave
+        return _judge_and_report(run, look_at_test, trust_code=True)
 
 
 def resume(
@@ -152,27 +153,39 @@ def resume(
         with group.one_of_each_host_first():
             run = Run(run.path, given or open_recorded_data(run.path, environment))
         refuse_changes(run, environment, recipe, group)
-        if (run.path / SOURCE).exists() and not trust_code:
-            raise ArtifactError(
-                f"{run.path}: its model is the code in {SOURCE}; going on executes that file. "
-                "Read it, then say --trust-code (trust_code=True)"
-            )
-        return _judge_and_report(_carry_out(run, engine, observe, should_stop), look_at_test)
+        group.from_writer(lambda: _refuse_untrusted_code(run, trust_code))
+        run = _carry_out(run, engine, observe, should_stop, trust_code=trust_code)
+        return _judge_and_report(run, look_at_test, trust_code=trust_code)
+
+
+def _refuse_untrusted_code(run: Run, trusted: bool) -> None:
+    """Before anything is opened; what would execute the code asks once more."""
+    sources = [each.path / SOURCE for each in [run, *run.members] if (each.path / SOURCE).exists()]
+    if sources and not trusted:
+        raise ArtifactError(
+            f"{run.path}: its model is the code in {sources[0].relative_to(run.path)}; going on executes that file. "
+            "Read it, then say --trust-code (trust_code=True)"
+        )
 
 
 def _carry_out(
-    run: Run, engine: RayEngine | None, observe: Observer | None, should_stop: Callable[[], bool] | None
+    run: Run,
+    engine: RayEngine | None,
+    observe: Observer | None,
+    should_stop: Callable[[], bool] | None,
+    *,
+    trust_code: bool,
 ) -> Run:
-    """Train what is left of a run of one seed or of several. Its code, if it has any, was given or trusted before."""
+    """Train what is left of a run of one seed or of several."""
     environment = recorded_environment(run)
     observe, should_stop = observe or (lambda _event: None), should_stop or (lambda: False)
     try:
         if environment["seeds"] is None:
-            finish(run, observe, should_stop)
+            finish(run, observe, should_stop, trust_code=trust_code)
             return run
         on_cuda = environment["machine"]["device"].startswith("cuda")
         threads = environment["machine"]["threads"]
-        jobs = _members(run, elsewhere=engine is not None)
+        jobs = _members(run, elsewhere=engine is not None, trust_code=trust_code)
         ended = run_jobs(jobs, engine, threads=threads, gpus=int(on_cuda), observe=observe, should_stop=should_stop)
         for job, _ in ended:
             observe(JobDone(job=job.name, outcome=""))
@@ -194,10 +207,10 @@ def _resume_command(run: Run) -> str:
     return f"{launcher()}fittingroom train --resume {quote(str(run.path))}{trust}"
 
 
-def _members(run: Run, *, elsewhere: bool) -> Iterator[Job[None]]:
+def _members(run: Run, *, elsewhere: bool, trust_code: bool) -> Iterator[Job[None]]:
     """A job for each seed of a run; ``elsewhere`` in another process, which opens the data itself if it can."""
     recipe, environment = recorded_recipe(run), recorded_environment(run)
-    source = recorded_source(run, recipe)
+    source = recorded_source(run, recipe, trust_code=trust_code)
     splits = None if elsewhere and environment["data"]["source"] else run.splits
     for seed in environment["seeds"]:
         member = Run(run.path / f"seed-{seed}", splits)
@@ -207,21 +220,27 @@ def _members(run: Run, *, elsewhere: bool) -> Iterator[Job[None]]:
                 member.path.mkdir(exist_ok=True)
                 own = environment | {"seeds": None, "recipe": own_recipe.as_dict()}
                 write_start(member.path, own_recipe, source, own)
-        yield Job(member.path.name, partial(finish, member))
+        yield Job(member.path.name, partial(finish, member, trust_code=trust_code))
 
 
-def finish(run: Run, observe: Observer, should_stop: Callable[[], bool]) -> None:
+def finish(run: Run, observe: Observer, should_stop: Callable[[], bool], *, trust_code: bool = False) -> None:
     """Train what is left of a run of one seed, in whichever process, and write its artifact and validation scores.
 
-    A model of the user's own is executed. Nothing to do where that is done; the report is not written.
+    Nothing to do where that is done; the report is not written.
+
+    Args:
+        run: the run.
+        observe, should_stop: as for :func:`train`.
+        trust_code: permits executing the source of the user's own network that the run keeps.
 
     Raises:
+        ArtifactError: code that isn't trusted or was changed.
         Interrupted, TrainingDiverged: as for :func:`train`.
     """
     with joined() as group:
         recipe, environment = recorded_recipe(run), recorded_environment(run)
         prepare_torch(environment["machine"]["threads"], environment["options"]["deterministic"])
-        source = recorded_source(run, recipe)
+        source = recorded_source(run, recipe, trust_code=trust_code)
         _train_one(run, recipe, source, environment, observe, should_stop, group)
 
 
@@ -298,7 +317,7 @@ def _train_one(
     write_json(run.path / "result.json", result)  # last: a folder with a result is finished
 
 
-def _judge_and_report(run: Run, look_at_test: bool) -> Run:
+def _judge_and_report(run: Run, look_at_test: bool, *, trust_code: bool) -> Run:
     """Look at test with every member that was not judged yet, if asked to; then write the report and the model card."""
     with joined() as group:
         if not group.is_writer:
@@ -306,7 +325,7 @@ def _judge_and_report(run: Run, look_at_test: bool) -> Run:
     if look_at_test and _has_own_test_set(run):
         for member in run.members or [run]:
             if member.result["test"] is None:
-                member.evaluate(trust_code=True)  # it was given, or trusted, when the training began
+                member.evaluate(trust_code=trust_code)
         if run.members:
             summarize_members(run)
     options = run.environment["options"]

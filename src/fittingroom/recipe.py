@@ -224,7 +224,21 @@ def load_recipe(name_or_path: str | Path, *, overrides: Sequence[str] = ()) -> R
     except (OSError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path}: a recipe in TOML expected, but it can't be read: {error}") from None
     recipe = parse_recipe(text, where=path.name, overrides=overrides)
+    _refuse_code_of_a_run(path, recipe, overrides)
     return recipe if recipe.name else dataclasses.replace(recipe, name=path.stem)
+
+
+def _refuse_code_of_a_run(path: Path, recipe: Recipe, overrides: Sequence[str]) -> None:
+    """A run or a study may come from a stranger: what code its recipe names is executed only if the user names it."""
+    in_a_run = any((path.parent / name).exists() for name in ("environment.json", "study.json"))
+    said = any(override.partition("=")[0].strip() == "model" for override in overrides)
+    if in_a_run and ":" in recipe.model and not said:
+        kept = sorted(path.parent.glob("model_source*.py"))
+        file = kept[0] if len(kept) == 1 else "FILE.py"
+        raise RecipeError(
+            f"{path}: the recipe of a run, whose model is code of its author's own ({recipe.model}). Read that code, "
+            f"then name it: --model {file}:{recipe.model.rpartition(':')[2]}"
+        )
 
 
 def recipe_names() -> list[str]:

@@ -21,7 +21,7 @@ from fittingroom.errors import ArtifactError, DataError
 from fittingroom.json_file import read_json, write_json
 from fittingroom.looks import record_look
 from fittingroom.metrics import mean_interval
-from fittingroom.recipe import Recipe, load_recipe
+from fittingroom.recipe import Recipe, parse_recipe
 from fittingroom.subsets import Subset, mean_of_subsets, score_subsets
 
 FORMAT = 1
@@ -67,7 +67,11 @@ class Run:
     @property
     def recipe(self) -> Recipe:
         """The whole resolved recipe."""
-        return load_recipe(self.path / "recipe.toml")
+        file = self.path / "recipe.toml"
+        try:
+            return parse_recipe(file.read_text(encoding="utf-8"), where=str(file))
+        except (OSError, UnicodeDecodeError) as error:
+            raise ArtifactError(f"{file}: the run's recipe expected, but it can't be read: {error}") from None
 
     @property
     def members(self) -> list[Run]:

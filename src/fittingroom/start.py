@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from fittingroom.artifact import SOURCE
+from fittingroom.artifact import SOURCE, read_trusted_code
 from fittingroom.atomic import atomic_write
 from fittingroom.data.cache import cache_dir
 from fittingroom.data.dataset import Dataset, Splits
@@ -26,7 +26,7 @@ from fittingroom.distributed import Group, is_own_job, joined, torchrun_job
 from fittingroom.environment import describe_machine, git_revision, versions
 from fittingroom.errors import ArtifactError, DataError, RecipeError
 from fittingroom.json_file import write_json
-from fittingroom.models import ModelSource, find_model, model_from_code
+from fittingroom.models import ModelSource, find_model, model_from_code, package_model
 from fittingroom.recipe import Recipe, differences, load_recipe, parse_recipe
 from fittingroom.run import FORMAT, Run, command_line
 
@@ -70,12 +70,14 @@ def start(
     out: str | Path | None = None,
     options: Options | None = None,
     look_at_test: bool = False,
+    source: ModelSource | None = None,
 ) -> Run:
     """Write the folder of a run with all that decides what it will be.
 
     :func:`fittingroom.pipeline.finish` or :func:`fittingroom.resume` trains it.
 
-    Arguments and errors are those of :func:`fittingroom.train`.
+    Arguments and errors are those of :func:`fittingroom.train`; ``source`` is the recipe's model where the caller has
+    it already, and otherwise what the recipe names, which may be a file of the user's own that is executed.
     """
     options = options or Options()
     if options.keep < 1:
@@ -86,7 +88,7 @@ def start(
         group.check_batch(recipe.batch_size)
         with group.one_of_each_host_first():
             splits = as_splits(data, options)
-        source = find_model(recipe.model)
+        source = source or find_model(recipe.model)
         prepare_torch(options.threads, options.deterministic)
 
         def make_folder() -> str:
@@ -145,13 +147,26 @@ def recorded_recipe(run: Run) -> Recipe:
         return parse_recipe(group.from_writer(lambda: run.recipe.to_toml()))
 
 
-def recorded_source(run: Run, recipe: Recipe) -> ModelSource:
-    """The model's constructor; where the network is the user's, by executing the run's own copy of its source."""
+def recorded_source(run: Run, recipe: Recipe, *, trust_code: bool) -> ModelSource:
+    """The model's constructor: one of the package, or the run's own copy of the user's source, which is executed.
+
+    Never the file that the recipe names: a run's folder may come from a stranger.
+
+    Raises:
+        ArtifactError: code that isn't trusted, or was changed since the run was started.
+        RecipeError: neither a model of the package nor a source in the folder.
+    """
     file = run.path / SOURCE
+
+    def read() -> str | None:
+        if not file.exists():
+            return None
+        return read_trusted_code(run.path, run.environment.get("code_sha256"), trusted=trust_code)
+
     with joined() as group:
-        code = group.from_writer(lambda: file.read_text(encoding="utf-8") if file.exists() else None)
+        code = group.from_writer(read)
     if code is None:
-        return find_model(recipe.model)
+        return package_model(recipe.model)
     return model_from_code(recipe.model, code, recipe.model.rpartition(":")[2], str(file))
 
 
@@ -218,6 +233,7 @@ def _describe(
             "test": _identity_of(splits.test),
         },
         "recipe": recipe.as_dict(),
+        "code_sha256": source.sha256,
         "versions": versions(),
         "machine": describe_machine(device),
         "revision": git_revision(),

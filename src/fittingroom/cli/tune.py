@@ -165,8 +165,6 @@ def _begin(
 
 
 def _findings(study: Study, running: int) -> Iterator[tuple[str, str]]:
-    from shlex import quote
-
     from fittingroom.tune.page import value_text
 
     if running:
@@ -188,7 +186,6 @@ def _findings(study: Study, running: int) -> Iterator[tuple[str, str]]:
         )
         yield "", f"judged on the {result['n']:,} images that chose it, so still a little optimistic"
     yield "test", "never opened; the recipe is judged on it by"
-    data = quote(study.splits.source or "DATA")
-    yield "", f"  fittingroom train {data} --recipe {quote(str(study.path / 'best.toml'))} --seeds 5"
+    yield "", f"  {study.train_command(best['values'])} --seeds 5"
     yield "study", f"{study.path}/   (study.json, best.toml, result.json, trial-0000 …)"
     yield "report", f"{study.path}/report.html"

@@ -49,14 +49,29 @@ class ModelSource:
         return None if self.code is None else hashlib.sha256(self.code.encode()).hexdigest()
 
 
+def package_model(name: str) -> ModelSource:
+    """The model of a name in :data:`MODELS`: all that a name found in a file of a run may mean.
+
+    Such a file may come from a stranger. The path of code to execute is for its user alone to give.
+
+    Raises:
+        RecipeError: any other name; the known ones are listed.
+    """
+    if name in MODELS:
+        return ModelSource(name, MODELS[name])
+    raise RecipeError(f"model {name!r}: one of this package's models expected in a file of a run: {', '.join(MODELS)}")
+
+
 def find_model(name: str) -> ModelSource:
     """The model of a name in :data:`MODELS`, or of ``path/to/file.py:ClassOrFunction``, which executes that file.
+
+    For names that the user gave; one that stands in a file of a run goes to :func:`package_model`.
 
     Raises:
         RecipeError: the name is unknown (the known ones are listed), or the file lacks it or fails.
     """
     if name in MODELS:
-        return ModelSource(name, MODELS[name])
+        return package_model(name)
     path, colon, attribute = name.rpartition(":")
     if colon and path.endswith(".py"):
         try:

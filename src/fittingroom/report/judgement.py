@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from shlex import join
 from typing import Any
 
+from fittingroom.artifact import SOURCE
 from fittingroom.json_file import read_json
 from fittingroom.looks import read_looks
 from fittingroom.metrics import wilson_interval
@@ -96,6 +97,8 @@ def reproducing_command(run: Run) -> str:
     environment = run.environment
     options, seeds = environment["options"], environment["seeds"]
     words = ["fittingroom", "train", environment["data"]["source"] or "DATA", "--recipe", f"{run.path}/recipe.toml"]
+    if (run.path / SOURCE).exists():  # the run's own copy: the file that it was made from may be gone
+        words += ["--model", f"{run.path / SOURCE}:{run.recipe.model.rpartition(':')[2]}"]
     if options["test"]:
         words += ["--test", str(options["test"])]
     if seeds:

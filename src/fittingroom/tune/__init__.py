@@ -88,6 +88,7 @@ def tune_recipe(
     splits = data if isinstance(data, Splits) else open_dataset(data, cache=options.cache)
     folder = None if out is None else Path(out)
     study = start_study(splits, recipe, space, plan, out=folder, options=options, storage=storage)
+    study = dataclasses.replace(study, trust_code=True)  # it is what the caller gave
     return _carry_out(study, plan.trials, seconds, final_seeds, engine, observe, should_stop)
 
 
@@ -128,9 +129,10 @@ def resume_study(
     study = open_study(Path(path), splits=data, storage=storage)
     if study.runs_code and not trust_code:
         raise ArtifactError(
-            f"{study.path}: its network is code of one's own ({study.recipe.model}); going on executes it. Read it, "
-            "then say --trust-code (trust_code=True)"
+            f"{study.path}: its network is code of one's own ({', '.join(study.code_files)}); going on executes it. "
+            "Read it, then say --trust-code (trust_code=True)"
         )
+    study = dataclasses.replace(study, trust_code=trust_code)
     return _carry_out(study, trials or study.plan.trials, seconds, final_seeds, engine, observe, should_stop)
 
 

@@ -17,10 +17,11 @@ from fittingroom.errors import ArtifactError
 from fittingroom.events import Observer
 from fittingroom.json_file import write_json
 from fittingroom.metrics import mean_interval
-from fittingroom.pipeline import resume, train
+from fittingroom.pipeline import resume
 from fittingroom.ray_engine import RayEngine
 from fittingroom.recipe import Recipe
 from fittingroom.run import FORMAT, Run
+from fittingroom.start import start
 from fittingroom.tune.page import write_page
 from fittingroom.tune.space import apply
 from fittingroom.tune.study import Study
@@ -76,17 +77,14 @@ def _train_final(
     folder = study.path / f"final-{best.number:04d}-{seeds}"
     if (folder / "result.json").exists():
         return Run(folder, study.splits)
-    if (folder / "environment.json").exists():
-        return resume(
-            folder, data=study.splits, trust_code=True, engine=engine, observe=observe, should_stop=should_stop
-        )
-    shutil.rmtree(folder, ignore_errors=True)  # what a process left that died while it began
-    return train(
-        study.splits,
-        recipe,
-        seeds=seeds,
-        out=folder,
-        options=study.options,
+    if not (folder / "environment.json").exists():
+        shutil.rmtree(folder, ignore_errors=True)  # what a process left that died while it began
+        source = study.source_of(recipe.model)
+        start(study.splits, recipe, seeds=seeds, out=folder, options=study.options, source=source)
+    return resume(
+        folder,
+        data=study.splits,
+        trust_code=study.trust_code,
         engine=engine,
         observe=observe,
         should_stop=should_stop,
@@ -129,7 +127,7 @@ def _opening(study: Study, result: dict[str, Any], final: Run | None) -> str:
     trials = sum(result["trials"].values())
     paragraphs = [
         f"{study.recipe.name or 'A recipe'}, tuned: trial {best['trial']} of {trials} of the study {study.path}.",
-        f"  fittingroom train {study.splits.source or 'DATA'} --recipe {study.path / 'best.toml'}",
+        f"  {study.train_command(best['values'])}",
     ]
     if final is None or fresh is None:
         paragraphs.append(

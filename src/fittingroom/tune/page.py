@@ -58,6 +58,7 @@ def write_page(study: Study, result: Mapping[str, Any]) -> None:
         "result": result,
         "trials": sorted(trials, key=lambda trial: _rank(study, trial)),
         "best": best,
+        "train_command": study.train_command(best.values),
         "below": sum(trial.value is not None and not y.holds(trial.value) for trial in trials),
         "history": _history(study, trials, best, y),
         "levels": _levels(result, y),

@@ -23,13 +23,15 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from shlex import join
 from typing import Any, Literal, cast
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState
 
-from fittingroom.artifact import SOURCE
+from fittingroom.artifact import SOURCE, read_trusted_code
+from fittingroom.atomic import atomic_write
 from fittingroom.data.batches import derive_seed
 from fittingroom.data.dataset import Splits
 from fittingroom.data.hold_out import hold_out
@@ -41,7 +43,7 @@ from fittingroom.errors import ArtifactError, DataError, RecipeError
 from fittingroom.events import JobDone, Observer
 from fittingroom.jobs import Job, run_jobs
 from fittingroom.json_file import read_json, write_json
-from fittingroom.models import build_model, find_model
+from fittingroom.models import MODELS, ModelSource, build_model, find_model, model_from_code, package_model
 from fittingroom.ray_engine import RayEngine
 from fittingroom.recipe import Recipe, recipe_from_dict
 from fittingroom.run import FORMAT, Run, command_line
@@ -57,8 +59,20 @@ STATES["diverged"] = TrialState.PRUNED  # as a value that the search learns to k
 
 
 @dataclass(frozen=True)
+class KeptCode:
+    """The source of a network of the user's own, as a study keeps it."""
+
+    file: str
+    sha256: str
+
+
+@dataclass(frozen=True)
 class Study:
-    """A study that was started. ``splits`` has no test set: nothing that belongs to the search is ever handed one."""
+    """A study that was started. ``splits`` has no test set: nothing that belongs to the search is ever handed one.
+
+    ``code`` has, for each network of the user's own, the name of its kept source and that one's SHA-256; it is executed
+    only where ``trust_code`` says so.
+    """
 
     path: Path
     plan: Plan
@@ -67,6 +81,8 @@ class Study:
     options: Options
     storage: str
     splits: Splits = field(repr=False)
+    code: Mapping[str, KeptCode] = field(default_factory=dict)
+    trust_code: bool = False
 
     @property
     def name(self) -> str:
@@ -127,7 +143,7 @@ class Study:
                 held[f"trial {trial.number}"] = trial.number, lock
                 elsewhere = engine is not None and self.splits.source
                 run = Run(run.path, None if elsewhere else self.splits)
-                work = partial(carry_out, run, self.storage, self.name, trial.number, self.plan)
+                work = partial(carry_out, run, self.storage, self.name, trial.number, self.plan, self.trust_code)
                 yield Job(f"trial {trial.number}", work)
 
         threads, gpus = self.options.threads or 1, int(pick_device(self.options.device) == "cuda")
@@ -146,9 +162,35 @@ class Study:
     @property
     def runs_code(self) -> bool:
         """Whether going on with it executes a network's source that is not of this package."""
-        models = self.space.get("model")
-        named = [self.recipe.model, *(map(str, models.values) if isinstance(models, Choices) else ())]
-        return any(":" in name for name in named) or any(self.path.rglob(SOURCE))
+        return bool(self.code_files)
+
+    @property
+    def code_files(self) -> list[str]:
+        """The files that going on with it executes: its own copies, and what a study of 0.1 names instead."""
+        named = [name for name in models_named(self.recipe, self.space) if name not in MODELS and name not in self.code]
+        kept = [str(self.path / kept.file) for kept in self.code.values()]
+        return [*kept, *named, *map(str, sorted(self.path.rglob(SOURCE)))]
+
+    def train_command(self, best: Mapping[str, Any]) -> str:
+        """What trains the recipe of these best values on the study's data; code of one's own is named by its copy."""
+        model = str(best.get("model", self.recipe.model))
+        words = ["fittingroom", "train", self.splits.source or "DATA", "--recipe", str(self.path / "best.toml")]
+        if kept := self.code.get(model):
+            words += ["--model", f"{self.path / kept.file}:{model.rpartition(':')[2]}"]
+        return join(words)
+
+    def source_of(self, model: str) -> ModelSource:
+        """The constructor of a model that the study names.
+
+        Raises:
+            ArtifactError: code that isn't trusted, or was changed.
+            RecipeError: the file has no such name or fails.
+        """
+        if kept := self.code.get(model):
+            code = read_trusted_code(self.path, kept.sha256, trusted=self.trust_code, file=kept.file)
+            return model_from_code(model, code, model.rpartition(":")[2], str(self.path / kept.file))
+        # A study of 0.1 kept no code: its user was shown the path before saying that it is trusted.
+        return find_model(model) if self.trust_code else package_model(model)
 
     def is_concluded_elsewhere(self) -> bool:
         """Whether another process is training the best recipe right now."""
@@ -198,7 +240,8 @@ class Study:
         if not (run.path / "environment.json").exists():
             shutil.rmtree(run.path, ignore_errors=True)  # what a process left that died while it wrote it
             recipe = dataclasses.replace(apply(self.recipe, self._values(trial)), seed=self.plan.seed)
-            run = start(self.splits, recipe, out=run.path, options=self.options)
+            source = self.source_of(recipe.model)
+            run = start(self.splits, recipe, out=run.path, options=self.options, source=source)
         return run
 
     def _tell(self, study: optuna.Study, number: int, outcome: Outcome) -> None:
@@ -305,12 +348,13 @@ def start_study(
     if out is not None and (out / STUDY).exists():
         raise ArtifactError(f"{out}: there is a study already; to go on with it: fittingroom tune --resume {out}")
     folder = new_folder(out, f"{recipe.name or 'run'}-tune")
-    study = Study(folder, plan, recipe, entries, options, storage or sqlite_in(folder), splits)
+    code = _keep_code(folder, {name: find_model(name) for name in models_named(recipe, entries)})
+    study = Study(folder, plan, recipe, entries, options, storage or sqlite_in(folder), splits, code)
     direction: Literal["maximize", "minimize"] = "maximize" if plan.objective == "accuracy" else "minimize"
     try:
         known = optuna.create_study(study_name=study.name, storage=open_storage(study.storage), direction=direction)
     except optuna.exceptions.DuplicatedStudyError:
-        folder.rmdir()
+        shutil.rmtree(folder)
         raise ArtifactError(
             f"{study.name}: the storage has a study of this name already; name the folder otherwise by --out, or "
             "go on with that one: fittingroom tune --resume STUDY"
@@ -324,6 +368,7 @@ def start_study(
         "plan": asdict(plan),
         "recipe": recipe.as_dict(),
         "space": space,
+        "code": {name: asdict(kept) for name, kept in code.items()},
         "storage": storage and without_password(storage),
         "options": asdict(study.options),
         "data": {"source": splits.source, **_fingerprints(splits)},
@@ -362,7 +407,25 @@ def open_study(path: Path, *, splits: Splits | None = None, storage: str | None 
     recipe = recipe_from_dict(about["recipe"], where=str(path / STUDY))
     options = Options(**about["options"] | {"track": tuple(about["options"]["track"])})
     space = parse_space(about["space"], recipe, where=str(path / STUDY))
-    return Study(path, Plan(**about["plan"]), recipe, space, options, storage or kept or sqlite_in(path), splits)
+    code = {name: KeptCode(Path(known["file"]).name, known["sha256"]) for name, known in about.get("code", {}).items()}
+    return Study(path, Plan(**about["plan"]), recipe, space, options, storage or kept or sqlite_in(path), splits, code)
+
+
+def models_named(recipe: Recipe, space: SearchSpace) -> list[str]:
+    """The models that a study's recipe and its space name, each once."""
+    models = space.get("model")
+    return list(dict.fromkeys([recipe.model, *(map(str, models.values) if isinstance(models, Choices) else ())]))
+
+
+def _keep_code(folder: Path, sources: Mapping[str, ModelSource]) -> dict[str, KeptCode]:
+    """Copy the user's own networks into the study's folder, each text once."""
+    kept = {}
+    for name, source in sources.items():
+        if source.code is not None and source.sha256 is not None:
+            kept[name] = KeptCode(f"model_source-{source.sha256[:12]}.py", source.sha256)
+            with atomic_write(folder / kept[name].file) as file:
+                file.write(source.code.encode())
+    return kept
 
 
 def _distributions(space: SearchSpace) -> dict[str, BaseDistribution]:

@@ -75,6 +75,7 @@ def carry_out(
     name: str,
     number: int,
     plan: Plan,
+    trust_code: bool,
     observe: Observer,
     should_stop: Callable[[], bool],
 ) -> Outcome:
@@ -96,7 +97,7 @@ def carry_out(
         observe(event)
 
     try:
-        finish(run, report, lambda: pruned or should_stop())
+        finish(run, report, lambda: pruned or should_stop(), trust_code=trust_code)
     except Interrupted:
         if pruned:
             return Outcome("pruned")
