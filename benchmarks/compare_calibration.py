@@ -28,7 +28,7 @@ import csv
 import time
 from pathlib import Path
 
-from tests.simulated_answers import Calibration, Scene, calibrate_models, calibrate_recipes
+from tests.support.simulated_answers import Calibration, Scene, calibrate_models, calibrate_recipes
 
 OUT = Path(__file__).with_suffix(".csv")
 SEEDS = (2, 3, 5, 10)

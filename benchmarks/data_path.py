@@ -44,11 +44,11 @@ import official
 import record
 
 from fittingroom.bench import Notebook, NotebookData
+from fittingroom.data.fetch.known_sets import locate
 from fittingroom.data.normalization import Normalization
 from fittingroom.data.open import open_dataset
-from fittingroom.data.source import locate
-from fittingroom.evaluate import predict_dataset
 from fittingroom.models import build_model, find_model
+from fittingroom.training.inference import predict_dataset
 
 
 def main() -> None:

@@ -135,11 +135,11 @@ def work(*, quick: bool) -> None:
     import torch
 
     from fittingroom.data.normalization import normalization_of
-    from fittingroom.distributed import Group, joined
     from fittingroom.events import Event, StepDone
     from fittingroom.models import find_model
-    from fittingroom.recipe import load_recipe, with_epochs
-    from fittingroom.training import Setting, train
+    from fittingroom.parallel.process_group import Group, joined
+    from fittingroom.recipes.recipe import load_recipe, with_epochs
+    from fittingroom.training.loop import Setting, train
 
     @dataclasses.dataclass(frozen=True, kw_only=True)
     class Timed(Group):

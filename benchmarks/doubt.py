@@ -54,7 +54,7 @@ from sklearn.metrics import roc_auc_score
 
 import fittingroom as fr
 from fittingroom.data.dataset import stratified_split
-from fittingroom.recipe import with_epochs
+from fittingroom.recipes.recipe import with_epochs
 
 
 def main() -> None:

@@ -36,7 +36,7 @@ from numpy.typing import NDArray
 from record import Figure, append, figure, show
 
 import fittingroom as fr
-from fittingroom.data.audit.identity import part_of
+from fittingroom.audit.identity import part_of
 from fittingroom.label_check import Doubts, LabelCheck, find_doubts, out_of_fold
 
 ALIKE = {0: 6, 1: 3, 2: 4, 3: 1, 4: 2, 5: 7, 6: 0, 7: 9, 8: 6, 9: 7}  # T-shirt/top ↔ Shirt, Trouser ↔ Dress, …

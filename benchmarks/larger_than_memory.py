@@ -78,20 +78,20 @@ def in_turns(folder: Path, steps: int, rounds: int) -> list[record.Figure]:
 
 def train(place: str, data: Path, steps: int) -> dict[str, float]:
     """Some steps of the recipe plain."""
-    from fittingroom.data import mapped
-    from fittingroom.data.hold_out import hold_out
+    from fittingroom.data import large
     from fittingroom.data.normalization import Normalization
     from fittingroom.data.open import open_dataset
     from fittingroom.errors import Interrupted
     from fittingroom.events import Event, StepDone
     from fittingroom.models import find_model
-    from fittingroom.recipe import load_recipe
-    from fittingroom.training import Setting
-    from fittingroom.training import train as train_model
+    from fittingroom.recipes.recipe import load_recipe
+    from fittingroom.training.hold_out import hold_out
+    from fittingroom.training.loop import Setting
+    from fittingroom.training.loop import train as train_model
 
     recipe = load_recipe("plain", overrides=["precision=float32"])
     if place == "in memory":
-        mapped.LARGE = sys.maxsize  # no set is large then: what is not held out is copied into memory
+        large.LARGE = sys.maxsize  # no set is large then: what is not held out is copied into memory
     train_set, _ = hold_out(open_dataset(data), recipe)
     marks: list[tuple[float, int]] = []
     peak = 0.0

@@ -21,8 +21,8 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from fittingroom.bench import NOTEBOOK_BATCH, NOTEBOOK_STAGES, Notebook, NotebookData
 from fittingroom.data.dataset import Dataset
-from fittingroom.evaluate import predict_dataset
 from fittingroom.models.tutorial_cnn import TutorialCNN
+from fittingroom.training.inference import predict_dataset
 
 LR = NOTEBOOK_STAGES[0][1]
 PREDICT_BATCH = 1000
@@ -212,7 +212,7 @@ def fittingroom_auto(train: Dataset, test: Dataset, epochs: int, clock: EpochClo
 def _fittingroom(train: Dataset, test: Dataset, epochs: int, clock: EpochClock, precision: str) -> None:
     import fittingroom as fr
     from fittingroom.events import EpochDone, Event, TrainingStarted
-    from fittingroom.recipe import with_epochs
+    from fittingroom.recipes.recipe import with_epochs
 
     def observe(event: Event) -> None:
         if isinstance(event, TrainingStarted):

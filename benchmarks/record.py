@@ -60,8 +60,7 @@ def append(script: str, figures: Iterable[Figure], *, processor: str | None = No
     """Add the figures to results.csv, with date, processor (a GPU's name where one trained), cores, torch, commit."""
     import torch
 
-    from fittingroom.device import processor_name
-    from fittingroom.environment import git_revision
+    from fittingroom.environment import git_revision, processor_name
 
     where = {
         "date": datetime.now(UTC).date().isoformat(),

@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import generated
 
 import fittingroom
-from fittingroom.html_page import STYLE_SHEET
+from fittingroom.rendering.html_page import STYLE_SHEET
 
 project = "Fitting Room"
 author = "The Fitting Room founders"

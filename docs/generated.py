@@ -15,7 +15,7 @@ from pathlib import Path
 import fittingroom
 import fittingroom.data
 from fittingroom.cli import make_parser
-from fittingroom.recipe import RECIPES_DIR, load_recipe, recipe_names
+from fittingroom.recipes.recipe import RECIPES_DIR, load_recipe, recipe_names
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results.csv"

@@ -45,9 +45,9 @@ from torch.utils.data import DataLoader
 
 import fittingroom as fr
 from fittingroom.data import concatenate, known_identity, stratified_split
-from fittingroom.data.source import locate
+from fittingroom.data.fetch.known_sets import locate
 from fittingroom.models import MODELS
-from fittingroom.report.judgement import diagnose_run
+from fittingroom.report.run_summary import diagnose_run
 
 # The tests run this notebook with a sample of the data and fewer epochs.
 QUICK = os.environ.get("FITTINGROOM_DOCS_QUICK") == "1"

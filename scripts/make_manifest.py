@@ -15,12 +15,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fittingroom.atomic import atomic_write
-from fittingroom.data.audit.reference import MANIFEST, hashes_of
+from fittingroom.audit.reference import MANIFEST, hashes_of
 from fittingroom.data.dataset import Dataset
 from fittingroom.data.open import open_dataset
+from fittingroom.files.atomic import atomic_write
 
-TESTS = Path(__file__).resolve().parent.parent / "tests" / "data" / "audit"
+TESTS = Path(__file__).resolve().parent.parent / "tests" / "audit"
 FOR_TESTS = 30  # digits a class
 
 

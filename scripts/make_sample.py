@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from fittingroom.data.fetch.known_sets import locate
 from fittingroom.data.formats.idx import read_idx, write_idx
-from fittingroom.data.source import locate
 
 SEED = 20170825  # the day on which the data set's paper appeared
 PER_CLASS = {"train": 200, "t10k": 100}

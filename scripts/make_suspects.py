@@ -10,10 +10,10 @@ About a minute on one thread; the same bytes each time on the same kind of proce
 
 import torch
 
-from fittingroom.data.audit.identity import part_of
+from fittingroom.audit.identity import part_of
+from fittingroom.audit.label_issues import SHIPPED, write_suspects
+from fittingroom.data.dataset import parts_of
 from fittingroom.data.open import open_dataset
-from fittingroom.data.summary import parts_of
-from fittingroom.data.suspects import SHIPPED, write_suspects
 from fittingroom.label_check import LabelCheck, check_labels
 
 

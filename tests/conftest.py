@@ -9,6 +9,9 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.support.machine import browser as browser  # fixtures for all of them
+from tests.support.machine import official_folder as official_folder
+
 # The same examples every time, and no verdict on speed: the machine may be busy with other work.
 settings.register_profile(
     "suite", max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]

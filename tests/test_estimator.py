@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,8 +17,9 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import fittingroom as fr
 from fittingroom.estimator import FittingRoomClassifier
+from tests.support import SUPPORT
 
-LINEAR = f"model='{Path(__file__).with_name('linear_net.py')}:net'"
+LINEAR = f"model='{SUPPORT / 'linear_net.py'}:net'"
 
 # scikit-learn's checks come with 2 to 30 features of no particular scale: images of one row, white at 16. All that run
 # pass. One skips itself: the array API wants SCIPY_ARRAY_API set before SciPy is imported.

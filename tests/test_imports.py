@@ -61,7 +61,7 @@ def test_public_names_are_sorted_and_listed_by_dir(package: ModuleType) -> None:
 @PACKAGES
 def test_every_public_name_is_documented(package: ModuleType) -> None:
     for name in package.__all__:
-        home = importlib.import_module(f"{package.__name__}.{package._HOMES[name]}")
+        home = importlib.import_module(f"fittingroom.{package._HOMES[name]}")
         documented = inspect.getdoc(getattr(home, name)) or ""
         assert documented, f"{name} has no docstring"
         assert not documented.startswith(f"{name}("), f"{name} has the docstring only that dataclass makes"

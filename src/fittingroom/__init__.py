@@ -15,74 +15,60 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from fittingroom.artifact import Artifact
-    from fittingroom.compare import compare_runs
-    from fittingroom.data.dataset import Dataset, Splits
-    from fittingroom.data.open import open_dataset
-    from fittingroom.errors import ArtifactError, DataError, FittingRoomError, RecipeError
-    from fittingroom.estimator import FittingRoomClassifier
-    from fittingroom.pipeline import resume, train
-    from fittingroom.predict.classifier import Classifier, load
-    from fittingroom.ray_engine import RayEngine
-    from fittingroom.recipe import Recipe, Stage, load_recipe
-    from fittingroom.run import Run, open_run
-    from fittingroom.start import Options
-    from fittingroom.tune import resume_study, tune_recipe
+from fittingroom.version import __version__ as __version__
 
-__version__ = "0.1.0"
+if TYPE_CHECKING:
+    from fittingroom.artifact.artifact import Artifact as Artifact
+    from fittingroom.compare import compare_runs as compare_runs
+    from fittingroom.data.dataset import Dataset as Dataset
+    from fittingroom.data.dataset import Splits as Splits
+    from fittingroom.data.open import open_dataset as open_dataset
+    from fittingroom.errors import ArtifactError as ArtifactError
+    from fittingroom.errors import DataError as DataError
+    from fittingroom.errors import FittingRoomError as FittingRoomError
+    from fittingroom.errors import RecipeError as RecipeError
+    from fittingroom.estimator import FittingRoomClassifier as FittingRoomClassifier
+    from fittingroom.parallel.ray_engine import RayEngine as RayEngine
+    from fittingroom.pipeline import resume as resume
+    from fittingroom.pipeline import train as train
+    from fittingroom.predict.classifier import Classifier as Classifier
+    from fittingroom.predict.classifier import load as load
+    from fittingroom.recipes.recipe import Recipe as Recipe
+    from fittingroom.recipes.recipe import Stage as Stage
+    from fittingroom.recipes.recipe import load_recipe as load_recipe
+    from fittingroom.runs.create import Options as Options
+    from fittingroom.runs.run import Run as Run
+    from fittingroom.runs.run import open_run as open_run
+    from fittingroom.tune import resume_study as resume_study
+    from fittingroom.tune import tune_recipe as tune_recipe
 
 _HOMES = {
-    "Artifact": "artifact",
+    "Artifact": "artifact.artifact",
     "ArtifactError": "errors",
     "Classifier": "predict.classifier",
     "DataError": "errors",
     "Dataset": "data.dataset",
     "FittingRoomClassifier": "estimator",
     "FittingRoomError": "errors",
-    "Options": "start",
-    "RayEngine": "ray_engine",
-    "Recipe": "recipe",
+    "Options": "runs.create",
+    "RayEngine": "parallel.ray_engine",
+    "Recipe": "recipes.recipe",
     "RecipeError": "errors",
-    "Run": "run",
+    "Run": "runs.run",
     "Splits": "data.dataset",
-    "Stage": "recipe",
+    "Stage": "recipes.recipe",
     "compare_runs": "compare",
     "load": "predict.classifier",
-    "load_recipe": "recipe",
+    "load_recipe": "recipes.recipe",
     "open_dataset": "data.open",
-    "open_run": "run",
+    "open_run": "runs.run",
     "resume": "pipeline",
     "resume_study": "tune",
     "train": "pipeline",
     "tune_recipe": "tune",
 }
 
-__all__ = [
-    "Artifact",
-    "ArtifactError",
-    "Classifier",
-    "DataError",
-    "Dataset",
-    "FittingRoomClassifier",
-    "FittingRoomError",
-    "Options",
-    "RayEngine",
-    "Recipe",
-    "RecipeError",
-    "Run",
-    "Splits",
-    "Stage",
-    "compare_runs",
-    "load",
-    "load_recipe",
-    "open_dataset",
-    "open_run",
-    "resume",
-    "resume_study",
-    "train",
-    "tune_recipe",
-]
+__all__ = sorted(_HOMES)  # what is public: whose home is known
 
 
 def __getattr__(name: str) -> Any:

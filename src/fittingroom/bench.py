@@ -21,17 +21,17 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.utils.data import DataLoader
 
-from fittingroom.data.cache import cache_dir
 from fittingroom.data.dataset import Dataset, Splits
 from fittingroom.data.normalization import normalization_of
-from fittingroom.device import pick_device, resolve_precision
 from fittingroom.errors import DataError, FittingRoomError
-from fittingroom.evaluate import predict_dataset
 from fittingroom.events import EpochDone, Event
+from fittingroom.files.cache_dir import cache_dir
 from fittingroom.models import find_model
 from fittingroom.models.tutorial_cnn import TutorialCNN
-from fittingroom.recipe import load_recipe, with_epochs
-from fittingroom.training import Setting, train
+from fittingroom.recipes.recipe import load_recipe, with_epochs
+from fittingroom.training.device import pick_device, resolve_precision
+from fittingroom.training.inference import predict_dataset
+from fittingroom.training.loop import Setting, train
 
 NOTEBOOK_STAGES = ((50, 0.01), (20, 0.001), (10, 0.001))  # epochs and learning rate, each with a fresh Adam
 NOTEBOOK_EPOCHS = sum(epochs for epochs, _lr in NOTEBOOK_STAGES)

@@ -9,12 +9,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import fittingroom
+from fittingroom.version import __version__
 
 
 def versions() -> dict[str, str]:
     """Of fittingroom, Python and the packages that decide a result, those that are installed."""
-    found = {"fittingroom": fittingroom.__version__, "python": platform.python_version()}
+    found = {"fittingroom": __version__, "python": platform.python_version()}
     for package in ("torch", "numpy", "polars", "safetensors"):
         try:
             found[package] = metadata.version(package)
@@ -26,8 +26,6 @@ def versions() -> dict[str, str]:
 def describe_machine(device: str) -> dict[str, Any]:
     """Processor, cores, threads in use and, on CUDA, the card."""
     import torch
-
-    from fittingroom.device import processor_name
 
     machine = {
         "system": platform.platform(),
@@ -55,3 +53,19 @@ def git_revision() -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return answer.stdout.strip()
+
+
+def processor_name() -> str:
+    """The processor as the system calls it, such as ``AMD EPYC 9654``."""
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines()
+        names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+        if names:
+            return names[0]
+    return platform.processor() or platform.machine()
+
+
+def cores() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -14,16 +14,16 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
-from fittingroom.data.cache import cache_dir
 from fittingroom.data.dataset import Dataset, Splits
-from fittingroom.data.hold_out import hold_out
 from fittingroom.data.normalization import normalization_of
-from fittingroom.device import pick_device, resolve_precision
-from fittingroom.evaluate import predict_dataset
+from fittingroom.files.cache_dir import cache_dir
 from fittingroom.models import find_model
-from fittingroom.recipe import Recipe, load_recipe, parse_recipe, with_epochs, with_lr
-from fittingroom.training import Setting
-from fittingroom.training import train as train_model
+from fittingroom.recipes.recipe import Recipe, load_recipe, parse_recipe, with_epochs, with_lr
+from fittingroom.training.device import pick_device, resolve_precision
+from fittingroom.training.hold_out import hold_out
+from fittingroom.training.inference import predict_dataset
+from fittingroom.training.loop import Setting
+from fittingroom.training.loop import train as train_model
 
 WHITE = 255  # of whole numbers, where no scale is given
 ROUNDING = 1e-6  # of the scale: what floats may miss its ends by

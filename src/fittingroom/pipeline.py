@@ -1,6 +1,6 @@
 """The one function that makes a whole run: train → export → evaluate → report.
 
-The test set never reaches the training: only :meth:`fittingroom.run.Run.evaluate` is given it, and only on request.
+The test set never reaches the training: only :meth:`fittingroom.Run.evaluate` is given it, and only on request.
 """
 
 from __future__ import annotations
@@ -16,42 +16,38 @@ from typing import Any
 
 import torch
 
-from fittingroom.artifact import SOURCE, Artifact, save_artifact
+from fittingroom.artifact.artifact import SOURCE, Artifact, save_artifact
+from fittingroom.artifact.export import ExportError, export_onnx
 from fittingroom.data.dataset import Dataset, Splits
-from fittingroom.data.hold_out import hold_out
 from fittingroom.data.normalization import Normalization, normalization_of
-from fittingroom.device import pick_device
-from fittingroom.distributed import Group, joined, launcher, processes
 from fittingroom.errors import ArtifactError, Interrupted, ProcessLost, RecipeError
-from fittingroom.evaluate import predict_dataset
 from fittingroom.events import Event, JobDone, Observer
-from fittingroom.export import ExportError, export_onnx
-from fittingroom.jobs import Job, run_jobs
-from fittingroom.json_file import write_json
-from fittingroom.metrics_log import MetricsLog
+from fittingroom.files.json_file import write_json
 from fittingroom.models import ModelSource
 from fittingroom.models.summary import count_parameters
-from fittingroom.ray_engine import RayEngine, check_engine
-from fittingroom.recipe import Recipe
+from fittingroom.parallel.jobs import Job, run_jobs
+from fittingroom.parallel.process_group import Group, joined, launcher, processes
+from fittingroom.parallel.ray_engine import RayEngine, check_engine
+from fittingroom.recipes.recipe import Recipe
 from fittingroom.report.model_card import write_model_card
 from fittingroom.report.page import write_report
 from fittingroom.report.plots import plot_loss
-from fittingroom.run import FORMAT, Run, open_recorded_data, summarize_members
-from fittingroom.start import (
-    Options,
-    as_splits,
-    prepare_torch,
+from fittingroom.runs.create import Options, as_splits, start, write_start
+from fittingroom.runs.metrics_log import MetricsLog
+from fittingroom.runs.recorded import (
     recorded_environment,
     recorded_recipe,
     recorded_source,
     refuse_changes,
     refuse_other_data,
-    start,
-    write_start,
 )
-from fittingroom.tracking import open_tracker
-from fittingroom.training import Setting
-from fittingroom.training import train as train_model
+from fittingroom.runs.run import FORMAT, Run, open_recorded_data, summarize_members
+from fittingroom.runs.tracking import open_tracker
+from fittingroom.training.device import pick_device, prepare_torch
+from fittingroom.training.hold_out import hold_out
+from fittingroom.training.inference import predict_dataset
+from fittingroom.training.loop import Setting
+from fittingroom.training.loop import train as train_model
 
 
 def train(
@@ -90,7 +86,7 @@ def train(
         RecipeError, DataError: what the user gave doesn't work, and why.
         Interrupted: stopped on request; :func:`resume` goes on.
         TrainingDiverged: an infinite or NaN loss.
-        ProcessLost, AnotherFailed: in a training on several processes, see :mod:`fittingroom.distributed`.
+        ProcessLost, AnotherFailed: in a training on several processes, see :mod:`fittingroom.parallel.process_group`.
         FittingRoomError: Ray isn't installed, or failed.
 
     Example:

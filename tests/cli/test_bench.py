@@ -13,8 +13,8 @@ import fittingroom as fr
 from fittingroom.bench import NOTEBOOK_EPOCHS, Figures, Notebook, NotebookData, Pass
 from fittingroom.cli import main
 from fittingroom.data.normalization import Normalization
-from fittingroom.evaluate import predict_dataset
 from fittingroom.models.tutorial_cnn import TutorialCNN
+from fittingroom.training.inference import predict_dataset
 
 QUICK_RECIPE = """
 model = "tutorial"

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from fittingroom.cli import main
+from fittingroom.data.fetch.known_sets import locate
 from fittingroom.data.open import open_dataset
-from fittingroom.data.source import locate
 
 SAMPLE = locate("sample")
 TRAIN_IMAGES = SAMPLE / "train-images-idx3-ubyte.gz"
@@ -251,7 +251,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 from fittingroom.cli import main
-from fittingroom.data.source import KNOWN
+from fittingroom.data.fetch.known_sets import KNOWN
 KNOWN["fashion-mnist"] = replace(KNOWN["fashion-mnist"], debian_folder=Path("/nowhere"))  # as on a fresh machine
 sys.exit(main(["data", "fetch"]))
 """

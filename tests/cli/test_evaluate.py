@@ -12,11 +12,12 @@ import polars as pl
 import pytest
 
 import fittingroom as fr
+from fittingroom.audit.label_issues import suspects_of
 from fittingroom.cli import main
 from fittingroom.data.convert import convert
-from fittingroom.data.suspects import suspects_of
+from tests.support import SUPPORT
 
-LINEAR = Path(__file__).parent.parent / "linear_net.py"
+LINEAR = SUPPORT / "linear_net.py"
 
 
 @pytest.fixture(scope="module")

@@ -45,7 +45,7 @@ def test_without_torch_data_can_be_checked(tmp_path: Path) -> None:
 
 
 def test_a_module_of_nobodys_is_our_fault_and_shows_where(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "fittingroom.data.audit", None)
+    monkeypatch.setitem(sys.modules, "fittingroom.audit", None)
     with pytest.raises(ModuleNotFoundError):
         main(["data", "check", "sample"])
 

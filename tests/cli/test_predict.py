@@ -19,7 +19,7 @@ from PIL import Image
 import fittingroom as fr
 from fittingroom.cli import main
 from fittingroom.data.convert import convert
-from tests.small_run import train_small
+from tests.support.small_run import train_small
 
 Captured = pytest.CaptureFixture[str]
 

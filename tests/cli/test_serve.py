@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fittingroom.cli import main
-from tests.small_run import train_small
+from tests.support.small_run import train_small
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ from sklearn.metrics import accuracy_score
 import fittingroom as fr
 from fittingroom.cli import main
 from fittingroom.data.convert import convert
-from fittingroom.data.source import KNOWN
+from fittingroom.data.fetch.known_sets import KNOWN
 
 TINY = ["--recipe", "plain", "--epochs", "1", "--set", "precision=float32"]
 COMMANDS = [[], ["train"], ["evaluate"], ["runs"], ["models"], ["recipes"], ["data"], ["data", "info"]]

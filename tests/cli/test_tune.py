@@ -21,8 +21,9 @@ import pytest
 
 import fittingroom as fr
 from fittingroom.cli import main
+from tests.support import SUPPORT
 
-LINEAR = f"model='{Path(__file__).parent.with_name('linear_net.py')}:net'"
+LINEAR = f"model='{SUPPORT / 'linear_net.py'}:net'"
 RECIPE = ["--recipe", "plain", "--epochs", "3", "--set", LINEAR, "--set", "precision=float32", "--threads", "1"]
 SPACE = 'lr = { low = 0.001, high = 0.3, log = true }\nmirror = ["none", "random"]\n'
 

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fittingroom.data.cache import cache_dir, cache_entries, cached_read, clear_cache
+from fittingroom.data.cache import cache_entries, cached_read, clear_cache
 from fittingroom.data.dataset import Splits
 from fittingroom.data.formats.npz import read_npz, write_npz
-from tests.data.same import assert_same
+from fittingroom.files.cache_dir import cache_dir
+from tests.support.same import assert_same
 
 
 @pytest.fixture

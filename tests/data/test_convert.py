@@ -5,9 +5,8 @@ import numpy as np
 import pytest
 
 from fittingroom.data.convert import convert
-from fittingroom.data.dataset import Dataset, Splits
+from fittingroom.data.dataset import Dataset, Splits, parts_of
 from fittingroom.data.open import open_dataset
-from fittingroom.data.summary import parts_of
 from fittingroom.errors import DataError
 
 FOLDERS = ("idx", "csv", "parquet")

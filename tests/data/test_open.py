@@ -16,7 +16,7 @@ from fittingroom.data.formats.npz import write_npz
 from fittingroom.data.formats.parquet import write_parquet
 from fittingroom.data.open import open_dataset
 from fittingroom.errors import DataError
-from tests.data.same import assert_same
+from tests.support.same import assert_same
 
 FASHION = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
 

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 import fittingroom as fr
-from fittingroom.data import mapped
-from fittingroom.data.cache import cache_dir
-from fittingroom.data.scratch import fill, room_for
+from fittingroom.data import large
+from fittingroom.data.large import fill, room_for
+from fittingroom.files.cache_dir import cache_dir
 
 
 def test_a_small_array_is_in_memory() -> None:
@@ -22,7 +22,7 @@ def test_a_small_array_is_in_memory() -> None:
 
 
 def test_a_large_array_is_in_a_file_of_which_nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mapped, "LARGE", 100)
+    monkeypatch.setattr(large, "LARGE", 100)
     before = set(cache_dir().rglob("*"))
     room = room_for((5, 5, 8), ">i2")
     assert isinstance(room, np.memmap)
@@ -37,7 +37,7 @@ def test_a_full_disk_is_said_before_anything_is_read(monkeypatch: pytest.MonkeyP
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(mapped, "LARGE", 100)
+    monkeypatch.setattr(large, "LARGE", 100)
     monkeypatch.setattr(os, "posix_fallocate", full)
     with pytest.raises(
         fr.DataError, match=r"1,000 bytes expected .*\(No space left on device\): set FITTINGROOM_CACHE"

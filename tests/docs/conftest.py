@@ -13,7 +13,7 @@ from PIL import Image
 
 import fittingroom as fr
 from fittingroom.data import Dataset, concatenate
-from fittingroom.data.source import locate
+from fittingroom.data.fetch.known_sets import locate
 from tests.docs.pages import ROOT, blocks_of
 
 RUNS = ("swift", "plain")

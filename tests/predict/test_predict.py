@@ -12,8 +12,8 @@ import pytest
 
 import fittingroom as fr
 from fittingroom.cli import main
-from fittingroom.evaluate import predict_dataset
-from tests.small_run import train_small
+from fittingroom.training.inference import predict_dataset
+from tests.support.small_run import train_small
 
 
 @pytest.fixture(scope="module")

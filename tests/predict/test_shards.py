@@ -25,7 +25,7 @@ from fittingroom.data.formats.idx import write_idx
 from fittingroom.errors import ArtifactError, DataError
 from fittingroom.predict.inputs import data_blocks
 from fittingroom.predict.shards import Scoring, read_record, score_shards
-from tests.small_run import train_small
+from tests.support.small_run import train_small
 
 ROWS = 300  # of a shard
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 
-from fittingroom.metrics_log import read_metrics
-from fittingroom.report.curves import COLUMNS, accuracy_panel, history_of, loss_panel, rate_panel, thinned, ticks
+from fittingroom.rendering.axes import COLUMNS, thinned, ticks
+from fittingroom.report.curves import accuracy_panel, history_of, loss_panel, rate_panel
+from fittingroom.runs.metrics_log import read_metrics
+from tests.support import GOLDEN
 
-GOLDEN = Path(__file__).parent.parent / "golden" / "diagnosis"
+RECORDED = GOLDEN / "diagnosis"
 TOP, BOTTOM = 30.0, 230.0
 
 
@@ -40,7 +41,7 @@ def test_thinning_keeps_order_and_every_extreme() -> None:
 
 
 def test_what_is_drawn_lies_where_the_axes_say() -> None:
-    events = read_metrics(GOLDEN / "over-fitting" / "metrics.jsonl")
+    events = read_metrics(RECORDED / "over-fitting" / "metrics.jsonl")
     history = history_of(events)
     assert history is not None
     panel = loss_panel([history], [30], TOP, BOTTOM)
@@ -59,7 +60,7 @@ def test_what_is_drawn_lies_where_the_axes_say() -> None:
 
 
 def test_the_end_of_a_stage_is_marked_at_its_last_step() -> None:
-    history = history_of(read_metrics(GOLDEN / "over-fitting" / "metrics.jsonl"))
+    history = history_of(read_metrics(RECORDED / "over-fitting" / "metrics.jsonl"))
     assert history is not None
     for panel in (f([history], [10, 15, 5], TOP, BOTTOM) for f in (loss_panel, accuracy_panel, rate_panel)):
         ends = [next(t.at for t in panel.epoch_ticks if t.label == label) for label in ("10", "25")]
@@ -67,7 +68,7 @@ def test_the_end_of_a_stage_is_marked_at_its_last_step() -> None:
 
 
 def test_a_loss_far_above_the_rest_is_counted_and_does_not_flatten_the_curve() -> None:
-    events = [json.loads(json.dumps(event)) for event in read_metrics(GOLDEN / "over-fitting" / "metrics.jsonl")]
+    events = [json.loads(json.dumps(event)) for event in read_metrics(RECORDED / "over-fitting" / "metrics.jsonl")]
     history = history_of(events)
     assert history is not None
     plain = loss_panel([history], [30], TOP, BOTTOM)
@@ -83,7 +84,7 @@ def test_a_loss_far_above_the_rest_is_counted_and_does_not_flatten_the_curve() -
 
 
 def test_of_several_seeds_the_frame_fits_what_is_drawn_of_them() -> None:
-    history = history_of(read_metrics(GOLDEN / "over-fitting" / "metrics.jsonl"))
+    history = history_of(read_metrics(RECORDED / "over-fitting" / "metrics.jsonl"))
     assert history is not None
     panel = loss_panel([history, history], [30], TOP, BOTTOM)
     assert {line.kind for line in panel.lines} == {"train", "validation"}

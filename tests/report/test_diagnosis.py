@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from fittingroom.metrics import wilson_interval
-from fittingroom.metrics_log import read_metrics
-from fittingroom.prediction_table import PredictionTable, read_predictions
-from fittingroom.recipe import Recipe, load_recipe
+from fittingroom.evaluation.metrics import wilson_interval
+from fittingroom.evaluation.mistakes import TRUSTED, find_mistakes, find_suspicious_labels, right_answers
+from fittingroom.evaluation.predictions import PredictionTable, read_predictions
+from fittingroom.recipes.recipe import Recipe, load_recipe
 from fittingroom.report.diagnosis import Verdict, diagnose, fit_trend
-from fittingroom.report.mistakes import TRUSTED, find_mistakes, find_suspicious_labels, right_answers
+from fittingroom.runs.metrics_log import read_metrics
+from tests.support import GOLDEN
 
-GOLDEN = Path(__file__).parent.parent / "golden" / "diagnosis"
-STATES = sorted(folder.name for folder in GOLDEN.iterdir() if folder.is_dir())
+RECORDED = GOLDEN / "diagnosis"
+STATES = sorted(folder.name for folder in RECORDED.iterdir() if folder.is_dir())
 ABOUT_THE_DATA = {"no-validation", "confusable-pair", "suspicious-labels"}
 MADE_WRONG = {809, 1532, 1909, 2549}  # the labels that were made wrong in suspicious-labels, see README.md there
 
 
 def recorded(state: str) -> tuple[list[dict[str, Any]], Recipe, dict[str, Any] | None]:
-    folder = GOLDEN / state
+    folder = RECORDED / state
     result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
     return read_metrics(folder / "metrics.jsonl"), load_recipe(folder / "recipe.toml"), result["test"]
 
@@ -32,11 +32,13 @@ def recorded(state: str) -> tuple[list[dict[str, Any]], Recipe, dict[str, Any] |
 def table_of(state: str) -> PredictionTable:
     _, _, scores = recorded(state)
     assert scores is not None
-    return read_predictions(GOLDEN / state / "predictions.parquet", [row["class"] for row in scores["per_class"]])
+    return read_predictions(RECORDED / state / "predictions.parquet", [row["class"] for row in scores["per_class"]])
 
 
 def verdict_on(state: str, name: str | None = None) -> Verdict:
-    suspicious = find_suspicious_labels(table_of(state)) if (GOLDEN / state / "predictions.parquet").exists() else None
+    suspicious = (
+        find_suspicious_labels(table_of(state)) if (RECORDED / state / "predictions.parquet").exists() else None
+    )
     found = {verdict.name: verdict for verdict in diagnose(*recorded(state), suspicious)}
     assert (name or state) in found, f"{name or state} expected, {', '.join(found)} found"
     return found[name or state]

@@ -17,11 +17,11 @@ import pytest
 from PIL import Image
 
 import fittingroom as fr
+from fittingroom.audit.label_issues import suspects_of
+from fittingroom.audit.subsets import FLATTERS, make_subsets
 from fittingroom.data.dataset import Dataset, Splits
-from fittingroom.data.pictures import png_uri
-from fittingroom.data.suspects import suspects_of
+from fittingroom.rendering.contact_sheet import png_uri
 from fittingroom.report.page import MISTAKES, PICTURE_SIDE, write_report
-from fittingroom.subsets import FLATTERS, make_subsets
 
 LIMIT = 3 * 1024 * 1024
 VOID = {"meta", "link", "img", "br", "hr"}

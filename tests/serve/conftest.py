@@ -19,7 +19,7 @@ import pytest
 from PIL import Image
 
 import fittingroom as fr
-from tests.small_run import train_small
+from tests.support.small_run import train_small
 
 SERVER = Path(__file__).with_name("run_server.py")
 

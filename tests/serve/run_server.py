@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fittingroom.predict.onnx_model import Answers
+from fittingroom.artifact.onnx_model import Answers
 from fittingroom.serve.app import Served
+from fittingroom.serve.connection import LimitedProtocol
 from fittingroom.serve.guard import Limits
-from fittingroom.serve.protocol import LimitedProtocol
 from fittingroom.serve.server import open_models, serve
 
 

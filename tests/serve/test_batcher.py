@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from fittingroom.predict.classifier import Classified
 from fittingroom.serve.batcher import Batcher
-from fittingroom.serve.refused import Refused
+from fittingroom.serve.guard import Refused
 
 
 class Model:

@@ -14,9 +14,9 @@ import sys
 import warnings
 from collections.abc import Sequence
 
-import fittingroom
 from fittingroom.cli import bench, compare, data, evaluate, export, models, predict, report, runs, serve, train, tune
 from fittingroom.errors import AnotherFailed, FittingRoomError, Interrupted
+from fittingroom.version import __version__
 
 DONE, OUR_FAULT, USERS_MISTAKE, INTERRUPTED = 0, 1, 2, 130
 EXTRAS = {  # which extra of the package brings a module that may be missing
@@ -37,7 +37,7 @@ def make_parser() -> argparse.ArgumentParser:
         description="Takes labelled small images to a trained, honestly judged, shippable classifier.",
         epilog="example: fittingroom train    (trains the recipe swift on Fashion-MNIST and judges it)",
     )
-    parser.add_argument("--version", action="version", version=f"fittingroom {fittingroom.__version__}")
+    parser.add_argument("--version", action="version", version=f"fittingroom {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for module in (data, models, train, tune, runs, evaluate, compare, report, bench, predict, export, serve):
         module.add_parser(commands)

@@ -51,12 +51,12 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run_compare(args: argparse.Namespace) -> int:
     """Compare, print the verdict with what it rests on, and write the sheet and the page."""
-    from fittingroom.atomic import atomic_write
     from fittingroom.cli import console
     from fittingroom.compare import compare_runs
+    from fittingroom.compare.disagreements import draw_sheet, images_apart, open_images
     from fittingroom.compare.page import write_page
-    from fittingroom.compare.sheet import draw_sheet, images_apart, open_images
     from fittingroom.errors import DataError
+    from fittingroom.files.atomic import atomic_write
 
     if not 0 < args.difference <= 100:
         raise DataError(f"--difference {args.difference:g}: points above 0 and up to 100 expected, such as 0.2")
@@ -100,7 +100,7 @@ def _beside(args: argparse.Namespace, comparison: Comparison, ending: str) -> Pa
     """``compare-A-B.png`` in the folder that holds the baseline, the ledger and the other runs."""
     import re
 
-    from fittingroom.run import runs_folder
+    from fittingroom.runs.run import runs_folder
 
     name = re.sub(r"[^\w.-]+", "-", f"compare-{comparison.baseline}-{comparison.run}") + ending
     path, here = runs_folder(args.folders[0]) / name, Path.cwd()

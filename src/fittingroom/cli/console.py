@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from fittingroom.data.download import Progress
+    from fittingroom.data.fetch.download import Progress
 
 UNLIMITED = 10_000  # columns: in a pipe or a file no line is broken
 

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fittingroom.cli import check
+from fittingroom.cli import data_check
 
 if TYPE_CHECKING:
     from fittingroom.data.dataset import Splits
@@ -65,7 +65,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     _add_test_and_cache(convert)
     convert.set_defaults(run=run_convert)
 
-    check.add_parser(actions)
+    data_check.add_parser(actions)
 
     cache = _add(actions, "cache", "show what the cache holds, or empty it", "fittingroom data cache --clear")
     cache.add_argument("--clear", action="store_true", help="remove everything from it")
@@ -78,7 +78,7 @@ def run_fetch(args: argparse.Namespace) -> int:
     from dataclasses import asdict
 
     from fittingroom.cli import console
-    from fittingroom.data.source import KNOWN, fetch
+    from fittingroom.data.fetch.known_sets import KNOWN, fetch
 
     with console.fetching() as progress:
         fetched = fetch(args.name, progress=progress)
@@ -118,7 +118,8 @@ def run_info(args: argparse.Namespace) -> int:
     from dataclasses import asdict
 
     from fittingroom.cli import console, data_views
-    from fittingroom.data.summary import parts_of, summary_of
+    from fittingroom.data.dataset import parts_of
+    from fittingroom.data.summary import summary_of
 
     data = _open(args)
     summaries = {name: summary_of(part) for name, part in parts_of(data).items()}
@@ -141,11 +142,11 @@ def run_show(args: argparse.Namespace) -> int:
     """Print the first rows, write a contact sheet, and draw the first image of each class where that is possible."""
     import re
 
-    from fittingroom.atomic import atomic_write
     from fittingroom.cli import console, data_views
-    from fittingroom.data.pictures import contact_sheet
-    from fittingroom.data.summary import parts_of
+    from fittingroom.data.dataset import parts_of
     from fittingroom.errors import DataError
+    from fittingroom.files.atomic import atomic_write
+    from fittingroom.rendering.contact_sheet import contact_sheet
 
     data = _open(args)
     parts = parts_of(data)
@@ -182,7 +183,7 @@ def run_header(args: argparse.Namespace) -> int:
     from dataclasses import asdict
 
     from fittingroom.cli import console
-    from fittingroom.data.formats.header import report_header
+    from fittingroom.data.formats.idx_header import report_header
 
     report = report_header(args.file)
     if args.json:
@@ -207,8 +208,8 @@ def run_convert(args: argparse.Namespace) -> int:
     """Write a data set in another format; print the files."""
     from fittingroom.cli import console
     from fittingroom.data.convert import convert
-    from fittingroom.data.formats.parts import CLASSES_FILE
-    from fittingroom.data.summary import parts_of
+    from fittingroom.data.dataset import parts_of
+    from fittingroom.data.formats.splits import CLASSES_FILE
 
     data = _open(args)
     files = convert(data, args.out, to=args.to, force=args.force)
@@ -230,7 +231,8 @@ def run_convert(args: argparse.Namespace) -> int:
 def run_cache(args: argparse.Namespace) -> int:
     """Print what the cache holds, or empty it."""
     from fittingroom.cli import console
-    from fittingroom.data.cache import cache_dir, cache_entries, clear_cache
+    from fittingroom.data.cache import cache_entries, clear_cache
+    from fittingroom.files.cache_dir import cache_dir
 
     if args.clear:
         freed = clear_cache()

@@ -9,8 +9,8 @@ from rich.table import Table
 
 from fittingroom.cli.console import table
 from fittingroom.data.dataset import Dataset
-from fittingroom.data.pictures import Row, half_blocks
 from fittingroom.data.summary import Summary
+from fittingroom.rendering.contact_sheet import Row, half_blocks
 
 MOST_CLASSES = 40  # in a printed table; JSON has all
 EDGE = 5  # so many of the first pixels are printed, and of the last

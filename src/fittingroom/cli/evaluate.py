@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from fittingroom.audit.subsets import Subset
     from fittingroom.data.dataset import Dataset
-    from fittingroom.run import Run
-    from fittingroom.subsets import Subset
+    from fittingroom.runs.run import Run
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -51,7 +51,7 @@ def run_evaluate(args: argparse.Namespace) -> int:
     from fittingroom.errors import DataError
     from fittingroom.report.model_card import write_model_card
     from fittingroom.report.page import write_report
-    from fittingroom.run import open_run
+    from fittingroom.runs.run import open_run
 
     run = open_run(args.folder)
     dataset = None
@@ -103,10 +103,10 @@ def run_evaluate(args: argparse.Namespace) -> int:
 
 def _subsets(run: Run, dataset: Dataset | None, args: argparse.Namespace) -> Sequence[Subset]:
     """The subsets of what is judged. Where the run's training data can't be opened, those that do without."""
+    from fittingroom.audit.label_issues import suspects_of
+    from fittingroom.audit.subsets import make_subsets
     from fittingroom.cli import console
-    from fittingroom.data.suspects import suspects_of
     from fittingroom.errors import DataError
-    from fittingroom.subsets import make_subsets
 
     one = (run.members or [run])[0]
     judged = one.own_test_set() if dataset is None else dataset
@@ -126,8 +126,8 @@ def _subsets(run: Run, dataset: Dataset | None, args: argparse.Namespace) -> Seq
 
 
 def _print_subsets(scores: dict[str, Any]) -> None:
+    from fittingroom.audit.subsets import FLATTERS
     from fittingroom.cli import console
-    from fittingroom.subsets import FLATTERS
 
     if "subsets" not in scores:
         return

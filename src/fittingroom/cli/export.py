@@ -29,7 +29,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run_export(args: argparse.Namespace) -> int:
     """Export, and say what was written and how it was checked."""
     from fittingroom.errors import ArtifactError
-    from fittingroom.run import open_run
+    from fittingroom.runs.run import open_run
 
     if args.quantize and args.format != "onnx":
         raise ArtifactError(f"--quantize {args.quantize}: --format onnx expected, {args.format} found")
@@ -38,9 +38,9 @@ def run_export(args: argparse.Namespace) -> int:
     run = open_run(args.folder)
     artifact = run.artifact
 
-    from fittingroom.data.hold_out import hold_out
-    from fittingroom.export import TRAIN_IMAGES, export_onnx, export_safetensors, export_torch
-    from fittingroom.start import refuse_other_data
+    from fittingroom.artifact.export import TRAIN_IMAGES, export_onnx, export_safetensors, export_torch
+    from fittingroom.runs.recorded import refuse_other_data
+    from fittingroom.training.hold_out import hold_out
 
     suffix = ".int8.onnx" if args.quantize else SUFFIXES[args.format]
     # model.safetensors is there already, and is what the others are made of
@@ -52,7 +52,7 @@ def run_export(args: argparse.Namespace) -> int:
     train, validation = hold_out(splits, run.recipe)
     checked = f"agrees with the network on {min(len(train), TRAIN_IMAGES) + len(validation or ()):,} images"
     if args.quantize:
-        from fittingroom.quantize import quantize_int8
+        from fittingroom.artifact.quantize import quantize_int8
 
         whole = export_onnx(artifact, network, train, validation)
         checked = str(quantize_int8(whole, train, validation, path))

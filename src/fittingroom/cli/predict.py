@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from fittingroom.errors import DataError
-    from fittingroom.predict.answers import Answered, Sheet
     from fittingroom.predict.classifier import Classified, Classifier
     from fittingroom.predict.inputs import Block
+    from fittingroom.predict.output import Answered, Sheet
     from fittingroom.predict.shards import ShardDone
 
 ON_A_SHEET = 200  # images that --html and --show draw
@@ -81,8 +81,8 @@ def _score(args: argparse.Namespace) -> int:
     """Score shards into a folder."""
     from time import perf_counter
 
+    from fittingroom.parallel.ray_engine import RayEngine
     from fittingroom.predict.shards import score_shards
-    from fittingroom.ray_engine import RayEngine
 
     engine = RayEngine(args.ray_address) if args.engine else None
     since = perf_counter()
@@ -114,9 +114,9 @@ def _shards(count: int) -> str:
 
 
 def _predict(args: argparse.Namespace) -> int:
-    from fittingroom.predict.answers import Sheet, write_parquet
     from fittingroom.predict.classifier import load
     from fittingroom.predict.inputs import read_inputs
+    from fittingroom.predict.output import Sheet, write_parquet
 
     failed: list[DataError] = []
 
@@ -154,7 +154,7 @@ def _answer(classifier: Classifier, blocks: Iterator[Block], sheet: Sheet) -> It
 
 
 def _print_json(answered: Answered, classes: Sequence[str], top: int) -> None:
-    from fittingroom.predict.answers import records
+    from fittingroom.predict.output import records
 
     separator = "[\n"
     for block, classified in answered:
@@ -165,7 +165,7 @@ def _print_json(answered: Answered, classes: Sequence[str], top: int) -> None:
 
 
 def _print_csv(answered: Answered, classes: Sequence[str]) -> None:
-    from fittingroom.predict.answers import frame
+    from fittingroom.predict.output import frame
 
     for number, (block, classified) in enumerate(answered):
         text = frame(block, classified, classes).write_csv(include_header=number == 0)
@@ -174,7 +174,7 @@ def _print_csv(answered: Answered, classes: Sequence[str]) -> None:
 
 def _print_table(answered: Answered, classes: Sequence[str], top: int) -> None:
     """A line an image, as it comes: rows of a set of millions are not kept to be aligned."""
-    from fittingroom.predict.answers import records
+    from fittingroom.predict.output import records
 
     width = max(map(len, classes))
     for block, classified in answered:

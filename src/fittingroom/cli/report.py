@@ -23,10 +23,10 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run_report(args: argparse.Namespace) -> int:
     """Write the page and the card; print the diagnosis and where they lie."""
     from fittingroom.cli import console
-    from fittingroom.report.judgement import diagnose_run
     from fittingroom.report.model_card import write_model_card
     from fittingroom.report.page import write_report
-    from fittingroom.run import open_run
+    from fittingroom.report.run_summary import diagnose_run
+    from fittingroom.runs.run import open_run
 
     run = open_run(args.folder)
     page = write_report(run, xkcd=args.xkcd)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fittingroom.run import Run
+    from fittingroom.runs.run import Run
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -27,7 +27,7 @@ def run_runs(args: argparse.Namespace) -> int:
     """Print a line for each run."""
     from fittingroom.cli import console
     from fittingroom.errors import ArtifactError
-    from fittingroom.run import find_runs
+    from fittingroom.runs.run import find_runs
 
     if not args.folder.is_dir():
         raise ArtifactError(f"{args.folder}: a folder of runs expected, nothing found; `fittingroom train` makes one")

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fittingroom.data.dataset import Splits
-    from fittingroom.distributed import Group
-    from fittingroom.ray_engine import RayEngine
-    from fittingroom.recipe import Recipe
-    from fittingroom.run import Run
+    from fittingroom.parallel.process_group import Group
+    from fittingroom.parallel.ray_engine import RayEngine
+    from fittingroom.recipes.recipe import Recipe
+    from fittingroom.runs.run import Run
 
 MAIN_FILES = ("model.safetensors", "model.onnx", "result.json", "predictions.parquet")  # that a user looks for first
 DEFAULT_DATA, DEFAULT_RECIPE, RECIPE_FOR_A_MODEL = "fashion-mnist", "swift", "plain"
@@ -98,7 +98,7 @@ def add_engine(parser: argparse._ArgumentGroup, what: str) -> None:
 def engine_of(args: argparse.Namespace) -> RayEngine | None:
     """Where several trainings are carried out; None for one after another."""
     from fittingroom.errors import RecipeError
-    from fittingroom.ray_engine import RayEngine
+    from fittingroom.parallel.ray_engine import RayEngine
 
     if args.ray_address is not None and args.engine is None:
         raise RecipeError("--ray-address says where Ray is; give --engine ray with it")
@@ -107,7 +107,7 @@ def engine_of(args: argparse.Namespace) -> RayEngine | None:
 
 def run_train(args: argparse.Namespace) -> int:
     """Train or resume, judge, and say what came out. Of the processes that torchrun started, one speaks."""
-    from fittingroom.distributed import TIMEOUT, joined
+    from fittingroom.parallel.process_group import TIMEOUT, joined
 
     with joined(args.timeout or TIMEOUT) as group:
         if group.is_writer:
@@ -140,7 +140,7 @@ def _train(args: argparse.Namespace, group: Group) -> Run:
         warn_of_faults(splits)
 
         from fittingroom.pipeline import train
-        from fittingroom.start import Options
+        from fittingroom.runs.create import Options
 
         given = {key: getattr(args, key) for key in ("device", "threads", "keep", "deterministic", "xkcd", "test")}
         options = Options(
@@ -173,7 +173,7 @@ def recipe_of(args: argparse.Namespace) -> Recipe:
     """The recipe that the options name, with what they change in it."""
     from dataclasses import replace
 
-    from fittingroom.recipe import load_recipe, with_epochs, with_lr
+    from fittingroom.recipes.recipe import load_recipe, with_epochs, with_lr
 
     name = args.recipe or (RECIPE_FOR_A_MODEL if args.model else DEFAULT_RECIPE)
     overrides = [*(args.set or [])]
@@ -190,8 +190,8 @@ def recipe_of(args: argparse.Namespace) -> Recipe:
 def open_data(args: argparse.Namespace) -> Splits:
     """The data that the options name, fetched if need be."""
     from fittingroom.cli import console
+    from fittingroom.data.fetch.known_sets import NoSourceError
     from fittingroom.data.open import open_dataset
-    from fittingroom.data.source import NoSourceError
 
     name = args.data or DEFAULT_DATA
     try:
@@ -212,7 +212,7 @@ def open_data(args: argparse.Namespace) -> Splits:
 
 def warn_of_faults(splits: Splits) -> None:
     """The fast part of ``data check``: what is wrong with the data is said before anything is learned from it."""
-    from fittingroom.data.audit import fast_findings
+    from fittingroom.audit import fast_findings
 
     found = False
     for finding in fast_findings(splits):
@@ -319,8 +319,8 @@ def _findings_of_one(run: Run, result: dict[str, Any]) -> Iterator[tuple[str, st
         other = scores["per_class"][mistaken.index(max(mistaken))]["class"]
         most = f"; {max(mistaken)} taken for {other}" if max(mistaken) else ""
         yield "weakest", f"{weakest['class']}: {weakest['recall']:.1%} found{most}"
-        from fittingroom.looks import LEDGER, read_looks
-        from fittingroom.run import runs_folder
+        from fittingroom.runs.run import runs_folder
+        from fittingroom.runs.test_ledger import LEDGER, read_looks
 
         folder = runs_folder(run.path)
         fingerprint = result["test_looks"][0]["fingerprint"]
@@ -336,7 +336,7 @@ def _findings_of_one(run: Run, result: dict[str, Any]) -> Iterator[tuple[str, st
 
 def _diagnosis(run: Run) -> Iterator[tuple[str, str]]:
     """A line a verdict; of several seeds, how many have it, and the words on the first of them."""
-    from fittingroom.report.judgement import diagnose_members
+    from fittingroom.report.run_summary import diagnose_members
 
     seeds = len(run.members)
     for name, found in diagnose_members(run).items():

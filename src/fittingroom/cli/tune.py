@@ -20,7 +20,7 @@ from fittingroom.cli.train import (
 
 if TYPE_CHECKING:
     from fittingroom.events import Observer
-    from fittingroom.ray_engine import RayEngine
+    from fittingroom.parallel.ray_engine import RayEngine
     from fittingroom.tune import Study
 
 FOR_A_NEW_STUDY = (  # what --resume takes from the study
@@ -143,7 +143,7 @@ def _begin(
     splits = replace(open_data(args), test=None)
     warn_of_faults(splits)
 
-    from fittingroom.start import Options
+    from fittingroom.runs.create import Options
     from fittingroom.tune import Plan, tune_recipe
 
     given = {key: getattr(args, key) for key in ("objective", "pruner", "trials") if getattr(args, key) is not None}

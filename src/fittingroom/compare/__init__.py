@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from fittingroom.compare.answers import Answers, Split, pair, read_answers
-from fittingroom.compare.fairness import find_warnings, record_looks, training_images
+from fittingroom.compare.validity import find_warnings, record_looks, training_images
 from fittingroom.compare.verdict import Comparison, compare_answers
 from fittingroom.errors import ArtifactError
-from fittingroom.run import Run, open_run, runs_folder
+from fittingroom.runs.run import Run, open_run, runs_folder
 
 WORTH_SEEING = 0.002  # the difference that a plan is made for, where none is given
 

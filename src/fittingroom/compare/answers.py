@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fittingroom.errors import ArtifactError, DataError
-from fittingroom.prediction_table import PredictionTable, read_predictions
-from fittingroom.run import Run
+from fittingroom.evaluation.predictions import PredictionTable, read_predictions
+from fittingroom.runs.run import Run
 
 Split = Literal["test", "validation"]
 FILES: dict[Split, str] = {"test": "predictions.parquet", "validation": "predictions-validation.parquet"}

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fittingroom.atomic import atomic_write
 from fittingroom.compare.answers import Answers
-from fittingroom.compare.sheet import Apart
+from fittingroom.compare.disagreements import Apart
 from fittingroom.compare.verdict import Comparison, p_text, points
-from fittingroom.data.pictures import png_uri
-from fittingroom.html_page import render_page
-from fittingroom.metrics import mean_interval, wilson_interval
+from fittingroom.evaluation.metrics import mean_interval, wilson_interval
+from fittingroom.files.atomic import atomic_write
+from fittingroom.rendering.contact_sheet import png_uri
+from fittingroom.rendering.html_page import render_page
 
 PICTURE_SIDE = 64  # pixels; larger images are reduced to it
 PICTURES = 42  # of each side

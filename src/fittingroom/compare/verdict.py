@@ -8,8 +8,8 @@ from typing import Any, Literal
 import numpy as np
 
 from fittingroom.compare.answers import Answers
-from fittingroom.compare.crossed import POWER, crossed_difference
-from fittingroom.compare.paired import exact_mcnemar, images_needed, paired_interval
+from fittingroom.compare.mcnemar import exact_mcnemar, images_needed, paired_interval
+from fittingroom.compare.seed_variance import POWER, crossed_difference
 
 LEVEL = 0.05  # of the verdict, and of all classes together
 
@@ -120,7 +120,7 @@ def compare_answers(
     """Compare the answers of two runs on the same images, in the same order.
 
     Models (one seed each) are compared by the exact McNemar test. Where a side has several seeds, it is taken as a
-    recipe, and seeds and images both count (:mod:`fittingroom.compare.crossed`).
+    recipe, and seeds and images both count (:mod:`fittingroom.compare.seed_variance`).
 
     Args:
         first, second: baseline and run.

@@ -7,42 +7,37 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fittingroom.data.cache import cache_dir, cache_entries, clear_cache
-    from fittingroom.data.dataset import Dataset, Fingerprint, Splits, concatenate, stratified_split
-    from fittingroom.data.open import open_dataset
-    from fittingroom.data.source import known_identity
+    from fittingroom.data.cache import cache_entries as cache_entries
+    from fittingroom.data.cache import clear_cache as clear_cache
+    from fittingroom.data.dataset import Dataset as Dataset
+    from fittingroom.data.dataset import Fingerprint as Fingerprint
+    from fittingroom.data.dataset import Splits as Splits
+    from fittingroom.data.dataset import concatenate as concatenate
+    from fittingroom.data.dataset import stratified_split as stratified_split
+    from fittingroom.data.fetch.known_sets import known_identity as known_identity
+    from fittingroom.data.open import open_dataset as open_dataset
+    from fittingroom.files.cache_dir import cache_dir as cache_dir
 
 _HOMES = {
-    "Dataset": "dataset",
-    "Fingerprint": "dataset",
-    "Splits": "dataset",
-    "cache_dir": "cache",
-    "cache_entries": "cache",
-    "clear_cache": "cache",
-    "concatenate": "dataset",
-    "known_identity": "source",
-    "open_dataset": "open",
-    "stratified_split": "dataset",
+    "Dataset": "data.dataset",
+    "Fingerprint": "data.dataset",
+    "Splits": "data.dataset",
+    "cache_dir": "files.cache_dir",
+    "cache_entries": "data.cache",
+    "clear_cache": "data.cache",
+    "concatenate": "data.dataset",
+    "known_identity": "data.fetch.known_sets",
+    "open_dataset": "data.open",
+    "stratified_split": "data.dataset",
 }
 
-__all__ = [
-    "Dataset",
-    "Fingerprint",
-    "Splits",
-    "cache_dir",
-    "cache_entries",
-    "clear_cache",
-    "concatenate",
-    "known_identity",
-    "open_dataset",
-    "stratified_split",
-]
+__all__ = sorted(_HOMES)
 
 
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'fittingroom.data' has no attribute {name!r}")
-    value = getattr(import_module(f"fittingroom.data.{_HOMES[name]}"), name)
+    value = getattr(import_module(f"fittingroom.{_HOMES[name]}"), name)
     globals()[name] = value
     return value
 

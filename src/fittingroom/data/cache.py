@@ -11,9 +11,7 @@ cache the data are read again.
 
 import hashlib
 import json
-import os
 import shutil
-import sys
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -23,10 +21,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fittingroom.atomic import atomic_directory
 from fittingroom.data.dataset import Dataset, Fingerprint, Splits
-from fittingroom.data.mapped import is_large
+from fittingroom.data.large import is_large
 from fittingroom.errors import DataError
+from fittingroom.files.atomic import atomic_directory
+from fittingroom.files.cache_dir import cache_dir
 
 FORMAT = 2
 READERS = 1  # count up when a reader changes what it makes of a file: older entries are then read again
@@ -50,29 +49,6 @@ class CacheEntry:
     source: str
     path: Path
     size: int
-
-
-def cache_dir() -> Path:
-    """Return the folder of the cache, which need not exist.
-
-    $FITTINGROOM_CACHE if set; else `fittingroom` in the system's place for caches: $XDG_CACHE_HOME or
-    ~/.cache, ~/Library/Caches on macOS, %LOCALAPPDATA% on Windows.
-
-    Example:
-        >>> import os
-        >>> from fittingroom.data import cache_dir
-        >>> str(cache_dir()) == os.environ["FITTINGROOM_CACHE"]
-        True
-    """
-    if given := os.environ.get("FITTINGROOM_CACHE"):
-        return Path(given).expanduser().absolute()
-    if sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    elif sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base / "fittingroom"
 
 
 def cached_read(name: str, path: Path, files: Sequence[Path], read: Callable[[], Splits]) -> Splits:

@@ -6,15 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
-from fittingroom.atomic import atomic_directory, atomic_write
-from fittingroom.data.dataset import Dataset, Splits
+from fittingroom.data.dataset import Dataset, Splits, parts_of
 from fittingroom.data.formats.idx import write_idx
 from fittingroom.data.formats.kaggle_csv import write_kaggle_csv
 from fittingroom.data.formats.npz import write_npz
 from fittingroom.data.formats.parquet import write_parquet
-from fittingroom.data.formats.parts import CLASSES_FILE, read_class_names
-from fittingroom.data.summary import parts_of
+from fittingroom.data.formats.splits import CLASSES_FILE, read_class_names
 from fittingroom.errors import DataError
+from fittingroom.files.atomic import atomic_directory, atomic_write
 
 FORMATS = ("idx", "csv", "npz", "parquet")
 SUFFIXES = {".csv": "csv", ".csv.gz": "csv", ".npz": "npz", ".parquet": "parquet"}

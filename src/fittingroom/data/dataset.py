@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fittingroom.data.mapped import is_large, without
+from fittingroom.data.large import is_large, without
 from fittingroom.errors import DataError
 
 if TYPE_CHECKING:
@@ -254,7 +254,7 @@ def stratified_split(dataset: Dataset, n: int, seed: int) -> tuple[Dataset, Data
     """Cut exactly n images from the set, by chance, in proportion to the classes: (rest, held out).
 
     Which classes give one more where n does not divide evenly is decided by the largest remainder. Both
-    parts keep the file order, but for the rest of a large set (:mod:`fittingroom.data.mapped`): its last images
+    parts keep the file order, but for the rest of a large set (:mod:`fittingroom.data.large`): its last images
     take the places of those held out, so that it need not be copied. The same set, n and seed give the same cut.
 
     Args:
@@ -349,3 +349,9 @@ def _listed(names: Sequence[str]) -> str:
 
 def _size(dataset: Dataset) -> str:
     return f"{dataset.image_size[0]}×{dataset.image_size[1]}"
+
+
+def parts_of(data: Splits) -> dict[str, Dataset]:
+    """Return the parts that there are, by their names: train, validation, test."""
+    parts = {"train": data.train, "validation": data.validation, "test": data.test}
+    return {name: part for name, part in parts.items() if part is not None}

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from fittingroom.data.cache import cached_read
 from fittingroom.data.dataset import Dataset, Splits
-from fittingroom.data.download import Progress
+from fittingroom.data.fetch.download import Progress
+from fittingroom.data.fetch.known_sets import KNOWN, class_names_for, locate
 from fittingroom.data.formats import idx, image_folder, kaggle_csv, npz, parquet
-from fittingroom.data.formats.parts import CLASSES_FILE
-from fittingroom.data.source import KNOWN, class_names_for, locate
+from fittingroom.data.formats.splits import CLASSES_FILE
 from fittingroom.errors import DataError
 
 WHAT_A_PATH_MAY_BE = (

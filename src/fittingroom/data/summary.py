@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from fittingroom.data.dataset import Dataset, Fingerprint, Splits
+from fittingroom.data.dataset import Dataset, Fingerprint
+from fittingroom.data.fetch.known_sets import known_identity
 from fittingroom.data.normalization import pixel_mean_std
-from fittingroom.data.source import known_identity
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,9 +48,3 @@ def summary_of(dataset: Dataset) -> Summary:
         fingerprint=dataset.fingerprint,
         identity=known_identity(dataset),
     )
-
-
-def parts_of(data: Splits) -> dict[str, Dataset]:
-    """Return the parts that there are, by their names: train, validation, test."""
-    parts = {"train": data.train, "validation": data.validation, "test": data.test}
-    return {name: part for name, part in parts.items() if part is not None}

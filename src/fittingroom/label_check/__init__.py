@@ -1,6 +1,6 @@
 """Which labels may be wrong: every image is judged by models that never saw it, then confident learning sorts them.
 
-    check_labels(parts, LabelCheck())     # parts: of fittingroom.data.audit.check(...)
+    check_labels(parts, LabelCheck())     # parts: of fittingroom.audit.check(...)
 
 The trainings are jobs, a :class:`Fold` each, which need none of the others: one after another here, or on Ray side by
 side. Confident learning (Northcutt, Jiang and Chuang 2021) is cleanlab's.
@@ -15,15 +15,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fittingroom.data.audit import Finding
-from fittingroom.data.audit.identity import Part
+from fittingroom.audit import Finding
+from fittingroom.audit.identity import Part
+from fittingroom.audit.label_issues import Suspect, Suspects
 from fittingroom.data.dataset import Dataset
-from fittingroom.data.pictures import Row
-from fittingroom.data.suspects import Suspect, Suspects
 from fittingroom.errors import DataError
-from fittingroom.label_check.doubts import Doubts, find_doubts
+from fittingroom.label_check.confident_learning import Doubts, find_doubts
 from fittingroom.label_check.folds import Fold, LabelCheck, Tell, for_training, out_of_fold
-from fittingroom.ray_engine import RayEngine
+from fittingroom.parallel.ray_engine import RayEngine
+from fittingroom.rendering.contact_sheet import Row
 
 __all__ = ["Doubts", "Fold", "LabelCheck", "check_labels", "find_doubts", "out_of_fold"]
 
@@ -42,7 +42,7 @@ def check_labels(
     all of them, if none is), and whatever else is there is judged by the mean of all folds' models.
 
     Args:
-        parts: of :attr:`fittingroom.data.audit.Checked.parts`.
+        parts: of :attr:`fittingroom.audit.Checked.parts`.
         how: recipe, folds, seed.
         tell: is told of each fold as it begins.
         engine: where the folds are trained side by side; None trains them one after another in this process. The

@@ -14,17 +14,18 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-import fittingroom
-from fittingroom.atomic import atomic_write
-from fittingroom.data.audit.identity import Part
-from fittingroom.data.cache import LABEL_CHECKS, cache_dir
+from fittingroom.audit.identity import Part
+from fittingroom.data.cache import LABEL_CHECKS
 from fittingroom.data.dataset import Dataset
 from fittingroom.errors import DataError, RecipeError
 from fittingroom.events import Observer
-from fittingroom.jobs import Job, run_jobs
+from fittingroom.files.atomic import atomic_write
+from fittingroom.files.cache_dir import cache_dir
 from fittingroom.models import find_model
-from fittingroom.ray_engine import RayEngine
-from fittingroom.recipe import Precision, Recipe, load_recipe
+from fittingroom.parallel.jobs import Job, run_jobs
+from fittingroom.parallel.ray_engine import RayEngine
+from fittingroom.recipes.recipe import Precision, Recipe, load_recipe
+from fittingroom.version import __version__
 
 Tell = Callable[[str], None]
 
@@ -175,7 +176,7 @@ def _carry_out(
         return  # without loading torch
     import torch
 
-    from fittingroom.device import pick_device, resolve_precision
+    from fittingroom.training.device import pick_device, resolve_precision
 
     how = dataclasses.replace(how, device=pick_device(how.device), threads=how.threads or (1 if engine else None))
     if how.threads is not None:
@@ -220,7 +221,7 @@ def _fold(parts: Sequence[Part], fold_N: NDArray[np.int64], number: int, recipe:
 def _folder(parts: Sequence[Part], recipe: Recipe, how: LabelCheck) -> Path:
     """Where finished folds of just this check are kept: by everything that decides what they say."""
     decides = [
-        fittingroom.__version__,
+        __version__,
         [(part.role, part.dataset.fingerprint.order) for part in parts],
         recipe.as_dict(),
         find_model(recipe.model).sha256,

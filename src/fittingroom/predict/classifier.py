@@ -11,10 +11,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fittingroom.artifact import WEIGHTS, Artifact, open_artifact
+from fittingroom.artifact.artifact import WEIGHTS, Artifact, open_artifact
+from fittingroom.artifact.onnx_model import MODEL, Answers, OnnxModel
+from fittingroom.artifact.ood_score import DoubtScale, is_doubtful
 from fittingroom.errors import ArtifactError, DataError
-from fittingroom.predict.doubt import DoubtScale, is_doubtful
-from fittingroom.predict.onnx_model import MODEL, Answers, OnnxModel
 
 
 class Classified(NamedTuple):
@@ -132,6 +132,6 @@ def load(path: str | Path, *, trust_code: bool = False, threads: int | None = No
 
 def _by_torch(artifact: Artifact, trust_code: bool) -> Callable[[NDArray[np.uint8]], Answers]:
     """The network itself, for what could not be exported."""
-    from fittingroom.export import Shipped
+    from fittingroom.artifact.export import Shipped
 
     return Shipped(artifact.network(trust_code=trust_code), artifact.normalization).answer

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fittingroom.data.blocks import is_data_file, read_blocks
+from fittingroom.data.fashion_photo import picture_to_image
+from fittingroom.data.formats.table import is_data_file, read_blocks
 from fittingroom.errors import DataError
-from fittingroom.predict.photo import picture_to_image
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 PICTURES = 200  # that one block holds

@@ -1,6 +1,6 @@
 """Scoring of millions of images: one Parquet file of answers for each input file, and a manifest of them all.
 
-An output has the rows of :func:`fittingroom.predict.answers.frame`, and in its metadata a record of the input and the
+An output has the rows of :func:`fittingroom.predict.output.frame`, and in its metadata a record of the input and the
 model that it was made of. Rows and record appear by one rename, so that whatever is killed, and when, each output is
 either there and whole or not there; the manifest is only an index of the records and is made anew from them each time.
 """
@@ -19,19 +19,19 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from fittingroom.artifact import open_artifact
-from fittingroom.atomic import remove_leftovers
-from fittingroom.data.lock import exclusive
+from fittingroom.artifact.artifact import open_artifact
+from fittingroom.artifact.onnx_model import MODEL
 from fittingroom.environment import versions
 from fittingroom.errors import ArtifactError, DataError
 from fittingroom.events import Observer
-from fittingroom.jobs import Job, run_jobs
-from fittingroom.json_file import read_json, write_json
-from fittingroom.predict.answers import write_parquet
+from fittingroom.files.atomic import remove_leftovers
+from fittingroom.files.json_file import read_json, write_json
+from fittingroom.files.lock import exclusive
+from fittingroom.parallel.jobs import Job, run_jobs
+from fittingroom.parallel.ray_engine import RayEngine
 from fittingroom.predict.classifier import Classified, load
 from fittingroom.predict.inputs import Block, data_blocks, data_files_below, is_data
-from fittingroom.predict.onnx_model import MODEL
-from fittingroom.ray_engine import RayEngine
+from fittingroom.predict.output import write_parquet
 
 FORMAT = 1
 MANIFEST = "manifest.json"

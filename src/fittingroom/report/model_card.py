@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from fittingroom.atomic import atomic_write
-from fittingroom.data.source import KNOWN_FINGERPRINTS
-from fittingroom.report.calibration import calibration
-from fittingroom.report.judgement import judged_on, looks_at_test, reproducing_command, weakest_classes
-from fittingroom.run import Run
+from fittingroom.data.fetch.known_sets import KNOWN_FINGERPRINTS
+from fittingroom.evaluation.calibration import calibration
+from fittingroom.files.atomic import atomic_write
+from fittingroom.report.run_summary import judged_on, looks_at_test, reproducing_command, weakest_classes
+from fittingroom.runs.run import Run
 
 FASHION_MNIST = "zalando-datasets/fashion_mnist"  # as the hub calls it
 TEMPLATE = Path(__file__).with_name("model_card.md")

@@ -14,15 +14,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fittingroom.atomic import atomic_write
+from fittingroom.audit.subsets import FLATTERS
 from fittingroom.data.dataset import Dataset, Splits
-from fittingroom.data.pictures import png_uri
 from fittingroom.errors import ArtifactError, DataError
-from fittingroom.html_page import render_page
-from fittingroom.metrics_log import read_metrics
-from fittingroom.report.calibration import calibration
+from fittingroom.evaluation.calibration import calibration
+from fittingroom.evaluation.mistakes import (
+    TRUSTED,
+    SuspiciousLabels,
+    find_mistakes,
+    find_suspicious_labels,
+    right_answers,
+)
+from fittingroom.files.atomic import atomic_write
+from fittingroom.rendering.contact_sheet import png_uri
+from fittingroom.rendering.html_page import render_page
 from fittingroom.report.curves import History, accuracy_panel, history_of, loss_panel, rate_panel
-from fittingroom.report.judgement import (
+from fittingroom.report.run_summary import (
     Judged,
     diagnose_members,
     diagnose_run,
@@ -32,9 +39,8 @@ from fittingroom.report.judgement import (
     subsets_of,
     weakest_classes,
 )
-from fittingroom.report.mistakes import TRUSTED, SuspiciousLabels, find_mistakes, find_suspicious_labels, right_answers
-from fittingroom.run import Run
-from fittingroom.subsets import FLATTERS
+from fittingroom.runs.metrics_log import read_metrics
+from fittingroom.runs.run import Run
 
 MISTAKES, ANSWERS = 40, 12  # pictures of wrong answers; of right ones, for each class
 MATRIX_CLASSES = 20  # more are neither readable as a matrix nor as a sheet: pairs, and the weakest classes, are listed

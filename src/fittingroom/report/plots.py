@@ -7,9 +7,9 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from fittingroom.atomic import atomic_write
-from fittingroom.metrics_log import read_metrics
+from fittingroom.files.atomic import atomic_write
 from fittingroom.report.curves import loss_limit
+from fittingroom.runs.metrics_log import read_metrics
 
 TRAIN, VALIDATION, QUIET = "#4059ad", "#c53b4e", "#8d99ae"  # told apart by colour-blind readers and in grey print
 

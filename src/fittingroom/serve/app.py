@@ -22,26 +22,30 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-import fittingroom
-from fittingroom.data.pictures import png_uri
+from fittingroom.data.fashion_photo import picture_to_image
 from fittingroom.errors import DataError
-from fittingroom.html_page import STYLE_SHEET
-from fittingroom.predict.answers import records
 from fittingroom.predict.classifier import Classifier
 from fittingroom.predict.inputs import Block
-from fittingroom.predict.photo import picture_to_image
-from fittingroom.run import Run
-from fittingroom.serve import facts
+from fittingroom.predict.output import records
+from fittingroom.rendering.contact_sheet import png_uri
+from fittingroom.rendering.html_page import STYLE_SHEET
+from fittingroom.runs.run import Run
+from fittingroom.serve import run_info
 from fittingroom.serve.batcher import Batcher
-from fittingroom.serve.docs import docs_page, openapi
-from fittingroom.serve.explain import occlusion_map
-from fittingroom.serve.guard import FAILED, Guard, Limits, error_body
-from fittingroom.serve.inference import HEADER_LENGTH, model_metadata, parse_request, response
+from fittingroom.serve.guard import FAILED, Guard, Limits, Refused, error_body
 from fittingroom.serve.metrics import Metrics
-from fittingroom.serve.refused import Refused
+from fittingroom.serve.occlusion import occlusion_map
+from fittingroom.serve.open_inference import HEADER_LENGTH, model_metadata, parse_request, response
+from fittingroom.serve.openapi import docs_page, openapi
+from fittingroom.version import __version__
 
-WEB = Path(fittingroom.__file__).parent / "web"
-STATIC = {"app.js": "text/javascript", "words.js": "text/javascript", "page.css": "text/css", "look.css": "text/css"}
+WEB = Path(__file__).parent / "web"
+STATIC = {
+    "app.js": "text/javascript",
+    "words.js": "text/javascript",
+    "page.css": "text/css",
+    STYLE_SHEET.name: "text/css",
+}
 UPLOADS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
 DECODERS = 2  # pictures that are decoded at a time, 150 MB each at the worst
 WAITING_PICTURES = 32
@@ -86,7 +90,7 @@ class Service:
 
     async def server(self, _request: Request) -> Response:
         """What this is."""
-        about = {"name": "fittingroom", "version": fittingroom.__version__, "extensions": ["binary_tensor_data"]}
+        about = {"name": "fittingroom", "version": __version__, "extensions": ["binary_tensor_data"]}
         return JSONResponse(about)
 
     async def live(self, _request: Request) -> Response:
@@ -140,7 +144,7 @@ class Service:
         """Every model: its classes, how good it is, what else there is to see."""
         described = []
         for served in self.models.values():
-            about = await asyncio.to_thread(facts.summary, served.run)
+            about = await asyncio.to_thread(run_info.summary, served.run)
             model = served.model
             what = {"classes": model.classes, "image_size": model.artifact.image_size, "background": model.background}
             described.append({"name": served.name} | what | about)
@@ -149,7 +153,7 @@ class Service:
     async def examples(self, request: Request) -> Response:
         """A sheet of images to try."""
         served = self._named(request.path_params["name"])
-        return JSONResponse(await asyncio.to_thread(facts.examples, served.run, served.model.classes))
+        return JSONResponse(await asyncio.to_thread(run_info.examples, served.run, served.model.classes))
 
     async def mistakes(self, request: Request) -> Response:
         """Images of one class that were taken for another."""
@@ -157,11 +161,11 @@ class Service:
         truth, predicted = (request.query_params.get(key, "") for key in ("truth", "predicted"))
         if truth not in served.model.classes or predicted not in served.model.classes:
             raise Refused(400, "?truth=CLASS&predicted=CLASS expected, with two of the model's classes")
-        return JSONResponse(await asyncio.to_thread(facts.mistakes, served.run, truth, predicted))
+        return JSONResponse(await asyncio.to_thread(run_info.mistakes, served.run, truth, predicted))
 
     async def report(self, request: Request) -> Response:
         """The run's report, which may do nothing but be looked at."""
-        file = facts.report_of(self._named(request.path_params["name"]).run)
+        file = run_info.report_of(self._named(request.path_params["name"]).run)
         if file is None:
             raise Refused(404, "this run has no report")
         headers = {"Content-Security-Policy": REPORT_POLICY, "X-Frame-Options": "SAMEORIGIN"}

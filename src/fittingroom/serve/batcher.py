@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fittingroom.predict.classifier import Classified
-from fittingroom.serve.refused import Refused
+from fittingroom.serve.guard import Refused
 
 Images = NDArray[np.uint8]
 QUICK = 0.0005  # seconds for which the event loop may be held up

@@ -16,7 +16,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fittingroom.errors import FittingRoomError
 from fittingroom.serve.metrics import Metrics
-from fittingroom.serve.refused import Refused
 
 log = logging.getLogger("fittingroom.serve")
 
@@ -167,3 +166,11 @@ class _Exchange:
 def error_body(message: str) -> bytes:
     """As the inference protocol wants errors."""
     return json.dumps({"error": message}, ensure_ascii=False).encode()
+
+
+class Refused(Exception):
+    """Answered with ``status`` and ``{"error": message}``. The message never has a path or a traceback in it."""
+
+    def __init__(self, status: int, message: str, headers: Mapping[str, str] | None = None):
+        super().__init__(message)
+        self.status, self.headers = status, dict(headers or {})

@@ -14,10 +14,10 @@ import uvicorn
 
 from fittingroom.errors import ArtifactError, FittingRoomError
 from fittingroom.predict.classifier import load
-from fittingroom.run import Run
+from fittingroom.runs.run import Run
 from fittingroom.serve.app import Served, create_app
+from fittingroom.serve.connection import LimitedProtocol
 from fittingroom.serve.guard import Limits
-from fittingroom.serve.protocol import LimitedProtocol
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 CONNECTIONS = 1_000

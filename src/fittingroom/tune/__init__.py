@@ -15,12 +15,12 @@ from shlex import quote
 
 from fittingroom.data.dataset import Splits
 from fittingroom.data.open import open_dataset
-from fittingroom.distributed import processes
 from fittingroom.errors import ArtifactError, Interrupted, RecipeError
 from fittingroom.events import Observer
-from fittingroom.ray_engine import RayEngine, check_engine
-from fittingroom.recipe import Recipe, load_recipe
-from fittingroom.start import Options
+from fittingroom.parallel.process_group import processes
+from fittingroom.parallel.ray_engine import RayEngine, check_engine
+from fittingroom.recipes.recipe import Recipe, load_recipe
+from fittingroom.runs.create import Options
 from fittingroom.tune.conclusion import conclude
 from fittingroom.tune.study import Study, open_study, start_study
 from fittingroom.tune.trial import Plan

@@ -10,18 +10,18 @@ from collections.abc import Callable
 from datetime import date
 from typing import Any
 
-from fittingroom.atomic import atomic_write
-from fittingroom.data.hold_out import hold_out
-from fittingroom.data.lock import exclusive_if_free
 from fittingroom.errors import ArtifactError
+from fittingroom.evaluation.metrics import mean_interval
 from fittingroom.events import Observer
-from fittingroom.json_file import write_json
-from fittingroom.metrics import mean_interval
+from fittingroom.files.atomic import atomic_write
+from fittingroom.files.json_file import write_json
+from fittingroom.files.lock import exclusive_if_free
+from fittingroom.parallel.ray_engine import RayEngine
 from fittingroom.pipeline import resume
-from fittingroom.ray_engine import RayEngine
-from fittingroom.recipe import Recipe
-from fittingroom.run import FORMAT, Run
-from fittingroom.start import start
+from fittingroom.recipes.recipe import Recipe
+from fittingroom.runs.create import start
+from fittingroom.runs.run import FORMAT, Run
+from fittingroom.training.hold_out import hold_out
 from fittingroom.tune.page import write_page
 from fittingroom.tune.space import apply
 from fittingroom.tune.study import Study

@@ -13,9 +13,9 @@ import numpy as np
 import optuna
 from optuna.trial import TrialState
 
-from fittingroom.atomic import atomic_write
-from fittingroom.html_page import render_page
-from fittingroom.report.curves import Scale, Tick, svg_path, ticks
+from fittingroom.files.atomic import atomic_write
+from fittingroom.rendering.axes import Scale, Tick, svg_path, ticks
+from fittingroom.rendering.html_page import render_page
 from fittingroom.tune.space import Choices, Range
 from fittingroom.tune.study import Study
 from fittingroom.tune.trial import Trial

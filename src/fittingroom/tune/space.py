@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 from fittingroom.errors import RecipeError
-from fittingroom.recipe import Recipe, Stage, find_problems, recipe_from_dict, with_lr
-from fittingroom.toml_text import lines_of_keys, set_key
+from fittingroom.recipes.recipe import Recipe, Stage, find_problems, recipe_from_dict, with_lr
+from fittingroom.recipes.toml_text import lines_of_keys, set_key
 
 LR = "lr"  # no key of a recipe: stands for the first stage's, to which the others keep their ratio
 MODEL_KEYS = ("model", "model_args")

@@ -30,24 +30,24 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState
 
-from fittingroom.artifact import SOURCE, read_trusted_code
-from fittingroom.atomic import atomic_write
-from fittingroom.data.batches import derive_seed
+from fittingroom.artifact.artifact import SOURCE, read_trusted_code
 from fittingroom.data.dataset import Splits
-from fittingroom.data.hold_out import hold_out
-from fittingroom.data.lock import exclusive, exclusive_if_free
 from fittingroom.data.open import open_dataset
-from fittingroom.device import pick_device
 from fittingroom.environment import versions
 from fittingroom.errors import ArtifactError, DataError, RecipeError
 from fittingroom.events import JobDone, Observer
-from fittingroom.jobs import Job, run_jobs
-from fittingroom.json_file import read_json, write_json
+from fittingroom.files.atomic import atomic_write
+from fittingroom.files.json_file import read_json, write_json
+from fittingroom.files.lock import exclusive, exclusive_if_free
 from fittingroom.models import MODELS, ModelSource, build_model, find_model, model_from_code, package_model
-from fittingroom.ray_engine import RayEngine
-from fittingroom.recipe import Recipe, recipe_from_dict
-from fittingroom.run import FORMAT, Run, command_line
-from fittingroom.start import Options, new_folder, prepare_torch, start
+from fittingroom.parallel.jobs import Job, run_jobs
+from fittingroom.parallel.ray_engine import RayEngine
+from fittingroom.recipes.recipe import Recipe, recipe_from_dict
+from fittingroom.runs.create import Options, new_folder, start
+from fittingroom.runs.run import FORMAT, Run, command_line
+from fittingroom.training.device import pick_device, prepare_torch
+from fittingroom.training.hold_out import hold_out
+from fittingroom.training.seeds import derive_seed
 from fittingroom.tune.space import Choices, SearchSpace, apply, label, own_values, parse_space, read_space
 from fittingroom.tune.storage import open_storage, sqlite_in, without_password
 from fittingroom.tune.trial import Outcome, Plan, Trial, carry_out, make_pruner, open_trial

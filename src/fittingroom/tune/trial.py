@@ -11,7 +11,7 @@ import optuna
 from fittingroom.errors import Interrupted, RecipeError, TrainingDiverged
 from fittingroom.events import EpochDone, Event, Observer
 from fittingroom.pipeline import finish
-from fittingroom.run import Run
+from fittingroom.runs.run import Run
 from fittingroom.tune.storage import open_storage
 
 Objective = Literal["accuracy", "loss"]

@@ -13,10 +13,7 @@ import pytest
 from fittingroom.data.dataset import Splits
 from fittingroom.data.formats.idx import IdxHeader, read_idx, read_idx_dataset, read_idx_header, write_idx
 from fittingroom.errors import DataError
-from tests.data.same import assert_same
-
-OFFICIAL = Path("/usr/share/datasets/fashion-mnist")
-needs_official = pytest.mark.skipif(not OFFICIAL.is_dir(), reason="Debian's dataset-fashion-mnist is not installed")
+from tests.support.same import assert_same
 
 
 def write_set(folder: Path, data: Splits, suffix: str = "", prefixes: tuple[str, str] = ("train", "t10k")) -> None:
@@ -259,10 +256,9 @@ def test_whole_numbers_of_any_type_are_taken_exactly(tmp_path: Path) -> None:
     assert found.num_classes == 301
 
 
-@needs_official
-def test_official_files_are_read_right_and_fast() -> None:
+def test_official_files_are_read_right_and_fast(official_folder: Path) -> None:
     start = time.perf_counter()
-    data = read_idx_dataset(OFFICIAL)
+    data = read_idx_dataset(official_folder)
     seconds = time.perf_counter() - start
     assert data.test is not None
     assert data.train.labels is not None

@@ -14,7 +14,7 @@ from PIL import Image
 from fittingroom.data.dataset import Dataset, Splits
 from fittingroom.data.formats.image_folder import read_image_folder
 from fittingroom.errors import DataError
-from tests.data.same import assert_same
+from tests.support.same import assert_same
 
 GREY = np.arange(16, dtype=np.uint8).reshape(4, 4) * 16
 

@@ -10,7 +10,7 @@ import pytest
 from fittingroom.data.dataset import Dataset, Splits
 from fittingroom.data.formats.kaggle_csv import read_kaggle_csv, write_kaggle_csv
 from fittingroom.errors import DataError
-from tests.data.same import assert_same
+from tests.support.same import assert_same
 
 HEADER = "label,pixel1,pixel2,pixel3,pixel4"
 ROWS = ["2,0,1,2,3", "0,252,253,254,255", "1,9,8,7,6"]

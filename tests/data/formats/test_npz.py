@@ -10,7 +10,7 @@ import pytest
 from fittingroom.data.dataset import Dataset, Splits
 from fittingroom.data.formats.npz import read_npz, write_npz
 from fittingroom.errors import DataError
-from tests.data.same import assert_same
+from tests.support.same import assert_same
 
 IMAGES = np.arange(4 * 2 * 3, dtype=np.uint8).reshape(4, 2, 3)
 LABELS = np.array([0, 1, 2, 1])

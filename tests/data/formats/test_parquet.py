@@ -8,9 +8,9 @@ import pytest
 
 from fittingroom.data.dataset import Dataset, Splits
 from fittingroom.data.formats.parquet import read_parquet, write_parquet
-from fittingroom.data.formats.pixels import encode_png
+from fittingroom.data.preprocessing import encode_png
 from fittingroom.errors import DataError
-from tests.data.same import assert_same
+from tests.support.same import assert_same
 
 IMAGE = np.arange(6, dtype=np.uint8).reshape(2, 3)
 PNG = encode_png(IMAGE)

@@ -19,13 +19,13 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from fittingroom.atomic import atomic_write
 from fittingroom.data.dataset import MAX_SIDE, Splits
-from fittingroom.data.formats.exact import as_images, as_labels
+from fittingroom.data.formats.arrays import as_images, as_labels
 from fittingroom.data.formats.gzipped import expansion_limit, is_gzip, open_bytes
-from fittingroom.data.formats.parts import Images, Labels, part_of, splits
-from fittingroom.data.scratch import fill, room_for
+from fittingroom.data.formats.splits import Images, Labels, part_of, splits
+from fittingroom.data.large import fill, room_for
 from fittingroom.errors import DataError
+from fittingroom.files.atomic import atomic_write
 
 DTYPES: dict[int, np.dtype[Any]] = {
     0x08: np.dtype(">u1"),

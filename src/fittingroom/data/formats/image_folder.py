@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from fittingroom.data.dataset import Splits
-from fittingroom.data.formats.parts import PARTS, Images, Labels, splits
-from fittingroom.data.formats.pixels import decode_grey
+from fittingroom.data.formats.splits import PARTS, Images, Labels, splits
+from fittingroom.data.preprocessing import decode_grey
 from fittingroom.errors import DataError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from fittingroom.atomic import atomic_write
 from fittingroom.data.dataset import MAX_SIDE, Dataset, Splits
-from fittingroom.data.formats.exact import as_labels
+from fittingroom.data.formats.arrays import as_labels
 from fittingroom.data.formats.gzipped import expansion_limit, is_gzip, open_bytes
-from fittingroom.data.formats.parts import Images, Labels, by_part, splits
+from fittingroom.data.formats.splits import Images, Labels, by_part, splits
 from fittingroom.errors import DataError
+from fittingroom.files.atomic import atomic_write
 
 if TYPE_CHECKING:
     import polars as pl

@@ -11,13 +11,13 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from fittingroom.atomic import atomic_write
 from fittingroom.data.dataset import Splits
-from fittingroom.data.formats.exact import as_images, as_labels
+from fittingroom.data.formats.arrays import as_images, as_labels
 from fittingroom.data.formats.gzipped import expansion_limit
-from fittingroom.data.formats.parts import Images, splits
-from fittingroom.data.scratch import fill, room_for
+from fittingroom.data.formats.splits import Images, splits
+from fittingroom.data.large import fill, room_for
 from fittingroom.errors import DataError
+from fittingroom.files.atomic import atomic_write
 
 NAMES = {
     "train": [("x_train", "y_train"), ("train_images", "train_labels"), ("images", "labels"), ("x", "y")],

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from fittingroom.atomic import atomic_write
-from fittingroom.data.formats.exact import as_labels
+from fittingroom.data.formats.arrays import as_labels
 from fittingroom.data.formats.gzipped import expansion_limit
-from fittingroom.data.formats.parts import Images, Labels, part_of, splits
-from fittingroom.data.formats.pixels import decode_grey, encode_png
-from fittingroom.data.scratch import room_for
+from fittingroom.data.formats.splits import Images, Labels, part_of, splits
+from fittingroom.data.large import room_for
+from fittingroom.data.preprocessing import decode_grey, encode_png
 from fittingroom.errors import DataError
+from fittingroom.files.atomic import atomic_write
 
 if TYPE_CHECKING:
     import polars as pl

@@ -11,14 +11,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from fittingroom.recipe import Recipe
-from fittingroom.report.diagnosis.course import course
-from fittingroom.report.diagnosis.facts import Facts, window_of
-from fittingroom.report.diagnosis.limits import confusable_pair, no_validation, suspicious_labels
-from fittingroom.report.diagnosis.stability import not_learning, unstable
+from fittingroom.evaluation.mistakes import SuspiciousLabels
+from fittingroom.recipes.recipe import Recipe
+from fittingroom.report.diagnosis.data_rules import confusable_pair, no_validation, suspicious_labels
+from fittingroom.report.diagnosis.facts import Facts, Verdict, window_of
+from fittingroom.report.diagnosis.progress_rules import course
+from fittingroom.report.diagnosis.stability_rules import not_learning, unstable
 from fittingroom.report.diagnosis.trend import Trend, fit_trend
-from fittingroom.report.diagnosis.verdict import Verdict
-from fittingroom.report.mistakes import SuspiciousLabels
 
 __all__ = ["RULES", "Facts", "Trend", "Verdict", "diagnose", "fit_trend"]
 
@@ -41,7 +40,7 @@ def diagnose(
     """Apply every rule to a training; what matters most comes first.
 
     Args:
-        events: of ``metrics.jsonl``, as :func:`fittingroom.metrics_log.read_metrics` gives them.
+        events: of ``metrics.jsonl``, as :func:`fittingroom.runs.metrics_log.read_metrics` gives them.
         recipe: that was trained.
         scores: of the model as it ships, for the rules on the data: those on test, if it was looked at.
         suspicious: of the same images.

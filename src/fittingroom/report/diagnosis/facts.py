@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fittingroom.recipe import Recipe
+from fittingroom.evaluation.mistakes import SuspiciousLabels
+from fittingroom.recipes.recipe import Recipe
 from fittingroom.report.diagnosis.trend import Trend, fit_trend
-from fittingroom.report.mistakes import SuspiciousLabels
 
 LEAST_EPOCHS = 4  # for a line with an interval that says anything
 WINDOW = 8  # epochs that a trend is fitted to, where the last stage has them; half of a longer stage
@@ -102,3 +102,26 @@ def window_of(epochs: Sequence[dict[str, Any]], steps: Sequence[dict[str, Any]],
             validation = fit_trend([epoch["validation_loss"] for epoch in recent])
             gap = fit_trend([epoch["validation_loss"] - epoch["train_loss"] for epoch in recent])
     return Window(recent, stage_epochs, max(rates), rates[-1], train, validation, gap)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What one rule found.
+
+    Attributes:
+        name: of the rule: ``not-learning``, ``unstable``, ``over-fitting``, ``under-fitting``, ``plateau``,
+            ``still-improving``, ``too-short``, ``no-validation``, ``confusable-pair`` or ``suspicious-labels``.
+        sentence: what was found, with the figures that decide it.
+        evidence: every figure that the rule went by; losses in nats, shares in 0–1, epochs from 1.
+        suggestion: what to try, in one sentence.
+    """
+
+    name: str
+    sentence: str
+    evidence: dict[str, float]
+    suggestion: str
+
+
+def rounded(rate: float) -> str:
+    """One significant digit, without an exponent where that is short."""
+    return f"{float(f'{rate:.1g}'):g}"

@@ -1,0 +1,170 @@
+"""What a training ends in and every later step opens: weights, and a description that suffices to use them.
+
+``model.safetensors`` and ``config.json`` hold no code. A network of the user's own keeps its source beside them in
+``model_source.py``, which is executed only when the caller says that it is trusted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fittingroom.data.normalization import Normalization
+from fittingroom.errors import ArtifactError, RecipeError
+from fittingroom.files.atomic import atomic_write
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+FORMAT = 1
+CONFIG, WEIGHTS, SOURCE = "config.json", "model.safetensors", "model_source.py"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Artifact:
+    """A trained model on disk.
+
+    Attributes:
+        path: the run's folder.
+        model: name as in the recipe.
+        model_args: further arguments of the model's constructor.
+        code_sha256: of the user's own source; None for the package's models.
+        classes: names; index = label.
+        channels: 1 (grey).
+        image_size: (H, W) in pixels.
+        normalization: what pixels of 0–255 go through first.
+        parameters: learned numbers.
+        versions: of fittingroom, torch and Python at the time of training.
+        data: ``source``, and name, size and fingerprints of each split that the training saw.
+
+    Example:
+        >>> import fittingroom as fr
+        >>> artifact = fr.open_run("runs/plain-1").artifact
+        >>> artifact.model, artifact.parameters, artifact.image_size, artifact.classes[:2]
+        ('tutorial', 39786, (28, 28), ('T-shirt/top', 'Trouser'))
+        >>> artifact.network().training
+        False
+    """
+
+    path: Path
+    model: str
+    model_args: dict[str, Any]
+    code_sha256: str | None
+    classes: tuple[str, ...]
+    channels: int
+    image_size: tuple[int, int]
+    normalization: Normalization
+    parameters: int
+    versions: dict[str, str]
+    data: dict[str, Any]
+
+    def network(self, *, trust_code: bool = False) -> nn.Module:
+        """The network with its weights, float32, on the CPU, in evaluation mode.
+
+        Args:
+            trust_code: permits executing the source that the user's own network came with.
+
+        Raises:
+            ArtifactError: code that isn't trusted or was changed, damaged weights, weights that don't fit.
+        """
+        import safetensors.torch
+        from safetensors import SafetensorError
+
+        from fittingroom.models import build_model, model_from_code, package_model
+
+        try:
+            source = package_model(self.model) if self.code_sha256 is None else model_from_code(*self._code(trust_code))
+            model = build_model(
+                source, num_classes=len(self.classes), image_size=self.image_size, model_args=self.model_args
+            )
+            weights = safetensors.torch.load_file(self.path / WEIGHTS)
+            model.load_state_dict(weights)
+        except (OSError, SafetensorError, RuntimeError, RecipeError) as error:
+            raise ArtifactError(f"{self.path}: model {self.model} with its weights expected: {error}") from None
+        return model.eval()
+
+    def _code(self, trusted: bool) -> tuple[str, str, str, str]:
+        """Arguments for ``model_from_code``, after the checks that make it safe to call."""
+        code = read_trusted_code(self.path, self.code_sha256, trusted=trusted)
+        return self.model, code, self.model.rpartition(":")[2], str(self.path / SOURCE)
+
+
+def read_trusted_code(folder: Path, sha256: str | None, *, trusted: bool, file: str = SOURCE) -> str:
+    """The user's own source that a run or a study keeps, for a caller that is going to execute it.
+
+    Args:
+        folder: of the run or the study.
+        sha256: of the source, as recorded when it was kept; None where a run of 0.1 didn't record it.
+        trusted: whether the caller's user said so.
+        file: its name in the folder.
+
+    Raises:
+        ArtifactError: it isn't trusted, can't be read, or was changed.
+    """
+    path = folder / file
+    if not trusted:
+        raise ArtifactError(
+            f"{folder}: its model is the code in {file}; opening it executes that file. "
+            "Read it, then say --trust-code (trust_code=True)"
+        )
+    try:
+        code = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ArtifactError(f"{path}: the model's source expected, but it can't be read: {error}") from None
+    if sha256 is not None and hashlib.sha256(code.encode()).hexdigest() != sha256:
+        raise ArtifactError(f"{path}: it was changed since the training: its SHA-256 is not the one that was recorded")
+    return code
+
+
+def save_artifact(artifact: Artifact, weights: dict[str, Tensor], code: str | None) -> None:
+    """Write ``weights``, the description and the user's ``code`` into ``artifact.path``, each file atomically."""
+    import safetensors.torch
+
+    folder = artifact.path
+    folder.mkdir(parents=True, exist_ok=True)
+    if code is not None:
+        with atomic_write(folder / SOURCE) as file:
+            file.write(code.encode())
+    tensors = {name: tensor.detach().contiguous().cpu() for name, tensor in weights.items()}
+    with atomic_write(folder / WEIGHTS) as file:
+        file.write(safetensors.torch.save(tensors, metadata={"format": "pt"}))
+    config = {"format": FORMAT} | asdict(artifact)
+    del config["path"]
+    with atomic_write(folder / CONFIG) as file:  # last: a folder with a config is complete
+        file.write(json.dumps(config, indent=2, ensure_ascii=False).encode())
+
+
+def open_artifact(path: str | Path) -> Artifact:
+    """Read the description of a trained model. No code is executed, and torch is not needed.
+
+    Raises:
+        ArtifactError: no such run, a training that isn't finished, a damaged or newer config.
+    """
+    folder = Path(path)
+    file = folder / CONFIG
+    if not file.exists():
+        raise ArtifactError(_what_is_there_instead(folder))
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))
+        if config.pop("format") != FORMAT:
+            raise ArtifactError(f"{file}: format {FORMAT} expected; it was written by a newer version of fittingroom")
+        config["classes"] = tuple(config["classes"])
+        config["image_size"] = tuple(config["image_size"])
+        config["normalization"] = Normalization(**config["normalization"])
+        return Artifact(path=folder, **config)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ArtifactError(f"{file}: a model's description expected, but it is damaged: {error!r}") from None
+
+
+def _what_is_there_instead(folder: Path) -> str:
+    if not folder.is_dir():
+        return f"{folder}: a run's folder expected, nothing found there; `fittingroom runs` lists those you have"
+    members = sorted(member.name for member in folder.glob("seed-*") if (member / CONFIG).exists())
+    if members:
+        return f"{folder}: one model expected, a run of {len(members)} seeds found; give one of {', '.join(members)}"
+    if (folder / "checkpoints").is_dir():
+        return f"{folder}: its training is not finished; `fittingroom train --resume {folder}` goes on with it"
+    return f"{folder}: {CONFIG} expected, not found: this is not a run's folder"

@@ -1,0 +1,304 @@
+"""A trained network in the forms that other programs run: ONNX, a torch.export program, safetensors.
+
+What is exported has the preprocessing inside: uint8 pixels go in; probabilities, label and energy come out. Nothing is
+written before the exported form has agreed with the network on thousands of images, none of them of the test set.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import io
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+from fittingroom.artifact.artifact import WEIGHTS, Artifact
+from fittingroom.artifact.onnx_model import BATCH, MODEL, Answers, Card, OnnxModel
+from fittingroom.artifact.ood_score import doubt_scale
+from fittingroom.data.dataset import Dataset
+from fittingroom.data.normalization import Normalization
+from fittingroom.errors import ArtifactError
+from fittingroom.files.atomic import atomic_write
+from fittingroom.models.tensors import as_tensor, normalize
+
+OPSET = 18
+TOLERANCE = 1e-4  # in probability
+TRAIN_IMAGES = 10_000  # that the exported form is compared on, beside all of validation
+INPUT, OUTPUTS = "images", ["probabilities", "label", "energy"]
+
+
+class ExportError(ArtifactError):
+    """The network has no exported form that agrees with it; the message has the reasons."""
+
+
+class Shipped(nn.Module):
+    """What is exported: a copy of a network, with what its pixels go through and what its logits become.
+
+    uint8 (N, H, W), 0–255 → probabilities float32 (N, C), labels int64 (N,), energies float32 (N,).
+    """
+
+    def __init__(self, network: nn.Module, normalization: Normalization):
+        super().__init__()
+        self.network = copy.deepcopy(network).cpu().float().eval().requires_grad_(False)
+        self.normalization = normalization
+
+    def forward(self, images_NHW: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """See the class."""
+        x_NCHW = normalize(images_NHW, self.normalization.mean, self.normalization.std)
+        logits_NC = self.network(x_NCHW).float()
+        probabilities_NC = logits_NC.softmax(dim=1)
+        return probabilities_NC, probabilities_NC.argmax(dim=1), -logits_NC.logsumexp(dim=1)
+
+    def answer(self, images_NHW: NDArray[np.uint8]) -> Answers:
+        """The same for any number of images, 0 too, in batches."""
+        return _answer(self, images_NHW)
+
+
+@dataclass(frozen=True)
+class ParityGate:
+    """What an exported form has to agree with: the images, and the network's own answers to them."""
+
+    sets: tuple[Dataset, ...]
+    expected: tuple[Answers, ...]
+
+    @classmethod
+    def of(cls, shipped: Shipped, train: Dataset, validation: Dataset | None) -> ParityGate:
+        """10,000 images from all over ``train``, and all of ``validation``."""
+        rows = np.linspace(0, len(train) - 1, min(len(train), TRAIN_IMAGES)).astype(np.int64)
+        sets = (train.subset(rows), *([validation] if validation is not None else []))
+        return cls(sets, tuple(shipped.answer(each.images) for each in sets))
+
+    def check(self, answer: Callable[[NDArray[np.uint8]], Answers]) -> None:
+        """Compare: probabilities within 1e-4, and equal labels.
+
+        Labels may differ where the network's two largest probabilities differ by less than 1e-4. The first image of
+        each set goes through alone too, so that a batch of one is tried.
+
+        Raises:
+            ExportError: they differ; the message counts the images and names the first.
+        """
+        for dataset, expected in zip(self.sets, self.expected, strict=True):
+            for part in (slice(0, 1), slice(None)):
+                _compare(answer(dataset.images[part]), expected.of(part), dataset)
+
+
+def export_onnx(
+    artifact: Artifact,
+    network: nn.Module,
+    train: Dataset,
+    validation: Dataset | None = None,
+    *,
+    path: Path | None = None,
+) -> Path:
+    """Write the network as ONNX, with its card in the metadata, after it passed the parity gate.
+
+    The TorchScript-based exporter goes first: it takes a fifteenth of the time. What it gets wrong, and a torch that no
+    longer has it, is left to the one based on torch.export.
+
+    Args:
+        artifact: what the network is; its weights are on disk.
+        network: with those weights, on any device. It is not changed.
+        train, validation: what the network was trained and chosen on. The gate compares on them, and the scale of the
+            doubt is measured on validation.
+        path: by default ``model.onnx`` in the run's folder.
+
+    Raises:
+        ExportError: no exporter takes the network, or what came out differs from it. Nothing is written.
+    """
+    path = path or artifact.path / MODEL
+    shipped = Shipped(network, artifact.normalization)
+    gate = ParityGate.of(shipped, train, validation)
+    card = card_of(artifact, gate)
+    reasons = []
+    for name, convert in (("TorchScript", _by_torchscript), ("torch.export", _by_torch_export)):
+        try:
+            content = with_card(convert(shipped, _example(artifact)), card)
+            gate.check(OnnxModel(content, threads=torch.get_num_threads()).answer)
+        except Exception as error:  # tracing executes the user's own code, which may raise anything
+            reasons.append(f"the {name}-based exporter: {_first_line(error)}")
+        else:
+            with atomic_write(path) as file:
+                file.write(content)
+            return path
+    raise ExportError(f"{path}: model {artifact.model} can't be exported to ONNX by\n  " + "\n  ".join(reasons))
+
+
+def export_torch(
+    artifact: Artifact, network: nn.Module, train: Dataset, validation: Dataset | None, path: Path
+) -> Path:
+    """Write the network as a program that ``torch.export.load`` opens without its source, after the same gate.
+
+    Raises:
+        ExportError: torch.export doesn't take the network, or the program differs from it. Nothing is written.
+    """
+    shipped = Shipped(network, artifact.normalization)
+    gate = ParityGate.of(shipped, train, validation)
+    content = io.BytesIO()
+    try:
+        with _quietly():
+            program = torch.export.export(shipped, (_example(artifact),), dynamic_shapes=_any_number())
+            torch.export.save(program, content, extra_files=card_of(artifact, gate).to_metadata())
+        module = program.module()
+        gate.check(lambda images_NHW: _answer(module, images_NHW))
+    except Exception as error:  # as above
+        raise ExportError(f"{path}: model {artifact.model} can't be exported: {_first_line(error)}") from error
+    with atomic_write(path) as file:
+        file.write(content.getvalue())
+    return path
+
+
+def export_safetensors(
+    artifact: Artifact, network: nn.Module, train: Dataset, validation: Dataset | None, path: Path
+) -> Path:
+    """Write the weights, bit for bit, as one safetensors file with the card in its metadata. Raises ArtifactError."""
+    import safetensors.numpy
+
+    try:
+        weights = safetensors.numpy.load_file(artifact.path / WEIGHTS)
+    except (OSError, SafetensorError) as error:
+        raise ArtifactError(f"{artifact.path / WEIGHTS}: a model's weights expected: {error}") from None
+    gate = ParityGate.of(Shipped(network, artifact.normalization), train, validation)
+    with atomic_write(path) as file:
+        file.write(safetensors.numpy.save(weights, metadata=card_of(artifact, gate).to_metadata()))
+    return path
+
+
+def card_of(artifact: Artifact, gate: ParityGate) -> Card:
+    """What an exported file is to say of itself. Raises ArtifactError where the run's files are gone."""
+    try:
+        weights = (artifact.path / WEIGHTS).read_bytes()
+        recipe = (artifact.path / "recipe.toml").read_text(encoding="utf-8")
+    except OSError as error:
+        raise ArtifactError(f"{error.filename}: a file of the run expected: {error.strerror}") from None
+    corners = gate.sets[0].images[:, [0, 0, -1, -1], [0, -1, 0, -1]]
+    return Card(
+        classes=artifact.classes,
+        image_size=artifact.image_size,
+        normalization=artifact.normalization,
+        background=round(float(np.median(corners))),
+        doubt=doubt_scale(gate.expected[1].energies) if len(gate.sets) > 1 else None,
+        weights=hashlib.sha256(weights).hexdigest(),
+        recipe=recipe,
+        data=artifact.data,
+        versions=artifact.versions,
+    )
+
+
+def with_card(content: bytes, card: Card) -> bytes:
+    """An ONNX file with the card in its metadata."""
+    import onnx
+
+    model = onnx.load_from_string(content)
+    model.producer_name = "fittingroom"
+    onnx.helper.set_model_props(model, card.to_metadata())
+    return bytes(model.SerializeToString())
+
+
+@torch.inference_mode()
+def _answer(module: nn.Module, images_NHW: NDArray[np.uint8]) -> Answers:
+    parts = [module(batch) for batch in as_tensor(images_NHW).split(BATCH)]
+    return Answers(*(torch.cat(part).numpy() for part in zip(*parts, strict=True)))
+
+
+def _compare(found: Answers, expected: Answers, dataset: Dataset) -> None:
+    largest_N = np.abs(found.probabilities - expected.probabilities).max(axis=1)
+    ascending_NC = np.sort(expected.probabilities, axis=1)
+    is_tie_N = ascending_NC[:, -1] - ascending_NC[:, -2] < TOLERANCE
+    agrees_N = (largest_N <= TOLERANCE) & ((found.labels == expected.labels) | is_tie_N)  # false for NaN
+    if agrees_N.all():
+        return
+    row = int(agrees_N.argmin())
+    raise ExportError(
+        f"the network's probabilities within {TOLERANCE:g} expected; on {np.count_nonzero(~agrees_N):,} of "
+        f"{len(agrees_N):,} images of {dataset.name} they differ, first at row {row:,} by {largest_N[row]:.2g}: "
+        f"{dataset.classes[expected.labels[row]]} expected, {dataset.classes[found.labels[row]]} found"
+    )
+
+
+def _by_torchscript(shipped: Shipped, example_NHW: Tensor) -> bytes:
+    content = io.BytesIO()
+    with _quietly():
+        torch.onnx.export(
+            shipped,
+            (example_NHW,),
+            content,  # type: ignore[arg-type]  # it takes a file, too
+            dynamo=False,
+            opset_version=OPSET,
+            input_names=[INPUT],
+            output_names=OUTPUTS,
+            dynamic_axes={name: {0: "N"} for name in (INPUT, *OUTPUTS)},
+        )
+    return content.getvalue()
+
+
+def _by_torch_export(shipped: Shipped, example_NHW: Tensor) -> bytes:
+    with _quietly():
+        program = torch.onnx.export(
+            shipped,
+            (example_NHW,),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=[INPUT],
+            output_names=OUTPUTS,
+            dynamic_shapes=_any_number(),
+            verbose=False,
+        )
+    assert program is not None
+    return bytes(program.model_proto.SerializeToString())
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Exporters warn of their own deprecation and of what the gate then measures, and print graphs that they refuse."""
+    log = logging.getLogger("torch.onnx")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), _without_stdout():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        log.setLevel(level)
+
+
+@contextmanager
+def _without_stdout() -> Iterator[None]:
+    """Let nothing through to standard output, where ``--json`` is read, not even from the C++ inside of torch."""
+    sys.stdout.flush()
+    kept, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    try:
+        yield
+        sys.stdout.flush()
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+        os.close(nowhere)
+
+
+def _example(artifact: Artifact) -> Tensor:
+    """Two images: a batch of one would be taken for a fixed size."""
+    return torch.zeros(2, *artifact.image_size, dtype=torch.uint8)
+
+
+def _any_number() -> Any:
+    """Of images. ``torch.export`` takes a seventh of a second to load and is not needed for a usual training."""
+    return ({0: torch.export.Dim("N", min=1)},)
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).strip().split("\n")[0]
+    return text if isinstance(error, ExportError) else f"{type(error).__name__}: {text}"

@@ -1,0 +1,146 @@
+"""``model.onnx`` as something to run: pixels in, probabilities out, through ONNX Runtime and without torch."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fittingroom.artifact.ood_score import DoubtScale
+from fittingroom.data.normalization import Normalization
+from fittingroom.errors import ArtifactError
+
+FORMAT = 1
+MODEL = "model.onnx"
+BATCH, SMALLEST = 100, 25  # images at once: few enough to stay in a core's cache, enough to be worth another thread
+
+
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """What an exported model says of itself in its file's metadata.
+
+    Attributes:
+        classes: names; index = label.
+        image_size: (H, W) in pixels.
+        normalization: of the pixels. It is done inside; this tells what it is.
+        background: the median of the training images' corner pixels, 0–255.
+        doubt: what energies mean, if validation images were there to tell.
+        weights: SHA-256 of the ``model.safetensors`` that it was made from.
+        recipe: the whole resolved recipe, as TOML.
+        data: ``source``, and name, size and fingerprints of each split that the training saw.
+        versions: of fittingroom, torch and Python at the time of training.
+    """
+
+    classes: tuple[str, ...]
+    image_size: tuple[int, int]
+    normalization: Normalization
+    background: int
+    doubt: DoubtScale | None
+    weights: str
+    recipe: str
+    data: dict[str, Any]
+    versions: dict[str, str]
+
+    def to_metadata(self) -> dict[str, str]:
+        """As pairs of texts: the recipe as it is, everything else as JSON."""
+        values = {"format": FORMAT} | asdict(self)
+        return {
+            f"fittingroom.{key}": value if key == "recipe" else json.dumps(value, ensure_ascii=False)
+            for key, value in values.items()
+        }
+
+    @classmethod
+    def from_metadata(cls, metadata: Mapping[str, str]) -> Card:
+        """The reverse of :meth:`to_metadata`. Raises KeyError, TypeError or ValueError for metadata of others."""
+        values: dict[str, Any] = {
+            key.removeprefix("fittingroom."): value if key == "fittingroom.recipe" else json.loads(value)
+            for key, value in metadata.items()
+            if key.startswith("fittingroom.")
+        }
+        if values.pop("format") != FORMAT:
+            raise ValueError(f"format {FORMAT} expected, it was written by another version of fittingroom")
+        if doubt := values["doubt"]:
+            values["doubt"] = DoubtScale(tuple(doubt["percentiles"]), doubt["n"])
+        values["normalization"] = Normalization(**values["normalization"])
+        for key in ("classes", "image_size"):
+            values[key] = tuple(values[key])
+        return cls(**values)
+
+
+class Answers(NamedTuple):
+    """What a model says of N images: probabilities float32 (N, C), labels int64 (N,), energies float32 (N,).
+
+    :mod:`fittingroom.artifact.ood_score` says what the energy is.
+    """
+
+    probabilities: NDArray[np.float32]
+    labels: NDArray[np.int64]
+    energies: NDArray[np.float32]
+
+    def of(self, rows: slice) -> Answers:
+        """Those to some of the images."""
+        return Answers(self.probabilities[rows], self.labels[rows], self.energies[rows])
+
+
+class OnnxModel:
+    """An opened ``model.onnx``.
+
+    Args:
+        source: the file, or its content.
+        threads: that one call may use; None for the environment's ``OMP_NUM_THREADS``, else every processor at hand.
+
+    Raises:
+        ArtifactError: the file can't be read, or was not made by ``fittingroom export``.
+    """
+
+    def __init__(self, source: Path | bytes, *, threads: int | None = None):
+        import onnxruntime  # type: ignore[import-untyped]
+
+        where = "model.onnx" if isinstance(source, bytes) else source
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1  # a batch on each thread: threads that share one wait for each other
+        options.log_severity_level = 3  # errors, which are raised anyway
+        self._threads = threads or _processors()
+        self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="onnx")  # starts none before there is work
+        try:
+            content = source if isinstance(source, bytes) else source.read_bytes()
+            self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+            self.card = Card.from_metadata(self._session.get_modelmeta().custom_metadata_map)
+        except Exception as error:  # ONNX Runtime raises a type of its own for each of its status codes
+            raise ArtifactError(
+                f"{where}: a model written by `fittingroom export` expected, but it can't be opened: {error}"
+            ) from error
+
+    def answer(self, images_NHW: NDArray[np.uint8]) -> Answers:
+        """uint8 (N, H, W), 0–255, any N, 0 too."""
+        n = len(images_NHW)
+        probabilities = np.empty((n, len(self.card.classes)), dtype=np.float32)
+        labels, energies = np.empty(n, dtype=np.int64), np.empty(n, dtype=np.float32)
+
+        def fill(start: int) -> None:
+            batch = slice(start, start + size)
+            images = np.ascontiguousarray(images_NHW[batch])
+            probabilities[batch], labels[batch], energies[batch] = self._session.run(None, {"images": images})
+
+        size = BATCH if self._threads == 1 else max(SMALLEST, min(BATCH, -(-n // self._threads)))
+        starts = range(0, n, size)
+        if self._threads == 1 or len(starts) == 1:
+            for start in starts:
+                fill(start)
+        else:
+            list(self._pool.map(fill, starts))  # a thread's error is raised here
+        return Answers(probabilities, labels, energies)
+
+
+def _processors() -> int:
+    given = os.environ.get("OMP_NUM_THREADS", "")
+    if given.isdecimal() and int(given) > 0:
+        return int(given)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

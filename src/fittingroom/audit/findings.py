@@ -1,0 +1,59 @@
+"""A finding: what is wrong with data, how that is seen, what it does to a result, and what to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from fittingroom.rendering.contact_sheet import Row
+
+Severity = Literal["error", "warning", "note"]
+SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
+
+NAMES = (
+    "size-mismatch", "wrong-magic", "text-mode-damage", "truncated", "double-gzip", "web-page", "little-endian",
+    "shifted", "transposed", "mirrored", "inverted", "wrong-width", "scaled-range", "colour", "sixteen-bit",
+    "images-as-labels", "labels-as-images", "label-offset", "wrong-dataset", "resplit", "old-release", "subset",
+    "duplicates", "overlap", "near-duplicates", "label-range", "missing-class", "imbalance", "split-shift",
+    "constant-image", "leaky-pixel", "label-noise",
+)  # fmt: skip
+"""Every name that a finding may have; programs rely on them."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Finding:
+    """One thing that is wrong, or worth knowing.
+
+    name: one of NAMES. severity: "error" (a result would be false), "warning" (it may be), "note" (good to know).
+    where: the file or the part of the data. message: what was seen, with figures. effect: what it does to a
+    result. advice: what to do. figures: the message's numbers, for programs. fix: what `--fix` does about it; ""
+    where it can't be undone without guessing. examples: rows of images to look at.
+    """
+
+    name: str
+    severity: Severity
+    where: str
+    message: str
+    effect: str
+    advice: str
+    figures: dict[str, Any] = field(default_factory=dict)
+    fix: str = ""
+    examples: tuple[Row, ...] = field(default=(), repr=False)
+
+    def __post_init__(self) -> None:
+        if self.name not in NAMES:
+            raise ValueError(f"{self.name}: not a finding's name")
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything but the examples."""
+        return {
+            "name": self.name,
+            "severity": self.severity,
+            "where": self.where,
+            "message": self.message,
+            "figures": self.figures,
+            "effect": self.effect,
+            "advice": self.advice,
+            "fix": self.fix or None,
+        }

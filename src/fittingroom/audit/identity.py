@@ -1,0 +1,275 @@
+"""Which known data set this is, row for row: official Fashion-MNIST, a cut of it, an older release, or another set."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fittingroom.audit.findings import Finding
+from fittingroom.audit.orientation import means_fit
+from fittingroom.audit.reference import TEST, TRAIN, hashes_of, manifest
+from fittingroom.data.dataset import Dataset
+from fittingroom.data.fetch.known_sets import FASHION_MNIST_CLASSES
+from fittingroom.rendering.contact_sheet import Row
+
+SHOWN = 12
+SIZE = {"train": TRAIN, "test": TEST}
+OLD_RELEASE = "43 pairs of equal images within train, 1 within test, and 10 test images in train"
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """A part of the data: its role ("train", "validation", "test", or "" if nothing says), images, their hashes.
+
+    hashes: uint64 (N,). rows: int64 (N,), the row of each image in the official data, -1 where it is none of them.
+    """
+
+    role: str
+    dataset: Dataset
+    hashes: NDArray[np.uint64]
+    rows: NDArray[np.int64]
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return self.dataset.name
+
+    @property
+    def official(self) -> NDArray[np.bool_]:
+        """bool (N,): whether an image is an official one."""
+        return self.rows >= 0
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many of its images are official train images, official test images, and neither."""
+        train, test = int(((self.rows >= 0) & (self.rows < TRAIN)).sum()), int((self.rows >= TRAIN).sum())
+        return {"train": train, "test": test, "neither": len(self.rows) - train - test}
+
+
+def part_of(role: str, dataset: Dataset) -> Part:
+    """Look up every image of the set in the manifest."""
+    hashes = hashes_of(dataset)
+    if dataset.image_size == (28, 28):
+        return Part(role, dataset, hashes, manifest().rows_of(hashes))
+    return Part(role, dataset, hashes, np.full(len(dataset), -1))
+
+
+def identity_of(part: Part) -> str | None:
+    """Say what known data this is, in a few words; None: nothing known."""
+    counts, n = part.counts, len(part.rows)
+    if counts["neither"] > n / 2:
+        fit = means_fit(part.dataset)
+        return "MNIST, by the means of its classes" if fit and fit[0] == "mnist" and fit[1] >= 0.9 else None
+    for role, size, first in (("train", TRAIN, 0), ("test", TEST, TRAIN)):
+        if counts[role] == n:
+            whole = n == size and len(np.unique(part.rows)) == size
+            in_order = whole and bool((part.rows == np.arange(first, first + size)).all())
+            if whole:
+                return f"Fashion-MNIST {role}, official" + ("" if in_order else ", in another order")
+            return f"{n:,} images of Fashion-MNIST {role}"
+        if counts[role] >= 0.99 * n:
+            return f"Fashion-MNIST {role}, but for {n - counts[role]:,} images"
+    return (
+        f"Fashion-MNIST in a cut of its own: {counts['train']:,} official train images, {counts['test']:,} test "
+        f"images, {counts['neither']:,} others"
+    )
+
+
+def identity_findings(parts: Sequence[Part], claims_fashion: bool) -> list[Finding]:
+    """Compare each part with the official data. claims_fashion: whether names say that this is Fashion-MNIST."""
+    findings: list[Finding] = []
+    for part in parts:
+        share = float(part.official.mean())
+        if share < 0.5:
+            findings += _other_set(part, claims_fashion)
+            continue
+        findings += resplit(part) or old_release(part) or subset(part)
+        findings += _label_noise(part)
+    return findings
+
+
+def resplit(part: Part) -> list[Finding]:
+    """See whether the part mixes official train and test images. By share: a few of either may be others."""
+    counts, n = part.counts, len(part.rows)
+    known = counts["train"] + counts["test"]
+    role = part.role if part.role in ("train", "test") else "train" if counts["train"] >= counts["test"] else "test"
+    if part.role == "validation":
+        role = "train"
+    other = "test" if role == "train" else "train"
+    wrong = counts[other]
+    if wrong < max(2, 0.005 * known):
+        return []
+    is_test = role == "test"
+    first = np.flatnonzero((part.rows >= TRAIN) if other == "test" else (part.rows >= 0) & (part.rows < TRAIN))[:SHOWN]
+    listed = ", ".join(f"row {row:,} is {other} {_number(part.rows[row]):,}" for row in first[:4].tolist())
+    expected = TRAIN / (TRAIN + TEST) if other == "train" else TEST / (TRAIN + TEST)
+    chance = abs(wrong / known - expected) < 4 * (expected * (1 - expected) / known) ** 0.5 + 1e-9
+    message = (
+        f"{wrong:,} of its {n:,} images ({wrong / n:.1%}) are official {other} images, {counts[role]:,} official "
+        f"{role} images, {counts['neither']:,} neither ({listed})"
+    )
+    if chance:
+        message += f". That is the share ({expected:.1%}) of a cut by chance of all 70,000, as Kaggle's CSV files are"
+    return [
+        Finding(
+            name="resplit",
+            severity="error",
+            where=part.name,
+            message=message,
+            effect=(
+                "An accuracy on it can't be compared with a published one; and whoever trained on the official train "
+                f"file has trained on {counts['train']:,} of these images."
+                if is_test
+                else f"A model trained on it has seen {wrong:,} of the 10,000 official test images: its accuracy on "
+                "the official test file is false."
+            ),
+            advice="Train and judge on the official files: fittingroom data fetch fashion-mnist. A cut of one's own "
+            "is fair only to models trained and judged on its own two parts.",
+            figures={"n": n, **{f"official_{key}": value for key, value in counts.items() if key != "neither"}}
+            | {"not_official": counts["neither"], "share": wrong / n, "looks_like_chance": chance},
+            examples=(Row(f"official {other}", f"found in {part.name}", part.dataset.images[first]),),
+        )
+    ]
+
+
+def old_release(part: Part) -> list[Finding]:
+    """See whether it is the release before 2017-08-31, by what it had: equal images in place of official ones."""
+    counts, n = part.counts, len(part.rows)
+    role = "train" if counts["train"] >= counts["test"] else "test"
+    if n != SIZE[role] or counts[role] < 0.99 * n:
+        return []
+    _, first, times = np.unique(part.hashes, return_index=True, return_counts=True)
+    pairs = int((times - 1).sum())
+    if not pairs:
+        return []
+    known = {"train": 43, "test": 1}[role]
+    shown = first[times > 1][:SHOWN]
+    return [
+        Finding(
+            name="old-release",
+            severity="warning",
+            where=part.name,
+            message=f"{counts[role]:,} of {n:,} images are official {role} images, and {pairs:,} images stand in it "
+            f"once more: the release before 2017-08-31 had {OLD_RELEASE}, {known} of them in a file like this",
+            effect="Results differ a little from those on the official files, and some test images were trained on.",
+            advice="Get the official files: fittingroom data fetch fashion-mnist.",
+            figures={
+                "n": n,
+                "official": counts[role],
+                "duplicate_pairs": pairs,
+                "of_old_release": known,
+            },
+            examples=(Row("more than once", "", part.dataset.images[shown]),),
+        )
+    ]
+
+
+def subset(part: Part) -> list[Finding]:
+    """See whether the part is a piece of the official train or test images, and no more."""
+    counts, n = part.counts, len(part.rows)
+    role = "train" if counts["train"] >= counts["test"] else "test"
+    distinct = len(np.unique(part.rows[part.official]))
+    if counts[role] < 0.99 * n or distinct == SIZE[role]:
+        return []
+    others = n - counts[role]
+    return [
+        Finding(
+            name="subset",
+            severity="note",
+            where=part.name,
+            message=f"{distinct:,} of the {SIZE[role]:,} official {role} images"
+            + (f", and {others:,} that aren't among them" if others else "")
+            + ("" if part.role in ("", role) else f", given as {part.role}"),
+            effect="The test's interval is wider, and models that train on less are worse: say so with a result."
+            if role == "test"
+            else "Models that train on less are worse: say so with a result.",
+            advice="For a result to compare, use all of it: fittingroom data fetch fashion-mnist.",
+            figures={"n": n, "official": distinct, "of": SIZE[role]},
+        )
+    ]
+
+
+def _label_noise(part: Part) -> list[Finding]:
+    """Compare the labels of official images with the official ones."""
+    labels, numbers = part.dataset.labels, _official_numbers(part.dataset.classes)
+    if labels is None or numbers is None:
+        return []
+    known = part.official
+    differ = np.flatnonzero(known)[numbers[labels[known]] != manifest().labels[part.rows[known]]]
+    if not len(differ):
+        return []
+    share = len(differ) / int(known.sum())
+    rows = differ[:SHOWN]
+    official = [FASHION_MNIST_CLASSES[label] for label in manifest().labels[part.rows[rows]]]
+    here = [part.dataset.classes[label] for label in labels[rows]]
+    listed = "; ".join(
+        f"row {row:,}: {mine} here, {theirs} officially"
+        for row, mine, theirs in list(zip(rows.tolist(), here, official, strict=True))[:4]
+    )
+    return [
+        Finding(
+            name="label-noise",
+            severity="error" if share >= 0.005 else "warning",
+            where=part.name,
+            message=f"{len(differ):,} of {int(known.sum()):,} official images ({share:.2%}) have another label than "
+            f"officially ({listed})",
+            effect="Models learn what is wrong, and are marked down for what is right.",
+            advice="Take the official labels, or correct these rows.",
+            figures={"differ": len(differ), "n": int(known.sum()), "share": share},
+            examples=(Row("other labels", "than officially", part.dataset.images[rows]),),
+        )
+    ]
+
+
+def _other_set(part: Part, claims_fashion: bool) -> list[Finding]:
+    fit = means_fit(part.dataset)
+    is_mnist = fit is not None and fit[0] == "mnist" and fit[1] >= 0.9
+    looks_like_fashion = fit is not None and fit[0] == "fashion-mnist" and fit[1] >= 0.85
+    if not is_mnist and (not claims_fashion or looks_like_fashion or part.dataset.image_size != (28, 28)):
+        return []
+    official = int(part.official.sum())
+    seen = f"{official:,} of {len(part.rows):,} images are official Fashion-MNIST"
+    if is_mnist and fit is not None:
+        seen += f", and the mean images of its classes are those of MNIST's digits (correlation {fit[1]:.3f})"
+    return [
+        Finding(
+            name="wrong-dataset",
+            severity="error" if claims_fashion else "warning",
+            where=part.name,
+            message=seen + (": this is MNIST, not Fashion-MNIST" if is_mnist else ", though its name says it is that"),
+            effect="MNIST is far easier: 99 % there is no feat, 95 % on Fashion-MNIST is."
+            if is_mnist
+            else "A result on it is no result on Fashion-MNIST.",
+            advice="The files of the two have the same names; get the right ones: fittingroom data fetch fashion-mnist."
+            " If it is meant to be this set, say its name with each result.",
+            figures={
+                "official": official,
+                "n": len(part.rows),
+                "is_mnist": is_mnist,
+            },
+            examples=(Row(part.name, "", part.dataset.images[:SHOWN]),),
+        )
+    ]
+
+
+def _number(row: int) -> int:
+    return row if row < TRAIN else row - TRAIN
+
+
+def _official_numbers(classes: Sequence[str]) -> NDArray[np.int64] | None:
+    """The official number of each class: by its name, however it is spelled, for folders come sorted by name.
+
+    Where the names are others, as the numbers that a CSV file has in their place, the order is taken for the official
+    one. None where there are too many for that.
+    """
+    official = [_letters(name) for name in FASHION_MNIST_CLASSES]
+    if {_letters(name) for name in classes} <= set(official):
+        return np.array([official.index(_letters(name)) for name in classes], dtype=np.int64)
+    return np.arange(len(classes)) if len(classes) <= len(official) else None
+
+
+def _letters(name: str) -> str:
+    return "".join(filter(str.isalpha, name.lower()))

@@ -1,0 +1,219 @@
+"""Whether images are whole: as wide as they say, and beginning where they should.
+
+It is told from the pixels themselves: neighbours in an image are alike, the last pixel of one row and the first
+of the next are not, nor are an image's last row and the next image's first one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fittingroom.audit.features import coherence
+from fittingroom.audit.findings import Finding
+from fittingroom.data.dataset import Dataset
+from fittingroom.rendering.contact_sheet import Row
+
+ENOUGH = 100  # images, below which nothing is said
+MOST_LOOKED_AT = 5_000  # consecutive images
+FEWEST_PIXELS = 64
+SHOWN = 12
+
+# ── width ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def wrong_width(part: Dataset) -> tuple[list[Finding], Dataset]:
+    """See whether pixels one row apart are alike at the width that the set has, or at another one.
+
+    A pixel and the one below it are w apart in the file; so the correlation of pixels w apart peaks at the true w.
+    """
+    height, width = part.image_size
+    pixels = height * width
+    if len(part) < ENOUGH or pixels < FEWEST_PIXELS:
+        return [], part
+    z_NP = _standardised(part)
+    divisors = [lag for lag in range(4, pixels // 4 + 1) if pixels % lag == 0]
+    lags = {lag + step for lag in divisors for step in range(-2, 3)} | {width}
+    at = {lag: _alike(z_NP, lag) for lag in sorted(lags) if 2 <= lag <= pixels // 2}
+    widths = [lag for lag in divisors if _is_peak(at, lag)]
+    if not widths:
+        return [], part
+    best = max(widths, key=lambda lag: at[lag])
+    if best == width or at[best] < at.get(width, 0.0) + 0.1:
+        return [], part
+    right = Dataset(part.images.reshape(len(part), pixels // best, best), part.labels, part.classes, part.name)
+    found = Finding(
+        name="wrong-width",
+        severity="error",
+        where=part.name,
+        message=f"images {height}×{width}, but pixels {best} apart are alike (correlation {at[best]:.2f}, "
+        f"{at.get(width, 0.0):.2f} at {width}): they are {pixels // best}×{best}",
+        effect="What a filter takes for neighbours are pixels of other rows.",
+        advice=f"Write {pixels // best} and {best} into the header, or reshape to them; --fix does.",
+        figures={"width": width, "true_width": best, "correlation": at[best], "correlation_here": at.get(width, 0.0)},
+        fix=f"images reshaped from {height}×{width} to {pixels // best}×{best}",
+        examples=(Row("as it is", "", part.images[:SHOWN]),),
+    )
+    return [found], right
+
+
+def _is_peak(at: dict[int, float], lag: int) -> bool:
+    return at[lag] >= 0.3 and all(at[lag] > at.get(lag + step, -1.0) for step in (-2, -1, 1, 2))
+
+
+# ── offset ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Offset:
+    """Where in the run of pixels an image begins, 0 ≤ start < H × W, and how clear that is.
+
+    rolled: each image for itself was rolled; else the whole run is displaced. gain: by how much the seams
+    (correlation across them, down and across, below that elsewhere: 0–2 or so) are clearer there than at 0.
+    low, high: starts that explain the pixels as well; start itself unless images have an empty border.
+    """
+
+    start: int
+    rolled: bool
+    gain: float
+    correlation: float
+    low: int
+    high: int
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether no other start explains the pixels as well."""
+        return self.low == self.high
+
+
+def offset_of(part: Dataset) -> Offset | None:
+    """Estimate where images begin; None where the pixels don't tell (too few images, or neighbours are unlike)."""
+    height, width = part.image_size
+    if len(part) < ENOUGH or height < 4 or width < 4:
+        return None
+    z_NP = _standardised(part)
+    fits = []
+    for rolled in (False, True):
+        down_P, across_P = _to_neighbour(z_NP, width, rolled), _to_neighbour(z_NP, 1, rolled)
+        score_P, rest_P = _seam(down_P, across_P, width)
+        start = int(score_P.argmax())
+        low, high = _as_good(score_P, start)
+        gain = float(score_P[start] - score_P[0])
+        fits.append((rest_P[start], Offset(start, rolled, gain, float(rest_P[start]), low, high)))
+    in_run, in_image = fits
+    # where the right one is supposed, everything but the seams is alike
+    return in_image[1] if in_image[0] > in_run[0] + 0.001 and in_image[1].start else in_run[1]
+
+
+def shifted(part: Dataset) -> tuple[list[Finding], Dataset]:
+    """See whether images begin where they should, and put them back."""
+    offset = offset_of(part)
+    if offset is None or not offset.start or offset.gain < 0.06 or offset.correlation < 0.6:
+        return [], part
+    start, width = offset.start, part.image_size[1]
+    how = "each image is rolled" if offset.rolled else "the whole run of pixels is displaced"
+    reach = "" if offset.is_exact else f", or {offset.low} to {offset.high}, which an empty border keeps from telling"
+    examples = [Row("as it is", "", part.images[:SHOWN])]
+    fix, back = "", part
+    if offset.is_exact:
+        back, left_out = _put_back(part, offset)
+        fix = f"pixels moved back by {start} bytes" + (f"; {left_out}" if left_out else "")
+        examples.append(Row("put back", f"by {start} bytes", back.images[:SHOWN]))
+    found = Finding(
+        name="shifted",
+        severity="error",
+        where=part.name,
+        message=f"images begin {start} bytes after where they should ({start // width} rows and {start % width} "
+        f"columns{reach}); {how}. Seams between rows and images are {offset.gain:.2f} clearer there, in the "
+        "correlation of neighbours"
+        + ("; the first 16 bytes are the header of an IDX file" if start == 16 and _header_at_start(part) else ""),
+        effect="Each image is cut in two, with its edges in the middle: models learn worse, and fail on whole images.",
+        advice="Read the pixels from the right offset (byte 16 of an IDX file of images)"
+        + (", or use --fix." if fix else "."),
+        figures={"offset": start, "lowest": offset.low, "highest": offset.high, "rolled": offset.rolled}
+        | {"rows": start // width, "columns": start % width, "gain": offset.gain},
+        fix=fix,
+        examples=tuple(examples),
+    )
+    return [found], back
+
+
+def _put_back(part: Dataset, offset: Offset) -> tuple[Dataset, str]:
+    """Return the set with its images in place, and what had to be left out for it."""
+    height, width = part.image_size
+    flat_NP = part.images.reshape(len(part), -1)
+    if offset.rolled:
+        return replace(part, images=np.roll(flat_NP, -offset.start, 1).reshape(part.images.shape)), ""
+    whole = len(part) - 1
+    run = flat_NP.reshape(-1)[offset.start :][: whole * height * width]
+    images = run.reshape(whole, height, width)
+    if part.labels is None:
+        return replace(part, images=images), "the image that isn't whole left out"
+    # bytes too many at the start: image 0 begins late, and the last one is cut; bytes missing: image 0 is cut
+    too_many = Dataset(images, part.labels[:whole], part.classes, part.name)
+    missing = Dataset(images, part.labels[1:], part.classes, part.name)
+    if coherence(too_many) >= coherence(missing):
+        return too_many, "the last image, whose end is missing, left out with its label"
+    return missing, "the first image, whose beginning is missing, left out with its label"
+
+
+def _as_good(score_P: NDArray[np.float64], start: int) -> tuple[int, int]:
+    """The first and the last of the starts next to this one whose scores are as good but for 0.02."""
+    good_P = score_P >= score_P[start] - 0.02
+    low = high = start
+    while low > 0 and good_P[low - 1]:
+        low -= 1
+    while high + 1 < len(score_P) and good_P[high + 1]:
+        high += 1
+    return low, high
+
+
+def _header_at_start(part: Dataset) -> bool:
+    return part.images.reshape(-1)[:4].tobytes() == b"\0\0\x08\x03"
+
+
+def _standardised(part: Dataset) -> NDArray[np.float32]:
+    """The first images as rows of pixels, each pixel with mean 0 and sd 1; 0 where a pixel (nearly) never changes."""
+    x_NP = part.images[:MOST_LOOKED_AT].reshape(min(len(part), MOST_LOOKED_AT), -1).astype(np.float32)
+    sd_P = x_NP.std(axis=0)
+    x_NP -= x_NP.mean(axis=0)
+    x_NP /= np.where(sd_P < 1, np.inf, sd_P)
+    return x_NP
+
+
+def _alike(z_NP: NDArray[np.float32], lag: int) -> float:
+    return float(np.einsum("np,np->p", z_NP[:, :-lag], z_NP[:, lag:]).mean() / len(z_NP))
+
+
+def _to_neighbour(z_NP: NDArray[np.float32], lag: int, rolled: bool) -> NDArray[np.float32]:
+    """The correlation of each pixel with the one `lag` further on: in the next image where this one ends, or, if
+    images are rolled, at its own beginning."""
+    pixels = z_NP.shape[1]
+    result = np.empty(pixels, np.float32)
+    result[:-lag] = np.einsum("np,np->p", z_NP[:, :-lag], z_NP[:, lag:]) / len(z_NP)
+    end, start = z_NP[:, pixels - lag :], z_NP[:, :lag]
+    if not rolled:
+        end, start = end[:-1], start[1:]
+    result[-lag:] = np.einsum("np,np->p", end, start) / len(end)
+    return result
+
+
+def _seam(
+    down_P: NDArray[np.float32], across_P: NDArray[np.float32], width: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """For each start: by how much neighbours are less alike at the seams than elsewhere, and how alike they are there.
+
+    The seams of a start: the row before it (its pixels have no neighbours below), and the column before it.
+    """
+    pixels = len(down_P)
+    starts = np.arange(pixels)
+    sums = np.concatenate([[0.0], np.cumsum(np.concatenate([down_P, down_P]), dtype=np.float64)])
+    before = (starts - width) % pixels
+    row_P = (sums[before + width] - sums[before]) / width
+    rest_down_P = (float(down_P.sum()) - row_P * width) / (pixels - width)
+    columns_W = across_P.reshape(-1, width).mean(axis=0, dtype=np.float64)
+    column_P = columns_W[(starts - 1) % width]
+    rest_across_P = (columns_W.sum() - column_P) / (width - 1)
+    return rest_down_P - row_P + rest_across_P - column_P, rest_down_P + rest_across_P

@@ -1,0 +1,171 @@
+"""Whether images are the right way round and white on black: as Fashion-MNIST and MNIST are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fittingroom.audit.findings import Finding
+from fittingroom.audit.reference import class_means, hashes_of, manifest
+from fittingroom.data.dataset import Dataset
+from fittingroom.rendering.contact_sheet import Row
+
+ENOUGH = 100  # images, below which nothing is said
+MOST_LOOKED_AT = 5_000  # images
+SHOWN = 12
+
+Images = NDArray[np.uint8]
+Transform = Callable[[Images], Images]
+
+TURNS: dict[str, tuple[str, Transform, Transform]] = {
+    # what was done to the images: the finding's name, the doing, and the undoing
+    "rows and columns are swapped": ("transposed", lambda x: x.transpose(0, 2, 1), lambda x: x.transpose(0, 2, 1)),
+    "left and right are swapped": ("mirrored", lambda x: x[:, :, ::-1], lambda x: x[:, :, ::-1]),
+    "top and bottom are swapped": ("mirrored", lambda x: x[:, ::-1], lambda x: x[:, ::-1]),
+    "they are turned by 180°": ("mirrored", lambda x: x[:, ::-1, ::-1], lambda x: x[:, ::-1, ::-1]),
+    "they are turned by 90° to the left": (
+        "transposed",
+        lambda x: np.rot90(x, 1, (1, 2)),
+        lambda x: np.rot90(x, -1, (1, 2)),
+    ),
+    "they are turned by 90° to the right": (
+        "transposed",
+        lambda x: np.rot90(x, -1, (1, 2)),
+        lambda x: np.rot90(x, 1, (1, 2)),
+    ),
+    "rows and columns are swapped, and turned by 180°": (
+        "transposed",
+        lambda x: x.transpose(0, 2, 1)[:, ::-1, ::-1],
+        lambda x: x[:, ::-1, ::-1].transpose(0, 2, 1),
+    ),
+}
+
+
+def turned(part: Dataset) -> tuple[list[Finding], Dataset]:
+    """See whether the images are transposed or mirrored Fashion-MNIST or MNIST, and turn them back."""
+    if part.image_size != (28, 28):
+        return [], part
+    seen = _official_turned(part) or _known_turned(part)
+    if seen is None:
+        return [], part
+    what, evidence, figures = seen
+    name, _, undo = TURNS[what]
+    back = replace(part, images=np.ascontiguousarray(undo(part.images)))
+    found = Finding(
+        name=name,
+        severity="error",
+        where=part.name,
+        message=f"{what}: {evidence}",
+        effect="A model trained on them fails on images that are the right way round, and the other way about.",
+        advice="Turn them back before training (EMNIST's files, for one, have rows and columns swapped); --fix does.",
+        figures={"what": what, **figures},
+        fix=f"images turned back ({what})",
+        examples=(Row("as it is", "", part.images[:SHOWN]), Row("turned back", "", back.images[:SHOWN])),
+    )
+    return [found], back
+
+
+def inverted(part: Dataset) -> tuple[list[Finding], Dataset]:
+    """See whether the ground is white where it should be black."""
+    if len(part) < ENOUGH:
+        return [], part
+    border_NB = _border(part.images[: MOST_LOOKED_AT * 2])
+    share = float((np.median(border_NB, axis=1) >= 128).mean())
+    if share < 0.8:
+        return [], part
+    back = replace(part, images=255 - part.images)
+    official = _official_share(back.images[_some(part)])
+    known = means_fit(back)
+    is_known = official >= 0.5 or (known is not None and known[1] >= 0.85)
+    message = f"the ground is white: {share:.0%} of the images have a border of 128 or more (median)"
+    if official >= 0.5:
+        message += f"; inverted, {official:.0%} of them are official Fashion-MNIST"
+    elif is_known and known is not None:
+        message += f"; inverted, the means of the classes are those of {known[0]} (correlation {known[1]:.2f})"
+    found = Finding(
+        name="inverted",
+        severity="error" if is_known else "warning",
+        where=part.name,
+        message=message,
+        effect="Fashion-MNIST and MNIST are white on black: a model trained on the one fails on the other.",
+        advice="Use 255 - pixel for train and test alike"
+        + ("; --fix does." if is_known else "; nothing to do where such images are what the model is for."),
+        figures={"share": share, "official_when_inverted": official},
+        fix="pixels replaced by 255 - pixel" if is_known else "",
+        examples=(Row("as it is", "", part.images[:SHOWN]),),
+    )
+    return [found], back if is_known else part
+
+
+def _official_turned(part: Dataset) -> tuple[str, str, dict[str, float]] | None:
+    """Find the turn that makes official images of most of these."""
+    some = part.images[_some(part)]
+    as_they_are = max(_official_share(some), _official_share(255 - some))
+    if as_they_are >= 0.5:
+        return None
+    for what, (_, _, undo) in TURNS.items():
+        for invert in (False, True):
+            images = undo(255 - some if invert else some)
+            share = _official_share(images)
+            if share >= 0.5:
+                evidence = (
+                    f"turned back, {share:.1%} of {len(some):,} images looked at are official Fashion-MNIST, "
+                    f"{as_they_are:.1%} as they are"
+                )
+                return what, evidence, {"official": as_they_are, "official_when_turned_back": share}
+    return None
+
+
+def _known_turned(part: Dataset) -> tuple[str, str, dict[str, float]] | None:
+    """Find the turn by which the means of the classes become those of a known set."""
+    best_here = means_fit(part)
+    if best_here is None:
+        return None
+    fits = {what: means_fit(replace(part, images=undo(part.images))) for what, (_, _, undo) in TURNS.items()}
+    what, fit = max(((what, fit) for what, fit in fits.items() if fit), key=lambda item: item[1][1])
+    if fit[1] < 0.85 or fit[1] < best_here[1] + 0.03:
+        return None
+    evidence = (
+        f"turned back, the mean image of each class is that of {fit[0]} (correlation {fit[1]:.3f}), "
+        f"as they are it is {best_here[1]:.3f}"
+    )
+    return what, evidence, {"correlation": best_here[1], "correlation_when_turned_back": fit[1]}
+
+
+def means_fit(part: Dataset) -> tuple[str, float] | None:
+    """Return the known set whose classes look most like this one's, and the correlation of their mean images.
+
+    The mean over the classes; of light on dark or dark on light alike. None for sets without ten labelled classes.
+    """
+    if part.labels is None or part.num_classes != 10 or part.image_size != (28, 28) or len(part) < ENOUGH:
+        return None
+    some = np.linspace(0, len(part) - 1, min(len(part), MOST_LOOKED_AT)).astype(np.int64)
+    labels, images = part.labels[some], part.images[some].reshape(len(some), -1).astype(np.float32)
+    there = [label for label in range(10) if (labels == label).sum() >= 5]
+    if len(there) < 5:
+        return None
+    means_CP = np.stack([images[labels == label].mean(axis=0) for label in there])
+    fits = {}
+    for name, known in class_means().items():
+        known_CP = known[there].reshape(len(there), -1)
+        each = [np.corrcoef(mean_P, known_P)[0, 1] for mean_P, known_P in zip(means_CP, known_CP, strict=True)]
+        fits[name] = float(np.mean(each))
+    name = max(fits, key=lambda each: abs(fits[each]))
+    return name, abs(fits[name])
+
+
+def _official_share(images: Images) -> float:
+    hashes = hashes_of(Dataset(np.ascontiguousarray(images), None, (), "some"))
+    return float((manifest().rows_of(hashes) >= 0).mean())
+
+
+def _some(part: Dataset) -> NDArray[np.int64]:
+    """Up to 300 rows, evenly spread."""
+    return np.linspace(0, len(part) - 1, min(len(part), 300)).astype(np.int64)
+
+
+def _border(images: Images) -> Images:
+    return np.concatenate([images[:, 0], images[:, -1], images[:, 1:-1, 0], images[:, 1:-1, -1]], axis=1)

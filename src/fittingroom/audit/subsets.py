@@ -1,0 +1,98 @@
+"""Accuracy beside accuracy: on all images, without those that stand in the training data, without doubted labels.
+
+None replaces the first. Which images are left out never depends on the model that is judged: near-duplicates come from
+the images alone, suspects from a fixed reference model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fittingroom.audit.label_issues import Suspects
+from fittingroom.audit.near_duplicates import ALIKE, near_duplicates
+from fittingroom.audit.reference import hashes_of
+from fittingroom.data.dataset import Dataset
+from fittingroom.evaluation.metrics import mean_interval, wilson_interval
+
+FLATTERS = (
+    "Leaving doubted labels out flatters: a label is doubted where models disagree with it, so what is left is easier. "
+    "The accuracy on all images is the result."
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Subset:
+    """Some of the images that are judged.
+
+    Attributes:
+        name: ``all``, ``without near-duplicates`` or ``without suspects``.
+        left_out: which images are left out, and by whose word: ``that are like …``; "" for none.
+        keep: bool (N,).
+    """
+
+    name: str
+    left_out: str
+    keep: NDArray[np.bool_]
+
+
+def make_subsets(judged: Dataset, train: Dataset | None, suspects: Suspects | None) -> list[Subset]:
+    """All images; those without a near-duplicate in ``train``; those whose label is not doubted.
+
+    Args:
+        judged: what a model is to be judged on.
+        train: what it was trained on; None, or images of another size, for no second subset.
+        suspects: the doubted labels; None for no third subset.
+    """
+    found = [Subset("all", "", np.ones(len(judged), dtype=bool))]
+    if train is not None and train.image_size == judged.image_size:
+        left_out = f"that are like an image of {train.name}: pixels correlate by {ALIKE} or more, mirrored or not"
+        found.append(Subset("without near-duplicates", left_out, ~_is_in(judged, train)))
+    if suspects is not None:
+        left_out = f"whose label is doubted by a fixed reference: {suspects.reference}"
+        found.append(Subset("without suspects", left_out, ~suspects.mask(judged)))
+    return found
+
+
+def score_subsets(subsets: Sequence[Subset], right_N: NDArray[np.bool_]) -> list[dict[str, Any]]:
+    """Accuracy and its 95 % interval (Wilson) on each subset; both null where nothing is left."""
+    scores = []
+    for subset in subsets:
+        n, correct = int(subset.keep.sum()), int(right_N[subset.keep].sum())
+        scores.append(
+            {
+                "name": subset.name,
+                "left_out": subset.left_out,
+                "n": n,
+                "correct": correct,
+                "accuracy": correct / n if n else None,
+                "interval": list(wilson_interval(correct, n)) if n else None,
+            }
+        )
+    return scores
+
+
+def mean_of_subsets(members: Sequence[Sequence[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """Of several models on the same subsets: mean accuracy, and its 95 % interval over the models (Student's t)."""
+    means = []
+    for scores in zip(*members, strict=True):
+        mean = interval = None
+        if scores[0]["n"]:
+            mean, _, interval = mean_interval([each["accuracy"] for each in scores])
+        own = {key: scores[0][key] for key in ("name", "left_out", "n")}
+        means.append(own | {"accuracy": mean, "interval": interval and list(interval)})
+    return means
+
+
+def _is_in(judged: Dataset, train: Dataset) -> NDArray[np.bool_]:
+    """bool (N,): the judged images that have a near-duplicate, or an equal, among the training images."""
+    pairs = near_duplicates(np.concatenate([train.images, judged.images])).pairs
+    n_train = len(train)
+    across = pairs[(pairs[:, 0] < n_train) & (pairs[:, 1] >= n_train)]
+    mask = np.zeros(len(judged), dtype=bool)
+    mask[across[:, 1] - n_train] = True
+    return mask | np.isin(hashes_of(judged), hashes_of(train))  # equal ones: constant images correlate with nothing

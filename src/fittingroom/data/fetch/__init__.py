@@ -1,0 +1,1 @@
+"""Known data sets: where they are had from, and how they are checked."""

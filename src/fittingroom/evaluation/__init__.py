@@ -1,0 +1,1 @@
+"""Pure functions of probabilities and labels."""

@@ -1,0 +1,90 @@
+"""Whether a classifier's probabilities mean what they say: reliability by bin, calibration error, Brier score."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fittingroom.evaluation.metrics import Z_95, wilson_interval
+
+BINS = 15  # as in Guo et al. 2017, whose figures one compares with
+
+
+@dataclass(frozen=True)
+class Bin:
+    """The examples whose highest probability lies in (low, high].
+
+    Attributes:
+        low, high: bounds of the bin, 0–1.
+        n: examples in it, ≥ 1.
+        confidence: mean of their highest probability.
+        accuracy: share of them that were right.
+        interval: 95 % interval of ``accuracy`` (Wilson).
+    """
+
+    low: float
+    high: float
+    n: int
+    confidence: float
+    accuracy: float
+    interval: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """How far stated probabilities are from shares that came true.
+
+    Attributes:
+        n: examples judged.
+        bins: those that hold an example, from unsure to sure.
+        ece: expected calibration error (Guo et al. 2017): mean |accuracy - confidence| of the bins, weighted by n; 0–1.
+        ece_by_chance: what a perfectly calibrated model with these confidences would be expected to show on so few
+            examples, as the error of a bin's share is never 0: Σ n/N · √(2/π) · √(Σ p (1 - p)) / n.
+        brier: multi-class Brier score, the mean over examples of Σ (p - truth)² over all classes; 0 (best) to 2.
+        brier_interval: its 95 % interval, by the normal approximation; None for a single example.
+        confidence: mean highest probability.
+        accuracy: share of right answers.
+    """
+
+    n: int
+    bins: tuple[Bin, ...]
+    ece: float
+    ece_by_chance: float
+    brier: float
+    brier_interval: tuple[float, float] | None
+    confidence: float
+    accuracy: float
+
+
+def calibration(probabilities_NC: NDArray[np.float32], labels_N: NDArray[np.int64], bins: int = BINS) -> Calibration:
+    """Judge the probabilities of N ≥ 1 examples, in ``bins`` bins of equal width."""
+    p_NC = probabilities_NC.astype(np.float64)
+    n = len(labels_N)
+    confidence_N = p_NC.max(axis=1)
+    right_N = p_NC.argmax(axis=1) == labels_N
+    bin_N = np.clip(np.ceil(confidence_N * bins).astype(int) - 1, 0, bins - 1)
+    found, error, by_chance = [], 0.0, 0.0
+    for i in np.unique(bin_N):
+        inside = bin_N == i
+        count, correct = int(inside.sum()), int(right_N[inside].sum())
+        p = confidence_N[inside]
+        mean, share = float(p.mean()), correct / count
+        found.append(Bin(i / bins, (i + 1) / bins, count, mean, share, wilson_interval(correct, count)))
+        error += count / n * abs(share - mean)
+        by_chance += math.sqrt(2 / math.pi * float((p * (1 - p)).sum())) / n
+    squares_N = (p_NC**2).sum(axis=1) - 2 * p_NC[np.arange(n), labels_N] + 1
+    brier = float(squares_N.mean())
+    half = Z_95 * float(squares_N.std(ddof=1)) / math.sqrt(n) if n > 1 else None
+    return Calibration(
+        n=n,
+        bins=tuple(found),
+        ece=error,
+        ece_by_chance=by_chance,
+        brier=brier,
+        brier_interval=None if half is None else (max(0.0, brier - half), min(2.0, brier + half)),
+        confidence=float(confidence_N.mean()),
+        accuracy=float(right_N.mean()),
+    )

@@ -1,0 +1,103 @@
+"""Ray: started on this machine for as long as it is needed, or a cluster that runs already; quiet in both cases."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from fittingroom.environment import cores
+from fittingroom.errors import FittingRoomError
+
+
+@dataclass(frozen=True)
+class RayEngine:
+    """Where Ray is: ``address`` of a running cluster, such as ``10.0.0.5:6379``, or None for this machine alone.
+
+    A cluster's hosts need this package, and see the folders that are worked on under the same paths.
+
+    Example:
+        >>> import fittingroom as fr
+        >>> fr.RayEngine(address="10.0.0.5:6379")  # fr.train("fashion-mnist", seeds=10, engine=…)
+        RayEngine(address='10.0.0.5:6379')
+    """
+
+    address: str | None = None
+
+
+@contextmanager
+def connected(engine: RayEngine) -> Iterator[Any]:
+    """The module ``ray``, connected for the length of the block.
+
+    Without an address a Ray is started here, for all cores that this process may use, and ended with all that it left
+    in its temporary folder. No dashboard, no statistics sent, no log on the terminal, no network needed. A connection
+    that this process has already is used, and left as it is.
+
+    Raises :class:`FittingRoomError`: Ray is not installed; no cluster at the address.
+    """
+    check_engine(engine)
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # Ray itself asks for it, in a warning
+    import ray
+
+    if ray.is_initialized():
+        yield ray
+        return
+    folder = None
+    quiet: dict[str, Any] = {"log_to_driver": False, "configure_logging": False, "logging_level": "ERROR"}
+    try:
+        if engine.address is None:
+            _keep_others_out()
+            folder = Path(tempfile.mkdtemp(prefix="fittingroom-ray-"))
+            ray.init("local", num_cpus=cores(), include_dashboard=False, _temp_dir=str(folder), **quiet)
+        else:
+            try:
+                ray.init(engine.address, **quiet)
+            except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+                raise _unreachable(engine, str(error).strip().partition("\n")[0]) from None
+        yield ray
+    finally:
+        ray.shutdown()
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _keep_others_out() -> None:
+    """Have the Ray that is started next ask for a token: its ports are open to the whole network.
+
+    The token is made here and passed on in the environment, so that none is written to the home folder. Ray reads the
+    environment when it is imported, which may have been long before this; here it reads it again.
+    """
+    from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-defined]  # a compiled module
+
+    os.environ.setdefault("RAY_AUTH_MODE", "token")
+    os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+    Config.initialize("")
+    AuthenticationTokenLoader.instance().reset_cache()
+
+
+def check_engine(engine: RayEngine) -> None:
+    """Raise :class:`FittingRoomError` where Ray is missing, or nobody is at the address."""
+    if find_spec("ray") is None:
+        raise FittingRoomError("--engine ray: Ray is not installed; pip install 'fittingroom[ray]', or leave it out")
+    host, colon, port = (engine.address or "").rpartition(":")
+    if colon and port.isdecimal() and "/" not in host:
+        try:  # Ray itself would try for minutes
+            socket.create_connection((host, int(port)), timeout=10).close()
+        except OSError as error:
+            raise _unreachable(engine, str(error)) from None
+
+
+def _unreachable(engine: RayEngine, reason: str) -> FittingRoomError:
+    return FittingRoomError(
+        f"--ray-address {engine.address}: the address of a running Ray cluster expected, such as 10.0.0.5:6379; "
+        f"connecting to it failed: {reason}"
+    )

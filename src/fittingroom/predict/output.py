@@ -1,0 +1,131 @@
+"""A model's answers in the forms that people and programs read: records, a data frame, Parquet, a sheet to look at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fittingroom.files.atomic import atomic_write
+from fittingroom.predict.classifier import Classified
+from fittingroom.predict.inputs import Block
+from fittingroom.rendering.contact_sheet import png_uri
+from fittingroom.rendering.html_page import render_page
+
+if TYPE_CHECKING:
+    import polars as pl
+
+TEMPLATE = Path(__file__).with_name("answers.html")
+
+Answered = Iterable[tuple[Block, Classified]]
+
+
+def records(block: Block, classified: Classified, classes: Sequence[str], top: int) -> list[dict[str, Any]]:
+    """An object for each image: ``file``, ``row``, ``label``, ``class``, ``probability``, ``top``, ``doubt``,
+    ``unfamiliar``.
+
+    ``top`` has the ``top`` most probable classes as [name, probability], the answer first. ``unfamiliar`` says that the
+    image looks like nothing the model was trained on; it and ``doubt`` are null for a run without a scale for it.
+    """
+    order_NC = np.argsort(-classified.probabilities, axis=1, kind="stable")[:, :top].tolist()
+    probabilities_NC = classified.probabilities.tolist()
+    nothing = [None] * len(block.files)
+    doubt_N = nothing if classified.doubt is None else classified.doubt.tolist()
+    unfamiliar_N = nothing if classified.unfamiliar is None else classified.unfamiliar.tolist()
+    return [
+        {
+            "file": block.files[i],
+            "row": block.rows[i],
+            "label": order[0],
+            "class": classes[order[0]],
+            "probability": round(probabilities[order[0]], 6),
+            "top": [[classes[label], round(probabilities[label], 6)] for label in order],
+            "doubt": doubt_N[i],
+            "unfamiliar": unfamiliar_N[i],
+        }
+        for i, (order, probabilities) in enumerate(zip(order_NC, probabilities_NC, strict=True))
+    ]
+
+
+def frame(block: Block, classified: Classified, classes: Sequence[str]) -> pl.DataFrame:
+    """A row for each image: ``file``, ``row``, ``label``, ``class``, ``doubt``, ``unfamiliar``, ``p0``… by label."""
+    import polars as pl
+
+    columns: dict[str, Any] = {
+        "file": block.files,
+        "row": block.rows,
+        "label": classified.labels,
+        "class": np.array(classes)[classified.labels],
+        "doubt": classified.doubt,
+        "unfamiliar": classified.unfamiliar,
+    }
+    columns |= {f"p{label}": column for label, column in enumerate(classified.probabilities.T)}
+    return pl.DataFrame(columns, schema=_schema(len(classes)))
+
+
+def write_parquet(
+    answered: Answered, classes: Sequence[str], path: Path, *, metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write the rows of :func:`frame` of all blocks, whole or not at all, in the memory of a few blocks.
+
+    metadata: texts that the file keeps beside the number of its format.
+    """
+    from polars.io.plugins import register_io_source
+
+    def frames(*_wishes: Any) -> Iterator[pl.DataFrame]:  # Polars wishes no less than all columns and rows
+        return (frame(block, classified, classes) for block, classified in answered)
+
+    lazy = register_io_source(frames, schema=_schema(len(classes)))
+    with atomic_write(path) as file:
+        lazy.sink_parquet(file, metadata={"format": "1", **(metadata or {})}, row_group_size=50_000)
+
+
+@dataclass
+class Sheet:
+    """The first images and what was said of them, to look at. ``limit`` 0 keeps none."""
+
+    classes: Sequence[str]
+    limit: int
+    images: list[NDArray[np.uint8]] = field(default_factory=list)
+    answers: list[dict[str, Any]] = field(default_factory=list)
+    seen: int = 0
+
+    def add(self, block: Block, classified: Classified) -> None:
+        """Take as many as there is room for."""
+        self.seen += len(block.files)
+        room = self.limit - len(self.images)
+        if room > 0:
+            self.images += list(block.images[:room])
+            self.answers += records(block, classified, self.classes, len(self.classes))[:room]
+
+    def write_html(self, path: Path, *, title: str, top: int) -> None:
+        """Write a page that needs no other file: each image, its ``top`` classes as bars, its doubt."""
+        shown = [(png_uri(image), answer) for image, answer in zip(self.images, self.answers, strict=True)]
+        html = render_page(TEMPLATE, {"title": title, "seen": self.seen, "top": top, "shown": shown})
+        with atomic_write(path) as file:
+            file.write(html.encode())
+
+    def write_png(self, path: Path) -> None:
+        """Draw what the model saw, enlarged, under a note of what it said. Does nothing where no image was read."""
+        from fittingroom.rendering.contact_sheet import Row, contact_sheet
+
+        rows = [
+            Row(Path(answer["file"]).name, f"{answer['class']} {answer['probability']:.1%}", image[None])
+            for image, answer in zip(self.images, self.answers, strict=True)
+        ]
+        if rows:
+            with atomic_write(path) as file:
+                contact_sheet(rows, title="What the model saw", subtitle=f"{len(rows):,} of {self.seen:,} images").save(
+                    file, "PNG"
+                )
+
+
+def _schema(classes: int) -> dict[str, Any]:
+    import polars as pl
+
+    first = {"file": pl.String, "row": pl.Int64, "label": pl.Int64, "class": pl.String}
+    return first | {"doubt": pl.Float64, "unfamiliar": pl.Boolean} | {f"p{i}": pl.Float32 for i in range(classes)}

@@ -1,0 +1,348 @@
+"""A recipe: everything that decides how a model is trained, as one frozen, flat, validated value.
+
+Recipes are TOML files. The package's own lie in ``recipes/``; each opens with the command that runs it and its
+measured result. What would need inheritance or conditions is Python that builds a :class:`Recipe`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+import tomllib
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from fittingroom.errors import RecipeError
+from fittingroom.recipes.fields import bounded, field_problems
+from fittingroom.recipes.toml_text import apply_override, lines_of_keys, to_toml
+
+RECIPES_DIR = Path(__file__).parent
+
+Optimizer = Literal["sgd", "adam", "adamw", "muon"]
+Schedule = Literal["constant", "linear", "cosine", "one-cycle"]
+Mirror = Literal["none", "random", "alternating"]
+Precision = Literal["auto", "float32", "bf16"]
+Normalize = Literal["none", "unit", "standard"]
+Keep = Literal["last", "best"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stage:
+    """A stretch of training with one learning-rate curve.
+
+    Attributes:
+        epochs: passes over the training set, ≥ 1.
+        lr: peak learning rate (of the filters, where the optimizer treats them apart), > 0.
+        rest_lr: peak learning rate of all other parameters; the same as ``lr`` where absent.
+        schedule: the curve after the warm-up: ``constant``; ``linear`` or ``cosine`` down to 0 at the stage's end;
+            ``one-cycle`` (cosine from lr/25 up to lr over the first 30 % of the steps, then down to lr/10,000).
+        warmup: epochs of linear rise from 0 to ``lr`` at the stage's start; not with ``one-cycle``.
+        fresh_optimizer: start the stage with an optimizer that has no memory of the stage before.
+
+    Example:
+        >>> import fittingroom as fr
+        >>> fr.Stage(epochs=4, lr=0.003, schedule="one-cycle").warmup
+        0.0
+    """
+
+    epochs: int = bounded(low=1, high=100_000)
+    lr: float = bounded(low=0, open_low=True, high=1000)
+    rest_lr: float | None = bounded(None, low=0, open_low=True, high=1000)
+    schedule: Schedule = "constant"
+    warmup: float = bounded(0.0, low=0)
+    fresh_optimizer: bool = True
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Recipe:
+    """How to train: model, data handling, optimizer, stages. Raises :class:`RecipeError` listing every problem.
+
+    Attributes:
+        model: a name from ``fittingroom models``, or ``path/to/file.py:ClassName`` (which executes that file).
+        model_args: further arguments of the model's constructor.
+        name: names the run's folder; the file's name where the TOML has none.
+        description: one line for ``fittingroom recipes``.
+        batch_size: examples a step, ≥ 1; the last batch of an epoch may be shorter and is used.
+        label_smoothing: probability mass spread over all classes in the cross-entropy, in [0, 1).
+        optimizer: ``sgd`` (Nesterov), ``adam``, ``adamw``, or ``muon`` (Muon on the filters, AdamW on the rest).
+            *Filters* are the convolution kernels for muon, all weights of two dimensions or more for the others;
+            *rest* is everything else.
+        momentum, rest_momentum: of sgd and muon; β₁ of adam and adamw. ``rest_momentum`` defaults to ``momentum``.
+        beta2: β₂ of adam and adamw.
+        weight_decay, rest_weight_decay: decoupled for adamw and muon, L2 for sgd and adam. The rest: 0 by default.
+        stages: one or more :class:`Stage`, run in order.
+        mirror: left–right flips: ``random`` for each image and epoch, or ``alternating`` (each image flips every epoch,
+            from a random start, so that two epochs show both sides of every image).
+        shift: random translation by up to this many pixels each way, the border filled with 0.
+        erase: side in pixels of a random square set to 0; 0 for none.
+        image_sizes: pairs [first epoch, side in pixels]: train at that size until the next pair. Empty: as they are.
+        ema: decay per step of the moving average of weights that ships in place of the last weights; 0 for none.
+        precision: ``bf16`` is autocast; ``auto`` measures once per processor, torch version and model.
+        normalize: ``none`` feeds 0–255, ``unit`` 0–1, ``standard`` zero mean and unit variance of the training set.
+        validation: number of training images held out, at most a fifth of them; absent, min(5,000, 10 %); 0 for none.
+        split_seed: of the stratified validation cut.
+        early_stop: stop after this many epochs without a better validation loss; 0 never. Needs validation images.
+        keep: ship the ``last`` weights or those of the ``best`` epoch by validation accuracy. Needs validation images.
+        seed: of initialisation, order, augmentation and dropout.
+
+    Example:
+        >>> import fittingroom as fr
+        >>> recipe = fr.Recipe(model="tutorial", stages=(fr.Stage(epochs=2, lr=0.01), fr.Stage(epochs=1, lr=0.001)))
+        >>> recipe.epochs, recipe.optimizer
+        (3, 'adamw')
+        >>> fr.Recipe(model="tutorial", stages=(fr.Stage(epochs=2, lr=-1),), mirror="both")
+        Traceback (most recent call last):
+        fittingroom.errors.RecipeError: recipe: mirror: none, random or alternating expected, 'both' found
+        recipe: stages.0.lr: > 0 and ≤ 1000 expected, -1 found
+    """
+
+    model: str
+    model_args: Mapping[str, Any] = field(default_factory=dict)
+    name: str = ""
+    description: str = ""
+    batch_size: int = bounded(256, low=1, high=1_000_000)
+    label_smoothing: float = bounded(0.0, low=0, high=1, open_high=True)
+    optimizer: Optimizer = "adamw"
+    momentum: float = bounded(0.9, low=0, high=1, open_high=True)
+    rest_momentum: float | None = bounded(None, low=0, high=1, open_high=True)
+    beta2: float = bounded(0.999, low=0, high=1, open_high=True)
+    weight_decay: float = bounded(0.0, low=0)
+    rest_weight_decay: float = bounded(0.0, low=0)
+    stages: tuple[Stage, ...]
+    mirror: Mirror = "none"
+    shift: int = bounded(0, low=0, high=64)
+    erase: int = bounded(0, low=0, high=256)
+    image_sizes: tuple[tuple[int, int], ...] = ()
+    ema: float = bounded(0.0, low=0, high=1, open_high=True)
+    precision: Precision = "auto"
+    normalize: Normalize = "standard"
+    validation: int | None = bounded(None, low=0)
+    split_seed: int = bounded(0, low=0)
+    early_stop: int = bounded(0, low=0)
+    keep: Keep = "last"
+    seed: int = bounded(0, low=0, high=2**31 - 1)
+
+    def __post_init__(self) -> None:
+        """Refuse what :func:`find_problems` finds, also when the recipe was built in Python."""
+        problems = find_problems(self.as_dict())
+        if problems:
+            raise RecipeError("\n".join(f"recipe: {path}: {problem}" for path, problem in problems))
+
+    @property
+    def epochs(self) -> int:
+        """Epochs of all stages together."""
+        return sum(stage.epochs for stage in self.stages)
+
+    def stage_at(self, epoch: int) -> tuple[Stage, int]:
+        """The stage that the 0-based ``epoch`` lies in, and how many of its epochs come before. Raises IndexError."""
+        for stage in self.stages:
+            if epoch < stage.epochs:
+                return stage, epoch
+            epoch -= stage.epochs
+        raise IndexError("the recipe has no such epoch")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain dicts, lists and scalars; keys that are ``None`` are left out, as TOML has no null."""
+        return {name: _plain(value) for name, value in _present(self)}
+
+    def to_toml(self) -> str:
+        """The recipe as TOML text that :func:`parse_recipe` reads back to an equal value."""
+        return to_toml(self.as_dict())
+
+
+def find_problems(raw: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Everything wrong with a recipe given as plain values: pairs of (path such as ``stages.0.lr``, what is wrong)."""
+    problems = field_problems(Recipe, raw, "")
+    stages = raw.get("stages")
+    if isinstance(stages, Sequence) and not isinstance(stages, str):
+        if not stages:
+            problems.append(("stages", "at least one stage expected, none found"))
+        for i, stage in enumerate(stages):
+            if isinstance(stage, Mapping):
+                problems += field_problems(Stage, stage, f"stages.{i}.")
+                problems += _stage_problems(stage, f"stages.{i}.")
+            else:
+                problems.append((f"stages.{i}", f"a table with epochs and lr expected, {stage!r} found"))
+    problems += _image_size_problems(raw.get("image_sizes", ()))
+    if raw.get("validation") == 0:
+        for key, off in (("early_stop", 0), ("keep", "last")):
+            if raw.get(key, off) != off:
+                problems.append((key, "chooses by validation images, but validation = 0 holds none out"))
+    return problems
+
+
+def parse_recipe(text: str, *, where: str = "recipe", overrides: Sequence[str] = ()) -> Recipe:
+    """Read TOML text. ``overrides`` are ``KEY=VALUE`` strings such as ``stages.0.lr=0.02``, applied first.
+
+    Raises:
+        RecipeError: one line for each problem, with its path and the line of the TOML text.
+    """
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(f"{where}: not valid TOML: {error}") from None
+    unusable = [problem for override in overrides if (problem := apply_override(raw, override))]
+    lines = lines_of_keys(text)
+    overridden = {override.partition("=")[0].strip() for override in overrides}
+    found = [f"{_place(where, path, lines, overridden)}{problem}" for path, problem in find_problems(raw)]
+    if unusable or found:
+        raise RecipeError("\n".join(unusable + found))
+    return _from_plain(raw)
+
+
+def load_recipe(name_or_path: str | Path, *, overrides: Sequence[str] = ()) -> Recipe:
+    """A recipe of the package by name (``swift``) or any TOML file by path.
+
+    Args:
+        name_or_path: what ends in ``.toml`` is a path.
+        overrides: ``KEY=VALUE`` strings, as ``fittingroom train --set`` takes them.
+
+    Raises:
+        RecipeError: unknown name (the known ones are listed), unreadable file, or every problem of the recipe.
+
+    Example:
+        >>> import fittingroom as fr
+        >>> recipe = fr.load_recipe("tutorial", overrides=["stages.0.lr=0.02", "batch_size=128"])
+        >>> [(stage.epochs, stage.lr) for stage in recipe.stages], recipe.batch_size
+        ([(50, 0.02), (20, 0.001), (10, 0.001)], 128)
+    """
+    path = Path(name_or_path)
+    if path.suffix != ".toml":
+        if str(name_or_path) not in recipe_names():
+            close = difflib.get_close_matches(str(name_or_path), recipe_names(), n=1)
+            hint = f"did you mean {close[0]}? " if close else ""
+            raise RecipeError(
+                f"recipe {str(name_or_path)!r}: unknown; {hint}known are {', '.join(recipe_names())}, "
+                "or give the path of a .toml file"
+            )
+        path = RECIPES_DIR / f"{name_or_path}.toml"
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path}: a recipe in TOML expected, but it can't be read: {error}") from None
+    recipe = parse_recipe(text, where=path.name, overrides=overrides)
+    _refuse_code_of_a_run(path, recipe, overrides)
+    return recipe if recipe.name else dataclasses.replace(recipe, name=path.stem)
+
+
+def _refuse_code_of_a_run(path: Path, recipe: Recipe, overrides: Sequence[str]) -> None:
+    """A run or a study may come from a stranger: what code its recipe names is executed only if the user names it."""
+    in_a_run = any((path.parent / name).exists() for name in ("environment.json", "study.json"))
+    said = any(override.partition("=")[0].strip() == "model" for override in overrides)
+    if in_a_run and ":" in recipe.model and not said:
+        kept = sorted(path.parent.glob("model_source*.py"))
+        file = kept[0] if len(kept) == 1 else "FILE.py"
+        raise RecipeError(
+            f"{path}: the recipe of a run, whose model is code of its author's own ({recipe.model}). Read that code, "
+            f"then name it: --model {file}:{recipe.model.rpartition(':')[2]}"
+        )
+
+
+def recipe_names() -> list[str]:
+    """Names of the package's own recipes, sorted."""
+    return sorted(path.stem for path in RECIPES_DIR.glob("*.toml"))
+
+
+def with_epochs(recipe: Recipe, epochs: int) -> Recipe:
+    """The recipe for ``epochs`` epochs in all: stages are cut short from the end, or the last one is lengthened."""
+    if epochs < 1:
+        raise RecipeError(f"epochs: at least 1 expected, {epochs} found")
+    stages, left = [], epochs
+    for i, stage in enumerate(recipe.stages):
+        share = left if i == len(recipe.stages) - 1 else min(stage.epochs, left)
+        if share:
+            stages.append(dataclasses.replace(stage, epochs=share, warmup=min(stage.warmup, share)))
+        left -= share
+    return dataclasses.replace(recipe, stages=tuple(stages))
+
+
+def with_lr(recipe: Recipe, lr: float) -> Recipe:
+    """The recipe with ``lr`` as the first stage's peak rate; later stages keep their ratio to it."""
+    factor = lr / recipe.stages[0].lr
+    stages = tuple(dataclasses.replace(stage, lr=stage.lr * factor) for stage in recipe.stages)
+    return dataclasses.replace(recipe, stages=stages)
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """Lines such as ``stages.0.lr: 0.01 → 0.02`` for each key on which two recipes, as plain values, differ."""
+    lines = []
+    for key in [*old, *(key for key in new if key not in old)]:
+        before, after = old.get(key), new.get(key)
+        if key == "stages" and before and after and len(before) == len(after):
+            for i, pair in enumerate(zip(before, after, strict=True)):
+                lines += differences(*pair, prefix=f"{prefix}stages.{i}.")
+        elif before != after:
+            lines.append(f"{prefix}{key}: {before!r} → {after!r}")
+    return lines
+
+
+def _stage_problems(stage: Mapping[str, Any], prefix: str) -> list[tuple[str, str]]:
+    warmup, epochs = stage.get("warmup", 0), stage.get("epochs", math.inf)
+    if not isinstance(warmup, int | float) or not isinstance(epochs, int | float):
+        return []
+    problems = []
+    if warmup > epochs:
+        problems.append((prefix + "warmup", f"at most the stage's {epochs} epochs expected, {warmup} found"))
+    if warmup and stage.get("schedule") == "one-cycle":
+        problems.append((prefix + "warmup", "one-cycle has its own warm-up; leave it out"))
+    return problems
+
+
+def _image_size_problems(pairs: Any) -> list[tuple[str, str]]:
+    shape = "pairs [first epoch, side in pixels], epochs rising from 0"
+    if not isinstance(pairs, Sequence) or isinstance(pairs, str) or not pairs:
+        return []
+    for i, pair in enumerate(pairs):
+        whole = isinstance(pair, Sequence) and len(pair) == 2 and all(type(number) is int for number in pair)
+        if not whole or pair[0] < 0 or not 4 <= pair[1] <= 256:
+            return [(f"image_sizes.{i}", f"{shape} and sides 4–256 expected, {pair!r} found")]
+    epochs = [pair[0] for pair in pairs]
+    if epochs[0] != 0 or epochs != sorted(set(epochs)):
+        return [("image_sizes", f"{shape} expected, {[list(pair) for pair in pairs]} found")]
+    return []
+
+
+def _present(value: Recipe | Stage) -> list[tuple[str, Any]]:
+    pairs = [(f.name, getattr(value, f.name)) for f in dataclasses.fields(value)]
+    return [(name, item) for name, item in pairs if item is not None]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Stage):
+        return {name: _plain(item) for name, item in _present(value)}
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _from_plain(raw: Mapping[str, Any]) -> Recipe:
+    """A recipe from values that :func:`find_problems` has passed."""
+    values = dict(raw)
+    values["stages"] = tuple(Stage(**stage) for stage in raw["stages"])
+    values["image_sizes"] = tuple((epoch, side) for epoch, side in raw.get("image_sizes", ()))
+    return Recipe(**values)
+
+
+def recipe_from_dict(raw: Mapping[str, Any], *, where: str = "recipe") -> Recipe:
+    """A recipe from plain values, as :meth:`Recipe.as_dict` gives them. Raises :class:`RecipeError`."""
+    problems = find_problems(raw)
+    if problems:
+        raise RecipeError("\n".join(f"{where}: {path}: {problem}" for path, problem in problems))
+    return _from_plain(raw)
+
+
+def _place(where: str, path: str, lines: Mapping[str, int], overridden: Set[str]) -> str:
+    """``swift.toml, line 12: stages.0.lr: `` or ``--set stages.0.lr: ``, by the nearest enclosing key."""
+    parts = path.split(".")
+    for end in range(len(parts), 0, -1):
+        key = ".".join(parts[:end])
+        if key in overridden:
+            return f"--set {path}: "
+        if line := lines.get(key):
+            return f"{where}, line {line}: {path}: "
+    return f"{where}: {path}: "

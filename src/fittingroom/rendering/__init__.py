@@ -1,0 +1,1 @@
+"""What every page and every contact sheet is drawn with."""

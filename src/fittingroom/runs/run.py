@@ -1,0 +1,270 @@
+"""A run on disk: what a training left behind, and its judgement.
+
+The test set is looked at by :meth:`Run.evaluate` alone, which writes down that it was done.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from shlex import join
+from typing import Any
+
+from fittingroom.artifact.artifact import Artifact, open_artifact
+from fittingroom.data.dataset import Dataset, Splits
+from fittingroom.data.open import open_dataset
+from fittingroom.parallel.process_group import launcher
+from fittingroom.errors import ArtifactError, DataError
+from fittingroom.files.json_file import read_json, write_json
+from fittingroom.runs.test_ledger import record_look
+from fittingroom.evaluation.metrics import mean_interval
+from fittingroom.recipes.recipe import Recipe, parse_recipe
+from fittingroom.audit.subsets import Subset, mean_of_subsets, score_subsets
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Run:
+    """A training on disk: of one seed, or a folder with a member for each of several.
+
+    Attributes:
+        path: its folder.
+        splits: the data that it was trained on where they are at hand; otherwise they are opened again from the
+            recorded source when needed.
+
+    Example:
+        >>> import fittingroom as fr
+        >>> run = fr.open_run("runs/plain-1")
+        >>> run.recipe.epochs, run.is_finished, run.members
+        (2, True, [])
+        >>> scores = run.evaluate(fr.open_dataset("sample").test)  # a look at test, and recorded as one
+        >>> scores["n"], scores["interval"][0] < scores["accuracy"] < scores["interval"][1]
+        (1000, True)
+    """
+
+    path: Path
+    splits: Splits | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def artifact(self) -> Artifact:
+        """The trained model. Raises :class:`ArtifactError` for a run of several seeds, listing them."""
+        return open_artifact(self.path)
+
+    @property
+    def result(self) -> dict[str, Any]:
+        """What ``result.json`` says."""
+        return read_json(self.path / "result.json")
+
+    @property
+    def environment(self) -> dict[str, Any]:
+        """What ``environment.json`` says: command, data, options, versions, machine."""
+        return read_json(self.path / "environment.json")
+
+    @property
+    def recipe(self) -> Recipe:
+        """The whole resolved recipe."""
+        file = self.path / "recipe.toml"
+        try:
+            return parse_recipe(file.read_text(encoding="utf-8"), where=str(file))
+        except (OSError, UnicodeDecodeError) as error:
+            raise ArtifactError(f"{file}: the run's recipe expected, but it can't be read: {error}") from None
+
+    @property
+    def members(self) -> list[Run]:
+        """The runs of single seeds, in the order of the seeds; empty for a run that is one itself."""
+        folders = self.path.glob("seed-*")
+        return [Run(folder, self.splits) for folder in sorted(folders, key=lambda folder: int(folder.name[5:]))]
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether nothing is left to train."""
+        return (self.path / "result.json").exists()
+
+    def open_data(self) -> Splits:
+        """The data that the run was started with, test set included. Raises :class:`DataError`."""
+        if self.splits is not None:
+            return self.splits
+        return open_recorded_data(self.path, self.environment)
+
+    def evaluate(
+        self,
+        data: Dataset | None = None,
+        *,
+        subsets: Sequence[Subset] = (),
+        trust_code: bool = False,
+        device: str = "cpu",
+    ) -> dict[str, Any]:
+        """Judge the model as it ships, in float32.
+
+        The first look at the run's own test set fills ``"test"`` in ``result.json`` and writes ``predictions.parquet``.
+        Anything later goes to files of its own, ``evaluations/<number>.json`` and ``.parquet``.
+
+        Args:
+            data: what to judge on; by default the run's own test set. Its labels are matched by class name.
+            subsets: of ``data``, on which the accuracy is given beside that on all of it, under ``"subsets"``; see
+                :func:`fittingroom.audit.subsets.make_subsets`.
+            trust_code: permits executing the source that the user's own network came with.
+            device: where to compute; ``auto`` for the best there is.
+
+        Returns:
+            The scores, as :func:`fittingroom.evaluation.metrics.score` describes them; of a run of several seeds, their mean, sd,
+            interval of the mean, and each member's.
+
+        Raises:
+            DataError: there is no test set, or its classes or image size differ from the model's.
+            ArtifactError: the run can't be opened.
+        """
+        if self.members:
+            each = [
+                member.evaluate(data, subsets=subsets, trust_code=trust_code, device=device) for member in self.members
+            ]
+            if data is None:
+                summarize_members(self)
+            return self._mean_of_members(each, "test" if data is None else data.name)
+        import torch
+
+        from fittingroom.training.device import pick_device
+        from fittingroom.training.inference import predict_dataset
+
+        device = pick_device(device)
+        artifact = self.artifact
+        dataset = (self.own_test_set() if data is None else data).aligned_to(artifact.classes)
+        if dataset.image_size != artifact.image_size:
+            raise DataError(
+                f"{dataset.name}: images of {artifact.image_size} pixels expected, as the model was trained on, "
+                f"{dataset.image_size} found; resize them first"
+            )
+        network = artifact.network(trust_code=trust_code).to(device)
+        predictions = predict_dataset(network, dataset, artifact.normalization, device=torch.device(device))
+        scores, result = predictions.scores(), self.result
+        if subsets:
+            scores["subsets"] = score_subsets(subsets, predictions.probabilities.argmax(axis=1) == dataset.labels)
+        look = record_look(runs_folder(self.path), dataset, run=self._name, command=command_line())
+        if data is None and result["test"] is None:
+            predictions.save(self.path / "predictions.parquet")
+            looks = [*result["test_looks"], look]
+            write_json(self.path / "result.json", result | {"test": scores, "test_looks": looks})
+        else:
+            folder = self.path / "evaluations"
+            folder.mkdir(exist_ok=True)
+            number = 1 + max((int(file.stem) for file in folder.glob("*.json") if file.stem.isdecimal()), default=0)
+            predictions.save(folder / f"{number}.parquet")
+            judged = {"format": FORMAT, "data": dataset.name, "fingerprint": asdict(dataset.fingerprint)}
+            write_json(folder / f"{number}.json", judged | {"scores": scores, "look": look})
+        return scores
+
+    def own_test_set(self) -> Dataset:
+        """The test set that the run was started with. Raises :class:`DataError` where there is none, or another now."""
+        test, recorded = self.open_data().test, self.environment["data"]["test"]
+        if test is None:
+            raise DataError(f"{self.path}: its data has no test set; name one: fittingroom evaluate {self.path} DATA")
+        if recorded is None or test.fingerprint.content != recorded["content"]:
+            raise DataError(
+                f"{test.name}: this is not the test set that the run was started with; to judge on it all the same, "
+                f"name it: fittingroom evaluate {self.path} DATA"
+            )
+        return test
+
+    def _mean_of_members(self, scores: Sequence[dict[str, Any]], on: str) -> dict[str, Any]:
+        """What several members scored on one set, as ``result.json`` of a run of several seeds has it."""
+        mean, sd, interval = mean_interval([each["accuracy"] for each in scores])
+        summary: dict[str, Any] = {"on": on, "mean": mean, "sd": sd, "interval_of_mean": interval}
+        if "subsets" in scores[0]:
+            summary["subsets"] = mean_of_subsets([each["subsets"] for each in scores])
+        return summary | {
+            "members": [
+                {"seed": member.recipe.seed, "run": member.path.name}
+                | {key: own[key] for key in ("accuracy", "interval", "correct", "n")}
+                for member, own in zip(self.members, scores, strict=True)
+            ]
+        }
+
+    @property
+    def _name(self) -> str:
+        """As the ledger calls it: ``swift-1``, or ``swift-2/seed-0`` for a member."""
+        return str(self.path.resolve().relative_to(runs_folder(self.path).resolve()))
+
+
+def open_recorded_data(path: Path, environment: dict[str, Any]) -> Splits:
+    """The data that the ``environment`` of the run at ``path`` names. Raises :class:`DataError`."""
+    source, options = environment["data"]["source"], environment["options"]
+    if not source:
+        raise DataError(f"{path}: its data was given in memory; give it again")
+    return open_dataset(source, test=options["test"], cache=options["cache"])
+
+
+def open_run(path: str | Path) -> Run:
+    """A finished run by its folder.
+
+    Raises:
+        ArtifactError: there is none, or its training is not finished.
+
+    Example:
+        >>> import fittingroom as fr
+        >>> result = fr.open_run("runs/plain-1").result
+        >>> result["test"]["n"], len(result["test_looks"])
+        (1000, 1)
+    """
+    run = Run(Path(path))
+    if not run.is_finished:
+        if not run.members:
+            open_artifact(run.path)  # its error says what is there instead
+        raise ArtifactError(f"{path}: its training is not finished; `fittingroom train --resume {path}` does the rest")
+    return run
+
+
+def find_runs(folder: Path) -> list[Run]:
+    """Every run right below ``folder``, finished or not; the members of a run of several seeds are not listed."""
+    return [Run(file.parent) for file in sorted(folder.glob("*/environment.json"))]
+
+
+def runs_folder(path: Path) -> Path:
+    """The folder of all runs, in which the ledger of looks is kept, for the folder of a run, a member or a trial."""
+    parent = path.resolve().parent
+    while (parent / "environment.json").exists() or (parent / "study.json").exists():
+        parent = parent.parent
+    return parent
+
+
+def summarize_members(run: Run) -> dict[str, Any]:
+    """Write ``result.json`` of a run of several seeds: its members, mean, sd (n - 1) and interval of the mean accuracy.
+
+    The figures are those of test once every member was judged on it, and those of validation until then; ``on`` says
+    which. All are null where there is neither.
+    """
+    results = [member.result for member in run.members]
+    on = next((split for split in ("test", "validation") if all(result[split] for result in results)), None)
+    mean = sd = interval = None
+    if on:
+        mean, sd, interval = mean_interval([result[on]["accuracy"] for result in results])
+    summary = {
+        "format": FORMAT,
+        "recipe": results[0]["recipe"],
+        "on": on,
+        "mean": mean,
+        "sd": sd,
+        "interval_of_mean": interval,
+        "parameters": results[0]["parameters"],
+        "train_seconds": sum(result["train_seconds"] for result in results),
+        "members": [
+            {"seed": result["seed"], "run": member.path.name}
+            | {
+                split: result[split] and {key: result[split][key] for key in ("accuracy", "interval", "correct", "n")}
+                for split in ("test", "validation")
+            }
+            for member, result in zip(run.members, results, strict=True)
+        ],
+    }
+    write_json(run.path / "result.json", summary)
+    return summary
+
+
+def command_line() -> str:
+    """The command that is running, as one would type it; of a program that uses the package, its own."""
+    program = Path(sys.argv[0]).name
+    words = [re.sub(r"(://[^:/@]*):[^@/]*@", r"\1:***@", word) for word in sys.argv[1:]]  # a database's password
+    return launcher() + join(["fittingroom" if program in ("__main__.py", "fittingroom") else program, *words])

@@ -1,0 +1,231 @@
+"""Runs in the trackers that people already use: TensorBoard, and MLflow on its embedded SQLite store or any server.
+
+A tracker is an observer: it receives the events of a training and can't change it. When a run has been judged, it is
+told the scores and given the files. The run's folder stays the only thing that Fitting Room itself reads.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Protocol
+
+from fittingroom.errors import FittingRoomError, RecipeError
+from fittingroom.events import EpochDone, Event, StepDone, TrainingStarted
+from fittingroom.files.json_file import read_json, write_json
+from fittingroom.runs.run import Run, runs_folder
+
+MLFLOW_STATE = "mlflow.json"  # in the run's folder: which run of MLflow it is, so that a resumed training goes on there
+BATCH = 500  # metrics that go to MLflow at once; it takes 1,000 at most
+
+
+class Tracker(Protocol):
+    """What receives a training. Opened again for the same run, it goes on where it was."""
+
+    def __call__(self, event: Event) -> None:
+        """Record an event, as every observer does."""
+
+    def finish(self, run: Run) -> None:
+        """Record a finished run: its scores with their intervals, and its files with the report."""
+
+    def close(self) -> None:
+        """Write what is still in memory."""
+
+
+def open_tracker(name: str, run: Run) -> Tracker:
+    """A tracker for a run of one seed whose folder has its recipe.
+
+    Args:
+        name: ``tensorboard`` writes into the run's folder ``tensorboard/``. ``mlflow`` writes to ``mlflow.db`` beside
+            the runs, or to where ``MLFLOW_TRACKING_URI`` says, in the experiment ``MLFLOW_EXPERIMENT_NAME`` or
+            ``fittingroom``.
+        run: started or finished.
+
+    Raises:
+        RecipeError: there is no such tracker.
+        FittingRoomError: its package is not installed.
+    """
+    if name not in TRACKERS:
+        raise RecipeError(f"track: {' or '.join(TRACKERS)} expected, {name!r} found")
+    if find_spec(name) is None:
+        raise FittingRoomError(f"{name}: its package is not installed; pip install 'fittingroom[{name}]'")
+    return TRACKERS[name](run)
+
+
+class TensorBoardTracker:
+    """Scalars by step, the recipe as text, and as hyper-parameters with the final scores."""
+
+    def __init__(self, run: Run):
+        from torch.utils.tensorboard import SummaryWriter
+
+        self.folder = run.path / "tensorboard"
+        self.open_writer = SummaryWriter
+        self.writer: Any = None
+        self.recipe = run.recipe
+
+    def __call__(self, event: Event) -> None:
+        """Steps and epochs become scalars; after a resume, those beyond the checkpoint are withdrawn first."""
+        if isinstance(event, TrainingStarted):
+            self.writer = self.open_writer(
+                str(self.folder), purge_step=event.steps_done + 1 if event.steps_done else None
+            )
+            text = "\n".join("    " + line for line in self.recipe.to_toml().splitlines())
+            self.writer.add_text("recipe", text, event.steps_done)
+        for name, value, step in _scalars(event):
+            self.writer.add_scalar(name, value, step)
+
+    def finish(self, run: Run) -> None:
+        """Add the scores, the parameters, and the model card, which names the files."""
+        from torch.utils.tensorboard.summary import hparams
+
+        self.writer = self.writer or self.open_writer(str(self.folder))
+        scores = dict(_outcome(run))
+        for summary in hparams(_parameters(run), scores):
+            self.writer.file_writer.add_summary(summary)
+        for name, value in scores.items():
+            self.writer.add_scalar(name, value, 0)
+        for file in (run.path / "README.md", run.path / "report.html"):
+            if file.exists():
+                text = file.read_text(encoding="utf-8") if file.suffix == ".md" else str(file.resolve())
+                self.writer.add_text(file.name, text)
+
+    def close(self) -> None:
+        """Write what is still in memory."""
+        if self.writer is not None:
+            self.writer.close()
+
+
+class MlflowTracker:
+    """A run of MLflow with the recipe as parameters, metrics by step, and the run's files as artifacts."""
+
+    def __init__(self, run: Run):
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # a training tells nobody that it runs
+        for chatty in ("mlflow", "alembic"):
+            logging.getLogger(chatty).setLevel(logging.WARNING)
+        from mlflow import MlflowClient
+        from mlflow.entities import Metric, Param
+        from mlflow.exceptions import MlflowException
+
+        self.metric, self.failure = Metric, MlflowException
+        self.waiting: list[Any] = []
+        folder = runs_folder(run.path)
+        uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{folder / 'mlflow.db'}"
+        self.client = MlflowClient(uri)
+        state = run.path / MLFLOW_STATE
+        if state.exists() and (known := read_json(state))["uri"] == uri:
+            self.run_id = known["run_id"]
+        else:
+            experiment = self._experiment(folder / "mlflow-artifacts")
+            name = str(run.path.resolve().relative_to(folder.resolve()))
+            created = self.client.create_run(
+                experiment, run_name=name, tags={"fittingroom.run": str(run.path.resolve())}
+            )
+            self.run_id = created.info.run_id
+            self.client.log_batch(
+                self.run_id, params=[Param(key, str(value)) for key, value in _parameters(run).items()]
+            )
+            write_json(state, {"format": 1, "uri": uri, "run_id": self.run_id})
+        self.last_step = 0
+
+    def _experiment(self, artifacts: Path) -> str:
+        name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or "fittingroom"
+        found = self.client.get_experiment_by_name(name)
+        if found is not None:
+            return str(found.experiment_id)
+        own_store = "MLFLOW_TRACKING_URI" not in os.environ  # a server decides by itself where artifacts go
+        location = artifacts.resolve().as_uri() if own_store else None
+        return str(self.client.create_experiment(name, artifact_location=location))
+
+    def __call__(self, event: Event) -> None:
+        """Steps and epochs become metrics; after a resume, those that are there already are not repeated."""
+        if isinstance(event, TrainingStarted):
+            self.client.update_run(self.run_id, status="RUNNING")
+            if event.steps_done:
+                there = self.client.get_metric_history(self.run_id, "lr")
+                self.last_step = max((metric.step for metric in there), default=0)
+        for name, value, step in _scalars(event):
+            if step > self.last_step:
+                self.waiting.append(self.metric(name, value, _milliseconds(), step))
+        if len(self.waiting) >= BATCH or isinstance(event, EpochDone):
+            self._send()
+
+    def finish(self, run: Run) -> None:
+        """Add the scores and every file of the run's folder, and end the run."""
+        self.waiting += [self.metric(name, value, _milliseconds(), 0) for name, value in _outcome(run)]
+        self._send()
+        for file in sorted(run.path.iterdir()):
+            if file.is_file() and file.name != MLFLOW_STATE:
+                self.client.log_artifact(self.run_id, str(file))
+        self.client.set_terminated(self.run_id)
+
+    def close(self) -> None:
+        """Send what is still in memory."""
+        self._send()
+
+    def _send(self) -> None:
+        """Send what waits; if that fails, say so and keep it: a tracker that is away must not end a training."""
+        while self.waiting:
+            try:
+                self.client.log_batch(self.run_id, metrics=self.waiting[:BATCH])
+            except self.failure as error:
+                warnings.warn(f"MLflow does not take the metrics, which are kept for now: {error}", stacklevel=2)
+                return
+            del self.waiting[:BATCH]
+
+
+TRACKERS: dict[str, Callable[[Run], Tracker]] = {"tensorboard": TensorBoardTracker, "mlflow": MlflowTracker}
+
+
+def _milliseconds() -> int:
+    """Since 1970, as MLflow dates its metrics."""
+    return int(1000 * time.time())
+
+
+def _scalars(event: Event) -> Iterator[tuple[str, float, int]]:
+    """What an event measured: name, value, step of all epochs."""
+    if isinstance(event, StepDone):
+        yield "loss", event.loss, event.step
+        yield "lr", event.lr, event.step
+    elif isinstance(event, EpochDone):
+        yield "epoch", event.epoch + 1, event.step
+        yield "train/loss", event.train_loss, event.step
+        yield "train/accuracy", event.train_accuracy, event.step
+        if event.validation_loss is not None and event.validation_accuracy is not None:
+            yield "validation/loss", event.validation_loss, event.step
+            yield "validation/accuracy", event.validation_accuracy, event.step
+        yield "seconds", event.seconds, event.step
+
+
+def _outcome(run: Run) -> Iterator[tuple[str, float]]:
+    """The scores of the finished model, in float32 as it ships."""
+    result = run.result
+    yield "parameters", result["parameters"]
+    for split in ("validation", "test"):
+        if scores := result[split]:
+            yield f"final/{split}/accuracy", scores["accuracy"]
+            yield f"final/{split}/accuracy_low", scores["interval"][0]
+            yield f"final/{split}/accuracy_high", scores["interval"][1]
+            yield f"final/{split}/loss", scores["loss"]
+
+
+def _parameters(run: Run) -> dict[str, Any]:
+    """The recipe's keys, those of stages as ``stages.0.lr``, and what the run adds: data, device, precision."""
+    environment = run.environment
+    flat: dict[str, Any] = {}
+    for key, value in run.recipe.as_dict().items():
+        if key == "stages":
+            flat |= {f"stages.{i}.{name}": x for i, stage in enumerate(value) for name, x in stage.items()}
+        else:
+            flat[key] = value if isinstance(value, (bool, int, float, str)) else json.dumps(value)
+    return flat | {
+        "data": environment["data"]["source"] or environment["data"]["train"]["name"],
+        "data.train": environment["data"]["train"]["content"],
+        "device": environment["machine"]["device"],
+        "trained_in": environment["precision"],
+    }

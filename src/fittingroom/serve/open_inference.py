@@ -1,0 +1,130 @@
+"""The Open Inference Protocol, version 2 (KServe), with its binary-data extension: bytes of HTTP ↔ arrays.
+
+https://github.com/kserve/open-inference-protocol and, for the extension,
+https://github.com/triton-inference-server/server/blob/main/docs/protocol/extension_binary_data.md
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fittingroom.predict.classifier import Classified, Classifier
+from fittingroom.serve.guard import Refused
+
+HEADER_LENGTH = "Inference-Header-Content-Length"
+MOST_IMAGES = 1_000  # in one request
+DATATYPES = {"probabilities": "FP32", "label": "INT64", "doubt": "FP64"}
+
+
+@dataclass(frozen=True)
+class InferRequest:
+    """What a client asks: images uint8 (N, H, W), an id to give back, and which outputs, in binary or as JSON."""
+
+    images: NDArray[np.uint8]
+    id: str | None
+    outputs: dict[str, bool]
+
+
+def model_metadata(name: str, model: Classifier) -> dict[str, Any]:
+    """What ``/v2/models/NAME`` answers."""
+    height, width = model.artifact.image_size
+    shapes = {"probabilities": [-1, len(model.classes)], "label": [-1], "doubt": [-1]}
+    return {
+        "name": name,
+        "versions": ["1"],
+        "platform": "onnxruntime_onnx",
+        "inputs": [{"name": "images", "datatype": "UINT8", "shape": [-1, height, width]}],
+        "outputs": [
+            {"name": output, "datatype": DATATYPES[output], "shape": shapes[output]} for output in _outputs(model)
+        ],
+        "parameters": {"classes": list(model.classes)},
+    }
+
+
+def parse_request(body: bytes, header_length: str | None, model: Classifier) -> InferRequest:
+    """Read the body of ``/v2/models/NAME/infer``. Raises :class:`Refused` (400) that says what was expected."""
+    size = len(body)
+    if header_length is not None:
+        if not header_length.isdecimal() or len(header_length) > 12 or int(header_length) > len(body):
+            raise Refused(400, f"{HEADER_LENGTH}: 0 to {len(body)} expected, {header_length[:20]!r} found")
+        size = int(header_length)
+    try:
+        request = json.loads(body[:size])
+        inputs = request["inputs"]
+        by_default = bool(request.get("parameters", {}).get("binary_data_output", False))
+        asked = request.get("outputs") or [{"name": name} for name in _outputs(model)]
+        outputs = {each["name"]: bool(each.get("parameters", {}).get("binary_data", by_default)) for each in asked}
+        (tensor,) = [each for each in inputs if each["name"] == "images"]
+        given = request.get("id")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise Refused(
+            400, 'a JSON object {"inputs": [{"name": "images", "shape": …, "datatype": "UINT8", "data": …}]} expected'
+        ) from None
+    if given is not None and not isinstance(given, str):
+        raise Refused(400, "id: a text expected")
+    unknown = [name for name in outputs if name not in _outputs(model)]
+    if unknown:
+        raise Refused(400, f"outputs: {', '.join(_outputs(model))} expected, {str(unknown[0])[:50]!r} found")
+    return InferRequest(_images(tensor, body[size:], model), given, outputs)
+
+
+def response(name: str, request: InferRequest, classified: Classified) -> tuple[bytes, dict[str, str]]:
+    """The body and the headers that answer a request."""
+    values: dict[str, NDArray[Any] | None] = {
+        "probabilities": classified.probabilities,
+        "label": classified.labels,
+        "doubt": classified.doubt,
+    }
+    described, tail = [], []
+    for output, is_binary in request.outputs.items():
+        array = values[output]
+        assert array is not None, "parse_request lets only those through that the model has"
+        one: dict[str, Any] = {"name": output, "datatype": DATATYPES[output], "shape": list(array.shape)}
+        if is_binary:
+            content = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<")).tobytes()
+            one["parameters"] = {"binary_data_size": len(content)}
+            tail.append(content)
+        else:
+            one["data"] = array.reshape(-1).tolist()
+        described.append(one)
+    answer: dict[str, Any] = {"model_name": name, "model_version": "1", "outputs": described}
+    if request.id is not None:
+        answer["id"] = request.id
+    head = json.dumps(answer).encode()
+    if not tail:
+        return head, {"Content-Type": "application/json"}
+    headers = {"Content-Type": "application/octet-stream", HEADER_LENGTH: str(len(head))}
+    return head + b"".join(tail), headers
+
+
+def _outputs(model: Classifier) -> list[str]:
+    return ["probabilities", "label"] + (["doubt"] if model.doubt_scale else [])
+
+
+def _images(tensor: dict[str, Any], tail: bytes, model: Classifier) -> NDArray[np.uint8]:
+    height, width = model.artifact.image_size
+    shape: Any = tensor.get("shape")
+    is_right = isinstance(shape, list) and all(type(side) is int for side in shape) and len(shape) == 3
+    if not is_right or shape[1:] != [height, width] or shape[0] < 1 or tensor.get("datatype") != "UINT8":
+        raise Refused(400, f"images: UINT8 of shape [N, {height}, {width}] expected, another datatype or shape found")
+    if shape[0] > MOST_IMAGES:
+        raise Refused(400, f"images: at most {MOST_IMAGES:,} in one request expected, {shape[0]:,} found")
+    size = math.prod(shape)
+    parameters = tensor.get("parameters")
+    if isinstance(parameters, dict) and "binary_data_size" in parameters:
+        if parameters["binary_data_size"] != size or len(tail) != size:
+            raise Refused(400, f"images: {size:,} bytes of binary data expected, {len(tail):,} found")
+        return np.frombuffer(tail, np.uint8).reshape(shape)
+    try:
+        values = np.asarray(tensor.get("data"))
+    except ValueError:
+        raise Refused(400, "images: data of equal length in each row expected") from None
+    if values.dtype.kind not in "iu" or values.size != size or values.min() < 0 or values.max() > 255:
+        raise Refused(400, f"images: {size:,} whole numbers 0–255 as data expected")
+    return values.astype(np.uint8).reshape(shape)

@@ -1,0 +1,125 @@
+"""The loader: the whole data set is one uint8 tensor on the device, and batches are cut from it there.
+
+A large one (:mod:`fittingroom.data.large`) stays where it is, usually in a file, and only its batches go to the
+device. They are drawn by a block shuffle, which reads the file in pieces.
+
+Order and augmentation derive from (seed, epoch, step) and from nothing else, so a run that is resumed in mid-epoch sees
+what it would have seen, and two runs of one seed see the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from fittingroom.data.dataset import Dataset
+from fittingroom.data.large import is_large, read_ahead
+from fittingroom.data.normalization import Normalization
+from fittingroom.errors import DataError
+from fittingroom.models.tensors import as_tensor, normalize
+from fittingroom.parallel.process_group import ALONE, Group
+from fittingroom.recipes.recipe import Recipe
+from fittingroom.training import augment
+from fittingroom.training.block_shuffle import block_shuffle, in_batches
+from fittingroom.training.seeds import generator
+
+
+class Batches:
+    """Endless epochs of augmented, normalised batches.
+
+    Args:
+        dataset: the training set, labelled.
+        recipe: batch size, augmentation, image sizes and seed are taken from it.
+        normalization: applied after the augmentation.
+        device: where the images of a set that is not large are kept, and batches are made.
+        group: the processes that share each batch. Order and augmentation are those of the whole batch, of which this
+            process makes its part.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        recipe: Recipe,
+        normalization: Normalization,
+        device: torch.device,
+        group: Group = ALONE,
+    ):
+        if dataset.labels is None:
+            raise DataError(f"{dataset.name}: labels expected, none found: training needs them")
+        self.device = device
+        self.is_large = is_large(dataset.images)
+        self._read_ahead = partial(read_ahead, dataset.images)
+        home = torch.device("cpu") if self.is_large else device
+        self.images_NHW = as_tensor(dataset.images).to(home)
+        self.labels_N = as_tensor(dataset.labels).to(home)
+        self.recipe = recipe
+        self.normalization = normalization
+        self.group = group
+
+    def __len__(self) -> int:
+        """Batches an epoch, the last short one included."""
+        return -(-len(self.images_NHW) // self.recipe.batch_size)
+
+    def examples_in(self, step: int) -> int:
+        """Examples of the batch of ``step`` of an epoch, over all processes."""
+        size = self.recipe.batch_size
+        return min(size, len(self.images_NHW) - step * size)
+
+    def epoch(self, epoch: int, first_step: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        """The batches of one epoch from ``first_step`` on: float32 (N, 1, H, W) and int64 labels (N,).
+
+        N is this process's part of the batch; 0 where a short last batch has too few for every process.
+        """
+        for step, rows in zip(range(first_step, len(self)), self._rows(epoch, first_step), strict=False):
+            part = self.group.part(len(rows))
+            images = self._augment(rows, part, epoch, step)
+            x_NCHW = normalize(images, self.normalization.mean, self.normalization.std)
+            if side := self._side(epoch):
+                x_NCHW = augment.resize(x_NCHW, side)
+            yield x_NCHW, self.labels_N[rows[part]].to(self.device)
+
+    def _rows(self, epoch: int, first_step: int) -> Iterator[Tensor]:
+        """The images of each batch, from that of ``first_step`` on: int64 (N,), where the images are."""
+        seed, count, size = self.recipe.seed, len(self.images_NHW), self.recipe.batch_size
+        if self.is_large:
+            draw = partial(generator, seed)
+            pools = block_shuffle(count, epoch, first_step * size, draw=draw, soon=self._read_ahead)
+            return in_batches(pools, size)
+        order = torch.randperm(count, generator=generator(seed, "order", epoch)).to(self.images_NHW.device)
+        return iter(order[first_step * size :].split(size))
+
+    def _augment(self, rows: Tensor, part: slice, epoch: int, step: int) -> Tensor:
+        """The images of a part of a batch's ``rows``, augmented: uint8 (N, H, W).
+
+        Draws are made for the whole batch, and on the CPU, so that any number of processes and every device see the
+        same.
+        """
+        images = self.images_NHW[rows[part]].to(self.device)
+        recipe, device, count = self.recipe, images.device, len(rows)
+        draw = generator(recipe.seed, "augment", epoch, step)
+        if recipe.mirror == "random":
+            images = augment.mirror(images, torch.rand(count, generator=draw)[part].lt(0.5).to(device))
+        elif recipe.mirror == "alternating":
+            images = augment.mirror(images, self._first_flip()[rows[part]].to(device) ^ bool(epoch % 2))
+        if recipe.shift:
+            offsets = torch.randint(-recipe.shift, recipe.shift + 1, (count, 2), generator=draw)
+            images = augment.shift(images, offsets[part].to(device), recipe.shift)
+        if recipe.erase:
+            height, width = images.shape[1:]
+            centres = torch.rand(count, 2, generator=draw) * torch.tensor([height, width])
+            images = augment.erase(images, centres[part].long().to(device), recipe.erase)
+        return images
+
+    def _first_flip(self) -> Tensor:
+        """bool (images,): whether ``alternating`` flips an image in the even epochs."""
+        if not hasattr(self, "_flip"):
+            draw = generator(self.recipe.seed, "mirror")
+            self._flip = torch.rand(len(self.images_NHW), generator=draw).lt(0.5).to(self.images_NHW.device)
+        return self._flip
+
+    def _side(self, epoch: int) -> int | None:
+        sides = [side for first_epoch, side in self.recipe.image_sizes if first_epoch <= epoch]
+        return sides[-1] if sides else None

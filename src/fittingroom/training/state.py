@@ -1,0 +1,119 @@
+"""Everything that changes while a model is trained, and how it goes to a checkpoint and comes back bit for bit."""
+
+from __future__ import annotations
+
+import copy
+import sys
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fittingroom.models import ModelSource, build_model, check_output
+from fittingroom.recipes.recipe import Recipe, Stage
+from fittingroom.training.optimizer import Optimizer, make_optimizer
+
+
+@dataclass
+class Progress:
+    """How far a training is.
+
+    Attributes:
+        epoch: epochs done.
+        step: optimizer steps done in the epoch that is under way.
+        micro_batch: examples that go through the network at once.
+        seconds: of training so far, over all resumes.
+        examples, loss_sum, correct: sums over the examples of the epoch so far.
+        best_accuracy, best_loss, epochs_without_gain: by validation, of the epochs done.
+    """
+
+    micro_batch: int
+    epoch: int = 0
+    step: int = 0
+    seconds: float = 0.0
+    examples: int = 0
+    loss_sum: float = 0.0
+    correct: int = 0
+    best_accuracy: float = -1.0
+    best_loss: float = sys.float_info.max
+    epochs_without_gain: int = 0
+
+
+@dataclass
+class Trainee:
+    """A model in training. ``average`` and ``best`` are there where the recipe asks for them."""
+
+    recipe: Recipe
+    model: nn.Module
+    optimizer: Optimizer
+    average: nn.Module | None
+    progress: Progress
+    best: dict[str, Tensor] = field(default_factory=dict)
+
+    @classmethod
+    def start(
+        cls, recipe: Recipe, source: ModelSource, num_classes: int, image_size: tuple[int, int], device: torch.device
+    ) -> Trainee:
+        """A new model on ``device``, initialised from PyTorch's ambient generator."""
+        model = build_model(source, num_classes=num_classes, image_size=image_size, model_args=recipe.model_args)
+        for _, side in recipe.image_sizes:
+            check_output(model, source.name, num_classes, (side, side))
+        model.to(device)
+        average = copy.deepcopy(model).requires_grad_(False) if recipe.ema else None
+        optimizer = make_optimizer(model, recipe)
+        return cls(recipe, model, optimizer, average, Progress(recipe.batch_size))
+
+    @property
+    def shipped(self) -> nn.Module:
+        """The network that would ship now: the moving average if there is one."""
+        return self.average or self.model
+
+    def enter_epoch(self) -> tuple[Stage, int]:
+        """The stage of the epoch under way, and how many of its epochs are done. A stage may renew the optimizer."""
+        at = self.progress
+        stage, epoch_in_stage = self.recipe.stage_at(at.epoch)
+        if at.epoch > 0 and epoch_in_stage == 0 and at.step == 0 and stage.fresh_optimizer:
+            self.optimizer = make_optimizer(self.model, self.recipe)
+        return stage, epoch_in_stage
+
+    @torch.no_grad()
+    def update_average(self, step: int) -> None:
+        """Move the average towards the weights after ``step`` steps; at first faster than the recipe's decay says."""
+        if self.average is None:
+            return
+        decay = min(self.recipe.ema, (1 + step) / (10 + step))
+        for mean, value in zip(self.average.parameters(), self.model.parameters(), strict=True):
+            mean.lerp_(value, 1 - decay)
+        for kept, buffer in zip(self.average.buffers(), self.model.buffers(), strict=True):
+            moves = kept.is_floating_point() and bool(kept.isfinite().all())  # a mask may hold infinities
+            kept.copy_(kept.lerp(buffer, 1 - decay) if moves else buffer)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All tensors of the state, by names that :meth:`restore` knows."""
+        found = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
+        if self.average is not None:
+            found |= {f"average.{name}": tensor for name, tensor in self.average.state_dict().items()}
+        found |= {f"best.{name}": tensor for name, tensor in self.best.items()}
+        for i, state in self.optimizer.state_dict()["state"].items():
+            found |= {f"optimizer.{i}.{key}": value for key, value in state.items()}
+        return found
+
+    def restore(self, tensors: dict[str, Tensor], progress: dict[str, Any]) -> None:
+        """Take over what :meth:`tensors` and ``vars(progress)`` were in a trainee of the same recipe."""
+        self.progress = Progress(**progress)
+        self.model.load_state_dict(_below("model.", tensors))
+        if self.average is not None:
+            self.average.load_state_dict(_below("average.", tensors))
+        self.best = _below("best.", tensors)
+        self.optimizer = make_optimizer(self.model, self.recipe)
+        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        for name, value in _below("optimizer.", tensors).items():
+            i, _, key = name.partition(".")
+            p = parameters[int(i)]
+            # In the parameter's own memory layout: a sum over another layout would round differently.
+            self.optimizer.state[p][key] = torch.empty_like(p).copy_(value) if value.shape == p.shape else value
+
+
+def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

@@ -1,0 +1,116 @@
+"""Planted near-duplicates are found, images that are none aren't, and 100 of the official pairs were judged by eye."""
+
+import csv
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fittingroom.audit import check
+from fittingroom.audit.near_duplicates import ALIKE, near_duplicates
+from fittingroom.data.dataset import Dataset, Splits
+from tests.support.planted import both, names, write_folder
+
+JUDGED = Path(__file__).parent / "judged_pairs.csv"
+Images = np.ndarray
+
+
+def jpeg(images: Images, quality: int) -> Images:
+    result = []
+    for image in images:
+        file = io.BytesIO()
+        Image.fromarray(image).save(file, "JPEG", quality=quality)
+        result.append(np.asarray(Image.open(file)))
+    return np.stack(result)
+
+
+def moved(images: Images, down: int, right: int) -> Images:
+    """Shifted, with black coming in: what leaves the picture is lost."""
+    result = np.roll(images, (down, right), axis=(1, 2))
+    if down:
+        result[:, :down] = 0
+    if right:
+        result[:, :, :right] = 0
+    return result
+
+
+PLANTED: dict[str, tuple[Callable[[Images], Images], float]] = {
+    # what was done to the images: the doing, and the least share that must be found
+    "darker": (lambda x: (x * 0.7).astype(np.uint8), 0.99),
+    "mirrored": (lambda x: x[:, :, ::-1], 0.98),
+    "encoded as JPEG of quality 90": (lambda x: jpeg(x, 90), 0.98),
+    "encoded as JPEG of quality 75": (lambda x: jpeg(x, 75), 0.85),
+    "one pixel to the right": (lambda x: moved(x, 0, 1), 0.85),
+    "darker and mirrored": (lambda x: (x[:, :, ::-1] * 0.8 + 3).astype(np.uint8), 0.98),
+}
+
+
+@pytest.mark.parametrize("what", PLANTED)
+def test_recall_of_planted_near_duplicates(what: str, sample: Splits) -> None:
+    change, least = PLANTED[what]
+    images = sample.train.images
+    planted = change(images[:500])
+    found = near_duplicates(np.concatenate([images, planted]))
+    pairs = {tuple(pair) for pair in found.pairs.tolist()}
+    recall = np.mean([(row, len(images) + row) in pairs for row in range(500)])
+    assert recall >= least
+
+
+def test_false_alarms_among_random_pairs_are_rare(official: Splits) -> None:
+    random = np.random.default_rng(0)
+    one, other = (official.train.images[random.permutation(60_000)[:20_000]].reshape(20_000, -1) for _ in range(2))
+    same = (one == other).all(axis=1)
+    one, other = (x - x.mean(axis=1, keepdims=True) for x in (one.astype(np.float32), other.astype(np.float32)))
+    correlation = (one * other).sum(axis=1) / np.linalg.norm(one, axis=1) / np.linalg.norm(other, axis=1)
+    assert (correlation[~same] < ALIKE).all()
+
+
+def test_equal_and_constant_images(sample: Splits) -> None:
+    images = np.concatenate([sample.train.images[:300], sample.train.images[:3], np.zeros((5, 28, 28), np.uint8)])
+    found = near_duplicates(images)
+    assert {(0, 300), (1, 301), (2, 302)} <= {tuple(pair) for pair in found.pairs.tolist()}
+    assert (found.pairs < 303).all()
+
+
+@pytest.mark.parametrize("shape", [(1, 28, 28), (2, 5, 9), (40, 64, 48), (10, 1, 1)])
+def test_any_number_and_size_of_images(shape: tuple[int, int, int]) -> None:
+    images = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    assert near_duplicates(images).pairs.shape == (0, 2)
+
+
+def test_the_same_images_give_the_same_pairs(sample: Splits) -> None:
+    one, other = (near_duplicates(sample.train.images, threshold=0.97) for _ in range(2))
+    assert len(one.pairs) > 10
+    np.testing.assert_array_equal(one.pairs, other.pairs)
+
+
+def test_planted_pairs_between_train_and_test_are_a_warning_with_a_sheet(tmp_path: Path, sample: Splits) -> None:
+    train, test = both(sample)
+    images = test.images.copy()
+    images[:100] = (train.images[:100] * 0.8).astype(np.uint8)
+    leaky = Dataset(images, test.labels, test.classes, "t")
+    report = check([write_folder(tmp_path / "data", train, leaky)], cache=False)
+    between = [each for each in report.findings if each.name == "near-duplicates" and " and " in each.where]
+    assert between[0].severity == "warning"
+    assert between[0].figures["images"] >= 100
+    assert between[0].examples[0].images.shape == (12, 28, 28)
+    assert "overlap" not in names(report)
+
+
+@pytest.mark.nightly
+def test_judgements_are_of_pairs_that_are_found(official: Splits) -> None:
+    """100 pairs drawn by chance from those found, each looked at; docs/data-check.md has the result."""
+    images = np.concatenate([part.images for part in both(official)])
+    found = near_duplicates(images)
+    pairs = {tuple(pair) for pair in found.pairs.tolist()}
+    with JUDGED.open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 100
+    assert {(int(row["first"]), int(row["second"])) for row in rows} <= pairs
+    assert {row["judgement"] for row in rows} <= {"same picture", "same product", "alike"}
+    between = (found.pairs[:, 0] < 60_000) & (found.pairs[:, 1] >= 60_000)
+    assert (len(pairs), int(between.sum()), len(np.unique(found.pairs[between, 1]))) == (236, 60, 42)
+    assert found.compared < 0.02

@@ -1,0 +1,94 @@
+"""Accuracy beside accuracy: what is left out is what should be, and the figures are counted by hand."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import fittingroom as fr
+from fittingroom.audit.label_issues import Suspect, Suspects
+from fittingroom.audit.reference import hashes_of
+from fittingroom.audit.subsets import make_subsets, mean_of_subsets, score_subsets
+from fittingroom.data.dataset import Dataset
+from fittingroom.evaluation.metrics import wilson_interval
+
+
+@pytest.fixture(scope="module")
+def data() -> fr.Splits:
+    sample = fr.open_dataset("sample")
+    assert sample.test is not None
+    return fr.Splits(sample.train.subset(np.arange(500)), None, sample.test.subset(np.arange(100)))
+
+
+@pytest.fixture(scope="module")
+def leaking(data: fr.Splits) -> Dataset:
+    """The test images, of which 2 is a training image, 5 a darker one, 7 one of constant pixels in both."""
+    assert data.test is not None
+    images = data.test.images.copy()
+    images[2] = data.train.images[40]
+    images[5] = (data.train.images[41] * 0.8).astype(np.uint8)
+    images[7] = data.train.images[42][0, 0]
+    return replace(data.test, images=images)
+
+
+def suspects(judged: Dataset, rows: list[int]) -> Suspects:
+    assert judged.labels is not None
+    found = [
+        Suspect(
+            image=f"{hashes_of(judged)[row]:016x}",
+            row=row,
+            given=judged.classes[judged.labels[row]],
+            suggested="Bag",
+            of_given=0.0,
+            of_suggested=1.0,
+        )
+        for row in rows
+    ]
+    images = judged.fingerprint.images
+    return Suspects(reference="the judge", name="x", n=len(judged), images=images, suspects=tuple(found))
+
+
+def test_near_duplicates_of_training_images_are_left_out_and_nothing_else(data: fr.Splits, leaking: Dataset) -> None:
+    constant = data.train.images.copy()
+    constant[9] = data.train.images[42][0, 0]
+    train = replace(data.train, images=constant)
+    everything, fresh = make_subsets(leaking, train, None)
+    assert everything.keep.all()
+    assert np.flatnonzero(~fresh.keep).tolist() == [2, 5, 7]
+    assert fresh.name == "without near-duplicates"
+
+
+def test_doubted_labels_are_left_out_and_the_reference_is_named(leaking: Dataset) -> None:
+    everything, trusted = make_subsets(leaking, None, suspects(leaking, [1, 4]))
+    assert everything.name == "all"
+    assert np.flatnonzero(~trusted.keep).tolist() == [1, 4]
+    assert "a fixed reference: the judge" in trusted.left_out
+
+
+def test_training_images_of_another_size_have_no_near_duplicates_here(data: fr.Splits, leaking: Dataset) -> None:
+    cropped = replace(data.train, images=data.train.images[:, :20, :20])
+    assert [each.name for each in make_subsets(leaking, cropped, None)] == ["all"]
+
+
+def test_the_figures_are_those_counted_by_hand(leaking: Dataset) -> None:
+    right = np.arange(100) % 4 > 0  # 75 of 100; rows 0 and 4 are wrong
+    everything, trusted = score_subsets(make_subsets(leaking, None, suspects(leaking, [0, 1, 4])), right)
+    assert (everything["n"], everything["correct"], everything["accuracy"]) == (100, 75, 0.75)
+    assert (trusted["n"], trusted["correct"]) == (97, 74)
+    assert trusted["interval"] == list(wilson_interval(74, 97))
+
+
+def test_where_nothing_is_left_there_is_no_accuracy(data: fr.Splits) -> None:
+    _, fresh = score_subsets(make_subsets(data.train, data.train, None), np.ones(500, dtype=bool))
+    assert (fresh["n"], fresh["accuracy"], fresh["interval"]) == (0, None, None)
+    assert mean_of_subsets([[fresh], [fresh]])[0]["accuracy"] is None
+
+
+def test_several_models_have_a_mean_and_its_interval_over_them(leaking: Dataset) -> None:
+    subsets = make_subsets(leaking, None, None)
+    members = [score_subsets(subsets, np.arange(100) < correct) for correct in (80, 84)]
+    (mean,) = mean_of_subsets(members)
+    assert mean["accuracy"] == pytest.approx(0.82)
+    assert mean["interval"] == pytest.approx([0.82 - 12.706 * 0.02, 0.82 + 12.706 * 0.02], abs=1e-4)

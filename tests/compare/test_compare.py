@@ -1,0 +1,382 @@
+"""What a comparison says of real runs: figures, verdicts, and what is unfair about it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import stats
+
+import fittingroom as fr
+from fittingroom.compare.answers import Answers, read_answers
+from fittingroom.compare.disagreements import draw_sheet, images_apart, open_images
+from fittingroom.compare.verdict import compare_answers, p_text, points
+from fittingroom.data.formats.npz import write_npz
+from fittingroom.runs.test_ledger import read_looks
+from fittingroom.training.inference import Predictions
+
+
+@pytest.fixture(scope="module")
+def sample() -> fr.Splits:
+    return fr.open_dataset("sample")
+
+
+@pytest.fixture(scope="module")
+def trained(sample: fr.Splits, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with runs of one epoch on 300 images. Judged on 200: one and two; on 200 of which 100 differ: moved."""
+    folder = tmp_path_factory.mktemp("trained")
+    test = sample.test
+    assert test is not None
+    few = sample.train.subset(np.arange(300))
+    parts = {
+        "usual": fr.Splits(few, None, test.subset(np.arange(200))),
+        "moved": fr.Splits(few, None, test.subset(np.arange(100, 300))),
+        "leaked": fr.Splits(test.subset(np.arange(50, 350)), None, test.subset(np.arange(200))),
+        "elsewhere": fr.Splits(few, None, test.subset(np.arange(500, 700))),
+        "swapped": fr.Splits(test.subset(np.arange(200)), None, few),
+        "chosen": fr.Splits(few, test.subset(np.arange(150, 250)), test.subset(np.arange(200))),
+    }
+    for name, data in parts.items():
+        write_npz(folder / f"{name}.npz", data)
+    runs = folder / "runs"
+    train(folder / "usual.npz", runs / "one")
+    train(folder / "usual.npz", runs / "two", seed=1)
+    for name in ("moved", "leaked", "elsewhere", "swapped"):
+        train(folder / f"{name}.npz", runs / name)
+    train(folder / "chosen.npz", runs / "chosen", "keep=best")
+    return folder
+
+
+def train(data: Path, out: Path, *overrides: str, seed: int = 0) -> fr.Run:
+    small = ("stages.0.epochs=1", "precision=float32", "batch_size=64", "validation=60")
+    run = fr.train(data, fr.load_recipe("plain", overrides=[*small, *overrides]), out=out, seed=seed)
+    run.evaluate()
+    return run
+
+
+@pytest.fixture
+def runs(trained: Path, tmp_path: Path) -> Path:
+    """The runs, to be changed at will."""
+    return Path(shutil.copytree(trained / "runs", tmp_path / "runs"))
+
+
+def answer(run: Path, right: np.ndarray, *, order: np.ndarray | None = None) -> None:
+    """Make the run's predictions on test right where ``right`` (N,) is true, and the next class elsewhere."""
+    opened = fr.open_run(run)
+    data = opened.open_data().test
+    assert data is not None
+    assert data.labels is not None
+    said = np.where(right, data.labels, (data.labels + 1) % 10)
+    order = np.arange(len(data)) if order is None else order
+    probabilities = np.full((len(data), 10), 0.01, np.float32)
+    probabilities[np.arange(len(data)), said] = 0.91
+    Predictions(data.subset(order), probabilities[order]).save(run / "predictions.parquet")
+
+
+def marks(n: int, *wrong: int) -> np.ndarray:
+    right = np.ones(n, dtype=bool)
+    right[list(wrong)] = False
+    return right
+
+
+def test_two_models_are_paired_by_image_whatever_the_order(runs: Path) -> None:
+    answer(runs / "one", marks(200, *range(30)))
+    answer(runs / "two", marks(200, *range(22, 32)), order=np.random.default_rng(0).permutation(200))
+    (found,) = fr.compare_runs([runs / "one", runs / "two"]).comparisons
+    assert found.overall.difference == pytest.approx(20 / 200)
+    assert found.overall.p_value == pytest.approx(stats.binomtest(2, 24).pvalue)
+    assert (found.overall.n, found.seeds, found.overall.verdict) == (200, (1, 1), "better")
+    assert found.overall.interval[0] > 0
+    assert found.sentence.startswith("two is better than one by 10.00 points (95 % ")
+    assert found.sentence.endswith(", one seed each, 200 images)")
+    assert "can't speak for their recipes" in found.scope
+    assert "two's own accuracy on it is now a little too good" in found.notes[0]
+
+
+def test_the_other_way_round_it_is_worse_by_as_much(runs: Path) -> None:
+    answer(runs / "one", marks(200, *range(30)))
+    answer(runs / "two", marks(200, *range(22, 32)))
+    (there,) = fr.compare_runs([runs / "one", runs / "two"]).comparisons
+    (back,) = fr.compare_runs([runs / "two", runs / "one"]).comparisons
+    assert back.overall.verdict == "worse"
+    assert back.overall.difference == -there.overall.difference
+    assert back.overall.interval == pytest.approx((-there.overall.interval[1], -there.overall.interval[0]))
+    assert there.sentence.split(" by ")[1] == back.sentence.split(" by ")[1]
+
+
+def test_models_that_can_not_be_told_apart_get_a_number_of_images(runs: Path) -> None:
+    answer(runs / "one", marks(200, 1, 2, 3, 4))
+    answer(runs / "two", marks(200, 3, 4, 5))
+    (found,) = fr.compare_runs([runs / "one", runs / "two"], worth_seeing=0.01).comparisons
+    assert found.overall.verdict == "cannot tell"
+    assert found.sentence.startswith("can't tell two from one: +0.50 points (95 % −")
+    assert "to see a difference of 1 between two such models you need about 1,200 images" in found.sentence
+    assert "Whichever you choose now" in found.notes[0]
+
+
+def test_classes_are_compared_with_a_correction_for_all_of_them(runs: Path) -> None:
+    data = fr.open_run(runs / "one").open_data().test
+    assert data is not None
+    assert data.labels is not None
+    of_bag = np.flatnonzero(data.labels == data.classes.index("Bag"))
+    answer(runs / "one", marks(200, *of_bag[:14]))
+    answer(runs / "two", marks(200))
+    (found,) = fr.compare_runs([runs / "one", runs / "two"]).comparisons
+    assert [row.name for row in found.per_class] == list(data.classes)
+    assert sum(row.n for row in found.per_class) == 200
+    (bag,) = [row for row in found.per_class if row.differs]
+    assert bag.name == "Bag"
+    assert bag.p_holm == pytest.approx(10 * stats.binomtest(14, 14).pvalue)
+    assert bag.difference == pytest.approx(14 / bag.n)
+    assert bag.interval is not None
+    assert bag.interval[0] > 0
+    assert all(
+        row.interval is not None and row.interval[0] <= 0 <= row.interval[1] for row in found.per_class if row != bag
+    )
+
+
+def test_a_look_at_test_goes_on_record_and_validation_is_none(runs: Path) -> None:
+    data = fr.open_run(runs / "one").environment["data"]["test"]
+    before = len(read_looks(runs, data["images"]))
+    fr.compare_runs([runs / "one", runs / "two"])
+    *_, look = looks = read_looks(runs, data["images"])
+    assert len(looks) == before + 1
+    assert look["run"] == "one, two"
+    (found,) = fr.compare_runs([runs / "one", runs / "two"], on="validation").comparisons
+    assert len(read_looks(runs, data["images"])) == before + 1
+    assert found.overall.n == 60
+    assert found.notes == []
+
+
+def test_more_looks_than_the_models_need_are_counted(runs: Path) -> None:
+    (runs / "test-looks.jsonl").unlink()
+    for name in ("one", "two"):
+        fr.open_run(runs / name).evaluate()
+    (first,) = fr.compare_runs([runs / "one", runs / "two"]).comparisons
+    (second,) = fr.compare_runs([runs / "one", runs / "two"]).comparisons
+    assert first.warnings == []
+    assert "was looked at 3 times before, 2 of them to judge these models" in second.warnings[0]
+
+
+def warnings(runs: Path, *names: str) -> list[str]:
+    (found,) = fr.compare_runs([runs / name for name in names]).comparisons
+    return [warning for warning in found.warnings if "was looked at" not in warning]
+
+
+def test_different_test_images_are_compared_where_they_meet_and_that_is_said_first(runs: Path) -> None:
+    (found,) = fr.compare_runs([runs / "one", runs / "moved"]).comparisons
+    assert found.overall.n == 100
+    assert found.warnings[0] == (
+        "they were judged on different test images, 200 and 200; compared on the 100 that they have in common"
+    )
+
+
+def test_test_images_that_were_trained_on_are_counted(runs: Path) -> None:
+    first, second, *rest = warnings(runs, "one", "leaked")
+    assert first == "leaked was trained on 150 of 200 test images of one; 150 of them are compared"
+    assert second.startswith("they were trained on different images")
+    assert not rest
+    assert warnings(runs, "one", "two") == []
+
+
+def test_training_on_the_others_whole_test_set_is_seen_without_the_data(runs: Path, trained: Path) -> None:
+    one, swapped = (read_answers(fr.open_run(runs / name), name, "test") for name in ("one", "swapped"))
+    from fittingroom.compare.validity import TrainingImages, find_warnings
+
+    nothing = TrainingImages(frozenset(), "gone")
+    known = {side.run.environment["data"]["train"]["content"]: nothing for side in (one, swapped)}
+    found = find_warnings(one, swapped, one, "test", known)
+    assert "swapped was trained on the very images that one was tested on" in found
+
+
+def test_data_that_is_gone_is_told(runs: Path, trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(_run: fr.Run) -> fr.Splits:
+        raise fr.DataError("usual.npz: nothing there")
+
+    monkeypatch.setattr(fr.Run, "open_data", gone)
+    found = warnings(runs, "one", "two")
+    assert found[0] == "whether one was trained on test images isn't known: usual.npz: nothing there"
+
+
+def test_a_checkpoint_chosen_by_the_images_compared_is_told(runs: Path) -> None:
+    assert "chosen chose its checkpoint by 50 of the 200 images compared" in warnings(runs, "one", "chosen")
+
+
+def test_what_was_chosen_on_validation_is_flattered_on_validation(runs: Path, trained: Path) -> None:
+    train(trained / "usual.npz", runs / "best", "keep=best")
+    (found,) = fr.compare_runs([runs / "two", runs / "best"], on="validation").comparisons
+    assert found.warnings == ["best chose its checkpoint by 60 of the 60 images compared"]
+
+
+def test_three_runs_are_two_comparisons_with_the_first(runs: Path) -> None:
+    shutil.copytree(runs / "two", runs / "three")
+    found = fr.compare_runs([runs / "one", runs / "two", runs / "three"])
+    assert [each.run for each in found.comparisons] == ["two", "three"]
+    assert all("2 runs are compared with one baseline" in each.warnings[-1] for each in found.comparisons)
+    assert found.as_dict()["baseline"] == "one"
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["one"], "two or more different runs expected"),
+        (["one", "one"], "two or more different runs expected"),
+        (["one", "nowhere"], "a run's folder expected"),
+        (["one", "elsewhere"], r"judged on different images \(200 and 200, 0 in common\)"),
+    ],
+)
+def test_what_can_not_be_compared_is_refused(names: list[str], message: str, runs: Path) -> None:
+    with pytest.raises(fr.FittingRoomError, match=message):
+        fr.compare_runs([runs / name for name in names])
+
+
+def test_other_class_names_are_refused_with_both_lists(runs: Path, sample: fr.Splits) -> None:
+    data = fr.open_run(runs / "two").open_data().test
+    assert data is not None
+    answer(runs / "two", marks(200))
+    numbers = tuple(map(str, range(10)))
+    Predictions(replace(data, classes=numbers), np.eye(10, dtype=np.float32)[data.labels]).save(
+        runs / "two" / "predictions.parquet"
+    )
+    config = runs / "two" / "config.json"
+    text = config.read_text(encoding="utf-8")
+    for number, name in enumerate(data.classes):
+        text = text.replace(f'"{name}"', f'"{number}"')
+    config.write_text(text, encoding="utf-8")
+    with pytest.raises(fr.DataError, match=r"don't agree what is on 200 of 200 images.*T-shirt/top.*of two: 0, 1, 2"):
+        fr.compare_runs([runs / "one", runs / "two"])
+
+
+@pytest.mark.parametrize(("on", "message"), [("test", "fittingroom evaluate"), ("validation", "it held none out")])
+def test_a_run_that_was_not_judged_says_what_to_do(on: str, message: str, runs: Path) -> None:
+    (runs / "two" / ("predictions.parquet" if on == "test" else "predictions-validation.parquet")).unlink()
+    with pytest.raises(fr.ArtifactError, match=message):
+        fr.compare_runs([runs / "one", runs / "two"], on=on)  # type: ignore[arg-type]
+
+
+def test_damaged_predictions_are_named(runs: Path) -> None:
+    (runs / "two" / "predictions.parquet").write_bytes(b"PAR1 nonsense")
+    with pytest.raises(fr.ArtifactError, match=r"two/predictions\.parquet"):
+        fr.compare_runs([runs / "one", runs / "two"])
+
+
+# Several seeds: answers made up, so that the verdict is known.
+
+
+@pytest.fixture
+def recipes(runs: Path) -> Callable[..., tuple[Answers, Answers]]:
+    """Two recipes of so many seeds on 200 images, by the share that each gets right."""
+    base = read_answers(fr.open_run(runs / "one"), "one", "test")
+
+    def make(first: float, second: float, seeds: tuple[int, int]) -> tuple[Answers, Answers]:
+        generator = np.random.default_rng(0)
+        ease = generator.random(len(base.images))
+        sides = []
+        for name, share, count in zip(("A", "B"), (first, second), seeds, strict=True):
+            right = ease + generator.normal(0, 0.03, (count, len(ease))) < share
+            said = np.where(right, base.truth, "another")
+            sides.append(replace(base, name=name, said=said))
+        return sides[0], sides[1]
+
+    return make
+
+
+def test_recipes_are_better_by_the_difference_of_their_means(recipes: Callable[..., tuple[Answers, Answers]]) -> None:
+    first, second = recipes(0.6, 0.8, (4, 4))
+    found = compare_answers(first, second, "test", worth_seeing=0.002, warnings=[])
+    assert found.overall.verdict == "better"
+    assert found.overall.difference == pytest.approx(np.mean(found.accuracies[1]) - np.mean(found.accuracies[0]))
+    assert found.sentence.startswith("B is better than A by ")
+    assert found.sentence.endswith(", 4 + 4 seeds)")
+    assert found.scope == ""
+    assert "degrees of freedom" in found.method
+
+
+def test_recipes_that_can_not_be_told_apart_get_a_number_of_seeds_or_none(
+    recipes: Callable[..., tuple[Answers, Answers]],
+) -> None:
+    first, second = recipes(0.7, 0.7, (3, 3))
+    small, large, plenty = (
+        compare_answers(first, second, "test", worth_seeing=size, warnings=[]) for size in (1e-4, 0.012, 0.3)
+    )
+    assert small.overall.verdict == "cannot tell"
+    assert small.plan["seeds"] is None or small.plan["seeds"] > 100
+    assert large.plan["seeds"] > 3
+    assert f"to see a difference of 1.2 you need about {large.plan['seeds']} seeds each" in large.sentence
+    assert "a difference of 30 would have been seen with a probability of 80% or more" in plenty.sentence
+
+
+def test_one_model_against_a_recipe_speaks_for_the_model_alone(recipes: Callable[..., tuple[Answers, Answers]]) -> None:
+    first, second = recipes(0.6, 0.8, (1, 5))
+    found = compare_answers(first, second, "test", worth_seeing=0.002, warnings=[])
+    assert found.seeds == (1, 5)
+    assert found.scope.startswith("A has one seed: this is about that model against the recipe of B")
+
+
+def test_seeds_that_agree_by_luck_are_told(recipes: Callable[..., tuple[Answers, Answers]]) -> None:
+    first, second = recipes(0.6, 0.6, (2, 2))
+    for side, starts in ((first, (0, 20)), (second, (60, 90))):  # nearly as many right for each seed, not the same ones
+        for row, start in enumerate(starts):
+            side.said[row] = np.where(marks(200, *range(start, start + 40 + row)), side.truth, "another")
+    found = compare_answers(first, second, "test", worth_seeing=0.002, warnings=[])
+    assert "shorter than the ± " in found.warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("share", "near", "signed", "text"),
+    [
+        (0.0042, 1.0, False, "0.42"),
+        (-0.0042, 1.0, True, "−0.42"),
+        (0.0042, 1.0, True, "+0.42"),
+        (0.0, 1.0, True, "0.00"),
+        (-1e-6, 1.0, False, "0.00"),
+        (0.000012, 0.000012, False, "0.001"),
+    ],
+)
+def test_points_are_written_as_one_reads_them(share: float, near: float, signed: bool, text: str) -> None:
+    assert points(share, nearest_zero=near, signed=signed) == text
+
+
+@pytest.mark.parametrize(("p", "text"), [(0.0312, "0.031"), (1.0, "1"), (2e-5, "< 0.0001"), (0.00012, "0.00012")])
+def test_p_values_are_written_as_one_reads_them(p: float, text: str) -> None:
+    assert p_text(p) == text
+    assert p_text(p, sign=True) == (text if "<" in text else f"= {text}")
+
+
+# The images.
+
+
+def test_the_images_that_tell_them_apart_are_those_of_one_side_alone(runs: Path) -> None:
+    answer(runs / "one", marks(200, 5, 6))
+    answer(runs / "two", marks(200, 6, 7, 8))
+    compared = fr.compare_runs([runs / "one", runs / "two"])
+    ((first, second),) = compared.answers
+    apart = images_apart(first, second)
+    data = fr.open_run(runs / "one").open_data().test
+    assert data is not None
+    assert data.labels is not None
+    hashes = [digest.hex() for digest in data.image_hashes()]
+    assert [(each.image, each.won_by_second) for each in apart] == [
+        (hashes[5], True),
+        (hashes[7], False),
+        (hashes[8], False),
+    ]
+    assert all(each.said == data.classes[(data.classes.index(each.truth) + 1) % 10] for each in apart)
+    images = open_images(first, second, apart)
+    assert (images[hashes[7]] == data.images[7]).all()
+    sheet = draw_sheet(first, second, apart, images)
+    assert sheet is not None
+    assert sheet.width > 100
+
+
+def test_runs_that_never_differ_have_no_sheet(runs: Path) -> None:
+    for name in ("one", "two"):
+        answer(runs / name, marks(200, 5))
+    compared = fr.compare_runs([runs / "one", runs / "two"])
+    ((first, second),) = compared.answers
+    assert draw_sheet(first, second, images_apart(first, second), {}) is None
+    assert "the same answer to every image" in compared.comparisons[0].warnings[-1]

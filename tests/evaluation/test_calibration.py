@@ -1,0 +1,56 @@
+"""Calibration against scikit-learn, against a hand count, and against what it promises of a calibrated model."""
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from sklearn.metrics import brier_score_loss
+
+from fittingroom.evaluation.calibration import calibration
+
+
+def calibrated_sample(n: int, classes: int, seed: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Probabilities, and labels drawn by just these."""
+    rng = np.random.default_rng(seed)
+    probabilities = rng.dirichlet(np.full(classes, 0.3), size=n).astype(np.float32)
+    labels = (probabilities.cumsum(axis=1) > rng.random((n, 1))).argmax(axis=1)
+    return probabilities, labels
+
+
+def test_ece_is_the_weighted_distance_of_the_bins() -> None:
+    probabilities = np.array([[0.95, 0.05], [0.95, 0.05], [0.55, 0.45], [0.35, 0.65]], np.float32)
+    found = calibration(probabilities, np.array([0, 1, 0, 1]), bins=10)
+    # (0.5, 0.6]: right, 0.55 sure; (0.6, 0.7]: right, 0.65 sure; (0.9, 1]: half right, 0.95 sure
+    assert found.ece == pytest.approx(1 / 4 * 0.45 + 1 / 4 * 0.35 + 2 / 4 * 0.45, abs=1e-6)
+    assert [(b.n, b.accuracy) for b in found.bins] == [(1, 1.0), (1, 1.0), (2, 0.5)]
+    assert sum(b.n for b in found.bins) == found.n == 4
+
+
+def test_brier_score_is_scikit_learns() -> None:
+    probabilities, labels = calibrated_sample(2_000, 10, seed=0)
+    found = calibration(probabilities, labels)
+    rows = probabilities.astype(np.float64)
+    rows /= rows.sum(axis=1, keepdims=True)
+    theirs = brier_score_loss(labels, rows, scale_by_half=False, labels=range(10))
+    assert found.brier == pytest.approx(theirs, abs=1e-6)
+    assert found.brier_interval is not None
+    assert found.brier_interval[0] < found.brier < found.brier_interval[1]
+
+
+def test_a_calibrated_model_shows_about_the_error_that_is_promised_by_chance() -> None:
+    found = [calibration(*calibrated_sample(1_000, 10, seed)) for seed in range(100)]
+    assert np.mean([c.ece for c in found]) == pytest.approx(np.mean([c.ece_by_chance for c in found]), rel=0.05)
+
+
+def test_over_confidence_is_measured() -> None:
+    probabilities, labels = calibrated_sample(5_000, 10, seed=1)
+    sharper = probabilities**3
+    sharper /= sharper.sum(axis=1, keepdims=True)
+    found = calibration(sharper, labels)
+    assert found.confidence > found.accuracy + 0.05
+    assert found.ece > 5 * found.ece_by_chance
+
+
+def test_a_single_certain_example_is_enough() -> None:
+    found = calibration(np.array([[1.0, 0.0]], np.float32), np.array([0]))
+    assert (found.ece, found.brier, found.brier_interval) == (0.0, 0.0, None)
+    assert found.bins[0].high == 1.0

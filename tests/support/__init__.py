@@ -1,0 +1,6 @@
+"""What the tests share: networks of somebody's own, planted faults, programs to be run in processes of their own."""
+
+from pathlib import Path
+
+SUPPORT = Path(__file__).parent
+GOLDEN = SUPPORT.parent / "golden"

@@ -1,0 +1,21 @@
+"""A run that took a second to train, for the tests of what is done with runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import fittingroom as fr
+from fittingroom.training.hold_out import hold_out
+
+
+def train_small(folder: Path, *overrides: str, model: str = "tutorial") -> fr.Run:
+    """One epoch on the sample, in float32, with its ``model.onnx``."""
+    recipe = fr.load_recipe(
+        "plain", overrides=[f"model={model!r}", "stages.0.epochs=1", "precision=float32", *overrides]
+    )
+    return fr.train("sample", recipe, out=folder)
+
+
+def seen_in_training(run: fr.Run) -> tuple[fr.Dataset, fr.Dataset | None]:
+    """Train and validation, as the run's training had them."""
+    return hold_out(run.open_data(), run.recipe)
