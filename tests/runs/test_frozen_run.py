@@ -1,4 +1,4 @@
-"""A run that an older version wrote is opened, judged, resumed and listed by this one."""
+"""Runs that an older version wrote are opened, judged, resumed and listed by this one."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ import pytest
 
 import fittingroom as fr
 from fittingroom.cli import main
+from fittingroom.runs.metrics_log import read_metrics
 from fittingroom.runs.test_ledger import read_looks
+from fittingroom.serve.server import open_models
 from fittingroom.training.checkpoint import load_newest_checkpoint
 from tests.support import GOLDEN
 
-
 FROZEN = GOLDEN / "format-1"
+SEVERAL = GOLDEN / "format-1-seeds-and-own-models"
 
 
 @pytest.fixture
@@ -25,9 +27,24 @@ def run(tmp_path: Path) -> fr.Run:
     return fr.open_run(tmp_path / "runs" / "swift-1")
 
 
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    """A copy of the runs of several seeds and of a user's own model."""
+    return Path(shutil.copytree(SEVERAL, tmp_path / "runs"))
+
+
+def assert_counts_right_answers(model: fr.Run) -> None:
+    """The exported model, which needs no code, gives as many right answers as the run recorded."""
+    test = fr.open_dataset("sample").test
+    assert test is not None
+    assert (fr.load(model.path).predict(test.images) == test.labels).sum() == model.result["test"]["correct"]
+
+
 def test_it_is_judged_as_it_was(run: fr.Run) -> None:
     before = run.result
+
     scores = run.evaluate()
+
     assert scores["correct"] == before["test"]["correct"]
     assert scores["loss"] == pytest.approx(before["test"]["loss"], rel=1e-5)
     assert run.result == before
@@ -35,10 +52,7 @@ def test_it_is_judged_as_it_was(run: fr.Run) -> None:
 
 
 def test_its_exported_model_gives_the_same_answers(run: fr.Run) -> None:
-    test = fr.open_dataset("sample").test
-    assert test is not None
-    predicted = fr.load(run.path).predict(test.images)
-    assert (predicted == test.labels).sum() == run.result["test"]["correct"]
+    assert_counts_right_answers(run)
 
 
 def test_it_needs_no_more_training(run: fr.Run) -> None:
@@ -68,3 +82,97 @@ def test_a_newer_format_is_refused_by_name(run: fr.Run, name: str, capsys: pytes
     file.write_text(json.dumps(json.loads(file.read_text(encoding="utf-8")) | {"format": 2}), encoding="utf-8")
     assert main(["evaluate", str(run.path)]) == 2
     assert f"{name}: format 1 expected" in capsys.readouterr().err
+
+
+def test_several_seeds_are_judged_as_they_were(runs: Path) -> None:
+    run = fr.open_run(runs / "two-seeds")
+    before = run.result
+
+    mean = run.evaluate()
+
+    assert mean["mean"] == pytest.approx(before["mean"])
+    assert [member["correct"] for member in mean["members"]] == [
+        member["test"]["correct"] for member in before["members"]
+    ]
+    assert run.result == before
+
+
+def test_a_model_of_ones_own_is_judged_as_it_was(runs: Path) -> None:
+    run = fr.open_run(runs / "own-model")
+    before = run.result
+
+    scores = run.evaluate(trust_code=True)
+
+    assert scores["correct"] == before["test"]["correct"]
+    assert scores["loss"] == pytest.approx(before["test"]["loss"], rel=1e-5)
+    assert run.result == before
+
+
+@pytest.mark.parametrize("model", ["two-seeds/seed-0", "two-seeds/seed-1", "own-model"])
+def test_each_exported_model_gives_the_same_answers(runs: Path, model: str) -> None:
+    assert_counts_right_answers(fr.open_run(runs / model))
+
+
+def test_they_are_served(runs: Path) -> None:
+    served = open_models([runs / "two-seeds" / "seed-0", runs / "two-seeds" / "seed-1", runs / "own-model"])
+    assert [model.name for model in served] == ["two-seeds-seed-0", "two-seeds-seed-1", "own-model"]
+
+
+def test_they_are_reported(runs: Path) -> None:
+    for name in ("two-seeds", "own-model"):
+        assert main(["report", str(runs / name)]) == 0
+        assert (runs / name / "report.html").exists()
+    assert (runs / "two-seeds" / "seed-1" / "report.html").exists()
+
+
+def test_they_are_listed(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["runs", str(runs), "--json"]) == 0
+
+    rows = {row["run"]: row for row in json.loads(capsys.readouterr().out)}
+
+    assert rows.keys() == {"two-seeds", "two-seeds-stopped", "own-model", "own-model-stopped"}
+    assert rows["two-seeds"]["test"] == fr.open_run(runs / "two-seeds").result["mean"]
+    assert [name for name, row in rows.items() if not row["finished"]] == ["own-model-stopped", "two-seeds-stopped"]
+    assert rows["two-seeds-stopped"]["seeds"] == 2
+
+
+@pytest.mark.parametrize("name", ["two-seeds", "own-model"])
+def test_what_is_finished_needs_no_more_training(runs: Path, name: str) -> None:
+    weights = {file: file.read_bytes() for file in (runs / name).rglob("model.safetensors")}
+    before = fr.open_run(runs / name).result
+
+    assert fr.resume(runs / name, trust_code=name == "own-model").result == before
+    assert {file: file.read_bytes() for file in weights} == weights
+
+
+def test_several_seeds_that_were_stopped_go_on_to_the_end(runs: Path) -> None:
+    folder = runs / "two-seeds-stopped"
+    first = (folder / "seed-0" / "model.safetensors").read_bytes()
+
+    run = fr.resume(folder)
+
+    assert [member["seed"] for member in run.result["members"]] == [0, 1]
+    assert run.result["on"] == "test", "its first command line asked for the test set"
+    assert (folder / "seed-0" / "model.safetensors").read_bytes() == first
+    assert_has_every_step_once(run.members[1])
+
+
+def test_a_model_of_ones_own_that_was_stopped_goes_on_to_the_end(runs: Path) -> None:
+    folder = runs / "own-model-stopped"
+    with pytest.raises(fr.ArtifactError, match="trust-code"):
+        fr.resume(folder)
+
+    run = fr.resume(folder, trust_code=True)
+
+    assert run.result["test"]["n"] == 1000
+    assert_has_every_step_once(run)
+
+
+def assert_has_every_step_once(run: fr.Run) -> None:
+    """The log of a run goes on where it was cut off, to the last step of the last epoch."""
+    events = read_metrics(run.path / "metrics.jsonl")
+    steps = [event["step"] for event in events if event["event"] == "step"]
+    epochs = [event["epoch"] for event in events if event["event"] == "epoch"]
+
+    assert steps == list(range(1, len(steps) + 1))
+    assert epochs == list(range(run.recipe.epochs))
