@@ -63,8 +63,10 @@ def write_page(
         "title": f"{parts[0][0].baseline} against {', '.join(part[0].run for part in parts)}",
         "parts": [_content(*part) for part in parts],
         "width": WIDTH,
+        "points": points,
+        "p_text": p_text,
     }
-    page = render_page(TEMPLATE, content, points=points, p_text=p_text, percent=_percent)
+    page = render_page(TEMPLATE, content)
     with atomic_write(path) as file:
         file.write(page.encode())
 
@@ -119,7 +121,3 @@ def _pictures(found: list[Apart], images: dict[str, NDArray[np.uint8]]) -> list[
         ranked.append((turn, each))
     ranked.sort(key=lambda pair: pair[0])
     return [(png_uri(images[each.image], PICTURE_SIDE), each) for _, each in ranked[:PICTURES] if each.image in images]
-
-
-def _percent(share: float) -> str:
-    return f"{share:.2%}"

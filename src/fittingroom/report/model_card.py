@@ -8,6 +8,7 @@ from typing import Any
 from fittingroom.data.fetch.known_sets import KNOWN_FINGERPRINTS
 from fittingroom.evaluation.calibration import calibration
 from fittingroom.files.atomic import atomic_write
+from fittingroom.rendering.html_page import render_page
 from fittingroom.report.run_summary import judged_on, looks_at_test, reproducing_command, weakest_classes
 from fittingroom.runs.run import Run
 
@@ -33,39 +34,35 @@ def write_model_card(run: Run) -> list[Path]:
 
 
 def _write_card(run: Run) -> Path:
-    from jinja2 import Environment, StrictUndefined
-
     artifact, environment, recipe = run.artifact, run.environment, run.recipe
     judged = judged_on(run)
     data = environment["data"]
     on_test = judged is not None and judged.split == "test"
     judged_set = data["test"] if on_test else data["validation"] or data["train"]
     classes = weakest_classes(judged.scores) if judged else []
-    template = Environment(trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined, keep_trailing_newline=True)
-    text = template.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
-        name=run.path.resolve().name,
-        artifact=artifact,
-        environment=environment,
-        recipe=recipe,
-        result=run.result,
-        scores=judged.scores if judged else None,
-        split=judged.split if judged else None,
-        judged_on=judged_set["name"],
-        judged_type=_hub_name(judged_set) or data["source"] or judged_set["name"],
-        train=data["train"],
-        known=_hub_name(data["train"]),
-        classes=classes,
-        weakest=classes[0] if classes else None,
-        calibration=calibration(judged.table.probabilities, judged.table.labels) if judged else None,
-        normalization=NORMALIZATION[recipe.normalize],
-        looks=len(looks_at_test(run)),
-        reproduce=reproducing_command(run),
-        percent=_percent,
-        grouped="{:,}".format,
-    )
+    content = {
+        "name": run.path.resolve().name,
+        "artifact": artifact,
+        "environment": environment,
+        "recipe": recipe,
+        "result": run.result,
+        "scores": judged.scores if judged else None,
+        "split": judged.split if judged else None,
+        "judged_on": judged_set["name"],
+        "judged_type": _hub_name(judged_set) or data["source"] or judged_set["name"],
+        "train": data["train"],
+        "known": _hub_name(data["train"]),
+        "classes": classes,
+        "weakest": classes[0] if classes else None,
+        "calibration": calibration(judged.table.probabilities, judged.table.labels) if judged else None,
+        "normalization": NORMALIZATION[recipe.normalize],
+        "looks": len(looks_at_test(run)),
+        "reproduce": reproducing_command(run),
+        "grouped": "{:,}".format,
+    }
     path = run.path / "README.md"
     with atomic_write(path) as file:
-        file.write(text.encode())
+        file.write(render_page(TEMPLATE, content).encode())
     return path
 
 
@@ -73,7 +70,3 @@ def _hub_name(part: dict[str, Any]) -> str | None:
     """Hugging Face's name of the data set, if this is an official part of Fashion-MNIST in whatever order."""
     official = {known.content for name, known in KNOWN_FINGERPRINTS.items() if name.startswith("fashion-mnist ")}
     return FASHION_MNIST if part["content"] in official else None
-
-
-def _percent(share: float, digits: int = 2) -> str:
-    return f"{share:.{digits}%}"

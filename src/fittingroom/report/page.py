@@ -248,11 +248,7 @@ def _pairs(scores: dict[str, Any], n: int = 12) -> list[dict[str, Any]]:
 
 
 def _render(content: dict[str, Any]) -> str:
-    return render_page(TEMPLATE, content | {"shown_looks": LOOKS}, percent=_percent, figure=_figure)
-
-
-def _percent(share: float, digits: int = 2) -> str:
-    return f"{share:.{digits}%}"
+    return render_page(TEMPLATE, content | {"shown_looks": LOOKS, "figure": _figure})
 
 
 def _figure(number: float) -> str:
