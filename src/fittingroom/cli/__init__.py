@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Sequence
 
 from fittingroom.cli import bench, compare, data, evaluate, export, models, predict, report, runs, serve, train, tune
-from fittingroom.errors import AnotherFailed, FittingRoomError, Interrupted
+from fittingroom.errors import FittingRoomError, Interrupted, PeerFailed
 from fittingroom.version import __version__
 
 DONE, OUR_FAULT, USERS_MISTAKE, INTERRUPTED = 0, 1, 2, 130
@@ -67,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the exit's flush is quiet too
         return DONE
-    except AnotherFailed:
+    except PeerFailed:
         return OUR_FAULT
     except FittingRoomError as error:
         _tell(f"fittingroom: {error}")

@@ -6,6 +6,8 @@ import argparse
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from fittingroom.cli import options
+
 if TYPE_CHECKING:
     from fittingroom.bench import Figures, Pass
 
@@ -30,10 +32,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run_bench(args: argparse.Namespace) -> int:
     """Measure and print."""
     from fittingroom.cli import console
-    from fittingroom.data.open import open_dataset
 
-    with console.fetching() as progress:
-        data = open_dataset(args.data, progress=progress)
+    data = options.open_data(args.data)
 
     from fittingroom.bench import bench
 

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fittingroom.cli import data_check
+from fittingroom.cli import data_check, options
 
 if TYPE_CHECKING:
     from fittingroom.data.dataset import Splits
@@ -272,11 +272,7 @@ def _megabytes(size: int) -> str:
 
 
 def _open(args: argparse.Namespace) -> Splits:
-    from fittingroom.cli import console
-    from fittingroom.data.open import open_dataset
-
-    with console.fetching() as progress:
-        return open_dataset(args.data, test=args.test, cache=not args.no_cache, progress=progress)
+    return options.open_data(args.data, test=args.test, cache=not args.no_cache)
 
 
 def _add(

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fittingroom.cli.train import add_engine, engine_of
+from fittingroom.cli import options
 
 if TYPE_CHECKING:
     from fittingroom.audit import Report
@@ -41,8 +41,8 @@ def add_parser(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     labels.add_argument("--recipe", metavar="NAME|FILE", help="what the models are trained by; default: swift")
     labels.add_argument("--folds", type=int, metavar="N", help="trainings, each of which judges 1/N; default: 5")
     labels.add_argument("--seed", type=int, metavar="S", help="of the cut into folds and of the trainings; default: 0")
-    labels.add_argument("--threads", type=int, metavar="N", help="of the CPU, of each training")
-    add_engine(labels, "the folds")
+    options.add_threads(labels, of=" of each training")
+    options.add_engine(labels, what="train the folds side by side, a thread each,")
     labels.add_argument("--suspects", type=Path, metavar="FILE", help="write the doubted labels, for `evaluate`")
     parser.set_defaults(run=run_check)
 
@@ -88,21 +88,18 @@ def _label_check(args: argparse.Namespace) -> tuple[LabelCheck | None, RayEngine
     from fittingroom.errors import DataError
 
     names = ("recipe", "folds", "seed", "threads")
-    given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     if not args.labels:
-        named = [*given, *(name for name in ("engine", "ray_address", "suspects") if getattr(args, name))]
-        if named:
-            options = ", ".join("--" + name.replace("_", "-") for name in named)
-            raise DataError(f"{options}: for the check of labels alone: add --labels")
+        if named := options.given(args, (*names, "engine", "ray_address", "suspects")):
+            raise DataError(f"{options.spelled(named)}: for the check of labels alone: add --labels")
         return None, None
     import cleanlab  # noqa: F401
 
     from fittingroom.label_check import LabelCheck
     from fittingroom.parallel.ray_engine import check_engine
 
-    how = LabelCheck(keep=not args.no_cache, **given)
+    how = LabelCheck(keep=not args.no_cache, **{name: getattr(args, name) for name in options.given(args, names)})
     how.resolved()
-    engine = engine_of(args)
+    engine = options.engine_of(args)
     if engine is not None:
         check_engine(engine)
     return how, engine

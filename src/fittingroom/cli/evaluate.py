@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fittingroom.cli import options
+
 if TYPE_CHECKING:
     from fittingroom.audit.subsets import Subset
     from fittingroom.data.dataset import Dataset
@@ -38,8 +40,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="doubted labels that `data check DATA --labels --suspects FILE` found; for the official test images of "
         "Fashion-MNIST, which need none, those of a reference model come with the package. Means --subsets",
     )
-    parser.add_argument("--no-cache", action="store_true", help="read the data anew and keep no copy")
-    parser.add_argument("--trust-code", action="store_true", help="execute the model's own source that the run keeps")
+    options.add_no_cache(parser)
+    options.add_trust_code(parser, "execute the model's own source that the run keeps")
     parser.add_argument("--json", action="store_true", help="the scores as JSON on stdout")
     parser.set_defaults(run=run_evaluate)
 
@@ -47,7 +49,6 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run_evaluate(args: argparse.Namespace) -> int:
     """Judge, and print accuracy, per-class scores and the confusion matrix."""
     from fittingroom.cli import console
-    from fittingroom.data.open import open_dataset
     from fittingroom.errors import DataError
     from fittingroom.report.model_card import write_model_card
     from fittingroom.report.page import write_report
@@ -56,7 +57,7 @@ def run_evaluate(args: argparse.Namespace) -> int:
     run = open_run(args.folder)
     dataset = None
     if args.data is not None:
-        splits = open_dataset(args.data, cache=not args.no_cache)
+        splits = options.open_data(args.data, cache=not args.no_cache)
         dataset = getattr(splits, args.split) if args.split else splits.test or splits.train
         if dataset is None:
             raise DataError(f"{args.data}: a {args.split} set expected, it has none")

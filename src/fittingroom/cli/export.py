@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from fittingroom.cli import options
+
 SUFFIXES = {"onnx": ".onnx", "torch-export": ".pt2", "safetensors": ".safetensors"}
 
 
@@ -22,7 +24,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--quantize", choices=("int8",), help="whole numbers inside, if that costs < 0.2 points")
     parser.add_argument("--out", metavar="FILE", type=Path, help="default: model.onnx and the like in the run's folder")
     parser.add_argument("--force", action="store_true", help="write over FILE")
-    parser.add_argument("--trust-code", action="store_true", help="execute the model's own source that the run keeps")
+    options.add_trust_code(parser, "execute the model's own source that the run keeps")
     parser.set_defaults(run=run_export)
 
 

@@ -9,6 +9,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fittingroom.cli import options
+
 if TYPE_CHECKING:
     from fittingroom.errors import DataError
     from fittingroom.predict.classifier import Classified, Classifier
@@ -52,9 +54,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.add_argument("--html", metavar="FILE", type=Path, help=f"a page with the first {ON_A_SHEET} images")
     parser.add_argument("--show", metavar="FILE.png", type=Path, help="draw what the model saw of the same images")
-    parser.add_argument("--engine", choices=("ray",), help="with --out: score on every processor that Ray has")
-    parser.add_argument("--ray-address", metavar="ADDRESS", help="a Ray cluster; default: Ray on this machine alone")
-    parser.add_argument("--trust-code", action="store_true", help="execute the model's own source that the run keeps")
+    options.add_engine(parser, what="with --out: score the shards side by side, a thread each,")
+    options.add_trust_code(parser, "execute the model's own source that the run keeps")
     parser.set_defaults(run=run_predict)
 
 
@@ -81,10 +82,9 @@ def _score(args: argparse.Namespace) -> int:
     """Score shards into a folder."""
     from time import perf_counter
 
-    from fittingroom.parallel.ray_engine import RayEngine
     from fittingroom.predict.shards import score_shards
 
-    engine = RayEngine(args.ray_address) if args.engine else None
+    engine = options.engine_of(args)
     since = perf_counter()
     images = 0
 

@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stderr
+from collections.abc import Iterator
+from contextlib import redirect_stderr
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any
 
+from fittingroom.cli import options
+
 if TYPE_CHECKING:
-    from fittingroom.data.dataset import Splits
-    from fittingroom.parallel.process_group import Group
-    from fittingroom.parallel.ray_engine import RayEngine
-    from fittingroom.recipes.recipe import Recipe
+    from fittingroom.parallel.process_group import ProcessGroup
     from fittingroom.runs.run import Run
 
 MAIN_FILES = ("model.safetensors", "model.onnx", "result.json", "predictions.parquet")  # that a user looks for first
-DEFAULT_DATA, DEFAULT_RECIPE, RECIPE_FOR_A_MODEL = "fashion-mnist", "swift", "plain"
 FOR_A_NEW_RUN = (  # what --resume takes from the run
     *("data", "test", "recipe", "model", "epochs", "lr", "set", "seed", "seeds", "out"),
     *("device", "threads", "keep", "deterministic", "no_cache", "xkcd", "track", "or_sample"),
@@ -40,21 +36,13 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "data",
         nargs="?",
         metavar="DATA",
-        help=f"a known name or a path, see `fittingroom data info --help`; default: {DEFAULT_DATA}",
+        help=f"a known name or a path, see `fittingroom data info --help`; default: {options.DEFAULT_DATA}",
     )
     parser.add_argument("--test", metavar="PATH", help="a test set that lies elsewhere, such as Kaggle's second file")
     parser.add_argument("--resume", metavar="RUN", type=Path, help="go on with a run that was stopped, exactly")
 
     what = parser.add_argument_group("what to train")
-    what.add_argument("--recipe", metavar="NAME|FILE", help=f"see `fittingroom recipes`; default: {DEFAULT_RECIPE}")
-    what.add_argument(
-        "--model",
-        metavar="NAME|FILE.py:CLASS",
-        help=f"another model; your own file is executed. Alone, it is trained by the recipe {RECIPE_FOR_A_MODEL}",
-    )
-    what.add_argument("--epochs", type=int, metavar="N", help="in all: stages are cut short, or the last is lengthened")
-    what.add_argument("--lr", type=float, metavar="X", help="peak rate of the first stage; the others keep their ratio")
-    what.add_argument("--set", action="append", metavar="KEY=VALUE", help="any key of the recipe: stages.0.lr=0.02")
+    options.add_recipe(what, what="how to train")
     seeds = what.add_mutually_exclusive_group()
     seeds.add_argument("--seed", type=int, metavar="S", help="of initialisation, order and augmentation; default: 0")
     seeds.add_argument("--seeds", type=int, metavar="N", help="train N times and report mean, sd and interval")
@@ -63,17 +51,17 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     how.add_argument("--out", metavar="DIR", type=Path, help="the run's folder; default: the next runs/RECIPE-NUMBER")
     how.add_argument("--no-test", action="store_true", help="do not look at the test set")
     how.add_argument("--or-sample", action="store_true", default=None, help="without the full data, use the sample")
-    how.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), help="default: auto")
-    how.add_argument("--threads", type=int, metavar="N", help="of the CPU; default: PyTorch's choice")
+    options.add_device(how)
+    options.add_threads(how)
     how.add_argument("--keep", type=int, metavar="N", help="checkpoints that stay on disk; default: 2")
     how.add_argument("--deterministic", action="store_true", default=None, help="the same result each time on CUDA too")
-    how.add_argument("--no-cache", action="store_true", default=None, help="read the data anew and keep no copy")
+    options.add_no_cache(how)
     how.add_argument("--xkcd", action="store_true", default=None, help="draw the loss curve in the notebook's style")
     how.add_argument(
         "--track", action="append", choices=("tensorboard", "mlflow"), help="tell this tracker too; may be repeated"
     )
-    add_engine(how, "the seeds")
-    how.add_argument("--trust-code", action="store_true", help="with --resume: execute the model that the run keeps")
+    options.add_engine(how, what="train the seeds side by side, a thread each,")
+    options.add_trust_code(how, "with --resume: execute the model that the run keeps")
     how.add_argument(
         "--timeout",
         type=_seconds,
@@ -85,32 +73,12 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.set_defaults(run=run_train)
 
 
-def add_engine(parser: argparse._ArgumentGroup, what: str) -> None:
-    """Add ``--engine`` and ``--ray-address``, of the commands that train several times."""
-    parser.add_argument(
-        "--engine", choices=("ray",), help=f"train {what} side by side on Ray, a thread each; the result is the same"
-    )
-    parser.add_argument(
-        "--ray-address", metavar="HOST:PORT", help="of a running cluster; default: a Ray of this machine's own"
-    )
-
-
-def engine_of(args: argparse.Namespace) -> RayEngine | None:
-    """Where several trainings are carried out; None for one after another."""
-    from fittingroom.errors import RecipeError
-    from fittingroom.parallel.ray_engine import RayEngine
-
-    if args.ray_address is not None and args.engine is None:
-        raise RecipeError("--ray-address says where Ray is; give --engine ray with it")
-    return RayEngine(args.ray_address) if args.engine else None
-
-
 def run_train(args: argparse.Namespace) -> int:
     """Train or resume, judge, and say what came out. Of the processes that torchrun started, one speaks."""
-    from fittingroom.parallel.process_group import TIMEOUT, joined
+    from fittingroom.parallel.process_group import TIMEOUT, process_group
 
-    with joined(args.timeout or TIMEOUT) as group:
-        if group.is_writer:
+    with process_group(args.timeout or TIMEOUT) as group:
+        if group.is_main:
             _report(_train(args, group), args)
             return 0
         with Path(os.devnull).open("w", encoding="utf-8") as nowhere, redirect_stderr(nowhere):
@@ -118,13 +86,13 @@ def run_train(args: argparse.Namespace) -> int:
     return 0
 
 
-def _train(args: argparse.Namespace, group: Group) -> Run:
-    engine = engine_of(args)
+def _train(args: argparse.Namespace, group: ProcessGroup) -> Run:
+    engine = options.engine_of(args)
     if args.resume:
         _refuse_options_of_a_new_run(args)
         from fittingroom.pipeline import resume
 
-        with observing(args) as (observe, should_stop):
+        with options.observing(quiet=args.quiet) as (observe, should_stop):
             return resume(
                 args.resume,
                 trust_code=args.trust_code,
@@ -132,33 +100,33 @@ def _train(args: argparse.Namespace, group: Group) -> Run:
                 engine=engine,
                 observe=observe,
                 should_stop=should_stop,
+                group=group,
             )
     else:
-        recipe = recipe_of(args)
-        with group.one_of_each_host_first():
-            splits = open_data(args)
-        warn_of_faults(splits)
+        recipe = options.recipe_of(args)
+        with group.local_main_first():
+            splits = options.open_data(
+                args.data, test=args.test, cache=not args.no_cache, or_sample=bool(args.or_sample)
+            )
+        options.warn_of_faults(splits)
 
         from fittingroom.pipeline import train
         from fittingroom.runs.create import Options
 
-        given = {key: getattr(args, key) for key in ("device", "threads", "keep", "deterministic", "xkcd", "test")}
-        options = Options(
-            cache=not args.no_cache,
-            track=tuple(args.track or ()),
-            **{key: value for key, value in given.items() if value is not None},
-        )
-        with observing(args) as (observe, should_stop):
+        names = options.given(args, ("device", "threads", "keep", "deterministic", "xkcd", "test"))
+        given = {name: getattr(args, name) for name in names}
+        with options.observing(quiet=args.quiet) as (observe, should_stop):
             return train(
                 splits,
                 recipe,
                 seeds=args.seeds,
                 out=args.out,
-                options=options,
+                options=Options(cache=not args.no_cache, track=tuple(args.track or ()), **given),
                 look_at_test=not args.no_test,
                 engine=engine,
                 observe=observe,
                 should_stop=should_stop,
+                group=group,
             )
 
 
@@ -169,95 +137,14 @@ def _seconds(text: str) -> float:
     return seconds
 
 
-def recipe_of(args: argparse.Namespace) -> Recipe:
-    """The recipe that the options name, with what they change in it."""
-    from dataclasses import replace
-
-    from fittingroom.recipes.recipe import load_recipe, with_epochs, with_lr
-
-    name = args.recipe or (RECIPE_FOR_A_MODEL if args.model else DEFAULT_RECIPE)
-    overrides = [*(args.set or [])]
-    if args.model:
-        overrides.append(f"model={args.model!r}")
-    recipe = load_recipe(name, overrides=overrides)
-    if args.epochs is not None:
-        recipe = with_epochs(recipe, args.epochs)
-    if args.lr is not None:
-        recipe = with_lr(recipe, args.lr)
-    return recipe if args.seed is None else replace(recipe, seed=args.seed)
-
-
-def open_data(args: argparse.Namespace) -> Splits:
-    """The data that the options name, fetched if need be."""
-    from fittingroom.cli import console
-    from fittingroom.data.fetch.known_sets import NoSourceError
-    from fittingroom.data.open import open_dataset
-
-    name = args.data or DEFAULT_DATA
-    try:
-        with console.fetching() as progress:
-            splits = open_dataset(name, test=args.test, cache=not args.no_cache, progress=progress)
-    except NoSourceError as error:
-        if not args.or_sample:
-            raise
-        frame = "!" * 78
-        print(
-            f"{frame}\nTHE FULL DATA COULD NOT BE HAD; GOING ON WITH THE SAMPLE OF 3,000 IMAGES.\n"
-            f"What follows says little about {name}.\n\n{error}\n{frame}",
-            file=sys.stderr,
-        )
-        splits = open_dataset("sample", cache=not args.no_cache)
-    return splits
-
-
-def warn_of_faults(splits: Splits) -> None:
-    """The fast part of ``data check``: what is wrong with the data is said before anything is learned from it."""
-    from fittingroom.audit import fast_findings
-
-    found = False
-    for finding in fast_findings(splits):
-        if finding.severity != "note":
-            print(
-                f"{finding.severity} in the data, {finding.where}: {finding.name}: {finding.message}", file=sys.stderr
-            )
-            found = True
-    if found:
-        print("Training goes on. More of each, and what to do: fittingroom data check", file=sys.stderr)
-
-
 def _refuse_options_of_a_new_run(args: argparse.Namespace) -> None:
     from fittingroom.errors import RecipeError
 
-    given = [name for name in FOR_A_NEW_RUN if getattr(args, name) is not None]
-    if given:
-        options = ", ".join("DATA" if name == "data" else "--" + name.replace("_", "-") for name in given)
+    if given := options.given(args, FOR_A_NEW_RUN):
         raise RecipeError(
-            f"--resume takes recipe, data and options from the run; {options} can't be given with it. "
+            f"--resume takes recipe, data and options from the run; {options.spelled(given)} can't be given with it. "
             "For another training start a new run"
         )
-
-
-@contextmanager
-def observing(args: argparse.Namespace) -> Iterator[tuple[Any, Callable[[], bool]]]:
-    """An observer for the screen, and a question that Ctrl-C or SIGTERM answers with yes. A second one ends at once."""
-    from fittingroom.cli.progress import showing
-
-    asked: list[int] = []
-
-    def on_signal(number: int, _frame: Any) -> None:
-        if asked:
-            raise KeyboardInterrupt
-        asked.append(number)
-        # Not print: the signal may come while the bar or a line is being printed, which then raises.
-        os.write(sys.stderr.fileno(), "\nstopping after this step …\n".encode())
-
-    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        with showing(quiet=args.quiet) as observe:
-            yield observe, lambda: bool(asked)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _report(run: Run, args: argparse.Namespace) -> None:

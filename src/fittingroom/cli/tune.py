@@ -7,16 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fittingroom.cli.train import (
-    DEFAULT_DATA,
-    DEFAULT_RECIPE,
-    add_engine,
-    engine_of,
-    observing,
-    open_data,
-    recipe_of,
-    warn_of_faults,
-)
+from fittingroom.cli import options
 
 if TYPE_CHECKING:
     from fittingroom.events import Observer
@@ -45,17 +36,15 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("data", nargs="?", metavar="DATA", help=f"a known name or a path; default: {DEFAULT_DATA}")
+    parser.add_argument(
+        "data", nargs="?", metavar="DATA", help=f"a known name or a path; default: {options.DEFAULT_DATA}"
+    )
     parser.add_argument("--space", metavar="FILE", type=Path, help="what to search, in TOML")
     parser.add_argument(
         "--resume", metavar="STUDY", type=Path, help="go on with a study, extend it, or help another process with it"
     )
     what = parser.add_argument_group("what to search")
-    what.add_argument("--recipe", metavar="NAME|FILE", help=f"to start from; default: {DEFAULT_RECIPE}")
-    what.add_argument("--model", metavar="NAME|FILE.py:CLASS", help="as for train")
-    what.add_argument("--epochs", type=int, metavar="N", help="in all: stages are cut short, or the last is lengthened")
-    what.add_argument("--lr", type=float, metavar="X", help="peak rate of the first stage; the others keep their ratio")
-    what.add_argument("--set", action="append", metavar="KEY=VALUE", help="any key of the recipe: stages.0.lr=0.02")
+    options.add_recipe(what, what="recipe to start from")
     what.add_argument("--objective", choices=("accuracy", "loss"), help="on the validation images; default: accuracy")
     what.add_argument(
         "--pruner",
@@ -75,14 +64,14 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     how.add_argument("--storage", metavar="URL", help="of Optuna; default: an SQLite file in the study's folder")
     how.add_argument("--out", metavar="DIR", type=Path, help="the study's folder; default: the next runs/RECIPE-tune-N")
-    add_engine(how, "the trials")
-    how.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), help="default: auto")
-    how.add_argument("--threads", type=int, metavar="N", help="of the CPU, of each trial; default: PyTorch's choice")
-    how.add_argument("--no-cache", action="store_true", default=None, help="read the data anew and keep no copy")
-    how.add_argument("--trust-code", action="store_true", help="with --resume: execute a network's own source")
+    options.add_engine(how, what="run the trials side by side, a thread each,")
+    options.add_device(how)
+    options.add_threads(how, of=" of each trial")
+    options.add_no_cache(how)
+    options.add_trust_code(how, "with --resume: execute a network's own source")
     how.add_argument("--quiet", action="store_true", help="print nothing but the result")
     how.add_argument("--json", action="store_true", help="the content of the study's result.json on stdout")
-    parser.set_defaults(run=run_tune, test=None, or_sample=None)
+    parser.set_defaults(run=run_tune)
 
 
 def run_tune(args: argparse.Namespace) -> int:
@@ -90,16 +79,16 @@ def run_tune(args: argparse.Namespace) -> int:
     from fittingroom.cli import console
     from fittingroom.errors import RecipeError
 
-    engine = engine_of(args)
+    engine = options.engine_of(args)
     if args.trials is not None and args.trials < 1:
         raise RecipeError(f"--trials: at least 1 expected, {args.trials} found")
-    given = [name for name in FOR_A_NEW_STUDY if getattr(args, name) is not None]
-    if args.resume and given:
-        options = ", ".join("DATA" if name == "data" else "--" + name.replace("_", "-") for name in given)
-        raise RecipeError(f"--resume takes recipe, space and data from the study; {options} can't be given with it")
+    if args.resume and (given := options.given(args, FOR_A_NEW_STUDY)):
+        raise RecipeError(
+            f"--resume takes recipe, space and data from the study; {options.spelled(given)} can't be given with it"
+        )
     if not args.resume and args.space is None:
         raise RecipeError("--space FILE expected, which says what to search; fittingroom tune --help shows one")
-    with observing(args) as (observe, should_stop):
+    with options.observing(quiet=args.quiet) as (observe, should_stop):
         study = (
             _carry_on(args, engine, observe, should_stop) if args.resume else _begin(args, engine, observe, should_stop)
         )
@@ -139,15 +128,14 @@ def _begin(
 ) -> Study:
     from dataclasses import replace
 
-    recipe = recipe_of(args)
-    splits = replace(open_data(args), test=None)
-    warn_of_faults(splits)
+    recipe = options.recipe_of(args)
+    splits = replace(options.open_data(args.data, cache=not args.no_cache), test=None)
+    options.warn_of_faults(splits)
 
     from fittingroom.runs.create import Options
     from fittingroom.tune import Plan, tune_recipe
 
-    given = {key: getattr(args, key) for key in ("objective", "pruner", "trials") if getattr(args, key) is not None}
-    options = Options(device=args.device or "auto", threads=args.threads, cache=not args.no_cache, keep=1)
+    given = {name: getattr(args, name) for name in options.given(args, ("objective", "pruner", "trials"))}
     return tune_recipe(
         splits,
         recipe,
@@ -156,7 +144,7 @@ def _begin(
         seconds=args.timeout,
         final_seeds=args.final_seeds,
         out=args.out,
-        options=options,
+        options=Options(device=args.device or "auto", threads=args.threads, cache=not args.no_cache, keep=1),
         storage=args.storage,
         engine=engine,
         observe=observe,

@@ -1,0 +1,189 @@
+"""The options that several commands share, each once, with what reads them.
+
+Nothing heavy is imported before an option is read, so that ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fittingroom.data.dataset import Splits
+    from fittingroom.events import Observer
+    from fittingroom.parallel.ray_engine import RayEngine
+    from fittingroom.recipes.recipe import Recipe
+
+DEFAULT_DATA, DEFAULT_RECIPE, RECIPE_FOR_A_MODEL = "fashion-mnist", "swift", "plain"
+
+Options = argparse.ArgumentParser | argparse._ArgumentGroup
+
+
+def add_recipe(options: Options, *, what: str) -> None:
+    """Add the options that :func:`recipe_of` reads, without the seed.
+
+    Args:
+        options: a parser or a group of its options.
+        what: what the recipe is there for, in the help.
+    """
+    options.add_argument(
+        "--recipe", metavar="NAME|FILE", help=f"{what}, see `fittingroom recipes`; default: {DEFAULT_RECIPE}"
+    )
+    options.add_argument(
+        "--model",
+        metavar="NAME|FILE.py:CLASS",
+        help=f"another model; your own file is executed. Alone, it is trained by the recipe {RECIPE_FOR_A_MODEL}",
+    )
+    options.add_argument(
+        "--epochs", type=int, metavar="N", help="epochs in all: stages are cut short, or the last is lengthened"
+    )
+    options.add_argument(
+        "--lr", type=float, metavar="X", help="peak learning rate of the first stage; the others keep their ratio"
+    )
+    options.add_argument("--set", action="append", metavar="KEY=VALUE", help="any key of the recipe: stages.0.lr=0.02")
+
+
+def add_device(options: Options) -> None:
+    """Add ``--device``."""
+    options.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), help="where to compute; default: auto")
+
+
+def add_threads(options: Options, *, of: str = "") -> None:
+    """Add ``--threads``; ``of`` says whose threads they are, where it isn't the command's own."""
+    options.add_argument(
+        "--threads", type=int, metavar="N", help=f"number of CPU threads{of}; default: PyTorch's choice"
+    )
+
+
+def add_no_cache(options: Options) -> None:
+    """Add ``--no-cache``: None where it isn't given, so that a resumed run can refuse it."""
+    options.add_argument("--no-cache", action="store_true", default=None, help="read the data anew and keep no copy")
+
+
+def add_trust_code(options: Options, what: str) -> None:
+    """Add ``--trust-code``; ``what`` says in the help what is executed."""
+    options.add_argument("--trust-code", action="store_true", help=what)
+
+
+def add_engine(options: Options, *, what: str) -> None:
+    """Add ``--engine`` and ``--ray-address``; ``what`` says in the help what is done side by side."""
+    options.add_argument("--engine", choices=("ray",), help=f"{what} on Ray; the result is the same")
+    options.add_argument(
+        "--ray-address", metavar="HOST:PORT", help="address of a running cluster; default: a Ray of this machine's own"
+    )
+
+
+def engine_of(args: argparse.Namespace) -> RayEngine | None:
+    """Where several jobs are carried out; None for one after another in this process."""
+    from fittingroom.errors import RecipeError
+
+    if args.engine is None:
+        if args.ray_address is not None:
+            raise RecipeError("--ray-address says where Ray is; give --engine ray with it")
+        return None
+
+    from fittingroom.parallel.ray_engine import RayEngine
+
+    return RayEngine(args.ray_address)
+
+
+def recipe_of(args: argparse.Namespace) -> Recipe:
+    """The recipe that the options name, with what they change in it."""
+    from dataclasses import replace
+
+    from fittingroom.recipes.recipe import load_recipe, with_epochs, with_lr
+
+    name = args.recipe or (RECIPE_FOR_A_MODEL if args.model else DEFAULT_RECIPE)
+    overrides = [*(args.set or [])]
+    if args.model:
+        overrides.append(f"model={args.model!r}")
+    recipe = load_recipe(name, overrides=overrides)
+
+    # Epochs and rate are shared out among the stages, which no single key of the recipe does.
+    if args.epochs is not None:
+        recipe = with_epochs(recipe, args.epochs)
+    if args.lr is not None:
+        recipe = with_lr(recipe, args.lr)
+    return recipe if args.seed is None else replace(recipe, seed=args.seed)
+
+
+def open_data(name: str | None, *, test: str | None = None, cache: bool = True, or_sample: bool = False) -> Splits:
+    """Open a data set, fetched if need be, with its progress on stderr.
+
+    Args:
+        name: a known name or a path; None for Fashion-MNIST.
+        test: path of a test set that lies elsewhere.
+        cache: whether what is read is kept, and what was kept is used.
+        or_sample: take the sample where no source has the data, and say so in letters that can't be overlooked.
+    """
+    from fittingroom.cli import console
+    from fittingroom.data.fetch.known_sets import NoSourceError
+    from fittingroom.data.open import open_dataset
+
+    name = name or DEFAULT_DATA
+    try:
+        with console.fetching() as progress:
+            return open_dataset(name, test=test, cache=cache, progress=progress)
+    except NoSourceError as error:
+        if not or_sample:
+            raise
+        frame = "!" * 78
+        print(
+            f"{frame}\nTHE FULL DATA COULD NOT BE HAD; GOING ON WITH THE SAMPLE OF 3,000 IMAGES.\n"
+            f"What follows says little about {name}.\n\n{error}\n{frame}",
+            file=sys.stderr,
+        )
+    return open_dataset("sample", cache=cache)
+
+
+def warn_of_faults(splits: Splits) -> None:
+    """The fast part of ``data check``: what is wrong with the data is said before anything is learned from it."""
+    from fittingroom.audit import fast_findings
+
+    faults = [finding for finding in fast_findings(splits) if finding.severity != "note"]
+    for fault in faults:
+        print(f"{fault.severity} in the data, {fault.where}: {fault.name}: {fault.message}", file=sys.stderr)
+    if faults:
+        print("Training goes on. More of each, and what to do: fittingroom data check", file=sys.stderr)
+
+
+@contextmanager
+def observing(*, quiet: bool) -> Iterator[tuple[Observer, Callable[[], bool]]]:
+    """Show a training on the screen, and let it be stopped.
+
+    Yields:
+        An observer for the screen, and a question that Ctrl-C or SIGTERM answers with yes. A second one ends at once.
+    """
+    from fittingroom.cli.progress import showing
+
+    signals: list[int] = []
+
+    def on_signal(number: int, _frame: Any) -> None:
+        if signals:
+            raise KeyboardInterrupt
+        signals.append(number)
+        # Not print: the signal may come while the bar or a line is being printed, which then raises.
+        os.write(sys.stderr.fileno(), "\nstopping after this step …\n".encode())
+
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        with showing(quiet=quiet) as observe:
+            yield observe, lambda: bool(signals)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def given(args: argparse.Namespace, names: Iterable[str]) -> list[str]:
+    """The names of those options that were given: those whose value isn't None."""
+    return [name for name in names if getattr(args, name) is not None]
+
+
+def spelled(names: Iterable[str]) -> str:
+    """Options as they are typed: ``DATA, --ray-address``."""
+    return ", ".join("DATA" if name == "data" else "--" + name.replace("_", "-") for name in names)
