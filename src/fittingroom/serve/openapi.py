@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+from fittingroom.rendering.html_page import render_page
 from fittingroom.version import __version__
+
+DOCS = Path(__file__).parent / "web" / "docs.html"
 
 TENSOR = {
     "type": "object",
@@ -94,10 +98,7 @@ def openapi(models: list[str]) -> dict[str, Any]:
 
 def docs_page(models: list[str]) -> str:
     """The same as a page."""
-    from jinja2 import Environment, PackageLoader
-
-    pages = Environment(loader=PackageLoader("fittingroom.serve", "web"), autoescape=True)
-    return pages.get_template("docs.html").render(models=models, paths=openapi(models)["paths"])
+    return render_page(DOCS, {"models": models, "paths": openapi(models)["paths"]})
 
 
 def _operation(
