@@ -1,0 +1,1 @@
+"""A run's folder: begun, agreed with, logged, judged."""
