@@ -137,19 +137,19 @@ def work(*, quick: bool) -> None:
     from fittingroom.data.normalization import normalization_of
     from fittingroom.events import Event, StepDone
     from fittingroom.models import find_model
-    from fittingroom.parallel.process_group import Group, joined
+    from fittingroom.parallel.process_group import ProcessGroup, process_group
     from fittingroom.recipes.recipe import load_recipe, with_epochs
     from fittingroom.training.loop import Setting, train
 
     @dataclasses.dataclass(frozen=True, kw_only=True)
-    class Timed(Group):
+    class Timed(ProcessGroup):
         """The group, with a clock at its sums: the seconds and the bytes of each."""
 
         sums: list[tuple[float, int]] = dataclasses.field(default_factory=list)
 
-        def add_up(self, tensors: Sequence[torch.Tensor], numbers: Sequence[float]) -> list[float]:
+        def all_reduce(self, tensors: Sequence[torch.Tensor], numbers: Sequence[float]) -> list[float]:
             start = time.perf_counter()
-            totals = Group.add_up(self, tensors, numbers)
+            totals = ProcessGroup.all_reduce(self, tensors, numbers)
             size = 4 * (sum(tensor.numel() for tensor in tensors) + len(numbers))
             self.sums.append((time.perf_counter() - start, size))
             return totals
@@ -157,7 +157,7 @@ def work(*, quick: bool) -> None:
     class Done(Exception):
         pass
 
-    with joined() as joined_group:
+    with process_group() as joined_group:
         group = Timed(**dataclasses.asdict(joined_group))
         alone = [time_sum(numbers) for numbers in NUMBERS] if group.size > 1 else []
         recipe = with_epochs(load_recipe("swift", overrides=["precision=float32"]), 100)
@@ -176,7 +176,7 @@ def work(*, quick: bool) -> None:
         setting = Setting(observe=observe, group=group)
         with suppress(Done):
             train(train_set, None, recipe, find_model(recipe.model), normalization_of("standard", train_set), setting)
-        if group.is_writer:
+        if group.is_main:
             steps = len(at) - WARM_UP
             seconds, sizes = zip(*(group.sums[-steps:] or [(0.0, 0)]), strict=True)
             answer = {

@@ -144,7 +144,7 @@ def test_a_worker_on_a_host_with_other_data_refuses_to_train(sample: fr.Splits, 
     convert(fr.Splits(sample.train.subset(range(400))), in_tmp / "a.csv", force=True)
     elsewhere = fr.Run(begun.path)  # as Ray hands it to another process
     with pytest.raises(DataError, match="goes on only on the data that it was started with; its train set was"):
-        finish(elsewhere, lambda _event: None, lambda: False)
+        finish(elsewhere)
 
 
 def test_a_run_that_never_reached_a_checkpoint_starts_over(

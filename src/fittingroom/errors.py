@@ -1,4 +1,4 @@
-"""What goes wrong by the user's hand: one message that says where, expected, found, and what to do.
+"""User errors: one message that says where, expected, found, and what to do.
 
 The command prints the message without a traceback and exits with 2. Anything else that escapes is our fault (exit 1).
 """
@@ -15,6 +15,10 @@ class FittingRoomError(Exception):
         ...     print(str(error).partition(";")[0])
         nowhere.csv: no such file or folder, nor a known data set (fashion-mnist, sample)
     """
+
+
+class UsageError(FittingRoomError):
+    """The options of a command don't go together. The command line alone raises it; Python's caller gives arguments."""
 
 
 class DataError(FittingRoomError):
@@ -55,11 +59,11 @@ class TrainingDiverged(FittingRoomError):
     """The loss or a weight became infinite or not a number. The last good checkpoint is kept."""
 
 
-class ProcessLost(FittingRoomError):
+class PeerLost(FittingRoomError):
     """Another process of the training ended, hangs, or can't be reached. The last checkpoint is kept."""
 
 
-class AnotherFailed(FittingRoomError):
+class PeerFailed(FittingRoomError):
     """Another process of the training failed before this one, and says why; this one has nothing to add."""
 
 

@@ -1,4 +1,4 @@
-"""What training tells an observer. Observers receive values, never the model, and can't change the run."""
+"""What training reports to an observer. Observers receive values, never the model, and can't change the run."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class CheckpointSaved:
 
 @dataclass(frozen=True, kw_only=True)
 class JobEvent:
-    """What ``job`` tells, one of several trainings that belong together: a seed, a trial of a search, a fold."""
+    """What ``job`` reports, one of several trainings that belong together: a seed, a trial of a search, a fold."""
 
     job: str
     event: Event
@@ -94,3 +94,34 @@ class JobDone:
 
 Event = TrainingStarted | StepDone | EpochDone | MicroBatchHalved | CheckpointSaved | JobEvent | JobDone
 Observer = Callable[[Event], None]
+
+
+def _ignore(_event: Event) -> None:
+    """Observe nothing."""
+
+
+def _never() -> bool:
+    """Let the training come to its end."""
+    return False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hooks:
+    """How whoever asked for a training follows it and may end it: what every function in between passes on unread.
+
+    Attributes:
+        observe: receives each event.
+        should_stop: asked after each step; true has the state saved, and then :class:`fittingroom.errors.Interrupted`
+            raised.
+    """
+
+    observe: Observer = _ignore
+    should_stop: Callable[[], bool] = _never
+
+    @classmethod
+    def of(cls, observe: Observer | None, should_stop: Callable[[], bool] | None) -> Hooks:
+        """The hooks of a public function's two arguments, where None stands for nobody."""
+        return cls(observe=observe or _ignore, should_stop=should_stop or _never)
+
+
+NO_HOOKS = Hooks()

@@ -9,6 +9,7 @@ import dataclasses
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from shlex import quote
@@ -20,13 +21,13 @@ from fittingroom.artifact.artifact import SOURCE, Artifact, save_artifact
 from fittingroom.artifact.export import ExportError, export_onnx
 from fittingroom.data.dataset import Dataset, Splits
 from fittingroom.data.normalization import Normalization, normalization_of
-from fittingroom.errors import ArtifactError, Interrupted, ProcessLost, RecipeError
-from fittingroom.events import Event, JobDone, Observer
+from fittingroom.errors import ArtifactError, Interrupted, PeerLost, RecipeError
+from fittingroom.events import NO_HOOKS, Event, Hooks, JobDone, Observer
 from fittingroom.files.json_file import write_json
 from fittingroom.models import ModelSource
 from fittingroom.models.summary import count_parameters
 from fittingroom.parallel.jobs import Job, run_jobs
-from fittingroom.parallel.process_group import Group, joined, launcher, processes
+from fittingroom.parallel.process_group import ALONE, ProcessGroup, launcher, process_group, processes
 from fittingroom.parallel.ray_engine import RayEngine, check_engine
 from fittingroom.recipes.recipe import Recipe
 from fittingroom.report.model_card import write_model_card
@@ -62,6 +63,7 @@ def train(
     engine: RayEngine | None = None,
     observe: Observer | None = None,
     should_stop: Callable[[], bool] | None = None,
+    group: ProcessGroup | None = None,
 ) -> Run:
     """Train a model and write the run's folder.
 
@@ -81,12 +83,14 @@ def train(
             trains them one after another in this process. The result is the same for the same number of threads.
         observe: receives the events of :mod:`fittingroom.events`; of several seeds each event with its seed's name.
         should_stop: asked after each step; true saves the state and ends with :class:`Interrupted`.
+        group: the processes that train together, where the caller has joined them; None joins those of torchrun, if
+            there are any.
 
     Raises:
         RecipeError, DataError: what the user gave doesn't work, and why.
         Interrupted: stopped on request; :func:`resume` goes on.
         TrainingDiverged: an infinite or NaN loss.
-        ProcessLost, AnotherFailed: in a training on several processes, see :mod:`fittingroom.parallel.process_group`.
+        PeerLost, PeerFailed: in a training on several processes, see :mod:`fittingroom.parallel.process_group`.
         FittingRoomError: Ray isn't installed, or failed.
 
     Example:
@@ -100,10 +104,15 @@ def train(
     if engine is not None:
         _check_engine(engine, seeds is not None)
         options = dataclasses.replace(options, threads=options.threads or 1)
-    with joined():
-        run = start(data, recipe, seed=seed, seeds=seeds, out=out, options=options, look_at_test=look_at_test)
-        run = _carry_out(run, engine, observe, should_stop, trust_code=True)  # it is what the caller gave
-        return _judge_and_report(run, look_at_test, trust_code=True)
+    with process_group() if group is None else nullcontext(group) as joined:
+        run = start(
+            data, recipe, seed=seed, seeds=seeds, out=out, options=options, look_at_test=look_at_test, group=joined
+        )
+        # The model's code may be executed: it is what the caller gave.
+        _carry_out(run, engine, Hooks.of(observe, should_stop), joined, trust_code=True)
+        if joined.is_main:
+            _judge_and_report(run, look_at_test, trust_code=True)
+        return run
 
 
 def resume(
@@ -115,6 +124,7 @@ def resume(
     engine: RayEngine | None = None,
     observe: Observer | None = None,
     should_stop: Callable[[], bool] | None = None,
+    group: ProcessGroup | None = None,
 ) -> Run:
     """Go on with a run that was stopped, from its newest checkpoint, with its own recipe, data and options.
 
@@ -136,22 +146,27 @@ def resume(
         >>> fr.resume("runs/plain-1").is_finished  # nothing was left to do
         True
     """
-    with joined() as group:
+    with process_group() if group is None else nullcontext(group) as joined:
         given = None if data is None else as_splits(data, Options())
         run = Run(Path(path), given)
-        environment, recipe = recorded_environment(run), recorded_recipe(run)
+        environment, recipe = recorded_environment(run, joined), recorded_recipe(run, joined)
         if look_at_test is None:
-            look_at_test = environment.get("look_at_test", False)  # the first runs of format 1 don't say
+            look_at_test = environment.look_at_test
         if engine is not None:
-            _check_engine(engine, environment["seeds"] is not None)
-        group.check_batch(recipe.batch_size)
-        prepare_torch(environment["machine"]["threads"], environment["options"]["deterministic"])
-        with group.one_of_each_host_first():
+            _check_engine(engine, environment.seeds is not None)
+        joined.check_batch(recipe.batch_size)
+        prepare_torch(environment.machine.threads, environment.options.deterministic)
+
+        # Nothing is trained before recipe, data and code are known to be those that the run was started with.
+        with joined.local_main_first():
             run = Run(run.path, given or open_recorded_data(run.path, environment))
-        refuse_changes(run, environment, recipe, group)
-        group.from_writer(lambda: _refuse_untrusted_code(run, trust_code))
-        run = _carry_out(run, engine, observe, should_stop, trust_code=trust_code)
-        return _judge_and_report(run, look_at_test, trust_code=trust_code)
+        refuse_changes(run, environment, recipe, joined)
+        joined.broadcast(lambda: _refuse_untrusted_code(run, trust_code))
+
+        _carry_out(run, engine, Hooks.of(observe, should_stop), joined, trust_code=trust_code)
+        if joined.is_main:
+            _judge_and_report(run, look_at_test, trust_code=trust_code)
+        return run
 
 
 def _refuse_untrusted_code(run: Run, trusted: bool) -> None:
@@ -164,38 +179,27 @@ def _refuse_untrusted_code(run: Run, trusted: bool) -> None:
         )
 
 
-def _carry_out(
-    run: Run,
-    engine: RayEngine | None,
-    observe: Observer | None,
-    should_stop: Callable[[], bool] | None,
-    *,
-    trust_code: bool,
-) -> Run:
+def _carry_out(run: Run, engine: RayEngine | None, hooks: Hooks, group: ProcessGroup, *, trust_code: bool) -> None:
     """Train what is left of a run of one seed or of several."""
-    environment = recorded_environment(run)
-    observe, should_stop = observe or (lambda _event: None), should_stop or (lambda: False)
+    environment = recorded_environment(run, group)
     try:
-        if environment["seeds"] is None:
-            finish(run, observe, should_stop, trust_code=trust_code)
-            return run
-        on_cuda = environment["machine"]["device"].startswith("cuda")
-        threads = environment["machine"]["threads"]
-        jobs = _members(run, elsewhere=engine is not None, trust_code=trust_code)
-        ended = run_jobs(jobs, engine, threads=threads, gpus=int(on_cuda), observe=observe, should_stop=should_stop)
-        for job, _ in ended:
-            observe(JobDone(job=job.name, outcome=""))
+        if environment.seeds is None:
+            finish(run, hooks, group=group, trust_code=trust_code)
+            return
+
+        gpus = int(environment.machine.device.startswith("cuda"))
+        jobs = _members(run, group, elsewhere=engine is not None, trust_code=trust_code)
+        for job, _ in run_jobs(jobs, engine, threads=environment.machine.threads, gpus=gpus, hooks=hooks):
+            hooks.observe(JobDone(job=job.name, outcome=""))
     except Interrupted as stop:
         raise Interrupted(str(stop), _resume_command(run)) from None
-    except ProcessLost as lost:
-        raise ProcessLost(
+    except PeerLost as lost:
+        raise PeerLost(
             f"{lost}.\nThe state of the last checkpoint is kept. torchrun goes on from there by itself as often as "
             f"--max-restarts says; otherwise this does:\n  {_resume_command(run)}"
         ) from lost
-    with joined() as group:
-        if group.is_writer:
-            summarize_members(run)
-    return run
+    if group.is_main:
+        summarize_members(run)
 
 
 def _resume_command(run: Run) -> str:
@@ -203,75 +207,73 @@ def _resume_command(run: Run) -> str:
     return f"{launcher()}fittingroom train --resume {quote(str(run.path))}{trust}"
 
 
-def _members(run: Run, *, elsewhere: bool, trust_code: bool) -> Iterator[Job[None]]:
+def _members(run: Run, group: ProcessGroup, *, elsewhere: bool, trust_code: bool) -> Iterator[Job[None]]:
     """A job for each seed of a run; ``elsewhere`` in another process, which opens the data itself if it can."""
-    recipe, environment = recorded_recipe(run), recorded_environment(run)
-    source = recorded_source(run, recipe, trust_code=trust_code)
-    splits = None if elsewhere and environment["data"]["source"] else run.splits
-    for seed in environment["seeds"]:
+    recipe, environment = recorded_recipe(run, group), recorded_environment(run, group)
+    source = recorded_source(run, recipe, group, trust_code=trust_code)
+    splits = None if elsewhere and environment.data.source else run.splits
+    for seed in environment.seeds:
         member = Run(run.path / f"seed-{seed}", splits)
-        with joined() as group:
-            if group.is_writer and not (member.path / "environment.json").exists():
-                own_recipe = dataclasses.replace(recipe, seed=seed)
-                member.path.mkdir(exist_ok=True)
-                own = environment | {"seeds": None, "recipe": own_recipe.as_dict()}
-                write_start(member.path, own_recipe, source, own)
-        yield Job(member.path.name, partial(finish, member, trust_code=trust_code))
+        if group.is_main and not (member.path / "environment.json").exists():
+            own_recipe = dataclasses.replace(recipe, seed=seed)
+            member.path.mkdir(exist_ok=True)
+            own = dataclasses.replace(environment, seeds=None, recipe=own_recipe.as_dict())
+            write_start(member.path, own_recipe, source, own)
+        yield Job(member.path.name, partial(finish, member, group=group, trust_code=trust_code))
 
 
-def finish(run: Run, observe: Observer, should_stop: Callable[[], bool], *, trust_code: bool = False) -> None:
+def finish(run: Run, hooks: Hooks = NO_HOOKS, *, group: ProcessGroup = ALONE, trust_code: bool = False) -> None:
     """Train what is left of a run of one seed, in whichever process, and write its artifact and validation scores.
 
     Nothing to do where that is done; the report is not written.
 
     Args:
         run: the run.
-        observe, should_stop: as for :func:`train`.
+        hooks: follow the training, and may end it.
+        group: the processes that train together, each of which calls this.
         trust_code: permits executing the source of the user's own network that the run keeps.
 
     Raises:
         ArtifactError: code that isn't trusted or was changed.
         Interrupted, TrainingDiverged: as for :func:`train`.
     """
-    with joined() as group:
-        recipe, environment = recorded_recipe(run), recorded_environment(run)
-        prepare_torch(environment["machine"]["threads"], environment["options"]["deterministic"])
-        source = recorded_source(run, recipe, trust_code=trust_code)
-        _train_one(run, recipe, source, environment, observe, should_stop, group)
+    recipe, environment = recorded_recipe(run, group), recorded_environment(run, group)
+    prepare_torch(environment.machine.threads, environment.options.deterministic)
+    source = recorded_source(run, recipe, group, trust_code=trust_code)
+    _train_one(run, recipe, source, environment, hooks, group)
 
 
 def _train_one(
     run: Run,
     recipe: Recipe,
     source: ModelSource,
-    environment: dict[str, Any],
-    observe: Observer,
-    should_stop: Callable[[], bool],
-    group: Group,
+    environment: Environment,
+    hooks: Hooks,
+    group: ProcessGroup,
 ) -> None:
     """Train one model and write its artifact, its validation scores and its curve. Nothing to do where that is done."""
-    if group.from_writer(lambda: run.is_finished):
+    if group.broadcast(lambda: run.is_finished):
         return
     started = time.perf_counter()
-    splits, options = run.open_data(), environment["options"]
+    splits, options = run.open_data(), environment.options
     if run.splits is None:  # opened here, by a worker that may be on another host
         refuse_other_data(run.path, splits, environment)
     train_set, validation_set = hold_out(splits, recipe)
     normalization = normalization_of(recipe.normalize, train_set)
     setting = Setting(
-        device=pick_device(options["device"]),
-        precision=environment["precision"],
-        data=environment["data"]["train"]["order"],
-        keep_checkpoints=options["keep"],
-        should_stop=should_stop,
+        device=pick_device(options.device),
+        precision=environment.precision,
+        data=environment.data.train.order,
+        keep_checkpoints=options.keep,
+        should_stop=hooks.should_stop,
         group=group,
     )
-    if not group.is_writer:
+    if not group.is_main:
         train_model(train_set, validation_set, recipe, source, normalization, setting)
         return
     log = MetricsLog(run.path / "metrics.jsonl")
-    trackers = [open_tracker(name, run) for name in options["track"]]
-    observers: list[Observer] = [log, *trackers, observe]
+    trackers = [open_tracker(name, run) for name in options.track]
+    observers: list[Observer] = [log, *trackers, hooks.observe]
 
     def tell(event: Event) -> None:
         for observer in observers:
@@ -298,7 +300,7 @@ def _train_one(
         predictions = predict_dataset(trainee.shipped, validation_set, normalization, device=device)
         predictions.save(run.path / "predictions-validation.parquet")
         validation = predictions.scores()
-    plot_loss(run.path, xkcd=options["xkcd"], stage_epochs=[stage.epochs for stage in recipe.stages])
+    plot_loss(run.path, xkcd=options.xkcd, stage_epochs=[stage.epochs for stage in recipe.stages])
     result = {
         "format": FORMAT,
         "recipe": recipe.name,
@@ -313,32 +315,28 @@ def _train_one(
     write_json(run.path / "result.json", result)  # last: a folder with a result is finished
 
 
-def _judge_and_report(run: Run, look_at_test: bool, *, trust_code: bool) -> Run:
-    """Look at test with every member that was not judged yet, if asked to; then write the report and the model card."""
-    with joined() as group:
-        if not group.is_writer:
-            return run
+def _judge_and_report(run: Run, look_at_test: bool, *, trust_code: bool) -> None:
+    """Evaluate on the test set what was not yet, if asked to; then write the report and the model card."""
     if look_at_test and _has_own_test_set(run):
         for member in run.members or [run]:
             if member.result["test"] is None:
                 member.evaluate(trust_code=trust_code)
         if run.members:
             summarize_members(run)
-    options = run.environment["options"]
-    write_report(run, xkcd=options["xkcd"])
+    options = run.environment.options
+    write_report(run, xkcd=options.xkcd)
     write_model_card(run)
     for member in run.members or [run]:
-        for name in options["track"]:
+        for name in options.track:
             tracker = open_tracker(name, member)
             tracker.finish(member)
             tracker.close()
-    return run
 
 
 def _has_own_test_set(run: Run) -> bool:
     """Whether the run was started with a test set, and with one that can judge."""
     test = run.open_data().test
-    if test is None or run.environment["data"]["test"] is None:
+    if test is None or run.environment.data.test is None:
         return False
     if test.labels is None:
         warnings.warn(f"{test.name}: it has no labels, so nothing is judged on it", stacklevel=3)
@@ -360,7 +358,7 @@ def _artifact(
     splits: Splits,
     normalization: Normalization,
     parameters: int,
-    environment: dict[str, Any],
+    environment: Environment,
 ) -> Artifact:
     return Artifact(
         path=run.path,
@@ -372,6 +370,6 @@ def _artifact(
         image_size=splits.train.image_size,
         normalization=normalization,
         parameters=parameters,
-        versions=environment["versions"],
-        data=environment["data"],
+        versions=environment.versions,
+        data=dataclasses.asdict(environment.data),
     )

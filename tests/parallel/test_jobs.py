@@ -10,7 +10,8 @@ import subprocess
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -20,7 +21,7 @@ import pytest
 import fittingroom as fr
 from fittingroom.cli import main
 from fittingroom.errors import FittingRoomError, Interrupted, TrainingDiverged
-from fittingroom.events import CheckpointSaved, EpochDone, Event, JobDone, JobEvent, MicroBatchHalved, Observer
+from fittingroom.events import CheckpointSaved, EpochDone, Event, Hooks, JobDone, JobEvent, MicroBatchHalved
 from fittingroom.parallel import ray_engine
 from fittingroom.parallel.jobs import Job, run_jobs
 from fittingroom.parallel.ray_engine import connected
@@ -43,9 +44,9 @@ def event(number: int) -> Event:
     return MicroBatchHalved(epoch=number, micro_batch=1)
 
 
-def square(number: int, observe: Observer, should_stop: Callable[[], bool]) -> int:
-    observe(event(number))
-    if should_stop():
+def square(number: int, hooks: Hooks) -> int:
+    hooks.observe(event(number))
+    if hooks.should_stop():
         raise Interrupted(f"{number} stopped")
     return number * number
 
@@ -56,7 +57,7 @@ def squares(count: int) -> Iterator[Job[int]]:
 
 def test_jobs_yield_their_results_and_tell_whose_events_they_are() -> None:
     seen: list[Event] = []
-    results = [(job.name, result) for job, result in run_jobs(squares(3), observe=seen.append)]
+    results = [(job.name, result) for job, result in run_jobs(squares(3), hooks=Hooks(observe=seen.append))]
     assert results == [("job-0", 0), ("job-1", 1), ("job-2", 4)]
     assert seen == [JobEvent(job=f"job-{i}", event=event(i)) for i in range(3)]
 
@@ -76,7 +77,7 @@ def test_the_next_job_is_drawn_only_when_there_is_room_for_it() -> None:
 
 def test_a_stop_ends_the_job_that_runs_and_begins_no_other() -> None:
     asked: list[int] = []
-    ended = run_jobs(squares(5), should_stop=lambda: bool(asked))
+    ended = run_jobs(squares(5), hooks=Hooks(should_stop=lambda: bool(asked)))
     assert next(ended)[1] == 0
     asked.append(1)
     with pytest.raises(Interrupted, match="1 stopped"):
@@ -147,16 +148,16 @@ def recipe(*overrides: str) -> fr.Recipe:
     return fr.load_recipe("plain", overrides=[LINEAR, "precision=float32", "stages.0.epochs=3", *overrides])
 
 
-def killed_once(run: fr.Run, marker: Path, observe: Observer, should_stop: Callable[[], bool]) -> None:
+def killed_once(run: fr.Run, marker: Path, hooks: Hooks) -> None:
     """Train, but let the process be killed when the first checkpoint is there."""
 
     def watch(event: Event) -> None:
-        observe(event)
+        hooks.observe(event)
         if isinstance(event, CheckpointSaved) and not marker.exists():
             marker.touch()
             os.kill(os.getpid(), signal.SIGKILL)
 
-    finish(run, watch, should_stop)
+    finish(run, replace(hooks, observe=watch))
 
 
 @pytest.mark.nightly
@@ -166,7 +167,7 @@ def test_a_killed_worker_is_retried_and_goes_on_from_its_checkpoint(ray: fr.RayE
     run = start("sample", recipe(), out=tmp_path / "killed", options=options)
     seen: list[Event] = []
     job = Job("seed-0", partial(killed_once, fr.Run(run.path), tmp_path / "marker"))
-    assert [each.name for each, _ in run_jobs([job], ray, observe=seen.append)] == ["seed-0"]
+    assert [each.name for each, _ in run_jobs([job], ray, hooks=Hooks(observe=seen.append))] == ["seed-0"]
     assert (tmp_path / "marker").exists()
     starts = [e for e in read_metrics(run.path / "metrics.jsonl") if e["event"] == "start"]
     assert [start["steps_done"] for start in starts] == [0, starts[0]["steps_per_epoch"]]
@@ -175,7 +176,7 @@ def test_a_killed_worker_is_retried_and_goes_on_from_its_checkpoint(ray: fr.RayE
     assert epochs[-2:] == [1, 2]
 
 
-def die(_observe: Observer, _should_stop: Callable[[], bool]) -> None:
+def die(_hooks: Hooks) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -185,12 +186,12 @@ def test_a_worker_that_dies_again_and_again_ends_in_one_message(ray: fr.RayEngin
         list(run_jobs([Job("job-0", die)], ray))
 
 
-def diverge(_observe: Observer, _should_stop: Callable[[], bool]) -> None:
+def diverge(_hooks: Hooks) -> None:
     raise TrainingDiverged("the loss became nan")
 
 
-def wait_for_a_stop(file: Path, _observe: Observer, should_stop: Callable[[], bool]) -> None:
-    while not should_stop():
+def wait_for_a_stop(file: Path, hooks: Hooks) -> None:
+    while not hooks.should_stop():
         pass
     file.write_text("saved", encoding="utf-8")
     raise Interrupted("stopped")
@@ -204,7 +205,7 @@ def test_when_a_job_fails_the_others_save_their_state_and_its_error_is_raised(ra
     assert Path("state").read_text(encoding="utf-8") == "saved"
 
 
-def warn(_observe: Observer, _should_stop: Callable[[], bool]) -> None:
+def warn(_hooks: Hooks) -> None:
     warnings.warn("the disk is nearly full", stacklevel=2)
 
 

@@ -21,7 +21,7 @@ from torch.distributed.distributed_c10d import Store
 
 import fittingroom as fr
 from fittingroom.cli import main
-from fittingroom.parallel.process_group import ALONE, Group, _part_of_this_start, is_own_job, joined, processes
+from fittingroom.parallel.process_group import ALONE, ProcessGroup, _store_of_this_start, is_own_job, process_group, processes
 from fittingroom.runs.metrics_log import read_metrics
 from tests.support import SUPPORT
 from tests.support.in_each_process import judge, train_normed
@@ -214,7 +214,7 @@ def test_a_process_that_hangs_ends_the_others_within_the_timeout(
         _, told = writer.communicate(timeout=LIMIT)
         assert writer.returncode == 2
         assert 8 < time.monotonic() - since < 60
-        assert "no answer from another process within 10 s (--timeout)" in told
+        assert "no answer from another process within 10 s, the timeout" in told
         assert "train --resume run" in told
         assert "Traceback" not in told
     finally:
@@ -230,13 +230,13 @@ def test_processes_that_never_come_are_not_waited_for_forever(tmp_path: Path, mo
     workers[1].communicate()
     _, told = workers[0].communicate(timeout=LIMIT)
     assert workers[0].returncode == 2
-    assert "--timeout" in told
+    assert "within 3 s, the timeout" in told
     assert not Path("run").exists()
 
 
 @given(st.integers(1, 40), st.integers(0, 1000))
 def test_the_parts_of_a_batch_are_the_batch(size: int, count: int) -> None:
-    parts = [range(count)[Group(rank=rank, size=size).part(count)] for rank in range(size)]
+    parts = [range(count)[ProcessGroup(rank=rank, size=size).shard(count)] for rank in range(size)]
     assert [i for part in parts for i in part] == list(range(count))
     assert max(map(len, parts)) - min(map(len, parts)) <= 1
     assert len(parts[0]) == max(map(len, parts))
@@ -255,7 +255,7 @@ def kept_store() -> TCPStore:
 def meet(store: TCPStore, rank: int, timeout: float = 20.0) -> Store:
     """What process ``rank`` of two does at its start, with a connection of its own."""
     own = TCPStore("127.0.0.1", store.port, timeout=timedelta(seconds=timeout))
-    return _part_of_this_start(own, rank, 2, timeout)
+    return _store_of_this_start(own, rank, 2, timeout)
 
 
 def test_a_restart_waits_for_its_own_processes_and_finds_nothing_of_those_before(kept_store: TCPStore) -> None:
@@ -277,10 +277,10 @@ def test_who_comes_back_alone_waits_no_longer_than_the_timeout(kept_store: TCPSt
 def test_without_torchrun_a_training_is_alone_and_sends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "8")  # other launchers set this, and say nothing of where to meet
     assert processes() == 1
-    with joined() as group, joined() as inner:
+    with process_group() as group, process_group() as inner:
         assert group is inner is ALONE
-        assert group.add_up([], [1.5]) == [1.5]
-        assert group.from_writer(lambda: 7) == 7
+        assert group.all_reduce([], [1.5]) == [1.5]
+        assert group.broadcast(lambda: 7) == 7
     assert not torch.distributed.is_initialized()
 
 
@@ -298,6 +298,6 @@ def test_a_job_is_known_again_after_a_restart(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_the_module_loads_no_torch() -> None:
-    code = "import sys, fittingroom.parallel.process_group as d; d.joined().__enter__(); print('torch' in sys.modules)"
+    code = "import sys, fittingroom.parallel.process_group as d; d.process_group().__enter__(); print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout == "False\n"

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 import fittingroom as fr
 from fittingroom.data.normalization import Normalization
 from fittingroom.models import ModelSource
-from fittingroom.parallel.process_group import ALONE, Group, joined
+from fittingroom.parallel.process_group import ALONE, ProcessGroup, process_group
 from fittingroom.training.inference import predict_dataset
 from fittingroom.training.loop import Setting, train
 
@@ -39,7 +39,7 @@ class Normed(nn.Module):
         return logits
 
 
-def judge(run: Path, group: Group = ALONE) -> NDArray[np.float32]:
+def judge(run: Path, group: ProcessGroup = ALONE) -> NDArray[np.float32]:
     """Probabilities of 997 images in 20 batches, which 3 processes can't share evenly."""
     opened = fr.open_run(run)
     test = fr.open_dataset("sample").test
@@ -49,7 +49,7 @@ def judge(run: Path, group: Group = ALONE) -> NDArray[np.float32]:
     return predict_dataset(network, images, opened.artifact.normalization, batch_size=50, group=group).probabilities
 
 
-def train_normed(group: Group = ALONE) -> dict[str, Tensor]:
+def train_normed(group: ProcessGroup = ALONE) -> dict[str, Tensor]:
     """The state after two batches of 60 and one of 1, of which only the first process has a part."""
     data = fr.open_dataset("sample").train.subset(np.arange(121))
     recipe = fr.Recipe(
@@ -72,7 +72,7 @@ def threads() -> list[str]:
 
 
 if __name__ == "__main__":
-    with joined() as together:
+    with process_group() as together:
         np.save(f"rank{together.rank}.npy", judge(Path(sys.argv[1]), together))
         torch.save(train_normed(together), f"rank{together.rank}.pt")
     Path(f"rank{together.rank}.threads").write_text("\n".join(threads()))

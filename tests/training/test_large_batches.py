@@ -13,7 +13,7 @@ import torch
 from fittingroom.data import large
 from fittingroom.data.dataset import Dataset
 from fittingroom.data.normalization import Normalization
-from fittingroom.parallel.process_group import Group
+from fittingroom.parallel.process_group import ProcessGroup
 from fittingroom.recipes.recipe import Recipe, Stage
 from fittingroom.training.batches import Batches
 
@@ -32,7 +32,7 @@ def dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Dataset:
     return Dataset(np.load(tmp_path / "images.npy", mmap_mode="r"), np.arange(N) * 7 // N, tuple("abcdefg"), "large")
 
 
-def batches(dataset: Dataset, group: Group = Group(), **changes: Any) -> Batches:  # noqa: B008
+def batches(dataset: Dataset, group: ProcessGroup = ProcessGroup(), **changes: Any) -> Batches:  # noqa: B008
     recipe = dataclasses.replace(PLAIN, **changes)
     return Batches(dataset, recipe, Normalization(0.0, 1.0), torch.device("cpu"), group)
 
@@ -66,7 +66,7 @@ def test_an_epoch_entered_in_the_middle_goes_on_as_if_never_left(dataset: Datase
 def test_the_parts_of_two_processes_are_the_batch_of_one(dataset: Dataset) -> None:
     whole = batches(dataset, **AUGMENTED).epoch(0, 440)
     parts = zip(
-        *(batches(dataset, Group(rank=rank, size=2), **AUGMENTED).epoch(0, 440) for rank in (0, 1)), strict=True
+        *(batches(dataset, ProcessGroup(rank=rank, size=2), **AUGMENTED).epoch(0, 440) for rank in (0, 1)), strict=True
     )
     for (x, labels), ((x0, labels0), (x1, labels1)) in zip(whole, parts, strict=True):
         assert torch.equal(x, torch.cat([x0, x1]))

@@ -4,7 +4,7 @@
     for job, answer in run_jobs(jobs, RayEngine()):
         ...
 
-with ``def judge_fold(data, i, observe, should_stop)``. What a job gives depends on the job alone, so both ways give the
+with ``def judge_fold(data, i, hooks)``. What a job gives depends on the job alone, so both ways give the
 same; where floating-point sums are taken by several threads, for the same number of threads. A laptop needs no Ray.
 """
 
@@ -15,14 +15,14 @@ import platform
 import time
 import warnings
 from collections.abc import Callable, Generator, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
 from fittingroom.environment import cores
 from fittingroom.errors import FittingRoomError, Interrupted
-from fittingroom.events import Event, JobEvent, Observer, StepDone
+from fittingroom.events import NO_HOOKS, Event, Hooks, JobEvent, StepDone
 from fittingroom.parallel.ray_engine import RayEngine, connected
 
 RETRIES = 3  # of a job whose worker process died
@@ -39,13 +39,13 @@ class Job(Generic[Result]):
 
     Attributes:
         name: as the progress calls it, such as ``seed-3``.
-        work: called with an observer and ``should_stop``; for Ray it has to be picklable, with all that it holds. When
+        work: called with the hooks of its own process; for Ray it has to be picklable, with all that it holds. When
             ``should_stop`` answers yes it saves what it has and raises :class:`Interrupted`. Begun a second time, after
-            its process was killed, it goes on from what it saved. Work that saves nothing may ignore both.
+            its process was killed, it goes on from what it saved. Work that saves nothing may ignore them.
     """
 
     name: str
-    work: Callable[[Observer, Callable[[], bool]], Result]
+    work: Callable[[Hooks], Result]
 
 
 def run_jobs(
@@ -54,8 +54,7 @@ def run_jobs(
     *,
     threads: int = 1,
     gpus: int = 0,
-    observe: Observer = lambda _event: None,
-    should_stop: Callable[[], bool] = lambda: False,
+    hooks: Hooks = NO_HOOKS,
 ) -> Generator[tuple[Job[Result], Result]]:
     """Do the jobs and yield each with what its work returned, in the order in which they end.
 
@@ -63,8 +62,8 @@ def run_jobs(
         jobs: the next one is drawn only when there is room for it.
         engine: None for one after another in this process.
         threads, gpus: on Ray, what each job is given; as many run at once as there is room for.
-        observe: receives each event of a job as a :class:`JobEvent`; on Ray not every step.
-        should_stop: asked while the jobs run; true ends them, each with its state saved.
+        hooks: observe each event of a job as a :class:`JobEvent`, on Ray not every step; asked to stop, all jobs end,
+            each with its state saved.
 
     Raises:
         Interrupted: on request. What had ended by then was yielded.
@@ -72,14 +71,14 @@ def run_jobs(
             installed or can't be reached; a worker died more than ``RETRIES`` times.
     """
     if engine is not None:
-        yield from _on_ray(jobs, engine, threads, gpus, observe, should_stop)
+        yield from _on_ray(jobs, engine, threads, gpus, hooks)
         return
     for job in jobs:
-        yield job, job.work(partial(_tell, observe, job.name), should_stop)
+        yield job, job.work(replace(hooks, observe=partial(_report, hooks, job.name)))
 
 
-def _tell(observe: Observer, job: str, event: Event) -> None:
-    observe(JobEvent(job=job, event=event))
+def _report(hooks: Hooks, job: str, event: Event) -> None:
+    hooks.observe(JobEvent(job=job, event=event))
 
 
 # On Ray: what follows up to the next comment runs in the process that wants the jobs done.
@@ -90,8 +89,7 @@ def _on_ray(
     engine: RayEngine,
     threads: int,
     gpus: int,
-    observe: Observer,
-    should_stop: Callable[[], bool],
+    hooks: Hooks,
 ) -> Generator[tuple[Job[Result], Result]]:
     with connected(engine) as ray:
         threads = min(threads, cores()) if engine.address is None else threads
@@ -116,8 +114,8 @@ def _on_ray(
                 break
             ended, _ = ray.wait(list(running), num_returns=len(running), timeout=POLL_SECONDS)
             for event in _ask(ray, board.take):
-                observe(event)
-            if failure is None and should_stop():
+                hooks.observe(event)
+            if failure is None and hooks.should_stop():
                 stop_all(Interrupted("stopped"))
             for reference in ended:
                 job = running.pop(reference)
@@ -217,7 +215,7 @@ def _work_on_ray(job: Job[Result], board: Any, folder: str) -> tuple[Result | Ba
                     "of a cluster have to see the same files under the same paths"
                 )
             os.chdir(folder)
-            answer = job.work(observe, should_stop)
+            answer = job.work(Hooks(observe=observe, should_stop=should_stop))
         except (FittingRoomError, OSError) as error:
             answer = error
     ray.get(board.is_stopping.remote())  # what was told before has arrived when this is answered

@@ -23,7 +23,7 @@ from fittingroom.artifact.artifact import open_artifact
 from fittingroom.artifact.onnx_model import MODEL
 from fittingroom.environment import versions
 from fittingroom.errors import ArtifactError, DataError
-from fittingroom.events import Observer
+from fittingroom.events import Hooks
 from fittingroom.files.atomic import remove_leftovers
 from fittingroom.files.json_file import read_json, write_json
 from fittingroom.files.lock import exclusive
@@ -193,9 +193,7 @@ def _opened(run: Path, model: str, threads: int | None) -> Scorer:
     return Scorer(run, model, threads)
 
 
-def _score(
-    run: Path, model: str, threads: int | None, shard: Shard, _observe: Observer, _should_stop: Callable[[], bool]
-) -> ShardDone:
+def _score(run: Path, model: str, threads: int | None, shard: Shard, _hooks: Hooks) -> ShardDone:
     return _opened(run, model, threads).score(shard)
 
 

@@ -22,7 +22,7 @@ from fittingroom.data.dataset import Dataset, Splits
 from fittingroom.data.formats.kaggle_csv import LABEL_NAMES_IN_WORDS
 from fittingroom.data.open import open_dataset
 from fittingroom.training.device import pick_device, resolve_precision
-from fittingroom.parallel.process_group import Group, is_own_job, joined, torchrun_job
+from fittingroom.parallel.process_group import ALONE, ProcessGroup, is_own_job, torchrun_job
 from fittingroom.environment import describe_machine, git_revision, versions
 from fittingroom.errors import ArtifactError, DataError, RecipeError
 from fittingroom.files.json_file import write_json
@@ -73,39 +73,40 @@ def start(
     options: Options | None = None,
     look_at_test: bool = False,
     source: ModelSource | None = None,
+    group: ProcessGroup = ALONE,
 ) -> Run:
     """Write the folder of a run with all that decides what it will be.
 
     :func:`fittingroom.pipeline.finish` or :func:`fittingroom.resume` trains it.
 
     Arguments and errors are those of :func:`fittingroom.train`; ``source`` is the recipe's model where the caller has
-    it already, and otherwise what the recipe names, which may be a file of the user's own that is executed.
+    it already, and otherwise what the recipe names, which may be a file of the user's own that is executed. ``group``
+    has the processes that will train together, each of which calls this with the same arguments.
     """
     options = options or Options()
     if options.keep < 1:
         raise RecipeError(f"keep: 1 checkpoint or more expected, {options.keep} found")
     recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
     recipe = recipe if seed is None else dataclasses.replace(recipe, seed=seed)
-    with joined() as group:
-        group.check_batch(recipe.batch_size)
-        with group.one_of_each_host_first():
-            splits = as_splits(data, options)
-        source = source or find_model(recipe.model)
-        prepare_torch(options.threads, options.deterministic)
+    group.check_batch(recipe.batch_size)
+    with group.local_main_first():
+        splits = as_splits(data, options)
+    source = source or find_model(recipe.model)
+    prepare_torch(options.threads, options.deterministic)
 
-        def make_folder() -> str:
-            """The new folder of the run, or the one that it had before torchrun restarted it."""
-            folder = _own_folder(out, recipe.name or "run")
-            if folder is None:
-                environment = _describe(splits, recipe, source, options, _seed_list(recipe, seeds), group)
-                environment["look_at_test"] = look_at_test
-                folder = new_folder(out, recipe.name or "run")
-                write_start(folder, recipe, source, environment)
-            return str(folder)
+    def make_folder() -> str:
+        """The new folder of the run, or the one that it had before torchrun restarted it."""
+        folder = _own_folder(out, recipe.name or "run")
+        if folder is None:
+            environment = _describe(splits, recipe, source, options, _seed_list(recipe, seeds), group)
+            environment["look_at_test"] = look_at_test
+            folder = new_folder(out, recipe.name or "run")
+            write_start(folder, recipe, source, environment)
+        return str(folder)
 
-        run = Run(Path(group.from_writer(make_folder)), splits)
-        refuse_changes(run, recorded_environment(run), recipe, group)
-        return run
+    run = Run(Path(group.broadcast(make_folder)), splits)
+    refuse_changes(run, recorded_environment(run, group), recipe, group)
+    return run
 
 
 
@@ -142,7 +143,7 @@ def _seed_list(recipe: Recipe, seeds: int | Sequence[int] | None) -> list[int] |
 
 
 def _describe(
-    splits: Splits, recipe: Recipe, source: ModelSource, options: Options, seeds: list[int] | None, group: Group
+    splits: Splits, recipe: Recipe, source: ModelSource, options: Options, seeds: list[int] | None, group: ProcessGroup
 ) -> dict[str, Any]:
     """``environment.json``: everything beside the recipe that decides what the run will be."""
     if splits.train.labels is None:

@@ -20,7 +20,7 @@ from fittingroom.data.large import is_large, read_ahead
 from fittingroom.data.normalization import Normalization
 from fittingroom.errors import DataError
 from fittingroom.models.tensors import as_tensor, normalize
-from fittingroom.parallel.process_group import ALONE, Group
+from fittingroom.parallel.process_group import ALONE, ProcessGroup
 from fittingroom.recipes.recipe import Recipe
 from fittingroom.training import augment
 from fittingroom.training.block_shuffle import block_shuffle, in_batches
@@ -45,7 +45,7 @@ class Batches:
         recipe: Recipe,
         normalization: Normalization,
         device: torch.device,
-        group: Group = ALONE,
+        group: ProcessGroup = ALONE,
     ):
         if dataset.labels is None:
             raise DataError(f"{dataset.name}: labels expected, none found: training needs them")
@@ -74,7 +74,7 @@ class Batches:
         N is this process's part of the batch; 0 where a short last batch has too few for every process.
         """
         for step, rows in zip(range(first_step, len(self)), self._rows(epoch, first_step), strict=False):
-            part = self.group.part(len(rows))
+            part = self.group.shard(len(rows))
             images = self._augment(rows, part, epoch, step)
             x_NCHW = normalize(images, self.normalization.mean, self.normalization.std)
             if side := self._side(epoch):

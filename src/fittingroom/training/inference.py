@@ -17,7 +17,7 @@ from fittingroom.errors import DataError
 from fittingroom.evaluation.metrics import score
 from fittingroom.files.atomic import atomic_write
 from fittingroom.models.tensors import as_tensor, normalize
-from fittingroom.parallel.process_group import ALONE, Group
+from fittingroom.parallel.process_group import ALONE, ProcessGroup
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +61,7 @@ def predict_dataset(
     *,
     device: torch.device | None = None,
     batch_size: int = 250,
-    group: Group = ALONE,
+    group: ProcessGroup = ALONE,
 ) -> Predictions:
     """Run ``model`` in evaluation mode over every image, the last short batch too, in float32.
 
@@ -87,5 +87,5 @@ def predict_dataset(
         parts.append(model(x_NCHW).float().softmax(dim=1).cpu())
     model.train(was_training)
     probabilities_NC = torch.cat(parts)
-    group.add_up([probabilities_NC], [])
+    group.all_reduce([probabilities_NC], [])
     return Predictions(dataset, probabilities_NC.numpy())

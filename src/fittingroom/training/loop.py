@@ -21,7 +21,7 @@ from fittingroom.errors import ArtifactError, Interrupted, RecipeError, Training
 from fittingroom.events import CheckpointSaved, EpochDone, MicroBatchHalved, Observer, StepDone, TrainingStarted
 from fittingroom.models import ModelSource
 from fittingroom.models.summary import count_parameters
-from fittingroom.parallel.process_group import ALONE, Group
+from fittingroom.parallel.process_group import ALONE, ProcessGroup
 from fittingroom.recipes.recipe import Recipe, differences
 from fittingroom.training.batches import Batches
 from fittingroom.training.checkpoint import load_newest_checkpoint, save_checkpoint, tensors_to_bytes
@@ -29,7 +29,7 @@ from fittingroom.training.device import is_out_of_memory, keep_freed_memory
 from fittingroom.training.inference import predict_dataset
 from fittingroom.training.optimizer import lr_at, set_lr
 from fittingroom.training.seeds import derive_seed
-from fittingroom.training.state import Trainee
+from fittingroom.training.state import TrainState
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +57,7 @@ class Setting:
     keep_checkpoints: int = 2
     observe: Observer = lambda _event: None
     should_stop: Callable[[], bool] = lambda: False
-    group: Group = ALONE
+    group: ProcessGroup = ALONE
 
 
 def train(
@@ -67,7 +67,7 @@ def train(
     source: ModelSource,
     normalization: Normalization,
     setting: Setting,
-) -> Trainee:
+) -> TrainState:
     """Train to the end of the recipe, from the newest checkpoint if there is one.
 
     Returns:
@@ -76,7 +76,7 @@ def train(
     Raises:
         Interrupted: ``should_stop`` answered true; the state is saved.
         TrainingDiverged: an infinite or NaN loss or weight; the last good checkpoint is kept.
-        ProcessLost: another process of the group ended, or did not answer in time; the last checkpoint is kept.
+        PeerLost: another process of the group ended, or did not answer in time; the last checkpoint is kept.
         RecipeError: the recipe needs validation images and there are none.
     """
     if validation_set is None and (recipe.early_stop or recipe.keep == "best"):
@@ -85,7 +85,7 @@ def train(
     if device.type == "cpu":
         keep_freed_memory()
     with _seeded(recipe.seed, device):
-        trainee = Trainee.start(recipe, source, train_set.num_classes, train_set.image_size, device)
+        trainee = TrainState.start(recipe, source, train_set.num_classes, train_set.image_size, device)
         if setting.checkpoints and (newest := load_newest_checkpoint(setting.checkpoints)):
             _resume(trainee, *newest, setting)
         _start_from_writers_state(trainee, setting.group)
@@ -125,7 +125,7 @@ def train(
     return trainee
 
 
-def _step(trainee: Trainee, x_NCHW: Tensor, y_N: Tensor, examples: int, setting: Setting) -> tuple[float, int, bool]:
+def _step(trainee: TrainState, x_NCHW: Tensor, y_N: Tensor, examples: int, setting: Setting) -> tuple[float, int, bool]:
     """One optimizer step: the mean loss of the batch, how many of it were right, and whether to stop after it.
 
     Where memory runs out the batch goes through in halves from then on, with the same gradient. Of a batch that several
@@ -165,7 +165,7 @@ def _step(trainee: Trainee, x_NCHW: Tensor, y_N: Tensor, examples: int, setting:
 
 
 def _accumulate_gradient(
-    trainee: Trainee, x_NCHW: Tensor, y_N: Tensor, examples: int, precision: str
+    trainee: TrainState, x_NCHW: Tensor, y_N: Tensor, examples: int, precision: str
 ) -> tuple[float, int]:
     """Add this process's share of the gradient of the batch's mean loss; return its summed loss and its right answers.
 
@@ -188,7 +188,7 @@ def _accumulate_gradient(
 
 
 def _add_up(
-    trainee: Trainee, before: list[Tensor], share: float, figures: tuple[float, int, bool], group: Group
+    trainee: TrainState, before: list[Tensor], share: float, figures: tuple[float, int, bool], group: ProcessGroup
 ) -> tuple[float, int, bool]:
     """Make gradients, buffers and figures those of the whole batch, in one message; return the figures.
 
@@ -209,7 +209,7 @@ def _add_up(
     changes = [
         (now.float() - old.float()).where(now != old, 0.0) * share for now, old in zip(buffers, before, strict=True)
     ]
-    *counts, loss_sum, correct, stops = group.add_up([*gradients, *changes], [*has_gradient, *figures])
+    *counts, loss_sum, correct, stops = group.all_reduce([*gradients, *changes], [*has_gradient, *figures])
     for p, gradient, count in zip(parameters, gradients, counts, strict=True):
         p.grad = gradient if count else None
     for buffer, old, change in zip(buffers, before, changes, strict=True):
@@ -218,7 +218,7 @@ def _add_up(
 
 
 def _finish_epoch(
-    trainee: Trainee, validation_set: Dataset | None, normalization: Normalization, step: int, setting: Setting
+    trainee: TrainState, validation_set: Dataset | None, normalization: Normalization, step: int, setting: Setting
 ) -> None:
     """Validate, note whether it was the best epoch so far, tell the observer, and move on to the next epoch."""
     at = trainee.progress
@@ -248,7 +248,7 @@ def _finish_epoch(
     at.epoch, at.step, at.examples, at.loss_sum, at.correct = at.epoch + 1, 0, 0, 0.0, 0
 
 
-def _save(trainee: Trainee, step: int, setting: Setting) -> None:
+def _save(trainee: TrainState, step: int, setting: Setting) -> None:
     if not all(bool(p.isfinite().all()) for p in trainee.model.parameters()):
         raise _diverged("a weight became infinite or NaN", trainee)
     if setting.checkpoints is not None:
@@ -257,7 +257,7 @@ def _save(trainee: Trainee, step: int, setting: Setting) -> None:
         setting.observe(CheckpointSaved(step=step, path=str(path)))
 
 
-def _resume(trainee: Trainee, tensors: dict[str, Tensor], state: dict[str, Any], setting: Setting) -> None:
+def _resume(trainee: TrainState, tensors: dict[str, Tensor], state: dict[str, Any], setting: Setting) -> None:
     progress = state.pop("progress")
     here = _identity(trainee, setting)
     changes = differences(state.pop("recipe"), here.pop("recipe")) + differences(state, here)
@@ -269,22 +269,22 @@ def _resume(trainee: Trainee, tensors: dict[str, Tensor], state: dict[str, Any],
     trainee.restore(tensors, progress)
 
 
-def _start_from_writers_state(trainee: Trainee, group: Group) -> None:
+def _start_from_writers_state(trainee: TrainState, group: ProcessGroup) -> None:
     """Begin in every process with the state of the writer, which alone reads checkpoints."""
     if group.size == 1:
         return
-    tensors = group.bytes_from_writer(lambda: tensors_to_bytes(trainee.tensors()))
-    progress = group.from_writer(lambda: dict(vars(trainee.progress)))
-    if not group.is_writer:
+    tensors = group.broadcast_bytes(lambda: tensors_to_bytes(trainee.tensors()))
+    progress = group.broadcast(lambda: dict(vars(trainee.progress)))
+    if not group.is_main:
         trainee.restore(safetensors.torch.load(tensors), progress)
 
 
-def _identity(trainee: Trainee, setting: Setting) -> dict[str, Any]:
+def _identity(trainee: TrainState, setting: Setting) -> dict[str, Any]:
     """What must be the same for a checkpoint to be resumed."""
     return {"recipe": trainee.recipe.as_dict(), "data": setting.data, "precision": setting.precision}
 
 
-def _observe_start(trainee: Trainee, batches: Batches, setting: Setting) -> None:
+def _observe_start(trainee: TrainState, batches: Batches, setting: Setting) -> None:
     at = trainee.progress
     setting.observe(
         TrainingStarted(
@@ -300,7 +300,7 @@ def _observe_start(trainee: Trainee, batches: Batches, setting: Setting) -> None
     )
 
 
-def _diverged(what: str, trainee: Trainee) -> TrainingDiverged:
+def _diverged(what: str, trainee: TrainState) -> TrainingDiverged:
     at = trainee.progress
     return TrainingDiverged(
         f"training diverged: {what} in epoch {at.epoch + 1}, step {at.step + 1}. "

@@ -41,7 +41,7 @@ class Progress:
 
 
 @dataclass
-class Trainee:
+class TrainState:
     """A model in training. ``average`` and ``best`` are there where the recipe asks for them."""
 
     recipe: Recipe
@@ -54,7 +54,7 @@ class Trainee:
     @classmethod
     def start(
         cls, recipe: Recipe, source: ModelSource, num_classes: int, image_size: tuple[int, int], device: torch.device
-    ) -> Trainee:
+    ) -> TrainState:
         """A new model on ``device``, initialised from PyTorch's ambient generator."""
         model = build_model(source, num_classes=num_classes, image_size=image_size, model_args=recipe.model_args)
         for _, side in recipe.image_sizes:

@@ -1,0 +1,94 @@
+"""What a resumed run must agree with: the recipe, the data and the code that it was started with."""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from fittingroom.artifact.artifact import SOURCE, read_trusted_code
+from fittingroom.files.atomic import atomic_write
+from fittingroom.files.cache_dir import cache_dir
+from fittingroom.data.dataset import Dataset, Splits
+from fittingroom.data.formats.kaggle_csv import LABEL_NAMES_IN_WORDS
+from fittingroom.data.open import open_dataset
+from fittingroom.training.device import pick_device, resolve_precision
+from fittingroom.parallel.process_group import ProcessGroup, is_own_job, torchrun_job
+from fittingroom.environment import describe_machine, git_revision, versions
+from fittingroom.errors import ArtifactError, DataError, RecipeError
+from fittingroom.files.json_file import write_json
+from fittingroom.models import ModelSource, find_model, model_from_code, package_model
+from fittingroom.recipes.recipe import Recipe, differences, load_recipe, parse_recipe
+from fittingroom.runs.run import FORMAT, Run, command_line
+from fittingroom.training.device import prepare_torch
+
+
+def refuse_changes(run: Run, environment: dict[str, Any], recipe: Recipe, group: ProcessGroup) -> None:
+    """Hold every process, and whoever resumes a run, to the recipe and the data that it was started with."""
+    if changes := differences(environment["recipe"], recipe.as_dict()):
+        raise ArtifactError(
+            f"{run.path / 'recipe.toml'}: a run goes on only with the recipe that it was started with; these keys "
+            "were changed:\n  " + "\n  ".join(changes) + "\nput them back, or start a new run with --recipe FILE"
+        )
+    refuse_other_data(run.path, run.open_data(), environment)
+    before = environment.get("processes", 1)  # the first runs of format 1 don't say
+    if group.is_main and before != group.size:
+        warnings.warn(
+            f"{run.path}: its number of processes was {before} and is now {group.size}: sums are rounded otherwise, "
+            "batch norm sees parts of another size, and dropout draws anew",
+            stacklevel=3,
+        )
+
+
+def refuse_other_data(path: Path, splits: Splits, environment: dict[str, Any]) -> None:
+    """Raise DataError where a run's data is not what it was started with, such as on another host."""
+    for split in ("train", "validation"):
+        before, now = environment["data"][split], identity_of(getattr(splits, split))
+        if before != now:
+            raise DataError(
+                f"{path}: a run goes on only on the data that it was started with; its {split} set was "
+                f"{before and before['order'][:16]} and is now {now and now['order'][:16]} (fingerprints in file order)"
+            )
+
+
+def recorded_environment(run: Run, group: ProcessGroup) -> dict[str, Any]:
+    """``environment.json``, which the main process alone reads: other hosts need not see the folder."""
+    environment: dict[str, Any] = group.broadcast(lambda: run.environment)
+    return environment
+
+
+def recorded_recipe(run: Run, group: ProcessGroup) -> Recipe:
+    """``recipe.toml``, in the same way."""
+    return parse_recipe(group.broadcast(lambda: run.recipe.to_toml()))
+
+
+def recorded_source(run: Run, recipe: Recipe, group: ProcessGroup, *, trust_code: bool) -> ModelSource:
+    """The model's constructor: one of the package, or the run's own copy of the user's source, which is executed.
+
+    Never the file that the recipe names: a run's folder may come from a stranger.
+
+    Raises:
+        ArtifactError: code that isn't trusted, or was changed since the run was started.
+        RecipeError: neither a model of the package nor a source in the folder.
+    """
+    file = run.path / SOURCE
+
+    def read() -> str | None:
+        if not file.exists():
+            return None
+        return read_trusted_code(run.path, run.environment.get("code_sha256"), trusted=trust_code)
+
+    code = group.broadcast(read)
+    if code is None:
+        return package_model(recipe.model)
+    return model_from_code(recipe.model, code, recipe.model.rpartition(":")[2], str(file))
+
+
+def identity_of(dataset: Dataset | None) -> dict[str, Any] | None:
+    return None if dataset is None else {"name": dataset.name, "n": len(dataset)} | asdict(dataset.fingerprint)
