@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from fittingroom.recipes.recipe import Recipe as Recipe
     from fittingroom.recipes.recipe import Stage as Stage
     from fittingroom.recipes.recipe import load_recipe as load_recipe
-    from fittingroom.runs.create import Options as Options
+    from fittingroom.runs.environment_record import Options as Options
     from fittingroom.runs.run import Run as Run
     from fittingroom.runs.run import open_run as open_run
     from fittingroom.tune import resume_study as resume_study
@@ -50,7 +50,7 @@ _HOMES = {
     "Dataset": "data.dataset",
     "FittingRoomClassifier": "estimator",
     "FittingRoomError": "errors",
-    "Options": "runs.create",
+    "Options": "runs.environment_record",
     "RayEngine": "parallel.ray_engine",
     "Recipe": "recipes.recipe",
     "RecipeError": "errors",

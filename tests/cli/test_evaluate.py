@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 import fittingroom as fr
-from fittingroom.audit.label_issues import suspects_of
+from fittingroom.audit.label_issues import label_issues_of
 from fittingroom.cli import main
 from fittingroom.data.convert import convert
 from tests.support import SUPPORT
@@ -52,7 +52,7 @@ def test_subsets_stand_beside_all_images_and_replace_nothing(capsys: pytest.Capt
     assert (subsets[0]["accuracy"], subsets[0]["n"]) == (scores["accuracy"], 1000)
     test = fr.open_dataset("sample").test
     assert test is not None
-    doubted = suspects_of(test)
+    doubted = label_issues_of(test)
     assert doubted is not None
     table = pl.read_parquet("runs/one/predictions.parquet")
     right = (table["label"] == table["predicted"]).to_numpy()
@@ -68,7 +68,7 @@ def test_the_table_says_that_leaving_suspects_out_flatters(capsys: pytest.Captur
     printed = capsys.readouterr().out
     assert "without suspects: " in printed
     assert "a fixed reference: recipe swift, 5 folds of fashion-mnist train" in printed
-    assert "Leaving doubted labels out flatters" in printed
+    assert "Leaving label issues out flatters" in printed
 
 
 def test_the_first_look_keeps_its_subsets_in_the_result(capsys: pytest.CaptureFixture[str]) -> None:
@@ -97,15 +97,15 @@ def test_several_seeds_on_other_data_are_judged_on_that_data(capsys: pytest.Capt
 def test_suspects_are_of_the_file_that_is_named_and_of_these_images_only(capsys: pytest.CaptureFixture[str]) -> None:
     test = fr.open_dataset("sample").test
     assert test is not None
-    shipped = suspects_of(test)
+    shipped = label_issues_of(test)
     assert shipped is not None
     parts = [{"reference": "mine", "name": "t", "n": 1000, "images": test.fingerprint.images, "suspects": []}]
     Path("s.json").write_text(json.dumps({"format": 1, "parts": parts}))
     subsets = evaluated(capsys, "runs/one", "--suspects", "s.json")["subsets"]
     assert isinstance(subsets, list)
-    assert (subsets[2]["n"], subsets[2]["left_out"]) == (1000, "whose label is doubted by a fixed reference: mine")
+    assert (subsets[2]["n"], subsets[2]["left_out"]) == (1000, "whose label is an issue by a fixed reference: mine")
     assert main(["evaluate", "runs/one", "sample", "--split", "train", "--suspects", "s.json", "--trust-code"]) == 2
-    assert "suspects among the images of sample train (2,000) expected" in capsys.readouterr().err
+    assert "label issues among the images of sample train (2,000) expected" in capsys.readouterr().err
 
 
 def test_where_no_suspects_are_known_it_says_how_to_find_some(capsys: pytest.CaptureFixture[str]) -> None:

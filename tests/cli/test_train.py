@@ -176,6 +176,8 @@ def test_a_model_of_ones_own_is_kept_and_executed_only_with_trust(capsys: pytest
         (["train", "sample", "--model", "nothing"], "known are"),
         (["train", "sample", "--epochs", "0"], "at least 1"),
         (["train", "--resume", "nowhere"], "nowhere"),
+        (["train", "sample", "--ray-address", "10.0.0.5:6379"], "give --engine ray with it"),
+        (["train", "sample", "--engine", "ray"], "give --seeds N, or leave it out"),
         (["evaluate", "nowhere"], "a run's folder expected"),
         (["runs", "nowhere"], "a folder of runs expected"),
         (["models", "nothing"], "known are"),

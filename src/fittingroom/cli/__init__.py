@@ -6,7 +6,6 @@ Nothing heavy is imported before a command runs, so that ``--help`` answers at o
 
 from __future__ import annotations
 
-import argparse
 import atexit
 import gc
 import os
@@ -15,6 +14,7 @@ import warnings
 from collections.abc import Sequence
 
 from fittingroom.cli import bench, compare, data, evaluate, export, models, predict, report, runs, serve, train, tune
+from fittingroom.cli.parser import Parser
 from fittingroom.errors import FittingRoomError, Interrupted, PeerFailed
 from fittingroom.version import __version__
 
@@ -30,15 +30,15 @@ EXTRAS = {  # which extra of the package brings a module that may be missing
 }
 
 
-def make_parser() -> argparse.ArgumentParser:
+def make_parser() -> Parser:
     """The whole command line. The reference in the docs is written from it."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="fittingroom",
         description="Takes labelled small images to a trained, honestly judged, shippable classifier.",
         epilog="example: fittingroom train    (trains the recipe swift on Fashion-MNIST and judges it)",
     )
     parser.add_argument("--version", action="version", version=f"fittingroom {__version__}")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    commands = parser.add_commands()
     for module in (data, models, train, tune, runs, evaluate, compare, report, bench, predict, export, serve):
         module.add_parser(commands)
     return parser

@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from fittingroom.cli import options
+from fittingroom.cli.parser import Commands
 
 if TYPE_CHECKING:
     from fittingroom.bench import Figures, Pass
 
 
-def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(commands: Commands) -> None:
     """Add ``bench``."""
     parser = commands.add_parser(
         "bench",

@@ -6,11 +6,13 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fittingroom.cli.parser import Commands
+
 if TYPE_CHECKING:
     from fittingroom.compare.verdict import Comparison
 
 
-def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(commands: Commands) -> None:
     """Add ``compare``."""
     parser = commands.add_parser(
         "compare",
@@ -55,13 +57,13 @@ def run_compare(args: argparse.Namespace) -> int:
     from fittingroom.compare import compare_runs
     from fittingroom.compare.disagreements import draw_sheet, images_apart, open_images
     from fittingroom.compare.page import write_page
-    from fittingroom.errors import DataError
+    from fittingroom.errors import DataError, UsageError
     from fittingroom.files.atomic import atomic_write
 
     if not 0 < args.difference <= 100:
-        raise DataError(f"--difference {args.difference:g}: points above 0 and up to 100 expected, such as 0.2")
+        raise UsageError(f"--difference {args.difference:g}: points above 0 and up to 100 expected, such as 0.2")
     if args.sheet and len(args.folders) > 2:
-        raise DataError("--sheet names one file, and every comparison has a sheet: leave it out, or compare two runs")
+        raise UsageError("--sheet names one file, and every comparison has a sheet: leave it out, or compare two runs")
     compared = compare_runs(args.folders, on=args.on, worth_seeing=args.difference / 100)
     answer = compared.as_dict()
     out = console.stdout()

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fittingroom.cli import data_check, options
+from fittingroom.cli.parser import Commands
 
 if TYPE_CHECKING:
     from fittingroom.data.dataset import Splits
@@ -15,7 +16,7 @@ DATA_HELP = "fashion-mnist, sample, or a path: a folder or file of IDX, CSV, npz
 PARTS = ("train", "validation", "test")
 
 
-def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(commands: Commands) -> None:
     """Add `data` and its commands."""
     data = commands.add_parser(
         "data",
@@ -23,7 +24,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         description="Fetch, look at, check, and convert data sets.",
         epilog="example: fittingroom data info fashion-mnist",
     )
-    actions = data.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    actions = data.add_commands()
 
     fetch = _add(actions, "fetch", "get a known data set and verify it", "fittingroom data fetch")
     fetch.add_argument("name", metavar="NAME", nargs="?", default="fashion-mnist", help="default: fashion-mnist")
@@ -275,9 +276,7 @@ def _open(args: argparse.Namespace) -> Splits:
     return options.open_data(args.data, test=args.test, cache=not args.no_cache)
 
 
-def _add(
-    actions: argparse._SubParsersAction[argparse.ArgumentParser], name: str, summary: str, example: str
-) -> argparse.ArgumentParser:
+def _add(actions: Commands, name: str, summary: str, example: str) -> argparse.ArgumentParser:
     return actions.add_parser(
         name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.", epilog=f"example: {example}"
     )

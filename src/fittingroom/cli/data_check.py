@@ -7,17 +7,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fittingroom.cli import options
+from fittingroom.cli.parser import Commands
 
 if TYPE_CHECKING:
     from fittingroom.audit import Report
-    from fittingroom.audit.label_issues import Suspects
+    from fittingroom.audit.label_issues import LabelIssues
     from fittingroom.label_check import LabelCheck
     from fittingroom.parallel.ray_engine import RayEngine
 
 CLEAN, ERRORS = 0, 2
 
 
-def add_parser(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(actions: Commands) -> None:
     """Add `check` to the commands of `data`."""
     parser = actions.add_parser(
         "check",
@@ -54,7 +55,7 @@ def run_check(args: argparse.Namespace) -> int:
 
     how, engine = _label_check(args)
     report = check([*args.paths, *args.more], near=not args.no_near_duplicates, cache=not args.no_cache)
-    suspects: list[Suspects] = []
+    suspects: list[LabelIssues] = []
     problem = ""
     if how is not None:
         report, suspects, problem = _with_labels(report, how, engine)
@@ -85,12 +86,12 @@ def _label_check(args: argparse.Namespace) -> tuple[LabelCheck | None, RayEngine
 
     What is wrong with that is said before anything else takes time.
     """
-    from fittingroom.errors import DataError
+    from fittingroom.errors import UsageError
 
     names = ("recipe", "folds", "seed", "threads")
     if not args.labels:
         if named := options.given(args, (*names, "engine", "ray_address", "suspects")):
-            raise DataError(f"{options.spelled(named)}: for the check of labels alone: add --labels")
+            raise UsageError(f"{options.spelled(named)}: for the check of labels alone: add --labels")
         return None, None
     import cleanlab  # noqa: F401
 
@@ -105,7 +106,7 @@ def _label_check(args: argparse.Namespace) -> tuple[LabelCheck | None, RayEngine
     return how, engine
 
 
-def _with_labels(report: Report, how: LabelCheck, engine: RayEngine | None) -> tuple[Report, list[Suspects], str]:
+def _with_labels(report: Report, how: LabelCheck, engine: RayEngine | None) -> tuple[Report, list[LabelIssues], str]:
     """Add what models say of the labels; what keeps them from it, which must not cost the rest of the report.
 
     Each fold is told on stderr.
@@ -155,10 +156,10 @@ def _print(report: Report) -> None:
     out.print(f"; {report.seconds:.1f} s")
 
 
-def _write(report: Report, suspects: list[Suspects], args: argparse.Namespace) -> dict[str, str]:
+def _write(report: Report, suspects: list[LabelIssues], args: argparse.Namespace) -> dict[str, str]:
     """Write the repaired copy, the page, the sheet and the suspects; return what was written where."""
     from fittingroom.audit import as_html, as_sheet
-    from fittingroom.audit.label_issues import write_suspects
+    from fittingroom.audit.label_issues import write_label_issues
     from fittingroom.errors import DataError
     from fittingroom.files.atomic import atomic_write
 
@@ -167,7 +168,7 @@ def _write(report: Report, suspects: list[Suspects], args: argparse.Namespace) -
         written["repaired"] = _fix(report, args.fix)
     try:
         if args.suspects and suspects:
-            write_suspects(args.suspects, suspects)
+            write_label_issues(args.suspects, suspects)
             written["suspects"] = str(args.suspects)
         if args.html:
             with atomic_write(args.html) as file:
@@ -190,10 +191,10 @@ def _write(report: Report, suspects: list[Suspects], args: argparse.Namespace) -
 def _fix(report: Report, out: Path) -> str:
     from fittingroom.audit import write_repaired
     from fittingroom.cli import console
-    from fittingroom.errors import DataError
+    from fittingroom.errors import UsageError
 
     if len(report.checked) > 1:
-        raise DataError("--fix mends one path at a time: give one")
+        raise UsageError("--fix mends one path at a time: give one")
     checked = report.checked[0]
     files = write_repaired(checked, out)
     messages = console.stderr()

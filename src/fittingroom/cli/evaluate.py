@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fittingroom.cli import options
+from fittingroom.cli.parser import Commands
 
 if TYPE_CHECKING:
     from fittingroom.audit.subsets import Subset
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from fittingroom.runs.run import Run
 
 
-def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(commands: Commands) -> None:
     """Add ``evaluate``."""
     parser = commands.add_parser(
         "evaluate",
@@ -65,7 +66,7 @@ def run_evaluate(args: argparse.Namespace) -> int:
     subsets = _subsets(run, dataset, args) if args.subsets or args.suspects else ()
     scores = run.evaluate(dataset, subsets=subsets, trust_code=args.trust_code)
     if run.result != before or (subsets and dataset is None):  # what is new of its own test set belongs into the report
-        write_report(run, xkcd=run.environment["options"]["xkcd"])
+        write_report(run, xkcd=run.environment.options.xkcd)
         write_model_card(run)
     if args.json:
         console.print_json(scores)
@@ -104,7 +105,7 @@ def run_evaluate(args: argparse.Namespace) -> int:
 
 def _subsets(run: Run, dataset: Dataset | None, args: argparse.Namespace) -> Sequence[Subset]:
     """The subsets of what is judged. Where the run's training data can't be opened, those that do without."""
-    from fittingroom.audit.label_issues import suspects_of
+    from fittingroom.audit.label_issues import label_issues_of
     from fittingroom.audit.subsets import make_subsets
     from fittingroom.cli import console
     from fittingroom.errors import DataError
@@ -112,7 +113,7 @@ def _subsets(run: Run, dataset: Dataset | None, args: argparse.Namespace) -> Seq
     one = (run.members or [run])[0]
     judged = one.own_test_set() if dataset is None else dataset
     tell = console.stderr().print
-    suspects = suspects_of(judged, args.suspects)
+    suspects = label_issues_of(judged, args.suspects)
     if suspects is None:
         tell(
             f"no suspects are known among the images of {judged.name}; "
@@ -127,7 +128,7 @@ def _subsets(run: Run, dataset: Dataset | None, args: argparse.Namespace) -> Seq
 
 
 def _print_subsets(scores: dict[str, Any]) -> None:
-    from fittingroom.audit.subsets import FLATTERS
+    from fittingroom.audit.subsets import LABEL_ISSUES_CAVEAT
     from fittingroom.cli import console
 
     if "subsets" not in scores:
@@ -145,4 +146,4 @@ def _print_subsets(scores: dict[str, Any]) -> None:
             count = scores["subsets"][0]["n"] - row["n"]
             out.print(f"{row['name']}: {count:,} are left out {row['left_out']}", style="bright_black")
     if any(row["name"] == "without suspects" for row in scores["subsets"]):
-        out.print(FLATTERS)
+        out.print(LABEL_ISSUES_CAVEAT)

@@ -6,11 +6,12 @@ import argparse
 from pathlib import Path
 
 from fittingroom.cli import options
+from fittingroom.cli.parser import Commands
 
 SUFFIXES = {"onnx": ".onnx", "torch-export": ".pt2", "safetensors": ".safetensors"}
 
 
-def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(commands: Commands) -> None:
     """Add ``export``."""
     parser = commands.add_parser(
         "export",
@@ -30,13 +31,13 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run_export(args: argparse.Namespace) -> int:
     """Export, and say what was written and how it was checked."""
-    from fittingroom.errors import ArtifactError
+    from fittingroom.errors import UsageError
     from fittingroom.runs.run import open_run
 
     if args.quantize and args.format != "onnx":
-        raise ArtifactError(f"--quantize {args.quantize}: --format onnx expected, {args.format} found")
+        raise UsageError(f"--quantize {args.quantize}: --format onnx expected, {args.format} found")
     if args.out and args.out.exists() and not args.force:
-        raise ArtifactError(f"{args.out}: a new file expected, it is there already; --force writes over it")
+        raise UsageError(f"{args.out}: a new file expected, it is there already; --force writes over it")
     run = open_run(args.folder)
     artifact = run.artifact
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 
+from fittingroom.cli.parser import Commands
 
-def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+
+def add_parser(commands: Commands) -> None:
     """Add ``models`` and ``recipes``."""
     models = commands.add_parser(
         "models",

@@ -11,6 +11,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -80,15 +81,20 @@ def add_engine(options: Options, *, what: str) -> None:
 
 def engine_of(args: argparse.Namespace) -> RayEngine | None:
     """Where several jobs are carried out; None for one after another in this process."""
-    from fittingroom.errors import RecipeError
+    from fittingroom.errors import UsageError
 
     if args.engine is None:
         if args.ray_address is not None:
-            raise RecipeError("--ray-address says where Ray is; give --engine ray with it")
+            raise UsageError("--ray-address says where Ray is; give --engine ray with it")
         return None
 
+    from fittingroom.parallel.process_group import processes
     from fittingroom.parallel.ray_engine import RayEngine
 
+    if processes() > 1:
+        raise UsageError("--engine ray starts its own processes; start it without torchrun, or leave it out")
+    if find_spec("ray") is None:
+        raise UsageError("--engine ray: Ray is not installed; pip install 'fittingroom[ray]', or leave it out")
     return RayEngine(args.ray_address)
 
 

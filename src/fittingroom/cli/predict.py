@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fittingroom.cli import options
+from fittingroom.cli.parser import Commands
 
 if TYPE_CHECKING:
     from fittingroom.errors import DataError
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 ON_A_SHEET = 200  # images that --html and --show draw
 
 
-def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(commands: Commands) -> None:
     """Add ``predict``."""
     parser = commands.add_parser(
         "predict",
@@ -66,16 +67,14 @@ def run_predict(args: argparse.Namespace) -> int:
 
 
 def _refuse_what_does_not_go_together(args: argparse.Namespace) -> None:
-    from fittingroom.errors import FittingRoomError
+    from fittingroom.errors import UsageError
 
     if args.out and (args.html or args.show or args.trust_code):
-        raise FittingRoomError(
-            "--out: writes Parquet from model.onnx; --html, --show and --trust-code don't go with it"
-        )
+        raise UsageError("--out: writes Parquet from model.onnx; --html, --show and --trust-code don't go with it")
     if args.engine and not args.out:
-        raise FittingRoomError("--engine ray: scores shards into a folder; give it by --out DIR")
+        raise UsageError("--engine ray: scores shards into a folder; give it by --out DIR")
     if args.ray_address and not args.engine:
-        raise FittingRoomError("--ray-address: goes with --engine ray")
+        raise UsageError("--ray-address: goes with --engine ray")
 
 
 def _score(args: argparse.Namespace) -> int:

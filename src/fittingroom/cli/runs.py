@@ -6,11 +6,13 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fittingroom.cli.parser import Commands
+
 if TYPE_CHECKING:
     from fittingroom.runs.run import Run
 
 
-def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(commands: Commands) -> None:
     """Add ``runs``."""
     parser = commands.add_parser(
         "runs",
@@ -37,8 +39,6 @@ def run_runs(args: argparse.Namespace) -> int:
             rows.append(_row(run))
         except ArtifactError as error:  # the others are listed all the same
             console.stderr().print(f"warning: {run.path} is not listed: {error}")
-        except KeyError as error:
-            console.stderr().print(f"warning: {run.path} is not listed: its environment.json has no {error}")
     rows.sort(key=_rank)
     if args.json:
         console.print_json(rows)
@@ -69,15 +69,15 @@ def _row(run: Run) -> dict[str, Any]:
     environment = run.environment
     row: dict[str, Any] = {
         "run": run.path.name,
-        "recipe": environment["recipe"]["name"],
-        "seeds": len(environment["seeds"] or [0]),
+        "recipe": environment.recipe_name,
+        "seeds": len(environment.seeds or [0]),
         "finished": run.is_finished,
         "test": None,
         "interval": None,
         "validation": None,
         "parameters": None,
         "train_seconds": None,
-        "started": environment["started"],
+        "started": environment.started,
     }
     if not run.is_finished:
         return row

@@ -6,8 +6,10 @@ import argparse
 import os
 from pathlib import Path
 
+from fittingroom.cli.parser import Commands
 
-def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+
+def add_parser(commands: Commands) -> None:
     """Add ``serve``."""
     parser = commands.add_parser(
         "serve",

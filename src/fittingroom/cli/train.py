@@ -11,6 +11,7 @@ from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from fittingroom.cli import options
+from fittingroom.cli.parser import Commands
 
 if TYPE_CHECKING:
     from fittingroom.parallel.process_group import ProcessGroup
@@ -23,7 +24,7 @@ FOR_A_NEW_RUN = (  # what --resume takes from the run
 )
 
 
-def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(commands: Commands) -> None:
     """Add ``train``."""
     parser = commands.add_parser(
         "train",
@@ -87,6 +88,8 @@ def run_train(args: argparse.Namespace) -> int:
 
 
 def _train(args: argparse.Namespace, group: ProcessGroup) -> Run:
+    from fittingroom.errors import UsageError
+
     engine = options.engine_of(args)
     if args.resume:
         _refuse_options_of_a_new_run(args)
@@ -103,6 +106,8 @@ def _train(args: argparse.Namespace, group: ProcessGroup) -> Run:
                 group=group,
             )
     else:
+        if engine is not None and args.seeds is None:
+            raise UsageError("--engine ray trains several seeds side by side; give --seeds N, or leave it out")
         recipe = options.recipe_of(args)
         with group.local_main_first():
             splits = options.open_data(
@@ -111,7 +116,7 @@ def _train(args: argparse.Namespace, group: ProcessGroup) -> Run:
         options.warn_of_faults(splits)
 
         from fittingroom.pipeline import train
-        from fittingroom.runs.create import Options
+        from fittingroom.runs.environment_record import Options
 
         names = options.given(args, ("device", "threads", "keep", "deterministic", "xkcd", "test"))
         given = {name: getattr(args, name) for name in names}
@@ -138,10 +143,10 @@ def _seconds(text: str) -> float:
 
 
 def _refuse_options_of_a_new_run(args: argparse.Namespace) -> None:
-    from fittingroom.errors import RecipeError
+    from fittingroom.errors import UsageError
 
     if given := options.given(args, FOR_A_NEW_RUN):
-        raise RecipeError(
+        raise UsageError(
             f"--resume takes recipe, data and options from the run; {options.spelled(given)} can't be given with it. "
             "For another training start a new run"
         )
@@ -172,12 +177,12 @@ def _report(run: Run, args: argparse.Namespace) -> None:
 
 def _findings(run: Run, result: dict[str, Any]) -> Iterator[tuple[str, str]]:
     environment = run.environment
-    data = environment["data"]
-    sizes = [f"{data[split]['n']:,} {split}" for split in ("train", "validation", "test") if data[split]]
-    yield "data", f"{data['source'] or data['train']['name']}: {', '.join(sizes)}"
-    machine = environment["machine"]
-    threads = machine["threads"]
-    yield "machine", f"{machine['processor']}, {threads} thread{'s' * (threads != 1)}, {environment['precision']}"
+    data = environment.data
+    sizes = [f"{part.n:,} {split}" for split, part in data.parts.items()]
+    yield "data", f"{data.source or data.train.name}: {', '.join(sizes)}"
+    machine = environment.machine
+    threads = machine.threads
+    yield "machine", f"{machine.processor}, {threads} thread{'s' * (threads != 1)}, {environment.precision}"
     if "members" in result:
         yield from _findings_of_members(result)
     else:
@@ -213,7 +218,7 @@ def _findings_of_one(run: Run, result: dict[str, Any]) -> Iterator[tuple[str, st
         fingerprint = result["test_looks"][0]["fingerprint"]
         looks = len(read_looks(folder, fingerprint))
         yield "looks", f"{looks} at this test set so far, by all runs here ({LEDGER} keeps count)"
-    elif run.environment["data"]["test"] is None:
+    elif run.environment.data.test is None:
         yield "test", "not judged: the data has no test set; give one by --test PATH or fittingroom evaluate RUN DATA"
     elif (test := run.open_data().test) is not None and test.labels is None:
         yield "test", "not judged: it has no labels"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fittingroom.cli import options
+from fittingroom.cli.parser import Commands
 
 if TYPE_CHECKING:
     from fittingroom.events import Observer
@@ -26,7 +27,7 @@ EXAMPLE = """example, with this in space.toml:
   fittingroom tune --recipe swift --space space.toml --trials 40"""
 
 
-def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(commands: Commands) -> None:
     """Add ``tune``."""
     parser = commands.add_parser(
         "tune",
@@ -77,17 +78,17 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run_tune(args: argparse.Namespace) -> int:
     """Search or go on, and say what came out."""
     from fittingroom.cli import console
-    from fittingroom.errors import RecipeError
+    from fittingroom.errors import UsageError
 
     engine = options.engine_of(args)
     if args.trials is not None and args.trials < 1:
-        raise RecipeError(f"--trials: at least 1 expected, {args.trials} found")
+        raise UsageError(f"--trials: at least 1 expected, {args.trials} found")
     if args.resume and (given := options.given(args, FOR_A_NEW_STUDY)):
-        raise RecipeError(
+        raise UsageError(
             f"--resume takes recipe, space and data from the study; {options.spelled(given)} can't be given with it"
         )
     if not args.resume and args.space is None:
-        raise RecipeError("--space FILE expected, which says what to search; fittingroom tune --help shows one")
+        raise UsageError("--space FILE expected, which says what to search; fittingroom tune --help shows one")
     with options.observing(quiet=args.quiet) as (observe, should_stop):
         study = (
             _carry_on(args, engine, observe, should_stop) if args.resume else _begin(args, engine, observe, should_stop)
@@ -128,11 +129,15 @@ def _begin(
 ) -> Study:
     from dataclasses import replace
 
+    from fittingroom.errors import UsageError
+
     recipe = options.recipe_of(args)
+    if recipe.validation == 0:
+        raise UsageError("tune chooses by validation images, and the recipe holds none out; say --set validation=2000")
     splits = replace(options.open_data(args.data, cache=not args.no_cache), test=None)
     options.warn_of_faults(splits)
 
-    from fittingroom.runs.create import Options
+    from fittingroom.runs.environment_record import Options
     from fittingroom.tune import Plan, tune_recipe
 
     given = {name: getattr(args, name) for name in options.given(args, ("objective", "pruner", "trials"))}
@@ -158,19 +163,20 @@ def _findings(study: Study, running: int) -> Iterator[tuple[str, str]]:
     if running:
         yield "trials", f"{running} still run in other processes; the one that ends last trains the best recipe"
         return
-    result, objective = study.result, study.plan.objective
+    result, objective = study.result, study.objective
     best, fresh = result["best"], result["final"]
     counts = ", ".join(f"{count} {state}" for state, count in result["trials"].items())
     yield "trials", f"{sum(result['trials'].values())}: {counts}"
     if result["as_it_is"] is not None and best["trial"] != 0:
-        yield "as it was", f"validation {objective} {study.say(result['as_it_is'])}: {study.recipe.name}, trial 0"
-    which = "trial 0, the recipe as it was" if best["trial"] == 0 and result["as_it_is"] else f"trial {best['trial']}"
-    yield "search", f"validation {objective} {study.say(best['value'])}: {which}, the best of all, and so optimistic"
+        yield "baseline", f"validation {objective.name} {objective.text(result['as_it_is'])}: {study.recipe.name}, trial 0"
+    which = "trial 0, the baseline" if best["trial"] == 0 and result["as_it_is"] else f"trial {best['trial']}"
+    value = objective.text(best["value"])
+    yield "search", f"validation {objective.name} {value}: {which}, the best of all, and so optimistic"
     yield "", ", ".join(f"{path} = {value_text(value)}" for path, value in best["values"].items())
     if fresh:
         yield (
             "final",
-            f"validation {objective} {study.say_mean(fresh)}: the best recipe with {len(fresh['seeds'])} fresh seeds",
+            f"validation {objective.name} {objective.text_of_mean(fresh)}: the best recipe with {len(fresh['seeds'])} fresh seeds",
         )
         yield "", f"judged on the {result['n']:,} images that chose it, so still a little optimistic"
     yield "test", "never opened; the recipe is judged on it by"
