@@ -92,7 +92,7 @@ def test_members_differ_in_their_seed_and_in_nothing_else_that_was_decided(run: 
     for other in others:
         changed = differences(first.recipe.as_dict(), other.recipe.as_dict())
         assert [line.partition(":")[0] for line in changed] == ["seed"]
-        environments = [member.environment for member in (first, other)]
+        environments = [member.environment.as_dict() for member in (first, other)]
         for environment in environments:
             del environment["recipe"]["seed"]
         assert environments[0] == environments[1]

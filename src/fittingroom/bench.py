@@ -193,7 +193,7 @@ def bench(source: str, data: Splits, recipe: str = "swift") -> Figures:
     process_seconds, run = _train_in_a_process(source, recipe)
     epochs, evaluation = _ours(train_set, judged, device)
     return Figures(
-        machine=describe_machine(device) | {"torch": torch.__version__},
+        machine=describe_machine(device).as_dict() | {"torch": torch.__version__},
         notebook_epoch=notebook_epoch,
         notebook_evaluation=notebook_evaluation,
         epochs=epochs,

@@ -5,38 +5,65 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from fittingroom.version import __version__
 
+# Those whose versions decide a result.
+PACKAGES = ("torch", "numpy", "polars", "safetensors")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """Where something was computed.
+
+    Attributes:
+        system: the operating system, as Python calls it.
+        processor: as the system calls it.
+        cores: that the process could use; None where the system doesn't tell.
+        device: ``cpu``, ``cuda``, ``cuda:<number>`` or ``mps``.
+        threads: of the processor that PyTorch used.
+        card: as CUDA calls it; None on another device.
+    """
+
+    system: str
+    processor: str
+    cores: int | None
+    device: str
+    threads: int
+    card: str | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """As ``environment.json`` has it: without a card where there is none."""
+        return {key: value for key, value in asdict(self).items() if key != "card" or value is not None}
+
+
+def describe_machine(device: str) -> Machine:
+    """The machine at hand, of which ``device`` computes, with the threads that PyTorch uses now."""
+    import torch
+
+    return Machine(
+        system=platform.platform(),
+        processor=processor_name(),
+        cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        device=device,
+        threads=torch.get_num_threads(),
+        card=torch.cuda.get_device_name(device) if device.startswith("cuda") else None,
+    )
+
 
 def versions() -> dict[str, str]:
     """Of fittingroom, Python and the packages that decide a result, those that are installed."""
-    found = {"fittingroom": __version__, "python": platform.python_version()}
-    for package in ("torch", "numpy", "polars", "safetensors"):
+    installed = {"fittingroom": __version__, "python": platform.python_version()}
+    for package in PACKAGES:
         try:
-            found[package] = metadata.version(package)
+            installed[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
-    return found
-
-
-def describe_machine(device: str) -> dict[str, Any]:
-    """Processor, cores, threads in use and, on CUDA, the card."""
-    import torch
-
-    machine = {
-        "system": platform.platform(),
-        "processor": processor_name(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "device": device,
-        "threads": torch.get_num_threads(),
-    }
-    if device.startswith("cuda"):
-        machine["card"] = torch.cuda.get_device_name(device)
-    return machine
+    return installed
 
 
 def git_revision() -> str | None:
@@ -67,5 +94,5 @@ def processor_name() -> str:
 
 
 def cores() -> int:
-    """Those that this process may use."""
+    """The number of processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -33,7 +33,8 @@ from fittingroom.recipes.recipe import Recipe
 from fittingroom.report.model_card import write_model_card
 from fittingroom.report.page import write_report
 from fittingroom.report.plots import plot_loss
-from fittingroom.runs.create import Options, as_splits, start, write_start
+from fittingroom.runs.create import as_splits, start, write_start
+from fittingroom.runs.environment_record import Environment, Options
 from fittingroom.runs.metrics_log import MetricsLog
 from fittingroom.runs.recorded import (
     recorded_environment,
@@ -212,7 +213,7 @@ def _members(run: Run, group: ProcessGroup, *, elsewhere: bool, trust_code: bool
     recipe, environment = recorded_recipe(run, group), recorded_environment(run, group)
     source = recorded_source(run, recipe, group, trust_code=trust_code)
     splits = None if elsewhere and environment.data.source else run.splits
-    for seed in environment.seeds:
+    for seed in environment.seeds or ():
         member = Run(run.path / f"seed-{seed}", splits)
         if group.is_main and not (member.path / "environment.json").exists():
             own_recipe = dataclasses.replace(recipe, seed=seed)

@@ -93,8 +93,8 @@ def test_one_process_writes_and_speaks(trained: dict[int, Path], count: int) -> 
     assert sorted(json.loads(line)["run"] for line in looks) == ["1", "2", "3"]
     assert {file.name for file in trained[count].iterdir()} == {file.name for file in trained[1].iterdir()}
     environment = fr.open_run(trained[count]).environment
-    assert environment["processes"] == count
-    assert environment["command"].startswith(f"torchrun --nproc-per-node {count} -m fittingroom train sample")
+    assert environment.processes == count
+    assert environment.command.startswith(f"torchrun --nproc-per-node {count} -m fittingroom train sample")
 
 
 @pytest.fixture(scope="module")

@@ -70,7 +70,7 @@ def test_the_code_on_the_card_works(run: fr.Run, monkeypatch: pytest.MonkeyPatch
 
 def test_the_official_data_is_called_what_the_hub_calls_it(run: fr.Run, tmp_path: Path) -> None:
     official = fr.Run(Path(shutil.copytree(run.path, tmp_path / "official")))
-    environment = official.environment
+    environment = official.environment.as_dict()
     environment["data"]["train"]["content"] = KNOWN_FINGERPRINTS["fashion-mnist train (official)"].content
     (official.path / "environment.json").write_text(json.dumps(environment), encoding="utf-8")
     header, _ = read_card(*write_model_card(official))

@@ -24,7 +24,7 @@ def read_json(path: Path, *, format_number: int = 1) -> dict[str, Any]:
     """
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # the last: brackets without end
         raise ArtifactError(f"{path}: a JSON file of a run expected, but it can't be read: {error}") from None
     if not isinstance(value, dict) or "format" not in value:
         raise ArtifactError(f"{path}: an object with a format's number expected: this is not a file of a run")

@@ -10,6 +10,7 @@ from fittingroom.evaluation.calibration import calibration
 from fittingroom.files.atomic import atomic_write
 from fittingroom.rendering.html_page import render_page
 from fittingroom.report.run_summary import judged_on, looks_at_test, reproducing_command, weakest_classes
+from fittingroom.runs.environment_record import DataIdentity
 from fittingroom.runs.run import Run
 
 FASHION_MNIST = "zalando-datasets/fashion_mnist"  # as the hub calls it
@@ -36,9 +37,9 @@ def write_model_card(run: Run) -> list[Path]:
 def _write_card(run: Run) -> Path:
     artifact, environment, recipe = run.artifact, run.environment, run.recipe
     judged = judged_on(run)
-    data = environment["data"]
+    data = environment.data
     on_test = judged is not None and judged.split == "test"
-    judged_set = data["test"] if on_test else data["validation"] or data["train"]
+    judged_set = data.test if on_test and data.test else data.validation or data.train
     classes = weakest_classes(judged.scores) if judged else []
     content = {
         "name": run.path.resolve().name,
@@ -48,10 +49,10 @@ def _write_card(run: Run) -> Path:
         "result": run.result,
         "scores": judged.scores if judged else None,
         "split": judged.split if judged else None,
-        "judged_on": judged_set["name"],
-        "judged_type": _hub_name(judged_set) or data["source"] or judged_set["name"],
-        "train": data["train"],
-        "known": _hub_name(data["train"]),
+        "judged_on": judged_set.name,
+        "judged_type": _hub_name(judged_set) or data.source or judged_set.name,
+        "train": data.train,
+        "known": _hub_name(data.train),
         "classes": classes,
         "weakest": classes[0] if classes else None,
         "calibration": calibration(judged.table.probabilities, judged.table.labels) if judged else None,
@@ -66,7 +67,7 @@ def _write_card(run: Run) -> Path:
     return path
 
 
-def _hub_name(part: dict[str, Any]) -> str | None:
+def _hub_name(part: DataIdentity) -> str | None:
     """Hugging Face's name of the data set, if this is an official part of Fashion-MNIST in whatever order."""
     official = {known.content for name, known in KNOWN_FINGERPRINTS.items() if name.startswith("fashion-mnist ")}
-    return FASHION_MNIST if part["content"] in official else None
+    return FASHION_MNIST if part.content in official else None

@@ -76,33 +76,33 @@ def subsets_of(run: Run) -> list[dict[str, Any]]:
 
     They are in ``result.json`` if that was the first look at test, else in the newest file of ``evaluations/``.
     """
-    test = run.environment["data"]["test"]
+    test = run.environment.data.test
     own = run.result["test"] or {}
     found: list[dict[str, Any]] = own.get("subsets", [])
     for file in sorted((run.path / "evaluations").glob("[0-9]*.json"), key=lambda file: int(file.stem)):
         evaluation = read_json(file)
-        if test and evaluation["fingerprint"]["content"] == test["content"]:
+        if test and evaluation["fingerprint"]["content"] == test.content:
             found = evaluation["scores"].get("subsets", found)
     return found
 
 
 def looks_at_test(run: Run) -> list[dict[str, Any]]:
     """Every look at the run's test set by any run of its folder, oldest first."""
-    test = run.environment["data"]["test"]
-    return read_looks(runs_folder(run.path), test["images"]) if test else []
+    test = run.environment.data.test
+    return read_looks(runs_folder(run.path), test.images) if test else []
 
 
 def reproducing_command(run: Run) -> str:
     """The line that trains the same again from the resolved recipe, whatever the defaults are by then."""
     environment = run.environment
-    options, seeds = environment["options"], environment["seeds"]
-    words = ["fittingroom", "train", environment["data"]["source"] or "DATA", "--recipe", f"{run.path}/recipe.toml"]
+    options, seeds = environment.options, environment.seeds
+    words = ["fittingroom", "train", environment.data.source or "DATA", "--recipe", f"{run.path}/recipe.toml"]
     if (run.path / SOURCE).exists():  # the run's own copy: the file that it was made from may be gone
         words += ["--model", f"{run.path / SOURCE}:{run.recipe.model.rpartition(':')[2]}"]
-    if options["test"]:
-        words += ["--test", str(options["test"])]
+    if options.test:
+        words += ["--test", str(options.test)]
     if seeds:
         words += ["--seeds", str(len(seeds))]
-    words += ["--device", environment["machine"]["device"], "--threads", str(environment["machine"]["threads"])]
-    words += ["--deterministic"] if options["deterministic"] else []
+    words += ["--device", environment.machine.device, "--threads", str(environment.machine.threads)]
+    words += ["--deterministic"] if options.deterministic else []
     return join(words)

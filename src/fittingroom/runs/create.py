@@ -6,61 +6,26 @@ So it can be resumed from its first second on, in whichever process, and nothing
 from __future__ import annotations
 
 import dataclasses
-import warnings
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-import torch
-
-from fittingroom.artifact.artifact import SOURCE, read_trusted_code
-from fittingroom.files.atomic import atomic_write
-from fittingroom.files.cache_dir import cache_dir
+from fittingroom.artifact.artifact import SOURCE
 from fittingroom.data.dataset import Dataset, Splits
 from fittingroom.data.formats.kaggle_csv import LABEL_NAMES_IN_WORDS
 from fittingroom.data.open import open_dataset
-from fittingroom.training.device import pick_device, resolve_precision
-from fittingroom.parallel.process_group import ALONE, ProcessGroup, is_own_job, torchrun_job
 from fittingroom.environment import describe_machine, git_revision, versions
 from fittingroom.errors import ArtifactError, DataError, RecipeError
-from fittingroom.files.json_file import write_json
-from fittingroom.models import ModelSource, find_model, model_from_code, package_model
-from fittingroom.recipes.recipe import Recipe, differences, load_recipe, parse_recipe
-from fittingroom.runs.run import FORMAT, Run, command_line
-from fittingroom.training.device import prepare_torch
-from fittingroom.runs.recorded import identity_of, recorded_environment, refuse_changes
-
-
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """How a run is carried out, beside its recipe. Kept in ``environment.json``; a resumed run takes them from there.
-
-    Attributes:
-        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
-        threads: of the CPU; None for PyTorch's choice.
-        keep: checkpoints that stay on disk, ≥ 1.
-        deterministic: ask CUDA for the same result each time, at some cost in speed. The CPU always gives it.
-        test: path of a test set that lies elsewhere.
-        cache: whether data sets are read through the cache.
-        xkcd: draw curves in the hand-drawn style of the tutorial notebook.
-        track: trackers to tell of the run as well, see :mod:`fittingroom.runs.tracking`.
-
-    Example:
-        >>> import fittingroom as fr
-        >>> fr.Options(device="cpu", threads=1).keep
-        2
-    """
-
-    device: str = "auto"
-    threads: int | None = None
-    keep: int = 2
-    deterministic: bool = False
-    test: str | None = None
-    cache: bool = True
-    xkcd: bool = False
-    track: tuple[str, ...] = ()
+from fittingroom.files.atomic import atomic_write
+from fittingroom.files.cache_dir import cache_dir
+from fittingroom.models import ModelSource, find_model
+from fittingroom.parallel.process_group import ALONE, ProcessGroup, is_own_job, torchrun_job
+from fittingroom.recipes.recipe import Recipe, load_recipe
+from fittingroom.runs import environment_record
+from fittingroom.runs.environment_record import Environment, Options, RecordedData, write_environment
+from fittingroom.runs.recorded import recorded_environment, refuse_changes
+from fittingroom.runs.run import Run, command_line
+from fittingroom.training.device import pick_device, prepare_torch, resolve_precision
 
 
 def start(
@@ -98,8 +63,23 @@ def start(
         """The new folder of the run, or the one that it had before torchrun restarted it."""
         folder = _own_folder(out, recipe.name or "run")
         if folder is None:
-            environment = _describe(splits, recipe, source, options, _seed_list(recipe, seeds), group)
-            environment["look_at_test"] = look_at_test
+            _refuse_unlabelled(splits)
+            environment = Environment(
+                command=command_line(),
+                started=datetime.now(UTC).isoformat(timespec="seconds"),
+                seeds=_seed_list(recipe, seeds),
+                processes=group.size,
+                torchrun=torchrun_job(),
+                precision=_precision(splits, recipe, source, options),
+                options=options,
+                data=RecordedData.of(splits),
+                recipe=recipe.as_dict(),
+                code_sha256=source.sha256,
+                versions=versions(),
+                machine=describe_machine(pick_device(options.device)),
+                revision=git_revision(),
+                look_at_test=look_at_test,
+            )
             folder = new_folder(out, recipe.name or "run")
             write_start(folder, recipe, source, environment)
         return str(folder)
@@ -107,19 +87,6 @@ def start(
     run = Run(Path(group.broadcast(make_folder)), splits)
     refuse_changes(run, recorded_environment(run, group), recipe, group)
     return run
-
-
-
-
-
-
-
-
-
-
-
-
-# What start() is made of.
 
 
 def as_splits(data: Splits | Dataset | str | Path, options: Options) -> Splits:
@@ -131,21 +98,17 @@ def as_splits(data: Splits | Dataset | str | Path, options: Options) -> Splits:
     return open_dataset(data, test=options.test, cache=options.cache)
 
 
-def _seed_list(recipe: Recipe, seeds: int | Sequence[int] | None) -> list[int] | None:
+def _seed_list(recipe: Recipe, seeds: int | Sequence[int] | None) -> tuple[int, ...] | None:
     if seeds is None:
         return None
     chosen = [recipe.seed + i for i in range(seeds)] if isinstance(seeds, int) else list(seeds)
     if len(set(chosen)) < max(2, len(chosen)):
         raise RecipeError(f"seeds: at least two that differ expected, {chosen} found; for a single one give --seed")
-    return chosen
+    return tuple(chosen)
 
 
-
-
-def _describe(
-    splits: Splits, recipe: Recipe, source: ModelSource, options: Options, seeds: list[int] | None, group: ProcessGroup
-) -> dict[str, Any]:
-    """``environment.json``: everything beside the recipe that decides what the run will be."""
+def _refuse_unlabelled(splits: Splits) -> None:
+    """Raise DataError where there is nothing to learn from, or to validate by."""
     if splits.train.labels is None:
         hint = (
             f"; a CSV has them first, or in a column called {LABEL_NAMES_IN_WORDS}" if ".csv" in splits.source else ""
@@ -153,34 +116,13 @@ def _describe(
         raise DataError(f"{splits.train.name}: labels expected, none found: training needs them{hint}")
     if splits.validation is not None and splits.validation.labels is None:
         raise DataError(f"{splits.validation.name}: labels expected, none found: validation needs them")
-    device = pick_device(options.device)
-    cache = cache_dir() / "precision"
-    precision = resolve_precision(
-        recipe, source, splits.train.num_classes, splits.train.image_size, device, cache if options.cache else None
-    )
-    return {
-        "format": FORMAT,
-        "command": command_line(),
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "seeds": seeds,
-        "processes": group.size,
-        "torchrun": torchrun_job(),
-        "precision": precision,
-        "options": asdict(options),
-        "data": {
-            "source": splits.source,
-            "train": identity_of(splits.train),
-            "validation": identity_of(splits.validation),
-            "test": identity_of(splits.test),
-        },
-        "recipe": recipe.as_dict(),
-        "code_sha256": source.sha256,
-        "versions": versions(),
-        "machine": describe_machine(device),
-        "revision": git_revision(),
-    }
 
 
+def _precision(splits: Splits, recipe: Recipe, source: ModelSource, options: Options) -> str:
+    """What the run computes in; on this machine ``auto`` is decided once, and kept with the data sets' cache."""
+    train = splits.train
+    device, cache = pick_device(options.device), cache_dir() / "precision" if options.cache else None
+    return resolve_precision(recipe, source, train.num_classes, train.image_size, device, cache)
 
 
 def _own_folder(out: str | Path | None, name: str) -> Path | None:
@@ -189,8 +131,8 @@ def _own_folder(out: str | Path | None, name: str) -> Path | None:
         return None
     folders = [Path(out)] if out is not None else sorted(Path("runs").glob(f"{name}-*"))
     for run in map(Run, folders):
-        begun = (run.path / "environment.json").exists() and not run.is_finished
-        if begun and is_own_job(run.environment.get("torchrun")):
+        begun = (run.path / environment_record.FILE).exists() and not run.is_finished
+        if begun and is_own_job(run.environment.torchrun):
             return run.path
     return None
 
@@ -200,7 +142,7 @@ def new_folder(out: str | Path | None, name: str) -> Path:
     if out is not None:
         folder = Path(out)
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            is_run = (folder / "environment.json").exists()
+            is_run = (folder / environment_record.FILE).exists()
             go_on = f", or go on with that run: fittingroom train --resume {folder}" if is_run else ""
             raise ArtifactError(
                 f"{folder}: a new or empty folder expected for the run, but something is there; "
@@ -219,11 +161,11 @@ def new_folder(out: str | Path | None, name: str) -> Path:
             return folder
 
 
-def write_start(folder: Path, recipe: Recipe, source: ModelSource, environment: dict[str, Any]) -> None:
+def write_start(folder: Path, recipe: Recipe, source: ModelSource, environment: Environment) -> None:
     """Write what the run is to be, so that it can be resumed from its first second on."""
     if source.code is not None:
         with atomic_write(folder / SOURCE) as file:
             file.write(source.code.encode())
     with atomic_write(folder / "recipe.toml") as file:
         file.write(recipe.to_toml().encode())
-    write_json(folder / "environment.json", environment)
+    write_environment(folder, environment)

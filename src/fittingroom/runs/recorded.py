@@ -2,42 +2,29 @@
 
 from __future__ import annotations
 
-import dataclasses
 import warnings
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
-
-import torch
 
 from fittingroom.artifact.artifact import SOURCE, read_trusted_code
-from fittingroom.files.atomic import atomic_write
-from fittingroom.files.cache_dir import cache_dir
-from fittingroom.data.dataset import Dataset, Splits
-from fittingroom.data.formats.kaggle_csv import LABEL_NAMES_IN_WORDS
-from fittingroom.data.open import open_dataset
-from fittingroom.training.device import pick_device, resolve_precision
-from fittingroom.parallel.process_group import ProcessGroup, is_own_job, torchrun_job
-from fittingroom.environment import describe_machine, git_revision, versions
-from fittingroom.errors import ArtifactError, DataError, RecipeError
-from fittingroom.files.json_file import write_json
-from fittingroom.models import ModelSource, find_model, model_from_code, package_model
-from fittingroom.recipes.recipe import Recipe, differences, load_recipe, parse_recipe
-from fittingroom.runs.run import FORMAT, Run, command_line
-from fittingroom.training.device import prepare_torch
+from fittingroom.data.dataset import Splits
+from fittingroom.errors import ArtifactError, DataError
+from fittingroom.models import ModelSource, model_from_code, package_model
+from fittingroom.parallel.process_group import ProcessGroup
+from fittingroom.recipes.recipe import Recipe, differences, parse_recipe
+from fittingroom.runs import environment_record
+from fittingroom.runs.environment_record import DataIdentity, Environment
+from fittingroom.runs.run import Run
 
 
-def refuse_changes(run: Run, environment: dict[str, Any], recipe: Recipe, group: ProcessGroup) -> None:
+def refuse_changes(run: Run, environment: Environment, recipe: Recipe, group: ProcessGroup) -> None:
     """Hold every process, and whoever resumes a run, to the recipe and the data that it was started with."""
-    if changes := differences(environment["recipe"], recipe.as_dict()):
+    if changes := differences(environment.recipe, recipe.as_dict()):
         raise ArtifactError(
             f"{run.path / 'recipe.toml'}: a run goes on only with the recipe that it was started with; these keys "
             "were changed:\n  " + "\n  ".join(changes) + "\nput them back, or start a new run with --recipe FILE"
         )
     refuse_other_data(run.path, run.open_data(), environment)
-    before = environment.get("processes", 1)  # the first runs of format 1 don't say
+    before = environment.processes
     if group.is_main and before != group.size:
         warnings.warn(
             f"{run.path}: its number of processes was {before} and is now {group.size}: sums are rounded otherwise, "
@@ -46,21 +33,25 @@ def refuse_changes(run: Run, environment: dict[str, Any], recipe: Recipe, group:
         )
 
 
-def refuse_other_data(path: Path, splits: Splits, environment: dict[str, Any]) -> None:
+def refuse_other_data(path: Path, splits: Splits, environment: Environment) -> None:
     """Raise DataError where a run's data is not what it was started with, such as on another host."""
-    for split in ("train", "validation"):
-        before, now = environment["data"][split], identity_of(getattr(splits, split))
+    recorded = environment.data
+    for split, before, part in (
+        ("train", recorded.train, splits.train),
+        ("validation", recorded.validation, splits.validation),
+    ):
+        now = None if part is None else DataIdentity.of(part)
         if before != now:
             raise DataError(
                 f"{path}: a run goes on only on the data that it was started with; its {split} set was "
-                f"{before and before['order'][:16]} and is now {now and now['order'][:16]} (fingerprints in file order)"
+                f"{before and before.order[:16]} and is now {now and now.order[:16]} (fingerprints in file order)"
             )
 
 
-def recorded_environment(run: Run, group: ProcessGroup) -> dict[str, Any]:
+def recorded_environment(run: Run, group: ProcessGroup) -> Environment:
     """``environment.json``, which the main process alone reads: other hosts need not see the folder."""
-    environment: dict[str, Any] = group.broadcast(lambda: run.environment)
-    return environment
+    values = group.broadcast(lambda: run.environment.as_dict())
+    return Environment.from_dict(values, str(run.path / environment_record.FILE))
 
 
 def recorded_recipe(run: Run, group: ProcessGroup) -> Recipe:
@@ -82,13 +73,9 @@ def recorded_source(run: Run, recipe: Recipe, group: ProcessGroup, *, trust_code
     def read() -> str | None:
         if not file.exists():
             return None
-        return read_trusted_code(run.path, run.environment.get("code_sha256"), trusted=trust_code)
+        return read_trusted_code(run.path, run.environment.code_sha256, trusted=trust_code)
 
     code = group.broadcast(read)
     if code is None:
         return package_model(recipe.model)
     return model_from_code(recipe.model, code, recipe.model.rpartition(":")[2], str(file))
-
-
-def identity_of(dataset: Dataset | None) -> dict[str, Any] | None:
-    return None if dataset is None else {"name": dataset.name, "n": len(dataset)} | asdict(dataset.fingerprint)

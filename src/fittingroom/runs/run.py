@@ -14,15 +14,16 @@ from shlex import join
 from typing import Any
 
 from fittingroom.artifact.artifact import Artifact, open_artifact
+from fittingroom.audit.subsets import Subset, mean_of_subsets, score_subsets
 from fittingroom.data.dataset import Dataset, Splits
 from fittingroom.data.open import open_dataset
-from fittingroom.parallel.process_group import launcher
 from fittingroom.errors import ArtifactError, DataError
-from fittingroom.files.json_file import read_json, write_json
-from fittingroom.runs.test_ledger import record_look
 from fittingroom.evaluation.metrics import mean_interval
+from fittingroom.files.json_file import read_json, write_json
+from fittingroom.parallel.process_group import launcher
 from fittingroom.recipes.recipe import Recipe, parse_recipe
-from fittingroom.audit.subsets import Subset, mean_of_subsets, score_subsets
+from fittingroom.runs.environment_record import Environment, read_environment
+from fittingroom.runs.test_ledger import record_look
 
 FORMAT = 1
 
@@ -60,9 +61,9 @@ class Run:
         return read_json(self.path / "result.json")
 
     @property
-    def environment(self) -> dict[str, Any]:
-        """What ``environment.json`` says: command, data, options, versions, machine."""
-        return read_json(self.path / "environment.json")
+    def environment(self) -> Environment:
+        """What ``environment.json`` says: command, data, options, versions, machine. Raises :class:`ArtifactError`."""
+        return read_environment(self.path)
 
     @property
     def recipe(self) -> Recipe:
@@ -159,10 +160,10 @@ class Run:
 
     def own_test_set(self) -> Dataset:
         """The test set that the run was started with. Raises :class:`DataError` where there is none, or another now."""
-        test, recorded = self.open_data().test, self.environment["data"]["test"]
+        test, recorded = self.open_data().test, self.environment.data.test
         if test is None:
             raise DataError(f"{self.path}: its data has no test set; name one: fittingroom evaluate {self.path} DATA")
-        if recorded is None or test.fingerprint.content != recorded["content"]:
+        if recorded is None or test.fingerprint.content != recorded.content:
             raise DataError(
                 f"{test.name}: this is not the test set that the run was started with; to judge on it all the same, "
                 f"name it: fittingroom evaluate {self.path} DATA"
@@ -189,12 +190,12 @@ class Run:
         return str(self.path.resolve().relative_to(runs_folder(self.path).resolve()))
 
 
-def open_recorded_data(path: Path, environment: dict[str, Any]) -> Splits:
+def open_recorded_data(path: Path, environment: Environment) -> Splits:
     """The data that the ``environment`` of the run at ``path`` names. Raises :class:`DataError`."""
-    source, options = environment["data"]["source"], environment["options"]
+    source, options = environment.data.source, environment.options
     if not source:
         raise DataError(f"{path}: its data was given in memory; give it again")
-    return open_dataset(source, test=options["test"], cache=options["cache"])
+    return open_dataset(source, test=options.test, cache=options.cache)
 
 
 def open_run(path: str | Path) -> Run:

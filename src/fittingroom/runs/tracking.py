@@ -224,8 +224,8 @@ def _parameters(run: Run) -> dict[str, Any]:
         else:
             flat[key] = value if isinstance(value, (bool, int, float, str)) else json.dumps(value)
     return flat | {
-        "data": environment["data"]["source"] or environment["data"]["train"]["name"],
-        "data.train": environment["data"]["train"]["content"],
-        "device": environment["machine"]["device"],
-        "trained_in": environment["precision"],
+        "data": environment.data.source or environment.data.train.name,
+        "data.train": environment.data.train.content,
+        "device": environment.machine.device,
+        "trained_in": environment.precision,
     }

@@ -1,0 +1,254 @@
+"""``environment.json``: what a run is carried out with, beside its recipe. Its record, its reader and its writer.
+
+The file is read and checked in one place, so that whatever else reads a run deals with values that are there and have
+the type that they are said to have: a run's folder may have come by mail, or been edited by hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
+from pathlib import Path
+from reprlib import repr as brief
+from types import NoneType, UnionType
+from typing import Any, get_args, get_origin, get_type_hints
+
+from fittingroom.data.dataset import Dataset, Splits
+from fittingroom.environment import Machine
+from fittingroom.errors import ArtifactError
+from fittingroom.files.json_file import read_json, write_json
+
+FILE = "environment.json"
+FORMAT = 1
+PRECISIONS = ("float32", "bf16")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How a run is carried out, beside its recipe. Kept in ``environment.json``; a resumed run takes them from there.
+
+    Attributes:
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        threads: of the CPU; None for PyTorch's choice.
+        keep: checkpoints that stay on disk, ≥ 1.
+        deterministic: ask CUDA for the same result each time, at some cost in speed. The CPU always gives it.
+        test: path of a test set that lies elsewhere.
+        cache: whether data sets are read through the cache.
+        xkcd: draw curves in the hand-drawn style of the tutorial notebook.
+        track: trackers that receive the run as well, see :mod:`fittingroom.runs.tracking`.
+
+    Example:
+        >>> import fittingroom as fr
+        >>> fr.Options(device="cpu", threads=1).keep
+        2
+    """
+
+    device: str = "auto"
+    threads: int | None = None
+    keep: int = 2
+    deterministic: bool = False
+    test: str | None = None
+    cache: bool = True
+    xkcd: bool = False
+    track: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataIdentity:
+    """By what one part of the data is recognised.
+
+    Attributes:
+        name: such as ``sample train``.
+        n: images.
+        content, images, order: see :class:`fittingroom.data.dataset.Fingerprint`.
+    """
+
+    name: str
+    n: int
+    content: str
+    images: str
+    order: str
+
+    @classmethod
+    def of(cls, dataset: Dataset) -> DataIdentity:
+        """The identity of an open data set."""
+        return cls(name=dataset.name, n=len(dataset), **asdict(dataset.fingerprint))
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordedData:
+    """The data that a run was started with.
+
+    Attributes:
+        source: a name or a path that opens it again; empty for data that was given in memory.
+        train, validation, test: the parts; None for one that the data doesn't have.
+    """
+
+    source: str
+    train: DataIdentity
+    validation: DataIdentity | None = None
+    test: DataIdentity | None = None
+
+    @classmethod
+    def of(cls, splits: Splits) -> RecordedData:
+        """What is recorded of open data."""
+        identities = {name: part and DataIdentity.of(part) for name, part in _parts(splits).items()}
+        return cls(source=splits.source, **identities)
+
+    @property
+    def parts(self) -> dict[str, DataIdentity]:
+        """The parts that there are, by name."""
+        return {name: part for name, part in _parts(self).items() if part is not None}
+
+
+def _parts(of: Any) -> dict[str, Any]:
+    return {"train": of.train, "validation": of.validation, "test": of.test}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Environment:
+    """All that decides what a run will be, beside its recipe, and what it was made with.
+
+    Attributes:
+        command: that started the run.
+        started: the time, ISO 8601, in UTC.
+        seeds: of a run of several seeds, in their order; None for a run of one.
+        processes: that train together, ≥ 1.
+        torchrun: the name of torchrun's job; None without it.
+        precision: ``float32`` or ``bf16``, resolved.
+        options: see :class:`Options`.
+        data: see :class:`RecordedData`.
+        recipe: the resolved recipe as plain values, against which a resumed run's ``recipe.toml`` is held.
+        code_sha256: of the user's own source; None for a model of the package, and in runs of 0.1.
+        versions: of fittingroom, Python and the packages that decide a result.
+        machine: see :class:`fittingroom.environment.Machine`.
+        revision: the commit of the package's source tree, ``+`` if it had changes; None for an installed package.
+        look_at_test: whether the finished model is to be judged on the test set, once.
+    """
+
+    command: str
+    started: str
+    seeds: tuple[int, ...] | None = None
+    processes: int = 1
+    torchrun: str | None = None
+    precision: str
+    options: Options
+    data: RecordedData
+    recipe: dict[str, Any]
+    code_sha256: str | None = None
+    versions: dict[str, str]
+    machine: Machine
+    revision: str | None = None
+    look_at_test: bool = False
+
+    @property
+    def recipe_name(self) -> str:
+        """Name of the recipe; empty where it has none."""
+        return str(self.recipe.get("name") or "")
+
+    def as_dict(self) -> dict[str, Any]:
+        """What stands in the file, in its order."""
+        return {"format": FORMAT} | asdict(self) | {"machine": self.machine.as_dict()}
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any], where: str = FILE) -> Environment:
+        """The record of what :meth:`as_dict` gave.
+
+        Keys that it doesn't know are ignored; runs of 0.1 lack some, which have defaults.
+
+        Args:
+            value: as read from the file.
+            where: what messages call it.
+
+        Raises:
+            ArtifactError: a key is missing, or its value is of another type or out of its range.
+        """
+        try:
+            environment: Environment = _record(cls, value, "")
+            _refuse_nonsense(environment)
+        except _Unexpected as problem:
+            raise ArtifactError(
+                f"{where}: {problem}; the file was damaged or changed: put a copy of it back, or train the run anew"
+            ) from None
+        return environment
+
+
+def read_environment(folder: Path) -> Environment:
+    """Read the record in the folder of a run.
+
+    Raises:
+        ArtifactError: it is missing, damaged, or of another format.
+    """
+    file = folder / FILE
+    return Environment.from_dict(read_json(file, format_number=FORMAT), str(file))
+
+
+def write_environment(folder: Path, environment: Environment) -> None:
+    """Write the record into the folder of a run, whole or not at all."""
+    write_json(folder / FILE, environment.as_dict())
+
+
+class _Unexpected(Exception):
+    """What is expected of a key, and what was found."""
+
+
+WORDS: dict[Any, str] = {str: "text", int: "a whole number", bool: "true or false", list: "a list", dict: "an object"}
+
+
+def _record(cls: type, value: Any, key: str) -> Any:
+    """An instance of a dataclass from plain values, its own dataclasses included."""
+    members = _plain(dict, value, key)
+    hints = get_type_hints(cls)
+    values = {}
+    for field in fields(cls):
+        place = f"{key}.{field.name}" if key else field.name
+        if field.name in members:
+            values[field.name] = _typed(hints[field.name], members[field.name], place)
+        elif field.default is MISSING:
+            raise _Unexpected(f"{place} expected, it is missing")
+    return cls(**values)
+
+
+def _typed(hint: Any, value: Any, key: str) -> Any:
+    """The value as the annotation of its field has it."""
+    if is_dataclass(hint):
+        return _record(hint, value, key)  # type: ignore[arg-type]  # a class, not an instance
+
+    kind, inner = get_origin(hint), get_args(hint)
+    if kind is UnionType:  # all of them are "… | None"
+        (other,) = (choice for choice in inner if choice is not NoneType)
+        return None if value is None else _typed(other, value, key)
+    if kind is tuple:
+        return tuple(_typed(inner[0], item, f"{key}.{i}") for i, item in enumerate(_plain(list, value, key)))
+    if kind is dict:
+        return {name: _typed(inner[1], item, f"{key}.{name}") for name, item in _plain(dict, value, key).items()}
+    return value if hint is Any else _plain(hint, value, key)
+
+
+def _plain(kind: type, value: Any, key: str) -> Any:
+    # true and false are whole numbers to Python
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise _Unexpected(f"{key + ': ' if key else ''}{WORDS[kind]} expected, {brief(value)} found")
+    return value
+
+
+def _refuse_nonsense(environment: Environment) -> None:
+    """Values that would fail far from here, with a message that doesn't name the file."""
+    if environment.precision not in PRECISIONS:
+        expected = " or ".join(PRECISIONS)
+        raise _Unexpected(f"precision: {expected} expected, {brief(environment.precision)} found")
+
+    options, machine = environment.options, environment.machine
+    counts = {
+        "processes": environment.processes,
+        "options.threads": options.threads,
+        "options.keep": options.keep,
+        "machine.threads": machine.threads,
+    }
+    for key, count in counts.items():
+        if count is not None and count < 1:
+            raise _Unexpected(f"{key}: 1 or more expected, {count} found")
+
+    seeds = environment.seeds
+    if seeds is not None and (not seeds or len(set(seeds)) < len(seeds)):
+        raise _Unexpected(f"seeds: numbers that differ expected, {list(seeds)} found")
