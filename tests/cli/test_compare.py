@@ -37,7 +37,7 @@ def test_it_says_the_verdict_first_and_what_it_rests_on(capsys: pytest.CaptureFi
     assert re.match(
         r"slow is worse than fast by \d+\.\d\d points \(95 % \d+\.\d\d to \d+\.\d\d, 2 \+ 2 seeds\)$", first
     )
-    assert rest[0].startswith("This was a look at test. fast's own accuracy")
+    assert rest[0].startswith("This was a test-set evaluation. fast's own accuracy")
     for name in fr.open_run("runs/fast/seed-0").artifact.classes:
         assert name in printed
     with Image.open("runs/compare-fast-slow.png") as sheet:
@@ -57,6 +57,12 @@ def test_json_has_the_promised_keys_and_the_runs_own_figures(capsys: pytest.Capt
     assert (found["run"], found["seeds"], found["n"], found["verdict"]) == ("slow", [2, 2], 1000, "worse")
     assert found["warnings"] == []
     assert found["sheet"] == "runs/compare-fast-slow.png"
+
+    compared = fr.compare_runs(["runs/fast", "runs/slow"]).as_dict()
+    figures = {key: value for key, value in found.items() if key not in ("sheet", "warnings")}
+    assert compared["comparisons"][0].keys() == found.keys()
+    assert compared["comparisons"][0] | figures == compared["comparisons"][0]
+
     ledger = Path("runs/test-looks.jsonl").read_text(encoding="utf-8").splitlines()
     assert json.loads(ledger[-1])["run"] == "fast, slow"
 
@@ -78,7 +84,7 @@ def test_a_second_look_is_warned_of_in_the_first_line(capsys: pytest.CaptureFixt
         capsys.readouterr()
         assert main(["compare", "runs/fast", "runs/slow"]) == 0
     first = capsys.readouterr().out.splitlines()[0]
-    assert first.startswith("warning: sample test was looked at 5 times before, 4 of them to judge these models")
+    assert first.startswith("warning: sample test was evaluated on 5 times before, 4 of them to judge these models")
 
 
 def test_the_page_is_self_contained_and_shows_what_was_said(capsys: pytest.CaptureFixture[str]) -> None:

@@ -115,7 +115,7 @@ def test_where_no_suspects_are_known_it_says_how_to_find_some(capsys: pytest.Cap
     convert(fr.Splits(inverted), Path("inverted.npz"), to=None)
     assert main(["evaluate", "runs/one", "inverted.npz", "--subsets", "--trust-code"]) == 0
     printed = capsys.readouterr()
-    assert "no suspects are known" in printed.err
+    assert "no label issues are known" in printed.err
     assert "data check DATA --labels --suspects FILE" in printed.err
     assert "without suspects" not in printed.out
 

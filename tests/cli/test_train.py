@@ -40,7 +40,8 @@ def test_train_writes_a_judged_run_and_says_so_in_a_dozen_lines(capsys: pytest.C
     assert main(["train", "sample", *TINY]) == 0
     printed = capsys.readouterr()
     result = json.loads(Path("runs/plain-1/result.json").read_text(encoding="utf-8"))
-    assert f"{result['test']['accuracy']:.2%} of 1,000 right" in printed.out
+    assert f"test        accuracy {result['test']['accuracy']:.2%} on 1,000 images; 95 % interval " in printed.out
+    assert "ledger      1 evaluation on this test set so far" in printed.out
     assert "runs/plain-1/" in printed.out
     assert len(printed.out.splitlines()) <= 17
     assert "epoch 1/1" in printed.err
@@ -71,7 +72,7 @@ def test_predictions_hold_what_the_result_says(capsys: pytest.CaptureFixture[str
 
 def test_no_test_leaves_the_ledger_empty_and_evaluate_fills_the_result(capsys: pytest.CaptureFixture[str]) -> None:
     main(["train", "sample", *TINY, "--no-test"])
-    assert "not looked at" in capsys.readouterr().out
+    assert "not evaluated; fittingroom evaluate runs/plain-1 does it" in capsys.readouterr().out
     assert not Path("runs/test-looks.jsonl").exists()
     assert fr.open_run("runs/plain-1").result["test"] is None
     assert main(["evaluate", "runs/plain-1", "--json"]) == 0

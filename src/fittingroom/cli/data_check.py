@@ -1,13 +1,13 @@
-"""`fittingroom data check`: what is wrong with data, before anyone trains on them."""
+"""``fittingroom data check``: what is wrong with data, before anyone trains on them."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fittingroom.cli import options
-from fittingroom.cli.parser import Commands
+from fittingroom.cli.parser import Commands, add_old_spelling
 
 if TYPE_CHECKING:
     from fittingroom.audit import Report
@@ -19,7 +19,7 @@ CLEAN, ERRORS = 0, 2
 
 
 def add_parser(actions: Commands) -> None:
-    """Add `check` to the commands of `data`."""
+    """Add ``check`` to the commands of ``data``."""
     parser = actions.add_parser(
         "check",
         help="say what is wrong with data: damage, other data than one thinks, leaks, bad labels",
@@ -27,24 +27,37 @@ def add_parser(actions: Commands) -> None:
         "errors, 2 with errors.",
         epilog="example: fittingroom data check fashion-mnist_train.csv fashion-mnist_test.csv",
     )
-    parser.add_argument(
-        "paths", metavar="PATH", nargs="+", help="fashion-mnist, sample, files or folders, damaged or not"
+    paths = parser.add_argument(
+        "paths",
+        metavar="PATH",
+        nargs="+",
+        action="extend",
+        help="fashion-mnist, sample, files or folders, damaged or not",
     )
-    parser.add_argument("--test", metavar="PATH", dest="more", action="append", default=[], help="the same as PATH")
+    add_old_spelling(parser, "--test", paths)
     parser.add_argument("--json", action="store_true", help="print JSON, for programs")
-    parser.add_argument("--fix", type=Path, metavar="OUT", help="write a copy with all undone that can be known")
+    parser.add_argument("--fix", type=Path, metavar="OUT", help="write a copy with all repaired that can be known")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write a page with examples of what was found")
-    parser.add_argument("--png", type=Path, metavar="FILE", help="write a contact sheet of the examples")
+    sheet = parser.add_argument("--sheet", type=Path, metavar="FILE", help="write a contact sheet of the examples")
+    add_old_spelling(parser, "--png", sheet)
     parser.add_argument("--no-near-duplicates", action="store_true", help="leave out their search, of half a minute")
     parser.add_argument("--no-cache", action="store_true", help="read the files themselves, and keep nothing")
-    labels = parser.add_argument_group("labels", "doubt them one by one, by models trained without them; minutes")
+
+    labels = parser.add_argument_group(
+        "labels", "find label issues, image by image, by models trained without the image; minutes"
+    )
     labels.add_argument("--labels", action="store_true", help="check the labels too (needs the extra `labels`)")
-    labels.add_argument("--recipe", metavar="NAME|FILE", help="what the models are trained by; default: swift")
-    labels.add_argument("--folds", type=int, metavar="N", help="trainings, each of which judges 1/N; default: 5")
-    labels.add_argument("--seed", type=int, metavar="S", help="of the cut into folds and of the trainings; default: 0")
+    labels.add_argument(
+        "--recipe", metavar="NAME|FILE", help=f"how to train the models; default: {options.DEFAULT_RECIPE}"
+    )
+    labels.add_argument(
+        "--folds", type=int, metavar="N", help="number of trainings, each of which judges 1/N of the images; default: 5"
+    )
+    labels.add_argument("--seed", type=int, metavar="S", help="seed of the folds and of the trainings; default: 0")
+    options.add_device(labels)
     options.add_threads(labels, of=" of each training")
     options.add_engine(labels, what="train the folds side by side, a thread each,")
-    labels.add_argument("--suspects", type=Path, metavar="FILE", help="write the doubted labels, for `evaluate`")
+    labels.add_argument("--suspects", type=Path, metavar="FILE", help="write the label issues, for `evaluate`")
     parser.set_defaults(run=run_check)
 
 
@@ -54,31 +67,35 @@ def run_check(args: argparse.Namespace) -> int:
     from fittingroom.cli import console
 
     how, engine = _label_check(args)
-    report = check([*args.paths, *args.more], near=not args.no_near_duplicates, cache=not args.no_cache)
-    suspects: list[LabelIssues] = []
+    report = check(args.paths, near=not args.no_near_duplicates, cache=not args.no_cache)
+    issues: list[LabelIssues] = []
     problem = ""
     if how is not None:
-        report, suspects, problem = _with_labels(report, how, engine)
+        report, issues, problem = _with_labels(report, how, engine)
+
+    # The report is printed before anything is written: a file that can't be doesn't cost it.
     if not args.json:
         _print(report)
-    written = _write(report, suspects, args)
+    written = _write(report, issues, args)
     if args.json:
-        console.print_json(
-            {
-                "findings": [finding.as_json() for finding in report.findings],
-                "checked": [
-                    {"path": each.given, "parts": each.identity, "problem": each.problem} for each in report.checked
-                ],
-                "written": written,
-                "seconds": report.seconds,
-            }
-        )
+        console.print_json(_as_json(report, written))
     else:
         for what, path in written.items():
             console.stdout().print(f"{what:9}{path}")
     if problem:
         console.stderr().print(f"labels were not checked: {problem}")
     return ERRORS if report.has_errors or problem else CLEAN
+
+
+def _as_json(report: Report, written: dict[str, str]) -> dict[str, Any]:
+    return {
+        "findings": [finding.as_json() for finding in report.findings],
+        "checked": [
+            {"path": checked.given, "parts": checked.identity, "problem": checked.problem} for checked in report.checked
+        ],
+        "written": written,
+        "seconds": report.seconds,
+    }
 
 
 def _label_check(args: argparse.Namespace) -> tuple[LabelCheck | None, RayEngine | None]:
@@ -88,11 +105,13 @@ def _label_check(args: argparse.Namespace) -> tuple[LabelCheck | None, RayEngine
     """
     from fittingroom.errors import UsageError
 
-    names = ("recipe", "folds", "seed", "threads")
+    names = ("recipe", "folds", "seed", "device", "threads")
     if not args.labels:
         if named := options.given(args, (*names, "engine", "ray_address", "suspects")):
             raise UsageError(f"{options.spelled(named)}: for the check of labels alone: add --labels")
         return None, None
+
+    # cleanlab is used at the very end, after minutes of training: that it is missing is to be known now.
     import cleanlab  # noqa: F401
 
     from fittingroom.label_check import LabelCheck
@@ -109,7 +128,7 @@ def _label_check(args: argparse.Namespace) -> tuple[LabelCheck | None, RayEngine
 def _with_labels(report: Report, how: LabelCheck, engine: RayEngine | None) -> tuple[Report, list[LabelIssues], str]:
     """Add what models say of the labels; what keeps them from it, which must not cost the rest of the report.
 
-    Each fold is told on stderr.
+    Each fold is reported on stderr as it begins.
     """
     import time
 
@@ -120,26 +139,29 @@ def _with_labels(report: Report, how: LabelCheck, engine: RayEngine | None) -> t
     begun = time.monotonic()
     messages = console.stderr()
     try:
-        findings, suspects = check_labels(report.parts, how, messages.print, engine)
+        findings, issues = check_labels(report.parts, how, messages.print, engine)
     except FittingRoomError as error:
         return report, [], str(error)
     except KeyboardInterrupt:
         if how.keep:
             messages.print("finished folds are kept: the same line goes on with the next")
         raise
-    return report.with_findings(findings, time.monotonic() - begun), suspects, ""
+    return report.with_findings(findings, time.monotonic() - begun), issues, ""
 
 
 def _print(report: Report) -> None:
+    """What each path is, then the findings, and their number last, where a terminal stops scrolling."""
     from fittingroom.cli import console
 
     out = console.stdout()
-    for each in report.checked:
-        out.print(each.given, style="bold")
-        for part in each.parts:
-            out.print(f"  {part.name}: {len(part.hashes):,} images; {each.identity[part.name] or 'no known data set'}")
-        if each.problem:
-            out.print(f"  not read: {each.problem}", style="red")
+    for checked in report.checked:
+        out.print(checked.given, style="bold")
+        for part in checked.parts:
+            identity = checked.identity[part.name] or "no known data set"
+            out.print(f"  {part.name}: {len(part.hashes):,} images; {identity}")
+        if checked.problem:
+            out.print(f"  not read: {checked.problem}", style="red")
+
     styles = {"error": "bold red", "warning": "bold yellow", "note": "bold blue"}
     for finding in report.findings:
         out.print()
@@ -148,16 +170,18 @@ def _print(report: Report) -> None:
         out.print(f"  {finding.where}")
         for text in (finding.message, finding.effect, finding.advice):
             out.print(f"  {text}")
-    counts = {kind: sum(each.severity == kind for each in report.findings) for kind in styles}
+
+    # "0 errors" alone would be taken for good news of a path that could not even be read.
+    counts = {kind: sum(finding.severity == kind for finding in report.findings) for kind in styles}
     out.print()
-    if unread := sum(each.problem is not None for each in report.checked):
+    if unread := sum(checked.problem is not None for checked in report.checked):
         out.print(f"{unread} of {len(report.checked)} not read: ", end="", style="red")
     out.print(", ".join(f"{count} {kind}{'s' * (count != 1)}" for kind, count in counts.items()), end="")
     out.print(f"; {report.seconds:.1f} s")
 
 
-def _write(report: Report, suspects: list[LabelIssues], args: argparse.Namespace) -> dict[str, str]:
-    """Write the repaired copy, the page, the sheet and the suspects; return what was written where."""
+def _write(report: Report, issues: list[LabelIssues], args: argparse.Namespace) -> dict[str, str]:
+    """Write the repaired copy, the label issues, the page and the sheet; return what was written where."""
     from fittingroom.audit import as_html, as_sheet
     from fittingroom.audit.label_issues import write_label_issues
     from fittingroom.errors import DataError
@@ -167,40 +191,44 @@ def _write(report: Report, suspects: list[LabelIssues], args: argparse.Namespace
     if args.fix:
         written["repaired"] = _fix(report, args.fix)
     try:
-        if args.suspects and suspects:
-            write_label_issues(args.suspects, suspects)
+        if args.suspects and issues:
+            write_label_issues(args.suspects, issues)
             written["suspects"] = str(args.suspects)
         if args.html:
             with atomic_write(args.html) as file:
                 file.write(as_html(report).encode())
             written["page"] = str(args.html)
-        if args.png:
-            sheet = as_sheet(report.findings, ", ".join(each.given for each in report.checked))
+        if args.sheet:
+            sheet = as_sheet(report.findings, ", ".join(checked.given for checked in report.checked))
             if sheet is None:
-                raise DataError(f"{args.png}: no finding has images to show: nothing was written")
-            with atomic_write(args.png) as file:
+                raise DataError(f"{args.sheet}: no finding has images to show: nothing was written")
+            with atomic_write(args.sheet) as file:
                 sheet.save(file, "PNG")
-            written["sheet"] = str(args.png)
+            written["sheet"] = str(args.sheet)
+
+    # A full disk names no file: then it was the page or the sheet.
     except OSError as error:
-        raise DataError(
-            f"{error.filename or args.html or args.png}: can't be written: {error.strerror or error}"
-        ) from error
+        path = error.filename or args.html or args.sheet
+        raise DataError(f"{path}: can't be written: {error.strerror or error}") from error
     return written
 
 
 def _fix(report: Report, out: Path) -> str:
+    """Write a repaired copy; report on stderr what was changed, and what could not be. Return the files."""
     from fittingroom.audit import write_repaired
     from fittingroom.cli import console
     from fittingroom.errors import UsageError
 
     if len(report.checked) > 1:
-        raise UsageError("--fix mends one path at a time: give one")
+        raise UsageError("--fix repairs one path at a time: give one")
     checked = report.checked[0]
     files = write_repaired(checked, out)
+
+    # What stays wrong is said too, so that nobody takes the copy for sound because it was written.
     messages = console.stderr()
     for change in checked.changes:
         messages.print(f"changed: {change}")
-    undone = [finding for finding in report.findings if finding.severity == "error" and not finding.fix]
-    for finding in undone:
-        messages.print(f"not changed: {finding.where}: {finding.name}, which can't be undone without guessing")
+    for finding in report.findings:
+        if finding.severity == "error" and not finding.fix:
+            messages.print(f"not changed: {finding.where}: {finding.name}, which can't be undone without guessing")
     return ", ".join(map(str, files))

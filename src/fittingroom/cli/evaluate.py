@@ -16,31 +16,38 @@ if TYPE_CHECKING:
     from fittingroom.runs.run import Run
 
 
+MOST_CLASSES = 20  # of a confusion matrix that is printed
+
+
 def add_parser(commands: Commands) -> None:
     """Add ``evaluate``."""
     parser = commands.add_parser(
         "evaluate",
         help="judge a run on its test set or on other labelled data",
-        description="Judge a run's model as it ships. Every look at a test set is put on record.",
+        description="Judge a run's model as it ships. Every evaluation on a test set is put on record.",
         epilog="example: fittingroom evaluate runs/swift-1 photos/",
     )
     parser.add_argument("folder", metavar="RUN", type=Path, help="the run's folder")
     parser.add_argument("data", metavar="DATA", nargs="?", help="labelled data; default: the run's own test set")
     parser.add_argument(
-        "--split", choices=("train", "validation", "test"), help="of DATA; default: test if it has one, else train"
+        "--split",
+        choices=("train", "validation", "test"),
+        help="which split of DATA; default: test if it has one, else train",
     )
     parser.add_argument(
         "--subsets",
         action="store_true",
-        help="beside all images: accuracy without near-duplicates of training images, and without doubted labels",
+        help="beside all images: accuracy without near-duplicates of training images, and without label issues",
     )
     parser.add_argument(
         "--suspects",
         metavar="FILE",
         type=Path,
-        help="doubted labels that `data check DATA --labels --suspects FILE` found; for the official test images of "
+        help="label issues that `data check DATA --labels --suspects FILE` found; for the official test images of "
         "Fashion-MNIST, which need none, those of a reference model come with the package. Means --subsets",
     )
+    options.add_device(parser, default="cpu")
+    options.add_threads(parser)
     options.add_no_cache(parser)
     options.add_trust_code(parser, "execute the model's own source that the run keeps")
     parser.add_argument("--json", action="store_true", help="the scores as JSON on stdout")
@@ -50,57 +57,48 @@ def add_parser(commands: Commands) -> None:
 def run_evaluate(args: argparse.Namespace) -> int:
     """Judge, and print accuracy, per-class scores and the confusion matrix."""
     from fittingroom.cli import console
-    from fittingroom.errors import DataError
-    from fittingroom.report.model_card import write_model_card
-    from fittingroom.report.page import write_report
     from fittingroom.runs.run import open_run
 
     run = open_run(args.folder)
-    dataset = None
-    if args.data is not None:
-        splits = options.open_data(args.data, cache=not args.no_cache)
-        dataset = getattr(splits, args.split) if args.split else splits.test or splits.train
-        if dataset is None:
-            raise DataError(f"{args.data}: a {args.split} set expected, it has none")
-    before = run.result
+    dataset = None if args.data is None else _open_split(args)
     subsets = _subsets(run, dataset, args) if args.subsets or args.suspects else ()
-    scores = run.evaluate(dataset, subsets=subsets, trust_code=args.trust_code)
-    if run.result != before or (subsets and dataset is None):  # what is new of its own test set belongs into the report
-        write_report(run, xkcd=run.environment.options.xkcd)
-        write_model_card(run)
+
+    # PyTorch is loaded only now: a run or data that can't be opened is answered at once.
+    from fittingroom.training.device import prepare_torch
+
+    before = run.result
+    prepare_torch(args.threads, deterministic=False)
+    scores = run.evaluate(dataset, subsets=subsets, trust_code=args.trust_code, device=args.device or "cpu")
+    if run.result != before or (subsets and dataset is None):
+        _renew_the_report(run)
+
     if args.json:
         console.print_json(scores)
-        return 0
-    out = console.stdout()
-    if "members" in scores:
-        low, high = scores["interval_of_mean"]
-        of = f"mean of {len(scores['members'])} seeds on {scores['on']}"
-        out.print(f"{of} {scores['mean']:.2%}, 95 % interval {low:.2%} to {high:.2%}")
-        _print_subsets(scores)
-        return 0
-    low, high = scores["interval"]
-    out.print(f"accuracy   {scores['accuracy']:.2%}: {scores['correct']:,} of {scores['n']:,} right", style="bold")
-    out.print(f"           95 % interval {low:.2%} to {high:.2%} (Wilson)")
-    out.print(f"top 2      {scores['top2']:.2%}")
-    out.print(f"loss       {scores['loss']:.4f}")
-    _print_subsets(scores)
-    out.print()
-    numbers = ("n", "precision", "recall", "F1")
-    classes = console.table("class", *numbers, right=numbers)
-    for row in scores["per_class"]:
-        shares = ("–" if row[key] is None else f"{row[key]:.1%}" for key in ("precision", "recall", "f1"))
-        classes.add_row(row["class"], f"{row['n']:,}", *shares)
-    out.print(classes)
-    out.print()
-    names = [row["class"] for row in scores["per_class"]]
-    if len(names) <= 20:
-        matrix = console.table(
-            "true \\ predicted", *map(str, range(len(names))), right=list(map(str, range(len(names))))
-        )
-        for i, counts in enumerate(scores["confusion"]):
-            matrix.add_row(f"{i} {names[i]}", *(f"{count:,}" if count else "·" for count in counts))
-        out.print(matrix)
+    elif "members" in scores:
+        _print_mean(scores)
+    else:
+        _print_scores(scores)
     return 0
+
+
+def _open_split(args: argparse.Namespace) -> Dataset:
+    """The split of DATA that was asked for, or the one that judges best of those that it has."""
+    from fittingroom.errors import DataError
+
+    splits = options.open_data(args.data, cache=not args.no_cache)
+    dataset: Dataset | None = getattr(splits, args.split) if args.split else splits.test or splits.train
+    if dataset is None:
+        raise DataError(f"{args.data}: a {args.split} set expected, it has none")
+    return dataset
+
+
+def _renew_the_report(run: Run) -> None:
+    """Write page and card anew: what is new of the run's own test set belongs into them."""
+    from fittingroom.report.model_card import write_model_card
+    from fittingroom.report.page import write_report
+
+    write_report(run, xkcd=run.environment.options.xkcd)
+    write_model_card(run)
 
 
 def _subsets(run: Run, dataset: Dataset | None, args: argparse.Namespace) -> Sequence[Subset]:
@@ -110,21 +108,64 @@ def _subsets(run: Run, dataset: Dataset | None, args: argparse.Namespace) -> Seq
     from fittingroom.cli import console
     from fittingroom.errors import DataError
 
-    one = (run.members or [run])[0]
-    judged = one.own_test_set() if dataset is None else dataset
-    tell = console.stderr().print
-    suspects = label_issues_of(judged, args.suspects)
-    if suspects is None:
-        tell(
-            f"no suspects are known among the images of {judged.name}; "
+    # The members of a run have their data in common: the first of them speaks for all.
+    member = (run.members or [run])[0]
+    judged = member.own_test_set() if dataset is None else dataset
+    messages = console.stderr()
+
+    issues = label_issues_of(judged, args.suspects)
+    if issues is None:
+        messages.print(
+            f"no label issues are known among the images of {judged.name}; "
             "fittingroom data check DATA --labels --suspects FILE finds some"
         )
     try:
-        train = one.open_data().train
+        train = member.open_data().train
     except DataError as error:
-        tell(f"near-duplicates are not looked for: {error}")
+        messages.print(f"near-duplicates are not looked for: {error}")
         train = None
-    return make_subsets(judged, train, suspects)
+    return make_subsets(judged, train, issues)
+
+
+def _print_mean(scores: dict[str, Any]) -> None:
+    from fittingroom.cli import console
+
+    low, high = scores["interval_of_mean"]
+    what = f"mean accuracy of {len(scores['members'])} seeds on {scores['on']}"
+    console.stdout().print(f"{what} {scores['mean']:.2%}, 95 % interval {low:.2%} to {high:.2%}")
+    _print_subsets(scores)
+
+
+def _print_scores(scores: dict[str, Any]) -> None:
+    """What one model reached: in all, on subsets, for each class, and which class it takes for which."""
+    from fittingroom.cli import console
+
+    out = console.stdout()
+    low, high = scores["interval"]
+    counts = f"{scores['correct']:,} of {scores['n']:,} images"
+    out.print(f"accuracy         {scores['accuracy']:.2%}: {counts}", style="bold")
+    out.print(f"                 95 % interval {low:.2%} to {high:.2%} (Wilson)")
+    out.print(f"top-2 accuracy   {scores['top2']:.2%}")
+    out.print(f"loss             {scores['loss']:.4f}")
+    _print_subsets(scores)
+
+    out.print()
+    numbers = ("n", "precision", "recall", "F1")
+    classes = console.table("class", *numbers, right=numbers)
+    for row in scores["per_class"]:
+        shares = ("–" if row[key] is None else f"{row[key]:.1%}" for key in ("precision", "recall", "f1"))
+        classes.add_row(row["class"], f"{row['n']:,}", *shares)
+    out.print(classes)
+
+    # A confusion matrix of more classes is wider than a terminal; JSON has it all the same.
+    out.print()
+    names = [row["class"] for row in scores["per_class"]]
+    if len(names) <= MOST_CLASSES:
+        predicted = [str(i) for i in range(len(names))]
+        matrix = console.table("true \\ predicted", *predicted, right=predicted)
+        for i, row in enumerate(scores["confusion"]):
+            matrix.add_row(f"{i} {names[i]}", *(f"{count:,}" if count else "·" for count in row))
+        out.print(matrix)
 
 
 def _print_subsets(scores: dict[str, Any]) -> None:
@@ -141,6 +182,8 @@ def _print_subsets(scores: dict[str, Any]) -> None:
         figures = (f"{row['accuracy']:.2%}", f"{low:.2%} to {high:.2%}") if row["n"] else ("–", "–")
         table.add_row(row["name"], f"{row['n']:,}", *figures)
     out.print(table)
+
+    # What is missing from a subset is said below the table, and that leaving images out flatters the model.
     for row in scores["subsets"]:
         if row["left_out"]:
             count = scores["subsets"][0]["n"] - row["n"]

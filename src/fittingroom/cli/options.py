@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import signal
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fittingroom.data.dataset import Splits
-    from fittingroom.events import Observer
+    from fittingroom.events import Hooks
     from fittingroom.parallel.ray_engine import RayEngine
     from fittingroom.recipes.recipe import Recipe
 
@@ -46,12 +47,29 @@ def add_recipe(options: Options, *, what: str) -> None:
     options.add_argument(
         "--lr", type=float, metavar="X", help="peak learning rate of the first stage; the others keep their ratio"
     )
+    options.add_argument("--batch-size", type=int, metavar="N", help="number of images a step; default: the recipe's")
     options.add_argument("--set", action="append", metavar="KEY=VALUE", help="any key of the recipe: stages.0.lr=0.02")
 
 
-def add_device(options: Options) -> None:
-    """Add ``--device``."""
-    options.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), help="where to compute; default: auto")
+def add_device(options: Options, *, what: str = "where to compute", default: str = "auto") -> None:
+    """Add ``--device``; None where it isn't given. Whether it is there is known only to PyTorch, which checks it."""
+    options.add_argument(
+        "--device",
+        type=_device,
+        metavar="DEVICE",
+        help=f"{what}: auto, cpu, cuda, one GPU of several as cuda:1, or mps; default: {default}",
+    )
+
+
+def names_one_gpu(device: str | None) -> bool:
+    """Whether it is one GPU of several, such as ``cuda:1``."""
+    return device is not None and device.startswith("cuda:")
+
+
+def _device(text: str) -> str:
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", text):
+        raise argparse.ArgumentTypeError(f"auto, cpu, cuda, cuda:1 or mps expected, {text} found")
+    return text
 
 
 def add_threads(options: Options, *, of: str = "") -> None:
@@ -93,6 +111,8 @@ def engine_of(args: argparse.Namespace) -> RayEngine | None:
 
     if processes() > 1:
         raise UsageError("--engine ray starts its own processes; start it without torchrun, or leave it out")
+    if names_one_gpu(getattr(args, "device", None)):
+        raise UsageError(f"--device {args.device}: on Ray each job is given a GPU of its own: --device cuda")
     if find_spec("ray") is None:
         raise UsageError("--engine ray: Ray is not installed; pip install 'fittingroom[ray]', or leave it out")
     return RayEngine(args.ray_address)
@@ -108,6 +128,8 @@ def recipe_of(args: argparse.Namespace) -> Recipe:
     overrides = [*(args.set or [])]
     if args.model:
         overrides.append(f"model={args.model!r}")
+    if args.batch_size is not None:
+        overrides.append(f"batch_size={args.batch_size}")
     recipe = load_recipe(name, overrides=overrides)
 
     # Epochs and rate are shared out among the stages, which no single key of the recipe does.
@@ -159,13 +181,14 @@ def warn_of_faults(splits: Splits) -> None:
 
 
 @contextmanager
-def observing(*, quiet: bool) -> Iterator[tuple[Observer, Callable[[], bool]]]:
-    """Show a training on the screen, and let it be stopped.
+def observing(*, quiet: bool) -> Iterator[Hooks]:
+    """Show a training on the screen, and stop it with its state saved on Ctrl-C or SIGTERM; a second one ends at once.
 
-    Yields:
-        An observer for the screen, and a question that Ctrl-C or SIGTERM answers with yes. A second one ends at once.
+    Args:
+        quiet: show nothing; it can be stopped all the same.
     """
     from fittingroom.cli.progress import showing
+    from fittingroom.events import Hooks
 
     signals: list[int] = []
 
@@ -179,7 +202,7 @@ def observing(*, quiet: bool) -> Iterator[tuple[Observer, Callable[[], bool]]]:
     before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         with showing(quiet=quiet) as observe:
-            yield observe, lambda: bool(signals)
+            yield Hooks(observe=observe, should_stop=lambda: bool(signals))
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

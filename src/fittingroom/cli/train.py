@@ -11,15 +11,16 @@ from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from fittingroom.cli import options
-from fittingroom.cli.parser import Commands
+from fittingroom.cli.parser import Commands, add_old_spelling
 
 if TYPE_CHECKING:
     from fittingroom.parallel.process_group import ProcessGroup
+    from fittingroom.parallel.ray_engine import RayEngine
     from fittingroom.runs.run import Run
 
 MAIN_FILES = ("model.safetensors", "model.onnx", "result.json", "predictions.parquet")  # that a user looks for first
 FOR_A_NEW_RUN = (  # what --resume takes from the run
-    *("data", "test", "recipe", "model", "epochs", "lr", "set", "seed", "seeds", "out"),
+    *("data", "test", "recipe", "model", "epochs", "lr", "batch_size", "set", "seed", "seeds", "out"),
     *("device", "threads", "keep", "deterministic", "no_cache", "xkcd", "track", "or_sample"),
 )
 
@@ -45,40 +46,43 @@ def add_parser(commands: Commands) -> None:
     what = parser.add_argument_group("what to train")
     options.add_recipe(what, what="how to train")
     seeds = what.add_mutually_exclusive_group()
-    seeds.add_argument("--seed", type=int, metavar="S", help="of initialisation, order and augmentation; default: 0")
+    seeds.add_argument(
+        "--seed", type=int, metavar="S", help="seed of initialisation, order and augmentation; default: 0"
+    )
     seeds.add_argument("--seeds", type=int, metavar="N", help="train N times and report mean, sd and interval")
 
     how = parser.add_argument_group("how to run it")
     how.add_argument("--out", metavar="DIR", type=Path, help="the run's folder; default: the next runs/RECIPE-NUMBER")
-    how.add_argument("--no-test", action="store_true", help="do not look at the test set")
+    how.add_argument("--no-test", action="store_true", help="do not evaluate on the test set")
     how.add_argument("--or-sample", action="store_true", default=None, help="without the full data, use the sample")
     options.add_device(how)
     options.add_threads(how)
-    how.add_argument("--keep", type=int, metavar="N", help="checkpoints that stay on disk; default: 2")
+    how.add_argument("--keep", type=int, metavar="N", help="number of checkpoints that stay on disk; default: 2")
     how.add_argument("--deterministic", action="store_true", default=None, help="the same result each time on CUDA too")
     options.add_no_cache(how)
     how.add_argument("--xkcd", action="store_true", default=None, help="draw the loss curve in the notebook's style")
     how.add_argument(
-        "--track", action="append", choices=("tensorboard", "mlflow"), help="tell this tracker too; may be repeated"
+        "--track", action="append", choices=("tensorboard", "mlflow"), help="log to this tracker too; may be repeated"
     )
     options.add_engine(how, what="train the seeds side by side, a thread each,")
     options.add_trust_code(how, "with --resume: execute the model that the run keeps")
-    how.add_argument(
-        "--timeout",
+    timeout = how.add_argument(
+        "--peer-timeout",
         type=_seconds,
         metavar="SECONDS",
         help="under torchrun: give up when another process does not answer for so long; default: 600",
     )
+    add_old_spelling(how, "--timeout", timeout)
     how.add_argument("--quiet", action="store_true", help="print nothing but the result")
     how.add_argument("--json", action="store_true", help="the content of result.json on stdout")
     parser.set_defaults(run=run_train)
 
 
 def run_train(args: argparse.Namespace) -> int:
-    """Train or resume, judge, and say what came out. Of the processes that torchrun started, one speaks."""
+    """Train or resume, judge, and report what came out. Of the processes that torchrun started, one reports."""
     from fittingroom.parallel.process_group import TIMEOUT, process_group
 
-    with process_group(args.timeout or TIMEOUT) as group:
+    with process_group(args.peer_timeout or TIMEOUT) as group:
         if group.is_main:
             _report(_train(args, group), args)
             return 0
@@ -88,51 +92,68 @@ def run_train(args: argparse.Namespace) -> int:
 
 
 def _train(args: argparse.Namespace, group: ProcessGroup) -> Run:
-    from fittingroom.errors import UsageError
-
+    _refuse_what_does_not_go_together(args)
     engine = options.engine_of(args)
-    if args.resume:
-        _refuse_options_of_a_new_run(args)
-        from fittingroom.pipeline import resume
+    return _resume(args, engine, group) if args.resume else _begin(args, engine, group)
 
-        with options.observing(quiet=args.quiet) as (observe, should_stop):
-            return resume(
-                args.resume,
-                trust_code=args.trust_code,
-                look_at_test=False if args.no_test else None,
-                engine=engine,
-                observe=observe,
-                should_stop=should_stop,
-                group=group,
-            )
-    else:
-        if engine is not None and args.seeds is None:
-            raise UsageError("--engine ray trains several seeds side by side; give --seeds N, or leave it out")
-        recipe = options.recipe_of(args)
-        with group.local_main_first():
-            splits = options.open_data(
-                args.data, test=args.test, cache=not args.no_cache, or_sample=bool(args.or_sample)
-            )
-        options.warn_of_faults(splits)
 
-        from fittingroom.pipeline import train
-        from fittingroom.runs.environment_record import Options
+def _refuse_what_does_not_go_together(args: argparse.Namespace) -> None:
+    from fittingroom.errors import UsageError
+    from fittingroom.parallel.process_group import processes
 
-        names = options.given(args, ("device", "threads", "keep", "deterministic", "xkcd", "test"))
-        given = {name: getattr(args, name) for name in names}
-        with options.observing(quiet=args.quiet) as (observe, should_stop):
-            return train(
-                splits,
-                recipe,
-                seeds=args.seeds,
-                out=args.out,
-                options=Options(cache=not args.no_cache, track=tuple(args.track or ()), **given),
-                look_at_test=not args.no_test,
-                engine=engine,
-                observe=observe,
-                should_stop=should_stop,
-                group=group,
-            )
+    if args.resume and (given := options.given(args, FOR_A_NEW_RUN)):
+        raise UsageError(
+            f"--resume takes recipe, data and options from the run; {options.spelled(given)} can't be given with it. "
+            "For another training start a new run"
+        )
+    if args.engine and not args.resume and args.seeds is None:
+        raise UsageError("--engine ray trains several seeds side by side; give --seeds N, or leave it out")
+    if processes() > 1 and options.names_one_gpu(args.device):
+        raise UsageError(f"--device {args.device}: under torchrun each process takes a GPU of its own: --device cuda")
+
+
+def _resume(args: argparse.Namespace, engine: RayEngine | None, group: ProcessGroup) -> Run:
+    from fittingroom.pipeline import resume
+
+    with options.observing(quiet=args.quiet) as hooks:
+        return resume(
+            args.resume,
+            trust_code=args.trust_code,
+            look_at_test=False if args.no_test else None,
+            engine=engine,
+            observe=hooks.observe,
+            should_stop=hooks.should_stop,
+            group=group,
+        )
+
+
+def _begin(args: argparse.Namespace, engine: RayEngine | None, group: ProcessGroup) -> Run:
+    recipe = options.recipe_of(args)
+
+    # The others of this host wait, and then find in the cache what the first one fetched and read.
+    with group.local_main_first():
+        splits = options.open_data(args.data, test=args.test, cache=not args.no_cache, or_sample=bool(args.or_sample))
+    options.warn_of_faults(splits)
+
+    # PyTorch is loaded only now: a mistake in recipe or data is answered at once.
+    from fittingroom.pipeline import train
+    from fittingroom.runs.environment_record import Options
+
+    names = options.given(args, ("device", "threads", "keep", "deterministic", "xkcd", "test"))
+    given = {name: getattr(args, name) for name in names}
+    with options.observing(quiet=args.quiet) as hooks:
+        return train(
+            splits,
+            recipe,
+            seeds=args.seeds,
+            out=args.out,
+            options=Options(cache=not args.no_cache, track=tuple(args.track or ()), **given),
+            look_at_test=not args.no_test,
+            engine=engine,
+            observe=hooks.observe,
+            should_stop=hooks.should_stop,
+            group=group,
+        )
 
 
 def _seconds(text: str) -> float:
@@ -140,16 +161,6 @@ def _seconds(text: str) -> float:
     if not 0 < seconds < 1e6:
         raise ValueError
     return seconds
-
-
-def _refuse_options_of_a_new_run(args: argparse.Namespace) -> None:
-    from fittingroom.errors import UsageError
-
-    if given := options.given(args, FOR_A_NEW_RUN):
-        raise UsageError(
-            f"--resume takes recipe, data and options from the run; {options.spelled(given)} can't be given with it. "
-            "For another training start a new run"
-        )
 
 
 def _report(run: Run, args: argparse.Namespace) -> None:
@@ -160,34 +171,41 @@ def _report(run: Run, args: argparse.Namespace) -> None:
     if args.json:
         console.print_json(result)
         return
+
     print()
-    for name, text in _findings(run, result):
+    for name, text in _summary(run, result):
         print(f"{name:<12}{text}")
     if args.quiet:
         return
-    one = quote(str((run.members or [run])[0].path))
-    commands = {f"fittingroom predict {one} FILES": "what is in other pictures"}
-    commands |= {f"fittingroom evaluate {quote(str(run.path))} DATA": "judge it on other data"}
-    commands |= {f"fittingroom serve {one}": "a page to try it on, and an API"}
-    commands |= {"fittingroom runs": "all runs, best first"}
+
+    # Pictures are classified by one model: of several seeds the first stands for all.
+    model = quote(str((run.members or [run])[0].path))
+    commands = {
+        f"fittingroom predict {model} FILES": "what is in other pictures",
+        f"fittingroom evaluate {quote(str(run.path))} DATA": "judge it on other data",
+        f"fittingroom serve {model}": "a page to try it on, and an API",
+        "fittingroom runs": "all runs, best first",
+    }
     print("\nnext")
     for command, what in commands.items():
         print(f"  {command:<{max(map(len, commands))}}   {what}")
 
 
-def _findings(run: Run, result: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def _summary(run: Run, result: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """The lines of the report: a name and what it says, in the order of reading."""
     environment = run.environment
-    data = environment.data
+    data, machine = environment.data, environment.machine
     sizes = [f"{part.n:,} {split}" for split, part in data.parts.items()]
     yield "data", f"{data.source or data.train.name}: {', '.join(sizes)}"
-    machine = environment.machine
-    threads = machine.threads
-    yield "machine", f"{machine.processor}, {threads} thread{'s' * (threads != 1)}, {environment.precision}"
+    threads = f"{machine.threads} thread{'s' * (machine.threads != 1)}"
+    yield "machine", f"{machine.processor}, {threads}, {environment.precision}"
+
     if "members" in result:
-        yield from _findings_of_members(result)
+        yield from _scores_of_members(result)
     else:
-        yield from _findings_of_one(run, result)
+        yield from _scores_of_one(run, result)
     yield from _diagnosis(run)
+
     yield "time", f"{result['train_seconds']:.1f} s training; {result['parameters']:,} parameters"
     files = [f"{member.path.name}/" for member in run.members[:2]]
     files += [name for name in MAIN_FILES if (run.path / name).exists()]
@@ -195,35 +213,45 @@ def _findings(run: Run, result: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "report", f"{run.path}/report.html"
 
 
-def _findings_of_one(run: Run, result: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def _scores_of_one(run: Run, result: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for split in ("test", "validation"):
         if scores := result[split]:
             low, high = scores["interval"]
             yield (
                 split,
-                f"{scores['accuracy']:.2%} of {scores['n']:,} right; 95 % interval {low:.2%} to {high:.2%}; "
+                f"accuracy {scores['accuracy']:.2%} on {scores['n']:,} images; 95 % interval {low:.2%} to {high:.2%}; "
                 f"loss {scores['loss']:.4f}",
             )
-    if scores := result["test"]:
-        weakest = min((row for row in scores["per_class"] if row["n"]), key=lambda row: row["recall"])
-        i = [row["class"] for row in scores["per_class"]].index(weakest["class"])
-        mistaken = [0 if j == i else count for j, count in enumerate(scores["confusion"][i])]
-        other = scores["per_class"][mistaken.index(max(mistaken))]["class"]
-        most = f"; {max(mistaken)} taken for {other}" if max(mistaken) else ""
-        yield "weakest", f"{weakest['class']}: {weakest['recall']:.1%} found{most}"
-        from fittingroom.runs.run import runs_folder
-        from fittingroom.runs.test_ledger import LEDGER, read_looks
 
-        folder = runs_folder(run.path)
-        fingerprint = result["test_looks"][0]["fingerprint"]
-        looks = len(read_looks(folder, fingerprint))
-        yield "looks", f"{looks} at this test set so far, by all runs here ({LEDGER} keeps count)"
+    # Where test is missing it is said why: there is none, it has no labels, or it was not to be evaluated.
+    if scores := result["test"]:
+        yield "weakest", _weakest_class(scores)
+        yield "ledger", _evaluations_so_far(run, result["test_looks"][0]["fingerprint"])
     elif run.environment.data.test is None:
         yield "test", "not judged: the data has no test set; give one by --test PATH or fittingroom evaluate RUN DATA"
     elif (test := run.open_data().test) is not None and test.labels is None:
         yield "test", "not judged: it has no labels"
     else:
-        yield "test", f"not looked at; fittingroom evaluate {quote(str(run.path))} does"
+        yield "test", f"not evaluated; fittingroom evaluate {quote(str(run.path))} does it"
+
+
+def _weakest_class(scores: dict[str, Any]) -> str:
+    """The class of least recall, with what its images are most often predicted as."""
+    rows = scores["per_class"]
+    weakest = min((row for row in rows if row["n"]), key=lambda row: row["recall"])
+    i = [row["class"] for row in rows].index(weakest["class"])
+    mistakes = [0 if j == i else count for j, count in enumerate(scores["confusion"][i])]
+    other = rows[mistakes.index(max(mistakes))]["class"]
+    most = f"; {max(mistakes)} predicted as {other}" if max(mistakes) else ""
+    return f"{weakest['class']}: recall {weakest['recall']:.1%}{most}"
+
+
+def _evaluations_so_far(run: Run, fingerprint: str) -> str:
+    from fittingroom.runs.run import runs_folder
+    from fittingroom.runs.test_ledger import LEDGER, read_looks
+
+    count = len(read_looks(runs_folder(run.path), fingerprint))
+    return f"{count} evaluation{'s' * (count != 1)} on this test set so far, by all runs here ({LEDGER})"
 
 
 def _diagnosis(run: Run) -> Iterator[tuple[str, str]]:
@@ -231,20 +259,18 @@ def _diagnosis(run: Run) -> Iterator[tuple[str, str]]:
     from fittingroom.report.run_summary import diagnose_members
 
     seeds = len(run.members)
-    for name, found in diagnose_members(run).items():
-        first_seed, verdict = found[0]
-        who = f" ({len(found)} of {seeds} seeds; the words are of seed {first_seed})" if seeds else ""
+    for name, verdicts in diagnose_members(run).items():
+        first_seed, verdict = verdicts[0]
+        who = f" ({len(verdicts)} of {seeds} seeds; the words are of seed {first_seed})" if seeds else ""
         yield "diagnosis", f"{name}{who}: {verdict.sentence} {verdict.suggestion}"
 
 
-def _findings_of_members(result: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    on, members = result["on"], result["members"]
+def _scores_of_members(result: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    split, members = result["on"], result["members"]
     yield "seeds", ", ".join(f"{member['seed']}" for member in members)
-    if on:
+    if split:
         low, high = result["interval_of_mean"]
-        accuracies = ", ".join(f"{member[on]['accuracy']:.2%}" for member in members)
-        yield (
-            on,
-            f"mean {result['mean']:.2%}, sd {100 * result['sd']:.2f} points; 95 % of the mean {low:.2%} to {high:.2%}",
-        )
+        sd = f"sd {100 * result['sd']:.2f} points"
+        yield split, f"mean accuracy {result['mean']:.2%}, {sd}; 95 % interval of the mean {low:.2%} to {high:.2%}"
+        accuracies = ", ".join(f"{member[split]['accuracy']:.2%}" for member in members)
         yield "", f"each: {accuracies}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,12 +11,12 @@ from fittingroom.cli import options
 from fittingroom.cli.parser import Commands
 
 if TYPE_CHECKING:
-    from fittingroom.events import Observer
+    from fittingroom.events import Hooks
     from fittingroom.parallel.ray_engine import RayEngine
     from fittingroom.tune import Study
 
 FOR_A_NEW_STUDY = (  # what --resume takes from the study
-    *("data", "space", "recipe", "model", "epochs", "lr", "set", "seed", "out"),
+    *("data", "space", "recipe", "model", "epochs", "lr", "batch_size", "set", "seed", "out"),
     *("objective", "pruner", "device", "threads", "no_cache"),
 )
 EXAMPLE = """example, with this in space.toml:
@@ -44,26 +44,36 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument(
         "--resume", metavar="STUDY", type=Path, help="go on with a study, extend it, or help another process with it"
     )
+
     what = parser.add_argument_group("what to search")
     options.add_recipe(what, what="recipe to start from")
-    what.add_argument("--objective", choices=("accuracy", "loss"), help="on the validation images; default: accuracy")
+    what.add_argument(
+        "--objective",
+        choices=("accuracy", "loss"),
+        help="what to search for, on the validation images; default: accuracy",
+    )
     what.add_argument(
         "--pruner",
         choices=("median", "hyperband", "none"),
         help="what ends a trial early that does badly; default: median",
     )
+
     how = parser.add_argument_group("how to search")
-    how.add_argument("--trials", type=int, metavar="N", help="of the whole study; default: 30")
+    how.add_argument("--trials", type=int, metavar="N", help="number of trials of the whole study; default: 30")
     how.add_argument("--timeout", type=float, metavar="SECONDS", help="begin no trial after so long")
-    how.add_argument("--seed", type=int, metavar="S", help="of the search and of every trial; default: the recipe's")
+    how.add_argument(
+        "--seed", type=int, metavar="S", help="seed of the search and of every trial; default: the recipe's"
+    )
     how.add_argument(
         "--final-seeds",
         type=int,
         metavar="N",
         default=3,
-        help="fresh seeds for the best recipe; 0 for none; default: 3",
+        help="number of fresh seeds for the best recipe; 0 for none; default: 3",
     )
-    how.add_argument("--storage", metavar="URL", help="of Optuna; default: an SQLite file in the study's folder")
+    how.add_argument(
+        "--storage", metavar="URL", help="database of Optuna; default: an SQLite file in the study's folder"
+    )
     how.add_argument("--out", metavar="DIR", type=Path, help="the study's folder; default: the next runs/RECIPE-tune-N")
     options.add_engine(how, what="run the trials side by side, a thread each,")
     options.add_device(how)
@@ -76,11 +86,32 @@ def add_parser(commands: Commands) -> None:
 
 
 def run_tune(args: argparse.Namespace) -> int:
-    """Search or go on, and say what came out."""
+    """Search or go on, and report what came out."""
     from fittingroom.cli import console
+
+    _refuse_what_does_not_go_together(args)
+    engine = options.engine_of(args)
+    with options.observing(quiet=args.quiet) as hooks:
+        study = _resume(args, engine, hooks) if args.resume else _begin(args, engine, hooks)
+
+    # Other processes may still be at it: the last one to end trains the best recipe, and has the result.
+    running, concluded = study.running_elsewhere(), study.is_concluded_elsewhere()
+    if args.json:
+        console.print_json({"running": max(running, int(concluded))} if running or concluded else study.result)
+        return 0
+    if concluded:
+        print("\ntrials      all ended; another process trains the best recipe with fresh seeds")
+        return 0
+
+    print()
+    for name, text in _summary(study, running):
+        print(f"{name:<12}{text}")
+    return 0
+
+
+def _refuse_what_does_not_go_together(args: argparse.Namespace) -> None:
     from fittingroom.errors import UsageError
 
-    engine = options.engine_of(args)
     if args.trials is not None and args.trials < 1:
         raise UsageError(f"--trials: at least 1 expected, {args.trials} found")
     if args.resume and (given := options.given(args, FOR_A_NEW_STUDY)):
@@ -89,26 +120,9 @@ def run_tune(args: argparse.Namespace) -> int:
         )
     if not args.resume and args.space is None:
         raise UsageError("--space FILE expected, which says what to search; fittingroom tune --help shows one")
-    with options.observing(quiet=args.quiet) as (observe, should_stop):
-        study = (
-            _carry_on(args, engine, observe, should_stop) if args.resume else _begin(args, engine, observe, should_stop)
-        )
-    running, concluded = study.running_elsewhere(), study.is_concluded_elsewhere()
-    if args.json:
-        console.print_json({"running": max(running, int(concluded))} if running or concluded else study.result)
-        return 0
-    if concluded:
-        print("\ntrials      all ended; another process trains the best recipe with fresh seeds")
-        return 0
-    print()
-    for name, text in _findings(study, running):
-        print(f"{name:<12}{text}")
-    return 0
 
 
-def _carry_on(
-    args: argparse.Namespace, engine: RayEngine | None, observe: Observer, should_stop: Callable[[], bool]
-) -> Study:
+def _resume(args: argparse.Namespace, engine: RayEngine | None, hooks: Hooks) -> Study:
     from fittingroom.tune import resume_study
 
     return resume_study(
@@ -119,14 +133,12 @@ def _carry_on(
         storage=args.storage,
         trust_code=args.trust_code,
         engine=engine,
-        observe=observe,
-        should_stop=should_stop,
+        observe=hooks.observe,
+        should_stop=hooks.should_stop,
     )
 
 
-def _begin(
-    args: argparse.Namespace, engine: RayEngine | None, observe: Observer, should_stop: Callable[[], bool]
-) -> Study:
+def _begin(args: argparse.Namespace, engine: RayEngine | None, hooks: Hooks) -> Study:
     from dataclasses import replace
 
     from fittingroom.errors import UsageError
@@ -134,6 +146,8 @@ def _begin(
     recipe = options.recipe_of(args)
     if recipe.validation == 0:
         raise UsageError("tune chooses by validation images, and the recipe holds none out; say --set validation=2000")
+
+    # What is chosen by a search must never have been near the test set: it isn't even handed on.
     splits = replace(options.open_data(args.data, cache=not args.no_cache), test=None)
     options.warn_of_faults(splits)
 
@@ -152,32 +166,31 @@ def _begin(
         options=Options(device=args.device or "auto", threads=args.threads, cache=not args.no_cache, keep=1),
         storage=args.storage,
         engine=engine,
-        observe=observe,
-        should_stop=should_stop,
+        observe=hooks.observe,
+        should_stop=hooks.should_stop,
     )
 
 
-def _findings(study: Study, running: int) -> Iterator[tuple[str, str]]:
+def _summary(study: Study, running: int) -> Iterator[tuple[str, str]]:
+    """The lines of the report: a name and what it says, in the order of reading."""
     from fittingroom.tune.page import value_text
 
     if running:
         yield "trials", f"{running} still run in other processes; the one that ends last trains the best recipe"
         return
     result, objective = study.result, study.objective
+    score = f"validation {objective.name}"
     best, fresh = result["best"], result["final"]
     counts = ", ".join(f"{count} {state}" for state, count in result["trials"].items())
     yield "trials", f"{sum(result['trials'].values())}: {counts}"
     if result["as_it_is"] is not None and best["trial"] != 0:
-        yield "baseline", f"validation {objective.name} {objective.text(result['as_it_is'])}: {study.recipe.name}, trial 0"
+        yield "baseline", f"{score} {objective.text(result['as_it_is'])}: {study.recipe.name}, trial 0"
     which = "trial 0, the baseline" if best["trial"] == 0 and result["as_it_is"] else f"trial {best['trial']}"
-    value = objective.text(best["value"])
-    yield "search", f"validation {objective.name} {value}: {which}, the best of all, and so optimistic"
+    yield "search", f"{score} {objective.text(best['value'])}: {which}, the best of all, and so optimistic"
     yield "", ", ".join(f"{path} = {value_text(value)}" for path, value in best["values"].items())
     if fresh:
-        yield (
-            "final",
-            f"validation {objective.name} {objective.text_of_mean(fresh)}: the best recipe with {len(fresh['seeds'])} fresh seeds",
-        )
+        seeds = len(fresh["seeds"])
+        yield "final", f"{score} {objective.text_of_mean(fresh)}: the best recipe with {seeds} fresh seeds"
         yield "", f"judged on the {result['n']:,} images that chose it, so still a little optimistic"
     yield "test", "never opened; the recipe is judged on it by"
     yield "", f"  {study.train_command(best['values'])} --seeds 5"
