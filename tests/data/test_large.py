@@ -1,9 +1,13 @@
-"""Large sets stay in their files: nothing is left out but what shall be, and nothing is copied as a whole."""
+"""Large sets stay in files: they are read into one, stay where they are when some are held out, and leave nothing."""
 
 from __future__ import annotations
 
+import errno
+import gzip
+import io
 import os
 from pathlib import Path
+from typing import IO, cast
 
 import numpy as np
 import pytest
@@ -12,7 +16,59 @@ from numpy.typing import NDArray
 import fittingroom as fr
 from fittingroom.data import large
 from fittingroom.data.dataset import stratified_split
-from fittingroom.data.large import is_large, read_ahead, without
+from fittingroom.data.large import allocate, fill, is_large, read_ahead, without
+from fittingroom.files.cache_dir import cache_dir
+
+
+def test_large_is_half_a_gibibyte() -> None:
+    one_row = np.lib.stride_tricks.as_strided(np.zeros(1, np.uint8), ((512 << 20), 1, 1), (0, 0, 0))
+    assert is_large(one_row)
+    assert not is_large(one_row[1:])
+
+
+# ── reading ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_small_array_is_in_memory() -> None:
+    assert not isinstance(allocate((3, 4, 5), np.uint8), np.memmap)
+
+
+def test_a_large_array_is_in_a_file_of_which_nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(large, "LARGE", 100)
+    before = set(cache_dir().rglob("*"))
+    room = allocate((5, 5, 8), ">i2")
+    assert isinstance(room, np.memmap)
+    assert room.shape == (5, 5, 8)
+    room[:] = 300
+    assert (room == 300).all()
+    assert set(cache_dir().rglob("*")) == before
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="this system can't promise room in a file")
+def test_a_full_disk_is_said_before_anything_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(large, "LARGE", 100)
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(
+        fr.DataError, match=r"1,000 bytes expected .*\(No space left on device\): set FITTINGROOM_CACHE"
+    ):
+        allocate((1_000,), np.uint8)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("cut", [0, 1])
+def test_an_array_is_filled_as_far_as_the_file_goes(packed: bool, cut: int) -> None:
+    values = np.arange(1_000, dtype=np.int64)
+    content = values.tobytes()[: 8_000 - cut]
+    room = np.zeros_like(values)
+    with gzip.open(io.BytesIO(gzip.compress(content))) if packed else io.BytesIO(content) as file:
+        assert fill(room, cast("IO[bytes]", file)) == 8_000 - cut
+    assert (room == values)[: 1_000 - cut].all()
+
+
+# ── using ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.fixture
@@ -109,9 +165,3 @@ def test_the_rows_that_will_be_needed_are_those_fetched(
     assert fetched[2] == array[2].tobytes()
     read_ahead(array, [0], 3)  # not in a file: nothing to do
     assert len(fetched) == 3
-
-
-def test_large_is_half_a_gibibyte() -> None:
-    one_row = np.lib.stride_tricks.as_strided(np.zeros(1, np.uint8), ((512 << 20), 1, 1), (0, 0, 0))
-    assert is_large(one_row)
-    assert not is_large(one_row[1:])

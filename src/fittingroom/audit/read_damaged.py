@@ -21,10 +21,9 @@ from fittingroom.data.fetch.known_sets import KNOWN, class_names_for
 from fittingroom.data.formats import npz
 from fittingroom.data.formats.kaggle_csv import LONGEST_LINE, csv_files, is_header, label_name, pixel_number
 from fittingroom.data.formats.splits import PARTS, part_of, read_class_names
+from fittingroom.data.formats.table import CSV, NPZ, format_of_name
 from fittingroom.data.open import open_dataset
 from fittingroom.errors import DataError
-
-CSV = (".csv", ".csv.gz")
 
 
 @dataclass(eq=False)
@@ -59,7 +58,7 @@ def _is_idx(path: Path) -> bool:
     """A folder with files called like IDX files, or a file that no other format's name claims."""
     if path.is_dir():
         return bool(list(idx_like(path)))
-    return path.is_file() and not path.name.lower().endswith((*CSV, ".npz", ".parquet"))
+    return path.is_file() and format_of_name(path) is None
 
 
 # ── IDX ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -158,37 +157,34 @@ def _classes(source: Source, images: NDArray[np.uint8], labels: NDArray[Any] | N
 
 
 def _read_by_format(path: Path, source: Source, cache: bool) -> None:
-    name = path.name.lower()
-    files = [path] if path.is_file() else csv_files(path) if path.is_dir() and _has_csv(path) else []
-    if files and (path.is_dir() or name.endswith(CSV)):
-        for file in files:
-            source.findings += _wrapping(file)
-        if any(finding.name in ("web-page", "text-mode-damage") for finding in source.findings):
-            return
-    if path.is_file() and name.endswith(".npz"):
+    kind = format_of_name(path) if path.is_file() else None
+    tables = [path] if kind is CSV else csv_files(path) if path.is_dir() else []
+    for file in tables:
+        source.findings += _wrapping(file)
+    if any(finding.name in ("web-page", "text-mode-damage") for finding in source.findings):
+        return
+    if kind is NPZ:
         _refuse_zip_bomb(path)
+
     try:
         data = open_dataset(source.given, cache=cache)
     except DataError as error:
-        if path.is_file() and name.endswith(".npz"):
+        if kind is NPZ:
             _force_npz(path, source)
-        elif files and (path.is_dir() or name.endswith(CSV)):
-            for file in files:
+        elif tables:
+            for file in tables:
                 _force_csv(file, source)
         elif path.exists():
             source.findings += picture_findings(path)
         if not source.findings:
             raise error
         return
+
     parts = parts_of(data)
     for role, dataset in parts.items():
         if len(parts) == 1:
             role = "" if path.is_file() and part_of(path.name) is None else _last_word(dataset.name)
         source.parts.append((role, dataset))
-
-
-def _has_csv(folder: Path) -> bool:
-    return any(each.name.lower().endswith(CSV) for each in folder.iterdir())
 
 
 def _last_word(name: str) -> str:

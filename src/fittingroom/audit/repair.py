@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from fittingroom.audit.check import Checked
-from fittingroom.data.convert import SUFFIXES, convert
+from fittingroom.data.convert import convert
 from fittingroom.data.dataset import Splits
+from fittingroom.data.formats.table import IDX, format_of_name
 from fittingroom.errors import DataError
 
 
@@ -29,5 +30,4 @@ def write_repaired(checked: Checked, out: Path) -> list[Path]:
     first = parts.get("train") or next(iter(parts.values()))
     others = {role: each for role, each in parts.items() if each is not first and role != "train"}
     data = Splits(first, others.get("validation"), others.get("test"), checked.given)
-    has_suffix = any(out.name.lower().endswith(suffix) for suffix in SUFFIXES)
-    return convert(data, out, to=None if has_suffix else "idx")
+    return convert(data, out, to=None if format_of_name(out) else IDX.name)

@@ -1,6 +1,6 @@
-"""Labelled small images: data sets, their readers, and the batches that training takes from them.
+"""Labelled small images: data sets, the formats that they come in, where known ones are had from, and the cache.
 
-Names are imported on first use: `import fittingroom.data` loads neither NumPy nor Polars, Pillow or torch.
+Names are imported on first use: ``import fittingroom.data`` loads neither NumPy nor Polars, Pillow or torch.
 """
 
 from importlib import import_module

@@ -1,8 +1,8 @@
 """What was read once is kept as memory-mapped arrays, so that the next start takes milliseconds.
 
     <cache>/datasets/<name>-<key>/   meta.json, train-images.npy, train-labels.npy, test-images.npy, …
-    <cache>/sources/<name>/          the files of known data sets, fetched and verified (see source.py)
-    <cache>/label-checks/<name>-<key>/   what each fold of a check of labels said (see label_check.py)
+    <cache>/sources/<name>/          the files of known data sets, fetched and verified (see ``fetch/known_sets.py``)
+    <cache>/label-checks/<name>-<key>/   what each fold of a check of labels said (see ``label_check``)
 
 An entry counts only while every file that it was read from has its size and time still, and while its own
 arrays have the checksum that they were written with. Nothing here ever fails a reading: without a usable
@@ -39,7 +39,7 @@ class CacheEntry:
     """A folder in the cache.
 
     Attributes:
-        kind: "data set" (read arrays), "source" (fetched files) or "label check" (what folds said).
+        kind: ``data set`` (read arrays), ``source`` (fetched files) or ``label check`` (what folds said).
         source: the path that it was read from, or the name that it was fetched for.
         path: of the folder.
         size: bytes on disk.
@@ -52,28 +52,32 @@ class CacheEntry:
 
 
 def cached_read(name: str, path: Path, files: Sequence[Path], read: Callable[[], Splits]) -> Splits:
-    """Return what `read` returns, from the cache if it is there, and put it there if it is not.
-
-    name, path: what the data set is called and where it lies; they name the entry.
-    files: every file that `read` reads; a change of one makes the entry count for nothing.
+    """What ``read`` returns: from the cache if it is there, else read, and put there.
 
     What comes from the cache is memory-mapped. Warns, and goes on, when the cache can't be written.
+
+    Args:
+        name: what the data set is called; it names the entry together with ``path``.
+        path: where the data set lies.
+        files: every file that ``read`` reads; a change of one makes the entry count for nothing.
+        read: reads the data set.
     """
     state = _state_of(files)
     entry = _datasets() / f"{name[:40]}-{_digest(f'{name} {path.absolute()}')[:16]}"
     kept = _load(entry, state)
     if kept is not None:
         return kept
+
     data = read()
     if _state_of(files) == state:  # else a file changed while it was read, and may change again
         _store(entry, state, data)
         if is_large(data.train.images):
-            return _load(entry, state) or data  # frees the room that it was read into
+            return _load(entry, state) or data  # frees what it was read into
     return data
 
 
 def cache_entries() -> list[CacheEntry]:
-    """Return what the cache holds: data sets that were read, sources that were fetched, labels that were checked.
+    """What the cache holds: data sets that were read, known sets that were fetched, labels that were checked.
 
     Each entry has ``kind``, ``source`` (a path or a name), ``path`` and ``size`` in bytes.
 
@@ -84,14 +88,17 @@ def cache_entries() -> list[CacheEntry]:
         >>> "data set" in {entry.kind for entry in cache_entries()}
         True
     """
-    datasets = [CacheEntry("data set", _source_of(each), each, _size(each)) for each in _folders(_datasets())]
-    sources = [CacheEntry("source", each.name, each, _size(each)) for each in _folders(cache_dir() / "sources")]
-    checks = [CacheEntry("label check", each.name, each, _size(each)) for each in _folders(cache_dir() / LABEL_CHECKS)]
-    return datasets + sources + checks
+    datasets = [("data set", _source_of(folder), folder) for folder in _folders(_datasets())]
+    fetched = [("source", folder.name, folder) for folder in _folders(_fetched())]
+    checks = [("label check", folder.name, folder) for folder in _folders(_label_checks())]
+    return [CacheEntry(kind, source, folder, _size(folder)) for kind, source, folder in datasets + fetched + checks]
 
 
 def clear_cache() -> int:
-    """Remove all that :func:`cache_entries` lists; return how many bytes that freed.
+    """Remove all that :func:`cache_entries` lists.
+
+    Returns:
+        How many bytes that freed.
 
     Raises:
         DataError: a folder can't be removed.
@@ -103,7 +110,7 @@ def clear_cache() -> int:
         (True, [])
     """
     freed = 0
-    for folder in (_datasets(), cache_dir() / "sources", cache_dir() / LABEL_CHECKS):
+    for folder in (_datasets(), _fetched(), _label_checks()):
         freed += _size(folder)
         try:
             if folder.exists():
@@ -117,8 +124,16 @@ def _datasets() -> Path:
     return cache_dir() / "datasets"
 
 
+def _fetched() -> Path:
+    return cache_dir() / "sources"
+
+
+def _label_checks() -> Path:
+    return cache_dir() / LABEL_CHECKS
+
+
 def _state_of(files: Sequence[Path]) -> str:
-    """Return the SHA-256 of the files' paths, sizes and times, and of the readers' version."""
+    """The SHA-256 of the files' paths, sizes and times, and of the readers' version."""
     marks = []
     for file in files:
         stat = file.stat()
@@ -127,7 +142,7 @@ def _state_of(files: Sequence[Path]) -> str:
 
 
 def _load(entry: Path, state: str) -> Splits | None:
-    """Return the entry's data if it is whole and of this state."""
+    """The entry's data if it is whole and of this state; None otherwise."""
     try:
         meta = _meta(entry)
         if meta["format"] != FORMAT or meta["state"] != state:
@@ -147,6 +162,7 @@ def _load_part(entry: Path, name: str, meta: dict[str, Any]) -> Dataset:
         if _checksum(file) != checksum:
             raise ValueError(f"{file} is damaged")
         arrays[kind] = np.load(file, mmap_mode="r", allow_pickle=False)
+
     dataset = Dataset(arrays["images"], arrays.get("labels"), tuple(meta["classes"]), meta["name"])
     # what cached_property would compute by hashing every image
     dataset.__dict__["fingerprint"] = Fingerprint(**meta["fingerprint"])
@@ -197,7 +213,7 @@ def _source_of(entry: Path) -> str:
 
 
 def _folders(path: Path) -> list[Path]:
-    return sorted(each for each in path.iterdir() if each.is_dir()) if path.is_dir() else []
+    return sorted(entry for entry in path.iterdir() if entry.is_dir()) if path.is_dir() else []
 
 
 def _size(folder: Path) -> int:

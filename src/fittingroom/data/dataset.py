@@ -112,12 +112,16 @@ class Dataset:
     def fingerprint(self) -> Fingerprint:
         """The set's fingerprints, computed once: about 2 µs an image of 28×28."""
         names = [name.encode("utf-8", "surrogateescape") for name in self.classes]
-        images, content = np.empty(len(self), "S32"), np.empty(len(self), "S32")  # lists would take four times as much
+
+        # lists would take four times as much memory
+        images, content = np.empty(len(self), "S32"), np.empty(len(self), "S32")
         for row, digest in enumerate(self._image_digests()):
             images[row] = digest.digest()
             if self.labels is not None:
                 digest.update(names[self.labels[row]])
             content[row] = digest.digest()
+
+        # sorted, the hashes no longer tell the order of the file
         order = hashlib.sha256(content.data)
         images.sort()
         content.sort()
@@ -132,21 +136,28 @@ class Dataset:
         return [digest.digest() for digest in self._image_digests()]
 
     def subset(self, indices: Sequence[int] | NDArray[Any], name: str | None = None) -> Dataset:
-        """Return the images at these indices (or where a boolean mask is true), in the order given."""
+        """The images at these indices (or where a boolean mask is true), in the order given.
+
+        Args:
+            indices: integers, or a mask bool (N,).
+            name: of the new set; None: this set's.
+        """
         chosen = np.asarray(indices)
         labels = None if self.labels is None else self.labels[chosen]
         return Dataset(self.images[chosen], labels, self.classes, name or self.name)
 
     def class_counts(self) -> NDArray[np.int64]:
-        """Return how many images each class has: int64 (num_classes,); all 0 for a set without labels."""
+        """How many images each class has: int64 (num_classes,); all 0 for a set without labels."""
         labels = np.empty(0, np.int64) if self.labels is None else self.labels
         return np.bincount(labels, minlength=self.num_classes).astype(np.int64, copy=False)
 
     def aligned_to(self, classes: Sequence[str]) -> Dataset:
-        """Return the set with its labels renumbered so that `classes` is the order of its classes.
+        """The set with its labels renumbered so that ``classes`` is the order of its classes.
 
-        Classes are matched by name. Those that this set lacks are added without images. Raises DataError,
-        with both lists, when this set has a class that `classes` lacks.
+        Classes are matched by name. Those that this set lacks are added without images.
+
+        Raises:
+            DataError: this set has a class that ``classes`` lacks; with both lists.
         """
         wanted = tuple(classes)
         if self.labels is None or self.classes == wanted:
@@ -160,9 +171,10 @@ class Dataset:
         return Dataset(self.images, number_there[self.labels], wanted, self.name)
 
     def as_torch(self) -> torch.utils.data.Dataset[tuple[Tensor, int]]:
-        """Return a map-style PyTorch data set of (float32 image 1×H×W in 0–1, label).
+        """A map-style PyTorch data set of (float32 image 1×H×W in 0–1, label).
 
-        Raises DataError for a set without labels.
+        Raises:
+            DataError: a set without labels.
         """
         from fittingroom.data.torch_dataset import TorchDataset
 
@@ -171,7 +183,7 @@ class Dataset:
         return TorchDataset(self.images, self.labels)
 
     def _image_digests(self) -> Iterator[hashlib._Hash]:
-        """Yield a SHA-256 object for each image, fed with "HxW:" and the pixels."""
+        """Yield a SHA-256 object for each image, fed with ``HxW:`` and the pixels."""
         shape = hashlib.sha256(f"{self.image_size[0]}x{self.image_size[1]}:".encode())
         pixels_per_image = self.image_size[0] * self.image_size[1]
         pixels = self.images.reshape(-1).data
@@ -206,6 +218,7 @@ class Splits:
     source: str = ""
 
     def __post_init__(self) -> None:
+        """Refuse parts of which a model of the one could not read the other."""
         for part in (self.validation, self.test):
             if part is None:
                 continue
@@ -214,6 +227,8 @@ class Splits:
                     f"{part.name}: images of {_size(self.train)} expected as in {self.train.name}, "
                     f"{_size(part)} found: all parts of a data set must have one image size"
                 )
+
+            # labels are numbers: with the same names in another order they would be compared as equals
             if part.classes and self.train.classes and part.classes != self.train.classes:
                 raise DataError(
                     f"{part.name}: the classes of {self.train.name} expected, {_listed(self.train.classes)}; "
@@ -221,8 +236,14 @@ class Splits:
                 )
 
 
+def parts_of(data: Splits) -> dict[str, Dataset]:
+    """The parts that there are, by their names: ``train``, ``validation``, ``test``."""
+    parts = {"train": data.train, "validation": data.validation, "test": data.test}
+    return {name: part for name, part in parts.items() if part is not None}
+
+
 def concatenate(parts: Sequence[Dataset], name: str) -> Dataset:
-    """Return one set with the images of all parts, in order; classes are aligned by name to the first's.
+    """One set with the images of all parts, in order; classes are aligned by name to the first's.
 
     Args:
         parts: one or more, of one image size.
@@ -251,16 +272,19 @@ def concatenate(parts: Sequence[Dataset], name: str) -> Dataset:
 
 
 def stratified_split(dataset: Dataset, n: int, seed: int) -> tuple[Dataset, Dataset]:
-    """Cut exactly n images from the set, by chance, in proportion to the classes: (rest, held out).
+    """Hold exactly n images out of the set, by chance, in proportion to the classes.
 
     Which classes give one more where n does not divide evenly is decided by the largest remainder. Both
     parts keep the file order, but for the rest of a large set (:mod:`fittingroom.data.large`): its last images
-    take the places of those held out, so that it need not be copied. The same set, n and seed give the same cut.
+    take the places of those held out, so that it need not be copied. The same set, n and seed give the same split.
 
     Args:
         dataset: labelled, N images.
         n: to hold out, 1 ≤ n < N.
         seed: of the draw, ≥ 0.
+
+    Returns:
+        The rest, N - n images, and those held out.
 
     Raises:
         DataError: another n, or a set without labels.
@@ -273,9 +297,11 @@ def stratified_split(dataset: Dataset, n: int, seed: int) -> tuple[Dataset, Data
         array([20, 20, 20, 20, 20, 20, 20, 20, 20, 20])
     """
     if dataset.labels is None:
-        raise DataError(f"{dataset.name}: labels expected, none found: a stratified cut needs them")
+        raise DataError(f"{dataset.name}: labels expected, none found: a stratified split needs them")
     if not 1 <= n < len(dataset):
         raise DataError(f"{dataset.name}: 1 to {len(dataset) - 1:,} images to hold out expected, {n:,} asked for")
+
+    # whole numbers throughout: a rounded share could give another split on another machine
     shares = n * dataset.class_counts()
     quotas = shares // len(dataset)
     largest_remainder_first = np.argsort(-(shares % len(dataset)), kind="stable")
@@ -286,6 +312,7 @@ def stratified_split(dataset: Dataset, n: int, seed: int) -> tuple[Dataset, Data
     for label, quota in enumerate(quotas):
         members = np.flatnonzero(dataset.labels == label)
         is_held_out[generator.permutation(members)[:quota]] = True
+
     name = f"{dataset.name} (without {n:,} held out)"
     if is_large(dataset.images):
         images, labels = without(dataset.images, is_held_out), without(dataset.labels, is_held_out)
@@ -314,7 +341,7 @@ def _checked_classes(classes: Sequence[str], name: str) -> tuple[str, ...]:
     if "" in names:
         raise DataError(f"{name}: class {names.index('')} has an empty name: give it one")
     if len(set(names)) < len(names):
-        repeated = [each for each, number in Counter(names).items() if number > 1]
+        repeated = [name for name, number in Counter(names).items() if number > 1]
         raise DataError(f"{name}: class names that differ expected, found more than once: {_listed(repeated)}")
     return names
 
@@ -326,6 +353,7 @@ def _checked_labels(labels: NDArray[Any], count: int, num_classes: int, name: st
         raise DataError(f"{name}: integer labels (N,) expected, {labels.dtype} {labels.shape} found")
     if len(labels) != count:
         raise DataError(f"{name}: {count:,} labels expected, one an image, {len(labels):,} found")
+
     low, high = int(labels.min()), int(labels.max())
     if low < 0 or high >= num_classes:
         row = int(np.argmax((labels < 0) | (labels >= num_classes)))
@@ -336,7 +364,7 @@ def _checked_labels(labels: NDArray[Any], count: int, num_classes: int, name: st
 
 
 def _read_only(array: NDArray[Any]) -> NDArray[Any]:
-    """Return a contiguous read-only view; the caller's own array keeps its flags."""
+    """A contiguous read-only view; the caller's own array keeps its flags."""
     view = np.ascontiguousarray(array).view()
     view.flags.writeable = False
     return view
@@ -349,9 +377,3 @@ def _listed(names: Sequence[str]) -> str:
 
 def _size(dataset: Dataset) -> str:
     return f"{dataset.image_size[0]}×{dataset.image_size[1]}"
-
-
-def parts_of(data: Splits) -> dict[str, Dataset]:
-    """Return the parts that there are, by their names: train, validation, test."""
-    parts = {"train": data.train, "validation": data.validation, "test": data.test}
-    return {name: part for name, part in parts.items() if part is not None}

@@ -2,18 +2,17 @@
 
 Its steps are those of section 2 of the data set's paper, Xiao, Rasul and Vollgraf 2017 (arXiv 1708.07747): trim the
 border, bring the longer edge to 28 pixels by leaving out rows and columns, sharpen along outlines, centre, negate,
-8-bit grey.
+8-bit grey. ``predict`` and ``serve`` go through :func:`picture_to_image`; training data are never converted.
 """
 
 from __future__ import annotations
 
-import io
-import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fittingroom.data.preprocessing import open_picture
 from fittingroom.errors import DataError
 
 if TYPE_CHECKING:
@@ -66,11 +65,14 @@ def convert_photo(rgb_HW3: NDArray[np.uint8], image_size: tuple[int, int] = (28,
     corner_3 = np.median(_corners(rgb_HW3), axis=0)
     small_HW3 = _subsample(_trim(rgb_HW3, corner_3), image_size)
     grey_HW = _luma(_sharpen(small_HW3.astype(np.float32)))
+
+    # in place of negation: the paper's grey to 0, the far end of the scale to 255
     paper = float(_luma(corner_3))
     farthest = 0 if paper >= 128 else 255
     bright_HW = 255 * (grey_HW - paper) / (farthest - paper)
+
     canvas_HW = np.zeros(image_size, dtype=np.uint8)
-    # What is left over of an odd border lies above and to the left, as in 99 % of the set's own images.
+    # what is left over of an odd border lies above and to the left, as in 99 % of the set's own images
     top, left = ((have - need + 1) // 2 for have, need in zip(image_size, bright_HW.shape, strict=True))
     height, width = bright_HW.shape
     canvas_HW[top : top + height, left : left + width] = bright_HW.round().clip(0, 255)
@@ -103,10 +105,13 @@ def _sharpen(rgb_HW3: NDArray[np.float32]) -> NDArray[np.float32]:
     padded = np.pad(rgb_HW3, ((1, 1), (1, 1), (0, 0)), mode="edge")
     # (H, W, 3, 3, 3): the neighbourhood of each pixel, rows and columns last
     neighbours = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(0, 1))
+
     bell = np.exp(-np.array([1, 0, 1], dtype=np.float32) / 2)
     gaussian = np.outer(bell, bell) / bell.sum() ** 2
     sobel = np.outer([1, 2, 1], [-1, 0, 1]).astype(np.float32)
     blurred, across, down = (np.tensordot(neighbours, kernel, 2) for kernel in (gaussian, sobel, sobel.T))
+
+    # by the outline's strength: noise on a plain background stays as it is
     outline_HW = np.hypot(_luma(across), _luma(down))
     share_HW = outline_HW / max(float(outline_HW.max()), 1e-6)
     sharpened: NDArray[np.float32] = rgb_HW3 + share_HW[..., None] * (rgb_HW3 - blurred)
@@ -125,27 +130,16 @@ def _luma(rgb: NDArray[np.floating]) -> NDArray[np.floating]:
 
 def _decode(content: bytes, where: str, formats: tuple[str, ...]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """The picture in colour (H, W, 3) and in grey (H, W)."""
-    from PIL import Image, ImageOps
+    from PIL import ImageOps
 
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns of sizes that are refused below
-            with Image.open(io.BytesIO(content), formats=formats) as picture:
-                width, height = picture.size
-                if width * height > MAX_PIXELS:  # known before anything is decoded
-                    raise DataError(
-                        f"{where}: at most {MAX_PIXELS:,} pixels expected, {width:,}×{height:,} found: make it smaller"
-                    )
-                opaque = _opaque_8_bit(ImageOps.exif_transpose(picture))
+    with open_picture(content, where, formats=formats, limit=f"{MAX_PIXELS:,} pixels") as picture:
+        width, height = picture.size
+        if width * height > MAX_PIXELS:  # known before anything is decoded
+            raise DataError(
+                f"{where}: at most {MAX_PIXELS:,} pixels expected, {width:,}×{height:,} found: make it smaller"
+            )
+        opaque = _opaque_8_bit(ImageOps.exif_transpose(picture))
         return np.asarray(opaque.convert("RGB")), np.asarray(opaque.convert("L"))
-    except DataError:
-        raise
-    except Image.DecompressionBombError as error:
-        raise DataError(f"{where}: at most {MAX_PIXELS:,} pixels expected, far more found: make it smaller") from error
-    except Exception as error:  # a hostile file makes Pillow's decoders stumble in any way at all
-        raise DataError(
-            f"{where}: a picture ({', '.join(formats)}) expected, damaged or other content found"
-        ) from error
 
 
 def _opaque_8_bit(picture: Image.Image) -> Image.Image:

@@ -1,8 +1,11 @@
-"""Images that lie in a file and are mapped into memory: the system reads and drops their pages as there is room.
+"""Images that are too many to copy: they lie in a file that is mapped into memory.
 
-Sets of :data:`LARGE` bytes and more are never copied into memory as a whole. It is a size and not a share of this
-machine's memory on purpose: how a set is treated decides the order of its batches, and that is to be the same on every
-machine, and on all hosts of one training.
+The system reads and drops a map's pages as there is room, so that sets of :data:`LARGE` bytes and more are never in
+memory as a whole: neither when they are read (:func:`allocate` and :func:`fill`), nor when some are held out
+(:func:`without`), nor when batches are taken from them (:func:`read_ahead`).
+
+The limit is a size and not a share of this machine's memory on purpose: how a set is treated decides the order of its
+batches, and that is to be the same on every machine, and on all hosts of one training.
 """
 
 from __future__ import annotations
@@ -20,11 +23,58 @@ from fittingroom.errors import DataError
 from fittingroom.files.cache_dir import cache_dir
 
 LARGE = 512 << 20  # bytes; 685,000 images of 28×28
+CHUNK = 1 << 24  # bytes; a decompressing file reads what is asked for into memory of its own first
 
 
 def is_large(array: NDArray[Any]) -> bool:
     """Whether an array is one that is never copied as a whole."""
     return array.nbytes >= LARGE
+
+
+# ── reading ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def allocate(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
+    """An array to be filled. One of :data:`LARGE` bytes or more lies in a file in the folder of the cache.
+
+    The file has no name, so that nothing is left of it when the process ends, however it does.
+
+    Raises:
+        DataError: a large array finds no room there.
+    """
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    if size < LARGE:
+        return np.empty(shape, dtype)
+
+    folder = cache_dir()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            # a full disk is an error here, and would kill the process when it writes to the map
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(file.fileno(), 0, size)
+            return np.memmap(file, dtype, mode="w+", shape=shape)
+    except OSError as error:
+        raise DataError(
+            f"{folder}: {size:,} bytes expected for images that are read, and not there ({error.strerror or error}): "
+            "set FITTINGROOM_CACHE to a folder with room"
+        ) from error
+
+
+def fill(values: NDArray[Any], file: IO[bytes]) -> int:
+    """Read into a contiguous array until it is full or the file ends.
+
+    Returns:
+        The number of bytes read.
+    """
+    target = values.reshape(-1).view(np.uint8).data
+    done = 0
+    while done < len(target) and (count := file.readinto(target[done : done + CHUNK])):  # type: ignore[attr-defined]
+        done += count
+    return done
+
+
+# ── using ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def without(array: NDArray[Any], left_out: NDArray[np.bool_]) -> NDArray[Any]:
@@ -46,10 +96,11 @@ def read_ahead(array: NDArray[Any], starts: Iterable[int], rows: int) -> None:
     place = _place_in_file(array)
     if place is None or not hasattr(os, "posix_fadvise"):
         return
-    file, offset = place
+    mapped, offset = place
     row = array.nbytes // len(array)
+
     try:
-        descriptor = os.open(str(file.filename), os.O_RDONLY)
+        descriptor = os.open(str(mapped.filename), os.O_RDONLY)
     except OSError:
         return  # removed by now; what is mapped stays readable
     try:
@@ -64,13 +115,15 @@ def _private_map(array: NDArray[Any]) -> NDArray[Any] | None:
     place = _place_in_file(array)
     if place is None or place[0].mode != "r":
         return None
-    file, offset = place
+    mapped, offset = place
     try:
-        private = np.memmap(str(file.filename), array.dtype, mode="c", offset=offset, shape=array.shape)
+        private = np.memmap(str(mapped.filename), array.dtype, mode="c", offset=offset, shape=array.shape)
     except (OSError, ValueError):
         return None
+
+    # another file may have its name now
     some = np.linspace(0, len(array) - 1, 1_000).astype(np.int64)
-    return private if np.array_equal(private[some], array[some]) else None  # else another file has its name now
+    return private if np.array_equal(private[some], array[some]) else None
 
 
 def _place_in_file(array: NDArray[Any]) -> tuple[np.memmap[Any, Any], int] | None:
@@ -81,40 +134,3 @@ def _place_in_file(array: NDArray[Any]) -> tuple[np.memmap[Any, Any], int] | Non
     if not isinstance(base, np.memmap) or base.filename is None or not array.flags.c_contiguous:
         return None
     return base, base.offset + array.__array_interface__["data"][0] - base.__array_interface__["data"][0]
-
-
-CHUNK = 1 << 24  # bytes; a decompressing file reads what is asked for into memory of its own first
-
-
-def room_for(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
-    """An array to be filled. One of :data:`LARGE` bytes or more lies in a file in the folder of the cache.
-
-    The file has no name, so that nothing is left of it when the process ends, however it does.
-
-    Raises:
-        DataError: a large array finds no room there.
-    """
-    size = math.prod(shape) * np.dtype(dtype).itemsize
-    if size < LARGE:
-        return np.empty(shape, dtype)
-    folder = cache_dir()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder) as file:
-            if hasattr(os, "posix_fallocate"):
-                os.posix_fallocate(file.fileno(), 0, size)  # a full disk is an error here, and a crash in the map
-            return np.memmap(file, dtype, mode="w+", shape=shape)
-    except OSError as error:
-        raise DataError(
-            f"{folder}: {size:,} bytes expected for images that are read, and not there ({error.strerror or error}): "
-            "set FITTINGROOM_CACHE to a folder with room"
-        ) from error
-
-
-def fill(values: NDArray[Any], file: IO[bytes]) -> int:
-    """Read into a contiguous array until it is full or the file ends; return the number of bytes."""
-    target = values.reshape(-1).view(np.uint8).data
-    done = 0
-    while done < len(target) and (count := file.readinto(target[done : done + CHUNK])):  # type: ignore[attr-defined]
-        done += count
-    return done

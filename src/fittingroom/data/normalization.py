@@ -19,7 +19,11 @@ class Normalization:
 
 
 def normalization_of(kind: str, dataset: Dataset) -> Normalization:
-    """What a recipe's ``normalize`` (``none``, ``unit`` or ``standard``) means on this training set.
+    """What a recipe's ``normalize`` means on this training set.
+
+    Args:
+        kind: ``none``, ``unit`` (0–1) or ``standard`` (zero mean and unit variance of all pixels).
+        dataset: the training set, read only for ``standard``.
 
     Raises:
         DataError: ``standard`` where all pixels are equal.

@@ -1,7 +1,6 @@
-"""A path or a name → `Splits`. Which reader it is for is decided here, by what lies at the path."""
+"""A path or a name → ``Splits``: known names first, then the format table's reader, by way of the cache."""
 
 import difflib
-from collections.abc import Callable
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -10,14 +9,9 @@ from fittingroom.data.cache import cached_read
 from fittingroom.data.dataset import Dataset, Splits
 from fittingroom.data.fetch.download import Progress
 from fittingroom.data.fetch.known_sets import KNOWN, class_names_for, locate
-from fittingroom.data.formats import idx, image_folder, kaggle_csv, npz, parquet
 from fittingroom.data.formats.splits import CLASSES_FILE
+from fittingroom.data.formats.table import WHAT_A_PATH_MAY_BE, format_at
 from fittingroom.errors import DataError
-
-WHAT_A_PATH_MAY_BE = (
-    "a folder with IDX files, with CSV files, with Parquet files, or with a folder of pictures for each class; "
-    "or one file: IDX, .csv, .csv.gz, .npz or .parquet"
-)
 
 
 def open_dataset(
@@ -33,7 +27,7 @@ def open_dataset(
         source: a known name goes before a folder that is called the same ("./sample" is the folder). A path
             may be a folder with IDX files, CSV files, Parquet files or pictures by class, or one file. A
             single file, or a folder with a single part, is the train part, even if its name says test.
-        test: a test set that lies elsewhere, instead of the one in `source`: its test part, or the only one it
+        test: a test set that lies elsewhere, instead of the one in ``source``: its test part, or the only one it
             has. Its labels are aligned by class name to those of train.
         cache: keep what was read as memory-mapped arrays in the cache, and take it from there.
         progress: called while a known set is fetched.
@@ -62,17 +56,15 @@ def _open(given: str | Path, use_cache: bool, progress: Progress | None) -> Spli
     known = given if isinstance(given, str) and given in KNOWN else None
     path = _existing(given) if known is None else locate(known, progress=progress)
     try:
-        read, files = _reader_of(path)
-        # Kaggle's two files tell by their own names what they hold, wherever they lie
-        told_by = files[0] if read is kaggle_csv.read_kaggle_csv else path
+        kind, files = format_at(path)
+        named_by = files[0] if kind.names_known_set else path
 
-        def read_and_name() -> Splits:
-            return _named(read(path), known, told_by)
+        def read() -> Splits:
+            return _with_names(kind.read(path), known, named_by)
 
-        if use_cache:
-            data = cached_read(known or path.name, path, [*files, *_class_names_file(path)], read_and_name)
-        else:
-            data = read_and_name()
+        # class names that change make other data of the same files
+        read_from = [*files, *_class_names_file(path)]
+        data = cached_read(known or path.name, path, read_from, read) if use_cache else read()
     except OSError as error:
         raise DataError(f"{error.filename or path}: can't be read: {error.strerror or error}") from error
     except MemoryError as error:
@@ -86,6 +78,7 @@ def _existing(given: str | Path) -> Path:
         exists = bool(str(given)) and path.exists()
     except (OSError, ValueError, RuntimeError) as error:  # too long, no permission, a NUL in it, ~nobody
         raise DataError(f"{str(given)!r}: can't be read: {error}") from error
+
     if not exists:
         near = [*KNOWN, *(str(path.parent / name) for name in _names_beside(path))]
         close = difflib.get_close_matches(str(path), near, n=1, cutoff=0.8)
@@ -96,35 +89,9 @@ def _existing(given: str | Path) -> Path:
 
 def _names_beside(path: Path) -> list[str]:
     try:
-        return [each.name for each in islice(path.parent.iterdir(), 1000) if each.name != path.name]
+        return [entry.name for entry in islice(path.parent.iterdir(), 1000) if entry.name != path.name]
     except OSError:
         return []
-
-
-def _reader_of(path: Path) -> tuple[Callable[[Path], Splits], list[Path]]:
-    """Return the reader for what lies at the path, and the files that it will read."""
-    if path.is_dir():
-        if files := idx.idx_files(path):
-            return idx.read_idx_dataset, files
-        if files := kaggle_csv.csv_files(path):
-            return kaggle_csv.read_kaggle_csv, files
-        if files := parquet.parquet_files(path):
-            return parquet.read_parquet, files
-        if files := image_folder.image_files(path):
-            return image_folder.read_image_folder, files
-        raise DataError(f"{path}: no data found in it; a path may be {WHAT_A_PATH_MAY_BE}")
-    name = path.name.lower()
-    if not path.is_file():
-        raise DataError(f"{path}: a file or folder expected, a device or pipe found")
-    if name.endswith((".csv", ".csv.gz")):
-        return kaggle_csv.read_kaggle_csv, kaggle_csv.csv_files(path)
-    if name.endswith(".npz"):
-        return npz.read_npz, [path]
-    if name.endswith(".parquet"):
-        return parquet.read_parquet, parquet.parquet_files(path)
-    if idx.is_idx(path):
-        return idx.read_idx_dataset, idx.idx_files(path)
-    raise DataError(f"{path}: a file of another kind; a path may be {WHAT_A_PATH_MAY_BE}")
 
 
 def _class_names_file(path: Path) -> list[Path]:
@@ -132,20 +99,21 @@ def _class_names_file(path: Path) -> list[Path]:
     return [file] if file.exists() else []
 
 
-def _named(data: Splits, known: str | None, told_by: Path) -> Splits:
+def _with_names(data: Splits, known: str | None, named_by: Path) -> Splits:
     """Call the parts of a known set after it, and the classes by their names if the reader saw only numbers."""
     numbers = data.train.classes
     classes = numbers
     if numbers and numbers == tuple(map(str, range(len(numbers)))):
-        classes = class_names_for(data.train.images, len(numbers), told_by)
+        classes = class_names_for(data.train.images, len(numbers), named_by)
 
-    def named(part: Dataset, part_name: str) -> Dataset:
+    # an unlabelled part has no classes, and keeps none
+    def renamed(part: Dataset, part_name: str) -> Dataset:
         name = part.name if known is None else f"{known} {part_name}"
         return replace(part, name=name, classes=classes if part.classes == numbers else part.classes)
 
     return replace(
         data,
-        train=named(data.train, "train"),
-        validation=data.validation and named(data.validation, "validation"),
-        test=data.test and named(data.test, "test"),
+        train=renamed(data.train, "train"),
+        validation=data.validation and renamed(data.validation, "validation"),
+        test=data.test and renamed(data.test, "test"),
     )

@@ -1,4 +1,4 @@
-"""What a data set is, in figures: what `fittingroom data info` prints."""
+"""What a data set is, in figures: what ``fittingroom data info`` prints."""
 
 from dataclasses import dataclass
 
@@ -9,9 +9,17 @@ from fittingroom.data.normalization import pixel_mean_std
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
-    """One part of a data set. mean and sd are those of all pixels, on the scale of 0–1; low and high on 0–255.
+    """One part of a data set.
 
-    class_counts: images by class name, empty for a set without labels. identity: the known set that it is.
+    Attributes:
+        name: what messages call it.
+        images: how many there are, of ``height`` by ``width`` pixels.
+        images_dtype, labels_dtype: NumPy's names; ``labels_dtype`` is None for a set without labels.
+        class_counts: images by class name, empty for a set without labels.
+        low, high: the smallest and largest pixel, on the scale of 0–255.
+        mean, sd: of all pixels, on the scale of 0–1.
+        fingerprint: of its images, labels and names.
+        identity: the known set that it is, None where it is none.
     """
 
     name: str

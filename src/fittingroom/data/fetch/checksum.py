@@ -15,7 +15,13 @@ from fittingroom.files.atomic import atomic_write
 
 @dataclass(frozen=True, slots=True)
 class KnownFile:
-    """An official file: its name without .gz, and the size and SHA-256 of its decompressed bytes."""
+    """An official file.
+
+    Attributes:
+        name: without .gz.
+        size: of its decompressed bytes.
+        sha256: of these, in hexadecimal.
+    """
 
     name: str
     size: int
@@ -23,7 +29,7 @@ class KnownFile:
 
 
 def problem_of(path: Path, expected: KnownFile) -> str | None:
-    """Say what keeps the file (raw or gzip, told by its content) from being the expected one; None: it is that.
+    """What keeps the file (raw or gzip, told by its content) from being the expected one; None: it is that.
 
     Never decompresses more than a block beyond the expected size.
     """
@@ -37,10 +43,12 @@ def problem_of(path: Path, expected: KnownFile) -> str | None:
         return f"{expected.name} is not there"
     except (EOFError, zlib.error, OSError) as error:
         return f"{expected.name} is damaged or can't be read ({error})"
+
+    # the size tells more than the sum: cut off, or a page that says the file isn't there
     if size != expected.size:
-        found = "more found" if size > expected.size else f"{size:,} found"
+        amount = "more" if size > expected.size else f"{size:,}"
         hint = ": a web page, not the file" if _is_web_page(path) else ""
-        return f"{expected.name}: {expected.size:,} bytes expected when decompressed, {found}{hint}"
+        return f"{expected.name}: {expected.size:,} bytes expected when decompressed, {amount} found{hint}"
     if digest.hexdigest() != expected.sha256:
         return f"{expected.name}: SHA-256 {expected.sha256[:12]}… expected, {digest.hexdigest()[:12]}… found"
     return None
@@ -50,7 +58,7 @@ class Verified:
     """The files that were verified before, kept in a JSON file: absolute path → size, time, SHA-256.
 
     A file that still has the size and time that it had then is not read again. A record that can't be read
-    or written costs a second look (half a second for Fashion-MNIST), nothing else.
+    or written costs a second reading (half a second for Fashion-MNIST), nothing else.
     """
 
     def __init__(self, record: Path) -> None:

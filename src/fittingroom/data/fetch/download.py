@@ -26,22 +26,29 @@ class SourceError(Exception):
 
 
 def download(url: str, partial: Path, *, most: int, progress: Callable[[int, int | None], None]) -> None:
-    """Bring what lies at `url` into the file `partial`, going on from the bytes that it holds already.
+    """Bring what lies at ``url`` into the file ``partial``, resuming after the bytes that it holds already.
 
-    A connection that is cut is taken up again from there (HTTP Range), as long as each try brings
-    something new. most: the bytes above which the answer can't be what is sought.
-    progress: called with (bytes so far, bytes in all or None).
+    A connection that is cut is taken up again from there (HTTP Range), as long as each try brings something new.
 
-    Raises SourceError, and leaves in `partial` what came so far.
+    Args:
+        url: over HTTP or HTTPS.
+        partial: the file; what came so far stays in it when the download fails.
+        most: the bytes above which the answer can't be what is sought.
+        progress: called with (bytes so far, bytes in all or None).
+
+    Raises:
+        SourceError: the server did not give it.
     """
     for _ in range(MAX_TRIES):
         before = _size(partial)
         try:
-            _go_on(url, partial, most, progress)
+            _resume(url, partial, most, progress)
         except urllib.error.HTTPError as error:
             with error:
                 if error.code != http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE or before == 0:
                     raise SourceError(f"HTTP {error.code} {error.reason}") from error
+
+                # nothing is left to ask for: all of it is there already, or what is there is of another file
                 if error.headers.get("Content-Range") == f"bytes */{before}":
                     return  # an earlier fetch was stopped between the last byte and the check
                 partial.unlink()
@@ -54,20 +61,30 @@ def download(url: str, partial: Path, *, most: int, progress: Callable[[int, int
 
 
 def unpack_debian_package(package: str, folder: Path) -> Path:
-    """Download a Debian package by apt-get and unpack it below `folder`; return where it is unpacked.
+    """Download a Debian package by apt-get and unpack it below ``folder``.
 
     Needs no root, installs nothing, and leaves the machine's package lists alone: where they are missing
-    or out of date, apt-get gets its own in `folder`. Raises SourceError or OSError.
+    or out of date, apt-get gets its own in ``folder``.
+
+    Returns:
+        The folder that it is unpacked in.
+
+    Raises:
+        SourceError: apt-get or dpkg-deb is missing or fails.
+        OSError: ``folder`` can't be written.
     """
     for tool in ("apt-get", "dpkg-deb"):
         if shutil.which(tool) is None:
             raise SourceError(f"{tool} is not installed (this is not Debian or Ubuntu)")
     downloads = folder / "download"
     downloads.mkdir(parents=True)
+
+    # a container's lists are mostly removed to make it small
     try:
         _apt_get("download", package, cwd=downloads)
     except SourceError:
         _download_with_own_lists(package, folder, downloads)
+
     packages = sorted(downloads.glob("*.deb"))
     if not packages:
         raise SourceError("apt-get left no package")
@@ -76,17 +93,24 @@ def unpack_debian_package(package: str, folder: Path) -> Path:
     return unpacked
 
 
-def _go_on(url: str, partial: Path, most: int, progress: Callable[[int, int | None], None]) -> None:
-    """One try: ask for what `partial` lacks and add it. Raises ConnectionError when the answer is cut."""
+def _resume(url: str, partial: Path, most: int, progress: Callable[[int, int | None], None]) -> None:
+    """One try: ask for what ``partial`` lacks and add it.
+
+    Raises:
+        ConnectionError: the answer is cut.
+    """
     done = _size(partial)
     headers = {"User-Agent": "fittingroom", **({"Range": f"bytes={done}-"} if done else {})}
     with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=TIMEOUT) as answer:
         if answer.status != http.HTTPStatus.PARTIAL_CONTENT:
             done = 0  # the server sends all of it, whatever was asked
+
+        # before a byte is kept: a disk is not to be filled by an answer that can't be the file
         length = answer.headers.get("Content-Length")
         total = done + int(length) if length is not None else None
         if total is not None and total > most:
             raise SourceError(f"at most {most:,} bytes expected, {total:,} announced")
+
         start, done_at_start = time.monotonic(), done
         with partial.open("ab" if done else "wb") as file:
             while block := answer.read1(BLOCK):
@@ -96,9 +120,12 @@ def _go_on(url: str, partial: Path, most: int, progress: Callable[[int, int | No
                 if done > most:
                     file.truncate(0)
                     raise SourceError(f"at most {most:,} bytes expected, more came")
+
+                # each byte in time, and yet it would take hours: another mirror is sooner
                 seconds = time.monotonic() - start
                 if seconds > PATIENCE and done - done_at_start < SLOWEST * seconds:
                     raise SourceError(f"{(done - done_at_start) / seconds:,.0f} bytes a second are too slow")
+
     if total is not None and done < total:
         raise ConnectionError(f"cut after {done:,} of {total:,} bytes")
 
@@ -126,7 +153,14 @@ def _apt_get(*arguments: str, cwd: Path, strict: bool = True) -> str:
 
 
 def _call(command: list[str], cwd: Path, strict: bool = True) -> str:
-    """Run the command; return its first complaint or "". Raises SourceError where it fails, if strict."""
+    """Run the command.
+
+    Returns:
+        Its first complaint, or "".
+
+    Raises:
+        SourceError: it takes too long or, if ``strict``, fails.
+    """
     try:
         done = subprocess.run(
             command,
@@ -141,6 +175,8 @@ def _call(command: list[str], cwd: Path, strict: bool = True) -> str:
         )
     except subprocess.TimeoutExpired as error:
         raise SourceError(f"{command[0]} did not end within {APT_TIMEOUT:.0f} s") from error
+
+    # one line says enough; apt-get's other output is about what it does
     complaints = (line for line in done.stderr.splitlines() if line.startswith(("E:", "W:", "dpkg")))
     complaint = " ".join(next(complaints, "").split())
     if strict and done.returncode != 0:

@@ -31,7 +31,13 @@ FASHION_MNIST_CLASSES = (
 class KnownSet:
     """A data set that has a name: what it is, its files, and the places that have them.
 
-    mirrors: addresses of folders. embedded: its folder in this package, for a set that needs no fetching.
+    Attributes:
+        title: what it is, in one line.
+        files: all of them, each with its checksum.
+        embedded: its folder in this package, for a set that needs no fetching.
+        mirrors: addresses of folders.
+        debian_folder: where Debian's package puts the files.
+        debian_package: its name.
     """
 
     title: str
@@ -84,7 +90,12 @@ KNOWN = {
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One source that was asked. problem: why it did not answer, in one line; None for the one that did."""
+    """One place that was asked for the files.
+
+    Attributes:
+        source: the place, in words.
+        problem: why it did not give them, in one line; None for the one that did.
+    """
 
     source: str
     problem: str | None
@@ -92,7 +103,12 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """The folder with the verified files of a known set, and every source that was asked for them, in order."""
+    """A known set that is here.
+
+    Attributes:
+        folder: with its verified files.
+        attempts: every place that was asked for them, in order.
+    """
 
     folder: Path
     attempts: tuple[Attempt, ...]
@@ -114,36 +130,52 @@ class NoSourceError(DataError):
 
 
 def locate(name: str, *, progress: Progress | None = None) -> Path:
-    """Return a folder that holds the verified files of the known set `name`, fetching them if need be.
+    """A folder that holds the verified files of a known set, which is fetched if need be.
 
-    Raises DataError for an unknown name, NoSourceError when no source has the files.
+    Args:
+        name: of the set, a key of :data:`KNOWN`.
+        progress: called while it is fetched.
+
+    Raises:
+        DataError: an unknown name.
+        NoSourceError: no source has the files.
     """
     return fetch(name, progress=progress).folder
 
 
 def fetch(name: str, *, progress: Progress | None = None, mirrors: Sequence[str] | None = None) -> Fetched:
-    """Like `locate`, with the report of every source that was asked, in this order.
+    """Like :func:`locate`, with the report of every source that was asked, in this order.
 
     1. the cache  2. $FITTINGROOM_DATA  3. the folder of Debian's package  4. the mirrors  5. apt-get.
     The files of 2 and 3 are used where they lie; those of 4 and 5 come into the cache, verified.
-    mirrors: other addresses than the set's own; as the environment variable FITTINGROOM_MIRRORS (addresses
-    with spaces between them; empty for none).
+
+    Args:
+        name: of the set, a key of :data:`KNOWN`.
+        progress: called while it is fetched.
+        mirrors: other addresses than the set's own; as the environment variable FITTINGROOM_MIRRORS (addresses
+            with spaces between them; empty for none).
+
+    Raises:
+        DataError: an unknown name.
+        NoSourceError: no source has the files.
     """
     known = _known(name)
     if known.embedded is not None:
         return Fetched(known.embedded, (Attempt("this package", None),))
 
-    store = _sources() / name
+    # what is on this machine goes before what needs the network
+    store = _fetched() / name
     attempts: list[Attempt] = []
     for source, folder in _folders(known, store):
         attempts.append(Attempt(source, _problem_of_folder(folder, known)))
         if folder is not None and attempts[-1].problem is None:
             return Fetched(folder, tuple(attempts))
 
+    # the first of several processes fetches, the others find it done
     report = progress or _silent
     try:
         with exclusive(
-            _sources() / f".{name}.lock", waiting=lambda: report(f"another process is fetching {name}", 0, None)
+            _fetched() / f".{name}.lock", waiting=lambda: report(f"another process is fetching {name}", 0, None)
         ):
             attempts += _fetch_into(store, name, mirrors, report)
     except OSError as error:
@@ -159,12 +191,12 @@ def _known(name: str) -> KnownSet:
     return KNOWN[name]
 
 
-def _sources() -> Path:
+def _fetched() -> Path:
     return cache_dir() / "sources"
 
 
 def _verified() -> Verified:
-    return Verified(_sources() / "verified.json")
+    return Verified(_fetched() / "verified.json")
 
 
 def _silent(what: str, done: int, total: int | None) -> None:
@@ -193,6 +225,7 @@ def _problem_of_folder(folder: Path | None, known: KnownSet) -> str | None:
         problem = _problem_in_place(folder, file)
         if problem is not None:
             return problem
+
     # what was verified must be what will be read: another spelling of a name may go before it
     try:
         others = set(idx_files(folder)) - {_path_in(folder, file) for file in known.files}
@@ -216,12 +249,14 @@ _Bring = Callable[[KnownFile], Path]  # brings one file, not yet verified, or ra
 
 
 def _fetch_into(store: Path, name: str, mirrors: Sequence[str] | None, report: Progress) -> list[Attempt]:
-    """Ask one source after the other until `store` has every file; the last attempt is the one that did."""
+    """Ask one source after the other until ``store`` has every file; the last attempt is the one that did."""
     known = KNOWN[name]
     if _problem_of_folder(store, known) is None:
         return [Attempt("another process, at the same time", None)]
+
+    # beside the folder, so that only whole and verified files are ever in it
     store.mkdir(exist_ok=True)
-    partials = _sources() / f".{name}.partial"
+    partials = _fetched() / f".{name}.partial"
     partials.mkdir(exist_ok=True)
 
     attempts: list[Attempt] = []
@@ -255,7 +290,7 @@ def _downloads(
 def _from_mirror(mirror: str, partials: Path, report: Progress, file: KnownFile) -> Path:
     url = f"{mirror.rstrip('/')}/{file.name}.gz"
     what = f"{file.name}.gz from {mirror.partition('://')[2].partition('/')[0] or mirror}"
-    # named by its address: what one mirror began is never gone on with from another
+    # named by its address: what one mirror began is never resumed from another
     path = partials / f"{file.name}.{hashlib.sha256(url.encode()).hexdigest()[:12]}"
     was_begun = path.exists()
     download(url, path, most=file.size, progress=partial(report, what))
@@ -274,7 +309,11 @@ def _from_debian(package: str, work: Path, report: Progress, file: KnownFile) ->
 
 
 def _keep(path: Path, file: KnownFile, store: Path) -> None:
-    """Move the file into `store` if it is the right one, in one step; raise SourceError if it is not."""
+    """Move the file into ``store`` in one step.
+
+    Raises:
+        SourceError: it isn't the right one.
+    """
     problem = problem_of(path, file)
     if problem is not None:
         path.unlink(missing_ok=True)
@@ -313,10 +352,10 @@ KNOWN_FINGERPRINTS = {
 
 
 def known_identity(dataset: Dataset) -> str | None:
-    """Say which known set this is, by its fingerprints; None: it is not a known one.
+    """Which known set this is, by its fingerprints; None: it is not a known one.
 
-    "fashion-mnist train (official)", with ", in another order", ", without labels" or ", with other labels or
-    class names" behind it where that is so.
+    ``fashion-mnist train (official)``, with ``, in another order``, ``, without labels`` or ``, with other labels or
+    class names`` behind it where that is so.
 
     Example:
         >>> import fittingroom as fr
@@ -325,23 +364,28 @@ def known_identity(dataset: Dataset) -> str | None:
         >>> known_identity(train), known_identity(train.subset(range(10)))
         ('sample train', None)
     """
-    found = dataset.fingerprint
+    fingerprint = dataset.fingerprint
     for name, known in KNOWN_FINGERPRINTS.items():
-        if found.order == known.order:
+        if fingerprint.order == known.order:
             return name
-        if found.content == known.content:
+        if fingerprint.content == known.content:
             return f"{name}, in another order"
-        if found.images == known.images:
+        if fingerprint.images == known.images:
             return f"{name}, {'without labels' if dataset.labels is None else 'with other labels or class names'}"
     return None
 
 
 def class_names_for(images_NHW: NDArray[np.uint8], num_classes: int, path: Path) -> tuple[str, ...]:
-    """Name the classes of a file that has only numbers: "0", "1", …, or Fashion-MNIST's names where it is that.
+    """Names for the classes of a file that has only numbers: "0", "1", …, or Fashion-MNIST's where it is that.
 
     It is that when there are ten classes, and either the images are, in any order, those of a known set, or
-    the file's name begins with "fashion-mnist" as in Kaggle's CSVs (which cut the same 70,000 images anew,
-    so that neither part is a known set). images_NHW: uint8 (N, H, W).
+    the file's name begins with ``fashion-mnist`` as in Kaggle's CSVs (which split the same 70,000 images anew,
+    so that neither part is a known set).
+
+    Args:
+        images_NHW: uint8 (N, H, W).
+        num_classes: that its labels need.
+        path: of the file.
     """
     if num_classes == len(FASHION_MNIST_CLASSES):
         named = path.name.lower().startswith("fashion-mnist")

@@ -1,4 +1,1 @@
-"""The formats that data sets come in: one reader each, and what the readers share.
-
-To add one: write ``formats/<name>.py`` with ``read_<name>(path) -> Splits`` and add its branch to ``data/open.py``.
-"""
+"""The formats that data sets come in: a file for each, what they share, and the table with a row for each."""

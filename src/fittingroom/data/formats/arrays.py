@@ -10,14 +10,19 @@ from fittingroom.errors import DataError
 
 
 def as_images(array: NDArray[Any], where: str) -> NDArray[np.uint8]:
-    """Return grey images uint8 (N, H, W) from (N, H, W), (N, H, W, 1), (N, 1, H, W) or (N, H, W, 3) with R=G=B.
+    """An array of grey images as uint8 (N, H, W), exactly: nothing is scaled or rounded.
 
-    Whole numbers 0–255 of any type convert. Raises DataError, which begins with `where`, for anything else:
-    nothing is scaled or rounded.
+    Args:
+        array: whole numbers 0–255 of any type, (N, H, W), (N, H, W, 1), (N, 1, H, W), or (N, H, W, 3) with R=G=B.
+        where: what an error message calls it.
+
+    Raises:
+        DataError: anything else.
     """
     images = _grey(array, where)
     if images.dtype == np.uint8 or images.size == 0:
         return images.astype(np.uint8, copy=False)
+
     if images.dtype.kind not in "iuf":
         raise DataError(f"{where}: pixels 0–255 expected, values of type {images.dtype} found")
     exact = _whole(images) and images.min() >= 0 and images.max() <= 255
@@ -30,9 +35,14 @@ def as_images(array: NDArray[Any], where: str) -> NDArray[np.uint8]:
 
 
 def as_labels(array: NDArray[Any], where: str) -> NDArray[np.int64]:
-    """Return labels int64 (N,) from whole numbers 0–999 of any type, shaped (N,) or (N, 1).
+    """An array of labels as int64 (N,).
 
-    Raises DataError, which begins with `where`, for anything else.
+    Args:
+        array: whole numbers 0–999 of any type, (N,) or (N, 1).
+        where: what an error message calls it.
+
+    Raises:
+        DataError: anything else.
     """
     labels = array[:, 0] if array.ndim == 2 and array.shape[1] == 1 else array
     if labels.ndim != 1:

@@ -18,7 +18,8 @@ ALWAYS_ALLOWED = 64 << 20  # bytes
 def open_bytes(path: Path) -> Iterator[BinaryIO]:
     """Open the file for reading, decompressing if its content is gzip.
 
-    Whatever goes wrong in the block, in opening or in reading, is raised as DataError with the path.
+    Raises:
+        DataError: with the path, whatever goes wrong in opening it or in the block.
     """
     try:
         with path.open("rb") as raw:
@@ -34,11 +35,19 @@ def open_bytes(path: Path) -> Iterator[BinaryIO]:
 
 
 def is_gzip(path: Path) -> bool:
-    """Tell by its first two bytes whether the file is gzip. Raises OSError."""
+    """Tell by its first two bytes whether the file is gzip.
+
+    Raises:
+        OSError: the file can't be read.
+    """
     with path.open("rb") as file:
         return file.read(2) == b"\x1f\x8b"
 
 
 def expansion_limit(path: Path) -> int:
-    """Return how many bytes a gzip file of this size may hold before it is taken for a bomb. Raises OSError."""
+    """How many bytes a gzip file of this size may hold before it is taken for a bomb.
+
+    Raises:
+        OSError: the file is not there.
+    """
     return max(ALWAYS_ALLOWED, MOST_EXPANSION * path.stat().st_size)

@@ -19,11 +19,11 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from fittingroom.data.dataset import MAX_SIDE, Splits
+from fittingroom.data.dataset import MAX_SIDE, Dataset, Splits
 from fittingroom.data.formats.arrays import as_images, as_labels
 from fittingroom.data.formats.gzipped import expansion_limit, is_gzip, open_bytes
 from fittingroom.data.formats.splits import Images, Labels, part_of, splits
-from fittingroom.data.large import fill, room_for
+from fittingroom.data.large import allocate, fill
 from fittingroom.errors import DataError
 from fittingroom.files.atomic import atomic_write
 
@@ -35,12 +35,21 @@ DTYPES: dict[int, np.dtype[Any]] = {
     0x0D: np.dtype(">f4"),
     0x0E: np.dtype(">f8"),
 }
+STEMS = {"train": "train", "validation": "validation", "test": "t10k"}  # as MNIST's files are called
+PART_FILES = re.compile(r"(train|validation|test|t10k)-(images-idx3-ubyte|labels-idx1-(ubyte|short))(\.gz)?")
+"""The names of the files that :func:`write_idx_part` writes, raw or packed."""
+
 _NAME = re.compile(r"(?P<stem>.+)-(?P<kind>images|labels)[-.]idx\d+-\w+(\.gz)?", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class IdxHeader:
-    """An IDX file's header: the code of its values' type, and its shape."""
+    """An IDX file's header.
+
+    Attributes:
+        code: of the values' type, a key of :data:`DTYPES`.
+        shape: the size of each dimension.
+    """
 
     code: int
     shape: tuple[int, ...]
@@ -63,40 +72,45 @@ class IdxHeader:
 
 @dataclass(frozen=True, slots=True)
 class IdxPair:
-    """The files of one part of a data set; labels is None where only the images are there."""
+    """The files of one part of a data set; ``labels`` is None where only the images are there."""
 
     images: Path
     labels: Path | None
 
 
 def read_idx_header(path: Path) -> IdxHeader:
-    """Return the header of an IDX file, raw or gzip. Does not look at what follows it.
+    """Read the header of an IDX file, raw or gzip, and nothing of what follows it.
 
-    Raises DataError when the file can't be read, ends within the header, or is no IDX.
+    Raises:
+        DataError: the file can't be read, ends within the header, or is no IDX.
     """
     with open_bytes(path) as file:
         return _read_header(file, path)
 
 
 def read_idx(path: Path) -> NDArray[Any]:
-    """Return the array of an IDX file, raw or gzip, in the machine's byte order.
+    """Read the array of an IDX file, raw or gzip, in the machine's byte order.
 
-    Raises DataError when the file is damaged or its size isn't exactly what its header says. Never reads or
-    allocates more than the file can truly hold, whatever the header claims.
+    Never reads or allocates more than the file can truly hold, whatever the header claims.
+
+    Raises:
+        DataError: the file is damaged, or its size isn't exactly what its header says.
     """
     with open_bytes(path) as file:
         header = _read_header(file, path)
         _check_size(header, path)
         try:
-            values = room_for(header.shape, header.dtype)
+            values = allocate(header.shape, header.dtype)
         except (MemoryError, ValueError) as error:
             raise DataError(f"{path}: {header.file_size:,} bytes don't fit into memory") from error
-        found = header.size + fill(values, file)
-        if found < header.file_size:
+
+        size = header.size + fill(values, file)
+        if size < header.file_size:
             raise DataError(
-                f"{path}: {header.file_size:,} bytes expected by its header, {found:,} found: "
+                f"{path}: {header.file_size:,} bytes expected by its header, {size:,} found: "
                 "the file is cut off; get it again"
             )
+        # the size of a gzip file is known only once all of it is decompressed
         if file.read(1):
             raise DataError(
                 f"{path}: {header.file_size:,} bytes expected by its header, more found: "
@@ -106,9 +120,10 @@ def read_idx(path: Path) -> NDArray[Any]:
 
 
 def idx_blocks(path: Path, rows: int) -> Iterator[Images]:
-    """Yield the images of an IDX file as uint8 (up to `rows`, H, W), never holding more than one block in memory.
+    """Yield the images of an IDX file as uint8 (up to ``rows``, H, W), never holding more than one block in memory.
 
-    Raises DataError as `read_idx` does, and for a file that holds something else than images.
+    Raises:
+        DataError: as :func:`read_idx`, and for a file that holds something else than images.
     """
     with open_bytes(path) as file:
         header = _read_header(file, path)
@@ -116,12 +131,14 @@ def idx_blocks(path: Path, rows: int) -> Iterator[Images]:
         if len(header.shape) != 3 or not 1 <= max(header.shape[1:]) <= MAX_SIDE:
             size = "×".join(map(str, header.shape))
             raise DataError(f"{path}: images (N×H×W) of at most {MAX_SIDE} pixels a side expected, {size} found")
+
         count = header.shape[0]
         for start in range(0, count, rows):
             block = np.empty((min(rows, count - start), *header.shape[1:]), header.dtype)
             if fill(block, file) < block.nbytes:
                 raise DataError(f"{path}: {count:,} images expected by its header: the file is cut off; get it again")
             yield as_images(block, str(path))
+
         if file.read(1):
             raise DataError(f"{path}: {header.file_size:,} bytes expected by its header, more found")
 
@@ -129,7 +146,9 @@ def idx_blocks(path: Path, rows: int) -> Iterator[Images]:
 def write_idx(path: Path, array: NDArray[Any]) -> None:
     """Write an array as IDX, whole or not at all; as gzip, always the same bytes, when the name ends in .gz.
 
-    Raises DataError for a type that IDX lacks, OSError when the file can't be written.
+    Raises:
+        DataError: a type that IDX lacks.
+        OSError: the file can't be written.
     """
     big_endian = array.dtype.newbyteorder(">")
     codes = [code for code, dtype in DTYPES.items() if dtype == big_endian]
@@ -142,6 +161,21 @@ def write_idx(path: Path, array: NDArray[Any]) -> None:
         file.write(gzip.compress(content, mtime=0) if path.suffix == ".gz" else content)
 
 
+def write_idx_part(folder: Path, part: str, dataset: Dataset) -> None:
+    """Write one part as a pair of gzip files, called as MNIST's are.
+
+    Raises:
+        DataError: a set without labels.
+        OSError: the files can't be written.
+    """
+    if dataset.labels is None:
+        # images without their labels look like a folder that lost a file, and are refused when read
+        raise DataError(f"{dataset.name}: labels expected for a folder of IDX files: convert to npz or parquet")
+    kind, dtype = ("ubyte", np.uint8) if dataset.num_classes <= 256 else ("short", np.int16)
+    write_idx(folder / f"{STEMS[part]}-images-idx3-ubyte.gz", dataset.images)
+    write_idx(folder / f"{STEMS[part]}-labels-idx1-{kind}.gz", dataset.labels.astype(dtype))
+
+
 def is_idx(path: Path) -> bool:
     """Tell whether a file is meant to be IDX: by its name, or by how its content begins."""
     if _NAME.fullmatch(path.name):
@@ -152,19 +186,26 @@ def is_idx(path: Path) -> bool:
 
 
 def find_idx(path: Path) -> dict[str, IdxPair]:
-    """Say which IDX files make up which part ("train", "validation", "test") of the data set at `path`.
+    """Tell which IDX files make up which part of a data set. A raw file goes before its ``.gz``.
 
-    path: a folder with pairs of files as MNIST names them (`train-images-idx3-ubyte.gz`; also `.idx3`,
-    `t10k-` or `test-`), empty when it has none; or one file, of images or labels, which brings the
-    other one if it lies beside it. Raw goes before .gz. Raises DataError when one of a pair is missing.
+    Args:
+        path: a folder with pairs of files as MNIST names them (``train-images-idx3-ubyte.gz``; also ``.idx3``,
+            ``t10k-`` or ``test-``), or one file, of images or labels, which brings the other one if it lies beside it.
+
+    Returns:
+        The pairs by ``train``, ``validation``, ``test``; none for a folder without IDX files.
+
+    Raises:
+        DataError: one of a pair is missing.
     """
     if path.is_dir():
         return _pairs_in(path)
     match = _NAME.fullmatch(path.name)
     if match is None:
         return {"train": IdxPair(path, None)}
+
     stem, is_images = match["stem"], match["kind"].lower() == "images"
-    other = _named(path.parent).get((stem, "labels" if is_images else "images"))
+    other = _by_stem_and_kind(path.parent).get((stem, "labels" if is_images else "images"))
     if not is_images and other is None:
         raise DataError(f"{path}: labels without images: put the image file beside it")
     images, labels = (path, other) if is_images else (cast("Path", other), path)
@@ -172,20 +213,22 @@ def find_idx(path: Path) -> dict[str, IdxPair]:
 
 
 def idx_files(path: Path) -> list[Path]:
-    """Return every file that `read_idx_dataset` would read."""
+    """Every file that :func:`read_idx_dataset` reads."""
     return [file for pair in find_idx(path).values() for file in (pair.images, pair.labels) if file is not None]
 
 
 def read_idx_dataset(path: Path) -> Splits:
-    """Read the data set of a folder of IDX files, or of one file with its pair; see `find_idx`.
+    """Read the data set of a folder of IDX files, or of one file with its pair; see :func:`find_idx`.
 
-    Raises DataError for damaged or missing files, and when images are given as labels or labels as images.
+    Raises:
+        DataError: damaged or missing files, images given as labels or labels as images.
     """
     pairs = find_idx(path)
     if not pairs:
         raise DataError(f"{path}: IDX files (train-images-idx3-ubyte …) expected, none found")
     for pair in pairs.values():
         _check_pair(pair)
+
     # zlib works outside Python's lock: the big files are decompressed side by side
     with ThreadPoolExecutor() as pool:
         reading = {part: (pool.submit(read_idx, pair.images), pair) for part, pair in pairs.items()}
@@ -196,33 +239,35 @@ def read_idx_dataset(path: Path) -> Splits:
     return splits(parts, path)
 
 
-def _named(folder: Path) -> dict[tuple[str, str], Path]:
-    """Return the folder's IDX files by (stem, kind): ("train", "images"), …"""
-    found: dict[tuple[str, str], Path] = {}
+def _by_stem_and_kind(folder: Path) -> dict[tuple[str, str], Path]:
+    """The folder's IDX files by (stem, kind): ``("train", "images")``, …"""
+    files: dict[tuple[str, str], Path] = {}
     for file in sorted(folder.iterdir(), reverse=True):  # so that the raw file, if there, comes after .gz
         match = _NAME.fullmatch(file.name)
         if match is not None and file.is_file():
-            found[match["stem"], match["kind"].lower()] = file
-    return found
+            files[match["stem"], match["kind"].lower()] = file
+    return files
 
 
 def _pairs_in(folder: Path) -> dict[str, IdxPair]:
-    named = _named(folder)
+    files = _by_stem_and_kind(folder)
     pairs: dict[str, IdxPair] = {}
-    for stem in sorted({stem for stem, _ in named}):
+    for stem in sorted({stem for stem, _ in files}):
         part = part_of(stem) or "train"
-        missing = {"images", "labels"} - {kind for each, kind in named if each == stem}
+        missing = {kind for kind in ("images", "labels") if (stem, kind) not in files}
         if missing:
             raise DataError(
                 f"{folder}: {stem}-images and {stem}-labels expected, {stem}-{missing.pop()} is missing: "
                 "put it there, or give the image file alone if there are no labels"
             )
+
+        # such as t10k and test, both of which are the test part
         if part in pairs:
             raise DataError(
                 f"{folder}: one set of {part} images expected, {pairs[part].images.name} and "
-                f"{named[stem, 'images'].name} found: give the path of one of them"
+                f"{files[stem, 'images'].name} found: give the path of one of them"
             )
-        pairs[part] = IdxPair(named[stem, "images"], named[stem, "labels"])
+        pairs[part] = IdxPair(files[stem, "images"], files[stem, "labels"])
     return pairs
 
 
@@ -236,6 +281,7 @@ def _read_header(file: BinaryIO, path: Path) -> IdxHeader:
             f"{path}: an IDX file expected, which begins with the bytes 00 00 08 (uint8), {start.hex(' ')} found"
             + _what_begins_with(start)
         )
+
     sizes = file.read(4 * rank)
     if len(sizes) < 4 * rank:
         raise DataError(f"{path}: a header of {4 + 4 * rank} bytes expected, {4 + len(sizes)} found: it is cut off")
@@ -268,6 +314,7 @@ def _check_size(header: IdxHeader, path: Path) -> None:
 
 def _check_pair(pair: IdxPair) -> None:
     """Refuse swapped files and ones that don't belong together by their headers, before reading more."""
+    # sizes in bytes are told wherever possible: they are what a user sees in a listing of the folder
     images = read_idx_header(pair.images)
     if len(images.shape) == 1:
         raise DataError(
@@ -277,6 +324,7 @@ def _check_pair(pair: IdxPair) -> None:
     if max(images.shape[1:], default=0) > MAX_SIDE:
         size = "×".join(map(str, images.shape[1:]))
         raise DataError(f"{pair.images}: images of at most {MAX_SIDE} pixels a side expected, {size} found")
+
     if pair.labels is None:
         return
     labels = read_idx_header(pair.labels)

@@ -1,4 +1,4 @@
-"""An IDX file's header, field by field with offsets: what `fittingroom data header` prints."""
+"""An IDX file's header, field by field with offsets: what ``fittingroom data header`` prints."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,15 @@ BLOCK = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One field: where it stands, its type, its bytes in hexadecimal, its value, and what that means."""
+    """One field of the header.
+
+    Attributes:
+        offset: where it stands in the (decompressed) file, in bytes.
+        type: of its value.
+        bytes: in hexadecimal, as they stand in the file.
+        value: what they say, as text.
+        meaning: what that means.
+    """
 
     offset: int
     type: str
@@ -25,9 +33,14 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class HeaderReport:
-    """A header and what it says of its file. expected and found: bytes of the file, decompressed if is_gzip.
+    """A header and what it says of its file.
 
-    found counts no further than one byte more than expected where the file is gzip.
+    Attributes:
+        fields: of the header, and the first values behind it.
+        what: what the file holds.
+        is_gzip: whether it was decompressed.
+        expected: bytes that the (decompressed) file has by its header.
+        found: bytes that it has; where it is gzip, counted no further than one more than expected.
     """
 
     fields: tuple[Field, ...]
@@ -43,7 +56,7 @@ class HeaderReport:
 
     @property
     def size_found(self) -> str:
-        """The size found, for people: "47,040,016", or "more"."""
+        """The size found, for people: ``47,040,016``, or ``more``."""
         return "more" if self.is_gzip and self.found > self.expected else f"{self.found:,}"
 
     @property
@@ -57,14 +70,20 @@ class HeaderReport:
 def report_header(path: Path) -> HeaderReport:
     """Read the header of an IDX file, raw or gzip, its first values, and its size.
 
-    Raises DataError when the file can't be read or is no IDX. A size that does not match is part of the report.
+    A size that does not match is part of the report.
+
+    Raises:
+        DataError: the file can't be read, or is no IDX.
     """
     header = read_idx_header(path)
     with open_bytes(path) as file:
         start = file.read(header.size + FIRST_VALUES * header.dtype.itemsize)
+
+        # the size of a gzip file is known only once all of it is decompressed, and a bomb has no end
         found = len(start)
         while found <= header.file_size and (block := file.read(min(BLOCK, header.file_size + 1 - found))):
             found += len(block)
+
     packed = is_gzip(path)
     return HeaderReport(
         fields=(*_header_fields(header, start), _first_values(header, start[header.size :])),
@@ -78,9 +97,12 @@ def report_header(path: Path) -> HeaderReport:
 def _header_fields(header: IdxHeader, start: bytes) -> list[Field]:
     rank = len(header.shape)
     magic = f"magic number: values {header.dtype.name}, {rank} dimension{'s' * (rank != 1)}"
+
+    # only ranks 1 and 3 are those of labels and images
     names = {1: ["labels"], 3: ["images", "rows, the height", "columns, the width"]}.get(
         rank, [f"size of dimension {number}" for number in range(1, rank + 1)]
     )
+
     offsets = range(0, header.size, 4)
     return [
         Field(offset, "uint32", start[offset : offset + 4].hex(" "), f"{value}", meaning)

@@ -1,4 +1,4 @@
-"""NumPy's .npz: as Keras names the arrays (`x_train`, `y_train`, …), or MedMNIST (`train_images`, …)."""
+"""NumPy's .npz: as Keras names the arrays (``x_train``, ``y_train``, …), or MedMNIST (``train_images``, …)."""
 
 import math
 import zipfile
@@ -15,7 +15,7 @@ from fittingroom.data.dataset import Splits
 from fittingroom.data.formats.arrays import as_images, as_labels
 from fittingroom.data.formats.gzipped import expansion_limit
 from fittingroom.data.formats.splits import Images, splits
-from fittingroom.data.large import fill, room_for
+from fittingroom.data.large import allocate, fill
 from fittingroom.errors import DataError
 from fittingroom.files.atomic import atomic_write
 
@@ -27,28 +27,40 @@ NAMES = {
 """The names of (images, labels) that are known for each part."""
 
 
-def read_npz(path: Path) -> Splits:
-    """Read the parts of an .npz file; an array `classes` of text names the classes.
+def npz_files(path: Path) -> list[Path]:
+    """Every file that :func:`read_npz` reads: the one at the path, and none of a folder."""
+    return [] if path.is_dir() else [path]
 
-    Nothing in the file is executed: arrays of Python objects are refused. Raises DataError.
+
+def read_npz(path: Path) -> Splits:
+    """Read the parts of an .npz file; an array ``classes`` of text names the classes.
+
+    Nothing in the file is executed: arrays of Python objects are refused.
+
+    Raises:
+        DataError: no or a damaged .npz, arrays of unknown names, values that aren't images and labels.
     """
     with _archive(path) as archive:
         return _read(archive, path)
 
 
 def npz_blocks(path: Path, rows: int) -> Iterator[Images]:
-    """Yield the images of all parts as uint8 (up to `rows`, H, W), never holding more than one block in memory.
+    """Yield the images of all parts as uint8 (up to ``rows``, H, W), never holding more than one block in memory.
 
-    Only an array that is stored column by column is read whole. Raises DataError as `read_npz` does.
+    Only an array that is stored column by column is read whole.
+
+    Raises:
+        DataError: as :func:`read_npz`.
     """
     with _archive(path) as archive:
-        there = {name.removesuffix(".npy") for name in archive.namelist()}
-        for images, _ in _found(there, path).values():
+        for images, _ in _array_names(_names_in(archive), path).values():
             with _opened(archive, images, path) as (file, shape, in_columns, dtype):
+                # an image's values are not beside each other where columns come first
                 if in_columns or len(shape) < 3:
                     whole = as_images(read_array(archive, images, path), f"{path}: {images}")
                     yield from (whole[start : start + rows] for start in range(0, len(whole), rows))
                     continue
+
                 for start in range(0, shape[0], rows):
                     block = min(rows, shape[0] - start), *shape[1:]
                     values = np.frombuffer(file.read(math.prod(block) * dtype.itemsize), dtype)
@@ -70,7 +82,11 @@ def _archive(path: Path) -> Iterator[zipfile.ZipFile]:
 
 
 def write_npz(path: Path, data: Splits) -> None:
-    """Write the parts under Keras's names, and the class names as `classes`; whole or not at all. Raises OSError."""
+    """Write the parts under Keras's names, and the class names as ``classes``; whole or not at all.
+
+    Raises:
+        OSError: the file can't be written.
+    """
     arrays: dict[str, NDArray[Any]] = {}
     for suffix, part in (("train", data.train), ("val", data.validation), ("test", data.test)):
         if part is None:
@@ -84,37 +100,45 @@ def write_npz(path: Path, data: Splits) -> None:
 
 
 def _read(archive: zipfile.ZipFile, path: Path) -> Splits:
-    there = {name.removesuffix(".npy") for name in archive.namelist()}
+    names = _names_in(archive)
     parts = {
         part: (
             as_images(read_array(archive, images, path), f"{path}: {images}"),
-            as_labels(read_array(archive, labels, path), f"{path}: {labels}") if labels in there else None,
+            as_labels(read_array(archive, labels, path), f"{path}: {labels}") if labels in names else None,
         )
-        for part, (images, labels) in _found(there, path).items()
+        for part, (images, labels) in _array_names(names, path).items()
     }
-    classes = _class_names(read_array(archive, "classes", path), path) if "classes" in there else None
+    classes = _class_names(read_array(archive, "classes", path), path) if "classes" in names else None
     return splits(parts, path, classes)
 
 
-def _found(there: Collection[str], path: Path) -> dict[str, tuple[str, str]]:
-    """The names of images and labels of each part among the arrays that are there."""
-    found = {}
+def _names_in(archive: zipfile.ZipFile) -> set[str]:
+    return {name.removesuffix(".npy") for name in archive.namelist()}
+
+
+def _array_names(there: Collection[str], path: Path) -> dict[str, tuple[str, str]]:
+    """The names of images and labels of each part, among those of the arrays that are there."""
+    pairs = {}
     for part, known in NAMES.items():
         pair = next((pair for pair in known if pair[0] in there), None)
         if pair:
-            found[part] = pair
-    if not found:
+            pairs[part] = pair
+    if not pairs:
         raise DataError(
             f"{path}: arrays called x_train and y_train, or train_images and train_labels, expected; "
             f"found {', '.join(sorted(there)[:20]) or 'none'}"
         )
-    return found
+    return pairs
 
 
 def read_array(archive: zipfile.ZipFile, name: str, path: Path) -> NDArray[Any]:
-    """Return one array of an archive. Raises DataError; its size is checked against the file before it is read."""
+    """Read one array of an archive, once its size has been checked against the file's.
+
+    Raises:
+        DataError: a header that can't be true, Python objects, fewer values than the header says.
+    """
     with _opened(archive, name, path) as (file, shape, in_columns, dtype):
-        values = room_for((math.prod(shape),), dtype)
+        values = allocate((math.prod(shape),), dtype)
         if fill(values, file) < values.nbytes:
             raise DataError(f"{path}: {name}: fewer values found than its header says: the file is damaged")
     return values.reshape(shape, order="F" if in_columns else "C")
@@ -129,6 +153,7 @@ def _opened(
     member = archive.getinfo(f"{name}.npy")
     if member.file_size > expansion_limit(path):
         raise DataError(f"{where}: claims {member.file_size:,} bytes, which the file can't hold of real data")
+
     with archive.open(member) as file:
         shape, in_columns, dtype = _header(file)
         if dtype.hasobject:
@@ -136,6 +161,8 @@ def _opened(
                 f"{where}: an array of numbers expected, Python objects found, which could run code: "
                 "save it again as a plain array"
             )
+
+        # the archive and the array's own header each claim a size: memory is taken only where they agree
         expected = file.tell() + dtype.itemsize * math.prod(shape)
         if expected != member.file_size:
             raise DataError(f"{where}: {expected:,} bytes expected by its header, {member.file_size:,} found")
@@ -143,7 +170,7 @@ def _opened(
 
 
 def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    """Return (shape, whether columns come first, type)."""
+    """(shape, whether columns come first, type)."""
     version = npy.read_magic(file)
     return npy.read_array_header_1_0(file) if version == (1, 0) else npy.read_array_header_2_0(file)
 

@@ -1,8 +1,9 @@
-"""Parquet as Hugging Face keeps images: `image` (struct of `bytes`, `path`), `label`, class names in the metadata."""
+"""Parquet as Hugging Face keeps images: ``image`` (a struct of ``bytes``, ``path``), ``label``, metadata with names."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 from fittingroom.data.formats.arrays import as_labels
 from fittingroom.data.formats.gzipped import expansion_limit
 from fittingroom.data.formats.splits import Images, Labels, part_of, splits
-from fittingroom.data.large import room_for
+from fittingroom.data.large import allocate
 from fittingroom.data.preprocessing import decode_grey, encode_png
 from fittingroom.errors import DataError
 from fittingroom.files.atomic import atomic_write
@@ -29,47 +30,60 @@ SMALLEST_PICTURE = 60  # bytes; a PNG of one pixel has 67
 ROWS = 2_000  # that are decoded at once
 FETCHED = 20_000  # rows whose pictures are read at once
 UNLABELLED = -1  # what Hugging Face writes where there is no label
+PART_FILES = re.compile(r"(train|validation|test)-00000-of-00001\.parquet")
+"""The names of the files that :func:`write_parquet_part` writes."""
 
 
 def find_parquet(path: Path) -> dict[str, list[Path]]:
-    """Say which files are which part: those of a folder by their names (train-00000-of-00002.parquet), or one file.
+    """The files by their parts: those of a folder by their names (``train-00000-of-00002.parquet``), or the one file.
 
     Empty for a folder without them.
+
+    Raises:
+        DataError: one of several files has a name that names no part.
     """
     if not path.is_dir():
         return {part_of(path.name) or "train": [path]}
     files = sorted(file for file in path.iterdir() if file.suffix == ".parquet" and file.is_file())
     if len(files) == 1:
         return {part_of(files[0].name) or "train": files}
-    found: dict[str, list[Path]] = {}
+
+    parts: dict[str, list[Path]] = {}
     for file in files:
         part = part_of(file.name)
         if part is None:
             raise DataError(f"{file}: a file named after its part (train-…, test-…) expected, several files found")
-        found.setdefault(part, []).append(file)
-    return found
+        parts.setdefault(part, []).append(file)
+    return parts
 
 
 def parquet_files(path: Path) -> list[Path]:
-    """Return every file that `read_parquet` would read."""
+    """Every file that :func:`read_parquet` reads."""
     return [file for files in find_parquet(path).values() for file in files]
 
 
 def read_parquet(path: Path) -> Splits:
     """Read one Parquet file, or a folder of shards.
 
-    Class names come from the metadata (`huggingface`), where they are there; labels that are all -1 count
-    as none. Raises DataError that names the file and the row of a picture that isn't grey or can't be read.
+    Class names come from the metadata (``huggingface``), where they are there; labels that are all -1 count
+    as none.
+
+    Raises:
+        DataError: names the file and the row of a picture that isn't grey or can't be read.
     """
-    found = find_parquet(path)
-    if not found:
+    shards = find_parquet(path)
+    if not shards:
         raise DataError(f"{path}: files called train-….parquet expected, none found")
-    parts = {part: _read(files) for part, files in found.items()}
-    return splits(parts, path, _class_names(next(iter(found.values()))[0]))
+    parts = {part: _read(files) for part, files in shards.items()}
+    return splits(parts, path, _class_names(next(iter(shards.values()))[0]))
 
 
 def write_parquet(path: Path, dataset: Dataset) -> None:
-    """Write one part as PNGs in Hugging Face's layout, class names included; whole or not at all. Raises OSError."""
+    """Write one part as PNGs in Hugging Face's layout, class names included; whole or not at all.
+
+    Raises:
+        OSError: the file can't be written.
+    """
     import polars as pl
 
     images = [{"bytes": encode_png(image), "path": None} for image in dataset.images]
@@ -83,10 +97,16 @@ def write_parquet(path: Path, dataset: Dataset) -> None:
         pl.DataFrame(columns).write_parquet(file, metadata=metadata)
 
 
-def parquet_blocks(path: Path, rows: int) -> Iterator[Images]:
-    """Yield the images of a Parquet file as uint8 (up to `rows`, H, W), in the memory of a few blocks.
+def write_parquet_part(folder: Path, part: str, dataset: Dataset) -> None:
+    """Write one part of a folder, called as Hugging Face calls the only shard of one."""
+    write_parquet(folder / f"{part}-00000-of-00001.parquet", dataset)
 
-    Raises DataError as `read_parquet` does.
+
+def parquet_blocks(path: Path, rows: int) -> Iterator[Images]:
+    """Yield the images of a Parquet file as uint8 (up to ``rows``, H, W), in the memory of a few blocks.
+
+    Raises:
+        DataError: as :func:`read_parquet`.
     """
     import polars as pl
 
@@ -97,15 +117,15 @@ def parquet_blocks(path: Path, rows: int) -> Iterator[Images]:
         count = table.select(pl.len()).collect().item()
         if count == 0:
             raise DataError(f"{path}: a row for each image expected, no rows found")
-        for first in range(
-            0, count, FETCHED
-        ):  # many blocks at once: each time, Polars reads a row group from its start
+
+        # many blocks at once: each time, Polars reads a row group from its start
+        for first in range(0, count, FETCHED):
             contents = picture_bytes(table.select(name).slice(first, FETCHED).collect()[name], path, first)
             for start in range(0, len(contents), rows):
                 images = _decoded(contents[start : start + rows], path, first + start)
                 size = size or images.shape[1:]
                 if images.shape[1:] != size:
-                    expected, found = ("{}×{}".format(*each) for each in (size, images.shape[1:]))
+                    expected, found = ("{}×{}".format(*sides) for sides in (size, images.shape[1:]))
                     where = f"{path}: row {first + start + 1:,}"
                     raise DataError(f"{where}: {expected} pixels expected as in row 1, {found} found")
                 yield images
@@ -113,27 +133,29 @@ def parquet_blocks(path: Path, rows: int) -> Iterator[Images]:
 
 def _read(files: list[Path]) -> tuple[Images, Labels | None]:
     """All images and labels of the shards of a part, one after another."""
+    # images go where they stay at once: a list of blocks would take twice the memory
     count = sum(_count(file) for file in files)
     images: Images | None = None
-    labels = []
+    labels_of_files = []
     row = 0
     for file in files:
         for block in parquet_blocks(file, ROWS):
             if images is None:
-                images = room_for((count, *block.shape[1:]), np.uint8)
+                images = allocate((count, *block.shape[1:]), np.uint8)
             if block.shape[1:] != images.shape[1:]:
-                expected, found = ("{}×{}".format(*each.shape[1:]) for each in (images, block))
+                expected, found = ("{}×{}".format(*array.shape[1:]) for array in (images, block))
                 raise DataError(f"{file}: images of {expected} expected as in {files[0].name}, {found} found")
             images[row : row + len(block)] = block
             row += len(block)
-        labels.append(_labels(file))
-    there = [each for each in labels if each is not None]
-    if there and len(there) < len(files):
+        labels_of_files.append(_labels(file))
+
+    labels = [numbers for numbers in labels_of_files if numbers is not None]
+    if labels and len(labels) < len(files):
         raise DataError(
             f"{files[0].parent}: labels in all of {', '.join(file.name for file in files)} expected, or in none"
         )
     assert images is not None
-    return images, np.concatenate(there) if there else None
+    return images, np.concatenate(labels) if labels else None
 
 
 def _image_column(columns: Sequence[str], path: Path) -> str:
@@ -148,7 +170,7 @@ def _decoded(contents: list[bytes], path: Path, rows_before: int) -> Images:
     images = [decode_grey(content, f"{path}: row {row:,}") for row, content in enumerate(contents, first)]
     for row, image in enumerate(images, first):
         if image.shape != images[0].shape:
-            expected, found = ("{}×{}".format(*each.shape) for each in (images[0], image))
+            expected, found = ("{}×{}".format(*picture.shape) for picture in (images[0], image))
             raise DataError(f"{path}: row {row:,}: {expected} pixels expected as in row {first:,}, {found} found")
     return np.stack(images)
 
@@ -177,7 +199,16 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
 
 
 def picture_bytes(column: pl.Series, path: Path, rows_before: int = 0) -> list[bytes]:
-    """Return the bytes of the pictures, from a column of bytes or of structs with a field `bytes`."""
+    """The bytes of the pictures in a column of bytes, or of structs with a field ``bytes``.
+
+    Args:
+        column: of a table.
+        path: of its file, for messages.
+        rows_before: rows of the file that lie before those of the column.
+
+    Raises:
+        DataError: another column, or one with an empty cell.
+    """
     import polars as pl
 
     if isinstance(column.dtype, pl.Struct) and "bytes" in column.struct.fields:
@@ -199,11 +230,13 @@ def _labels(path: Path) -> Labels | None:
         if name is None:
             return None
         column = table.select(name).collect()[name]
+
     if not column.dtype.is_integer():
         raise DataError(f"{path}: whole numbers in column {column.name} expected, {column.dtype} found")
     if column.null_count():
         row = int(column.is_null().arg_max() or 0) + 1
         raise DataError(f"{path}: row {row:,}, column {column.name}: a label expected, none found")
+
     labels = column.to_numpy()
     return None if (labels == UNLABELLED).all() else as_labels(labels, f"{path}: column {column.name}")
 

@@ -1,4 +1,4 @@
-"""What the readers share: which part of a set a file is, what its classes are called, and the `Splits` of it all."""
+"""What the readers share: which part of a set a file is, what its classes are called, and the ``Splits`` of it all."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -27,42 +27,55 @@ Labels = NDArray[Any]
 
 
 def part_of(name: str) -> str | None:
-    """Tell by the words of a file's name whether it is "train", "validation" or "test"; None: it does not say.
+    """Tell by the words of a file's name whether it is ``train``, ``validation`` or ``test``.
 
-    >>> part_of("fashion-mnist_test.csv")
-    'test'
+    Returns:
+        The part; None where the name says nothing, or two things.
+
+    Example:
+        >>> part_of("fashion-mnist_test.csv")
+        'test'
     """
-    found = {PARTS[word] for word in re.split(r"[^a-z0-9]+", name.lower()) if word in PARTS}
-    return found.pop() if len(found) == 1 else None
+    parts = {PARTS[word] for word in re.split(r"[^a-z0-9]+", name.lower()) if word in PARTS}
+    return parts.pop() if len(parts) == 1 else None
 
 
 def by_part(files: Sequence[Path]) -> dict[str, Path]:
-    """Say which file is which part. One whose name does not say counts as train if it is the only file.
+    """The files by the parts that their names say; a name that says none is skipped, but for that of the only file.
 
-    Raises DataError when two files are the same part.
+    Raises:
+        DataError: two files are the same part.
     """
     if len(files) == 1:
         return {part_of(files[0].name) or "train": files[0]}
-    found: dict[str, Path] = {}
+
+    parts: dict[str, Path] = {}
     for file in files:
         part = part_of(file.name)
-        if part in found:
+        if part in parts:
             raise DataError(
-                f"{file.parent}: one {part} file expected, {found[part].name} and {file.name} found: "
+                f"{file.parent}: one {part} file expected, {parts[part].name} and {file.name} found: "
                 "give the path of one of them"
             )
         if part is not None:
-            found[part] = file
-    return found
+            parts[part] = file
+    return parts
 
 
 def splits(
     parts: Mapping[str, tuple[Images, Labels | None]], path: Path, classes: Sequence[str] | None = None
 ) -> Splits:
-    """Make `Splits` of the parts ("train", "validation", "test") that were read from `path`.
+    """Make ``Splits`` of the parts that were read.
 
-    A single part is the train part of the result, whatever its name. classes: the names in the order of
-    the labels' numbers; None: those of classes.txt beside the data, else the numbers themselves.
+    Args:
+        parts: images and labels by ``train``, ``validation``, ``test``. A single part is the train part of the
+            result, whatever its name.
+        path: that they were read from.
+        classes: the names in the order of the labels' numbers; None: those of ``classes.txt`` beside the data, else
+            the numbers themselves.
+
+    Raises:
+        DataError: parts that don't fit together, or several without train.
     """
     labels = [labels for _, labels in parts.values() if labels is not None]
     if classes is None and labels:
@@ -71,6 +84,7 @@ def splits(
         part: Dataset(images, labels, tuple(classes or ()) if labels is not None else (), f"{path.name} {part}")
         for part, (images, labels) in parts.items()
     }
+
     if len(sets) == 1:
         return Splits(next(iter(sets.values())), source=str(path))
     if "train" not in sets:
@@ -79,7 +93,11 @@ def splits(
 
 
 def read_class_names(folder: Path) -> tuple[str, ...] | None:
-    """Return the names in the folder's classes.txt, one a line; None where there is no such file."""
+    """The names in the folder's ``classes.txt``, one a line; None where there is no such file.
+
+    Raises:
+        DataError: the file can't be read, or isn't UTF-8.
+    """
     path = folder / CLASSES_FILE
     if not path.exists():
         return None
@@ -90,5 +108,5 @@ def read_class_names(folder: Path) -> tuple[str, ...] | None:
 
 
 def _numbers(labels: Sequence[Labels]) -> tuple[str, ...]:
-    largest = max((int(each.max()) for each in labels if len(each)), default=0)
+    largest = max((int(numbers.max()) for numbers in labels if len(numbers)), default=0)
     return tuple(str(number) for number in range(max(2, largest + 1)))

@@ -1,36 +1,190 @@
-"""Images of a data set of any size, a block at a time, in the memory of one block. Labels are passed over."""
+"""One row per format that a data set comes in: how it is recognized, read, streamed and written.
+
+A new format is its file in this folder, its row in :data:`FORMATS`, and its test. Nothing here fetches or caches:
+``predict`` reads data files by this table alone.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
-from fittingroom.data.formats.idx import idx_blocks, is_idx, read_idx_header
-from fittingroom.data.formats.kaggle_csv import csv_blocks
-from fittingroom.data.formats.npz import npz_blocks
-from fittingroom.data.formats.parquet import parquet_blocks
+from fittingroom.data.dataset import Dataset, Splits
+from fittingroom.data.formats import idx, image_folder, kaggle_csv, npz, parquet
 from fittingroom.data.formats.splits import Images
+from fittingroom.errors import DataError
 
-ROWS = 2_000
+ROWS = 2_000  # images of a block
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Format:
+    """What is known of one format. A field with a default may stay out of its row.
+
+    Attributes:
+        name: what ``data convert --to`` calls it.
+        in_folder: what a folder of this format holds, as messages say it; "" where it is never a folder.
+        suffixes: in lower case, of files that are of this format by their names alone.
+        sniff: tells whether a file whose suffix says nothing is of this format, by its name or its first bytes.
+        files: every file that ``read`` reads of a path; none of a folder that isn't of this format.
+        read: a file or folder → its parts.
+        blocks: the images of one file, at most so many at a time, in the memory of a block. None: not one file.
+        has_images: tells whether a file of this format holds images, and not labels alone.
+        names_known_set: the names of its files say which known set they hold, wherever they lie.
+        write: writes one file; of a format without ``holds_all_parts``, the only part that there is.
+        holds_all_parts: one file holds train, validation and test.
+        write_part: writes a part into a folder.
+        part_files: the names of the files that ``write_part`` writes, raw or packed.
+        keeps_class_names: the files hold the names of the classes; else these go into ``classes.txt``.
+    """
+
+    name: str
+    files: Callable[[Path], list[Path]]
+    read: Callable[[Path], Splits]
+    in_folder: str = ""
+    suffixes: tuple[str, ...] = ()
+    sniff: Callable[[Path], bool] | None = None
+    blocks: Callable[[Path, int], Iterator[Images]] | None = None
+    has_images: Callable[[Path], bool] = lambda _: True
+    names_known_set: bool = False
+    write: Callable[[Path, Splits], None] | None = None
+    holds_all_parts: bool = False
+    write_part: Callable[[Path, str, Dataset], None] | None = None
+    part_files: re.Pattern[str] | None = None
+    keeps_class_names: bool = False
+
+
+IDX = Format(
+    name="idx",
+    in_folder="IDX files",
+    sniff=idx.is_idx,
+    files=idx.idx_files,
+    read=idx.read_idx_dataset,
+    blocks=idx.idx_blocks,
+    has_images=lambda path: len(idx.read_idx_header(path).shape) != 1,
+    write_part=idx.write_idx_part,
+    part_files=idx.PART_FILES,
+)
+CSV = Format(
+    name="csv",
+    in_folder="CSV files",
+    suffixes=kaggle_csv.SUFFIXES,
+    files=kaggle_csv.csv_files,
+    read=kaggle_csv.read_kaggle_csv,
+    blocks=kaggle_csv.csv_blocks,
+    names_known_set=True,
+    write=lambda path, data: kaggle_csv.write_kaggle_csv(path, data.train),
+    write_part=kaggle_csv.write_csv_part,
+    part_files=kaggle_csv.PART_FILES,
+)
+NPZ = Format(
+    name="npz",
+    suffixes=(".npz",),
+    files=npz.npz_files,
+    read=npz.read_npz,
+    blocks=npz.npz_blocks,
+    write=npz.write_npz,
+    holds_all_parts=True,
+    keeps_class_names=True,
+)
+PARQUET = Format(
+    name="parquet",
+    in_folder="Parquet files",
+    suffixes=(".parquet",),
+    files=parquet.parquet_files,
+    read=parquet.read_parquet,
+    blocks=parquet.parquet_blocks,
+    write=lambda path, data: parquet.write_parquet(path, data.train),
+    write_part=parquet.write_parquet_part,
+    part_files=parquet.PART_FILES,
+    keeps_class_names=True,
+)
+PICTURES = Format(
+    name="pictures",
+    in_folder="a folder of pictures for each class",
+    files=image_folder.image_files,
+    read=image_folder.read_image_folder,
+)
+
+FORMATS = (IDX, CSV, NPZ, PARQUET, PICTURES)  # a folder with files of several formats is of the first of them
+
+
+def _what_a_path_may_be() -> str:
+    *folders, last_folder = [kind.in_folder for kind in FORMATS if kind.in_folder]
+    sniffed = [kind.name.upper() for kind in FORMATS if kind.sniff is not None]
+    *files, last_file = [*sniffed, *(suffix for kind in FORMATS for suffix in kind.suffixes)]
+    return (
+        f"a folder {', '.join(f'with {held}' for held in folders)}, or with {last_folder}; "
+        f"or one file: {', '.join(files)} or {last_file}"
+    )
+
+
+WHAT_A_PATH_MAY_BE = _what_a_path_may_be()
+
+
+def format_at(path: Path) -> tuple[Format, list[Path]]:
+    """Tell the format of what lies at a path, by names and, of one file, by its first bytes; never by trying.
+
+    Returns:
+        The format, and the files that its reader will read.
+
+    Raises:
+        DataError: no format of the table, or files that can't be one data set.
+    """
+    if path.is_dir():
+        for kind in FORMATS:
+            if files := kind.files(path):
+                return kind, files
+        raise DataError(f"{path}: no data found in it; a path may be {WHAT_A_PATH_MAY_BE}")
+
+    # opening a pipe would wait for somebody to write into it
+    if not path.is_file():
+        raise DataError(f"{path}: a file or folder expected, a device or pipe found")
+    kind = _format_of_file(path)
+    return kind, kind.files(path)
+
+
+def format_of_name(path: Path) -> Format | None:
+    """The format that a file has by its suffix, whether it exists or not; None where the suffix says nothing."""
+    return next((kind for kind in FORMATS if path.name.lower().endswith(kind.suffixes)), None)
 
 
 def is_data_file(path: Path) -> bool:
-    """Whether the file holds a data set's images: CSV, npz, Parquet by its name, or IDX. Raises DataError."""
-    if path.name.lower().endswith((".csv", ".csv.gz", ".npz", ".parquet")):
-        return True
-    return is_idx(path) and len(read_idx_header(path).shape) != 1
+    """Whether the file holds a data set's images, by its name or its first bytes.
+
+    Raises:
+        DataError: the file can't be read.
+    """
+    kind = format_of_name(path) or _sniffed(path)
+    return kind is not None and kind.has_images(path)
 
 
 def read_blocks(path: Path, rows: int = ROWS) -> Iterator[Images]:
-    """Yield all images of a data file as uint8 (up to `rows`, H, W), in file order; of an npz, those of every part.
+    """Read a data file of any size in the memory of one block, without its labels.
 
-    Raises DataError where :func:`fittingroom.data.open.open_dataset` would, at the block that is wrong.
+    Args:
+        path: a data file; of one with several parts, the images of all of them come.
+        rows: images of a block.
+
+    Returns:
+        Blocks uint8 (up to ``rows``, H, W), in file order.
+
+    Raises:
+        DataError: where :func:`fittingroom.data.open.open_dataset` would raise it, at the block that is wrong.
     """
-    name = path.name.lower()
-    if name.endswith((".csv", ".csv.gz")):
-        return csv_blocks(path, rows)
-    if name.endswith(".npz"):
-        return npz_blocks(path, rows)
-    if name.endswith(".parquet"):
-        return parquet_blocks(path, rows)
-    return idx_blocks(path, rows)
+    kind = _format_of_file(path)
+    assert kind.blocks is not None, "a format with a suffix or a sniff is one of files"
+    return kind.blocks(path, rows)
+
+
+def _format_of_file(path: Path) -> Format:
+    kind = format_of_name(path) or _sniffed(path)
+    if kind is None:
+        raise DataError(f"{path}: a file of another kind; a path may be {WHAT_A_PATH_MAY_BE}")
+    return kind
+
+
+def _sniffed(path: Path) -> Format | None:
+    return next((kind for kind in FORMATS if kind.sniff is not None and kind.sniff(path)), None)
