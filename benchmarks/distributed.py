@@ -135,11 +135,11 @@ def work(*, quick: bool) -> None:
     import torch
 
     from fittingroom.data.normalization import normalization_of
-    from fittingroom.events import Event, StepDone
+    from fittingroom.events import Event, Hooks, StepDone
     from fittingroom.models import find_model
     from fittingroom.parallel.process_group import ProcessGroup, process_group
     from fittingroom.recipes.recipe import load_recipe, with_epochs
-    from fittingroom.training.loop import Setting, train
+    from fittingroom.training.loop import TrainContext, fit_network
 
     @dataclasses.dataclass(frozen=True, kw_only=True)
     class Timed(ProcessGroup):
@@ -173,9 +173,10 @@ def work(*, quick: bool) -> None:
             if len(at) == WARM_UP + STEPS:
                 raise Done
 
-        setting = Setting(observe=observe, group=group)
+        context = TrainContext(hooks=Hooks(observe=observe), group=group)
         with suppress(Done):
-            train(train_set, None, recipe, find_model(recipe.model), normalization_of("standard", train_set), setting)
+            normalization = normalization_of("standard", train_set)
+            fit_network(train_set, None, recipe, find_model(recipe.model), normalization, context)
         if group.is_main:
             steps = len(at) - WARM_UP
             seconds, sizes = zip(*(group.sums[-steps:] or [(0.0, 0)]), strict=True)

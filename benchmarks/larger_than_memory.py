@@ -82,12 +82,11 @@ def train(place: str, data: Path, steps: int) -> dict[str, float]:
     from fittingroom.data.normalization import Normalization
     from fittingroom.data.open import open_dataset
     from fittingroom.errors import Interrupted
-    from fittingroom.events import Event, StepDone
+    from fittingroom.events import Event, Hooks, StepDone
     from fittingroom.models import find_model
     from fittingroom.recipes.recipe import load_recipe
     from fittingroom.training.hold_out import hold_out
-    from fittingroom.training.loop import Setting
-    from fittingroom.training.loop import train as train_model
+    from fittingroom.training.loop import TrainContext, fit_network
 
     recipe = load_recipe("plain", overrides=["precision=float32"])
     if place == "in memory":
@@ -102,9 +101,10 @@ def train(place: str, data: Path, steps: int) -> dict[str, float]:
             marks.append((time.process_time(), event.examples))
             peak = max(peak, _anonymous_mib())
 
-    setting = Setting(observe=observe, should_stop=lambda: len(marks) >= WARM_UP + steps)
+    hooks = Hooks(observe=observe, should_stop=lambda: len(marks) >= WARM_UP + steps)
     try:
-        train_model(train_set, None, recipe, find_model(recipe.model), Normalization(72.9, 90.0), setting)
+        context = TrainContext(hooks=hooks)
+        fit_network(train_set, None, recipe, find_model(recipe.model), Normalization(72.9, 90.0), context)
     except Interrupted:
         counted = marks[WARM_UP:]
         images = sum(examples for _, examples in counted[1:])

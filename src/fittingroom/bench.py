@@ -22,16 +22,14 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from fittingroom.data.dataset import Dataset, Splits
-from fittingroom.data.normalization import normalization_of
 from fittingroom.errors import DataError, FittingRoomError
-from fittingroom.events import EpochDone, Event
 from fittingroom.files.cache_dir import cache_dir
 from fittingroom.models import find_model
 from fittingroom.models.tutorial_cnn import TutorialCNN
 from fittingroom.recipes.recipe import load_recipe, with_epochs
 from fittingroom.training.device import pick_device, resolve_precision
+from fittingroom.training.fit import fit
 from fittingroom.training.inference import predict_dataset
-from fittingroom.training.loop import Setting, train
 
 NOTEBOOK_STAGES = ((50, 0.01), (20, 0.001), (10, 0.001))  # epochs and learning rate, each with a fresh Adam
 NOTEBOOK_EPOCHS = sum(epochs for epochs, _lr in NOTEBOOK_STAGES)
@@ -208,21 +206,21 @@ def bench(source: str, data: Splits, recipe: str = "swift") -> Figures:
 def _ours(train_set: Dataset, judged: Dataset, device: str) -> tuple[dict[str, Pass], Pass]:
     """An epoch of the recipe ``tutorial`` in float32 and, if it is another, in the precision that ``auto`` finds."""
     recipe = with_epochs(load_recipe("tutorial", overrides=["precision='auto'"]), 1)
-    source, normalization = find_model(recipe.model), normalization_of(recipe.normalize, train_set)
     auto = resolve_precision(
-        recipe, source, train_set.num_classes, train_set.image_size, device, cache_dir() / "precision"
+        recipe,
+        find_model(recipe.model),
+        train_set.num_classes,
+        train_set.image_size,
+        device,
+        cache_dir() / "precision",
     )
+
     epochs = {}
     for precision in dict.fromkeys(("float32", auto)):
-        seconds: list[float] = []
+        fitted = fit(Splits(train_set), recipe, device=device, precision=precision)
+        epochs[precision] = Pass(len(train_set), fitted.seconds)
 
-        def observe(event: Event, seconds: list[float] = seconds) -> None:
-            if isinstance(event, EpochDone):
-                seconds.append(event.seconds)
-
-        setting = Setting(device=device, precision=precision, observe=observe)
-        network = train(train_set, None, recipe, source, normalization, setting).shipped
-        epochs[precision] = Pass(len(train_set), seconds[0])
+    network, normalization = fitted.network, fitted.normalization
     evaluation = _timed(
         len(judged), lambda: predict_dataset(network, judged, normalization, device=torch.device(device))
     )

@@ -15,15 +15,9 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from fittingroom.data.dataset import Dataset, Splits
-from fittingroom.data.normalization import normalization_of
-from fittingroom.files.cache_dir import cache_dir
-from fittingroom.models import find_model
 from fittingroom.recipes.recipe import Recipe, load_recipe, parse_recipe, with_epochs, with_lr
-from fittingroom.training.device import pick_device, resolve_precision
-from fittingroom.training.hold_out import hold_out
+from fittingroom.training.fit import fit
 from fittingroom.training.inference import predict_dataset
-from fittingroom.training.loop import Setting
-from fittingroom.training.loop import train as train_model
 
 WHITE = 255  # of whole numbers, where no scale is given
 ROUNDING = 1e-6  # of the scale: what floats may miss its ends by
@@ -114,14 +108,10 @@ class FittingRoomClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         names = tuple(f"{i}: {label}" for i, label in enumerate(self.classes_))  # a label may be empty text
         data = Splits(Dataset(self._as_images(flat_NP), labels_N, names, "X"))
         recipe = self._resolved_recipe()
-        source, device = find_model(recipe.model), pick_device(self.device)
-        train_set, validation_set = hold_out(data, recipe)
-        self.normalization_ = normalization_of(recipe.normalize, train_set)
-        precision = resolve_precision(recipe, source, len(names), self.image_size_, device, cache_dir() / "precision")
-        setting = Setting(device=device, precision=precision)
-        trainee = train_model(train_set, validation_set, recipe, source, self.normalization_, setting)
-        self.network_ = trainee.shipped.cpu().eval()
-        self.n_iter_ = trainee.progress.epoch
+        fitted = fit(data, recipe, device=self.device)
+        self.network_ = fitted.network.cpu()
+        self.normalization_ = fitted.normalization
+        self.n_iter_ = fitted.epochs
         return self
 
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float32]:

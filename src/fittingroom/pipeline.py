@@ -9,7 +9,7 @@ import dataclasses
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from shlex import quote
@@ -20,7 +20,6 @@ import torch
 from fittingroom.artifact.artifact import SOURCE, Artifact, save_artifact
 from fittingroom.artifact.export import ExportError, export_onnx
 from fittingroom.data.dataset import Dataset, Splits
-from fittingroom.data.normalization import Normalization, normalization_of
 from fittingroom.errors import ArtifactError, Interrupted, PeerLost, RecipeError
 from fittingroom.events import NO_HOOKS, Event, Hooks, JobDone, Observer
 from fittingroom.files.json_file import write_json
@@ -45,11 +44,10 @@ from fittingroom.runs.recorded import (
 )
 from fittingroom.runs.run import FORMAT, Run, open_recorded_data, summarize_members
 from fittingroom.runs.tracking import open_tracker
-from fittingroom.training.device import pick_device, prepare_torch
-from fittingroom.training.hold_out import hold_out
+from fittingroom.training.checkpoint import Checkpoints
+from fittingroom.training.device import prepare_torch
+from fittingroom.training.fit import Fitted, fit
 from fittingroom.training.inference import predict_dataset
-from fittingroom.training.loop import Setting
-from fittingroom.training.loop import train as train_model
 
 
 def train(
@@ -171,11 +169,11 @@ def resume(
 
 
 def _refuse_untrusted_code(run: Run, trusted: bool) -> None:
-    """Before anything is opened; what would execute the code asks once more."""
-    sources = [each.path / SOURCE for each in [run, *run.members] if (each.path / SOURCE).exists()]
-    if sources and not trusted:
+    """Refuse before anything is opened; what would execute the code asks once more."""
+    code_files = [folder.path / SOURCE for folder in [run, *run.members] if (folder.path / SOURCE).exists()]
+    if code_files and not trusted:
         raise ArtifactError(
-            f"{run.path}: its model is the code in {sources[0].relative_to(run.path)}; going on executes that file. "
+            f"{run.path}: its model is the code in {code_files[0].relative_to(run.path)}; going on executes that file. "
             "Read it, then say --trust-code (trust_code=True)"
         )
 
@@ -211,7 +209,7 @@ def _resume_command(run: Run) -> str:
 def _members(run: Run, group: ProcessGroup, *, elsewhere: bool, trust_code: bool) -> Iterator[Job[None]]:
     """A job for each seed of a run; ``elsewhere`` in another process, which opens the data itself if it can."""
     recipe, environment = recorded_recipe(run, group), recorded_environment(run, group)
-    source = recorded_source(run, recipe, group, trust_code=trust_code)
+    model_source = recorded_source(run, recipe, group, trust_code=trust_code)
     splits = None if elsewhere and environment.data.source else run.splits
     for seed in environment.seeds or ():
         member = Run(run.path / f"seed-{seed}", splits)
@@ -219,7 +217,7 @@ def _members(run: Run, group: ProcessGroup, *, elsewhere: bool, trust_code: bool
             own_recipe = dataclasses.replace(recipe, seed=seed)
             member.path.mkdir(exist_ok=True)
             own = dataclasses.replace(environment, seeds=None, recipe=own_recipe.as_dict())
-            write_start(member.path, own_recipe, source, own)
+            write_start(member.path, own_recipe, model_source, own)
         yield Job(member.path.name, partial(finish, member, group=group, trust_code=trust_code))
 
 
@@ -240,80 +238,120 @@ def finish(run: Run, hooks: Hooks = NO_HOOKS, *, group: ProcessGroup = ALONE, tr
     """
     recipe, environment = recorded_recipe(run, group), recorded_environment(run, group)
     prepare_torch(environment.machine.threads, environment.options.deterministic)
-    source = recorded_source(run, recipe, group, trust_code=trust_code)
-    _train_one(run, recipe, source, environment, hooks, group)
+    model_source = recorded_source(run, recipe, group, trust_code=trust_code)
+    _train_one(run, recipe, model_source, environment, hooks, group)
 
 
 def _train_one(
     run: Run,
     recipe: Recipe,
-    source: ModelSource,
+    model_source: ModelSource,
     environment: Environment,
     hooks: Hooks,
     group: ProcessGroup,
 ) -> None:
-    """Train one model and write its artifact, its validation scores and its curve. Nothing to do where that is done."""
+    """Train one model and write what it comes to. Nothing to do where that is done."""
     if group.broadcast(lambda: run.is_finished):
         return
     started = time.perf_counter()
     splits, options = run.open_data(), environment.options
     if run.splits is None:  # opened here, by a worker that may be on another host
         refuse_other_data(run.path, splits, environment)
-    train_set, validation_set = hold_out(splits, recipe)
-    normalization = normalization_of(recipe.normalize, train_set)
-    setting = Setting(
-        device=pick_device(options.device),
-        precision=environment.precision,
-        data=environment.data.train.order,
-        keep_checkpoints=options.keep,
-        should_stop=hooks.should_stop,
-        group=group,
-    )
+
+    # All processes train; the main one alone keeps checkpoints, log and trackers, and writes what comes out.
+    checkpoints = Checkpoints(folder=run.path / "checkpoints", data=environment.data.train.order, keep=options.keep)
+    silent = Hooks(should_stop=hooks.should_stop)
+    with _recording(run, options.track, hooks) if group.is_main else nullcontext(silent) as recording:
+        fitted = fit(
+            splits,
+            recipe,
+            device=options.device,
+            precision=environment.precision,
+            model_source=model_source,
+            checkpoints=checkpoints if group.is_main else None,
+            hooks=recording,
+            group=group,
+        )
     if not group.is_main:
-        train_model(train_set, validation_set, recipe, source, normalization, setting)
         return
-    log = MetricsLog(run.path / "metrics.jsonl")
-    trackers = [open_tracker(name, run) for name in options.track]
-    observers: list[Observer] = [log, *trackers, hooks.observe]
 
-    def tell(event: Event) -> None:
-        for observer in observers:
-            observer(event)
-
-    setting = dataclasses.replace(setting, checkpoints=run.path / "checkpoints", observe=tell)
-    try:
-        trainee = train_model(train_set, validation_set, recipe, source, normalization, setting)
-    finally:
-        log.close()
-        for tracker in trackers:
-            tracker.close()
-    weights = trainee.shipped.state_dict()
-    parameters = count_parameters(trainee.model)
-    artifact = _artifact(run, recipe, source, splits, normalization, parameters, environment)
-    save_artifact(artifact, weights, source.code)
-    try:
-        export_onnx(artifact, trainee.shipped, train_set, validation_set)
-    except ExportError as error:
-        warnings.warn(f"{error}\nthe run is complete without it; only predict and serve would be faster", stacklevel=2)
-    validation = None
-    if validation_set is not None:
-        device = torch.device(setting.device)
-        predictions = predict_dataset(trainee.shipped, validation_set, normalization, device=device)
-        predictions.save(run.path / "predictions-validation.parquet")
-        validation = predictions.scores()
+    parameters = count_parameters(fitted.network)
+    _write_artifact(run, recipe, model_source, splits, fitted, parameters, environment)
+    validation = _judge_on_validation(run, fitted)
     plot_loss(run.path, xkcd=options.xkcd, stage_epochs=[stage.epochs for stage in recipe.stages])
     result = {
         "format": FORMAT,
         "recipe": recipe.name,
         "seed": recipe.seed,
         "parameters": parameters,
-        "train_seconds": trainee.progress.seconds,
+        "train_seconds": fitted.seconds,
         "total_seconds": time.perf_counter() - started,
         "test": None,
         "validation": validation,
         "test_looks": [],
     }
     write_json(run.path / "result.json", result)  # last: a folder with a result is finished
+
+
+@contextmanager
+def _recording(run: Run, trackers: Sequence[str], hooks: Hooks) -> Iterator[Hooks]:
+    """Hooks by which the run's log and its trackers receive each event as well, for the length of the block."""
+    log = MetricsLog(run.path / "metrics.jsonl")
+    open_trackers = [open_tracker(name, run) for name in trackers]
+    observers: list[Observer] = [log, *open_trackers, hooks.observe]
+
+    def observe(event: Event) -> None:
+        for observer in observers:
+            observer(event)
+
+    try:
+        yield dataclasses.replace(hooks, observe=observe)
+    finally:
+        log.close()
+        for tracker in open_trackers:
+            tracker.close()
+
+
+def _write_artifact(
+    run: Run,
+    recipe: Recipe,
+    model_source: ModelSource,
+    splits: Splits,
+    fitted: Fitted,
+    parameters: int,
+    environment: Environment,
+) -> None:
+    """Write what ships: the weights with all that reads them, and the same model in ONNX where it can be exported."""
+    artifact = Artifact(
+        path=run.path,
+        model=recipe.model,
+        model_args=dict(recipe.model_args),
+        code_sha256=model_source.sha256,
+        classes=splits.train.classes,
+        channels=splits.train.channels,
+        image_size=splits.train.image_size,
+        normalization=fitted.normalization,
+        parameters=parameters,
+        versions=environment.versions,
+        data=dataclasses.asdict(environment.data),
+    )
+    save_artifact(artifact, fitted.network.state_dict(), model_source.code)
+
+    # A network of the user's own may be beyond ONNX; its training is not lost for that.
+    try:
+        export_onnx(artifact, fitted.network, fitted.train_set, fitted.validation_set)
+    except ExportError as error:
+        warnings.warn(f"{error}\nthe run is complete without it; only predict and serve would be faster", stacklevel=2)
+
+
+def _judge_on_validation(run: Run, fitted: Fitted) -> dict[str, Any] | None:
+    """The scores of the validation images, whose predictions are kept; None where none were held out."""
+    if fitted.validation_set is None:
+        return None
+    device = torch.device(fitted.device)
+    predictions = predict_dataset(fitted.network, fitted.validation_set, fitted.normalization, device=device)
+    predictions.save(run.path / "predictions-validation.parquet")
+    return predictions.scores()
 
 
 def _judge_and_report(run: Run, look_at_test: bool, *, trust_code: bool) -> None:
@@ -350,27 +388,3 @@ def _check_engine(engine: RayEngine, has_seeds: bool) -> None:
     check_engine(engine)
     if not has_seeds:
         raise RecipeError("--engine ray trains several seeds side by side; give --seeds N, or leave it out")
-
-
-def _artifact(
-    run: Run,
-    recipe: Recipe,
-    source: ModelSource,
-    splits: Splits,
-    normalization: Normalization,
-    parameters: int,
-    environment: Environment,
-) -> Artifact:
-    return Artifact(
-        path=run.path,
-        model=recipe.model,
-        model_args=dict(recipe.model_args),
-        code_sha256=source.sha256,
-        classes=splits.train.classes,
-        channels=splits.train.channels,
-        image_size=splits.train.image_size,
-        normalization=normalization,
-        parameters=parameters,
-        versions=environment.versions,
-        data=dataclasses.asdict(environment.data),
-    )

@@ -20,7 +20,7 @@ from fittingroom.data.normalization import Normalization
 from fittingroom.models import ModelSource
 from fittingroom.parallel.process_group import ALONE, ProcessGroup, process_group
 from fittingroom.training.inference import predict_dataset
-from fittingroom.training.loop import Setting, train
+from fittingroom.training.loop import TrainContext, fit_network
 
 
 class Normed(nn.Module):
@@ -60,10 +60,11 @@ def train_normed(group: ProcessGroup = ALONE) -> dict[str, Tensor]:
         precision="float32",
         stages=(fr.Stage(epochs=1, lr=0.01),),
     )
-    source = ModelSource("net", Normed, None)
-    trainee = train(data, None, recipe, source, Normalization(100.0, 50.0), Setting(group=group))
-    state: dict[str, Tensor] = trainee.model.state_dict()
-    return state
+    model_source = ModelSource("net", Normed, None)
+    context = TrainContext(group=group)
+    trained = fit_network(data, None, recipe, model_source, Normalization(100.0, 50.0), context)
+    weights: dict[str, Tensor] = trained.model.state_dict()
+    return weights
 
 
 def threads() -> list[str]:

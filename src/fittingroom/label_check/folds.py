@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from fittingroom.audit.identity import Part
 from fittingroom.data.cache import LABEL_CHECKS
-from fittingroom.data.dataset import Dataset
+from fittingroom.data.dataset import Dataset, Splits
 from fittingroom.errors import DataError, RecipeError
-from fittingroom.events import Observer
+from fittingroom.events import Hooks
 from fittingroom.files.atomic import atomic_write
 from fittingroom.files.cache_dir import cache_dir
 from fittingroom.models import find_model
@@ -84,17 +84,24 @@ class Fold:
 
     def predict(self) -> NDArray[np.float32]:
         """Train, and return the probabilities (M, C) of the judged images; 0 for a class without an image."""
-        import torch  # this and scikit-learn: only where a fold is trained
+        import torch  # only where a fold is trained: kept folds are read without it
 
-        from fittingroom.estimator import FittingRoomClassifier
+        from fittingroom.training.fit import fit
+        from fittingroom.training.inference import predict_dataset
 
         if self.threads is not None:
             torch.set_num_threads(self.threads)
-        classifier = FittingRoomClassifier(self.recipe, device=self.device)
+
+        # The network gets an output for each class that has images: one that it never saw it can't suggest.
         assert self.train.labels is not None
-        classifier.fit(self.train.images, self.train.labels)
+        present, labels_N = np.unique(self.train.labels, return_inverse=True)
+        classes = tuple(self.train.classes[number] for number in present)
+        train = Dataset(self.train.images, labels_N, classes, self.train.name)
+        fitted = fit(Splits(train), self.recipe, device=self.device)
+
+        judged = Dataset(self.judged, None, classes, "judged")
         probabilities_MC = np.zeros((len(self.judged), self.train.num_classes), np.float32)
-        probabilities_MC[:, classifier.classes_] = classifier.predict_proba(self.judged)
+        probabilities_MC[:, present] = predict_dataset(fitted.network.cpu(), judged, fitted.normalization).probabilities
         return probabilities_MC
 
 
@@ -198,7 +205,7 @@ def _carry_out(
         yield number_of[job.name], probabilities_MC
 
 
-def _predict(fold: Fold, _observe: Observer, _should_stop: Callable[[], bool]) -> NDArray[np.float32]:
+def _predict(fold: Fold, _hooks: Hooks) -> NDArray[np.float32]:
     return fold.predict()
 
 

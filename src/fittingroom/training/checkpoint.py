@@ -10,6 +10,7 @@ import hashlib
 import json
 import shutil
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,21 @@ from fittingroom.errors import ArtifactError
 from fittingroom.files.atomic import atomic_directory
 
 FORMAT = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoints:
+    """Where the checkpoints of a training are kept.
+
+    Attributes:
+        folder: made with the first of them.
+        data: fingerprint of what the training set was split from; a checkpoint of other data is refused.
+        keep: how many stay on disk, ≥ 1.
+    """
+
+    folder: Path
+    data: str
+    keep: int = 2
 
 
 def save_checkpoint(folder: Path, step: int, tensors: dict[str, Tensor], state: dict[str, Any], *, keep: int) -> Path:
@@ -39,20 +55,23 @@ def save_checkpoint(folder: Path, step: int, tensors: dict[str, Tensor], state: 
     with atomic_directory(path) as temporary:
         (temporary / "tensors.safetensors").write_bytes(data)
         (temporary / "state.json").write_text(json.dumps(header | {"state": state}), encoding="utf-8")
-    found = sorted(folder.glob("step-????????"))
-    later = [each for each in found if each.name > path.name]  # damaged: training went on from before them
-    for old in later + [each for each in found if each.name <= path.name][:-keep]:
-        shutil.rmtree(old, ignore_errors=True)
+
+    # Later ones are damaged: training was resumed from before them.
+    checkpoints = sorted(folder.glob("step-????????"))
+    later = [checkpoint for checkpoint in checkpoints if checkpoint.name > path.name]
+    older = [checkpoint for checkpoint in checkpoints if checkpoint.name <= path.name][:-keep]
+    for checkpoint in later + older:
+        shutil.rmtree(checkpoint, ignore_errors=True)
     return path
 
 
 def tensors_to_bytes(tensors: dict[str, Tensor]) -> bytes:
-    """In the format of safetensors, which :func:`safetensors.torch.load` reads, bit for bit."""
+    """Encode tensors in the format of safetensors, which :func:`safetensors.torch.load` reads, bit for bit."""
     return safetensors.torch.save({name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()})
 
 
 def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The tensors (on the CPU) and the state of one checkpoint.
+    """Read the tensors (on the CPU) and the state of one checkpoint.
 
     Raises:
         ArtifactError: missing or damaged files, another format.
@@ -70,7 +89,7 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def load_newest_checkpoint(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-    """The newest undamaged checkpoint below ``folder``, or None; a damaged one is passed over with a warning."""
+    """Read the newest undamaged checkpoint below ``folder``, or None; a damaged one is skipped with a warning."""
     for path in sorted(folder.glob("step-????????"), reverse=True):
         try:
             return load_checkpoint(path)

@@ -39,10 +39,24 @@ class Progress:
     best_loss: float = sys.float_info.max
     epochs_without_gain: int = 0
 
+    def next_epoch(self) -> None:
+        """Count an epoch as done, and begin the sums of the next."""
+        self.epoch += 1
+        self.step, self.examples, self.loss_sum, self.correct = 0, 0, 0.0, 0
+
 
 @dataclass
 class TrainState:
-    """A model in training. ``average`` and ``best`` are there where the recipe asks for them."""
+    """A model in training, and whatever changes with it.
+
+    Attributes:
+        recipe: what is learned, and how.
+        model: the network whose weights the optimizer moves.
+        optimizer: with its own state, such as momentum.
+        average: the moving average of the weights, where the recipe asks for one (``ema``).
+        progress: how far the training is.
+        best: the weights of the best epoch so far, where the recipe ships those (``keep = "best"``).
+    """
 
     recipe: Recipe
     model: nn.Module
@@ -53,12 +67,21 @@ class TrainState:
 
     @classmethod
     def start(
-        cls, recipe: Recipe, source: ModelSource, num_classes: int, image_size: tuple[int, int], device: torch.device
+        cls,
+        recipe: Recipe,
+        model_source: ModelSource,
+        num_classes: int,
+        image_size: tuple[int, int],
+        device: torch.device,
     ) -> TrainState:
-        """A new model on ``device``, initialised from PyTorch's ambient generator."""
-        model = build_model(source, num_classes=num_classes, image_size=image_size, model_args=recipe.model_args)
+        """Make a new model on ``device``, initialised from PyTorch's ambient generator.
+
+        Raises:
+            RecipeError: the network can't be made, or doesn't suit an image size that the recipe trains with.
+        """
+        model = build_model(model_source, num_classes=num_classes, image_size=image_size, model_args=recipe.model_args)
         for _, side in recipe.image_sizes:
-            check_output(model, source.name, num_classes, (side, side))
+            check_output(model, model_source.name, num_classes, (side, side))
         model.to(device)
         average = copy.deepcopy(model).requires_grad_(False) if recipe.ema else None
         optimizer = make_optimizer(model, recipe)
@@ -70,10 +93,10 @@ class TrainState:
         return self.average or self.model
 
     def enter_epoch(self) -> tuple[Stage, int]:
-        """The stage of the epoch under way, and how many of its epochs are done. A stage may renew the optimizer."""
-        at = self.progress
-        stage, epoch_in_stage = self.recipe.stage_at(at.epoch)
-        if at.epoch > 0 and epoch_in_stage == 0 and at.step == 0 and stage.fresh_optimizer:
+        """Give the stage of the epoch under way, and how many of its epochs are done; a stage may renew the optimizer."""
+        progress = self.progress
+        stage, epoch_in_stage = self.recipe.stage_at(progress.epoch)
+        if progress.epoch > 0 and epoch_in_stage == 0 and progress.step == 0 and stage.fresh_optimizer:
             self.optimizer = make_optimizer(self.model, self.recipe)
         return stage, epoch_in_stage
 
@@ -90,30 +113,33 @@ class TrainState:
             kept.copy_(kept.lerp(buffer, 1 - decay) if moves else buffer)
 
     def tensors(self) -> dict[str, Tensor]:
-        """All tensors of the state, by names that :meth:`restore` knows."""
-        found = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
+        """Collect all tensors of the state, by names that :meth:`restore` knows."""
+        tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
         if self.average is not None:
-            found |= {f"average.{name}": tensor for name, tensor in self.average.state_dict().items()}
-        found |= {f"best.{name}": tensor for name, tensor in self.best.items()}
+            tensors |= {f"average.{name}": tensor for name, tensor in self.average.state_dict().items()}
+        tensors |= {f"best.{name}": tensor for name, tensor in self.best.items()}
         for i, state in self.optimizer.state_dict()["state"].items():
-            found |= {f"optimizer.{i}.{key}": value for key, value in state.items()}
-        return found
+            tensors |= {f"optimizer.{i}.{key}": value for key, value in state.items()}
+        return tensors
 
     def restore(self, tensors: dict[str, Tensor], progress: dict[str, Any]) -> None:
-        """Take over what :meth:`tensors` and ``vars(progress)`` were in a trainee of the same recipe."""
+        """Take over what :meth:`tensors` and ``vars(progress)`` were in a state of the same recipe."""
         self.progress = Progress(**progress)
         self.model.load_state_dict(_below("model.", tensors))
         if self.average is not None:
             self.average.load_state_dict(_below("average.", tensors))
         self.best = _below("best.", tensors)
+
+        # A fresh optimizer has no state, so each value is put in its place by the number of its parameter.
         self.optimizer = make_optimizer(self.model, self.recipe)
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         for name, value in _below("optimizer.", tensors).items():
-            i, _, key = name.partition(".")
-            p = parameters[int(i)]
+            number, _, key = name.partition(".")
+            p = parameters[int(number)]
             # In the parameter's own memory layout: a sum over another layout would round differently.
             self.optimizer.state[p][key] = torch.empty_like(p).copy_(value) if value.shape == p.shape else value
 
 
 def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors whose names begin with ``prefix``, by the rest of their names."""
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

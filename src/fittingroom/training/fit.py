@@ -1,0 +1,106 @@
+"""The whole in-memory fit: hold out, normalise, settle the precision, train. Nothing is written but checkpoints."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import nn
+
+from fittingroom.data.dataset import Dataset, Splits
+from fittingroom.data.normalization import Normalization, normalization_of
+from fittingroom.events import NO_HOOKS, Hooks
+from fittingroom.files.cache_dir import cache_dir
+from fittingroom.models import ModelSource, find_model
+from fittingroom.parallel.process_group import ALONE, ProcessGroup
+from fittingroom.recipes.recipe import Recipe
+from fittingroom.training.checkpoint import Checkpoints
+from fittingroom.training.device import pick_device, resolve_precision
+from fittingroom.training.hold_out import hold_out
+from fittingroom.training.loop import TrainContext, fit_network
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """What a fit comes to.
+
+    Attributes:
+        network: on ``device``, in evaluation mode, with the weights that the recipe chooses to ship.
+        normalization: what pixels of 0–255 go through before it.
+        train_set: what was learned from.
+        validation_set: what was held out; None where the recipe holds nothing out.
+        device: as it was picked, such as ``cpu``.
+        precision: as it was resolved, ``float32`` or ``bf16``.
+        epochs: that were trained; fewer than the recipe's where it stopped early.
+        seconds: of training, over all resumes.
+    """
+
+    network: nn.Module
+    normalization: Normalization
+    train_set: Dataset
+    validation_set: Dataset | None
+    device: str
+    precision: str
+    epochs: int
+    seconds: float
+
+
+def fit(
+    splits: Splits,
+    recipe: Recipe,
+    *,
+    device: str = "auto",
+    precision: str | None = None,
+    model_source: ModelSource | None = None,
+    checkpoints: Checkpoints | None = None,
+    hooks: Hooks = NO_HOOKS,
+    group: ProcessGroup = ALONE,
+) -> Fitted:
+    """Train a recipe on images in memory.
+
+    Args:
+        splits: a labelled training set, and a validation set if the data has its own; a test set is not read.
+        recipe: decides what is learned. The same recipe, data, precision and threads give the same weights.
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        precision: ``float32`` or ``bf16``, resolved by the caller; None resolves the recipe's here. Fits that belong
+            together are given one, as ``auto`` is measured, and may come out otherwise while others are at work.
+        model_source: the recipe's model where the caller has it; None finds what the recipe names, and executes that
+            file if it is one.
+        checkpoints: where the state is kept, from the newest of which the fit goes on; None keeps none.
+        hooks: follow the training, and may end it.
+        group: the processes that train together, each of which calls this with the same data and recipe.
+
+    Raises:
+        RecipeError: the recipe is wrong, or doesn't suit the data; no such device.
+        DataError: the training set has no labels.
+        Interrupted, TrainingDiverged, PeerLost: as for :func:`fittingroom.training.loop.fit_network`.
+
+    Example:
+        >>> import fittingroom as fr
+        >>> from fittingroom.training.fit import fit
+        >>> recipe = fr.load_recipe("plain", overrides=["stages.0.epochs=1", "precision=float32"])
+        >>> fitted = fit(fr.open_dataset("sample"), recipe, device="cpu")
+        >>> fitted.epochs, len(fitted.train_set), len(fitted.validation_set)
+        (1, 1800, 200)
+    """
+    model_source = model_source or find_model(recipe.model)
+    device = pick_device(device)
+
+    # Held out first: what is learned of the pixels, too, is learned of the training images alone.
+    train_set, validation_set = hold_out(splits, recipe)
+    normalization = normalization_of(recipe.normalize, train_set)
+    precision = precision or resolve_precision(
+        recipe, model_source, train_set.num_classes, train_set.image_size, device, cache_dir() / "precision"
+    )
+
+    context = TrainContext(device=device, precision=precision, checkpoints=checkpoints, hooks=hooks, group=group)
+    state = fit_network(train_set, validation_set, recipe, model_source, normalization, context)
+    return Fitted(
+        network=state.shipped,
+        normalization=normalization,
+        train_set=train_set,
+        validation_set=validation_set,
+        device=device,
+        precision=precision,
+        epochs=state.progress.epoch,
+        seconds=state.progress.seconds,
+    )
