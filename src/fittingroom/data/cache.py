@@ -170,6 +170,7 @@ def _load_part(entry: Path, name: str, meta: dict[str, Any]) -> Dataset:
 
 
 def _store(entry: Path, state: str, data: Splits) -> None:
+    """Put the data into the cache, or warn that it can't be done."""
     meta: dict[str, Any] = {"format": FORMAT, "state": state, "source": data.source, "parts": {}}
     try:
         entry.parent.mkdir(parents=True, exist_ok=True)
@@ -178,6 +179,8 @@ def _store(entry: Path, state: str, data: Splits) -> None:
                 part: Dataset | None = getattr(data, name)
                 if part is not None:
                     meta["parts"][name] = _store_part(folder, name, part)
+
+            # last, as it has the checksums of the arrays
             (folder / "meta.json").write_text(json.dumps(meta, indent=1), "utf-8")
     except OSError as error:
         warnings.warn(

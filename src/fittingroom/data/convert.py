@@ -47,12 +47,14 @@ def _target(out: Path, to: str | None) -> Format:
         raise DataError(f"--to {to}: one of {', '.join(WRITABLE)} expected")
     target = by_suffix if to is None else WRITABLE[to]
 
+    # a name without a suffix is that of a folder, whose format can't be told
     if target is None:
         suffixes = [suffix for kind in WRITABLE.values() for suffix in kind.suffixes]
         folders = [kind.name for kind in WRITABLE.values() if kind.write_part is not None]
         raise DataError(
             f"{out}: a name that ends in {', '.join(suffixes)} expected, or --to for a folder ({', '.join(folders)})"
         )
+
     if by_suffix is not None and target is not by_suffix:
         raise DataError(
             f"{out}: a name for {target.name} expected, this one says {by_suffix.name}: change the one or the other"

@@ -99,6 +99,7 @@ def read_ahead(array: NDArray[Any], starts: Iterable[int], rows: int) -> None:
     mapped, offset = place
     row = array.nbytes // len(array)
 
+    # a map has no descriptor of its own to take advice on
     try:
         descriptor = os.open(str(mapped.filename), os.O_RDONLY)
     except OSError:

@@ -41,6 +41,7 @@ def summary_of(dataset: Dataset) -> Summary:
     """Measure a data set; reads every pixel."""
     mean, sd = pixel_mean_std(dataset)
     height, width = dataset.image_size
+
     return Summary(
         name=dataset.name,
         images=len(dataset),

@@ -1,4 +1,8 @@
-"""Fields of a dataclass with the range that is permitted, and what is wrong with plain values for them."""
+"""Fields of a dataclass with the range that is permitted, and what is wrong with plain values for them.
+
+The annotations are the only list of what a field takes: numbers, text, true or false, one of several words
+(``Literal``), a table (``Mapping``) or a list (``tuple``), each of them perhaps absent (``| None``).
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ import difflib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import field
-from typing import Any, get_args, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 
 def bounded(
@@ -18,19 +22,34 @@ def bounded(
     open_low: bool = False,
     open_high: bool = False,
 ) -> Any:
-    """A number field with its permitted range; ``open_low`` and ``open_high`` exclude the bound itself."""
+    """A number field with its permitted range.
+
+    Args:
+        default: without one, the field is required.
+        low, high: the smallest and largest value; without one, there is none.
+        open_low, open_high: exclude the bound itself.
+    """
     bounds = {"low": low, "high": high, "open_low": open_low, "open_high": open_high}
     return field(default=default, metadata=bounds)
 
 
 def field_problems(cls: type, raw: Mapping[str, Any], prefix: str) -> list[tuple[str, str]]:
-    """What keeps plain values from being the fields of a dataclass: pairs of (``prefix`` + field, what is wrong).
+    """What keeps plain values from being the fields of a dataclass.
 
-    Unknown and missing keys, values of another type than the annotation, numbers out of bounds.
+    Args:
+        cls: the dataclass.
+        raw: plain values by the names of fields, as TOML or JSON gives them.
+        prefix: of the names in the answer, such as ``stages.0.``.
+
+    Returns:
+        Pairs of (prefix + field, what is wrong): unknown and missing keys, values of another type than the
+        annotation, numbers out of bounds.
     """
-    fields = {f.name: f for f in dataclasses.fields(cls)}
+    fields = {known.name: known for known in dataclasses.fields(cls)}
     hints = get_type_hints(cls)
     problems = []
+
+    # in the order of the text, so that a reader corrects it from top to bottom
     for key, value in raw.items():
         if key not in fields:
             close = difflib.get_close_matches(key, fields, n=1)
@@ -38,38 +57,45 @@ def field_problems(cls: type, raw: Mapping[str, Any], prefix: str) -> list[tuple
             problems.append((prefix + key, f"unknown key; {hint}"))
         elif problem := _value_problem(value, hints[key], fields[key].metadata):
             problems.append((prefix + key, problem))
-    for name, f in fields.items():
-        required = f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
-        if required and name not in raw:
+
+    for name, known in fields.items():
+        is_required = known.default is dataclasses.MISSING and known.default_factory is dataclasses.MISSING
+        if is_required and name not in raw:
             problems.append((prefix + name, "missing"))
     return problems
 
 
 def _value_problem(value: Any, hint: Any, bounds: Mapping[str, Any]) -> str | None:
     """What is wrong with one value, given its type annotation and its range."""
-    allowed = [arg for arg in get_args(hint) if arg is not type(None)] if _is_optional(hint) else [hint]
-    kind = allowed[0]
+    kind = _without_none(hint)
+    if get_origin(kind) is Literal:
+        choices = get_args(kind)
+        return None if value in choices else f"{', '.join(choices[:-1])} or {choices[-1]} expected, {value!r} found"
+
+    # a whole number is a float too, but true and false, which Python counts as 1 and 0, are no numbers
     if kind is int or kind is float:
         accepted = (int,) if kind is int else (int, float)
         if isinstance(value, bool) or not isinstance(value, accepted):
             return f"{'a whole number' if kind is int else 'a number'} expected, {value!r} found"
         return _range_problem(value, bounds)
-    if get_args(kind) and all(isinstance(choice, str) for choice in get_args(kind)):
-        choices = get_args(kind)
-        if value in choices:
-            return None
-        return f"{', '.join(choices[:-1])} or {choices[-1]} expected, {value!r} found"
-    if kind in (str, bool):
-        name = {str: "text", bool: "true or false"}[kind]
-        return None if isinstance(value, kind) else f"{name} expected, {value!r} found"
-    shape: type = Mapping if "Mapping" in str(kind) else Sequence
-    if not isinstance(value, shape) or isinstance(value, str):
-        return f"{'a table' if shape is Mapping else 'a list'} expected, {value!r} found"
-    return None
+
+    # text is a sequence too; what a table or a list holds is checked where it is known
+    if kind is str:
+        return None if isinstance(value, str) else f"text expected, {value!r} found"
+    if kind is bool:
+        return None if isinstance(value, bool) else f"true or false expected, {value!r} found"
+    if get_origin(kind) is Mapping:
+        return None if isinstance(value, Mapping) else f"a table expected, {value!r} found"
+    is_list = isinstance(value, Sequence) and not isinstance(value, str)
+    return None if is_list else f"a list expected, {value!r} found"
 
 
-def _is_optional(hint: Any) -> bool:
-    return type(None) in get_args(hint)
+def _without_none(hint: Any) -> Any:
+    """``int | None`` → ``int``."""
+    if type(None) not in get_args(hint):
+        return hint
+    (kind,) = (kind for kind in get_args(hint) if kind is not type(None))
+    return kind
 
 
 def _range_problem(value: float, bounds: Mapping[str, Any]) -> str | None:

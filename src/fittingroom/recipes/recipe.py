@@ -21,7 +21,7 @@ from fittingroom.recipes.toml_text import apply_override, lines_of_keys, to_toml
 
 RECIPES_DIR = Path(__file__).parent
 
-Optimizer = Literal["sgd", "adam", "adamw", "muon"]
+OptimizerName = Literal["sgd", "adam", "adamw", "muon"]
 Schedule = Literal["constant", "linear", "cosine", "one-cycle"]
 Mirror = Literal["none", "random", "alternating"]
 Precision = Literal["auto", "float32", "bf16"]
@@ -58,7 +58,7 @@ class Stage:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Recipe:
-    """How to train: model, data handling, optimizer, stages. Raises :class:`RecipeError` listing every problem.
+    """How to train: model, data handling, optimizer, stages.
 
     Attributes:
         model: a name from ``fittingroom models``, or ``path/to/file.py:ClassName`` (which executes that file).
@@ -88,6 +88,9 @@ class Recipe:
         keep: ship the ``last`` weights or those of the ``best`` epoch by validation accuracy. Needs validation images.
         seed: of initialisation, order, augmentation and dropout.
 
+    Raises:
+        RecipeError: one line for each problem.
+
     Example:
         >>> import fittingroom as fr
         >>> recipe = fr.Recipe(model="tutorial", stages=(fr.Stage(epochs=2, lr=0.01), fr.Stage(epochs=1, lr=0.001)))
@@ -105,7 +108,7 @@ class Recipe:
     description: str = ""
     batch_size: int = bounded(256, low=1, high=1_000_000)
     label_smoothing: float = bounded(0.0, low=0, high=1, open_high=True)
-    optimizer: Optimizer = "adamw"
+    optimizer: OptimizerName = "adamw"
     momentum: float = bounded(0.9, low=0, high=1, open_high=True)
     rest_momentum: float | None = bounded(None, low=0, high=1, open_high=True)
     beta2: float = bounded(0.999, low=0, high=1, open_high=True)
@@ -137,7 +140,11 @@ class Recipe:
         return sum(stage.epochs for stage in self.stages)
 
     def stage_at(self, epoch: int) -> tuple[Stage, int]:
-        """The stage that the 0-based ``epoch`` lies in, and how many of its epochs come before. Raises IndexError."""
+        """The stage that the 0-based ``epoch`` lies in, and how many of its epochs come before.
+
+        Raises:
+            IndexError: the recipe has fewer epochs.
+        """
         for stage in self.stages:
             if epoch < stage.epochs:
                 return stage, epoch
@@ -156,6 +163,8 @@ class Recipe:
 def find_problems(raw: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Everything wrong with a recipe given as plain values: pairs of (path such as ``stages.0.lr``, what is wrong)."""
     problems = field_problems(Recipe, raw, "")
+
+    # a field's annotation says that it is a list, and nothing is known yet of what is in it
     stages = raw.get("stages")
     if isinstance(stages, Sequence) and not isinstance(stages, str):
         if not stages:
@@ -166,6 +175,8 @@ def find_problems(raw: Mapping[str, Any]) -> list[tuple[str, str]]:
                 problems += _stage_problems(stage, f"stages.{i}.")
             else:
                 problems.append((f"stages.{i}", f"a table with epochs and lr expected, {stage!r} found"))
+
+    # what is wrong between keys that are each right by themselves
     problems += _image_size_problems(raw.get("image_sizes", ()))
     if raw.get("validation") == 0:
         for key, off in (("early_stop", 0), ("keep", "last")):
@@ -175,7 +186,12 @@ def find_problems(raw: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def parse_recipe(text: str, *, where: str = "recipe", overrides: Sequence[str] = ()) -> Recipe:
-    """Read TOML text. ``overrides`` are ``KEY=VALUE`` strings such as ``stages.0.lr=0.02``, applied first.
+    """Read a recipe from TOML text.
+
+    Args:
+        text: of the TOML file.
+        where: what messages call it.
+        overrides: ``KEY=VALUE`` strings such as ``stages.0.lr=0.02``, applied before anything is checked.
 
     Raises:
         RecipeError: one line for each problem, with its path and the line of the TOML text.
@@ -184,12 +200,31 @@ def parse_recipe(text: str, *, where: str = "recipe", overrides: Sequence[str] =
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise RecipeError(f"{where}: not valid TOML: {error}") from None
+
     unusable = [problem for override in overrides if (problem := apply_override(raw, override))]
+
+    # a wrong value is told by the line that it stands in, or by the option that put it in its place
     lines = lines_of_keys(text)
     overridden = {override.partition("=")[0].strip() for override in overrides}
-    found = [f"{_place(where, path, lines, overridden)}{problem}" for path, problem in find_problems(raw)]
-    if unusable or found:
-        raise RecipeError("\n".join(unusable + found))
+    wrong = [f"{_place(where, path, lines, overridden)}{problem}" for path, problem in find_problems(raw)]
+    if unusable or wrong:
+        raise RecipeError("\n".join(unusable + wrong))
+    return _from_plain(raw)
+
+
+def recipe_from_dict(raw: Mapping[str, Any], *, where: str = "recipe") -> Recipe:
+    """A recipe from plain values, as :meth:`Recipe.as_dict` gives them.
+
+    Args:
+        raw: the values.
+        where: what messages call them.
+
+    Raises:
+        RecipeError: one line for each problem.
+    """
+    problems = find_problems(raw)
+    if problems:
+        raise RecipeError("\n".join(f"{where}: {path}: {problem}" for path, problem in problems))
     return _from_plain(raw)
 
 
@@ -219,10 +254,13 @@ def load_recipe(name_or_path: str | Path, *, overrides: Sequence[str] = ()) -> R
                 "or give the path of a .toml file"
             )
         path = RECIPES_DIR / f"{name_or_path}.toml"
+
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path}: a recipe in TOML expected, but it can't be read: {error}") from None
+
+    # before anybody looks at recipe.model, which may name a file that is then executed
     recipe = parse_recipe(text, where=path.name, overrides=overrides)
     _refuse_code_of_a_run(path, recipe, overrides)
     return recipe if recipe.name else dataclasses.replace(recipe, name=path.stem)
@@ -231,8 +269,8 @@ def load_recipe(name_or_path: str | Path, *, overrides: Sequence[str] = ()) -> R
 def _refuse_code_of_a_run(path: Path, recipe: Recipe, overrides: Sequence[str]) -> None:
     """A run or a study may come from a stranger: what code its recipe names is executed only if the user names it."""
     in_a_run = any((path.parent / name).exists() for name in ("environment.json", "study.json"))
-    said = any(override.partition("=")[0].strip() == "model" for override in overrides)
-    if in_a_run and ":" in recipe.model and not said:
+    is_named = any(override.partition("=")[0].strip() == "model" for override in overrides)
+    if in_a_run and ":" in recipe.model and not is_named:
         kept = sorted(path.parent.glob("model_source*.py"))
         file = kept[0] if len(kept) == 1 else "FILE.py"
         raise RecipeError(
@@ -247,7 +285,11 @@ def recipe_names() -> list[str]:
 
 
 def with_epochs(recipe: Recipe, epochs: int) -> Recipe:
-    """The recipe for ``epochs`` epochs in all: stages are cut short from the end, or the last one is lengthened."""
+    """The recipe for ``epochs`` epochs in all: stages are cut short from the end, or the last one is lengthened.
+
+    Raises:
+        RecipeError: less than one epoch.
+    """
     if epochs < 1:
         raise RecipeError(f"epochs: at least 1 expected, {epochs} found")
     stages, left = [], epochs
@@ -292,21 +334,22 @@ def _stage_problems(stage: Mapping[str, Any], prefix: str) -> list[tuple[str, st
 
 
 def _image_size_problems(pairs: Any) -> list[tuple[str, str]]:
-    shape = "pairs [first epoch, side in pixels], epochs rising from 0"
+    expected = "pairs [first epoch, side in pixels], epochs rising from 0"
     if not isinstance(pairs, Sequence) or isinstance(pairs, str) or not pairs:
         return []
     for i, pair in enumerate(pairs):
         whole = isinstance(pair, Sequence) and len(pair) == 2 and all(type(number) is int for number in pair)
         if not whole or pair[0] < 0 or not 4 <= pair[1] <= 256:
-            return [(f"image_sizes.{i}", f"{shape} and sides 4–256 expected, {pair!r} found")]
+            return [(f"image_sizes.{i}", f"{expected} and sides 4–256 expected, {pair!r} found")]
+
     epochs = [pair[0] for pair in pairs]
     if epochs[0] != 0 or epochs != sorted(set(epochs)):
-        return [("image_sizes", f"{shape} expected, {[list(pair) for pair in pairs]} found")]
+        return [("image_sizes", f"{expected} expected, {[list(pair) for pair in pairs]} found")]
     return []
 
 
 def _present(value: Recipe | Stage) -> list[tuple[str, Any]]:
-    pairs = [(f.name, getattr(value, f.name)) for f in dataclasses.fields(value)]
+    pairs = [(key.name, getattr(value, key.name)) for key in dataclasses.fields(value)]
     return [(name, item) for name, item in pairs if item is not None]
 
 
@@ -326,14 +369,6 @@ def _from_plain(raw: Mapping[str, Any]) -> Recipe:
     values["stages"] = tuple(Stage(**stage) for stage in raw["stages"])
     values["image_sizes"] = tuple((epoch, side) for epoch, side in raw.get("image_sizes", ()))
     return Recipe(**values)
-
-
-def recipe_from_dict(raw: Mapping[str, Any], *, where: str = "recipe") -> Recipe:
-    """A recipe from plain values, as :meth:`Recipe.as_dict` gives them. Raises :class:`RecipeError`."""
-    problems = find_problems(raw)
-    if problems:
-        raise RecipeError("\n".join(f"{where}: {path}: {problem}" for path, problem in problems))
-    return _from_plain(raw)
 
 
 def _place(where: str, path: str, lines: Mapping[str, int], overridden: Set[str]) -> str:

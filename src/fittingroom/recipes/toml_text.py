@@ -10,7 +10,15 @@ from typing import Any
 
 
 def apply_override(raw: dict[str, Any], override: str) -> str | None:
-    """Set ``stages.0.lr=0.02`` in ``raw``; the text of a problem if that can't be done."""
+    """Set a key of a recipe's plain values as ``--set`` does.
+
+    Args:
+        raw: is changed.
+        override: such as ``stages.0.lr=0.02``.
+
+    Returns:
+        What is wrong with the override; None where it was carried out.
+    """
     path, equals, text = override.partition("=")
     keys = path.strip().split(".")
     if not equals or not all(keys):
@@ -23,7 +31,11 @@ def apply_override(raw: dict[str, Any], override: str) -> str | None:
 
 
 def set_key(raw: dict[str, Any], keys: Sequence[str], value: Any) -> bool:
-    """Set ``stages``, ``0``, ``lr`` to a value; tables on the way are made. False if a list has no such place."""
+    """Set the place that the keys lead to, such as ``stages``, ``0``, ``lr``; tables on the way are made.
+
+    Returns:
+        Whether there is such a place: a list isn't made longer.
+    """
     target: Any = raw
     for key in keys[:-1]:
         if isinstance(target, dict):
@@ -32,6 +44,8 @@ def set_key(raw: dict[str, Any], keys: Sequence[str], value: Any) -> bool:
             target = target[int(key)]
         else:
             return False
+
+    # the last key is set where the others are only followed
     last = keys[-1]
     if isinstance(target, dict):
         target[last] = value
@@ -47,6 +61,8 @@ def lines_of_keys(text: str) -> dict[str, int]:
     lines: dict[str, int] = {}
     counts: dict[str, int] = {}
     prefix = ""
+
+    # tomllib keeps no lines; these three kinds are all that a recipe is made of
     for number, line in enumerate(text.splitlines(), start=1):
         if match := re.match(r"\s*\[\[\s*([\w.-]+)\s*\]\]", line):
             name = match[1]

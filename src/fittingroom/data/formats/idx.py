@@ -132,6 +132,7 @@ def idx_blocks(path: Path, rows: int) -> Iterator[Images]:
             size = "×".join(map(str, header.shape))
             raise DataError(f"{path}: images (N×H×W) of at most {MAX_SIDE} pixels a side expected, {size} found")
 
+        # the header is believed only as far as the file goes: a block at a time
         count = header.shape[0]
         for start in range(0, count, rows):
             block = np.empty((min(rows, count - start), *header.shape[1:]), header.dtype)
@@ -327,6 +328,8 @@ def _check_pair(pair: IdxPair) -> None:
 
     if pair.labels is None:
         return
+
+    # the size that the label file would have, for as many labels as there are images
     labels = read_idx_header(pair.labels)
     expected = IdxHeader(labels.code, images.shape[:1])
     if len(labels.shape) != 1:

@@ -156,24 +156,7 @@ def _parse(
     content: Path | io.BytesIO, layout: _Layout, path: Path, skip_lines: int = 0
 ) -> tuple[Images, Labels | None]:
     """Images and labels of the rows in ``content``, which is the file at ``path`` or a part of it."""
-    import polars as pl
-
-    # uint8 says of each cell that it is 0–255, and is four times as small as what a CSV is read into otherwise
-    schema = pl.Schema(
-        dict.fromkeys(layout.columns, pl.UInt8()) | ({layout.label: pl.UInt16()} if layout.label else {})
-    )
-    read = partial(pl.read_csv, has_header=False, skip_lines=skip_lines, quote_char=None, glob=False)
-    try:
-        table = read(content, schema=schema)
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-        # whole numbers written as 9.0 are no uint8 to Polars: once more by way of float32, which holds them exactly
-        if isinstance(content, io.BytesIO):
-            content.seek(0)
-        try:
-            table = _whole_numbers(read(content, schema=dict.fromkeys(layout.columns, pl.Float32())), schema)
-        except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
-            _refuse_bad_cell(path, layout)
-            raise DataError(f"{path}: {str(error).splitlines()[0]}") from error
+    table = _table(content, layout, path, skip_lines)
 
     # an empty cell is null as an empty line is: only the text tells which it was
     if table.null_count().sum_horizontal().sum():
@@ -185,6 +168,28 @@ def _parse(
     images = _rows(table.select(layout.pixels).to_numpy(order="fortran")).reshape(-1, layout.side, layout.side)
     labels = as_labels(table[layout.label].to_numpy(), str(path)) if layout.label else None
     return images, labels
+
+
+def _table(content: Path | io.BytesIO, layout: _Layout, path: Path, skip_lines: int) -> "pl.DataFrame":
+    """The cells as numbers: uint8 pixels, uint16 labels; null where a cell or a line is empty."""
+    import polars as pl
+
+    # uint8 says of each cell that it is 0–255, and is four times as small as what a CSV is read into otherwise
+    schema = pl.Schema(
+        dict.fromkeys(layout.columns, pl.UInt8()) | ({layout.label: pl.UInt16()} if layout.label else {})
+    )
+    read = partial(pl.read_csv, has_header=False, skip_lines=skip_lines, quote_char=None, glob=False)
+    try:
+        return read(content, schema=schema)
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        # whole numbers written as 9.0 are no uint8 to Polars: once more by way of float32, which holds them exactly
+        if isinstance(content, io.BytesIO):
+            content.seek(0)
+        try:
+            return _whole_numbers(read(content, schema=dict.fromkeys(layout.columns, pl.Float32())), schema)
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
+            _refuse_bad_cell(path, layout)
+            raise DataError(f"{path}: {str(error).splitlines()[0]}") from error
 
 
 def _whole_numbers(table: "pl.DataFrame", schema: "pl.Schema") -> "pl.DataFrame":
@@ -228,6 +233,17 @@ def _content(path: Path) -> Path | io.BytesIO:
 
 
 def _layout(path: Path) -> _Layout:
+    line = _first_line(path)
+    cells = [cell.strip().strip('"') for cell in line.split(",")]
+    if len(cells) == 1 and (mark := re.search(r"[;\t|]", line)):
+        raise DataError(f"{path}: row 1: commas between the cells expected, {mark[0]!r} found: save it with commas")
+
+    layout = _from_header(cells, path) if is_header(cells) else _without_header(cells)
+    _check_shape(layout, path)
+    return layout
+
+
+def _first_line(path: Path) -> str:
     with open_bytes(path) as file:
         first = file.readline(LONGEST_LINE)
     if not first.strip():
@@ -245,14 +261,7 @@ def _layout(path: Path) -> _Layout:
         raise DataError(f"{path}: text in UTF-8 expected, other bytes found in row 1: save it as UTF-8") from error
     if "\0" in line:
         raise DataError(f"{path}: text in UTF-8 expected, NUL bytes found in row 1: not a CSV, or not in UTF-8")
-
-    cells = [cell.strip().strip('"') for cell in line.split(",")]
-    if len(cells) == 1 and (mark := re.search(r"[;\t|]", line)):
-        raise DataError(f"{path}: row 1: commas between the cells expected, {mark[0]!r} found: save it with commas")
-
-    layout = _from_header(cells, path) if is_header(cells) else _without_header(cells)
-    _check_shape(layout, path)
-    return layout
+    return line
 
 
 def label_name(cells: list[str]) -> str | None:
@@ -285,7 +294,9 @@ def _from_header(cells: list[str], path: Path) -> _Layout:
 
     numbers = {cell: pixel_number(cell) for cell in cells if cell != label}
     others = [cell for cell, number in numbers.items() if number is None]
-    if 0 < len(others) < len(numbers):  # where some are called as pixels are, all have to be
+
+    # where some are called as pixels are, all have to be
+    if 0 < len(others) < len(numbers):
         several = f" and {len(others) - 3:,} more" if len(others) > 3 else ""
         missing = "" if label else f"; a label is called {LABEL_NAMES_IN_WORDS}"
         raise DataError(
@@ -293,7 +304,7 @@ def _from_header(cells: list[str], path: Path) -> _Layout:
             f"{', '.join(map(repr, others[:3]))}{several}{missing}; remove what is neither"
         )
 
-    # numbers out of order would be images with their pixels shuffled; names of another kind have no order to check
+    # numbers out of order would make shuffled pixels of an image; names of another kind have no order to check
     if not others:
         first = min(next(iter(numbers.values()), None) or 0, 1)
         for expected, (cell, number) in enumerate(numbers.items(), first):

@@ -123,6 +123,8 @@ def parquet_blocks(path: Path, rows: int) -> Iterator[Images]:
             contents = picture_bytes(table.select(name).slice(first, FETCHED).collect()[name], path, first)
             for start in range(0, len(contents), rows):
                 images = _decoded(contents[start : start + rows], path, first + start)
+
+                # _decoded compares within a block
                 size = size or images.shape[1:]
                 if images.shape[1:] != size:
                     expected, found = ("{}×{}".format(*sides) for sides in (size, images.shape[1:]))
@@ -142,11 +144,14 @@ def _read(files: list[Path]) -> tuple[Images, Labels | None]:
         for block in parquet_blocks(file, ROWS):
             if images is None:
                 images = allocate((count, *block.shape[1:]), np.uint8)
+
+            # within a file, its blocks have been compared already
             if block.shape[1:] != images.shape[1:]:
                 expected, found = ("{}×{}".format(*array.shape[1:]) for array in (images, block))
                 raise DataError(f"{file}: images of {expected} expected as in {files[0].name}, {found} found")
             images[row : row + len(block)] = block
             row += len(block)
+
         labels_of_files.append(_labels(file))
 
     labels = [numbers for numbers in labels_of_files if numbers is not None]
