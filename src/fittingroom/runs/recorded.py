@@ -8,6 +8,7 @@ from pathlib import Path
 from fittingroom.artifact.artifact import SOURCE, read_trusted_code
 from fittingroom.data.dataset import Splits
 from fittingroom.errors import ArtifactError, DataError
+from fittingroom.files.json_file import read_json
 from fittingroom.models import ModelSource, model_from_code, package_model
 from fittingroom.parallel.process_group import ProcessGroup
 from fittingroom.recipes.recipe import Recipe, differences, parse_recipe
@@ -50,8 +51,9 @@ def refuse_other_data(path: Path, splits: Splits, environment: Environment) -> N
 
 def recorded_environment(run: Run, group: ProcessGroup) -> Environment:
     """``environment.json``, which the main process alone reads: other hosts need not see the folder."""
-    values = group.broadcast(lambda: run.environment.as_dict())
-    return Environment.from_dict(values, str(run.path / environment_record.FILE))
+    file = run.path / environment_record.FILE
+    values = group.broadcast(lambda: read_json(file, format_number=environment_record.FORMAT))
+    return Environment.from_dict(values, str(file))
 
 
 def recorded_recipe(run: Run, group: ProcessGroup) -> Recipe:
