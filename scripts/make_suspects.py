@@ -11,7 +11,7 @@ About a minute on one thread; the same bytes each time on the same kind of proce
 import torch
 
 from fittingroom.audit.identity import part_of
-from fittingroom.audit.label_issues import SHIPPED, write_suspects
+from fittingroom.audit.label_issues import SHIPPED, write_label_issues
 from fittingroom.data.dataset import parts_of
 from fittingroom.data.open import open_dataset
 from fittingroom.label_check import LabelCheck, check_labels
@@ -23,7 +23,7 @@ def main() -> None:
     findings, suspects = check_labels(parts, LabelCheck(keep=False), print)
     for finding in findings:
         print(finding.message)
-    write_suspects(SHIPPED, [each for part, each in zip(parts, suspects, strict=True) if part.role == "test"])
+    write_label_issues(SHIPPED, [each for part, each in zip(parts, suspects, strict=True) if part.role == "test"])
 
 
 if __name__ == "__main__":

@@ -64,7 +64,7 @@ HARM: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
     "empty": ("wrong-magic", lambda data: b""),
 }  # fmt: skip
 
-MENDED_WHOLE = [
+REPAIRABLE = [
     "LF became CRLF",
     "Latin-1 became UTF-8",
     "compressed twice",
@@ -85,15 +85,15 @@ def test_harm_to_a_file_is_named(what: str, folder: Path) -> None:
     assert report.has_errors
 
 
-@pytest.mark.parametrize("what", MENDED_WHOLE)
-def test_what_can_be_known_is_mended_exactly(what: str, folder: Path, sample: Splits, tmp_path: Path) -> None:
+@pytest.mark.parametrize("what", REPAIRABLE)
+def test_what_can_be_known_is_repaired_exactly(what: str, folder: Path, sample: Splits, tmp_path: Path) -> None:
     change(folder / TRAIN_IMAGES, HARM[what][1])
     (checked,) = found(folder).checked
-    write_repaired(checked, tmp_path / "mended")
-    mended = open_dataset(tmp_path / "mended", cache=False).train
-    assert mended.fingerprint == sample.train.fingerprint
+    write_repaired(checked, tmp_path / "repaired")
+    repaired = open_dataset(tmp_path / "repaired", cache=False).train
+    assert repaired.fingerprint == sample.train.fingerprint
     assert len(checked.changes) == 1
-    assert found(tmp_path / "mended").has_errors is False
+    assert found(tmp_path / "repaired").has_errors is False
 
 
 @pytest.mark.parametrize("what", ["cut off", "compressed, then cut off"])
@@ -102,12 +102,12 @@ def test_cut_off_file_keeps_its_whole_rows_with_their_labels(
 ) -> None:
     change(folder / TRAIN_IMAGES, HARM[what][1])
     report = found(folder)
-    write_repaired(report.checked[0], tmp_path / "mended.npz")
-    mended = open_dataset(tmp_path / "mended.npz", cache=False).train
-    assert 100 < len(mended) < len(sample.train)
+    write_repaired(report.checked[0], tmp_path / "repaired.npz")
+    repaired = open_dataset(tmp_path / "repaired.npz", cache=False).train
+    assert 100 < len(repaired) < len(sample.train)
     assert sample.train.labels is not None
-    np.testing.assert_array_equal(mended.images, sample.train.images[: len(mended)])
-    np.testing.assert_array_equal(mended.labels, sample.train.labels[: len(mended)])
+    np.testing.assert_array_equal(repaired.images, sample.train.images[: len(repaired)])
+    np.testing.assert_array_equal(repaired.labels, sample.train.labels[: len(repaired)])
     if what == "cut off":
         (finding,) = (each for each in report.findings if each.name == "truncated")
         assert finding.figures == {"expected": 1_568_016, "found": 1_563_016, "whole_rows": 1_993}
@@ -152,11 +152,11 @@ def test_labels_read_from_offset_0_are_named_and_put_right(folder: Path, sample:
     assert names(report, "error") == {"label-offset"}
     (finding,) = (each for each in report.findings if each.name == "label-offset")
     assert finding.figures["offset"] == 8
-    mended = parts(report)["train"]
-    assert len(mended) == len(sample.train) - 8
+    repaired = parts(report)["train"]
+    assert len(repaired) == len(sample.train) - 8
     assert sample.train.labels is not None
-    np.testing.assert_array_equal(mended.labels, sample.train.labels[:-8])
-    np.testing.assert_array_equal(mended.images, sample.train.images[:-8])
+    np.testing.assert_array_equal(repaired.labels, sample.train.labels[:-8])
+    np.testing.assert_array_equal(repaired.images, sample.train.images[:-8])
 
 
 def test_a_header_of_2_to_the_32_images_is_refused_at_once(folder: Path) -> None:

@@ -1,10 +1,18 @@
+"""Label issues are written, read back and matched by image; what ships is about the official test images."""
+
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from fittingroom.audit.label_issues import Suspect, Suspects, read_suspects, suspects_of, write_suspects
+from fittingroom.audit.label_issues import (
+    LabelIssue,
+    LabelIssues,
+    label_issues_of,
+    read_label_issues,
+    write_label_issues,
+)
 from fittingroom.audit.reference import MANIFEST, TRAIN, hashes_of, manifest
 from fittingroom.data.dataset import Dataset
 from fittingroom.data.fetch.known_sets import FASHION_MNIST_CLASSES
@@ -20,12 +28,12 @@ def judged() -> Dataset:
 
 
 @pytest.fixture
-def found(judged: Dataset) -> Suspects:
-    """The labels of rows 3, 30 and 100 are doubted."""
+def found(judged: Dataset) -> LabelIssues:
+    """The labels of rows 3, 30 and 100 are issues."""
     assert judged.labels is not None
     hashes = hashes_of(judged)
-    suspects = [
-        Suspect(
+    issues = [
+        LabelIssue(
             image=f"{hashes[row]:016x}",
             row=row,
             given=judged.classes[judged.labels[row]],
@@ -36,33 +44,35 @@ def found(judged: Dataset) -> Suspects:
         for row in (3, 30, 100)
     ]
     images = judged.fingerprint.images
-    return Suspects(reference="recipe x", name=judged.name, n=200, images=images, suspects=tuple(suspects))
+    return LabelIssues(reference="recipe x", name=judged.name, n=200, images=images, issues=tuple(issues))
 
 
-def test_what_is_written_is_read_back(found: Suspects, tmp_path: Path) -> None:
-    write_suspects(tmp_path / "s.json", [found, found])
-    assert read_suspects(tmp_path / "s.json") == [found, found]
+def test_what_is_written_is_read_back(found: LabelIssues, tmp_path: Path) -> None:
+    write_label_issues(tmp_path / "s.json", [found, found])
+    assert read_label_issues(tmp_path / "s.json") == [found, found]
 
 
-def test_the_mask_is_by_image_whatever_the_order(found: Suspects, judged: Dataset) -> None:
+def test_the_mask_is_by_image_whatever_the_order(found: LabelIssues, judged: Dataset) -> None:
     assert np.flatnonzero(found.mask(judged)).tolist() == [3, 30, 100]
     turned = judged.subset(np.arange(200)[::-1])
     assert found.are_of(turned)
     assert np.flatnonzero(found.mask(turned)).tolist() == [99, 169, 196]
 
 
-def test_a_label_that_was_corrected_is_no_longer_doubted(found: Suspects, judged: Dataset) -> None:
+def test_a_label_that_was_corrected_is_no_longer_an_issue(found: LabelIssues, judged: Dataset) -> None:
     assert judged.labels is not None
     labels = judged.labels.copy()
     labels[30] = (labels[30] + 1) % 10
     assert np.flatnonzero(found.mask(replace(judged, labels=labels))).tolist() == [3, 100]
 
 
-def test_suspects_of_other_images_are_refused_with_both_named(found: Suspects, judged: Dataset, tmp_path: Path) -> None:
-    write_suspects(tmp_path / "s.json", [found])
-    assert suspects_of(judged, tmp_path / "s.json") == found
+def test_label_issues_of_other_images_are_refused_with_both_named(
+    found: LabelIssues, judged: Dataset, tmp_path: Path
+) -> None:
+    write_label_issues(tmp_path / "s.json", [found])
+    assert label_issues_of(judged, tmp_path / "s.json") == found
     with pytest.raises(DataError, match=r"sample test \(199\) expected; these are of sample test \(200 images\)"):
-        suspects_of(judged.subset(np.arange(199)), tmp_path / "s.json")
+        label_issues_of(judged.subset(np.arange(199)), tmp_path / "s.json")
 
 
 @pytest.mark.parametrize(
@@ -70,32 +80,32 @@ def test_suspects_of_other_images_are_refused_with_both_named(found: Suspects, j
     [
         ("", "can't be read"),
         ('{"format": 2, "parts": []}', "format 1 expected, 2 found"),
-        ('{"format": 1}', "a file of suspected labels expected"),
-        ('{"format": 1, "parts": 3}', "a file of suspected labels expected"),
-        ('{"format": 1, "parts": [{"reference": "x"}]}', "a file of suspected labels expected"),
-        ('{"format": 1, "parts": [{"suspects": [{"image": "zz"}]}]}', "a file of suspected labels expected"),
+        ('{"format": 1}', "a file of label issues expected"),
+        ('{"format": 1, "parts": 3}', "a file of label issues expected"),
+        ('{"format": 1, "parts": [{"reference": "x"}]}', "a file of label issues expected"),
+        ('{"format": 1, "parts": [{"suspects": [{"image": "zz"}]}]}', "a file of label issues expected"),
     ],
 )
 def test_another_file_is_refused(tmp_path: Path, judged: Dataset, content: str, message: str) -> None:
     (tmp_path / "s.json").write_text(content)
     with pytest.raises((DataError, ArtifactError), match=rf"s\.json: .*{message}"):
-        suspects_of(judged, tmp_path / "s.json")
+        label_issues_of(judged, tmp_path / "s.json")
 
 
 def test_what_ships_are_official_test_images_with_their_official_labels(judged: Dataset) -> None:
-    shipped = suspects_of(judged)
+    shipped = label_issues_of(judged)
     assert shipped is not None
     assert shipped.n == 10_000
-    hashes = np.array([int(each.image, 16) for each in shipped.suspects], np.uint64)
+    hashes = np.array([int(each.image, 16) for each in shipped.issues], np.uint64)
     rows = manifest().rows_of(hashes)
-    assert [TRAIN + each.row for each in shipped.suspects] == rows.tolist()
+    assert [TRAIN + each.row for each in shipped.issues] == rows.tolist()
     official = manifest().labels[rows]
-    assert [FASHION_MNIST_CLASSES[label] for label in official] == [each.given for each in shipped.suspects]
-    assert all(each.given != each.suggested for each in shipped.suspects)
+    assert [FASHION_MNIST_CLASSES[label] for label in official] == [each.given for each in shipped.issues]
+    assert all(each.given != each.suggested for each in shipped.issues)
     assert sum(file.stat().st_size for file in MANIFEST.iterdir()) <= 700_000
 
 
 def test_nothing_ships_for_other_images(judged: Dataset) -> None:
-    assert suspects_of(replace(judged, images=255 - judged.images)) is None
-    assert suspects_of(replace(judged, images=judged.images[:, :20, :20])) is None
-    assert suspects_of(open_dataset("sample").train) is None
+    assert label_issues_of(replace(judged, images=255 - judged.images)) is None
+    assert label_issues_of(replace(judged, images=judged.images[:, :20, :20])) is None
+    assert label_issues_of(open_dataset("sample").train) is None

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from fittingroom.audit import check
-from fittingroom.audit.near_duplicates import ALIKE, near_duplicates
+from fittingroom.audit.near_duplicates import MIN_CORRELATION, near_duplicates
 from fittingroom.data.dataset import Dataset, Splits
 from tests.support.planted import both, names, write_folder
 
@@ -65,7 +65,7 @@ def test_false_alarms_among_random_pairs_are_rare(official: Splits) -> None:
     same = (one == other).all(axis=1)
     one, other = (x - x.mean(axis=1, keepdims=True) for x in (one.astype(np.float32), other.astype(np.float32)))
     correlation = (one * other).sum(axis=1) / np.linalg.norm(one, axis=1) / np.linalg.norm(other, axis=1)
-    assert (correlation[~same] < ALIKE).all()
+    assert (correlation[~same] < MIN_CORRELATION).all()
 
 
 def test_equal_and_constant_images(sample: Splits) -> None:

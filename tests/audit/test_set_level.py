@@ -181,10 +181,10 @@ def test_labels_displaced_by_some_places_are_measured_and_moved_back(lag: int, t
     report = found(write(tmp_path, wrong))
     (finding,) = (each for each in report.findings if each.name == "label-offset")
     assert (finding.figures["offset"], finding.severity) == (lag, "error")
-    mended = parts(report)["train"]
+    repaired = parts(report)["train"]
     kept = slice(0, 2_000 - lag) if lag > 0 else slice(-lag, None)
-    np.testing.assert_array_equal(mended.images, sample.train.images[kept])
-    np.testing.assert_array_equal(mended.labels, sample.train.labels[kept])
+    np.testing.assert_array_equal(repaired.images, sample.train.images[kept])
+    np.testing.assert_array_equal(repaired.labels, sample.train.labels[kept])
 
 
 def test_labels_by_chance_are_not_displaced(tmp_path: Path, sample: Splits) -> None:

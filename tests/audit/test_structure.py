@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fittingroom.audit.check import straightened
+from fittingroom.audit.check import repair_images
 from fittingroom.audit.layout import offset_of
 from fittingroom.audit.orientation import TURNS
 from fittingroom.data.dataset import Dataset, Splits
@@ -19,35 +19,35 @@ def displaced(dataset: Dataset, by: int) -> Dataset:
 
 
 def found_in(dataset: Dataset) -> list[str]:
-    return [finding.name for finding in straightened(dataset)[0]]
+    return [finding.name for finding in repair_images(dataset)[0]]
 
 
 @pytest.mark.parametrize("by", [1, 2, 8, 16, 27, 28, 29, 100, 391, 500, 768, 783])
 def test_displaced_pixels_are_measured_to_the_byte_and_put_back(by: int, sample: Splits) -> None:
-    (finding,), mended = straightened(displaced(sample.train, by))
+    (finding,), repaired = repair_images(displaced(sample.train, by))
     assert finding.name == "shifted"
     assert (finding.figures["offset"], finding.figures["rolled"]) == (by, False)
     assert sample.train.labels is not None
-    np.testing.assert_array_equal(mended.images, sample.train.images[:-1])
-    np.testing.assert_array_equal(mended.labels, sample.train.labels[:-1])
+    np.testing.assert_array_equal(repaired.images, sample.train.images[:-1])
+    np.testing.assert_array_equal(repaired.labels, sample.train.labels[:-1])
 
 
 @pytest.mark.parametrize("by", [1, 16, 28, 400, 780])
 def test_pixels_missing_at_the_start_cost_the_first_image_and_its_label(by: int, sample: Splits) -> None:
     run = np.concatenate([sample.train.images.reshape(-1)[by:], np.zeros(by, np.uint8)])
-    (finding,), mended = straightened(replaced(sample.train, run.reshape(sample.train.images.shape)))
+    (finding,), repaired = repair_images(replaced(sample.train, run.reshape(sample.train.images.shape)))
     assert finding.figures["offset"] == 784 - by
     assert sample.train.labels is not None
-    np.testing.assert_array_equal(mended.images, sample.train.images[1:])
-    np.testing.assert_array_equal(mended.labels, sample.train.labels[1:])
+    np.testing.assert_array_equal(repaired.images, sample.train.images[1:])
+    np.testing.assert_array_equal(repaired.labels, sample.train.labels[1:])
 
 
 @pytest.mark.parametrize("by", [5, 16, 28, 300])
 def test_images_rolled_one_by_one_are_all_put_back(by: int, sample: Splits) -> None:
     flat = np.roll(sample.train.images.reshape(len(sample.train), -1), by, axis=1)
-    (finding,), mended = straightened(replaced(sample.train, flat.reshape(sample.train.images.shape)))
+    (finding,), repaired = repair_images(replaced(sample.train, flat.reshape(sample.train.images.shape)))
     assert (finding.figures["offset"], finding.figures["rolled"]) == (by, True)
-    assert mended.fingerprint == sample.train.fingerprint
+    assert repaired.fingerprint == sample.train.fingerprint
 
 
 @settings(max_examples=25)
@@ -60,54 +60,54 @@ def test_any_offset_is_measured_on_any_300_images(by: int, first: int, sample: S
 
 
 def test_offset_of_digits_with_an_empty_border_is_given_as_a_range(digits: Dataset) -> None:
-    (finding, *others), mended = straightened(displaced(digits, 40 * 28))
+    (finding, *others), repaired = repair_images(displaced(digits, 40 * 28))
     assert not others
     assert finding.name == "shifted"
     assert finding.figures["lowest"] <= 12 * 28 <= finding.figures["highest"]
     assert finding.fix == ""
-    assert len(mended) == len(digits)
+    assert len(repaired) == len(digits)
 
 
 @pytest.mark.parametrize("shape", [(56, 14), (14, 56), (7, 112), (98, 8)])
 def test_wrong_width_is_measured_and_put_right(shape: tuple[int, int], sample: Splits, digits: Dataset) -> None:
     for dataset in (sample.train, digits):
         wrong = Dataset(dataset.images.reshape(-1, *shape), dataset.labels, dataset.classes, dataset.name)
-        (finding,), mended = straightened(wrong)
+        (finding,), repaired = repair_images(wrong)
         assert (finding.name, finding.figures["true_width"]) == ("wrong-width", 28)
-        assert mended.fingerprint == dataset.fingerprint
+        assert repaired.fingerprint == dataset.fingerprint
 
 
 @pytest.mark.parametrize("what", TURNS)
 def test_turned_images_are_named_and_turned_back(what: str, sample: Splits, digits: Dataset) -> None:
     name, turn, _ = TURNS[what]
     for dataset in (sample.train, digits, replaced(sample.train, sample.train.images // 2)):
-        (finding,), mended = straightened(replaced(dataset, turn(dataset.images)))
+        (finding,), repaired = repair_images(replaced(dataset, turn(dataset.images)))
         assert (finding.name, finding.figures["what"]) == (name, what)
-        assert mended.fingerprint == dataset.fingerprint
+        assert repaired.fingerprint == dataset.fingerprint
 
 
 def test_inverted_images_are_named_and_put_right(sample: Splits, digits: Dataset) -> None:
     for dataset in (sample.train, digits):
-        (finding,), mended = straightened(replaced(dataset, 255 - dataset.images))
+        (finding,), repaired = repair_images(replaced(dataset, 255 - dataset.images))
         assert (finding.name, finding.severity) == ("inverted", "error")
-        assert mended.fingerprint == dataset.fingerprint
+        assert repaired.fingerprint == dataset.fingerprint
 
 
 def test_white_ground_of_unknown_images_is_a_warning_and_left(sample: Splits) -> None:
     unknown = 255 - np.roll(sample.train.images[:, ::2, ::2], 1, axis=0)
     dataset = Dataset(np.ascontiguousarray(unknown), None, (), "unknown")
-    (finding,), mended = straightened(dataset)
+    (finding,), repaired = repair_images(dataset)
     assert (finding.name, finding.severity, finding.fix) == ("inverted", "warning", "")
-    assert mended is dataset
+    assert repaired is dataset
 
 
 def test_several_faults_at_once_are_all_undone(sample: Splits) -> None:
     transposed = replaced(sample.train, 255 - sample.train.images.transpose(0, 2, 1))
     wrong = displaced(transposed, 16)
     wrong = Dataset(wrong.images.reshape(-1, 56, 14), wrong.labels, wrong.classes, wrong.name)
-    findings, mended = straightened(wrong)
+    findings, repaired = repair_images(wrong)
     assert [each.name for each in findings] == ["wrong-width", "shifted", "transposed", "inverted"]
-    np.testing.assert_array_equal(mended.images, sample.train.images[:-1])
+    np.testing.assert_array_equal(repaired.images, sample.train.images[:-1])
 
 
 def test_good_images_are_left_alone(sample: Splits, digits: Dataset) -> None:
@@ -117,7 +117,7 @@ def test_good_images_are_left_alone(sample: Splits, digits: Dataset) -> None:
     small = sample.train.images[:, ::4, ::4]
     unlabelled = [Dataset(images, None, (), "unlabelled") for images in (noise, flat, np.ascontiguousarray(small))]
     for dataset in (*both(sample), digits, by_class, *unlabelled):
-        findings, same = straightened(dataset)
+        findings, same = repair_images(dataset)
         assert findings == []
         assert same is dataset
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import fittingroom as fr
-from fittingroom.audit.label_issues import Suspect, Suspects
+from fittingroom.audit.label_issues import LabelIssue, LabelIssues
 from fittingroom.audit.reference import hashes_of
 from fittingroom.audit.subsets import make_subsets, mean_of_subsets, score_subsets
 from fittingroom.data.dataset import Dataset
@@ -33,10 +33,10 @@ def leaking(data: fr.Splits) -> Dataset:
     return replace(data.test, images=images)
 
 
-def suspects(judged: Dataset, rows: list[int]) -> Suspects:
+def label_issues(judged: Dataset, rows: list[int]) -> LabelIssues:
     assert judged.labels is not None
-    found = [
-        Suspect(
+    issues = [
+        LabelIssue(
             image=f"{hashes_of(judged)[row]:016x}",
             row=row,
             given=judged.classes[judged.labels[row]],
@@ -47,7 +47,7 @@ def suspects(judged: Dataset, rows: list[int]) -> Suspects:
         for row in rows
     ]
     images = judged.fingerprint.images
-    return Suspects(reference="the judge", name="x", n=len(judged), images=images, suspects=tuple(found))
+    return LabelIssues(reference="the judge", name="x", n=len(judged), images=images, issues=tuple(issues))
 
 
 def test_near_duplicates_of_training_images_are_left_out_and_nothing_else(data: fr.Splits, leaking: Dataset) -> None:
@@ -60,8 +60,8 @@ def test_near_duplicates_of_training_images_are_left_out_and_nothing_else(data: 
     assert fresh.name == "without near-duplicates"
 
 
-def test_doubted_labels_are_left_out_and_the_reference_is_named(leaking: Dataset) -> None:
-    everything, trusted = make_subsets(leaking, None, suspects(leaking, [1, 4]))
+def test_label_issues_are_left_out_and_the_reference_is_named(leaking: Dataset) -> None:
+    everything, trusted = make_subsets(leaking, None, label_issues(leaking, [1, 4]))
     assert everything.name == "all"
     assert np.flatnonzero(~trusted.keep).tolist() == [1, 4]
     assert "a fixed reference: the judge" in trusted.left_out
@@ -74,7 +74,7 @@ def test_training_images_of_another_size_have_no_near_duplicates_here(data: fr.S
 
 def test_the_figures_are_those_counted_by_hand(leaking: Dataset) -> None:
     right = np.arange(100) % 4 > 0  # 75 of 100; rows 0 and 4 are wrong
-    everything, trusted = score_subsets(make_subsets(leaking, None, suspects(leaking, [0, 1, 4])), right)
+    everything, trusted = score_subsets(make_subsets(leaking, None, label_issues(leaking, [0, 1, 4])), right)
     assert (everything["n"], everything["correct"], everything["accuracy"]) == (100, 75, 0.75)
     assert (trusted["n"], trusted["correct"]) == (97, 74)
     assert trusted["interval"] == list(wilson_interval(74, 97))

@@ -124,14 +124,14 @@ def test_which_fold_ends_first_changes_no_bit(sample: fr.Splits, monkeypatch: py
 def test_planted_errors_are_found_worst_first_with_the_class_that_they_had(sample: fr.Splits) -> None:
     data, planted = with_errors(sample.train, 0.1)
     (finding,), (found,) = check_labels([part_of("train", data)], HOW)
-    rows = [suspect.row for suspect in found.suspects]
+    rows = [suspect.row for suspect in found.issues]
     hits = [row in planted for row in rows]
     assert sum(hits) > 0.7 * len(planted)
     assert np.mean(hits[:50]) > np.mean(hits[-50:])
     truth = labels_of(sample.train)
-    right = [found.suspects[i].suggested == data.classes[truth[row]] for i, row in enumerate(rows) if row in planted]
+    right = [found.issues[i].suggested == data.classes[truth[row]] for i, row in enumerate(rows) if row in planted]
     assert np.mean(right) > 0.7
-    for suspect in found.suspects:
+    for suspect in found.issues:
         assert suspect.given == data.classes[labels_of(data)[suspect.row]] != suspect.suggested
         assert suspect.of_given < suspect.of_suggested
     assert (finding.name, finding.where) == ("label-noise", data.name)

@@ -36,7 +36,7 @@ def names(report: Report, severity: str | None = None) -> set[str]:
 
 
 def parts(report: Report) -> dict[str, Dataset]:
-    """The mended parts of all paths, by role."""
+    """The repaired parts of all paths, by role."""
     return {part.role or "train": part.dataset for each in report.checked for part in each.parts}
 
 

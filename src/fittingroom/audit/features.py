@@ -1,4 +1,4 @@
-"""Images by few numbers: pixels averaged, and how much of what is left tells classes apart."""
+"""Few numbers for each image: pixels averaged to fields, and how much of their variance tells classes apart."""
 
 from __future__ import annotations
 
@@ -9,12 +9,17 @@ from fittingroom.data.dataset import Dataset
 
 
 def coherence(part: Dataset) -> float:
-    """The share of the images' variance that lies between classes, 0–1, of pixels averaged to 7×7 or so."""
+    """The share of the images' variance that lies between classes, 0–1, of pixels averaged to 7×7 or so.
+
+    It is high where labels belong to their images, and near 0 where they don't.
+    """
     assert part.labels is not None
     features_NF = coarse(part.images, 7).astype(np.float64)
+
     counts_C = part.class_counts()
     sums_CF = np.zeros((part.num_classes, features_NF.shape[1]))
     np.add.at(sums_CF, part.labels, features_NF)
+
     mean_F = features_NF.mean(axis=0)
     means_CF = sums_CF[counts_C > 0] / counts_C[counts_C > 0, None]
     between = float((counts_C[counts_C > 0, None] * (means_CF - mean_F) ** 2).sum())
@@ -22,7 +27,7 @@ def coherence(part: Dataset) -> float:
 
 
 def coarse(images_NHW: NDArray[np.uint8], side: int) -> NDArray[np.float32]:
-    """Average the pixels to at most side × side fields: float32 (N, F)."""
+    """Average the pixels to at most ``side`` × ``side`` fields: float32 (N, F)."""
     height, width = images_NHW.shape[1:]
     rows_RH, columns_CW = _averaging(height, side), _averaging(width, side)
     fields: NDArray[np.float32] = np.matmul(rows_RH, images_NHW.astype(np.float32)) @ columns_CW.T

@@ -1,4 +1,4 @@
-"""The bytes of a file that may be damaged, without trusting it: gzip taken off, web pages told, bombs refused."""
+"""The bytes of a file that may be damaged, without trusting it: gzip undone, web pages named, bombs refused."""
 
 from __future__ import annotations
 
@@ -11,41 +11,50 @@ from fittingroom.errors import DataError
 
 GZIP = b"\x1f\x8b"
 REPLACED = b"\xef\xbf\xbd"  # U+FFFD in UTF-8, which stands where a decoder met a byte that it did not know
-MOST_BYTES = 400 << 20  # of one file, decompressed: what is examined has to fit into memory, twice for a moment
-MOST_LAYERS = 3  # of gzip in gzip
+MAX_BYTES = 400 << 20  # of one file, decompressed: what is examined has to fit into memory, twice for a moment
+MAX_GZIP_LAYERS = 3  # of gzip in gzip
 BLOCK = 1 << 20
 
 
 @dataclass(frozen=True, eq=False)
 class Content:
-    """A file's content without gzip, as far as it could be got; None where nothing is left of it."""
+    """What a file holds beneath gzip.
+
+    Attributes:
+        data: the bytes, as far as they could be got; None where nothing is left of them.
+        findings: what is wrong with the wrapping.
+    """
 
     data: bytes | None
     findings: tuple[Finding, ...] = ()
 
 
 def unpack(path: Path) -> Content:
-    """Return what is in the file, however often it was compressed, and what is wrong with its wrapping.
+    """Read what is in the file, however often it was compressed; no more than 400 MiB.
 
-    Reads no more than 400 MiB. Raises DataError for a file that can't be read, is larger, or is a bomb.
+    Raises:
+        DataError: the file can't be read, is larger, or is a bomb.
     """
     try:
         size = path.stat().st_size
-        if size > MOST_BYTES:
-            raise DataError(f"{path}: at most {MOST_BYTES:,} bytes can be examined, {size:,} found")
+        if size > MAX_BYTES:
+            raise DataError(f"{path}: at most {MAX_BYTES:,} bytes can be examined, {size:,} found")
         data = path.read_bytes()
     except OSError as error:
         raise DataError(f"{path}: can't be read: {error.strerror or error}") from error
+
+    # both are known by how the file begins, and no decompressor can make anything of them
     if page := _web_page(data, path):
         return Content(None, (page,))
     if data.startswith(GZIP[:1] + REPLACED):
         return Content(None, (_replaced_in_gzip(data, path),))
+
     findings: list[Finding] = []
     layers = 0
     while data.startswith(GZIP):
-        if layers == MOST_LAYERS:
+        if layers == MAX_GZIP_LAYERS:
             raise DataError(
-                f"{path}: gzip in gzip in gzip, {MOST_LAYERS} times and still no data: no real data set is kept so"
+                f"{path}: gzip in gzip in gzip, {MAX_GZIP_LAYERS} times and still no data: no real data set is kept so"
             )
         layers += 1
         data, problem = _inflate(data, path)
@@ -53,19 +62,23 @@ def unpack(path: Path) -> Content:
             findings.append(problem)
     if layers > 1:
         findings.append(_compressed_again(layers, path))
+
+    # servers compress pages too: one may lie beneath the gzip
     if layers and (page := _web_page(data, path)):
         return Content(None, (*findings, page))
     return Content(data, tuple(findings))
 
 
 def _inflate(packed: bytes, path: Path) -> tuple[bytes, Finding | None]:
-    """Decompress, as far as it goes; try without CRLF what breaks off with it."""
+    """Decompress as far as it goes; and where every LF has a CR before it, try without."""
     data, problem = _inflated(packed, path)
+
+    # gzip's own check sum proves the repair: nothing but the file as it was passes it
     if problem == "damaged" and packed.count(b"\n") == packed.count(b"\r\n") > 0:
-        mended, still = _inflated(packed.replace(b"\r\n", b"\n"), path)
-        if still is None:
+        repaired, problem_left = _inflated(packed.replace(b"\r\n", b"\n"), path)
+        if problem_left is None:
             inserted = packed.count(b"\r\n")
-            return mended, Finding(
+            return repaired, Finding(
                 name="text-mode-damage",
                 severity="error",
                 where=str(path),
@@ -78,13 +91,14 @@ def _inflate(packed: bytes, path: Path) -> tuple[bytes, Finding | None]:
             )
     if problem is None:
         return data, None
-    cut = problem == "cut off"
+
+    is_cut = problem == "cut off"
     return data, Finding(
-        name="truncated" if cut else "size-mismatch",
+        name="truncated" if is_cut else "size-mismatch",
         severity="error",
         where=str(path),
-        message=f"the gzip data {'end' if cut else 'are damaged'} after {len(data):,} bytes of content"
-        + (", before gzip's own check sum" if cut else ""),
+        message=f"the gzip data {'end' if is_cut else 'are damaged'} after {len(data):,} bytes of content"
+        + (", before gzip's own check sum" if is_cut else ""),
         effect="The file can't be read whole; what comes after is lost.",
         advice="Get the file again.",
         figures={"content_bytes": len(data)},
@@ -92,23 +106,33 @@ def _inflate(packed: bytes, path: Path) -> tuple[bytes, Finding | None]:
 
 
 def _inflated(packed: bytes, path: Path) -> tuple[bytes, str | None]:
-    """Return (content, None or what is wrong): "cut off", "damaged". Raises DataError for a bomb."""
+    """Decompress gzip, as far as it goes.
+
+    Returns:
+        The content; and None, ``cut off`` or ``damaged``.
+
+    Raises:
+        DataError: it is a bomb.
+    """
     parts: list[bytes] = []
     total = 0
     rest = packed
     while rest.startswith(GZIP):  # a gzip file may have several members
         member = zlib.decompressobj(wbits=31)
         try:
+            # block by block: a bomb is refused before it has taken the memory
             while not member.eof:
                 part = member.decompress(rest, BLOCK)
                 rest = member.unconsumed_tail
+                # nothing more comes in or out, and the member hasn't ended
                 if not part and not rest:
                     return b"".join(parts), None if member.eof else "cut off"
+
                 parts.append(part)
                 total += len(part)
-                if total > MOST_BYTES:
+                if total > MAX_BYTES:
                     raise DataError(
-                        f"{path}: {len(packed):,} bytes of gzip become more than {MOST_BYTES:,}: no real images "
+                        f"{path}: {len(packed):,} bytes of gzip become more than {MAX_BYTES:,}: no real images "
                         "shrink that much, and more can't be examined"
                     )
         except zlib.error:
@@ -118,10 +142,12 @@ def _inflated(packed: bytes, path: Path) -> tuple[bytes, str | None]:
 
 
 def _web_page(data: bytes, path: Path) -> Finding | None:
+    # a byte order mark and blank lines may come before the first tag
     start = data[:1024].removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     is_pointer = start.startswith(b"version https://git-lfs")
     if not (start.startswith((b"<!doctype", b"<html", b"<?xml", b"<head")) or is_pointer):
         return None
+
     what = "a Git LFS pointer" if is_pointer else "a web page"
     seen = data[:60].decode("utf-8", "replace").splitlines()[0].strip()
     return Finding(

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 Severity = Literal["error", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
 
+MAX_IMAGES_SHOWN = 12  # in one row of a finding's examples
+MAX_VALUES_LISTED = 5  # rows or labels that a message names before "…"
+
 NAMES = (
     "size-mismatch", "wrong-magic", "text-mode-damage", "truncated", "double-gzip", "web-page", "little-endian",
     "shifted", "transposed", "mirrored", "inverted", "wrong-width", "scaled-range", "colour", "sixteen-bit",
@@ -25,10 +28,16 @@ NAMES = (
 class Finding:
     """One thing that is wrong, or worth knowing.
 
-    name: one of NAMES. severity: "error" (a result would be false), "warning" (it may be), "note" (good to know).
-    where: the file or the part of the data. message: what was seen, with figures. effect: what it does to a
-    result. advice: what to do. figures: the message's numbers, for programs. fix: what `--fix` does about it; ""
-    where it can't be undone without guessing. examples: rows of images to look at.
+    Attributes:
+        name: one of ``NAMES``.
+        severity: ``error`` (a result would be false), ``warning`` (it may be), ``note`` (good to know).
+        where: the file or the part of the data.
+        message: what was seen, with figures.
+        effect: what it does to a result.
+        advice: what to do.
+        figures: the message's numbers, for programs.
+        fix: what ``--fix`` does about it; "" where it can't be undone without guessing.
+        examples: rows of images to look at.
     """
 
     name: str

@@ -1,30 +1,35 @@
-"""Which known data set this is, row for row: official Fashion-MNIST, a cut of it, an older release, or another set."""
+"""Which known data set this is, row for row: official Fashion-MNIST, a re-split, an older release, or another set."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fittingroom.audit.findings import Finding
+from fittingroom.audit.findings import MAX_IMAGES_SHOWN, Finding
 from fittingroom.audit.orientation import means_fit
 from fittingroom.audit.reference import TEST, TRAIN, hashes_of, manifest
 from fittingroom.data.dataset import Dataset
 from fittingroom.data.fetch.known_sets import FASHION_MNIST_CLASSES
 from fittingroom.rendering.contact_sheet import Row
 
-SHOWN = 12
+MAX_ROWS_LISTED = 4  # by a message
 SIZE = {"train": TRAIN, "test": TEST}
 OLD_RELEASE = "43 pairs of equal images within train, 1 within test, and 10 test images in train"
 
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """A part of the data: its role ("train", "validation", "test", or "" if nothing says), images, their hashes.
+    """A part of the data, looked up in the official one.
 
-    hashes: uint64 (N,). rows: int64 (N,), the row of each image in the official data, -1 where it is none of them.
+    Attributes:
+        role: ``train``, ``validation``, ``test``, or "" if nothing says.
+        dataset: images and labels.
+        hashes: uint64 (N,), of the images.
+        rows: int64 (N,), the row of each image in the official data, -1 where it is none of them.
     """
 
     role: str
@@ -58,11 +63,14 @@ def part_of(role: str, dataset: Dataset) -> Part:
 
 
 def identity_of(part: Part) -> str | None:
-    """Say what known data this is, in a few words; None: nothing known."""
+    """What known data this is, in a few words; None where nothing is known."""
     counts, n = part.counts, len(part.rows)
+
+    # MNIST's images are not in the manifest: they are known by what their classes look like
     if counts["neither"] > n / 2:
         fit = means_fit(part.dataset)
         return "MNIST, by the means of its classes" if fit and fit[0] == "mnist" and fit[1] >= 0.9 else None
+
     for role, size, first in (("train", TRAIN, 0), ("test", TEST, TRAIN)):
         if counts[role] == n:
             whole = n == size and len(np.unique(part.rows)) == size
@@ -72,6 +80,7 @@ def identity_of(part: Part) -> str | None:
             return f"{n:,} images of Fashion-MNIST {role}"
         if counts[role] >= 0.99 * n:
             return f"Fashion-MNIST {role}, but for {n - counts[role]:,} images"
+
     return (
         f"Fashion-MNIST in a cut of its own: {counts['train']:,} official train images, {counts['test']:,} test "
         f"images, {counts['neither']:,} others"
@@ -79,13 +88,19 @@ def identity_of(part: Part) -> str | None:
 
 
 def identity_findings(parts: Sequence[Part], claims_fashion: bool) -> list[Finding]:
-    """Compare each part with the official data. claims_fashion: whether names say that this is Fashion-MNIST."""
+    """Compare each part with the official data.
+
+    Args:
+        parts: the parts of one data set.
+        claims_fashion: whether names say that this is Fashion-MNIST.
+    """
     findings: list[Finding] = []
     for part in parts:
         share = float(part.official.mean())
         if share < 0.5:
             findings += _other_set(part, claims_fashion)
             continue
+        # the first that holds says what the next ones would: a re-split is a subset of each official part too
         findings += resplit(part) or old_release(part) or subset(part)
         findings += _label_noise(part)
     return findings
@@ -95,24 +110,28 @@ def resplit(part: Part) -> list[Finding]:
     """See whether the part mixes official train and test images. By share: a few of either may be others."""
     counts, n = part.counts, len(part.rows)
     known = counts["train"] + counts["test"]
-    role = part.role if part.role in ("train", "test") else "train" if counts["train"] >= counts["test"] else "test"
-    if part.role == "validation":
-        role = "train"
+    role = _official_role(part)
     other = "test" if role == "train" else "train"
     wrong = counts[other]
+    # a stray image or two is no other split: subset and overlap say what those are
     if wrong < max(2, 0.005 * known):
         return []
-    is_test = role == "test"
-    first = np.flatnonzero((part.rows >= TRAIN) if other == "test" else (part.rows >= 0) & (part.rows < TRAIN))[:SHOWN]
-    listed = ", ".join(f"row {row:,} is {other} {_number(part.rows[row]):,}" for row in first[:4].tolist())
-    expected = TRAIN / (TRAIN + TEST) if other == "train" else TEST / (TRAIN + TEST)
-    chance = abs(wrong / known - expected) < 4 * (expected * (1 - expected) / known) ** 0.5 + 1e-9
+
+    is_other = (part.rows >= TRAIN) if other == "test" else (part.rows >= 0) & (part.rows < TRAIN)
+    first = np.flatnonzero(is_other)[:MAX_IMAGES_SHOWN]
+    listed = ", ".join(
+        f"row {row:,} is {other} {_number(part.rows[row]):,}" for row in first[:MAX_ROWS_LISTED].tolist()
+    )
     message = (
         f"{wrong:,} of its {n:,} images ({wrong / n:.1%}) are official {other} images, {counts[role]:,} official "
         f"{role} images, {counts['neither']:,} neither ({listed})"
     )
-    if chance:
+
+    expected = SIZE[other] / (TRAIN + TEST)
+    is_chance = _is_share_of_chance(wrong, known, expected)
+    if is_chance:
         message += f". That is the share ({expected:.1%}) of a cut by chance of all 70,000, as Kaggle's CSV files are"
+
     return [
         Finding(
             name="resplit",
@@ -122,37 +141,57 @@ def resplit(part: Part) -> list[Finding]:
             effect=(
                 "An accuracy on it can't be compared with a published one; and whoever trained on the official train "
                 f"file has trained on {counts['train']:,} of these images."
-                if is_test
+                if role == "test"
                 else f"A model trained on it has seen {wrong:,} of the 10,000 official test images: its accuracy on "
                 "the official test file is false."
             ),
             advice="Train and judge on the official files: fittingroom data fetch fashion-mnist. A cut of one's own "
             "is fair only to models trained and judged on its own two parts.",
             figures={"n": n, **{f"official_{key}": value for key, value in counts.items() if key != "neither"}}
-            | {"not_official": counts["neither"], "share": wrong / n, "looks_like_chance": chance},
+            | {"not_official": counts["neither"], "share": wrong / n, "looks_like_chance": is_chance},
             examples=(Row(f"official {other}", f"found in {part.name}", part.dataset.images[first]),),
         )
     ]
 
 
+def _official_role(part: Part) -> str:
+    """The official part that this one stands for: by its role, or what most of its images are where none is known."""
+    if part.role == "validation":
+        return "train"  # the official data have none: it can only be held out of train
+    return part.role if part.role in ("train", "test") else _most_common_role(part)
+
+
+def _most_common_role(part: Part) -> str:
+    return "train" if part.counts["train"] >= part.counts["test"] else "test"
+
+
+def _is_share_of_chance(wrong: int, known: int, expected: float) -> bool:
+    """Whether ``wrong`` of ``known`` lies within four standard errors of the share ``expected``."""
+    standard_error = math.sqrt(expected * (1 - expected) / known)
+    return abs(wrong / known - expected) < 4 * standard_error + 1e-9  # where all are expected, the error is 0
+
+
 def old_release(part: Part) -> list[Finding]:
     """See whether it is the release before 2017-08-31, by what it had: equal images in place of official ones."""
     counts, n = part.counts, len(part.rows)
-    role = "train" if counts["train"] >= counts["test"] else "test"
+    role = _most_common_role(part)
     if n != SIZE[role] or counts[role] < 0.99 * n:
         return []
+
+    # the official files have no two equal images, so any pair in a set of their size is one too many
     _, first, times = np.unique(part.hashes, return_index=True, return_counts=True)
     pairs = int((times - 1).sum())
     if not pairs:
         return []
+
     known = {"train": 43, "test": 1}[role]
-    shown = first[times > 1][:SHOWN]
+    shown = first[times > 1][:MAX_IMAGES_SHOWN]
     return [
         Finding(
             name="old-release",
             severity="warning",
             where=part.name,
-            message=f"{counts[role]:,} of {n:,} images are official {role} images, and {pairs:,} images stand in it "
+            message=f"{counts[role]:,} of {n:,} images are official {role} images, and {pairs:,} images occur in it "
             f"once more: the release before 2017-08-31 had {OLD_RELEASE}, {known} of them in a file like this",
             effect="Results differ a little from those on the official files, and some test images were trained on.",
             advice="Get the official files: fittingroom data fetch fashion-mnist.",
@@ -170,10 +209,11 @@ def old_release(part: Part) -> list[Finding]:
 def subset(part: Part) -> list[Finding]:
     """See whether the part is a piece of the official train or test images, and no more."""
     counts, n = part.counts, len(part.rows)
-    role = "train" if counts["train"] >= counts["test"] else "test"
-    distinct = len(np.unique(part.rows[part.official]))
+    role = _most_common_role(part)
+    distinct = len(np.unique(part.rows[part.official]))  # repeated, an image is still one
     if counts[role] < 0.99 * n or distinct == SIZE[role]:
         return []
+
     others = n - counts[role]
     return [
         Finding(
@@ -197,18 +237,18 @@ def _label_noise(part: Part) -> list[Finding]:
     labels, numbers = part.dataset.labels, _official_numbers(part.dataset.classes)
     if labels is None or numbers is None:
         return []
+
     known = part.official
     differ = np.flatnonzero(known)[numbers[labels[known]] != manifest().labels[part.rows[known]]]
     if not len(differ):
         return []
+
     share = len(differ) / int(known.sum())
-    rows = differ[:SHOWN]
+    rows = differ[:MAX_IMAGES_SHOWN]
     official = [FASHION_MNIST_CLASSES[label] for label in manifest().labels[part.rows[rows]]]
     here = [part.dataset.classes[label] for label in labels[rows]]
-    listed = "; ".join(
-        f"row {row:,}: {mine} here, {theirs} officially"
-        for row, mine, theirs in list(zip(rows.tolist(), here, official, strict=True))[:4]
-    )
+    named = list(zip(rows.tolist(), here, official, strict=True))[:MAX_ROWS_LISTED]
+    listed = "; ".join(f"row {row:,}: {mine} here, {theirs} officially" for row, mine, theirs in named)
     return [
         Finding(
             name="label-noise",
@@ -225,15 +265,19 @@ def _label_noise(part: Part) -> list[Finding]:
 
 
 def _other_set(part: Part, claims_fashion: bool) -> list[Finding]:
+    """See whether a set of other images is MNIST, or is called Fashion-MNIST and isn't."""
     fit = means_fit(part.dataset)
     is_mnist = fit is not None and fit[0] == "mnist" and fit[1] >= 0.9
+    # turned or otherwise changed Fashion-MNIST keeps its class means: that finding says more than this one
     looks_like_fashion = fit is not None and fit[0] == "fashion-mnist" and fit[1] >= 0.85
     if not is_mnist and (not claims_fashion or looks_like_fashion or part.dataset.image_size != (28, 28)):
         return []
+
     official = int(part.official.sum())
     seen = f"{official:,} of {len(part.rows):,} images are official Fashion-MNIST"
     if is_mnist and fit is not None:
         seen += f", and the mean images of its classes are those of MNIST's digits (correlation {fit[1]:.3f})"
+
     return [
         Finding(
             name="wrong-dataset",
@@ -250,12 +294,13 @@ def _other_set(part: Part, claims_fashion: bool) -> list[Finding]:
                 "n": len(part.rows),
                 "is_mnist": is_mnist,
             },
-            examples=(Row(part.name, "", part.dataset.images[:SHOWN]),),
+            examples=(Row(part.name, "", part.dataset.images[:MAX_IMAGES_SHOWN]),),
         )
     ]
 
 
 def _number(row: int) -> int:
+    """The number of an official row within its own part."""
     return row if row < TRAIN else row - TRAIN
 
 

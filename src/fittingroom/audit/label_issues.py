@@ -1,7 +1,7 @@
-"""Labels that a reference model doubts, as a file: which images, and what it was that doubted them.
+"""Label issues as a file: images whose label a fixed reference model disagrees with, and which model that was.
 
-`fittingroom data check PATH --labels --suspects FILE` writes one, `fittingroom evaluate RUN --suspects FILE` reads it.
-For the official test images of Fashion-MNIST one ships with the package; scripts/make_suspects.py makes it.
+``fittingroom data check PATH --labels --suspects FILE`` writes one, ``fittingroom evaluate RUN --suspects FILE`` reads
+it. For the official test images of Fashion-MNIST one ships with the package; scripts/make_suspects.py makes it.
 
 The reference is fixed and named in the file: a model that is judged never chooses what it is judged on.
 """
@@ -26,15 +26,15 @@ SHIPPED = MANIFEST / "fashion-mnist-test-suspects.json"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Suspect:
-    """One doubted label.
+class LabelIssue:
+    """One label that the reference disagrees with.
 
     Attributes:
         image: the first 8 bytes of the SHA-256 of shape and pixels, 16 hexadecimal digits.
         row: of the part that was judged.
         given: the class that its label names.
         suggested: the class that the reference names.
-        of_given, of_suggested: what the reference says of the two, 0–1.
+        of_given, of_suggested: the reference's probability of the two, 0–1.
     """
 
     image: str
@@ -46,41 +46,50 @@ class Suspect:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Suspects:
-    """The doubted labels of one part, worst first.
+class LabelIssues:
+    """The label issues of one part of a data set.
 
     Attributes:
-        reference: the model that doubts, in words.
-        name: of the part that was judged; n: its images; images: its fingerprint by images alone.
-        suspects: worst first.
+        reference: the model that judged, in words.
+        name: of the part that was judged.
+        n: how many images the part has.
+        images: the part's fingerprint by images alone.
+        issues: worst first.
     """
 
     reference: str
     name: str
     n: int
     images: str
-    suspects: tuple[Suspect, ...]
+    issues: tuple[LabelIssue, ...]
 
     def are_of(self, dataset: Dataset) -> bool:
         """Whether it was these images that were judged, in whatever order."""
         return dataset.fingerprint.images == self.images
 
     def mask(self, dataset: Dataset) -> NDArray[np.bool_]:
-        """bool (N,): the images whose label is doubted. A label that was changed since is no longer the doubted one."""
+        """bool (N,): the images whose label is an issue; a label that was changed since is one no longer."""
         if dataset.labels is None:
             return np.zeros(len(dataset), dtype=bool)
-        doubted = {(int(each.image, 16), each.given) for each in self.suspects}
+
+        # by image and label, not by row: the set may be in another order, and its labels corrected
+        issues = {(int(issue.image, 16), issue.given) for issue in self.issues}
         names = [dataset.classes[label] for label in dataset.labels.tolist()]
-        return np.array([each in doubted for each in zip(hashes_of(dataset).tolist(), names, strict=True)], dtype=bool)
+        pairs = zip(hashes_of(dataset).tolist(), names, strict=True)
+        return np.array([pair in issues for pair in pairs], dtype=bool)
 
 
-def write_suspects(path: Path, found: list[Suspects]) -> None:
-    """Write what was found of each part. Raises OSError."""
-    write_json(path, {"format": FORMAT, "parts": [asdict(each) for each in found]})
+def write_label_issues(path: Path, parts: list[LabelIssues]) -> None:
+    """Write the label issues of each part.
+
+    Raises:
+        OSError: the file can't be written.
+    """
+    write_json(path, {"format": FORMAT, "parts": [_as_json(part) for part in parts]})
 
 
-def read_suspects(path: Path) -> list[Suspects]:
-    """What was found of each part.
+def read_label_issues(path: Path) -> list[LabelIssues]:
+    """Read the label issues of each part.
 
     Raises:
         ArtifactError: the file is missing, damaged, or of another format.
@@ -91,45 +100,54 @@ def read_suspects(path: Path) -> list[Suspects]:
         return [_parsed(part) for part in content["parts"]]
     except (KeyError, TypeError, ValueError):
         raise DataError(
-            f"{path}: a file of suspected labels expected, something else found; make one by "
+            f"{path}: a file of label issues expected, something else found; make one by "
             "fittingroom data check DATA --labels --suspects FILE"
         ) from None
 
 
-def suspects_of(dataset: Dataset, path: Path | None = None) -> Suspects | None:
-    """The suspects among the images of a set: from a file, or those that ship with the package.
+def label_issues_of(dataset: Dataset, path: Path | None = None) -> LabelIssues | None:
+    """The label issues of a data set: from a file, or those that ship with the package.
 
     Args:
-        dataset: that is judged.
-        path: a file that :func:`write_suspects` wrote. None: what ships, if all images are official test images of
-            Fashion-MNIST; nothing otherwise.
+        dataset: what a model is judged on.
+        path: a file that :func:`write_label_issues` wrote. None: what ships, if all images are official test images
+            of Fashion-MNIST; nothing otherwise.
 
     Raises:
         ArtifactError, DataError: the file can't be read, or is of other images.
     """
     if path is None:
         return _shipped() if _is_official_test(dataset) else None
-    parts = read_suspects(path)
+
+    parts = read_label_issues(path)
     fitting = next((part for part in parts if part.are_of(dataset)), None)
     if fitting is None:
         judged = ", ".join(f"{part.name} ({part.n:,} images)" for part in parts) or "nothing"
         raise DataError(
-            f"{path}: suspects among the images of {dataset.name} ({len(dataset):,}) expected; these are of {judged}; "
-            "make others by fittingroom data check DATA --labels --suspects FILE"
+            f"{path}: label issues among the images of {dataset.name} ({len(dataset):,}) expected; these are of "
+            f"{judged}; make others by fittingroom data check DATA --labels --suspects FILE"
         )
     return fitting
 
 
-def _parsed(part: dict[str, Any]) -> Suspects:
-    suspects = tuple(Suspect(**each) for each in part["suspects"])
-    if not all(len(each.image) == 16 and int(each.image, 16) >= 0 for each in suspects):
+def _as_json(part: LabelIssues) -> dict[str, Any]:
+    content = asdict(part)
+    content["suspects"] = content.pop("issues")  # the key of format 1, from before the name changed
+    return content
+
+
+def _parsed(part: dict[str, Any]) -> LabelIssues:
+    issues = tuple(LabelIssue(**issue) for issue in part["suspects"])
+    if not all(len(issue.image) == 16 and int(issue.image, 16) >= 0 for issue in issues):
         raise ValueError
-    return Suspects(**part | {"suspects": suspects})
+
+    others = {key: value for key, value in part.items() if key != "suspects"}
+    return LabelIssues(**others, issues=issues)
 
 
 @cache
-def _shipped() -> Suspects:
-    (part,) = read_suspects(SHIPPED)
+def _shipped() -> LabelIssues:
+    (part,) = read_label_issues(SHIPPED)
     return part
 
 

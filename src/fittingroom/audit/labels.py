@@ -10,14 +10,17 @@ from numpy.typing import NDArray
 
 from fittingroom.audit.damaged_idx import header_in, labels_from_offset_0
 from fittingroom.audit.features import coherence
-from fittingroom.audit.findings import Finding
+from fittingroom.audit.findings import MAX_IMAGES_SHOWN, MAX_VALUES_LISTED, Finding
 from fittingroom.audit.identity import Part
 from fittingroom.data.dataset import Dataset
 from fittingroom.rendering.contact_sheet import Row
 
-SHOWN = 12
-LAGS = 16  # places by which labels may be displaced
-TOLD = 5  # values that a message names
+MAX_LAG = 16  # places by which labels may be displaced
+MIN_IMAGES, MAX_IMAGES = 200, 4_000  # that a displacement is measured on
+MAX_CLASSES_LISTED = 20  # without images, by a message
+
+
+# ── displaced labels ─────────────────────────────────────────────────────────────────────────────────────────
 
 
 def labels_displaced(dataset: Dataset) -> tuple[list[Finding], Dataset]:
@@ -30,18 +33,24 @@ def labels_displaced(dataset: Dataset) -> tuple[list[Finding], Dataset]:
         return [], dataset
     if start := header_in(dataset.labels):
         return [labels_from_offset_0(dataset.name, dataset.labels, start)], _moved(dataset, start)
-    some = dataset.subset(np.arange(min(len(dataset), 4_000)))
-    if len(some) < 200:
+
+    beginning = dataset.subset(np.arange(min(len(dataset), MAX_IMAGES)))
+    if len(beginning) < MIN_IMAGES:
         return [], dataset
-    here = coherence(some)
+    here = coherence(beginning)
     if here > 0.1:
-        return [], dataset
-    best = max((lag for lag in range(-LAGS, LAGS + 1) if lag), key=lambda lag: coherence(_moved(some, lag)))
-    there = coherence(_moved(some, best))
+        return [], dataset  # labels that tell images apart are in their place: no other needs to be tried
+
+    # classes that are merely hard to tell apart are so at every lag: a displacement stands out from the labels as
+    # they are, and in itself
+    lags = [lag for lag in range(-MAX_LAG, MAX_LAG + 1) if lag]
+    best = max(lags, key=lambda lag: coherence(_moved(beginning, lag)))
+    there = coherence(_moved(beginning, best))
     if there < 0.05 or there < 4 * here:
         return [], dataset
+
     places = f"{abs(best)} place{'s' * (abs(best) != 1)} {'after' if best > 0 else 'before'}"
-    found = Finding(
+    finding = Finding(
         name="label-offset",
         severity="error",
         where=dataset.name,
@@ -52,7 +61,7 @@ def labels_displaced(dataset: Dataset) -> tuple[list[Finding], Dataset]:
         figures={"offset": best, "between_classes": here, "between_classes_moved": there},
         fix=f"labels taken from {places}; {abs(best)} images that have none then were left out",
     )
-    return [found], _moved(dataset, best)
+    return [finding], _moved(dataset, best)
 
 
 def _moved(dataset: Dataset, lag: int) -> Dataset:
@@ -64,8 +73,12 @@ def _moved(dataset: Dataset, lag: int) -> Dataset:
     return Dataset(images, labels, dataset.classes, dataset.name)
 
 
+# ── classes ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
 def classes(parts: Sequence[Part]) -> list[Finding]:
     """See whether labels are out of range, and, where none is, whether classes are missing or rare."""
+    # a stray label makes a class of its own, rare and with gaps before it: that would be said twice
     if out_of_range := [finding for part in parts for finding in _label_range(part)]:
         return out_of_range
     return [
@@ -77,31 +90,37 @@ def _label_range(part: Part) -> list[Finding]:
     """Labels that can't be classes: more than Fashion-MNIST has, or, where labels are mere numbers, stray ones."""
     labels, counts = part.dataset.labels, part.dataset.class_counts()
     used = np.flatnonzero(counts)
-    numbered = part.dataset.classes == tuple(map(str, range(len(counts))))
+    is_numbered = part.dataset.classes == tuple(map(str, range(len(counts))))
     if labels is None or len(used) < 2:
         return []
+
+    # what classes there are is known of Fashion-MNIST, guessed from bare numbers, and given with names
     if float(part.official.mean()) >= 0.5:
         wrong, last = used[used >= 10], 9
-    elif numbered:
+    elif is_numbered:
         wrong, last = _stray(used, counts)
     else:
         return []
-    if numbered and not len(wrong) and used[0] == 1 and len(used) == used[-1]:
+
+    if is_numbered and not len(wrong) and used[0] == 1 and len(used) == used[-1]:
         return [_starts_at_1(part, used)]
     if not len(wrong):
         return []
+
     rows = np.flatnonzero(np.isin(labels, wrong))
+    listed = ", ".join(map(str, wrong[:MAX_VALUES_LISTED].tolist()))
     return [
         Finding(
             name="label-range",
             severity="error",
             where=part.name,
-            message=f"{len(rows):,} of {len(labels):,} labels are {', '.join(map(str, wrong[:TOLD].tolist()))}"
-            f"{', …' * (len(wrong) > TOLD)}, where 0 to {last} is expected; the first is at row {rows[0]:,}",
+            message=f"{len(rows):,} of {len(labels):,} labels are {listed}"
+            f"{', …' * (len(wrong) > MAX_VALUES_LISTED)}, where 0 to {last} is expected; the first is at row "
+            f"{rows[0]:,}",
             effect="A loss over the expected classes fails on them, or a model learns classes that don't exist.",
             advice="Look at these rows; leave them out or correct them.",
             figures={"wrong": len(rows), "n": len(labels), "values": wrong.tolist(), "first_row": int(rows[0])},
-            examples=(Row("out of range", "", part.dataset.images[rows[:SHOWN]]),),
+            examples=(Row("out of range", "", part.dataset.images[rows[:MAX_IMAGES_SHOWN]]),),
         )
     ]
 
@@ -114,6 +133,7 @@ def _stray(used: NDArray[np.int64], counts: NDArray[np.int64]) -> tuple[NDArray[
     gaps = np.flatnonzero(np.diff(used) > 1)
     if not len(gaps):
         return used[:0], int(used[-1])
+
     behind, before = used[gaps[0] + 1 :], used[: gaps[0] + 1]
     usual = np.median(counts[used])
     is_rare = bool((counts[behind] < 0.05 * usual).all())
@@ -134,17 +154,20 @@ def _starts_at_1(part: Part, used: NDArray[np.int64]) -> Finding:
 
 
 def _missing(part: Part) -> list[Finding]:
+    """Classes of the part's names that no label names."""
     names, counts = part.dataset.classes, part.dataset.class_counts()
     absent = np.flatnonzero(counts == 0)
     if not len(absent):
         return []
-    listed = ", ".join(names[label] for label in absent[:20].tolist()) + ", …" * (len(absent) > 20)
+
+    listed = ", ".join(names[label] for label in absent[:MAX_CLASSES_LISTED].tolist())
     return [
         Finding(
             name="missing-class",
             severity="warning",
             where=part.name,
-            message=f"{len(absent):,} of {len(names):,} classes have no image: {listed}",
+            message=f"{len(absent):,} of {len(names):,} classes have no image: {listed}"
+            + ", …" * (len(absent) > MAX_CLASSES_LISTED),
             effect="What isn't in train can't be learned; what isn't in test isn't judged.",
             advice="Add images of them, or take the classes out of the list of names.",
             figures={"missing": [names[label] for label in absent.tolist()], "classes": len(names)},
@@ -153,12 +176,15 @@ def _missing(part: Part) -> list[Finding]:
 
 
 def _imbalance(part: Part) -> list[Finding]:
+    """The classes with the most and the fewest images, where they differ twofold and by more than chance."""
     names, counts = part.dataset.classes, part.dataset.class_counts()
     used = np.flatnonzero(counts)
     most, least = used[counts[used].argmax()], used[counts[used].argmin()]
     ratio = counts[most] / counts[least]
+    # four standard errors: in a small set drawn at random, twofold differences are nothing unusual
     if ratio < 2 or counts[most] - counts[least] < 4 * math.sqrt(counts[most] + counts[least]):
         return []
+
     return [
         Finding(
             name="imbalance",

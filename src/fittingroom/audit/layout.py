@@ -1,7 +1,9 @@
 """Whether images are whole: as wide as they say, and beginning where they should.
 
-It is told from the pixels themselves: neighbours in an image are alike, the last pixel of one row and the first
+It is measured by the pixels themselves: neighbours in an image are alike, the last pixel of one row and the first
 of the next are not, nor are an image's last row and the next image's first one.
+
+Two checks, ``wrong_width`` and ``shifted``, over one measure: the correlation of pixels some distance apart.
 """
 
 from __future__ import annotations
@@ -12,14 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fittingroom.audit.features import coherence
-from fittingroom.audit.findings import Finding
+from fittingroom.audit.findings import MAX_IMAGES_SHOWN, Finding
 from fittingroom.data.dataset import Dataset
 from fittingroom.rendering.contact_sheet import Row
 
-ENOUGH = 100  # images, below which nothing is said
-MOST_LOOKED_AT = 5_000  # consecutive images
-FEWEST_PIXELS = 64
-SHOWN = 12
+MIN_IMAGES = 100  # below which correlations are too rough to say anything by
+MAX_IMAGES = 5_000  # that are looked at, consecutive ones, for a displaced run goes on from image to image
+MIN_PIXELS = 64
 
 # ── width ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -31,36 +32,44 @@ def wrong_width(part: Dataset) -> tuple[list[Finding], Dataset]:
     """
     height, width = part.image_size
     pixels = height * width
-    if len(part) < ENOUGH or pixels < FEWEST_PIXELS:
+    if len(part) < MIN_IMAGES or pixels < MIN_PIXELS:
         return [], part
+
+    # only a divisor can be a width; its neighbours are measured too, for without them no peak can be seen
     z_NP = _standardised(part)
     divisors = [lag for lag in range(4, pixels // 4 + 1) if pixels % lag == 0]
     lags = {lag + step for lag in divisors for step in range(-2, 3)} | {width}
-    at = {lag: _alike(z_NP, lag) for lag in sorted(lags) if 2 <= lag <= pixels // 2}
-    widths = [lag for lag in divisors if _is_peak(at, lag)]
+    correlations = {lag: _correlation(z_NP, lag) for lag in sorted(lags) if 2 <= lag <= pixels // 2}
+
+    widths = [lag for lag in divisors if _is_peak(correlations, lag)]
     if not widths:
         return [], part
-    best = max(widths, key=lambda lag: at[lag])
-    if best == width or at[best] < at.get(width, 0.0) + 0.1:
+    best = max(widths, key=lambda lag: correlations[lag])
+    here, there = correlations.get(width, 0.0), correlations[best]
+    # the set's own width is right until another one is clearly better
+    if best == width or there < here + 0.1:
         return [], part
-    right = Dataset(part.images.reshape(len(part), pixels // best, best), part.labels, part.classes, part.name)
-    found = Finding(
+
+    reshaped = Dataset(part.images.reshape(len(part), pixels // best, best), part.labels, part.classes, part.name)
+    finding = Finding(
         name="wrong-width",
         severity="error",
         where=part.name,
-        message=f"images {height}×{width}, but pixels {best} apart are alike (correlation {at[best]:.2f}, "
-        f"{at.get(width, 0.0):.2f} at {width}): they are {pixels // best}×{best}",
+        message=f"images {height}×{width}, but pixels {best} apart are alike (correlation {there:.2f}, "
+        f"{here:.2f} at {width}): they are {pixels // best}×{best}",
         effect="What a filter takes for neighbours are pixels of other rows.",
         advice=f"Write {pixels // best} and {best} into the header, or reshape to them; --fix does.",
-        figures={"width": width, "true_width": best, "correlation": at[best], "correlation_here": at.get(width, 0.0)},
+        figures={"width": width, "true_width": best, "correlation": there, "correlation_here": here},
         fix=f"images reshaped from {height}×{width} to {pixels // best}×{best}",
-        examples=(Row("as it is", "", part.images[:SHOWN]),),
+        examples=(Row("as it is", "", part.images[:MAX_IMAGES_SHOWN]),),
     )
-    return [found], right
+    return [finding], reshaped
 
 
-def _is_peak(at: dict[int, float], lag: int) -> bool:
-    return at[lag] >= 0.3 and all(at[lag] > at.get(lag + step, -1.0) for step in (-2, -1, 1, 2))
+def _is_peak(correlations: dict[int, float], lag: int) -> bool:
+    """Whether pixels ``lag`` apart are alike, and more so than those a little nearer or further apart."""
+    neighbours = (correlations.get(lag + step, -1.0) for step in (-2, -1, 1, 2))
+    return correlations[lag] >= 0.3 and all(correlations[lag] > neighbour for neighbour in neighbours)
 
 
 # ── offset ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -68,11 +77,15 @@ def _is_peak(at: dict[int, float], lag: int) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Offset:
-    """Where in the run of pixels an image begins, 0 ≤ start < H × W, and how clear that is.
+    """Where images begin, and how clear that is.
 
-    rolled: each image for itself was rolled; else the whole run is displaced. gain: by how much the seams
-    (correlation across them, down and across, below that elsewhere: 0–2 or so) are clearer there than at 0.
-    low, high: starts that explain the pixels as well; start itself unless images have an empty border.
+    Attributes:
+        start: in the run of pixels, 0 ≤ start < H × W.
+        rolled: whether each image for itself was rolled; else the whole run is displaced.
+        gain: by how much the seams (correlation across them, down and across, below that elsewhere: 0–2 or so) are
+            clearer there than at 0.
+        correlation: of neighbours away from the seams, down and across, added: up to 2.
+        low, high: starts that explain the pixels as well; ``start`` itself unless images have an empty border.
     """
 
     start: int
@@ -91,19 +104,22 @@ class Offset:
 def offset_of(part: Dataset) -> Offset | None:
     """Estimate where images begin; None where the pixels don't tell (too few images, or neighbours are unlike)."""
     height, width = part.image_size
-    if len(part) < ENOUGH or height < 4 or width < 4:
+    if len(part) < MIN_IMAGES or height < 4 or width < 4:
         return None
+
     z_NP = _standardised(part)
     fits = []
     for rolled in (False, True):
         down_P, across_P = _to_neighbour(z_NP, width, rolled), _to_neighbour(z_NP, 1, rolled)
         score_P, rest_P = _seam(down_P, across_P, width)
+
         start = int(score_P.argmax())
         low, high = _as_good(score_P, start)
         gain = float(score_P[start] - score_P[0])
         fits.append((rest_P[start], Offset(start, rolled, gain, float(rest_P[start]), low, high)))
+
+    # where the right one of the two is supposed, everything but the seams is alike; at a start of 0 they are the same
     in_run, in_image = fits
-    # where the right one is supposed, everything but the seams is alike
     return in_image[1] if in_image[0] > in_run[0] + 0.001 and in_image[1].start else in_run[1]
 
 
@@ -112,16 +128,20 @@ def shifted(part: Dataset) -> tuple[list[Finding], Dataset]:
     offset = offset_of(part)
     if offset is None or not offset.start or offset.gain < 0.06 or offset.correlation < 0.6:
         return [], part
+
     start, width = offset.start, part.image_size[1]
     how = "each image is rolled" if offset.rolled else "the whole run of pixels is displaced"
     reach = "" if offset.is_exact else f", or {offset.low} to {offset.high}, which an empty border keeps from telling"
-    examples = [Row("as it is", "", part.images[:SHOWN])]
+    examples = [Row("as it is", "", part.images[:MAX_IMAGES_SHOWN])]
+
+    # nothing is moved where several starts fit: which one it was would be a guess
     fix, back = "", part
     if offset.is_exact:
         back, left_out = _put_back(part, offset)
         fix = f"pixels moved back by {start} bytes" + (f"; {left_out}" if left_out else "")
-        examples.append(Row("put back", f"by {start} bytes", back.images[:SHOWN]))
-    found = Finding(
+        examples.append(Row("put back", f"by {start} bytes", back.images[:MAX_IMAGES_SHOWN]))
+
+    finding = Finding(
         name="shifted",
         severity="error",
         where=part.name,
@@ -137,21 +157,25 @@ def shifted(part: Dataset) -> tuple[list[Finding], Dataset]:
         fix=fix,
         examples=tuple(examples),
     )
-    return [found], back
+    return [finding], back
 
 
 def _put_back(part: Dataset, offset: Offset) -> tuple[Dataset, str]:
-    """Return the set with its images in place, and what had to be left out for it."""
+    """The set with its images in place, and what had to be left out for it."""
     height, width = part.image_size
     flat_NP = part.images.reshape(len(part), -1)
-    if offset.rolled:
+    if offset.rolled:  # nothing is lost
         return replace(part, images=np.roll(flat_NP, -offset.start, 1).reshape(part.images.shape)), ""
+
+    # a displaced run has one image fewer that is whole
     whole = len(part) - 1
     run = flat_NP.reshape(-1)[offset.start :][: whole * height * width]
     images = run.reshape(whole, height, width)
     if part.labels is None:
         return replace(part, images=images), "the image that isn't whole left out"
-    # bytes too many at the start: image 0 begins late, and the last one is cut; bytes missing: image 0 is cut
+
+    # bytes too many at the start: image 0 begins late, and the last one is cut; bytes missing: image 0 is cut.
+    # The pixels look the same; which it was the labels tell, which fit their images in one case only.
     too_many = Dataset(images, part.labels[:whole], part.classes, part.name)
     missing = Dataset(images, part.labels[1:], part.classes, part.name)
     if coherence(too_many) >= coherence(missing):
@@ -160,8 +184,9 @@ def _put_back(part: Dataset, offset: Offset) -> tuple[Dataset, str]:
 
 
 def _as_good(score_P: NDArray[np.float64], start: int) -> tuple[int, int]:
-    """The first and the last of the starts next to this one whose scores are as good but for 0.02."""
+    """The first and the last of the starts next to this one whose scores are as good, within 0.02."""
     good_P = score_P >= score_P[start] - 0.02
+
     low = high = start
     while low > 0 and good_P[low - 1]:
         low -= 1
@@ -176,23 +201,27 @@ def _header_at_start(part: Dataset) -> bool:
 
 def _standardised(part: Dataset) -> NDArray[np.float32]:
     """The first images as rows of pixels, each pixel with mean 0 and sd 1; 0 where a pixel (nearly) never changes."""
-    x_NP = part.images[:MOST_LOOKED_AT].reshape(min(len(part), MOST_LOOKED_AT), -1).astype(np.float32)
+    x_NP = part.images[:MAX_IMAGES].reshape(min(len(part), MAX_IMAGES), -1).astype(np.float32)
     sd_P = x_NP.std(axis=0)
     x_NP -= x_NP.mean(axis=0)
     x_NP /= np.where(sd_P < 1, np.inf, sd_P)
     return x_NP
 
 
-def _alike(z_NP: NDArray[np.float32], lag: int) -> float:
+def _correlation(z_NP: NDArray[np.float32], lag: int) -> float:
+    """The mean correlation of pixels ``lag`` apart in an image."""
     return float(np.einsum("np,np->p", z_NP[:, :-lag], z_NP[:, lag:]).mean() / len(z_NP))
 
 
 def _to_neighbour(z_NP: NDArray[np.float32], lag: int, rolled: bool) -> NDArray[np.float32]:
-    """The correlation of each pixel with the one `lag` further on: in the next image where this one ends, or, if
-    images are rolled, at its own beginning."""
+    """The correlation of each pixel with the one ``lag`` further on, float32 (P,).
+
+    Where an image ends, that one is in the next image, or, if images are rolled, at its own beginning.
+    """
     pixels = z_NP.shape[1]
     result = np.empty(pixels, np.float32)
     result[:-lag] = np.einsum("np,np->p", z_NP[:, :-lag], z_NP[:, lag:]) / len(z_NP)
+
     end, start = z_NP[:, pixels - lag :], z_NP[:, :lag]
     if not rolled:
         end, start = end[:-1], start[1:]
@@ -209,11 +238,16 @@ def _seam(
     """
     pixels = len(down_P)
     starts = np.arange(pixels)
+
+    # the mean over the row before each start; running sums over the run twice, for the row may begin before pixel 0
     sums = np.concatenate([[0.0], np.cumsum(np.concatenate([down_P, down_P]), dtype=np.float64)])
     before = (starts - width) % pixels
     row_P = (sums[before + width] - sums[before]) / width
     rest_down_P = (float(down_P.sum()) - row_P * width) / (pixels - width)
+
+    # a column is the same for all starts in it
     columns_W = across_P.reshape(-1, width).mean(axis=0, dtype=np.float64)
     column_P = columns_W[(starts - 1) % width]
     rest_across_P = (columns_W.sum() - column_P) / (width - 1)
+
     return rest_down_P - row_P + rest_across_P - column_P, rest_down_P + rest_across_P

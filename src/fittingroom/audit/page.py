@@ -1,4 +1,4 @@
-"""A report to look at: one self-contained page, or one contact sheet with the examples of all findings."""
+"""A report to look at: one self-contained page (``--html``), or one contact sheet of all examples (``--sheet``)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from fittingroom.audit.findings import Finding
 
 TEMPLATE = Path(__file__).with_name("page.html")
-MOST_ROWS = 40  # of one sheet
+MAX_ROWS_SHOWN = 40  # on one sheet
 SIDE = 56  # pixels of the page for one image, or what is nearest among whole multiples
 
 
@@ -36,14 +36,18 @@ def as_sheet(findings: Sequence[Finding], title: str) -> Image.Image | None:
             rows.append(replace(row, label=label, note=row.note or (finding.where if index == 0 else "")))
     if not rows:
         return None
+
     fitting = [row for row in rows if row.images.shape[1:] == rows[0].images.shape[1:]]
-    shown = f", the first {MOST_ROWS} rows" if len(fitting) > MOST_ROWS else ""
-    return contact_sheet(fitting[:MOST_ROWS], title=title, subtitle=f"what data check found{shown}")
+    shown = f", the first {MAX_ROWS_SHOWN} rows" if len(fitting) > MAX_ROWS_SHOWN else ""
+    return contact_sheet(fitting[:MAX_ROWS_SHOWN], title=title, subtitle=f"what data check found{shown}")
 
 
 def as_html(report: Report) -> str:
     """The whole report as one page that needs nothing else."""
+    # every severity is counted, those without a finding too: "0 errors" is the news
     counts = {kind: sum(finding.severity == kind for finding in report.findings) for kind in SEVERITIES}
+
+    # captions are for labels, which are judged one image at a time; other examples speak as a row
     content = {
         "title": "Data check: " + ", ".join(checked.given for checked in report.checked),
         "counts": ", ".join(f"{count} {kind}{'s' * (count != 1)}" for kind, count in counts.items()),
@@ -74,8 +78,10 @@ def _tiles(row: Row) -> list[tuple[str, str, str]]:
 def _strip(row: Row) -> dict[str, Any]:
     """The images of a row side by side as one PNG, with its caption and its size on the page."""
     height, width = row.images.shape[1:]
+    # a line of grey between the images, and none after the last
     padded = np.pad(row.images, ((0, 0), (0, 0), (0, 2)), constant_values=127)
     side_by_side = np.ascontiguousarray(padded.transpose(1, 0, 2).reshape(height, -1)[:, :-2])
+
     scale = max(1, round(SIDE / max(height, width)))
     return {
         "source": png_uri(side_by_side),

@@ -1,4 +1,8 @@
-"""What lies at a path, read as far as it can be: by the strict readers where they can, by force where they can't."""
+"""What lies at a path, read as far as it can be: by the strict readers where they can, by force where they can't.
+
+IDX files, which have a header to be judged by, are always taken apart by :mod:`fittingroom.audit.damaged_idx`. Other
+formats go to the readers of :mod:`fittingroom.data.formats`; what these refuse is read again here, with fewer demands.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fittingroom.audit.damaged_idx import IdxFile, examine_idx, idx_like, kind_of
-from fittingroom.audit.file_bytes import GZIP, MOST_BYTES, unpack
+from fittingroom.audit.file_bytes import GZIP, MAX_BYTES, unpack
 from fittingroom.audit.findings import Finding
 from fittingroom.audit.values import as_grey, as_whole_labels, colour, picture_findings
 from fittingroom.data.dataset import MAX_SIDE, Dataset, parts_of
@@ -27,8 +31,15 @@ from fittingroom.errors import DataError
 
 
 @dataclass(eq=False)
-class Source:
-    """What was found at one path. parts: (role, data), role as in `Part`. problem: what no finding explains."""
+class AuditedFile:
+    """What lies at one path: a file, a folder, or a known set.
+
+    Attributes:
+        given: the path or name as it was given.
+        findings: what is wrong with the bytes and the types of values.
+        parts: (role, data), as far as they could be read; role as in :class:`fittingroom.audit.identity.Part`.
+        problem: why it couldn't be read, where no finding says so.
+    """
 
     given: str
     findings: list[Finding] = field(default_factory=list)
@@ -36,22 +47,27 @@ class Source:
     problem: str | None = None
 
 
-def read_source(given: str, *, cache: bool = True) -> Source:
-    """Read what lies at a path, or the known set of this name; never raises for what is wrong with it."""
-    source = Source(given)
+def read_audited_file(given: str, *, cache: bool = True) -> AuditedFile:
+    """Read what lies at a path, or the known set of this name; what is wrong with it raises nothing.
+
+    Args:
+        given: a path or a name, as ``open_dataset`` takes it.
+        cache: as in ``open_dataset``.
+    """
+    audited_file = AuditedFile(given)
     path = Path(given)
     try:
         if given not in KNOWN and _is_idx(path):
-            _read_idx(path, source)
+            _read_idx(path, audited_file)
         else:
-            _read_by_format(path, source, cache)
+            _read_by_format(path, audited_file, cache)
     except DataError as error:
-        source.problem = str(error)
+        audited_file.problem = str(error)
     except OSError as error:
-        source.problem = f"{error.filename or given}: can't be read: {error.strerror or error}"
+        audited_file.problem = f"{error.filename or given}: can't be read: {error.strerror or error}"
     except MemoryError:
-        source.problem = f"{given}: the data don't fit into memory"
-    return source
+        audited_file.problem = f"{given}: the data don't fit into memory"
+    return audited_file
 
 
 def _is_idx(path: Path) -> bool:
@@ -64,71 +80,86 @@ def _is_idx(path: Path) -> bool:
 # ── IDX ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _read_idx(path: Path, source: Source) -> None:
+def _read_idx(path: Path, audited_file: AuditedFile) -> None:
     for role, images_file, labels_file in _pairs(path):
         images = examine_idx(images_file) if images_file else None
+        # only images say how many labels there should be: the file may be one of labels, under a wrong name
         is_images = images is not None and images.array is not None and images.array.ndim >= 3
         count = images.rows if images is not None and is_images else None
         labels = examine_idx(labels_file, count=count) if labels_file else None
-        source.findings += [*(images.findings if images else ()), *(labels.findings if labels else ())]
-        pixels, numbers = _by_content(images), _by_content(labels)
-        if images and labels and pixels is not None and numbers is not None and pixels.ndim == 1 and numbers.ndim >= 3:
-            pixels, numbers = numbers, pixels
-        _add_part(source, role, pixels, numbers, images_file or labels_file or path)
-    _share_names(source)
+        audited_file.findings += [*(images.findings if images else ()), *(labels.findings if labels else ())]
+
+        pixels, numbers = _array(images), _array(labels)
+        if pixels is not None and numbers is not None and pixels.ndim == 1 and numbers.ndim >= 3:
+            pixels, numbers = numbers, pixels  # the two files have each other's name
+        _add_part(audited_file, role, pixels, numbers, images_file or labels_file or path)
+    _share_names(audited_file)
 
 
-def _share_names(source: Source) -> None:
+def _share_names(audited_file: AuditedFile) -> None:
     """Give every part the class names of train, as far as its labels go: names go with the whole set."""
-    named = [dataset.classes for role, dataset in sorted(source.parts, key=lambda part: part[0] != "train")]
-    for index, (role, dataset) in enumerate(source.parts):
+    named = [dataset.classes for role, dataset in sorted(audited_file.parts, key=lambda part: part[0] != "train")]
+    for index, (role, dataset) in enumerate(audited_file.parts):
         if dataset.labels is not None and named[0] and int(dataset.labels.max()) < len(named[0]):
-            source.parts[index] = role, replace(dataset, classes=named[0])
+            audited_file.parts[index] = role, replace(dataset, classes=named[0])
 
 
 def _pairs(path: Path) -> list[tuple[str, Path | None, Path | None]]:
     """(role, images file, labels file) of a folder, or of one file, which brings its partner if that lies beside it."""
     folder = path if path.is_dir() else path.parent
     files = list(idx_like(folder)) if path.is_dir() or path in idx_like(folder) else [path]
+
     stems: dict[str, dict[str, Path]] = {}
-    for file in sorted(files, key=lambda each: each.suffix != ".gz"):  # the raw file, if there, goes before .gz
+    for file in sorted(files, key=lambda file: file.suffix != ".gz"):  # the raw file, if there, replaces the .gz
         stem, kind = kind_of(file)
         stems.setdefault(stem, {})[kind or "images"] = file
+
     if not path.is_dir():
         stems = {stem: kinds for stem, kinds in stems.items() if path in kinds.values()}
     return [(part_of(stem) or "", kinds.get("images"), kinds.get("labels")) for stem, kinds in sorted(stems.items())]
 
 
-def _by_content(file: IdxFile | None) -> NDArray[Any] | None:
+def _array(file: IdxFile | None) -> NDArray[Any] | None:
     return None if file is None else file.array
 
 
-def _add_part(source: Source, role: str, pixels: NDArray[Any] | None, numbers: NDArray[Any] | None, file: Path) -> None:
+def _add_part(
+    audited_file: AuditedFile, role: str, pixels: NDArray[Any] | None, numbers: NDArray[Any] | None, file: Path
+) -> None:
     """Make a part of the arrays, cut to the same length, with what is wrong with their values."""
     if pixels is None or pixels.ndim < 3:
         return
+
     images, labels = as_grey(pixels, str(file)), None
-    source.findings += images.findings
+    audited_file.findings += images.findings
     if images.array is None or max(images.array.shape[1:]) > MAX_SIDE or not len(images.array):
         if not images.findings:
-            source.problem = f"{file}: images of at most {MAX_SIDE} pixels a side expected, shape {pixels.shape} found"
+            audited_file.problem = (
+                f"{file}: images of at most {MAX_SIDE} pixels a side expected, shape {pixels.shape} found"
+            )
         return
+
     if numbers is not None and numbers.ndim <= 2:
         whole = as_whole_labels(numbers, str(file))
-        source.findings += whole.findings
+        audited_file.findings += whole.findings
         labels = whole.array
+
+    # after a cut, only the first so many images have a label, or labels an image
     count = len(images.array) if labels is None else min(len(images.array), len(labels))
     if count == 0:
         return
-    name = f"{file.parent.name if role else file.name} {role}".strip()
-    if any(name == dataset.name for _, dataset in source.parts):  # such as the parts of several sets in one folder
-        name = f"{file.name} {role}"
     labels = None if labels is None else labels[:count]
-    classes = _classes(source, images.array, labels, file)
-    source.parts.append((role, Dataset(images.array[:count], labels, classes, name)))
+
+    name = f"{file.parent.name if role else file.name} {role}".strip()
+    if any(name == dataset.name for _, dataset in audited_file.parts):  # the parts of several sets in one folder
+        name = f"{file.name} {role}"
+    classes = _classes(audited_file, images.array, labels, file)
+    audited_file.parts.append((role, Dataset(images.array[:count], labels, classes, name)))
 
 
-def _classes(source: Source, images: NDArray[np.uint8], labels: NDArray[Any] | None, file: Path) -> tuple[str, ...]:
+def _classes(
+    audited_file: AuditedFile, images: NDArray[np.uint8], labels: NDArray[Any] | None, file: Path
+) -> tuple[str, ...]:
     if labels is None:
         return ()
     count = max(2, int(labels.max()) + 1)
@@ -137,8 +168,10 @@ def _classes(source: Source, images: NDArray[np.uint8], labels: NDArray[Any] | N
         return class_names_for(images, count, file)
     if len(named) >= count:
         return named
+
+    # numbers stand in for the names that are missing, so that the labels can be checked all the same
     wrong = np.flatnonzero(labels >= len(named))
-    source.findings.append(
+    audited_file.findings.append(
         Finding(
             name="label-range",
             severity="error",
@@ -156,35 +189,38 @@ def _classes(source: Source, images: NDArray[np.uint8], labels: NDArray[Any] | N
 # ── other formats ────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _read_by_format(path: Path, source: Source, cache: bool) -> None:
+def _read_by_format(path: Path, audited_file: AuditedFile, cache: bool) -> None:
+    """Read a file or folder that isn't IDX, or a known set; by force what the reader refuses."""
     kind = format_of_name(path) if path.is_file() else None
     tables = [path] if kind is CSV else csv_files(path) if path.is_dir() else []
+
+    # what is no table, or could exhaust the memory, is told before a reader sees it
     for file in tables:
-        source.findings += _wrapping(file)
-    if any(finding.name in ("web-page", "text-mode-damage") for finding in source.findings):
+        audited_file.findings += _wrapping(file)
+    if any(finding.name in ("web-page", "text-mode-damage") for finding in audited_file.findings):
         return
     if kind is NPZ:
         _refuse_zip_bomb(path)
 
     try:
-        data = open_dataset(source.given, cache=cache)
+        data = open_dataset(audited_file.given, cache=cache)
     except DataError as error:
         if kind is NPZ:
-            _force_npz(path, source)
+            _force_npz(path, audited_file)
         elif tables:
             for file in tables:
-                _force_csv(file, source)
+                _force_csv(file, audited_file)
         elif path.exists():
-            source.findings += picture_findings(path)
-        if not source.findings:
-            raise error
+            audited_file.findings += picture_findings(path)
+        if not audited_file.findings:
+            raise error  # nothing explains it: the reader's own message is the best there is
         return
 
     parts = parts_of(data)
     for role, dataset in parts.items():
         if len(parts) == 1:
             role = "" if path.is_file() and part_of(path.name) is None else _last_word(dataset.name)
-        source.parts.append((role, dataset))
+        audited_file.parts.append((role, dataset))
 
 
 def _last_word(name: str) -> str:
@@ -193,7 +229,11 @@ def _last_word(name: str) -> str:
 
 
 def _wrapping(path: Path) -> list[Finding]:
-    """What is wrong with a CSV file before it is read as one. Raises DataError for what can't be one."""
+    """What is wrong with a CSV file before it is read as one.
+
+    Raises:
+        DataError: it can't be a CSV file of images.
+    """
     with path.open("rb") as file:
         start = file.read(1024)
     if start.startswith(GZIP[:1]) or start.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in (b"<", b"v"):
@@ -207,6 +247,7 @@ def _wrapping(path: Path) -> list[Finding]:
 
 def _refuse_endless_line(path: Path) -> None:
     """Refuse a file with a line that can't be a row, before a reader takes memory for it."""
+    # block by block; since: the bytes after the last line end, which may go on in the next block
     since = 0
     with path.open("rb") as file:
         while block := file.read(1 << 20):
@@ -221,10 +262,8 @@ def _refuse_endless_line(path: Path) -> None:
                 since = len(block) - last - 1
 
 
-def _force_csv(path: Path, source: Source) -> None:
+def _force_csv(path: Path, audited_file: AuditedFile) -> None:
     """Read a CSV that the strict reader refuses: as float32, whatever the number of columns."""
-    import polars as pl
-
     content = unpack(path).data or b""
     first, _, rest = content.partition(b"\n")
     cells = [cell.strip().strip('"') for cell in first.decode("utf-8-sig", "replace").split(",")]
@@ -232,31 +271,46 @@ def _force_csv(path: Path, source: Source) -> None:
     if has_header and label_name(cells) is None and any(pixel_number(cell) is None for cell in cells):
         return  # which column is the label would be a guess; the strict reader says what it finds too much
     body = rest if has_header else content
+
+    # a last line without its end may be cut within a number too: it goes as a whole
     last = body.rstrip(b"\n").rpartition(b"\n")[2]
     if not content.endswith(b"\n") and last.count(b",") + 1 < columns:
         rows = body.count(b"\n")
-        source.findings.append(_csv_cut_off(path, rows, last.count(b",") + 1, columns))
+        audited_file.findings.append(_csv_cut_off(path, rows, last.count(b",") + 1, columns))
         body = body[: len(body) - len(last)]
-    try:
-        schema = {f"c{number}": pl.Float32() for number in range(columns)}
-        table = pl.read_csv(io.BytesIO(body), has_header=False, schema=schema, quote_char=None)
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
+
+    table = _float_table(body, columns)
+    if table is None:
         return
-    table = table.filter(~pl.all_horizontal(pl.all().is_null()))  # empty lines
-    if table.is_empty() or table.null_count().sum_horizontal().sum():
-        return  # an empty cell: the strict reader names it
     label = _label_column(cells, has_header)
     pixels = columns - (label is not None)
-    values = np.delete(table.to_numpy(), [] if label is None else [label], axis=1)
+    values = np.delete(table, [] if label is None else [label], axis=1)
+
+    # three square planes, side by side: 3,072 columns, say, are 32 × 32 pixels in colour
     if pixels % 3 == 0 and _is_square(pixels // 3) and not _is_square(pixels):
         side = math.isqrt(pixels // 3)
-        source.findings.append(colour(str(path), f"{pixels:,} pixel columns, 3 × {side} × {side}"))
+        audited_file.findings.append(colour(str(path), f"{pixels:,} pixel columns, 3 × {side} × {side}"))
         return
     if not _is_square(pixels):
         return
     side = math.isqrt(pixels)
-    labels = None if label is None else table.to_numpy()[:, label]
-    _add_part(source, part_of(path.name) or "", values.reshape(-1, side, side), labels, path)
+    labels = None if label is None else table[:, label]
+    _add_part(audited_file, part_of(path.name) or "", values.reshape(-1, side, side), labels, path)
+
+
+def _float_table(body: bytes, columns: int) -> NDArray[np.float32] | None:
+    """The cells of a CSV without header, float32 (rows, columns); None where any is missing or no number."""
+    import polars as pl
+
+    try:
+        schema = {f"c{number}": pl.Float32() for number in range(columns)}
+        table = pl.read_csv(io.BytesIO(body), has_header=False, schema=schema, quote_char=None)
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
+        return None
+    table = table.filter(~pl.all_horizontal(pl.all().is_null()))  # empty lines
+    if table.is_empty() or table.null_count().sum_horizontal().sum():
+        return None  # an empty cell: the strict reader names it
+    return table.to_numpy()
 
 
 def _label_column(cells: list[str], has_header: bool) -> int | None:
@@ -286,26 +340,29 @@ def _csv_cut_off(path: Path, rows: int, cells: int, columns: int) -> Finding:
 
 
 def _refuse_zip_bomb(path: Path) -> None:
+    """Refuse an archive whose members claim more than can be examined, before any is decompressed."""
     try:
         with zipfile.ZipFile(path) as archive:
             size = sum(member.file_size for member in archive.infolist())
     except (zipfile.BadZipFile, NotImplementedError, ValueError):
         return  # the reader says what is wrong with it
-    if size > MOST_BYTES:
-        raise DataError(f"{path}: at most {MOST_BYTES:,} bytes can be examined, its arrays claim {size:,}")
+    if size > MAX_BYTES:
+        raise DataError(f"{path}: at most {MAX_BYTES:,} bytes can be examined, its arrays claim {size:,}")
 
 
-def _force_npz(path: Path, source: Source) -> None:
+def _force_npz(path: Path, audited_file: AuditedFile) -> None:
     """Read the arrays of an .npz whose values the strict reader refuses."""
     try:
         with zipfile.ZipFile(path) as archive:
-            there = {name.removesuffix(".npy") for name in archive.namelist()}
+            members = {name.removesuffix(".npy") for name in archive.namelist()}
+
+            # of each part the first pair of names that is there, as the strict reader takes it
             for role, known in npz.NAMES.items():
                 for images, labels in known:
-                    if images in there:
+                    if images in members:
                         pixels = npz.read_array(archive, images, path)  # checked against the header before it is read
-                        numbers = npz.read_array(archive, labels, path) if labels in there else None
-                        _add_part(source, role, pixels, numbers, path)
+                        numbers = npz.read_array(archive, labels, path) if labels in members else None
+                        _add_part(audited_file, role, pixels, numbers, path)
                         break
     except DataError:
         raise

@@ -1,8 +1,8 @@
 """What is known of Fashion-MNIST and MNIST: each official image's hash and label, and each class's mean image.
 
     audit/manifest/fashion-mnist.npz   hashes (70,000,) uint64: the first 8 bytes of each image's SHA-256 (as
-                                      `Dataset.image_hashes` makes it), official order, train before test;
-                                      labels (35,000,) uint8: two in a byte, the first in the high half
+                                       ``Dataset.image_hashes`` makes it), official order, train before test;
+                                       labels (35,000,) uint8: two in a byte, the first in the high half
     audit/manifest/means.npz           fashion-mnist, mnist: uint8 (10, 28, 28)
 
 scripts/make_manifest.py makes both.
@@ -25,7 +25,12 @@ TRAIN, TEST = 60_000, 10_000
 
 @dataclass(frozen=True, eq=False)
 class Manifest:
-    """The 70,000 official images, train (0–59,999) before test. hashes: uint64 (70000,); labels: uint8 (70000,)."""
+    """The 70,000 official images, train (0–59,999) before test.
+
+    Attributes:
+        hashes: uint64 (70000,).
+        labels: uint8 (70000,), 0–9.
+    """
 
     hashes: NDArray[np.uint64]
     labels: NDArray[np.uint8]
@@ -35,7 +40,7 @@ class Manifest:
         return np.argsort(self.hashes)
 
     def rows_of(self, hashes: NDArray[np.uint64]) -> NDArray[np.int64]:
-        """Return the official row of each hash: 0–59,999 train, 60,000–69,999 test, -1 for an image that is none.
+        """The official row of each hash, int64 (N,): 0–59,999 train, 60,000–69,999 test, -1 for an image that is none.
 
         By chance another image has one of these hashes once in 2.6 × 10^14 images.
         """
@@ -47,7 +52,7 @@ class Manifest:
 
 @cache
 def manifest() -> Manifest:
-    """Load the official images' hashes and labels."""
+    """The official images' hashes and labels, loaded once."""
     with np.load(MANIFEST / "fashion-mnist.npz", allow_pickle=False) as file:
         hashes, packed = file["hashes"], file["labels"]
     return Manifest(hashes, np.stack([packed >> 4, packed & 15], axis=1).reshape(-1))
@@ -55,12 +60,12 @@ def manifest() -> Manifest:
 
 @cache
 def class_means() -> dict[str, NDArray[np.float32]]:
-    """Return the mean image of each class, (10, 28, 28) on 0–255, of "fashion-mnist" (train) and "mnist" (a sample)."""
+    """The mean images of ``fashion-mnist`` (train) and ``mnist`` (a sample): float32 (10, 28, 28), 0–255, by class."""
     with np.load(MANIFEST / "means.npz", allow_pickle=False) as file:
         return {name: file[name].astype(np.float32) for name in file.files}
 
 
 def hashes_of(dataset: Dataset) -> NDArray[np.uint64]:
-    """Return the first 8 bytes of each image's SHA-256 as one number: uint64 (N,); 1 µs an image of 28×28."""
+    """The first 8 bytes of each image's SHA-256 as one number: uint64 (N,); 1 µs an image of 28×28."""
     digests = np.frombuffer(b"".join(dataset.image_hashes()), ">u8").reshape(-1, 4)
     return digests[:, 0].astype(np.uint64)

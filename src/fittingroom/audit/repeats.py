@@ -1,4 +1,4 @@
-"""Equal images, in one part or in two."""
+"""Images that occur more than once, in one part or in two: equal ones, and near-duplicates."""
 
 from __future__ import annotations
 
@@ -7,33 +7,38 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from fittingroom.audit.findings import Finding, Severity
+from fittingroom.audit.findings import MAX_IMAGES_SHOWN, MAX_VALUES_LISTED, Finding, Severity
 from fittingroom.audit.identity import Part
+from fittingroom.audit.near_duplicates import MIN_CORRELATION, near_duplicates
 from fittingroom.rendering.contact_sheet import Row
 
-SHOWN = 12
-TOLD = 5  # rows that a message names
+MAX_PAIRS_LISTED = 4  # of near-duplicates, by a message
+PAIRS_A_ROW, MAX_ROWS_SHOWN = 6, 10
 
 
 def duplicates(part: Part) -> list[Finding]:
-    """See whether images stand in the part more than once, and with different labels."""
+    """See whether images occur in the part more than once, and with different labels."""
+    # a stable sort keeps equal hashes in file order, so that each is paired with the one before it in the file
     order = np.argsort(part.hashes, kind="stable")
     same_as_before = part.hashes[order][1:] == part.hashes[order][:-1]
     if not same_as_before.any():
         return []
     again, first = order[1:][same_as_before], order[:-1][same_as_before]
+
     labels = part.dataset.labels
     contradict = 0 if labels is None else int((labels[again] != labels[first]).sum())
+
     images = part.dataset.images
-    shown = np.stack([first[:SHOWN], again[:SHOWN]], axis=1).reshape(-1)[:SHOWN]
-    listed = ", ".join(f"{a:,} = {b:,}" for a, b in list(zip(first.tolist(), again.tolist(), strict=True))[:TOLD])
+    shown = np.stack([first[:MAX_IMAGES_SHOWN], again[:MAX_IMAGES_SHOWN]], axis=1).reshape(-1)[:MAX_IMAGES_SHOWN]
+    pairs = list(zip(first.tolist(), again.tolist(), strict=True))
+    listed = ", ".join(f"{a:,} = {b:,}" for a, b in pairs[:MAX_VALUES_LISTED])
     return [
         Finding(
             name="duplicates",
             severity="warning",
             where=part.name,
-            message=f"{len(again):,} of {len(part.hashes):,} images stand in it before already (rows {listed}"
-            + (", …)" if len(again) > TOLD else ")")
+            message=f"{len(again):,} of {len(part.hashes):,} images occur earlier in it (rows {listed}"
+            + (", …)" if len(again) > MAX_VALUES_LISTED else ")")
             + (f"; {contradict:,} with another label" if contradict else ""),
             effect="They count more than once; cut at random, one goes into train and its twin into test.",
             advice="Keep one of each" + (", and decide on its label." if contradict else "."),
@@ -46,11 +51,12 @@ def duplicates(part: Part) -> list[Finding]:
 def overlap(parts: Sequence[Part]) -> list[Finding]:
     """See whether two parts have images in common. Parts of one role (two copies of train, say) are no harm."""
     findings = []
-    for index, one in enumerate(parts):
+    for index, part in enumerate(parts):
         for other in parts[index + 1 :]:
-            judged, seen = (one, other) if _rank(one) > _rank(other) else (other, one)
+            # the share counts of the part that is judged: test before validation before train
+            judged, seen = (part, other) if _rank(part) > _rank(other) else (other, part)
             common = np.flatnonzero(np.isin(judged.hashes, seen.hashes))
-            if len(common) and one.dataset.image_size == other.dataset.image_size:
+            if len(common) and part.dataset.image_size == other.dataset.image_size:
                 findings.append(_overlap(judged, seen, common))
     return findings
 
@@ -59,21 +65,93 @@ def _overlap(judged: Part, seen: Part, common: NDArray[np.int64]) -> Finding:
     share = len(common) / len(judged.hashes)
     is_copy = judged.role == seen.role
     severity: Severity = "note" if is_copy else "error" if share >= 0.001 else "warning"
-    listed = ", ".join(f"{row:,}" for row in common[:TOLD].tolist()) + ", …" * (len(common) > TOLD)
+
+    rows = ", ".join(f"{row:,}" for row in common[:MAX_VALUES_LISTED].tolist())
+    listed = rows + ", …" * (len(common) > MAX_VALUES_LISTED)
     return Finding(
         name="overlap",
         severity=severity,
         where=f"{judged.name} and {seen.name}",
-        message=f"{len(common):,} of the {len(judged.hashes):,} images of {judged.name} ({share:.2%}) stand in "
+        message=f"{len(common):,} of the {len(judged.hashes):,} images of {judged.name} ({share:.2%}) occur in "
         f"{seen.name} too (rows {listed})",
         effect="Both are the same part: given twice, they count twice."
         if is_copy
         else f"Trained on the one, a model knows {share:.1%} of the other's answers: its accuracy is too high.",
         advice="Give one of them." if is_copy else "Take these images out of the part that is trained on.",
         figures={"overlap": len(common), "n": len(judged.hashes), "share": share},
-        examples=(Row("in both", "", judged.dataset.images[common[:SHOWN]]),),
+        examples=(Row("in both", "", judged.dataset.images[common[:MAX_IMAGES_SHOWN]]),),
     )
 
 
 def _rank(part: Part) -> int:
+    """How late a part is used: what is judged last must not be known from before."""
     return {"train": 0, "": 1, "validation": 2, "test": 3}[part.role]
+
+
+# ── near-duplicates ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+def near_findings(parts: Sequence[Part]) -> list[Finding]:
+    """See whether there are near-duplicates within and between parts of one image size."""
+    findings = []
+    for size in dict.fromkeys(part.dataset.image_size for part in parts):
+        # one search over all parts of a size: within them and between them at once
+        same_size = [part for part in parts if part.dataset.image_size == size]
+        images = np.concatenate([part.dataset.images for part in same_size])
+        hashes = np.concatenate([part.hashes for part in same_size])
+        owner = np.repeat(np.arange(len(same_size)), [len(part.hashes) for part in same_size])
+        first_row = np.cumsum([0, *(len(part.hashes) for part in same_size)])
+        near = near_duplicates(images)
+
+        # equal images have a finding of their own: duplicates, or overlap
+        differ = hashes[near.pairs[:, 0]] != hashes[near.pairs[:, 1]]
+        pairs, correlation, mirrored = near.pairs[differ], near.correlation[differ], near.mirrored[differ]
+
+        for first in range(len(same_size)):
+            for second in range(first, len(same_size)):
+                here = (owner[pairs[:, 0]] == first) & (owner[pairs[:, 1]] == second)
+                if not here.any():
+                    continue
+                rows = pairs[here] - first_row[[first, second]]
+                sheet = _pair_rows(images, pairs[here], rows, correlation[here])
+                findings.append(_near(same_size[first], same_size[second], rows, int(mirrored[here].sum()), sheet))
+    return findings
+
+
+def _near(first: Part, second: Part, rows: NDArray[np.int64], mirrored: int, sheet: tuple[Row, ...]) -> Finding:
+    """The finding for the pairs ``rows`` (P, 2) of two parts, or of one part with itself."""
+    within = first is second
+    # between parts the second one's images count: it is the later one, which is judged
+    images = len(np.unique(rows)) if within else len(np.unique(rows[:, 1]))
+    judged = len(second.hashes)
+    share = images / judged
+
+    listed = "; ".join(f"{a:,} ~ {b:,}" for a, b in rows[:MAX_PAIRS_LISTED].tolist())
+    return Finding(
+        name="near-duplicates",
+        severity="note" if within or share < 0.01 else "warning",
+        where=first.name if within else f"{first.name} and {second.name}",
+        message=f"{len(rows):,} pair{'s' * (len(rows) != 1)} of images alike but for a small shift, brightness, a "
+        f"mirror or encoding: their pixels correlate by {MIN_CORRELATION} or more; {images:,} of {judged:,} images of "
+        f"{second.name} ({share:.2%}) are in one; {mirrored:,} mirrored (rows {listed})",
+        effect="They weigh more than others in training."
+        if within
+        else "What was trained on comes back in the test: accuracy is a little too high.",
+        advice="Look at the pairs (--sheet, --html): plain clothes can be this much alike and differ."
+        + ("" if within else " Judge without these images too."),
+        figures={"pairs": len(rows), "images": images, "of": judged, "share": share, "mirrored": mirrored},
+        examples=sheet,
+    )
+
+
+def _pair_rows(
+    images: NDArray[np.uint8], pairs: NDArray[np.int64], rows: NDArray[np.int64], correlation: NDArray[np.float32]
+) -> tuple[Row, ...]:
+    """Rows of a sheet: the pairs side by side, most alike first."""
+    result = []
+    for start in range(0, min(len(pairs), PAIRS_A_ROW * MAX_ROWS_SHOWN), PAIRS_A_ROW):
+        shown = slice(start, start + PAIRS_A_ROW)
+        a, b = rows[start].tolist()
+        note = f"correlation {correlation[shown].max():.4f} to {correlation[shown].min():.4f}"
+        result.append(Row(f"pairs from {a:,} ~ {b:,}", note, images[pairs[shown].reshape(-1)]))
+    return tuple(result)

@@ -1,7 +1,7 @@
-"""Accuracy beside accuracy: on all images, without those that stand in the training data, without doubted labels.
+"""Accuracy beside accuracy: on all images, without those that the training data hold too, without label issues.
 
 None replaces the first. Which images are left out never depends on the model that is judged: near-duplicates come from
-the images alone, suspects from a fixed reference model.
+the images alone, label issues from a fixed reference model.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fittingroom.audit.label_issues import Suspects
-from fittingroom.audit.near_duplicates import ALIKE, near_duplicates
+from fittingroom.audit.label_issues import LabelIssues
+from fittingroom.audit.near_duplicates import MIN_CORRELATION, near_duplicates
 from fittingroom.audit.reference import hashes_of
 from fittingroom.data.dataset import Dataset
 from fittingroom.evaluation.metrics import mean_interval, wilson_interval
 
-FLATTERS = (
-    "Leaving doubted labels out flatters: a label is doubted where models disagree with it, so what is left is easier. "
+LABEL_ISSUES_CAVEAT = (
+    "Leaving label issues out flatters: a label is an issue where models disagree with it, so what is left is easier. "
     "The accuracy on all images is the result."
 )
 
@@ -40,22 +40,27 @@ class Subset:
     keep: NDArray[np.bool_]
 
 
-def make_subsets(judged: Dataset, train: Dataset | None, suspects: Suspects | None) -> list[Subset]:
-    """All images; those without a near-duplicate in ``train``; those whose label is not doubted.
+def make_subsets(judged: Dataset, train: Dataset | None, label_issues: LabelIssues | None) -> list[Subset]:
+    """All images; those without a near-duplicate in ``train``; those without a label issue.
 
     Args:
         judged: what a model is to be judged on.
         train: what it was trained on; None, or images of another size, for no second subset.
-        suspects: the doubted labels; None for no third subset.
+        label_issues: of ``judged``; None for no third subset.
     """
-    found = [Subset("all", "", np.ones(len(judged), dtype=bool))]
+    subsets = [Subset("all", "", np.ones(len(judged), dtype=bool))]
+
     if train is not None and train.image_size == judged.image_size:
-        left_out = f"that are like an image of {train.name}: pixels correlate by {ALIKE} or more, mirrored or not"
-        found.append(Subset("without near-duplicates", left_out, ~_is_in(judged, train)))
-    if suspects is not None:
-        left_out = f"whose label is doubted by a fixed reference: {suspects.reference}"
-        found.append(Subset("without suspects", left_out, ~suspects.mask(judged)))
-    return found
+        left_out = (
+            f"that are like an image of {train.name}: pixels correlate by {MIN_CORRELATION} or more, mirrored or not"
+        )
+        subsets.append(Subset("without near-duplicates", left_out, ~_is_in(judged, train)))
+
+    if label_issues is not None:
+        left_out = f"whose label is an issue by a fixed reference: {label_issues.reference}"
+        subsets.append(Subset("without suspects", left_out, ~label_issues.mask(judged)))  # a name that files hold
+
+    return subsets
 
 
 def score_subsets(subsets: Sequence[Subset], right_N: NDArray[np.bool_]) -> list[dict[str, Any]]:
@@ -82,9 +87,9 @@ def mean_of_subsets(members: Sequence[Sequence[dict[str, Any]]]) -> list[dict[st
     for scores in zip(*members, strict=True):
         mean = interval = None
         if scores[0]["n"]:
-            mean, _, interval = mean_interval([each["accuracy"] for each in scores])
-        own = {key: scores[0][key] for key in ("name", "left_out", "n")}
-        means.append(own | {"accuracy": mean, "interval": interval and list(interval)})
+            mean, _, interval = mean_interval([score["accuracy"] for score in scores])
+        shared = {key: scores[0][key] for key in ("name", "left_out", "n")}
+        means.append(shared | {"accuracy": mean, "interval": interval and list(interval)})
     return means
 
 

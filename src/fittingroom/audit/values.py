@@ -1,4 +1,7 @@
-"""Arrays that aren't grey 8-bit images or whole labels: what they are instead, and the images if they are exact."""
+"""Values that aren't grey 8-bit pixels or whole labels: what they are instead, and the pixels if they are exact.
+
+Of arrays, as IDX, CSV and npz files hold them, and of pictures, as folders and Parquet files do.
+"""
 
 from __future__ import annotations
 
@@ -16,19 +19,26 @@ from fittingroom.audit.findings import Finding
 from fittingroom.data.dataset import MAX_CLASSES, MAX_SIDE
 from fittingroom.data.formats import image_folder, parquet
 
-WHOLE = 1e-3  # how far from whole a float32 pixel may be after it was divided by 255 and multiplied again
+MAX_FRACTION = 1e-3  # of 255 by which a float32 pixel may differ from a whole number, divided and multiplied again
+MAX_PICTURES = 300  # looked at in a folder or file
 
 
 @dataclass(frozen=True, eq=False)
 class Values:
-    """uint8 images (N, H, W) or int64 labels (N,), None if they can't be had exactly; and what was found."""
+    """What was made of an array.
+
+    Attributes:
+        array: images uint8 (N, H, W), or labels int64 (N,); None where they can't be had exactly.
+        findings: what is wrong with the values.
+    """
 
     array: NDArray[Any] | None
     findings: tuple[Finding, ...] = ()
 
 
 def as_grey(array: NDArray[Any], where: str) -> Values:
-    """Return the images of an array of any type and shape: uint8 (N, H, W); None for colour and inexact values."""
+    """The images of an array of any type and shape: uint8 (N, H, W); None for colour and inexact values."""
+    # one channel is grey, before or behind; so are three that are equal everywhere
     if array.ndim == 4 and 1 in (array.shape[1], array.shape[3]):
         array = array[..., 0] if array.shape[3] == 1 else array[:, 0]
     if array.ndim == 4 and 3 in (array.shape[1], array.shape[3]):
@@ -36,6 +46,7 @@ def as_grey(array: NDArray[Any], where: str) -> Values:
         if (channels_last != channels_last[..., :1]).any():
             return Values(None, (colour(where, f"three channels that differ, shape {array.shape}"),))
         array = channels_last[..., 0]
+
     if array.ndim != 3:
         return Values(None)
     if array.dtype == np.uint8 or array.size == 0:
@@ -46,15 +57,18 @@ def as_grey(array: NDArray[Any], where: str) -> Values:
 
 
 def as_whole_labels(array: NDArray[Any], where: str) -> Values:
-    """Return labels int64 (N,); None, and a finding, where they aren't whole numbers 0–999."""
+    """Labels as int64 (N,); None, and a finding, where they aren't whole numbers from 0 to 999."""
     labels = array[:, 0] if array.ndim == 2 and array.shape[1] == 1 else array
     if labels.ndim != 1 or labels.dtype.kind not in "iuf":
         return Values(None)
+
+    # all three comparisons are false of what is not a number
     wrong = ~((labels >= 0) & (labels < MAX_CLASSES) & (labels == np.floor(labels)))
     if not wrong.any():
         return Values(labels.astype(np.int64))
+
     row = int(np.argmax(wrong))
-    found = Finding(
+    finding = Finding(
         name="label-range",
         severity="error",
         where=where,
@@ -64,7 +78,7 @@ def as_whole_labels(array: NDArray[Any], where: str) -> Values:
         advice="Look where the labels come from; leave out the rows or correct them.",
         figures={"wrong": int(wrong.sum()), "n": len(labels), "first_row": row},
     )
-    return Values(None, (found,))
+    return Values(None, (finding,))
 
 
 def colour(where: str, seen: str) -> Finding:
@@ -94,9 +108,13 @@ def sixteen_bit(where: str, low: float, high: float, fix: str = "") -> Finding:
 
 
 def _scaled(array: NDArray[Any], where: str) -> Values:
+    """The images of numbers of any type and range, where they are 8-bit pixels times a factor; else what they are."""
     low, high = float(array.min()), float(array.max())
     if not np.isfinite(array).all():
         return Values(None, (_range(where, array, "values that are infinite or not a number"),))
+
+    # 257 takes 255 to 65,535, as pictures of 16 bits are made; 256 shifts by 8 bits. With a remainder there was more
+    # than 8 bits of information, which no factor brings back
     is_whole = array.dtype.kind in "iu" or not (array % 1).any()
     if is_whole and low >= 0:
         if high <= 255:
@@ -106,17 +124,21 @@ def _scaled(array: NDArray[Any], where: str) -> Values:
                 fix = f"divided by {divisor}, exactly"
                 return Values((array // divisor).astype(np.uint8), (sixteen_bit(where, low, high, fix),))
         return Values(None, (sixteen_bit(where, low, high),))
+
+    # 0–1: pixels divided by 255 come back to within rounding; others were cut, stretched or normalised
     if low >= 0 and high <= 1:
         pixels = array.astype(np.float32, copy=False) * np.float32(255)
         rounded = np.rint(pixels)
-        if np.abs(pixels - rounded).max() <= WHOLE * 255:
+        if np.abs(pixels - rounded).max() <= MAX_FRACTION * 255:
             seen = f"{array.dtype} from {low:g} to {high:g}, each a whole number of 255ths"
             fix = "multiplied by 255, which gives whole numbers"
             return Values(rounded.astype(np.uint8), (_range(where, array, seen, fix),))
+
     return Values(None, (_range(where, array, f"{array.dtype} from {low:g} to {high:g}"),))
 
 
 def _range(where: str, array: NDArray[Any], seen: str, fix: str = "") -> Finding:
+    """The finding for another range than 0 to 255; its figures are of the finite values, for JSON has no others."""
     finite = array[np.isfinite(array)] if array.dtype.kind == "f" else array
     return Finding(
         name="scaled-range",
@@ -130,55 +152,61 @@ def _range(where: str, array: NDArray[Any], seen: str, fix: str = "") -> Finding
     )
 
 
-PICTURES_LOOKED_AT = 300
+# ── pictures ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def picture_findings(path: Path) -> list[Finding]:
-    """Look at the kinds of the first pictures of a folder or of Parquet files: colour, or more than 8 bits?"""
+    """See whether the first pictures of a folder or of Parquet files are in colour, or of more than 8 bits."""
     kinds = list(_picture_kinds(path))
-    if not kinds:
-        return []
     findings = []
-    coloured, deep = kinds.count("colour"), kinds.count("deep")
-    if coloured:
+    if coloured := kinds.count("colour"):
         findings.append(colour(str(path), f"{coloured:,} of {len(kinds):,} pictures looked at"))
-    if deep:
-        finding = sixteen_bit(str(path), 0, 65_535)
-        findings.append(finding)
+    if "deep" in kinds:
+        findings.append(sixteen_bit(str(path), 0, 65_535))
     return findings
 
 
 def _picture_kinds(path: Path) -> Iterator[str]:
+    """``colour``, ``deep`` or ``grey`` for each picture that can be read."""
+    for content in _picture_files(path):
+        try:
+            kind = _kind(content)
+        except Exception:  # Pillow raises almost anything on damaged files; the reader is who reports them
+            continue
+        if kind is not None:
+            yield kind
+
+
+def _kind(content: bytes) -> str | None:
+    """``colour``, ``deep`` or ``grey``; None for a picture that is too large to be decoded."""
     from PIL import Image
 
-    for content in _picture_files(path):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            try:
-                with Image.open(io.BytesIO(content)) as picture:
-                    if max(picture.size) > MAX_SIDE:
-                        continue
-                    if picture.mode.startswith(("I", "F")):
-                        yield "deep"
-                    elif picture.mode in ("RGB", "RGBA", "P", "PA", "CMYK", "YCbCr", "LAB", "HSV"):
-                        rgb = np.asarray(picture.convert("RGB"))
-                        yield "colour" if (rgb != rgb[..., :1]).any() else "grey"
-                    else:
-                        yield "grey"
-            except Exception:  # Pillow raises almost anything on damaged files; the reader is who reports them
-                continue
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow's on large pictures, as soon as it opens one
+        with Image.open(io.BytesIO(content)) as picture:
+            if max(picture.size) > MAX_SIDE:
+                return None
+            if picture.mode.startswith(("I", "F")):
+                return "deep"
+            if picture.mode not in ("RGB", "RGBA", "P", "PA", "CMYK", "YCbCr", "LAB", "HSV"):
+                return "grey"
+            # many grey pictures are saved as RGB: the pixels decide
+            rgb = np.asarray(picture.convert("RGB"))
+            return "colour" if (rgb != rgb[..., :1]).any() else "grey"
 
 
 def _picture_files(path: Path) -> Iterator[bytes]:
+    """The bytes of the first pictures of a folder, or of the first Parquet file."""
     if path.is_dir() and not list(path.glob("*.parquet")):
-        for file in image_folder.image_files(path)[:PICTURES_LOOKED_AT]:
+        for file in image_folder.image_files(path)[:MAX_PICTURES]:
             yield file.read_bytes()
         return
+
     import polars as pl
 
     files = parquet.parquet_files(path)
     try:
-        table = pl.read_parquet(files[0], n_rows=PICTURES_LOOKED_AT)
+        table = pl.read_parquet(files[0], n_rows=MAX_PICTURES)
         name = next(name for name in parquet.IMAGE_NAMES if name in table.columns)
         yield from parquet.picture_bytes(table[name], files[0])
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, StopIteration, OSError):

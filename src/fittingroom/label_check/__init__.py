@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from fittingroom.audit import Finding
 from fittingroom.audit.identity import Part
-from fittingroom.audit.label_issues import Suspect, Suspects
+from fittingroom.audit.label_issues import LabelIssue, LabelIssues
 from fittingroom.data.dataset import Dataset
 from fittingroom.errors import DataError
 from fittingroom.label_check.confident_learning import Doubts, find_doubts
@@ -35,7 +35,7 @@ def check_labels(
     how: LabelCheck,
     tell: Tell = lambda _text: None,
     engine: RayEngine | None = None,
-) -> tuple[list[Finding], list[Suspects]]:
+) -> tuple[list[Finding], list[LabelIssues]]:
     """Check the labels of all parts: a finding and the suspects of each that has labels.
 
     Parts with the same classes and image size are checked together: the folds are cut from those for training (from
@@ -79,16 +79,16 @@ def check_labels(
     return findings, suspects
 
 
-def _suspects(part: Part, doubts: Doubts, probabilities_NC: NDArray[np.float32], reference: str) -> Suspects:
+def _suspects(part: Part, doubts: Doubts, probabilities_NC: NDArray[np.float32], reference: str) -> LabelIssues:
     dataset = part.dataset
     assert dataset.labels is not None
-    return Suspects(
+    return LabelIssues(
         reference=reference,
         name=part.name,
         n=len(dataset),
         images=dataset.fingerprint.images,
-        suspects=tuple(
-            Suspect(
+        issues=tuple(
+            LabelIssue(
                 image=f"{part.hashes[row]:016x}",
                 row=row,
                 given=dataset.classes[dataset.labels[row]],
@@ -101,9 +101,9 @@ def _suspects(part: Part, doubts: Doubts, probabilities_NC: NDArray[np.float32],
     )
 
 
-def _finding(part: Part, doubts: Doubts, found: Suspects) -> Finding:
+def _finding(part: Part, doubts: Doubts, found: LabelIssues) -> Finding:
     low, high = doubts.interval
-    worst = "; ".join(f"row {each.row:,}: {each.given}, rather {each.suggested}" for each in found.suspects[:TOLD])
+    worst = "; ".join(f"row {each.row:,}: {each.given}, rather {each.suggested}" for each in found.issues[:TOLD])
     told = f" (worst: {worst})" if worst else ""
     figures: dict[str, Any] = {
         "n": found.n,
@@ -111,25 +111,25 @@ def _finding(part: Part, doubts: Doubts, found: Suspects) -> Finding:
         "interval": [low, high],
         "agree": doubts.agree,
         "reference": found.reference,
-        "suspects": [dataclasses.asdict(each) for each in found.suspects],
+        "suspects": [dataclasses.asdict(each) for each in found.issues],
     }
     return Finding(
         name="label-noise",
         severity="note",  # an estimate whose bias nobody knows is no ground for a warning
         where=part.name,
-        message=f"{len(found.suspects):,} of {found.n:,} labels are doubted by models that didn't see the image; they "
+        message=f"{len(found.issues):,} of {found.n:,} labels are doubted by models that didn't see the image; they "
         f"agree with {doubts.agree:.1%} of the labels{told}. Confident learning estimates that {doubts.rate:.2%} of "
         f"the labels are wrong; 95 % interval {low:.2%} to {high:.2%}, by a bootstrap over the images. It leaves out "
         f"the method's bias: what is hard for the models counts as mislabelled. Judged by {found.reference}",
         effect="Models learn what is wrong, and are marked down for what is right.",
-        advice="Look at them, worst first (--html, --png), and decide by eye; nothing is changed for you. "
+        advice="Look at them, worst first (--html, --sheet), and decide by eye; nothing is changed for you. "
         "--suspects FILE keeps the list for fittingroom evaluate.",
         figures=figures,
-        examples=tuple(_pictures(part.dataset, found.suspects)),
+        examples=tuple(_pictures(part.dataset, found.issues)),
     )
 
 
-def _pictures(dataset: Dataset, suspects: Sequence[Suspect]) -> Iterator[Row]:
+def _pictures(dataset: Dataset, suspects: Sequence[LabelIssue]) -> Iterator[Row]:
     """The worst suspects in rows, each with the given and the suggested label."""
     for start in range(0, min(PICTURES, len(suspects)), IN_A_ROW):
         some = suspects[start : start + IN_A_ROW]
