@@ -48,7 +48,7 @@ def _command(parser: argparse.ArgumentParser) -> str:
     lines = [f"## {parser.prog}", "", parser.description or "", "", "```text", formatter.format_help().strip(), "```"]
     lines += ["", "{.arguments}", "| | |", "| --- | --- |"]
     for action in parser._actions:
-        if action.dest != "help":
+        if action.dest != "help" and action.help != argparse.SUPPRESS:  # an old spelling is taken and not advertised
             lines.append(f"| {_name(action, formatter)} | {_cell(formatter._expand_help(action))} |")
     if parser.epilog:
         kind, _, examples = parser.epilog.partition(": ")

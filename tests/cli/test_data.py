@@ -107,25 +107,17 @@ def test_show_prints_the_first_rows_and_writes_a_contact_sheet(capsys: pytest.Ca
         assert min(sheet.size) > 1000
 
 
-def test_show_draws_in_a_terminal_with_24_bit_colour_only(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert "▀" not in run(capsys, "show", "sample")
-    monkeypatch.delenv("NO_COLOR", raising=False)
-    for name, value in {"FORCE_COLOR": "1", "COLORTERM": "truecolor", "TERM": "xterm-256color"}.items():
-        monkeypatch.setenv(name, value)
-    assert run(capsys, "show", "sample").count("▀") == 10 * 28 * 14
-
-
-def test_show_of_another_part_into_a_file_of_choice(capsys: pytest.CaptureFixture[str]) -> None:
-    lines = run(capsys, "show", "sample", "--part", "test", "--rows", "3", "--out", "a.png").splitlines()
+def test_show_of_another_split_into_a_file_of_choice(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = run(capsys, "show", "sample", "--split", "test", "--rows", "3", "--sheet", "a.png").splitlines()
     assert lines[0].startswith("sample test  1,000 rows")
     assert len(lines) == 3 + 3 + 2
     assert Path("a.png").exists()
 
 
-def test_show_of_a_part_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "no validation part, only train, test" in run(capsys, "show", "sample", "--part", "validation", code=2)
+def test_show_of_a_split_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "no validation split, only train, test: choose one by --split" in run(
+        capsys, "show", "sample", "--split", "validation", code=2
+    )
 
 
 def test_show_of_images_without_labels_that_are_tiny(capsys: pytest.CaptureFixture[str]) -> None:
@@ -136,7 +128,7 @@ def test_show_of_images_without_labels_that_are_tiny(capsys: pytest.CaptureFixtu
 
 
 def test_show_into_a_folder_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "can't be written" in run(capsys, "show", "sample", "--out", "nowhere/a.png", code=2)
+    assert "can't be written" in run(capsys, "show", "sample", "--sheet", "nowhere/a.png", code=2)
 
 
 # ── header ───────────────────────────────────────────────────────────────────────────────────────────────────

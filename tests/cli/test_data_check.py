@@ -47,7 +47,7 @@ def test_errors_end_with_2_and_say_where_what_and_what_to_do(capsys: pytest.Capt
 
 
 def test_what_could_not_be_read_is_counted_where_the_errors_are(capsys: pytest.CaptureFixture[str]) -> None:
-    out, _ = run(capsys, "sample", "--test", "misspelt.csv", "--no-near-duplicates", code=2)
+    out, _ = run(capsys, "sample", "misspelt.csv", "--no-near-duplicates", code=2)
     assert "misspelt.csv" in out
     assert "1 of 2 not read: 0 errors" in out
 
@@ -85,7 +85,7 @@ def test_fix_never_overwrites(capsys: pytest.CaptureFixture[str], shifted: Path)
 
 
 def test_page_and_sheet_show_the_examples(capsys: pytest.CaptureFixture[str], shifted: Path) -> None:
-    out, _ = run(capsys, str(shifted), "--html", "a.html", "--png", "a.png", code=2)
+    out, _ = run(capsys, str(shifted), "--html", "a.html", "--sheet", "a.png", code=2)
     page = Path("a.html").read_text()
     assert page.startswith("<!doctype html>")
     assert page.count("data:image/png;base64,") >= 2
@@ -103,7 +103,7 @@ def test_a_name_with_markup_is_text_on_the_page(capsys: pytest.CaptureFixture[st
 
 
 def test_sheet_of_nothing_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    _, err = run(capsys, "sample", "--no-near-duplicates", "--png", "a.png", code=2)
+    _, err = run(capsys, "sample", "--no-near-duplicates", "--sheet", "a.png", code=2)
     assert "nothing was written" in err
 
 
@@ -141,7 +141,7 @@ lr = 0.01
 def test_labels_are_doubted_one_by_one_and_kept_for_evaluate(capsys: pytest.CaptureFixture[str]) -> None:
     Path("linear.toml").write_text(LINEAR)
     how = ["sample", "--labels", "--recipe", "linear.toml", "--folds", "2", "--no-near-duplicates"]
-    files = ["--suspects", "s.json", "--html", "a.html", "--png", "a.png"]
+    files = ["--suspects", "s.json", "--html", "a.html", "--sheet", "a.png"]
     out, err = run(capsys, *how, "--json", *files)
     assert [line for line in err.splitlines() if "fold" in line] == ["fold 1 of 2", "fold 2 of 2"]
     report = json.loads(out)
@@ -165,6 +165,7 @@ def test_labels_are_doubted_one_by_one_and_kept_for_evaluate(capsys: pytest.Capt
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["--device", "cpu"], "--device: for the check of labels alone"),
         (["--folds", "3"], "--folds: for the check of labels alone: add --labels"),
         (["--suspects", "s.json"], "--suspects: for the check of labels alone"),
         (["--engine", "ray"], "--engine: for the check of labels alone"),
@@ -199,7 +200,7 @@ def test_labels_that_cannot_be_checked_do_not_cost_the_rest_of_the_report(
     np.savez("unlabelled.npz", x_train=train.images)
     out, err = run(capsys, "unlabelled.npz", "--labels", "--no-near-duplicates", "--suspects", "s.json", code=2)
     assert "2,000 of the 60,000 official train images" in out
-    assert "labels were not checked: --labels: labelled images expected, none found" in err
+    assert "labels were not checked: labelled images expected, none found" in err
     assert not Path("s.json").exists()
     out, err = run(capsys, str(shifted), "--labels", "--folds", "5000", "--no-near-duplicates", code=2)
     assert "images begin 16 bytes after where they should" in out

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -45,7 +46,7 @@ def test_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> fr.Dataset:
 
 def test_a_picture_gets_an_answer_a_line(run: str, capsys: Captured, test_set: fr.Dataset) -> None:
     assert main(["predict", run, "as-it-is.png", "photos/shoe.jpg", "--top", "2"]) == 0
-    lines = [line for line in capsys.readouterr().out.splitlines() if "looks like nothing" not in line]
+    lines = [line for line in capsys.readouterr().out.splitlines() if "unlike the training images" not in line]
     label = fr.load(run).predict(test_set.images[0])[0]
     assert re.fullmatch(rf"as-it-is\.png +{test_set.classes[label]} +\d+\.\d% +\S.* \d+\.\d%", lines[0])
     assert lines[1].startswith("photos/shoe.jpg")
@@ -162,14 +163,16 @@ def test_a_strange_picture_is_said_to_be_one(run: str, capsys: Captured, test_se
     for name, i in (("strange.png", int(unfamiliar.argmax())), ("plain.png", int(unfamiliar.argmin()))):
         Image.fromarray(test_set.images[i]).save(name)
     assert main(["predict", run, "plain.png"]) == 0
-    assert "looks like nothing" not in capsys.readouterr().out
+    assert "unlike the training images" not in capsys.readouterr().out
     assert main(["predict", run, "strange.png", "--html", "sheet.html"]) == 0
-    assert re.search(r"looks like nothing the model was trained on: doubt (0\.9\d|1\.00) of 1", capsys.readouterr().out)
+    assert re.search(
+        r"unlike the training images: out-of-distribution score (0\.9\d|1\.00) of 1", capsys.readouterr().out
+    )
     assert "Looks like nothing the model was trained on" in Path("sheet.html").read_text(encoding="utf-8")
 
 
 def test_a_sheet_holds_every_image_in_itself(run: str) -> None:
-    assert main(["predict", run, "photos", "--html", "sheet.html", "--show", "seen.png"]) == 0
+    assert main(["predict", run, "photos", "--html", "sheet.html", "--sheet", "seen.png"]) == 0
     page = Path("sheet.html").read_text(encoding="utf-8")
     assert page.count("data:image/png;base64,") == 3
     assert not re.search(r"(src|href)=\"(?!data:)", page)
@@ -196,15 +199,69 @@ def test_one_image_takes_little_time_as_a_whole_process(run: str) -> None:
     assert min(took) < 0.6
 
 
-@pytest.mark.parametrize(
-    ("form", "name"), [("onnx", "model.onnx"), ("torch-export", "model.pt2"), ("safetensors", "exported.safetensors")]
-)
+@pytest.mark.parametrize(("form", "name"), [("onnx", "model.onnx"), ("torch-export", "model.pt2")])
 def test_export_writes_the_file_and_says_how_it_was_checked(run: str, form: str, name: str, capsys: Captured) -> None:
     assert main(["export", run, "--format", form]) == 0
     file = Path(run, name)
     out = capsys.readouterr().out
     assert out.startswith(f"{file}: {file.stat().st_size:,} bytes")
-    assert ("agrees with the network on 2,000 images" in out) == (form != "safetensors")
+    assert "agrees with the network on 2,000 images" in out
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--format", "safetensors"], "model.safetensors already"),
+        (["--format", "keras"], "--format: onnx or torch-export expected, keras found"),
+        (["--format", "torch-export", "--quantize", "int8"], "--quantize int8: --format onnx expected"),
+    ],
+)
+def test_what_cannot_be_exported_is_one_message(run: str, options: list[str], message: str, capsys: Captured) -> None:
+    assert main(["export", run, *options]) == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--out", "answers", "--sheet", "a.png"], "--html, --sheet and --trust-code don't go with it"),
+        (["--out", "answers", "--threads", "1"], "OMP_NUM_THREADS=N"),
+        (["--engine", "ray"], "give it by --out DIR"),
+        (["--ray-address", "10.0.0.5:6379", "--out", "answers"], "give --engine ray with it"),
+        (["--threads", "0"], "--threads: 1 or more expected, 0 found"),
+        (["--device", "cuda"], "--device cuda: model.onnx computes on the CPU"),
+    ],
+)
+def test_options_that_do_not_go_together_are_one_message(
+    run: str, options: list[str], message: str, capsys: Captured
+) -> None:
+    assert main(["predict", run, "as-it-is.png", *options]) == 2
+    assert message in capsys.readouterr().err
+    assert not Path("answers").exists()
+
+
+def test_the_number_of_threads_changes_no_answer(run: str, capsys: Captured) -> None:
+    assert main(["predict", run, "photos", "--json"]) == 0
+    answers = capsys.readouterr().out
+    assert main(["predict", run, "photos", "--json", "--threads", "1", "--device", "cpu"]) == 0
+    assert capsys.readouterr().out == answers
+
+
+def test_without_model_onnx_the_network_answers_on_the_device_that_is_named(
+    run: str, capsys: Captured, tmp_path: Path
+) -> None:
+    shutil.copytree(run, tmp_path / "torch-only")
+    Path("torch-only/model.onnx").unlink()
+    assert main(["predict", run, "as-it-is.png", "--json"]) == 0
+    (expected,) = json.loads(capsys.readouterr().out)
+
+    assert main(["predict", "torch-only", "as-it-is.png", "--json", "--device", "cpu", "--threads", "1"]) == 0
+    (answer,) = json.loads(capsys.readouterr().out)
+    assert answer["class"] == expected["class"]
+    assert answer["probability"] == pytest.approx(expected["probability"], abs=1e-4)
+
+    assert main(["predict", "torch-only", "as-it-is.png", "--device", "cuda:99"]) == 2
+    assert "device cuda:99: not on this machine" in capsys.readouterr().err
 
 
 def test_export_does_not_write_over_a_file_unasked(run: str, capsys: Captured) -> None:

@@ -1,9 +1,7 @@
-import re
-
 import numpy as np
 import pytest
 
-from fittingroom.rendering.contact_sheet import PAPER, Row, contact_sheet, half_blocks
+from fittingroom.rendering.contact_sheet import PAPER, Row, contact_sheet
 
 
 def random_images(count: int, height: int, width: int) -> np.ndarray:
@@ -42,19 +40,3 @@ def test_long_names_and_other_scripts_fit() -> None:
 def test_sheet_without_rows_is_refused() -> None:
     with pytest.raises(ValueError, match="needs a row"):
         contact_sheet([], title="x")
-
-
-def test_half_blocks_show_two_pixels_a_character() -> None:
-    image = np.array([[0, 255], [10, 20], [30, 40], [50, 60]], np.uint8)
-    lines = half_blocks(image, 2).split("\n")
-    assert len(lines) == 2
-    colours = re.findall(r"\x1b\[38;2;(\d+);\1;\1;48;2;(\d+);\2;\2m▀", lines[0])
-    assert colours == [("0", "10"), ("255", "20")]
-    assert all(line.endswith("\x1b[0m") for line in lines)
-
-
-@pytest.mark.parametrize(("height", "width", "columns"), [(28, 28, 14), (28, 28, 28), (1, 256, 10), (256, 1, 3)])
-def test_half_blocks_are_as_wide_as_asked(height: int, width: int, columns: int) -> None:
-    lines = half_blocks(random_images(1, height, width)[0], columns).split("\n")
-    assert {line.count("▀") for line in lines} == {columns}
-    assert len(lines) == max(1, round(height * columns / width / 2))

@@ -25,7 +25,9 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument(
         "data", metavar="DATA", nargs="?", default="fashion-mnist", help="labelled data; default: fashion-mnist"
     )
-    parser.add_argument("--recipe", default="swift", metavar="NAME|FILE", help="of the whole training; default: swift")
+    parser.add_argument(
+        "--recipe", default="swift", metavar="NAME|FILE", help="recipe of the whole training; default: swift"
+    )
     parser.add_argument("--json", action="store_true", help="the figures as JSON on stdout")
     parser.set_defaults(run=run_bench)
 
@@ -36,6 +38,7 @@ def run_bench(args: argparse.Namespace) -> int:
 
     data = options.open_data(args.data)
 
+    # PyTorch is loaded only now: data that can't be opened are reported at once.
     from fittingroom.bench import bench
 
     console.stderr().print("measuring: about a minute on two cores; let nothing else run meanwhile")
@@ -43,6 +46,7 @@ def run_bench(args: argparse.Namespace) -> int:
     if args.json:
         console.print_json(figures.as_dict())
         return 0
+
     out = console.stdout()
     machine = figures.machine
     out.print(
@@ -50,12 +54,15 @@ def run_bench(args: argparse.Namespace) -> int:
         f"{machine['device']}, torch {machine['torch']}"
     )
     out.print(f"data      {args.data}: {figures.notebook_epoch.images:,} training images")
+
+    # Our figures stand below those of the notebook for the same work, so that each can be divided by its own.
     out.print()
     numbers = ("seconds", "images/s", "times as fast")
     table = console.table("", *numbers, right=numbers)
     for name, *cells in _rows(figures):
         table.add_row(name, *cells, style=None if cells else "bold")
     out.print(table)
+
     out.print()
     for line in _notes(figures):
         out.print(line)
@@ -87,7 +94,7 @@ def _notes(figures: Figures) -> Iterator[str]:
         if scores := figures.result[split]:
             low, high = scores["interval"]
             yield (
-                f"{figures.recipe}: {scores['accuracy']:.2%} of {scores['n']:,} {split} images right "
+                f"{figures.recipe}: accuracy {scores['accuracy']:.2%} on {scores['n']:,} {split} images "
                 f"(95 % interval {low:.2%} to {high:.2%}), {figures.run}/"
             )
             break

@@ -1,4 +1,4 @@
-"""`fittingroom data …`: fetch, look at, and convert data sets."""
+"""``fittingroom data …``: fetch, look at, and convert data sets."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fittingroom.cli import data_check, options
-from fittingroom.cli.parser import Commands
+from fittingroom.cli.parser import Commands, add_old_spelling
 
 if TYPE_CHECKING:
-    from fittingroom.data.dataset import Splits
+    from fittingroom.data.dataset import Dataset, Splits
 
 DATA_HELP = "fashion-mnist, sample, or a path: a folder or file of IDX, CSV, npz, Parquet or pictures"
 PARTS = ("train", "validation", "test")
 
 
 def add_parser(commands: Commands) -> None:
-    """Add `data` and its commands."""
+    """Add ``data`` and its commands."""
     data = commands.add_parser(
         "data",
         help="fetch, look at, check, and convert data sets",
@@ -27,7 +27,9 @@ def add_parser(commands: Commands) -> None:
     actions = data.add_commands()
 
     fetch = _add(actions, "fetch", "get a known data set and verify it", "fittingroom data fetch")
-    fetch.add_argument("name", metavar="NAME", nargs="?", default="fashion-mnist", help="default: fashion-mnist")
+    fetch.add_argument(
+        "name", metavar="NAME", nargs="?", default="fashion-mnist", help="a known name; default: fashion-mnist"
+    )
     _add_json(fetch)
     fetch.set_defaults(run=run_fetch)
 
@@ -38,9 +40,13 @@ def add_parser(commands: Commands) -> None:
 
     show = _add(actions, "show", "show its first rows and samples of each class", "fittingroom data show sample")
     _add_source(show)
-    show.add_argument("--part", choices=("train", "validation", "test"), default="train", help="default: train")
-    show.add_argument("--rows", type=_whole_number, default=10, metavar="N", help="rows to print; default: 10")
-    show.add_argument("--out", type=Path, metavar="FILE", help="the contact sheet; default: NAME-contact-sheet.png")
+    split = show.add_argument("--split", choices=PARTS, default="train", help="which split; default: train")
+    add_old_spelling(show, "--part", split)
+    show.add_argument("--rows", type=_whole_number, default=10, metavar="N", help="number of rows; default: 10")
+    sheet = show.add_argument(
+        "--sheet", type=Path, metavar="FILE", help="the contact sheet; default: NAME-contact-sheet.png"
+    )
+    add_old_spelling(show, "--out", sheet)
     show.set_defaults(run=run_show)
 
     header = _add(
@@ -83,6 +89,7 @@ def run_fetch(args: argparse.Namespace) -> int:
 
     with console.fetching() as progress:
         fetched = fetch(args.name, progress=progress)
+
     files = sorted(file for file in fetched.folder.iterdir() if "-ubyte" in file.name)
     if args.json:
         attempts = [asdict(attempt) for attempt in fetched.attempts]
@@ -103,12 +110,15 @@ def run_fetch(args: argparse.Namespace) -> int:
     for file in files:
         listing.add_row(file.name, f"{file.stat().st_size:,}")
     out.print(listing)
+
+    # Every source that was asked is named: whoever has a mirror of their own sees whether it was used.
     out.print()
     sources = console.table("source", "answer")
     good = "has them, verified by SHA-256" if KNOWN[args.name].files else "has them"
     for attempt in fetched.attempts:
         sources.add_row(attempt.source, attempt.problem or good)
     out.print(sources)
+
     out.print()
     out.print(f"folder   {fetched.folder}")
     return 0
@@ -124,7 +134,7 @@ def run_info(args: argparse.Namespace) -> int:
 
     data = _open(args)
     summaries = {name: summary_of(part) for name, part in parts_of(data).items()}
-    if args.json:
+    if args.json:  # a split that isn't there is null, so that programs find the same keys for every set
         parts = {name: None if name not in summaries else asdict(summaries[name]) for name in PARTS}
         console.print_json({"source": data.source, **parts})
         return 0
@@ -140,20 +150,18 @@ def run_info(args: argparse.Namespace) -> int:
 
 
 def run_show(args: argparse.Namespace) -> int:
-    """Print the first rows, write a contact sheet, and draw the first image of each class where that is possible."""
-    import re
-
+    """Print the first rows and write a contact sheet."""
     from fittingroom.cli import console, data_views
     from fittingroom.data.dataset import parts_of
     from fittingroom.errors import DataError
-    from fittingroom.files.atomic import atomic_write
-    from fittingroom.rendering.contact_sheet import contact_sheet
 
     data = _open(args)
     parts = parts_of(data)
-    if args.part not in parts:
-        raise DataError(f"{data.source}: no {args.part} part, only {', '.join(parts)}: choose one by --part")
-    dataset = parts[args.part]
+    if args.split not in parts:
+        raise DataError(f"{data.source}: no {args.split} split, only {', '.join(parts)}: choose one by --split")
+    dataset = parts[args.split]
+
+    # The heading says how the numbers of a row lie in the picture, which tables of pixels leave open.
     out = console.stdout()
     out.print(dataset.name, style="bold", end="")
     height, width = dataset.image_size
@@ -161,22 +169,34 @@ def run_show(args: argparse.Namespace) -> int:
     out.print()
     out.print(data_views.first_rows(dataset, args.rows))
 
-    path = args.out or Path(re.sub(r"[^\w.-]+", "-", dataset.name) + "-contact-sheet.png")
+    path = _write_sheet(dataset, args.sheet)
+    out.print()
+    out.print(f"contact sheet   {path}")
+    return 0
+
+
+def _write_sheet(dataset: Dataset, path: Path | None) -> Path:
+    """Write a contact sheet of each class's first images, by the data set's name where no path is given."""
+    import re
+
+    from fittingroom.cli import data_views
+    from fittingroom.errors import DataError
+    from fittingroom.files.atomic import atomic_write
+    from fittingroom.rendering.contact_sheet import contact_sheet
+
+    path = path or Path(re.sub(r"[^\w.-]+", "-", dataset.name) + "-contact-sheet.png")
     rows = data_views.sheet_rows(dataset)
+    height, width = dataset.image_size
     shown = "" if len(rows) >= dataset.num_classes else f" ({len(rows)} shown)"
     classes = f", {dataset.num_classes:,} classes{shown}" if dataset.classes else ", unlabelled"
     subtitle = f"{len(dataset):,} images, {height} by {width} pixels{classes}"
+
     try:
         with atomic_write(path) as file:
             contact_sheet(rows, title=dataset.name, subtitle=subtitle).save(file, "PNG")
     except OSError as error:
         raise DataError(f"{path}: can't be written: {error.strerror or error}") from error
-
-    if out.color_system == "truecolor":
-        data_views.draw([(row.label, row.images[0]) for row in rows[:10]], out)
-    out.print()
-    out.print(f"contact sheet   {path}")
-    return 0
+    return path
 
 
 def run_header(args: argparse.Namespace) -> int:
@@ -199,6 +219,8 @@ def run_header(args: argparse.Namespace) -> int:
     for field in report.fields:
         fields.add_row(str(field.offset), field.type, field.bytes, field.value, field.meaning)
     out.print(fields)
+
+    # A header may be whole and the file cut off, or longer than its header says: the sizes tell.
     out.print()
     size = "bytes when decompressed" if report.is_gzip else "bytes"
     out.print(f"{report.expected:,} {size} expected by the header, {report.size_found} found: {report.verdict}")
@@ -214,6 +236,7 @@ def run_convert(args: argparse.Namespace) -> int:
 
     data = _open(args)
     files = convert(data, args.out, to=args.to, force=args.force)
+
     out = console.stdout()
     counts = " + ".join(f"{len(part):,} {name}" for name, part in parts_of(data).items())
     out.print(f"{data.source} → {args.out}", style="bold", end="")
@@ -223,6 +246,8 @@ def run_convert(args: argparse.Namespace) -> int:
     for file in files:
         listing.add_row(str(file), f"{file.stat().st_size:,}")
     out.print(listing)
+
+    # Without this file beside it the set would come back with numbers for names.
     if any(file.name == CLASSES_FILE for file in files):
         out.print()
         out.print(f"This format has no class names: they are in {CLASSES_FILE}, which is read with the data.")

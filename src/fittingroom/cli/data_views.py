@@ -1,21 +1,18 @@
-"""What `fittingroom data info` and `data show` print of a data set; imported when one of them runs."""
+"""What ``fittingroom data info`` and ``data show`` print of a data set; imported when one of them runs."""
 
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
-from rich.console import Console
 from rich.table import Table
 
 from fittingroom.cli.console import table
 from fittingroom.data.dataset import Dataset
 from fittingroom.data.summary import Summary
-from fittingroom.rendering.contact_sheet import Row, half_blocks
+from fittingroom.rendering.contact_sheet import Row
 
 MOST_CLASSES = 40  # in a printed table; JSON has all
 EDGE = 5  # so many of the first pixels are printed, and of the last
 SHEET_COLUMNS, SHEET_ROWS = 12, 30
-PICTURES_ACROSS = 5
 
 FIGURES: dict[str, Callable[[Summary], str]] = {
     "images": lambda part: f"{part.images:,}",
@@ -52,10 +49,11 @@ def class_counts(summaries: dict[str, Summary]) -> Table:
 
 
 def first_rows(dataset: Dataset, count: int) -> Table:
-    """The first rows as pandas' `head` shows them: row, label, class, the first and the last pixels."""
+    """The first rows as pandas' ``head`` shows them: row, label, class, the first and the last pixels."""
     height, width = dataset.image_size
     pixels_NP = dataset.images[:count].reshape(-1, height * width)
     headings = _edges([str(number) for number in range(1, height * width + 1)])
+
     labelled = ["label", "class"] if dataset.labels is not None else []
     result = table("", *labelled, *headings, right=["", "label", *headings], muted=[""], gap=2)
     for row, pixels in enumerate(pixels_NP.tolist()):
@@ -78,17 +76,6 @@ def sheet_rows(dataset: Dataset) -> list[Row]:
         )
         for label in np.flatnonzero(counts)[:SHEET_ROWS]
     ]
-
-
-def draw(pictures: list[tuple[str, NDArray[np.uint8]]], out: Console) -> None:
-    """Draw pictures uint8 (H, W) of one size side by side in a terminal, each below its label."""
-    width = max(4, min(pictures[0][1].shape[1], out.width // PICTURES_ACROSS - 2))
-    for start in range(0, len(pictures), PICTURES_ACROSS):
-        line = pictures[start : start + PICTURES_ACROSS]
-        out.print()
-        out.print("  ".join(f"{label[:width]:{width}}" for label, _ in line))
-        for strips in zip(*(half_blocks(image_HW, width).splitlines() for _, image_HW in line), strict=True):
-            out.file.write("  ".join(strips) + "\n")
 
 
 def _edges(cells: list[str]) -> list[str]:

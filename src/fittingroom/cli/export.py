@@ -8,51 +8,54 @@ from pathlib import Path
 from fittingroom.cli import options
 from fittingroom.cli.parser import Commands
 
-SUFFIXES = {"onnx": ".onnx", "torch-export": ".pt2", "safetensors": ".safetensors"}
+SUFFIXES = {"onnx": ".onnx", "torch-export": ".pt2"}
 
 
 def add_parser(commands: Commands) -> None:
     """Add ``export``."""
     parser = commands.add_parser(
         "export",
-        help="write a run's model as ONNX, a torch.export program or safetensors",
+        help="write a run's model as ONNX or a torch.export program",
         description="Write a run's model with the preprocessing inside: pixels go in, probabilities come out. Before a "
         "file is written it has to agree with the network on all validation images and 10,000 of train.",
         epilog="examples: fittingroom export runs/swift-1 · fittingroom export runs/swift-1 --quantize int8",
     )
     parser.add_argument("folder", metavar="RUN", type=Path, help="the run's folder")
-    parser.add_argument("--format", choices=sorted(SUFFIXES), default="onnx", help="default: onnx")
+    parser.add_argument("--format", default="onnx", metavar="FORMAT", help=f"{' or '.join(SUFFIXES)}; default: onnx")
     parser.add_argument("--quantize", choices=("int8",), help="whole numbers inside, if that costs < 0.2 points")
-    parser.add_argument("--out", metavar="FILE", type=Path, help="default: model.onnx and the like in the run's folder")
+    parser.add_argument(
+        "--out",
+        metavar="FILE",
+        type=Path,
+        help="the file to write; default: model.onnx and the like in the run's folder",
+    )
     parser.add_argument("--force", action="store_true", help="write over FILE")
     options.add_trust_code(parser, "execute the model's own source that the run keeps")
     parser.set_defaults(run=run_export)
 
 
 def run_export(args: argparse.Namespace) -> int:
-    """Export, and say what was written and how it was checked."""
-    from fittingroom.errors import UsageError
+    """Export, and report what was written and how it was checked."""
     from fittingroom.runs.run import open_run
 
-    if args.quantize and args.format != "onnx":
-        raise UsageError(f"--quantize {args.quantize}: --format onnx expected, {args.format} found")
-    if args.out and args.out.exists() and not args.force:
-        raise UsageError(f"{args.out}: a new file expected, it is there already; --force writes over it")
+    _refuse_what_does_not_go_together(args)
     run = open_run(args.folder)
     artifact = run.artifact
 
-    from fittingroom.artifact.export import TRAIN_IMAGES, export_onnx, export_safetensors, export_torch
+    # PyTorch is loaded only now: a run that can't be opened is answered at once.
+    from fittingroom.artifact.export import TRAIN_IMAGES, export_onnx, export_torch
     from fittingroom.runs.recorded import refuse_other_data
     from fittingroom.training.hold_out import hold_out
 
     suffix = ".int8.onnx" if args.quantize else SUFFIXES[args.format]
-    # model.safetensors is there already, and is what the others are made of
-    default = "exported.safetensors" if args.format == "safetensors" else f"model{suffix}"
-    path = args.out or run.path / default
+    path = args.out or run.path / f"model{suffix}"
     network = artifact.network(trust_code=args.trust_code)
+
+    # The parity gate and the out-of-distribution score are measured on the run's own images, so others won't do.
     splits = run.open_data()
-    refuse_other_data(run.path, splits, run.environment)  # the gate and the doubt are measured on its images
+    refuse_other_data(run.path, splits, run.environment)
     train, validation = hold_out(splits, run.recipe)
+
     checked = f"agrees with the network on {min(len(train), TRAIN_IMAGES) + len(validation or ()):,} images"
     if args.quantize:
         from fittingroom.artifact.quantize import quantize_int8
@@ -61,10 +64,23 @@ def run_export(args: argparse.Namespace) -> int:
         checked = str(quantize_int8(whole, train, validation, path))
     elif args.format == "onnx":
         export_onnx(artifact, network, train, validation, path=path)
-    elif args.format == "torch-export":
-        export_torch(artifact, network, train, validation, path)
     else:
-        export_safetensors(artifact, network, train, validation, path)
-        checked = "the run's weights, bit for bit"
+        export_torch(artifact, network, train, validation, path)
     print(f"{path}: {path.stat().st_size:,} bytes; {checked}")
     return 0
+
+
+def _refuse_what_does_not_go_together(args: argparse.Namespace) -> None:
+    from fittingroom.errors import UsageError
+
+    # 0.1 could write the weights a second time: whoever asks for them is shown where they are.
+    if args.format == "safetensors":
+        raise UsageError(
+            f"--format safetensors: the run has its weights as {args.folder / 'model.safetensors'} already"
+        )
+    if args.format not in SUFFIXES:
+        raise UsageError(f"--format: {' or '.join(SUFFIXES)} expected, {args.format} found")
+    if args.quantize and args.format != "onnx":
+        raise UsageError(f"--quantize {args.quantize}: --format onnx expected, {args.format} found")
+    if args.out and args.out.exists() and not args.force:
+        raise UsageError(f"{args.out}: a new file expected, it is there already; --force writes over it")

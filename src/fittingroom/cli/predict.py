@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fittingroom.cli import options
-from fittingroom.cli.parser import Commands
+from fittingroom.cli.parser import Commands, add_old_spelling
 
 if TYPE_CHECKING:
     from fittingroom.errors import DataError
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from fittingroom.predict.output import Answered, Sheet
     from fittingroom.predict.shards import ShardDone
 
-ON_A_SHEET = 200  # images that --html and --show draw
+ON_A_SHEET = 200  # images that --html and --sheet draw
 
 
 def add_parser(commands: Commands) -> None:
@@ -41,7 +41,10 @@ def add_parser(commands: Commands) -> None:
         nargs="+",
         help="pictures, folders, patterns, - for a picture on stdin, or data sets: IDX, CSV, npz, Parquet",
     )
-    parser.add_argument("--top", type=int, default=3, metavar="K", help="classes that the answer lists; default: 3")
+    parser.add_argument(
+        "--top", type=int, default=3, metavar="K", help="number of classes that the answer lists; default: 3"
+    )
+
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="JSON on stdout: a list with an object for each image")
     form.add_argument("--csv", action="store_true", help="CSV on stdout, with the probability of every class")
@@ -54,7 +57,13 @@ def add_parser(commands: Commands) -> None:
         "there already is not done again",
     )
     parser.add_argument("--html", metavar="FILE", type=Path, help=f"a page with the first {ON_A_SHEET} images")
-    parser.add_argument("--show", metavar="FILE.png", type=Path, help="draw what the model saw of the same images")
+    sheet = parser.add_argument(
+        "--sheet", metavar="FILE", type=Path, help="a contact sheet of the same images, as the model saw them"
+    )
+    add_old_spelling(parser, "--show", sheet)
+
+    options.add_device(parser, what="for a run without model.onnx, which computes on the CPU", default="cpu")
+    options.add_threads(parser, default="every core")
     options.add_engine(parser, what="with --out: score the shards side by side, a thread each,")
     options.add_trust_code(parser, "execute the model's own source that the run keeps")
     parser.set_defaults(run=run_predict)
@@ -69,12 +78,17 @@ def run_predict(args: argparse.Namespace) -> int:
 def _refuse_what_does_not_go_together(args: argparse.Namespace) -> None:
     from fittingroom.errors import UsageError
 
-    if args.out and (args.html or args.show or args.trust_code):
-        raise UsageError("--out: writes Parquet from model.onnx; --html, --show and --trust-code don't go with it")
+    # The inputs are answered by one model on this machine, or shard by shard into a folder: each has its own options.
+    if args.out and (args.html or args.sheet or args.trust_code):
+        raise UsageError("--out: writes Parquet from model.onnx; --html, --sheet and --trust-code don't go with it")
+    if args.out and args.threads is not None:
+        raise UsageError("--threads: --out scores on every core; OMP_NUM_THREADS=N gives it fewer")
     if args.engine and not args.out:
         raise UsageError("--engine ray: scores shards into a folder; give it by --out DIR")
-    if args.ray_address and not args.engine:
-        raise UsageError("--ray-address: goes with --engine ray")
+    if args.threads is not None and args.threads < 1:
+        raise UsageError(f"--threads: 1 or more expected, {args.threads} found")
+    if args.device not in (None, "auto", "cpu") and (args.out or (args.folder / "model.onnx").exists()):
+        raise UsageError(f"--device {args.device}: model.onnx computes on the CPU; it is for a run without one")
 
 
 def _score(args: argparse.Namespace) -> int:
@@ -91,15 +105,17 @@ def _score(args: argparse.Namespace) -> int:
         nonlocal images
         images += done.rows
         speed = f"{done.rows:,} images   {images / (perf_counter() - since):,.0f} images/s so far"
-        _tell(f"fittingroom: {done.problem}" if done.problem else f"{number}/{total}   {done.shard.input}   {speed}")
+        _log(f"fittingroom: {done.problem}" if done.problem else f"{number}/{total}   {done.shard.input}   {speed}")
 
     def waiting() -> None:
-        _tell(f"{args.out}: another process scores into it; waiting for its end")
+        _log(f"{args.out}: another process scores into it; waiting for its end")
 
     scoring = score_shards(args.folder, args.files, args.out, engine=engine, observe=observe, waiting=waiting)
-    done = [each for each in scoring.done if not each.problem]
-    images = sum(each.rows for each in done)
-    print(f"scored     {_shards(len(done))}, {images:,} images" if done else "scored     nothing")
+
+    # What was there before is told apart from what this call did: a second call after a failure does the rest.
+    scored = [done for done in scoring.done if not done.problem]
+    images = sum(done.rows for done in scored)
+    print(f"scored     {_shards(len(scored))}, {images:,} images" if scored else "scored     nothing")
     if scoring.already:
         print(f"as before  {_shards(scoring.already)}")
     if scoring.failed:
@@ -113,6 +129,7 @@ def _shards(count: int) -> str:
 
 
 def _predict(args: argparse.Namespace) -> int:
+    """Answer every input that can be read, in the form that was asked for."""
     from fittingroom.predict.classifier import load
     from fittingroom.predict.inputs import read_inputs
     from fittingroom.predict.output import Sheet, write_parquet
@@ -121,14 +138,16 @@ def _predict(args: argparse.Namespace) -> int:
 
     def on_error(error: DataError) -> None:
         failed.append(error)
-        _tell(f"fittingroom: {error}")
+        _log(f"fittingroom: {error}")
 
-    classifier = load(args.folder, trust_code=args.trust_code)
+    # Nothing is read or answered yet: inputs larger than memory go through block by block, while they are printed.
+    classifier = load(args.folder, trust_code=args.trust_code, threads=args.threads, device=args.device or "cpu")
     size, background = classifier.artifact.image_size, classifier.background
     blocks = read_inputs(args.files, image_size=size, background=background, on_error=on_error)
     classes = classifier.classes
-    sheet = Sheet(classes, ON_A_SHEET if args.html or args.show else 0)
+    sheet = Sheet(classes, ON_A_SHEET if args.html or args.sheet else 0)
     answered = _answer(classifier, blocks, sheet)
+
     top = max(1, min(args.top, len(classes)))
     if args.json:
         _print_json(answered, classes, top)
@@ -138,10 +157,11 @@ def _predict(args: argparse.Namespace) -> int:
         write_parquet(answered, classes, args.parquet)
     else:
         _print_table(answered, classes, top)
+
     if args.html:
         sheet.write_html(args.html, title=str(args.folder), top=top)
-    if args.show:
-        sheet.write_png(args.show)
+    if args.sheet:
+        sheet.write_png(args.sheet)
     return 2 if failed else 0
 
 
@@ -177,16 +197,18 @@ def _print_table(answered: Answered, classes: Sequence[str], top: int) -> None:
 
     width = max(map(len, classes))
     for block, classified in answered:
-        found = records(block, classified, classes, top)
-        names = [each["file"] if each["row"] is None else f"{each['file']}:{each['row']}" for each in found]
+        answers = records(block, classified, classes, top)
+        names = [row["file"] if row["row"] is None else f"{row['file']}:{row['row']}" for row in answers]
         longest = max(map(len, names))
-        for name, each in zip(names, found, strict=True):
-            others = ", ".join(f"{other} {probability:.1%}" for other, probability in each["top"][1:])
-            line = f"{name:<{longest}}   {each['class']:<{width}}   {each['probability']:>6.1%}   {others}"
+
+        for name, answer in zip(names, answers, strict=True):
+            others = ", ".join(f"{other} {probability:.1%}" for other, probability in answer["top"][1:])
+            line = f"{name:<{longest}}   {answer['class']:<{width}}   {answer['probability']:>6.1%}   {others}"
             print(line.rstrip())
-            if each["unfamiliar"]:
-                print(f"{'':<{longest}}   looks like nothing the model was trained on: doubt {each['doubt']:.2f} of 1")
+            if answer["unfamiliar"]:
+                score = f"out-of-distribution score {answer['doubt']:.2f} of 1"
+                print(f"{'':<{longest}}   unlike the training images: {score}")
 
 
-def _tell(text: str) -> None:
+def _log(text: str) -> None:
     print(text, file=sys.stderr, flush=True)

@@ -14,7 +14,7 @@ def add_parser(commands: Commands) -> None:
         "report",
         help="write a run's report.html anew, and its model card",
         description="Write report.html, one self-contained page, and the model card README.md into a run's folder; "
-        "into each member's too where the run has several seeds. Test is not looked at.",
+        "into each member's too where the run has several seeds. The test set is not evaluated.",
         epilog="example: fittingroom report runs/swift-1",
     )
     parser.add_argument("folder", metavar="RUN", type=Path, help="the run's folder")
@@ -33,10 +33,12 @@ def run_report(args: argparse.Namespace) -> int:
     run = open_run(args.folder)
     page = write_report(run, xkcd=args.xkcd)
     write_model_card(run)
+
+    # Each seed is diagnosed by itself: what one of them did is lost in a mean.
     out = console.stdout()
-    for one in run.members or [run]:
-        for verdict in diagnose_run(one):
-            who = f"seed {one.recipe.seed}, " if run.members else ""
+    for member in run.members or [run]:
+        for verdict in diagnose_run(member):
+            who = f"seed {member.recipe.seed}, " if run.members else ""
             out.print(f"{who}{verdict.name}", style="bold")
             out.print(f"  {verdict.sentence}")
             out.print(f"  Try: {verdict.suggestion}")

@@ -20,7 +20,9 @@ def add_parser(commands: Commands) -> None:
         description="List every run below a folder: by test, then by validation accuracy; unfinished ones last.",
         epilog="example: fittingroom runs --json",
     )
-    parser.add_argument("folder", metavar="DIR", nargs="?", type=Path, default=Path("runs"), help="default: runs")
+    parser.add_argument(
+        "folder", metavar="DIR", nargs="?", type=Path, default=Path("runs"), help="folder of runs; default: runs"
+    )
     parser.add_argument("--json", action="store_true", help="JSON on stdout")
     parser.set_defaults(run=run_runs)
 
@@ -33,16 +35,19 @@ def run_runs(args: argparse.Namespace) -> int:
 
     if not args.folder.is_dir():
         raise ArtifactError(f"{args.folder}: a folder of runs expected, nothing found; `fittingroom train` makes one")
+
+    # A damaged run must not keep the others from the list.
     rows = []
     for run in find_runs(args.folder):
         try:
             rows.append(_row(run))
-        except ArtifactError as error:  # the others are listed all the same
+        except ArtifactError as error:
             console.stderr().print(f"warning: {run.path} is not listed: {error}")
     rows.sort(key=_rank)
     if args.json:
         console.print_json(rows)
         return 0
+
     listing = console.table(
         "run", "recipe", "seeds", "test", "95 % interval", "validation", "parameters", "seconds", "started",
         right=("seeds", "test", "validation", "parameters", "seconds"), muted=("started",),
@@ -81,8 +86,11 @@ def _row(run: Run) -> dict[str, Any]:
     }
     if not run.is_finished:
         return row
+
     result = run.result
     row |= {"parameters": result["parameters"], "train_seconds": result["train_seconds"]}
+
+    # Of several seeds only the split that they were judged on has a mean, and only test an interval in the list.
     if "members" in result:
         if result["on"]:
             row |= {result["on"]: result["mean"]}

@@ -6,6 +6,7 @@ import argparse
 import os
 from pathlib import Path
 
+from fittingroom.cli import options
 from fittingroom.cli.parser import Commands
 
 
@@ -18,8 +19,15 @@ def add_parser(commands: Commands) -> None:
         epilog="example: fittingroom serve runs/swift-1 runs/tutorial-1",
     )
     parser.add_argument("folders", metavar="RUN", nargs="+", type=Path, help="folders of runs")
-    parser.add_argument("--host", default="127.0.0.1", metavar="ADDRESS", help="default: 127.0.0.1, this machine only")
-    parser.add_argument("--port", type=int, default=8000, metavar="N", help="default: 8000; 0 for any that is free")
+    parser.add_argument(
+        "--host",
+        default="127.0.0.1",
+        metavar="ADDRESS",
+        help="address to listen at; default: 127.0.0.1, this machine only",
+    )
+    parser.add_argument(
+        "--port", type=int, default=8000, metavar="N", help="port to listen at, 0 for any that is free; default: 8000"
+    )
     parser.add_argument(
         "--api-key",
         metavar="KEY",
@@ -29,7 +37,7 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument(
         "--allow-origin", action="append", default=[], metavar="URL", help="let pages of this site call the API (CORS)"
     )
-    parser.add_argument("--trust-code", action="store_true", help="execute the models' own sources that the runs keep")
+    options.add_trust_code(parser, "execute the models' own sources that the runs keep")
     parser.set_defaults(run=run_serve)
 
 

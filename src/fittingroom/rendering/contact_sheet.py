@@ -82,25 +82,6 @@ def contact_sheet(rows: Sequence[Row], *, title: str, subtitle: str = "") -> Ima
     return sheet
 
 
-def half_blocks(image_HW: NDArray[np.uint8], width: int) -> str:
-    """Draw a grey image for a terminal with 24-bit colour: `width` characters wide, two pixels a character.
-
-    image_HW: uint8 (H, W). Returns lines without a newline at the end; each ends with the colours reset.
-    """
-    from PIL import Image
-
-    height = max(2, 2 * round(image_HW.shape[0] * width / image_HW.shape[1] / 2))
-    small = np.asarray(Image.fromarray(image_HW).resize((width, height), Image.Resampling.BOX))
-    return "\n".join(
-        "".join(
-            f"\x1b[38;2;{upper};{upper};{upper};48;2;{lower};{lower};{lower}m▀"
-            for upper, lower in zip(*pair, strict=True)
-        )
-        + "\x1b[0m"
-        for pair in zip(small[::2].tolist(), small[1::2].tolist(), strict=True)
-    )
-
-
 def _typeface(texts: Sequence[str]) -> Callable[[int], FreeTypeFont | ImageFont]:
     """The typeface that Pillow brings, the same on every machine; for letters that it lacks, a system's one."""
     from PIL import ImageFont

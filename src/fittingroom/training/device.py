@@ -38,10 +38,12 @@ def pick_device(name: str) -> str:
     if name == "auto":
         return there[0]
     try:
-        kind = torch.device(name).type
+        device = torch.device(name)
+        is_there = device.type in there and (device.index or 0) < max(1, torch.cuda.device_count())
     except RuntimeError:
-        kind = name
-    if kind not in there:
+        is_there = False
+    if not is_there:
+        there += [f"cuda:{i}" for i in range(torch.cuda.device_count())]
         raise RecipeError(f"device {name}: not on this machine; it has {', '.join(there)}")
     return name
 
