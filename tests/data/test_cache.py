@@ -39,8 +39,8 @@ class Reader:
 
 
 def entry() -> Path:
-    (found,) = cache_entries()
-    return found.path
+    (only,) = cache_entries()
+    return only.path
 
 
 def is_memory_mapped(array: object) -> bool:
@@ -53,6 +53,7 @@ def test_second_reading_gives_the_same_from_memory_maps(file: Path) -> None:
     read = Reader(file)
     first, second = read(), read()
     assert read.times == 1
+
     for one, other in ((first.train, second.train), (first.test, second.test)):
         assert_same(other, one)
         assert other is not None
@@ -76,6 +77,7 @@ def test_changed_file_is_read_anew_and_replaces_the_entry(file: Path, tiny: Spli
     read()
     write_npz(file, Splits(tiny.train.subset([1, 2, 3])))
     os.utime(file, ns=(1, 1))
+
     assert len(read().train) == 3
     assert len(read().train) == 3
     assert read.times == 2
@@ -148,10 +150,11 @@ def test_file_in_the_entrys_place_does_no_harm(file: Path, tiny: Splits) -> None
     read = Reader(file)
     read()
     folder = entry()
-    for each in folder.iterdir():
-        each.unlink()
+    for kept in folder.iterdir():
+        kept.unlink()
     folder.rmdir()
     folder.write_text("in the way")
+
     with pytest.warns(UserWarning, match="the cache can't be written"):
         assert_same(read().train, tiny.train)
 
@@ -199,11 +202,14 @@ def test_many_processes_at_once_all_get_the_data(file: Path) -> None:
             data = cached_read(file.name, file, [file], lambda: read_npz(file))
             assert (len(data.train), int(data.train.images.sum()), len(data.test)) == (12, int(sys.argv[3]), 6)
         """)
+
+    # one of them makes the others' entries old all the time
     total = str(int(read_npz(file).train.images.sum()))
     processes = [
         subprocess.Popen([sys.executable, "-W", "error", "-c", code, str(file), str(number), total])
         for number in range(4)
     ]
+
     assert [process.wait(60) for process in processes] == [0, 0, 0, 0]
     assert len(list((cache_dir() / "datasets").iterdir())) == 1
 
@@ -214,21 +220,24 @@ def test_entries_tell_source_and_size_and_can_be_cleared(file: Path, own_cache: 
     (own_cache / "sources" / "fashion-mnist" / "a.gz").write_bytes(b"1234")
     (own_cache / "something else").write_text("stays")
     first, second = cache_entries()
+
     assert (first.kind, first.source) == ("data set", str(file))
     assert first.size > 12 * 16
     assert (second.kind, second.source, second.size) == ("source", "fashion-mnist", 4)
     assert clear_cache() == first.size + 4
     assert cache_entries() == []
-    assert [each.name for each in own_cache.iterdir()] == ["something else"]
+    assert [entry.name for entry in own_cache.iterdir()] == ["something else"]
     assert clear_cache() == 0
 
 
 def test_place_of_the_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("FITTINGROOM_CACHE", str(tmp_path / "own"))
     assert cache_dir() == tmp_path / "own"
+
     monkeypatch.delenv("FITTINGROOM_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
     monkeypatch.setattr("sys.platform", "linux")
     assert cache_dir() == tmp_path / "xdg" / "fittingroom"
+
     monkeypatch.setattr("sys.platform", "darwin")
     assert cache_dir() == Path.home() / "Library" / "Caches" / "fittingroom"

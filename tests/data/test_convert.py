@@ -68,7 +68,7 @@ def test_single_part_is_exact_in_every_format(to: str, name: str, tmp_path: Path
     assert_equal(opened(tmp_path / name), data)
 
 
-@pytest.mark.parametrize(("to", "name"), [each for each in ONE_PART if each[0] != "idx"])
+@pytest.mark.parametrize(("to", "name"), [target for target in ONE_PART if target[0] != "idx"])
 def test_unlabelled_is_exact_wherever_it_can_be_held(to: str, name: str, tmp_path: Path) -> None:
     data = small(parts=("train",), labelled=False)
     convert(data, tmp_path / name, to=to)
@@ -90,7 +90,7 @@ def test_a_thousand_classes_are_exact(to: str, name: str, tmp_path: Path) -> Non
     assert_equal(opened(tmp_path / name), data)
 
 
-@pytest.mark.parametrize(("to", "name"), [each for each in ALL if each[0] != "csv"])
+@pytest.mark.parametrize(("to", "name"), [target for target in ALL if target[0] != "csv"])
 @pytest.mark.parametrize("size", [(1, 7), (256, 3)])
 def test_images_that_are_not_square_are_exact(to: str, name: str, size: tuple[int, int], tmp_path: Path) -> None:
     data = small(size=size)

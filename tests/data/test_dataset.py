@@ -98,7 +98,7 @@ def test_fingerprint_does_not_change_between_versions() -> None:
 def test_image_hashes_tell_equal_images() -> None:
     hashes = made().subset([0, 1, 0]).image_hashes()
     assert hashes[0] == hashes[2] != hashes[1]
-    assert {len(each) for each in hashes} == {32}
+    assert {len(digest) for digest in hashes} == {32}
 
 
 def test_aligned_by_name_keeps_every_images_class() -> None:
@@ -135,6 +135,7 @@ def test_stratified_split_is_exact_proportional_and_whole(counts: list[int], sha
 
     assert len(held_out) == n
     assert np.abs(held_out.class_counts() - np.array(counts) * n / total).max() < 1
+
     for part in (rest, held_out):
         assert (np.diff(part.images[:, 0, 0].astype(int)) > 0).all()  # file order
     assert sorted([*rest.images.flat, *held_out.images.flat]) == images.ravel().tolist()
@@ -168,6 +169,7 @@ def test_as_torch_gives_images_from_0_to_1_to_a_data_loader() -> None:
     assert image.shape == (1, 2, 3)
     assert image.dtype == torch.float32
     assert label == 2
+
     images_N1HW, labels_N = next(iter(torch.utils.data.DataLoader(dataset.as_torch(), batch_size=6)))
     np.testing.assert_array_equal(images_N1HW[:, 0].numpy(), dataset.images.astype(np.float32) / 255)
     assert labels_N.tolist() == LABELS.tolist()

@@ -44,10 +44,12 @@ def likeness(one: Image8, other: Image8) -> float:
 def test_a_photo_comes_out_as_the_image_that_it_shows(garments: Image8, kind: str, paper: int) -> None:
     """Sharpened, as the images already are, so not equal; and on any light paper."""
     options = {"quality": 95} if kind in ("JPEG", "WEBP") else {}
-    found = [picture_to_image(encoded(photo_of(each, paper=paper), kind, **options), "photo") for each in garments]
-    assert all(image.shape == (28, 28) and image.dtype == np.uint8 for image in found)
-    assert np.median([likeness(*pair) for pair in zip(found, garments, strict=True)]) > 0.93
-    assert np.mean([image[0, 0] for image in found]) < 5
+    images = [
+        picture_to_image(encoded(photo_of(garment, paper=paper), kind, **options), "photo") for garment in garments
+    ]
+    assert all(image.shape == (28, 28) and image.dtype == np.uint8 for image in images)
+    assert np.median([likeness(*pair) for pair in zip(images, garments, strict=True)]) > 0.93
+    assert np.mean([image[0, 0] for image in images]) < 5
 
 
 def test_what_is_in_the_set_already_is_left_alone(garments: Image8) -> None:
@@ -56,14 +58,14 @@ def test_what_is_in_the_set_already_is_left_alone(garments: Image8) -> None:
 
 
 def test_the_sets_image_in_the_other_polarity_is_converted(garments: Image8) -> None:
-    found = picture_to_image(encoded(Image.fromarray(255 - garments[1])), "image")
-    assert found[0, 0] == 0
-    assert likeness(found, garments[1]) > 0.8
+    image = picture_to_image(encoded(Image.fromarray(255 - garments[1])), "image")
+    assert image[0, 0] == 0
+    assert likeness(image, garments[1]) > 0.8
 
 
 def test_a_model_that_knows_dark_on_white_is_given_that(garments: Image8) -> None:
-    found = picture_to_image(encoded(photo_of(garments[1])), "photo", background=255)
-    assert (found == 255 - picture_to_image(encoded(photo_of(garments[1])), "photo")).all()
+    image = picture_to_image(encoded(photo_of(garments[1])), "photo", background=255)
+    assert (image == 255 - picture_to_image(encoded(photo_of(garments[1])), "photo")).all()
 
 
 def test_every_step_on_a_photo_that_can_be_counted_by_hand() -> None:
@@ -82,6 +84,7 @@ def test_the_border_is_what_lies_within_5_percent_of_the_corners_colour() -> Non
     near = convert_photo(photo)
     photo[:, 5:10] = 200 - 14  # 5.5 %: part of the thing
     far = convert_photo(photo)
+
     assert near[14].nonzero()[0].min() > 8  # the bar alone, 20 × 100
     assert far[14].nonzero()[0].min() < 8
 
@@ -92,6 +95,7 @@ def test_sharpening_acts_at_outlines_and_leaves_plain_parts_alone() -> None:
     photo[20:48, 34:48] = 100
     row = convert_photo(photo)[14].astype(int)
     plain_left, plain_right = 255 - 150, 255 - 100
+
     assert row[6] == plain_left
     assert row[20] == plain_right
     assert row[13] < plain_left
@@ -113,8 +117,8 @@ def test_transparent_parts_are_white_paper(garments: Image8) -> None:
     large = np.asarray(Image.fromarray(garments[1]).resize((280, 280)))
     rgba[..., :3] = (255 - large)[..., None]
     rgba[..., 3] = np.where(large > 12, 255, 0)
-    found = picture_to_image(encoded(Image.fromarray(rgba)), "cut out")
-    assert likeness(found, garments[1]) > 0.9
+    image = picture_to_image(encoded(Image.fromarray(rgba)), "cut out")
+    assert likeness(image, garments[1]) > 0.9
 
 
 @pytest.mark.parametrize("mode", ["L", "1", "P", "LA", "RGBA", "CMYK", "YCbCr", "I;16"])
@@ -125,8 +129,8 @@ def test_every_mode_of_pixels_shows_the_same(garments: Image8, mode: str) -> Non
         converted = Image.fromarray(np.asarray(photo.convert("L")).astype(np.uint16) * 257)
     else:
         converted = photo.convert(mode, dither=Image.Dither.NONE)
-    found = picture_to_image(encoded(converted, "TIFF"), mode)
-    assert likeness(found, expected) > (0.6 if mode == "1" else 0.98)
+    image = picture_to_image(encoded(converted, "TIFF"), mode)
+    assert likeness(image, expected) > (0.6 if mode == "1" else 0.98)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -144,10 +148,12 @@ def test_the_rotation_that_a_camera_noted_is_carried_out(garments: Image8, orien
         8: [Image.Transpose.ROTATE_270],
     }[orientation]:
         stored = stored.transpose(turn)
+
+    # tag 0x0112 tells how the camera was held
     exif = Image.Exif()
     exif[0x0112] = orientation
-    found = picture_to_image(encoded(stored, "PNG", exif=exif), "photo")
-    assert (found == picture_to_image(encoded(upright), "photo")).all()
+    image = picture_to_image(encoded(stored, "PNG", exif=exif), "photo")
+    assert (image == picture_to_image(encoded(upright), "photo")).all()
 
 
 def test_a_blank_sheet_stays_blank() -> None:

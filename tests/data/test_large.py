@@ -39,6 +39,7 @@ def test_a_large_array_is_in_a_file_of_which_nothing_is_left(monkeypatch: pytest
     room = allocate((5, 5, 8), ">i2")
     assert isinstance(room, np.memmap)
     assert room.shape == (5, 5, 8)
+
     room[:] = 300
     assert (room == 300).all()
     assert set(cache_dir().rglob("*")) == before
@@ -51,6 +52,7 @@ def test_a_full_disk_is_said_before_anything_is_read(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(large, "LARGE", 100)
     monkeypatch.setattr(os, "posix_fallocate", full)
+
     with pytest.raises(
         fr.DataError, match=r"1,000 bytes expected .*\(No space left on device\): set FITTINGROOM_CACHE"
     ):
@@ -79,8 +81,8 @@ def array() -> NDArray[np.uint8]:
 @pytest.fixture
 def in_a_file(array: NDArray[np.uint8], tmp_path: Path) -> NDArray[np.uint8]:
     np.save(tmp_path / "array.npy", array)
-    found: NDArray[np.uint8] = np.load(tmp_path / "array.npy", mmap_mode="r")
-    return found
+    mapped: NDArray[np.uint8] = np.load(tmp_path / "array.npy", mmap_mode="r")
+    return mapped
 
 
 MASKS = {
@@ -144,6 +146,7 @@ def test_what_is_held_out_of_a_large_set_is_what_is_held_out_of_a_small_one(
     large_rest, large_held_out = stratified_split(
         fr.Dataset(images, sample.labels, sample.classes, "large"), 200, seed=3
     )
+
     assert large_held_out.fingerprint == held_out.fingerprint
     assert large_rest.fingerprint.content == rest.fingerprint.content  # images with their labels, in any order
 
@@ -161,7 +164,9 @@ def test_the_rows_that_will_be_needed_are_those_fetched(
     monkeypatch.setattr(os, "posix_fadvise", advise)
     read_ahead(in_a_file[50:], [0, 700], 3)
     assert fetched == [array[50:53].tobytes(), array[750:753].tobytes()]
+
     read_ahead(without(in_a_file, MASKS["the last"]), [2], 1)
     assert fetched[2] == array[2].tobytes()
+
     read_ahead(array, [0], 3)  # not in a file: nothing to do
     assert len(fetched) == 3

@@ -65,13 +65,13 @@ def test_every_format_opens_to_the_same_set(
 ) -> None:
     write(tmp_path, tiny)
     for _ in range(2):
-        found = open_dataset(tmp_path / path, cache=cache)
+        data = open_dataset(tmp_path / path, cache=cache)
         assert tiny.test is not None
-        assert found.test is not None
-        assert found.train.classes == ("0", "1", "2")
-        assert found.train.fingerprint.content == tiny.train.fingerprint.content
-        assert found.test.fingerprint.content == tiny.test.fingerprint.content
-        assert found.source == str(tmp_path / path)
+        assert data.test is not None
+        assert data.train.classes == ("0", "1", "2")
+        assert data.train.fingerprint.content == tiny.train.fingerprint.content
+        assert data.test.fingerprint.content == tiny.test.fingerprint.content
+        assert data.source == str(tmp_path / path)
     assert len(cache_entries()) == cache
 
 
@@ -89,16 +89,16 @@ def test_one_file_or_folder_is_the_train_part_alone(
     tmp_path: Path, tiny: Splits, write: Callable[[Path, Splits], None], path: str
 ) -> None:
     write(tmp_path, tiny)
-    found = open_dataset(str(tmp_path / path))
-    assert found.train.fingerprint.content == tiny.train.fingerprint.content
-    assert found.test is None
+    data = open_dataset(str(tmp_path / path))
+    assert data.train.fingerprint.content == tiny.train.fingerprint.content
+    assert data.test is None
 
 
 def test_idx_under_any_name_is_known_by_its_content(tmp_path: Path, tiny: Splits) -> None:
     write_idx(tmp_path / "pictures.bin", tiny.train.images)
-    found = open_dataset(tmp_path / "pictures.bin").train
-    assert found.labels is None
-    np.testing.assert_array_equal(found.images, tiny.train.images)
+    train = open_dataset(tmp_path / "pictures.bin").train
+    assert train.labels is None
+    np.testing.assert_array_equal(train.images, tiny.train.images)
 
 
 def test_known_name_goes_before_a_folder_called_so(
@@ -108,6 +108,7 @@ def test_known_name_goes_before_a_folder_called_so(
     as_idx(tmp_path / "sample", tiny)
     monkeypatch.chdir(tmp_path)
     data = open_dataset("sample")
+
     assert data.test is not None
     assert (len(data.train), len(data.test)) == (2000, 1000)
     assert (data.train.name, data.test.name, data.source) == ("sample train", "sample test", "sample")
@@ -122,6 +123,7 @@ def test_test_set_elsewhere_is_aligned_by_class_name(tmp_path: Path, tiny: Split
     write_npz(tmp_path / "a.npz", Splits(Dataset(tiny.train.images, tiny.train.labels, ("x", "y", "z"), "train")))
     write_npz(tmp_path / "b.npz", Splits(Dataset(tiny.test.images, tiny.test.labels, ("z", "x", "y"), "test")))
     data = open_dataset(tmp_path / "a.npz", test=tmp_path / "b.npz")
+
     assert data.test is not None
     assert data.test.labels is not None
     assert data.test.classes == ("x", "y", "z")
@@ -140,6 +142,7 @@ def test_test_set_with_other_classes_or_size_is_refused(tmp_path: Path, tiny: Sp
     write_npz(tmp_path / "b.npz", Splits(other))
     with pytest.raises(DataError, match=r"expected \[0, 1, 2\]; found \[x, y, z\]"):
         open_dataset(tmp_path / "a.npz", test=tmp_path / "b.npz")
+
     write_npz(tmp_path / "c.npz", Splits(Dataset(tiny.train.images[:, 1:], tiny.train.labels, ("0", "1", "2"), "x")))
     with pytest.raises(DataError, match=r"images of 4×4 expected as in a\.npz train, 3×4 found"):
         open_dataset(tmp_path / "a.npz", test=tmp_path / "c.npz")
@@ -152,6 +155,7 @@ def test_kaggles_files_get_fashion_mnists_names(tmp_path: Path, folder: bool) ->
     write_kaggle_csv(tmp_path / "fashion-mnist_train.csv", numbered)
     write_kaggle_csv(tmp_path / "fashion-mnist_test.csv", numbered)
     data = open_dataset(tmp_path if folder else tmp_path / "fashion-mnist_train.csv")
+
     assert data.train.classes == FASHION
     assert (data.test is not None) is folder
     assert data.train.fingerprint == part.fingerprint

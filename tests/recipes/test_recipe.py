@@ -68,6 +68,7 @@ def test_tutorial_is_the_notebook_as_run() -> None:
         (10, 0.001, "constant"),
     ]
     assert all(stage.fresh_optimizer for stage in tutorial.stages)
+
     assert tutorial.batch_size == 256
     assert tutorial.optimizer == "adam"
     assert tutorial.precision == "float32"
@@ -87,12 +88,12 @@ def test_a_file_without_a_name_is_named_after_itself(tmp_path: Path) -> None:
 
 def test_a_recipe_with_three_mistakes_prints_three_lines() -> None:
     text = SOUND.replace("64", "0").replace("lr = 0.1", 'lr = "fast"').replace("epochs = 3", "epoch = 3")
-    found = problems(text)
-    assert "mine.toml, line 2: batch_size: ≥ 1 and ≤ 1e+06 expected, 0 found" in found
-    assert "mine.toml, line 6: stages.0.lr: a number expected, 'fast' found" in found
-    assert "mine.toml, line 9: stages.1.epoch: unknown key; did you mean epochs?" in found
-    assert "mine.toml, line 8: stages.1.epochs: missing" in found  # the other side of the misspelt key
-    assert len(found) == 4
+    lines = problems(text)
+    assert "mine.toml, line 2: batch_size: ≥ 1 and ≤ 1e+06 expected, 0 found" in lines
+    assert "mine.toml, line 6: stages.0.lr: a number expected, 'fast' found" in lines
+    assert "mine.toml, line 9: stages.1.epoch: unknown key; did you mean epochs?" in lines
+    assert "mine.toml, line 8: stages.1.epochs: missing" in lines  # the other side of the misspelt key
+    assert len(lines) == 4
 
 
 def test_a_mistake_in_an_inline_stage_names_the_line_of_stages() -> None:
@@ -143,23 +144,23 @@ def test_a_mistake_in_an_inline_stage_names_the_line_of_stages() -> None:
 def test_a_wrong_value_is_named_with_what_was_expected_and_found(line: str, path: str, says: str) -> None:
     key = line.partition(" =")[0]
     base = {"model": 'model = "tutorial"', "stages": "stages = [{ epochs = 1, lr = 1 }]"} | {key: line}
-    (found,) = problems("\n".join(base.values()))
-    assert re.match(rf"mine\.toml, line \d: {re.escape(path)}: ", found)
-    assert says in found
+    (message,) = problems("\n".join(base.values()))
+    assert re.match(rf"mine\.toml, line \d: {re.escape(path)}: ", message)
+    assert says in message
 
 
 @pytest.mark.parametrize(("key", "line"), [("early_stop", "early_stop = 3"), ("keep", 'keep = "best"')])
 def test_what_chooses_by_validation_refuses_a_recipe_without(key: str, line: str) -> None:
-    (found,) = problems(f"validation = 0\n{line}\n{SOUND}")
-    assert found == f"mine.toml, line 2: {key}: chooses by validation images, but validation = 0 holds none out"
+    (message,) = problems(f"validation = 0\n{line}\n{SOUND}")
+    assert message == f"mine.toml, line 2: {key}: chooses by validation images, but validation = 0 holds none out"
     parse_recipe(f"validation = 1\n{line}\n{SOUND}")
     parse_recipe(f"{line}\n{SOUND}")
 
 
 def test_text_that_is_no_toml_says_where_it_breaks() -> None:
-    (found,) = problems('model = "tutorial"\nbatch_size = = 3')
-    assert found.startswith("mine.toml: not valid TOML: ")
-    assert "line 2" in found
+    (message,) = problems('model = "tutorial"\nbatch_size = = 3')
+    assert message.startswith("mine.toml: not valid TOML: ")
+    assert "line 2" in message
 
 
 def test_a_recipe_built_in_python_is_checked_like_one_of_toml() -> None:
@@ -210,15 +211,15 @@ def test_a_file_that_can_not_be_read_is_named(tmp_path: Path, content: bytes | N
     ],
 )
 def test_an_override_sets_one_key(override: str, path: tuple[str | int, ...], value: object) -> None:
-    found: Any = parse_recipe(SOUND, overrides=[override]).as_dict()
+    place: Any = parse_recipe(SOUND, overrides=[override]).as_dict()
     for key in path:
-        found = found[key]
-    assert found == value
+        place = place[key]
+    assert place == value
 
 
 def test_overrides_may_supply_what_the_text_lacks_and_the_last_one_wins() -> None:
-    found = parse_recipe("stages = [{ epochs = 1, lr = 1 }]", overrides=["model=tutorial", "seed=1", "seed=2"])
-    assert (found.model, found.seed) == ("tutorial", 2)
+    parsed = parse_recipe("stages = [{ epochs = 1, lr = 1 }]", overrides=["model=tutorial", "seed=1", "seed=2"])
+    assert (parsed.model, parsed.seed) == ("tutorial", 2)
 
 
 @pytest.mark.parametrize(
@@ -236,8 +237,8 @@ def test_overrides_may_supply_what_the_text_lacks_and_the_last_one_wins() -> Non
     ],
 )
 def test_an_override_that_can_not_be_applied_is_told(override: str, says: str) -> None:
-    (found,) = problems("seed = 0\n" + SOUND, override)
-    assert says in found
+    (message,) = problems("seed = 0\n" + SOUND, override)
+    assert says in message
 
 
 def test_a_wrong_override_is_not_blamed_on_the_file() -> None:
@@ -284,6 +285,7 @@ def test_keys_are_found_on_their_lines() -> None:
     text = (
         '# seed = 1\nmodel = "x"\n\n[model_args]\n"two words" = 3\n[[ stages ]]\n lr=1\n\n[[stages]]\nepochs = 2 # lr\n'
     )
+
     assert lines_of_keys(text) == {
         "model": 2,
         "model_args": 4,

@@ -83,7 +83,7 @@ class Recipe:
         precision: ``bf16`` is autocast; ``auto`` measures once per processor, torch version and model.
         normalize: ``none`` feeds 0–255, ``unit`` 0–1, ``standard`` zero mean and unit variance of the training set.
         validation: number of training images held out, at most a fifth of them; absent, min(5,000, 10 %); 0 for none.
-        split_seed: of the stratified validation cut.
+        split_seed: of the stratified split that makes the validation set.
         early_stop: stop after this many epochs without a better validation loss; 0 never. Needs validation images.
         keep: ship the ``last`` weights or those of the ``best`` epoch by validation accuracy. Needs validation images.
         seed: of initialisation, order, augmentation and dropout.
@@ -285,7 +285,7 @@ def recipe_names() -> list[str]:
 
 
 def with_epochs(recipe: Recipe, epochs: int) -> Recipe:
-    """The recipe for ``epochs`` epochs in all: stages are cut short from the end, or the last one is lengthened.
+    """The recipe for ``epochs`` epochs in all: stages are shortened from the end, or the last one is lengthened.
 
     Raises:
         RecipeError: less than one epoch.

@@ -75,13 +75,14 @@ def kept_files() -> list[str]:
 
 
 def test_good_mirror_fills_the_cache_and_the_next_time_needs_none() -> None:
-    told: list[tuple[str, int, int | None]] = []
+    reports: list[tuple[str, int, int | None]] = []
     with serve(SAMPLE, mirrors.good) as mirror:
-        fetched = fetch("tiny", mirrors=[mirror.url], progress=lambda *event: told.append(event))
+        fetched = fetch("tiny", mirrors=[mirror.url], progress=lambda *event: reports.append(event))
     assert_is_the_real_one(fetched)
     assert kept_files() == [f"{file.name}.gz" for file in FILES]
+
     size = (SAMPLE / "train-images-idx3-ubyte.gz").stat().st_size
-    assert (f"train-images-idx3-ubyte.gz from {mirror.url.removeprefix('http://')}", size, size) in told
+    assert (f"train-images-idx3-ubyte.gz from {mirror.url.removeprefix('http://')}", size, size) in reports
     assert fetch("tiny", mirrors=[]).folder == fetched.folder
     assert [attempt.source for attempt in fetch("tiny", mirrors=[]).attempts] == [f"cache ({fetched.folder})"]
 
@@ -144,6 +145,7 @@ def test_killed_fetch_leaves_nothing_taken_for_good_and_is_resumed() -> None:
         mirror.behaviour = mirrors.good
         mirror.requests.clear()
         assert_is_the_real_one(fetch("tiny", mirrors=[mirror.url]))
+
     assert mirror.requests[0] == (first, f"bytes={(SAMPLE / first).stat().st_size // 2}-")
     assert not partial.exists()
 
@@ -170,6 +172,7 @@ def test_file_that_came_whole_but_was_not_checked_yet_is_not_fetched_again() -> 
         mirror.behaviour = mirrors.good
         mirror.requests.clear()
         assert_is_the_real_one(fetch("tiny", mirrors=[mirror.url]))
+
     assert [wanted for asked, wanted in mirror.requests if asked == name] == [
         f"bytes={(SAMPLE / name).stat().st_size}-"
     ]
@@ -194,6 +197,7 @@ def test_two_processes_at_once_fetch_once() -> None:
         ]
         sources = sorted(process.communicate(timeout=30)[0].strip() for process in processes)
         assert [process.returncode for process in processes] == [0, 0]
+
     assert sources == ["another process, at the same time", mirror.url]
     assert sorted(mirror.requests) == [(f"{file.name}.gz", "") for file in FILES]
     assert_is_the_real_one(fetch("tiny", mirrors=[]))
@@ -203,13 +207,16 @@ def test_error_lists_every_source_why_it_failed_and_what_to_do(monkeypatch: pyte
     monkeypatch.setitem(
         KNOWN, "tiny", replace(KNOWN["tiny"], debian_folder=Path("/nowhere"), debian_package="dataset-tiny")
     )
-    monkeypatch.setenv("PATH", "")
+    monkeypatch.setenv("PATH", "")  # no apt-get
+
     with serve(SAMPLE, mirrors.missing) as bad:
         monkeypatch.setenv("FITTINGROOM_MIRRORS", f"{bad.url}/a http://127.0.0.1:1")
         with pytest.raises(NoSourceError) as caught:
             locate("tiny")
+
     lines = str(caught.value).splitlines()
     assert lines[0] == "tiny: no source has its files"
+
     tried = [line.split("  ", maxsplit=2)[1:] for line in lines[1:-1]]
     assert [(source, problem.strip()) for source, problem in tried] == [
         (f"cache ({cache_dir() / 'sources' / 'tiny'})", "no such folder"),
@@ -267,6 +274,7 @@ def test_verified_file_is_not_read_again_until_it_changes(monkeypatch: pytest.Mo
     given = folder_with_files(tmp_path / "given")
     monkeypatch.setenv("FITTINGROOM_DATA", str(given))
     assert fetch("tiny", mirrors=[]).folder == given
+
     with monkeypatch.context() as patch:
         patch.setattr("fittingroom.data.fetch.checksum._opened", lambda _: pytest.fail("read again"))
         assert fetch("tiny", mirrors=[]).folder == given
@@ -276,7 +284,7 @@ def test_verified_file_is_not_read_again_until_it_changes(monkeypatch: pytest.Mo
         fetch("tiny", mirrors=[])
 
 
-def test_folder_of_the_user_with_a_wrong_file_is_said_and_passed_over(
+def test_folder_of_the_user_with_a_wrong_file_is_said_and_skipped(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     given = folder_with_files(tmp_path / "given")
@@ -284,6 +292,7 @@ def test_folder_of_the_user_with_a_wrong_file_is_said_and_passed_over(
     monkeypatch.setenv("FITTINGROOM_DATA", str(given))
     with serve(SAMPLE, mirrors.good) as mirror:
         fetched = fetch("tiny", mirrors=[mirror.url])
+
     assert_is_the_real_one(fetched)
     assert fetched.folder != given
     assert fetched.attempts[1].problem == "t10k-images-idx3-ubyte is not there"
@@ -335,10 +344,12 @@ def make_package(folder: Path) -> Path:
         "Package: dataset-tiny\nVersion: 1\nArchitecture: all\nMaintainer: Nobody <nobody@localhost>\n"
         "Description: for a test\n"
     )
+
     files = root / "usr" / "share" / "datasets" / "tiny"
     files.mkdir(parents=True)
     for file in FILES:
         shutil.copy(SAMPLE / f"{file.name}.gz", files)
+
     package = folder / "dataset-tiny_1_all.deb"
     subprocess.run(["dpkg-deb", "-b", root, package], check=True, stdout=subprocess.DEVNULL)
     return package
@@ -362,6 +373,8 @@ def test_package_is_fetched_by_apt_get_and_unpacked(
         *Dir::State=*download*) {works} ;;
         *) echo 'E: Unable to locate package dataset-tiny' >&2; exit 100 ;;
     esac"""
+
+    # a container whose package lists were removed: only with lists of its own does apt-get know the package
     fake_apt_get(tmp_path, works if lists == "present" else with_own_lists)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     monkeypatch.setitem(
@@ -369,6 +382,7 @@ def test_package_is_fetched_by_apt_get_and_unpacked(
         "tiny",
         replace(KNOWN["tiny"], debian_folder=Path("/usr/share/datasets/tiny"), debian_package="dataset-tiny"),
     )
+
     fetched = fetch("tiny", mirrors=[])
     assert_is_the_real_one(fetched)
     assert fetched.attempts[-1].source == "apt-get download dataset-tiny"
@@ -451,6 +465,7 @@ def test_known_set_is_recognised_in_another_order_and_without_its_labels() -> No
     assert known_identity(dataset) == "sample train"
     assert known_identity(dataset.subset(range(1999, -1, -1))) == "sample train, in another order"
     assert known_identity(Dataset(dataset.images, None, (), "x")) == "sample train, without labels"
+
     moved = Dataset(dataset.images, (dataset.labels + 1) % 10, dataset.classes, "x")
     assert known_identity(moved) == "sample train, with other labels or class names"
     assert known_identity(dataset.subset(range(1999))) is None

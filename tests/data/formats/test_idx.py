@@ -32,10 +32,10 @@ def test_every_type_and_rank_makes_the_round_trip(
 ) -> None:
     array = np.random.default_rng(0).normal(size=shape, scale=50).astype(dtype)
     write_idx(tmp_path / name, array)
-    found = read_idx(tmp_path / name)
-    assert found.dtype == array.dtype
-    assert found.dtype.isnative
-    np.testing.assert_array_equal(found, array, strict=True)
+    values = read_idx(tmp_path / name)
+    assert values.dtype == array.dtype
+    assert values.dtype.isnative
+    np.testing.assert_array_equal(values, array, strict=True)
 
 
 def test_bytes_are_those_of_the_format(tmp_path: Path) -> None:
@@ -136,6 +136,7 @@ def test_gzip_bomb_is_refused_quickly_without_taking_memory(tmp_path: Path, head
     start = time.perf_counter()
     with pytest.raises(DataError):
         read_idx(tmp_path / "a.gz")
+
     seconds = time.perf_counter() - start
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
@@ -149,10 +150,10 @@ def test_folder_of_four_files_is_a_train_and_a_test_part(
     tmp_path: Path, tiny: Splits, suffix: str, prefixes: tuple[str, str]
 ) -> None:
     write_set(tmp_path, tiny, suffix, prefixes)
-    found = read_idx_dataset(tmp_path)
-    assert_same(found.train, tiny.train)
-    assert_same(found.test, tiny.test)
-    assert found.validation is None
+    data = read_idx_dataset(tmp_path)
+    assert_same(data.train, tiny.train)
+    assert_same(data.test, tiny.test)
+    assert data.validation is None
 
 
 def test_names_with_a_dot_before_idx_are_known(tmp_path: Path, tiny: Splits) -> None:
@@ -165,9 +166,9 @@ def test_names_with_a_dot_before_idx_are_known(tmp_path: Path, tiny: Splits) -> 
 @pytest.mark.parametrize("kind", ["images-idx3", "labels-idx1"])
 def test_one_file_brings_its_pair_but_no_other_part(tmp_path: Path, tiny: Splits, kind: str) -> None:
     write_set(tmp_path, tiny)
-    found = read_idx_dataset(tmp_path / f"t10k-{kind}-ubyte")
-    assert_same(found.train, tiny.test)
-    assert found.test is None
+    data = read_idx_dataset(tmp_path / f"t10k-{kind}-ubyte")
+    assert_same(data.train, tiny.test)
+    assert data.test is None
 
 
 def test_images_without_labels_are_unlabelled_but_labels_need_images(tmp_path: Path, tiny: Splits) -> None:
@@ -176,6 +177,7 @@ def test_images_without_labels_are_unlabelled_but_labels_need_images(tmp_path: P
     assert read_idx_dataset(tmp_path / "train-images-idx3-ubyte").train.labels is None
     with pytest.raises(DataError, match="train-labels is missing"):
         read_idx_dataset(tmp_path)
+
     (tmp_path / "t10k-images-idx3-ubyte").unlink()
     with pytest.raises(DataError, match="labels without images"):
         read_idx_dataset(tmp_path / "t10k-labels-idx1-ubyte")
@@ -251,15 +253,16 @@ def test_whole_numbers_of_any_type_are_taken_exactly(tmp_path: Path) -> None:
     images = np.arange(256, dtype=np.uint8).reshape(4, 8, 8)
     write_idx(tmp_path / "train-images-idx3-ubyte", images.astype(np.float64))
     write_idx(tmp_path / "train-labels-idx1-ubyte", np.array([0, 1, 2, 300], np.int32))
-    found = read_idx_dataset(tmp_path).train
-    np.testing.assert_array_equal(found.images, images)
-    assert found.num_classes == 301
+    train = read_idx_dataset(tmp_path).train
+    np.testing.assert_array_equal(train.images, images)
+    assert train.num_classes == 301
 
 
 def test_official_files_are_read_right_and_fast(official_folder: Path) -> None:
     start = time.perf_counter()
     data = read_idx_dataset(official_folder)
     seconds = time.perf_counter() - start
+
     assert data.test is not None
     assert data.train.labels is not None
     assert data.train.images.shape == (60_000, 28, 28)

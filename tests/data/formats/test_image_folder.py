@@ -43,10 +43,11 @@ def test_train_and_test_folders(tmp_path: Path, tiny: Splits) -> None:
     write_set(tmp_path / "train", tiny.train)
     write_set(tmp_path / "test", tiny.test)
     write_set(tmp_path / "val", tiny.test)
-    found = read_image_folder(tmp_path)
-    assert_same(found.train, by_class(tiny.train))
-    assert_same(found.test, by_class(tiny.test))
-    assert_same(found.validation, by_class(tiny.test))
+    data = read_image_folder(tmp_path)
+
+    assert_same(data.train, by_class(tiny.train))
+    assert_same(data.test, by_class(tiny.test))
+    assert_same(data.validation, by_class(tiny.test))
 
 
 def test_one_level_of_classes_is_train(tmp_path: Path, tiny: Splits) -> None:
@@ -55,18 +56,19 @@ def test_one_level_of_classes_is_train(tmp_path: Path, tiny: Splits) -> None:
     (tmp_path / ".git").mkdir()
     (tmp_path / "0" / ".DS_Store").write_bytes(b"")
     (tmp_path / "0" / "notes.txt").write_text("not a picture")
-    found = read_image_folder(tmp_path)
-    assert_same(found.train, by_class(tiny.train))
-    assert found.test is None
+    data = read_image_folder(tmp_path)
+
+    assert_same(data.train, by_class(tiny.train))
+    assert data.test is None
 
 
 def test_classes_and_files_are_in_natural_order(tmp_path: Path) -> None:
     for name in ("10", "9", "1", "b2", "b10", "a"):
         for number in (1, 10, 2):
             save(tmp_path / name / f"{number}.png", np.full((2, 2), number, np.uint8))
-    found = read_image_folder(tmp_path).train
-    assert found.classes == ("1", "9", "10", "a", "b2", "b10")
-    assert found.images[:3, 0, 0].tolist() == [1, 2, 10]
+    train = read_image_folder(tmp_path).train
+    assert train.classes == ("1", "9", "10", "a", "b2", "b10")
+    assert train.images[:3, 0, 0].tolist() == [1, 2, 10]
 
 
 @pytest.mark.parametrize("suffix", [".png", ".bmp", ".gif", ".webp", ".PNG"])
@@ -183,6 +185,7 @@ def test_loops_of_links_and_broken_links_are_refused(tmp_path: Path, link: str) 
         "a/nowhere.png": "nowhere",
     }
     (tmp_path / link).symlink_to(targets[link])
+
     with pytest.raises(DataError, match=r"(loop/b|loop|self\.png|nowhere\.png): "):
         read_image_folder(tmp_path)
 
@@ -195,6 +198,7 @@ def test_pipe_and_huge_file_are_refused_without_being_read(tmp_path: Path) -> No
         file.truncate(1 << 40)
     with pytest.raises(DataError, match=r"2\.png: a small picture of at most 16,777,216 bytes expected, more found"):
         read_image_folder(tmp_path)
+
     (tmp_path / "a" / "2.png").unlink()
     os.mkfifo(tmp_path / "a" / "2.png")
     with pytest.raises(DataError, match=r"2\.png: a file expected, a broken link, device or pipe found"):

@@ -50,19 +50,19 @@ def text(*lines: str, end: str = "\n") -> bytes:
 @pytest.mark.parametrize("name", ["a.csv", "a.csv.gz", "[a]*.csv"])
 def test_every_variant_gives_the_same(tmp_path: Path, content: bytes, name: str) -> None:
     (tmp_path / name).write_bytes(content)
-    found = read_kaggle_csv(tmp_path / name)
-    assert_same(found.train, EXPECTED)
-    assert found.train.images.dtype == np.uint8
-    assert found.test is None
+    data = read_kaggle_csv(tmp_path / name)
+    assert_same(data.train, EXPECTED)
+    assert data.train.images.dtype == np.uint8
+    assert data.test is None
 
 
 @pytest.mark.parametrize("header", [True, False])
 def test_no_label_column_means_unlabelled(tmp_path: Path, header: bool) -> None:
     lines = [line.partition(",")[2] for line in [HEADER, *ROWS][not header :]]
     (tmp_path / "a.csv").write_bytes(text(*lines))
-    found = read_kaggle_csv(tmp_path / "a.csv").train
-    np.testing.assert_array_equal(found.images, EXPECTED.images)
-    assert found.labels is None
+    train = read_kaggle_csv(tmp_path / "a.csv").train
+    np.testing.assert_array_equal(train.images, EXPECTED.images)
+    assert train.labels is None
 
 
 @pytest.mark.parametrize("names", [("fashion-mnist_train.csv", "fashion-mnist_test.csv"), ("train.csv.gz", "test.csv")])
@@ -71,9 +71,9 @@ def test_folder_with_two_files_is_train_and_test(tmp_path: Path, tiny: Splits, n
     write_kaggle_csv(tmp_path / names[0], tiny.train)
     write_kaggle_csv(tmp_path / names[1], tiny.test)
     (tmp_path / "sample_submission.csv").write_text("ImageId,Label\n1,0\n")
-    found = read_kaggle_csv(tmp_path)
-    assert_same(found.train, tiny.train)
-    assert_same(found.test, tiny.test)
+    data = read_kaggle_csv(tmp_path)
+    assert_same(data.train, tiny.train)
+    assert_same(data.test, tiny.test)
 
 
 def test_two_train_files_in_a_folder_are_refused(tmp_path: Path) -> None:
@@ -85,9 +85,9 @@ def test_two_train_files_in_a_folder_are_refused(tmp_path: Path) -> None:
 
 def test_file_whose_name_says_test_is_the_only_part(tmp_path: Path) -> None:
     (tmp_path / "fashion-mnist_test.csv").write_bytes(text(HEADER, *ROWS))
-    found = read_kaggle_csv(tmp_path / "fashion-mnist_test.csv")
-    assert found.train.name == "fashion-mnist_test.csv test"
-    assert found.test is None
+    data = read_kaggle_csv(tmp_path / "fashion-mnist_test.csv")
+    assert data.train.name == "fashion-mnist_test.csv test"
+    assert data.test is None
 
 
 @pytest.mark.parametrize(
@@ -131,6 +131,7 @@ def test_bad_cell_is_named_by_row_and_column(tmp_path: Path, row: str, message: 
         lines = lines[:3]
     content = text(*lines, end="\r\n" if kind == "windows" else "\n")
     (tmp_path / "a.csv").write_bytes(gzip.compress(content) if kind == "gzip" else content)
+
     with pytest.raises(DataError, match=f"a.csv: {message}"):
         read_kaggle_csv(tmp_path / "a.csv")
 
@@ -143,6 +144,7 @@ def test_whole_numbers_may_be_written_with_a_point(tmp_path: Path, kind: str) ->
         content = text(*rows, end="\r\n" if kind == "windows" else "\n")
         (tmp_path / name).write_bytes(gzip.compress(content) if kind == "gzip" else content)
     whole, points = (read_kaggle_csv(tmp_path / name).train for name in ("whole.csv", "points.csv"))
+
     assert whole.labels is not None
     assert points.labels is not None
     assert np.array_equal(points.images, whole.images)
@@ -152,9 +154,10 @@ def test_whole_numbers_may_be_written_with_a_point(tmp_path: Path, kind: str) ->
 def test_a_header_that_counts_the_columns_is_no_image(tmp_path: Path) -> None:
     pixels = [f"{n}.0" for n in range(16)]
     (tmp_path / "a.csv").write_bytes(text(",".join(map(str, range(16))), ",".join(pixels)))
-    found = read_kaggle_csv(tmp_path / "a.csv").train
-    assert found.labels is None
-    assert found.images.tolist() == [np.arange(16).reshape(4, 4).tolist()]
+    train = read_kaggle_csv(tmp_path / "a.csv").train
+    assert train.labels is None
+    assert train.images.tolist() == [np.arange(16).reshape(4, 4).tolist()]
+
     (tmp_path / "a.csv").write_bytes(text(",".join(map(str, range(17))), ",".join(["3.0", *pixels])))
     with pytest.raises(DataError, match="17 pixel columns and no column called label found"):
         read_kaggle_csv(tmp_path / "a.csv")
@@ -217,6 +220,7 @@ def test_hostile_file_is_refused_quickly_without_taking_memory(tmp_path: Path, c
     start = time.perf_counter()
     with pytest.raises(DataError):
         read_kaggle_csv(tmp_path / "a.csv")
+
     seconds = time.perf_counter() - start
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
@@ -246,8 +250,9 @@ def test_rows_that_the_notebook_prints_are_read_as_it_shows_them(tmp_path: Path)
     names = [f"pixel{number}" for number in range(1, 785)]
     lines = [",".join([row["label"], *(row.get(name) or "0" for name in names)]) for row in rows]
     (tmp_path / "fashion-mnist_train.csv").write_bytes(text(",".join(["label", *names]), *lines))
-    found = read_kaggle_csv(tmp_path / "fashion-mnist_train.csv").train
-    assert found.labels is not None
-    assert found.labels.tolist() == [2, 9, 6, 0, 3, 4, 4, 5, 4, 8]
-    assert found.images[5, 0, :9].tolist() == [0, 0, 0, 5, 4, 5, 5, 3, 5]
-    assert found.images[5, 27, -10:].tolist() == [7, 8, 7, 4, 3, 7, 5, 0, 0, 0]
+    train = read_kaggle_csv(tmp_path / "fashion-mnist_train.csv").train
+
+    assert train.labels is not None
+    assert train.labels.tolist() == [2, 9, 6, 0, 3, 4, 4, 5, 4, 8]
+    assert train.images[5, 0, :9].tolist() == [0, 0, 0, 5, 4, 5, 5, 3, 5]
+    assert train.images[5, 27, -10:].tolist() == [7, 8, 7, 4, 3, 7, 5, 0, 0, 0]

@@ -23,20 +23,20 @@ def file(tmp_path: Path) -> Path:
 
 def test_keras_names(file: Path) -> None:
     np.savez(file, x_train=IMAGES, y_train=LABELS, x_test=IMAGES[:2], y_test=LABELS[:2])
-    found = read_npz(file)
-    assert_same(found.train, Dataset(IMAGES, LABELS, ("0", "1", "2"), "x"))
-    assert_same(found.test, Dataset(IMAGES[:2], LABELS[:2], ("0", "1", "2"), "x"))
-    assert found.validation is None
+    data = read_npz(file)
+    assert_same(data.train, Dataset(IMAGES, LABELS, ("0", "1", "2"), "x"))
+    assert_same(data.test, Dataset(IMAGES[:2], LABELS[:2], ("0", "1", "2"), "x"))
+    assert data.validation is None
 
 
 def test_medmnist_names_and_label_columns(file: Path) -> None:
     arrays = {"train_images": IMAGES, "val_images": IMAGES[1:], "test_images": IMAGES[2:]}
     labels = {"train_labels": LABELS[:, None], "val_labels": LABELS[1:, None], "test_labels": LABELS[2:, None]}
     np.savez_compressed(file, **arrays, **labels)  # type: ignore[arg-type]
-    found = read_npz(file)
-    assert_same(found.train, Dataset(IMAGES, LABELS, ("0", "1", "2"), "x"))
-    assert_same(found.validation, Dataset(IMAGES[1:], LABELS[1:], ("0", "1", "2"), "x"))
-    assert_same(found.test, Dataset(IMAGES[2:], LABELS[2:], ("0", "1", "2"), "x"))
+    data = read_npz(file)
+    assert_same(data.train, Dataset(IMAGES, LABELS, ("0", "1", "2"), "x"))
+    assert_same(data.validation, Dataset(IMAGES[1:], LABELS[1:], ("0", "1", "2"), "x"))
+    assert_same(data.test, Dataset(IMAGES[2:], LABELS[2:], ("0", "1", "2"), "x"))
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,8 @@ def test_written_file_reads_back_the_same(file: Path, tiny: Splits) -> None:
     names = ("T-shirt/top", "Hose", "Stiefel – hoch")
     train, test = (Dataset(part.images, part.labels, names, "x") for part in (tiny.train, tiny.test))
     write_npz(file, Splits(train, validation=test, test=Dataset(test.images, None, (), "x")))
-    found = read_npz(file)
-    assert_same(found.train, train)
-    assert_same(found.validation, test)
-    assert_same(found.test, Dataset(test.images, None, (), "x"))
+    data = read_npz(file)
+
+    assert_same(data.train, train)
+    assert_same(data.validation, test)
+    assert_same(data.test, Dataset(test.images, None, (), "x"))

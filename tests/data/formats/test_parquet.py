@@ -18,7 +18,7 @@ PNG = encode_png(IMAGE)
 
 def table(images: list[Any], **columns: Any) -> pl.DataFrame:
     """As Hugging Face lays it out."""
-    structs = [None if each is None else {"bytes": each, "path": "1.png"} for each in images]
+    structs = [None if content is None else {"bytes": content, "path": "1.png"} for content in images]
     return pl.DataFrame(
         {"image": pl.Series(structs, dtype=pl.Struct({"bytes": pl.Binary, "path": pl.String})), **columns}
     )
@@ -47,9 +47,10 @@ def test_folder_of_shards_is_train_and_test(tmp_path: Path, tiny: Splits) -> Non
     write_parquet(tmp_path / "train-00001-of-00002.parquet", tiny.train.subset(range(7, 12)))
     write_parquet(tmp_path / "test-00000-of-00001.parquet", tiny.test)
     (tmp_path / "README.md").write_text("")
-    found = read_parquet(tmp_path)
-    assert_same(found.train, tiny.train)
-    assert_same(found.test, tiny.test)
+    data = read_parquet(tmp_path)
+
+    assert_same(data.train, tiny.train)
+    assert_same(data.test, tiny.test)
 
 
 @pytest.mark.parametrize("name", ["a.parquet", "[a]*.parquet"])
@@ -111,6 +112,7 @@ def test_damaged_file_is_refused(file: Path, damage: str) -> None:
             "length": good[:-8] + b"\xff\xff\xff\x7fPAR1",
         }[damage]
     )
+
     with pytest.raises(DataError, match=r"a\.parquet: "):
         read_parquet(file)
 
@@ -127,9 +129,11 @@ def test_shards_must_fit_together(tmp_path: Path) -> None:
     table([encode_png(IMAGE.T)], label=[0]).write_parquet(tmp_path / "train-2.parquet")
     with pytest.raises(DataError, match=r"train-2\.parquet: images of 2×3 expected as in train-1\.parquet, 3×2 found"):
         read_parquet(tmp_path)
+
     table([PNG]).write_parquet(tmp_path / "train-2.parquet")
     with pytest.raises(DataError, match=r"labels in all of train-1\.parquet, train-2\.parquet expected"):
         read_parquet(tmp_path)
+
     (tmp_path / "train-2.parquet").rename(tmp_path / "other.parquet")
     with pytest.raises(DataError, match=r"other\.parquet: a file named after its part"):
         read_parquet(tmp_path)
