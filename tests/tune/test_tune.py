@@ -16,10 +16,10 @@ import torch
 import fittingroom as fr
 from fittingroom.errors import Interrupted
 from fittingroom.evaluation.metrics import mean_interval
-from fittingroom.events import Event, JobDone, JobEvent, StepDone
+from fittingroom.events import Event, Hooks, JobDone, JobEvent, StepDone
 from fittingroom.runs.run import runs_folder
 from fittingroom.tune import Plan, Study
-from fittingroom.tune.space import Choices, Range, apply, own_values, parse_space
+from fittingroom.tune.space import Choices, Range, apply, baseline_values, parse_space
 from fittingroom.tune.storage import without_password
 from fittingroom.tune.study import open_study
 from tests.support import SUPPORT
@@ -167,8 +167,8 @@ def test_lr_scales_all_stages_and_other_keys_are_set() -> None:
     changed = apply(two, {"lr": 0.2, "stages.1.epochs": 3, "mirror": "none"})
     assert [(stage.epochs, stage.lr) for stage in changed.stages] == [(1, 0.2), (3, pytest.approx(0.04))]
     assert changed.mirror == "none"
-    assert own_values(two, parse_space("lr = [0.1, 0.3]\nshift = [0, 1]", two)) == {"lr": 0.1, "shift": 0}
-    assert own_values(two, parse_space("lr = [0.3, 0.4]", two)) is None
+    assert baseline_values(two, parse_space("lr = [0.1, 0.3]\nshift = [0, 1]", two)) == {"lr": 0.1, "shift": 0}
+    assert baseline_values(two, parse_space("lr = [0.3, 0.4]", two)) is None
 
 
 # The search.
@@ -280,7 +280,7 @@ def test_a_trial_that_died_before_its_folder_was_whole_is_begun_anew(study: Stud
     fr.tune_recipe(data, recipe(), SPACE, plan=Plan(trials=6), out="died", final_seeds=0)
     unfinished = dataclasses.replace(open_study(Path("died"), splits=data), trust_code=True)
     with pytest.raises(KeyboardInterrupt):
-        unfinished.search(7, None, None, raise_at_first_step, lambda: False)
+        unfinished.search(7, None, None, Hooks(observe=raise_at_first_step))
     (unfinished.folder(6) / "environment.json").unlink()
     assert [trial.state for trial in unfinished.trials()][6] == "running"
     assert outcome(fr.resume_study("died", data=data, trust_code=True, trials=7, final_seeds=0)) == outcome(study)
@@ -417,7 +417,7 @@ def test_a_look_with_a_trial_goes_to_the_ledger_of_all_runs(study: Study, data: 
 
 
 def test_a_recipe_without_validation_images_is_refused(data: fr.Splits) -> None:
-    with pytest.raises(fr.RecipeError, match="holds none out; say --set validation=2000"):
+    with pytest.raises(fr.RecipeError, match="holds none out: give it validation = 2000"):
         fr.tune_recipe(data, recipe("validation=0"), SPACE, out="study")
     assert not Path("study").exists()
 

@@ -16,11 +16,11 @@ from shlex import quote
 from fittingroom.data.dataset import Splits
 from fittingroom.data.open import open_dataset
 from fittingroom.errors import ArtifactError, Interrupted, RecipeError
-from fittingroom.events import Observer
+from fittingroom.events import Hooks, Observer
 from fittingroom.parallel.process_group import processes
 from fittingroom.parallel.ray_engine import RayEngine, check_engine
 from fittingroom.recipes.recipe import Recipe, load_recipe
-from fittingroom.runs.create import Options
+from fittingroom.runs.environment_record import Options
 from fittingroom.tune.conclusion import conclude
 from fittingroom.tune.study import Study, open_study, start_study
 from fittingroom.tune.trial import Plan
@@ -89,7 +89,7 @@ def tune_recipe(
     folder = None if out is None else Path(out)
     study = start_study(splits, recipe, space, plan, out=folder, options=options, storage=storage)
     study = dataclasses.replace(study, trust_code=True)  # it is what the caller gave
-    return _carry_out(study, plan.trials, seconds, final_seeds, engine, observe, should_stop)
+    return _search_and_conclude(study, plan.trials, seconds, final_seeds, engine, Hooks.of(observe, should_stop))
 
 
 def resume_study(
@@ -133,11 +133,12 @@ def resume_study(
             "Read it, then say --trust-code (trust_code=True)"
         )
     study = dataclasses.replace(study, trust_code=trust_code)
-    return _carry_out(study, trials or study.plan.trials, seconds, final_seeds, engine, observe, should_stop)
+    hooks = Hooks.of(observe, should_stop)
+    return _search_and_conclude(study, trials or study.plan.trials, seconds, final_seeds, engine, hooks)
 
 
 def _check(final_seeds: int, engine: RayEngine | None) -> None:
-    """What can be refused before anything is opened."""
+    """Refuse what can be refused before anything is opened."""
     if final_seeds < 0 or final_seeds == 1:
         raise RecipeError(f"final seeds: 2 or more expected, or 0 for none, {final_seeds} found: one has no interval")
     if processes() > 1:
@@ -146,18 +147,18 @@ def _check(final_seeds: int, engine: RayEngine | None) -> None:
         check_engine(engine)
 
 
-def _carry_out(
+def _search_and_conclude(
     study: Study,
     trials: int,
     seconds: float | None,
     final_seeds: int,
     engine: RayEngine | None,
-    observe: Observer,
-    should_stop: Callable[[], bool],
+    hooks: Hooks,
 ) -> Study:
+    """Search, and end with fresh seeds. Raises Interrupted with the command that resumes the study just so."""
     try:
-        study.search(trials, seconds, engine, observe, should_stop)
-        conclude(study, final_seeds, engine, observe, should_stop)
+        study.search(trials, seconds, engine, hooks)
+        conclude(study, final_seeds, engine, hooks)
     except Interrupted as stop:
         command = f"fittingroom tune --resume {quote(str(study.path))}"
         command += f" --trials {trials}" if trials != study.plan.trials else ""

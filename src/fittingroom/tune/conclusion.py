@@ -6,13 +6,12 @@ import dataclasses
 import shutil
 import textwrap
 from collections import Counter
-from collections.abc import Callable
 from datetime import date
 from typing import Any
 
 from fittingroom.errors import ArtifactError
 from fittingroom.evaluation.metrics import mean_interval
-from fittingroom.events import Observer
+from fittingroom.events import Hooks
 from fittingroom.files.atomic import atomic_write
 from fittingroom.files.json_file import write_json
 from fittingroom.files.lock import exclusive_if_free
@@ -32,8 +31,7 @@ def conclude(
     study: Study,
     final_seeds: int,
     engine: RayEngine | None,
-    observe: Observer,
-    should_stop: Callable[[], bool],
+    hooks: Hooks,
 ) -> None:
     """Train the best recipe with seeds that no trial had, and write down what came out.
 
@@ -46,14 +44,18 @@ def conclude(
     with exclusive_if_free(study.conclusion_lock) as free:
         if not free or study.running_elsewhere():
             return
+        # Only the process that holds the lock comes here, and only when no other has a trial under way.
         best = study.best()
         if best is None:
             raise ArtifactError(f"{study.path}: no trial was finished; {_reasons(study)}")
+
         recipe = best_recipe(study, best)
-        final = _train_final(study, best, recipe, final_seeds, engine, observe, should_stop) if final_seeds else None
+        final = _train_final(study, best, recipe, final_seeds, engine, hooks) if final_seeds else None
         result = _summary(study, best, final)
+
+        # The page shows best.toml, so that is written before it.
         with atomic_write(study.path / "best.toml") as file:
-            file.write((_opening(study, result, final) + recipe.to_toml()).encode())
+            file.write((_head_comment(study, result, final) + recipe.to_toml()).encode())
         write_json(study.path / "result.json", result)
         write_page(study, result)
 
@@ -70,83 +72,96 @@ def _train_final(
     recipe: Recipe,
     seeds: int,
     engine: RayEngine | None,
-    observe: Observer,
-    should_stop: Callable[[], bool],
+    hooks: Hooks,
 ) -> Run:
-    """The run of the fresh seeds: trained, or gone on with, or there already."""
+    """The run of the fresh seeds: trained, resumed, or there already."""
     folder = study.path / f"final-{best.number:04d}-{seeds}"
     if (folder / "result.json").exists():
         return Run(folder, study.splits)
+
+    # The folder's name has trial and number of seeds: more trials, or more seeds, are a run of their own.
     if not (folder / "environment.json").exists():
         shutil.rmtree(folder, ignore_errors=True)  # what a process left that died while it began
         source = study.source_of(recipe.model)
         start(study.splits, recipe, seeds=seeds, out=folder, options=study.options, source=source)
+
     return resume(
         folder,
         data=study.splits,
         trust_code=study.trust_code,
         engine=engine,
-        observe=observe,
-        should_stop=should_stop,
+        observe=hooks.observe,
+        should_stop=hooks.should_stop,
     )
 
 
 def _summary(study: Study, best: Trial, final: Run | None) -> dict[str, Any]:
     """What ``result.json`` of a study says."""
-    trials, objective = study.trials(), study.plan.objective
+    trials = study.trials()
     validation_set = hold_out(study.splits, study.recipe)[1]
+
+    # The first trial is the baseline only where its values lie in the space; else the search drew it.
     first = trials[0]
-    as_it_is = first.value if first.state == "finished" and apply(study.recipe, first.values) == study.recipe else None
-    fresh = None
-    if final is not None:
-        values = [member.result["validation"][objective] for member in final.members]
-        mean, sd, interval = mean_interval(values)
-        fresh = {
-            "run": final.path.name,
-            "seeds": [member.recipe.seed for member in final.members],
-            "values": values,
-            "mean": mean,
-            "sd": sd,
-            "interval_of_mean": interval,
-            "train_seconds": sum(member.result["train_seconds"] for member in final.members) / len(values),
-        }
+    is_baseline = first.state == "finished" and apply(study.recipe, first.values) == study.recipe
+
     return {
         "format": FORMAT,
-        "objective": objective,
+        "objective": study.objective.name,
         "n": len(validation_set) if validation_set is not None else 0,
         "trials": dict(Counter(trial.state for trial in trials)),
         "best": {"trial": best.number, "value": best.value, "values": dict(best.values)},
-        "as_it_is": as_it_is,
-        "final": fresh,
+        "as_it_is": first.value if is_baseline else None,
+        "final": None if final is None else _fresh_figures(study, final),
     }
 
 
-def _opening(study: Study, result: dict[str, Any], final: Run | None) -> str:
+def _fresh_figures(study: Study, final: Run) -> dict[str, Any]:
+    """The objective of each fresh seed, their mean, and how far that is to be trusted."""
+    members = final.members
+    values = [member.result["validation"][study.objective.name] for member in members]
+    mean, sd, interval = mean_interval(values)
+    return {
+        "run": final.path.name,
+        "seeds": [member.recipe.seed for member in members],
+        "values": values,
+        "mean": mean,
+        "sd": sd,
+        "interval_of_mean": interval,
+        "train_seconds": sum(member.result["train_seconds"] for member in members) / len(values),
+    }
+
+
+def _head_comment(study: Study, result: dict[str, Any], final: Run | None) -> str:
     """The comment at the head of ``best.toml``: command, date, machine, figure with n and interval."""
-    best, fresh, objective = result["best"], result["final"], study.plan.objective
+    best, fresh, objective = result["best"], result["final"], study.objective
     trials = sum(result["trials"].values())
     paragraphs = [
         f"{study.recipe.name or 'A recipe'}, tuned: trial {best['trial']} of {trials} of the study {study.path}.",
         f"  {study.train_command(best['values'])}",
     ]
+
+    # The search's own best is the largest of many figures; whoever reads the file later has to know that.
     if final is None or fresh is None:
         paragraphs.append(
-            f"Validation {objective} {study.say(best['value'])} on {result['n']:,} images: the best of all trials, and "
-            "so optimistic. No fresh seeds were trained."
+            f"Validation {objective.name} {objective.text(best['value'])} on {result['n']:,} images: the best of all "
+            "trials, and so optimistic. No fresh seeds were trained."
         )
     else:
         environment = final.environment
-        machine = environment["machine"]
+        machine = environment.machine
         paragraphs.append(
-            f"Validation {objective} {study.say_mean(fresh)}, n = {len(fresh['seeds'])} seeds that no trial had, on "
-            f"the {result['n']:,} images that chose the recipe. {fresh['train_seconds']:.1f} s of training each. "
-            f"{date.today().isoformat()}, {machine['processor']}, threads {machine['threads']}, "
-            f"torch {environment['versions']['torch']}, {environment['precision']}."
+            f"Validation {objective.name} {objective.text_of_mean(fresh)}, n = {len(fresh['seeds'])} seeds that no "
+            f"trial had, on the {result['n']:,} images that chose the recipe. "
+            f"{fresh['train_seconds']:.1f} s of training each. "
+            f"{date.today().isoformat()}, {machine.processor}, threads {machine.threads}, "
+            f"torch {environment.versions['torch']}, {environment.precision}."
         )
+
     wrapped = [textwrap.fill(text, 116, initial_indent="# ", subsequent_indent="# ") for text in paragraphs]
     return "\n#\n".join(wrapped) + "\n\n"
 
 
 def _reasons(study: Study) -> str:
+    """Why no trial was finished: the three commonest messages, each with its number of trials."""
     messages = Counter(trial.message or trial.state for trial in study.trials())
     return "; ".join(f"{count} × {message}" for message, count in messages.most_common(3)) or "none was begun"

@@ -7,15 +7,15 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-import numpy as np
 import optuna
 from optuna.trial import TrialState
 
 from fittingroom.files.atomic import atomic_write
 from fittingroom.rendering.axes import Scale, Tick, svg_path, ticks
 from fittingroom.rendering.html_page import render_page
+from fittingroom.tune.objective import ObjectiveAxis
 from fittingroom.tune.space import Choices, Range
 from fittingroom.tune.study import Study
 from fittingroom.tune.trial import Trial
@@ -28,12 +28,12 @@ LEFT, RIGHT, TOP, BOTTOM = 52.0, 12.0, 10.0, 26.0  # room around their frames
 
 @dataclass(frozen=True)
 class Dot:
-    """A trial in a drawing. ``kind``: its state, or ``best``; ``says`` what it tells when asked."""
+    """A trial in a drawing. ``kind``: its state, or ``best``; ``title``: what is shown when it is pointed at."""
 
     x: float
     y: float
     kind: str
-    says: str
+    title: str
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,9 @@ def write_page(study: Study, result: Mapping[str, Any]) -> None:
     """Write the page of a study that has come to a result."""
     trials = study.trials()
     best = trials[result["best"]["trial"]]
-    y = _objective_scale(study, trials, result)
+
+    # One axis for all drawings of finished trials, so that the eye may go from one to the other.
+    y = _objective_axis(study, trials, result)
     content = {
         "study": study,
         "result": result,
@@ -69,7 +71,10 @@ def write_page(study: Study, result: Mapping[str, Any]) -> None:
         "recipe": (study.path / "best.toml").read_text(encoding="utf-8"),
         "frame": {"left": LEFT, "right": RIGHT, "top": TOP, "bottom": HEIGHT - BOTTOM, "height": HEIGHT},
     }
-    page = render_page(TEMPLATE, content | {"say": study.say, "say_mean": study.say_mean, "value_text": value_text})
+
+    texts = {"text": study.objective.text, "text_of_mean": study.objective.text_of_mean, "value_text": value_text}
+    page = render_page(TEMPLATE, content | texts)
+
     with atomic_write(study.path / "report.html") as file:
         file.write(page.encode())
 
@@ -81,69 +86,47 @@ def value_text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-@dataclass(frozen=True)
-class ObjectiveScale:
-    """The axis of the objective, on which better is higher; what is far worse than most lies on its lower end."""
-
-    scale: Scale
-    marks: Sequence[Tick]
-
-    def __call__(self, value: float) -> float:
-        """The position of a value, in units of the page."""
-        top, bottom = sorted((self.scale.start, self.scale.end))
-        return min(bottom, max(top, self.scale(value)))
-
-    def holds(self, value: float) -> bool:
-        """Whether the value lies on the axis."""
-        return self(value) == self.scale(value)
-
-
-def _objective_scale(study: Study, trials: Sequence[Trial], result: Mapping[str, Any]) -> ObjectiveScale:
+def _objective_axis(study: Study, trials: Sequence[Trial], result: Mapping[str, Any]) -> ObjectiveAxis:
     """Holds the better three quarters of all values, and the figures that they are set against, if those are near."""
     values = [trial.value for trial in trials if trial.value is not None]
-    worst = float(np.quantile(values, 0.25 if study.plan.objective == "accuracy" else 0.75))
+    worst = study.objective.quantile(values, 0.25)
     best, fresh = result["best"]["value"], result["final"]
-    against = [result["as_it_is"], *(fresh["interval_of_mean"] if fresh else ())]
+
     # An interval of few seeds may be so wide that it would press everything else together.
+    against = [result["as_it_is"], *(fresh["interval_of_mean"] if fresh else ())]
     near = [value for value in against if value is not None and abs(value - best) < 3 * abs(best - worst)]
     return _axis_of(study, [worst, best, *near])
 
 
-def _axis_of(study: Study, values: Sequence[float]) -> ObjectiveScale:
-    """An axis that holds the values with a little room; better is higher."""
-    room = 0.08 * (max(values) - min(values)) or 0.01
-    low, high = min(values) - room, max(values) + room
-    ends = (HEIGHT - BOTTOM, TOP) if study.plan.objective == "accuracy" else (TOP, HEIGHT - BOTTOM)
-    scale = Scale(low, high, *ends)
-    return ObjectiveScale(scale, [Tick(scale(at), _tick_text(study, at)) for at in ticks(low, high, 5)])
+def _axis_of(study: Study, values: Sequence[float]) -> ObjectiveAxis:
+    """Upright in a frame, so that better is higher."""
+    return study.objective.axis(values, worst=HEIGHT - BOTTOM, best=TOP)
 
 
-def _tick_text(study: Study, value: float) -> str:
-    return f"{100 * value:.4g} %" if study.plan.objective == "accuracy" else f"{value:.4g}"
-
-
-def _history(study: Study, trials: Sequence[Trial], best: Trial, y: ObjectiveScale) -> Drawing:
+def _history(study: Study, trials: Sequence[Trial], best: Trial, y: ObjectiveAxis) -> Drawing:
     """The objective of each trial in turn, and the best so far."""
     x = Scale(-0.5, max(9.5, len(trials) - 0.5), LEFT, WIDE - RIGHT)
-    better: Callable[..., float] = max if study.plan.objective == "accuracy" else min
+
+    # A stair: across at the record so far, then up to the new one.
     record: float | None = None
     steps: list[tuple[float, float]] = []
     for trial in trials:
         if trial.state == "finished" and trial.value is not None:
-            record = trial.value if record is None else better(record, trial.value)
+            record = trial.value if record is None else min(record, trial.value, key=study.objective.rank)
         if record is not None:
             before = steps[-1][1] if steps else y(record)
             steps += [(x(trial.number), before), (x(trial.number), y(record))]
+
     return Drawing(
         width=WIDE,
-        x_ticks=[Tick(x(at), f"{at:.0f}") for at in ticks(0, x.high - 0.5, 10, least=1)],
+        x_ticks=[Tick(x(number), f"{number:.0f}") for number in ticks(0, x.high - 0.5, 10, least=1)],
         y_ticks=y.marks,
         dots=[_dot(study, trial, best, x(trial.number), y) for trial in trials],
         lines=[("record", svg_path(steps))],
     )
 
 
-def _dot(study: Study, trial: Trial, best: Trial, x: float, y: ObjectiveScale) -> Dot:
+def _dot(study: Study, trial: Trial, best: Trial, x: float, y: ObjectiveAxis) -> Dot:
     values = ", ".join(f"{path} {value_text(value)}" for path, value in trial.values.items())
     kind = "best" if trial.number == best.number else trial.state
     bottom = HEIGHT - BOTTOM
@@ -151,15 +134,15 @@ def _dot(study: Study, trial: Trial, best: Trial, x: float, y: ObjectiveScale) -
         x,
         bottom if trial.value is None else y(trial.value),
         kind,
-        f"trial {trial.number}, {trial.state}: {study.say(trial.value)}; {values}",
+        f"trial {trial.number}, {trial.state}: {study.objective.text(trial.value)}; {values}",
     )
 
 
-def _levels(result: Mapping[str, Any], y: ObjectiveScale) -> dict[str, Any]:
-    """What the search's own best is set against: the recipe as it was, and the mean of the fresh seeds."""
+def _levels(result: Mapping[str, Any], y: ObjectiveAxis) -> dict[str, Any]:
+    """What the search's own best is set against: the baseline, and the mean of the fresh seeds."""
     fresh = result["final"]
     return {
-        "as_it_is": None if result["as_it_is"] is None else y(result["as_it_is"]),
+        "baseline": None if result["as_it_is"] is None else y(result["as_it_is"]),
         "fresh": fresh and (y(fresh["mean"]), sorted(y(bound) for bound in fresh["interval_of_mean"])),
     }
 
@@ -168,12 +151,17 @@ def _curves(study: Study, trials: Sequence[Trial], best: Trial) -> Drawing:
     """The objective after each epoch, of every trial; the best one last, so that it lies on top."""
     last = max((trial.curve[-1][0] for trial in trials if trial.curve), default=1)
     values = [value for trial in trials for _, value in trial.curve]
-    within = np.quantile(values, (0.05, 1) if study.plan.objective == "accuracy" else (0, 0.95)) if values else (0, 1)
-    x, y = Scale(1, max(2, last), LEFT, WIDE - RIGHT), _axis_of(study, [float(bound) for bound in within])
+
+    # The first epochs of bad trials would press everything else together.
+    objective = study.objective
+    bounds = [objective.quantile(values, 0.05), objective.quantile(values, 1)] if values else [0.0, 1.0]
+    x, y = Scale(1, max(2, last), LEFT, WIDE - RIGHT), _axis_of(study, bounds)
+
+    # What is drawn later lies on top.
     order = sorted(trials, key=lambda trial: (trial.number == best.number, trial.state == "finished"))
     return Drawing(
         width=WIDE,
-        x_ticks=[Tick(x(at), f"{at:.0f}") for at in ticks(1, max(2, last), 10, least=1)],
+        x_ticks=[Tick(x(epoch), f"{epoch:.0f}") for epoch in ticks(1, max(2, last), 10, least=1)],
         y_ticks=y.marks,
         lines=[
             ("best" if trial.number == best.number else trial.state, svg_path([(x(e), y(v)) for e, v in trial.curve]))
@@ -194,32 +182,33 @@ def _importances(study: Study) -> list[tuple[str, float]]:
     finished = [trial for trial in known.get_trials(deepcopy=False) if trial.state == TrialState.COMPLETE]
     if len(finished) < FEW or len(study.space) < 2:
         return []
-    found = optuna.importance.get_param_importances(known)
-    return sorted(found.items(), key=lambda pair: -pair[1])
+    importances = optuna.importance.get_param_importances(known)
+    return sorted(importances.items(), key=lambda pair: -pair[1])
 
 
-def _slice(study: Study, trials: Sequence[Trial], best: Trial, path: str, y: ObjectiveScale) -> Drawing:
+def _slice(study: Study, trials: Sequence[Trial], best: Trial, path: str, y: ObjectiveAxis) -> Drawing:
     """The objective against one key."""
     entry = study.space[path]
-    if isinstance(entry, Choices):
-        across, marks = _places(entry)
-    else:
-        across, marks = _axis(entry)
+    across, marks = _places(entry) if isinstance(entry, Choices) else _axis(entry)
     order = sorted(trials, key=lambda trial: trial.number == best.number)
     dots = [_dot(study, trial, best, across(trial.values[path]), y) for trial in order if path in trial.values]
     return Drawing(width=NARROW, x_ticks=marks, y_ticks=y.marks, dots=dots, title=path)
 
 
 def _axis(entry: Range) -> tuple[Callable[[Any], float], list[Tick]]:
+    """Where a value of a range lies, and the marks below."""
     low, high = (math.log10(entry.low), math.log10(entry.high)) if entry.log else (entry.low, entry.high)
     scale = Scale(low, high, LEFT + 8, NARROW - RIGHT - 8)
     if entry.log:
         powers = [base * 10.0**power for power in range(math.floor(low), math.ceil(high) + 1) for base in (1, 2, 5)]
-        shown = [at for at in powers if entry.low * 0.999 <= at <= entry.high * 1.001]
-        shown = [at for at in shown if f"{at:e}"[0] == "1"] if len(shown) > 5 else shown
-        return lambda value: scale(math.log10(value)), [Tick(scale(math.log10(at)), f"{at:g}") for at in shown]
-    marks = ticks(low, high, 4, least=1 if entry.whole else 0)
-    return scale, [Tick(scale(at), f"{at:.4g}") for at in marks]
+        labelled = [value for value in powers if entry.low * 0.999 <= value <= entry.high * 1.001]
+        if len(labelled) > 5:
+            labelled = [value for value in labelled if f"{value:e}"[0] == "1"]  # whole powers of ten alone
+        marks = [Tick(scale(math.log10(value)), f"{value:g}") for value in labelled]
+        return lambda value: scale(math.log10(value)), marks
+
+    round_values = ticks(low, high, 4, least=1 if entry.whole else 0)
+    return scale, [Tick(scale(value), f"{value:.4g}") for value in round_values]
 
 
 def _places(entry: Choices) -> tuple[Callable[[Any], float], list[Tick]]:
@@ -232,5 +221,5 @@ def _places(entry: Choices) -> tuple[Callable[[Any], float], list[Tick]]:
 
 
 def _rank(study: Study, trial: Trial) -> tuple[bool, float, int]:
-    sign = -1 if study.plan.objective == "accuracy" else 1
-    return trial.state != "finished", sign * cast("float", trial.value or 0), trial.number
+    """A key to sort the table by: finished trials first, the best one on top."""
+    return trial.state != "finished", study.objective.rank(trial.value or 0), trial.number

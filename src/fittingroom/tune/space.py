@@ -91,8 +91,8 @@ def apply(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:
     return with_lr(changed, values[LR]) if LR in values else changed
 
 
-def own_values(recipe: Recipe, space: SearchSpace) -> dict[str, Any] | None:
-    """What the recipe itself has for the searched keys; None if a value lies outside of the space, or is not said."""
+def baseline_values(recipe: Recipe, space: SearchSpace) -> dict[str, Any] | None:
+    """What the recipe itself has for the searched keys; None if a value lies outside of the space, or is not given."""
     raw = recipe.as_dict()
     values = {path: recipe.stages[0].lr if path == LR else _get(raw, path) for path in space}
     return values if all(space[path].holds(value) for path, value in values.items()) else None
@@ -124,30 +124,37 @@ def parse_space(
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise RecipeError(f"{where}: not valid TOML: {error}") from None
+
+    # The keys and their entries first; the recipe is asked about the values of those that are well formed.
     entries = _flattened(raw)
     space: dict[str, Range | Choices] = {}
     problems = []
-    for path, given in entries.items():
-        if found := _key_problem(path, recipe) or _entry_problem(given, _kind_of(path)):
-            problems.append((path, found))
+    for path, entry in entries.items():
+        if problem := _key_problem(path, recipe) or _entry_problem(entry, _kind_of(path)):
+            problems.append((path, problem))
         else:
-            space[path] = _entry(given, _kind_of(path))
-    problems += [(path, found) for path in space if (found := _value_problem(path, space, recipe, try_model))]
+            space[path] = _parsed_entry(entry, _kind_of(path))
+    problems += [(path, problem) for path in space if (problem := _value_problem(path, space, recipe, try_model))]
     if "lr" in entries and "stages.0.lr" in entries:
         problems.append(("lr", "stands for stages.0.lr, which is searched too; leave one out"))
+
+    # All at once: who mends one mistake doesn't want to be shown the next.
     lines = lines_of_keys(text)
-    told = [f"{where}{_line(path, lines)}: {path}: {problem}" for path, problem in problems]
+    messages = [f"{where}{_line(path, lines)}: {path}: {problem}" for path, problem in problems]
     if not entries:
-        told = [f"{where}: at least one key to search expected, none found; such as lr = {{ low = 0.01, high = 0.1 }}"]
-    if told:
-        raise RecipeError("\n".join(told))
+        messages = [
+            f"{where}: at least one key to search expected, none found; such as lr = {{ low = 0.01, high = 0.1 }}"
+        ]
+    if messages:
+        raise RecipeError("\n".join(messages))
     return space
 
 
 def _flattened(raw: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """``stages.0.lr`` → what is said of it, however the tables above it were written."""
+    """``stages.0.lr`` → its entry, however the tables above it were written."""
     entries: dict[str, Any] = {}
     for key, value in raw.items():
+        # A table is an entry where it has a range's keys or holds plain values, however mistaken; else it is a path's.
         inner = isinstance(value, Mapping) and bool(value) and not set(value) & {*RANGE_KEYS, "choices"}
         nested = inner and any(isinstance(item, Mapping | list) for item in value.values())
         entries |= _flattened(value, f"{prefix}{key}.") if nested else {prefix + key: value}
@@ -155,23 +162,28 @@ def _flattened(raw: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _key_problem(path: str, recipe: Recipe) -> str | None:
+    """What is wrong with a key, whatever its entry."""
     first, _, rest = path.partition(".")
     if reason := NOT_SEARCHED.get(path):
         return f"not to be searched: {reason}"
     if path == LR:
         return None
+
     if first == "stages":
         number, _, key = rest.partition(".")
         if not number.isdecimal() or int(number) >= len(recipe.stages) or not key:
             last = len(recipe.stages) - 1
             return f"stages.0.lr{f' up to stages.{last}.lr' if last else ''} expected, or another key of a stage"
         return _unknown(key, [f.name for f in fields(Stage)])
+
+    # Which arguments a model takes is known only when it is built.
     if first == "model_args":
         return None if rest else "an argument of the model expected, such as model_args.widths"
     return _unknown(path, [f.name for f in fields(Recipe)])
 
 
 def _unknown(key: str, known: list[str]) -> str | None:
+    """That a key is none of the known ones, and which one was meant; None where it is."""
     if key in known:
         return None
     close = difflib.get_close_matches(key, known, n=1)
@@ -185,63 +197,75 @@ def _kind_of(path: str) -> type[int] | type[float] | None:
     return next((kind for kind in (int, float) if kind is hint or kind in get_args(hint)), None)
 
 
-def _entry_problem(given: Any, kind: type | None) -> str | None:
+def _entry_problem(entry: Any, kind: type | None) -> str | None:
     """What is wrong with a range or with choices, the recipe aside."""
-    if isinstance(given, Mapping) and set(given) == {"choices"}:
-        given = given["choices"]
-    if isinstance(given, list):
-        labels = [label(value) for value in given]
-        return (
-            None if len(set(labels)) == len(labels) >= 2 else f"two choices or more that differ expected, {given} found"
-        )
-    if not isinstance(given, Mapping):
-        return f"a range {{ low = …, high = … }} or a list of choices expected, {given!r} found"
-    if unknown := [key for key in given if key not in RANGE_KEYS]:
+    if isinstance(entry, Mapping) and set(entry) == {"choices"}:
+        entry = entry["choices"]
+    if isinstance(entry, list):
+        labels = [label(value) for value in entry]
+        differ = len(set(labels)) == len(labels) >= 2
+        return None if differ else f"two choices or more that differ expected, {entry} found"
+    if not isinstance(entry, Mapping):
+        return f"a range {{ low = …, high = … }} or a list of choices expected, {entry!r} found"
+    return _keys_problem(entry, kind) or _range_problem(entry)
+
+
+def _keys_problem(entry: Mapping[str, Any], kind: type | None) -> str | None:
+    """What is wrong with a range's keys and the kinds of their values."""
+    if unknown := [key for key in entry if key not in RANGE_KEYS]:
         return f"{', '.join(unknown)} unknown; low, high, log and step expected, or choices alone"
-    if missing := [key for key in ("low", "high") if key not in given]:
+    if missing := [key for key in ("low", "high") if key not in entry]:
         return f"{' and '.join(missing)} missing"
-    numbers = {key: given[key] for key in ("low", "high", "step") if key in given}
+
+    # Of Python's numbers, true and false are whole ones; TOML's inf and nan are real ones.
+    numbers = {key: entry[key] for key in ("low", "high", "step") if key in entry}
     kinds = (int,) if kind is int else (int, float)
     for key, value in numbers.items():
         if isinstance(value, bool) or not isinstance(value, kinds) or not math.isfinite(value):
             return f"{'a whole number' if kind is int else 'a number'} expected for {key}, {value!r} found"
-    if not isinstance(given.get("log", False), bool):
-        return f"true or false expected for log, {given['log']!r} found"
-    low, high, step = given["low"], given["high"], given.get("step")
+    if not isinstance(entry.get("log", False), bool):
+        return f"true or false expected for log, {entry['log']!r} found"
+    return None
+
+
+def _range_problem(entry: Mapping[str, Any]) -> str | None:
+    """What is wrong with a range whose values are numbers."""
+    low, high, step = entry["low"], entry["high"], entry.get("step")
     if low >= high:
         return f"low < high expected, {low} and {high} found"
-    if given.get("log") and low <= 0:
+    if entry.get("log") and low <= 0:
         return f"low > 0 expected with log, {low} found"
-    if given.get("log") and step is not None:
+    if entry.get("log") and step is not None:
         return "log or step expected, both found"
     if step is not None and not 0 < step <= high - low:
         return f"a step above 0 and up to {high - low:g} expected, {step} found"
     return None
 
 
-def _entry(given: Any, kind: type | None) -> Range | Choices:
-    if isinstance(given, list):
-        return Choices(tuple(given))
-    if "choices" in given:
-        return Choices(tuple(given["choices"]))
-    numbers = [given[key] for key in ("low", "high", "step") if key in given]
-    whole = kind is int or (kind is None and all(isinstance(number, int) for number in numbers))
-    number: Callable[[float], float] = int if whole else float
-    step = number(given["step"]) if "step" in given else None
-    return Range(
-        low=number(given["low"]), high=number(given["high"]), log=given.get("log", False), step=step, whole=whole
-    )
+def _parsed_entry(entry: Any, kind: type | None) -> Range | Choices:
+    """An entry in which there is nothing wrong."""
+    if isinstance(entry, list):
+        return Choices(tuple(entry))
+    if "choices" in entry:
+        return Choices(tuple(entry["choices"]))
+
+    numbers = {key: entry[key] for key in ("low", "high", "step") if key in entry}
+    whole = kind is int or (kind is None and all(isinstance(number, int) for number in numbers.values()))
+    exact = {key: int(number) if whole else float(number) for key, number in numbers.items()}
+    return Range(**exact, log=entry.get("log", False), whole=whole)
 
 
 def _value_problem(path: str, space: SearchSpace, recipe: Recipe, try_model: TryModel) -> str | None:
-    """What the recipe says of the ends of a range, or of each choice, unless the end of another key mends it."""
+    """What is wrong for the recipe at an end of a range, or with a choice, whatever the other keys' values."""
     others = [{other: end} for other in space if other != path for end in space[other].ends()]
-    alone = sum(key.partition(".")[0] in MODEL_KEYS for key in space) == 1  # several may only go together
+    one_of_model = sum(key.partition(".")[0] in MODEL_KEYS for key in space) == 1  # several may only go together
     for value in space[path].ends():
-        found = [_problems_with({path: value} | other, path, recipe) for other in [{}, *others]]
-        if lasting := [problem for problem in found[0] if all(problem in each for each in found)]:
+        # A value that goes only with another searched key is no problem: the search may come to both.
+        alone, *together = [_problems_with({path: value} | other, path, recipe) for other in [{}, *others]]
+        if lasting := [problem for problem in alone if all(problem in problems for problems in together)]:
             return lasting[0]
-        if path.partition(".")[0] in MODEL_KEYS and alone:
+
+        if path.partition(".")[0] in MODEL_KEYS and one_of_model:
             try:
                 try_model(apply(recipe, {path: value}))
             except RecipeError as error:
@@ -250,11 +274,12 @@ def _value_problem(path: str, space: SearchSpace, recipe: Recipe, try_model: Try
 
 
 def _problems_with(values: Mapping[str, Any], path: str, recipe: Recipe) -> list[str]:
+    """What the recipe with these values has to say of one key, or of what lies below it."""
     raw = recipe.as_dict()
     for key, value in values.items():
         set_key(raw, _recipe_key(key).split("."), value)
-    own = _recipe_key(path)
-    return [text for place, text in find_problems(raw) if place == own or place.startswith(own + ".")]
+    key = _recipe_key(path)
+    return [text for place, text in find_problems(raw) if place == key or place.startswith(key + ".")]
 
 
 def _recipe_key(path: str) -> str:
@@ -262,7 +287,7 @@ def _recipe_key(path: str) -> str:
 
 
 def _get(raw: Mapping[str, Any], path: str) -> Any:
-    """What a recipe as plain values says of a key; None where it says nothing."""
+    """A recipe's value of a key, the recipe as plain values; None where it has none."""
     value: Any = raw
     for key in path.split("."):
         if isinstance(value, Mapping):

@@ -14,9 +14,15 @@ from fittingroom.errors import FittingRoomError
 
 @cache
 def open_storage(url: str) -> optuna.storages.BaseStorage:
-    """Opened once in a process. An SQLite file may be locked by another process for a while: it is waited for."""
+    """Optuna's storage at a URL, opened once in a process.
+
+    Raises:
+        FittingRoomError: its driver isn't installed, or it can't be opened; without the password.
+    """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     shown = without_password(url)
+
+    # An SQLite file may be locked by another process of the study for a while: it is waited for.
     patience = {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else None
     try:
         return optuna.storages.RDBStorage(url, engine_kwargs=patience)

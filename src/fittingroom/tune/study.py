@@ -8,7 +8,7 @@
       best.toml  result.json  report.html
 
 Several processes may work on one study. They draw trials under a lock, and hold another for each that they carry out:
-a trial that runs by Optuna's word while nobody holds its lock was left by a process that died, and is gone on with.
+a trial that runs by Optuna's word while nobody holds its lock was left by a process that died, and is resumed.
 """
 
 from __future__ import annotations
@@ -17,40 +17,40 @@ import dataclasses
 import math
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from shlex import join
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState
 
-from fittingroom.artifact.artifact import SOURCE, read_trusted_code
 from fittingroom.data.dataset import Splits
 from fittingroom.data.open import open_dataset
 from fittingroom.environment import versions
 from fittingroom.errors import ArtifactError, DataError, RecipeError
-from fittingroom.events import JobDone, Observer
-from fittingroom.files.atomic import atomic_write
+from fittingroom.events import Hooks, JobDone
 from fittingroom.files.json_file import read_json, write_json
 from fittingroom.files.lock import exclusive, exclusive_if_free
-from fittingroom.models import MODELS, ModelSource, build_model, find_model, model_from_code, package_model
+from fittingroom.models import ModelSource, build_model, find_model
 from fittingroom.parallel.jobs import Job, run_jobs
 from fittingroom.parallel.ray_engine import RayEngine
 from fittingroom.recipes.recipe import Recipe, recipe_from_dict
-from fittingroom.runs.create import Options, new_folder, start
+from fittingroom.runs.create import new_folder, start
+from fittingroom.runs.environment_record import Options
 from fittingroom.runs.run import FORMAT, Run, command_line
 from fittingroom.training.device import pick_device, prepare_torch
 from fittingroom.training.hold_out import hold_out
-from fittingroom.training.seeds import derive_seed
-from fittingroom.tune.space import Choices, SearchSpace, apply, label, own_values, parse_space, read_space
+from fittingroom.tune.kept_code import KeptCodes, executed_files, keep_code, models_named, open_source, recorded_code
+from fittingroom.tune.objective import OBJECTIVES, Objective
+from fittingroom.tune.sampling import distributions, make_pruner, sampler_of_trial
+from fittingroom.tune.space import Choices, SearchSpace, apply, baseline_values, label, parse_space, read_space
 from fittingroom.tune.storage import open_storage, sqlite_in, without_password
-from fittingroom.tune.trial import Outcome, Plan, Trial, carry_out, make_pruner, open_trial
+from fittingroom.tune.trial import Outcome, Plan, Trial, open_trial, run_trial
 
 STUDY = "study.json"
 ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
@@ -59,19 +59,19 @@ STATES["diverged"] = TrialState.PRUNED  # as a value that the search learns to k
 
 
 @dataclass(frozen=True)
-class KeptCode:
-    """The source of a network of the user's own, as a study keeps it."""
-
-    file: str
-    sha256: str
-
-
-@dataclass(frozen=True)
 class Study:
-    """A study that was started. ``splits`` has no test set: nothing that belongs to the search is ever handed one.
+    """A study that was started.
 
-    ``code`` has, for each network of the user's own, the name of its kept source and that one's SHA-256; it is executed
-    only where ``trust_code`` says so.
+    Attributes:
+        path: its folder.
+        plan: objective, pruner, seed and number of trials.
+        recipe: the baseline, of which the search changes some keys.
+        space: what is searched, by the keys' paths.
+        options: of every training.
+        storage: the URL of Optuna's storage.
+        splits: without a test set: nothing that belongs to the search is ever handed one.
+        code: for each network of the user's own, its source as the study keeps it.
+        trust_code: permits executing that source.
     """
 
     path: Path
@@ -81,7 +81,7 @@ class Study:
     options: Options
     storage: str
     splits: Splits = field(repr=False)
-    code: Mapping[str, KeptCode] = field(default_factory=dict)
+    code: KeptCodes = field(default_factory=dict)
     trust_code: bool = False
 
     @property
@@ -89,10 +89,10 @@ class Study:
         """In Optuna's storage."""
         return self.path.resolve().name
 
-    def trials(self) -> list[Trial]:
-        """Every trial that was begun, by number."""
-        trials = self.as_optuna().get_trials(deepcopy=False)
-        return [self._described(trial) for trial in trials if trial.state != TrialState.WAITING]
+    @property
+    def objective(self) -> Objective:
+        """What the plan tunes for."""
+        return OBJECTIVES[self.plan.objective]
 
     def as_optuna(self) -> optuna.Study:
         """The study as Optuna has it. Raises :class:`ArtifactError` where its storage doesn't know it."""
@@ -104,72 +104,26 @@ class Study:
                 f"{self.path}: its storage has no study {self.name!r}; a study's folder keeps its first name"
             ) from None
 
+    # What is known of it
+
+    def trials(self) -> list[Trial]:
+        """Every trial that was begun, by number."""
+        trials = self.as_optuna().get_trials(deepcopy=False)
+        return [self._as_trial(trial) for trial in trials if trial.state != TrialState.WAITING]
+
     def best(self) -> Trial | None:
         """The finished trial of the best objective; the earlier one of two that are alike."""
         finished = [trial for trial in self.trials() if trial.state == "finished" and trial.value is not None]
-        sign = -1 if self.plan.objective == "accuracy" else 1
-        return min(finished, key=lambda trial: sign * cast("float", trial.value), default=None)
+        return min(finished, key=lambda trial: self.objective.rank(cast("float", trial.value)), default=None)
 
     def folder(self, number: int) -> Path:
         """Of a trial's run."""
         return self.path / f"trial-{number:04d}"
 
-    def search(
-        self,
-        trials: int,
-        seconds: float | None,
-        engine: RayEngine | None,
-        observe: Observer,
-        should_stop: Callable[[], bool],
-    ) -> None:
-        """Carry out trials until the study has so many; after so many seconds none is begun.
-
-        Raises:
-            Interrupted: on request; the trials' states are saved, and the next search goes on with them.
-        """
-        study = self.as_optuna()
-        deadline = math.inf if seconds is None else time.monotonic() + seconds
-        held: dict[str, tuple[int, ExitStack]] = {}
-
-        def jobs() -> Iterator[Job[Outcome]]:
-            while time.monotonic() < deadline and (drawn := self._draw(study, trials)) is not None:
-                trial, lock = drawn
-                try:
-                    run = self._started(trial)
-                except RecipeError as error:  # keys that don't go together
-                    self._tell(study, trial.number, Outcome("failed", None, str(error)))
-                    lock.close()
-                    continue
-                held[f"trial {trial.number}"] = trial.number, lock
-                elsewhere = engine is not None and self.splits.source
-                run = Run(run.path, None if elsewhere else self.splits)
-                work = partial(carry_out, run, self.storage, self.name, trial.number, self.plan, self.trust_code)
-                yield Job(f"trial {trial.number}", work)
-
-        threads, gpus = self.options.threads or 1, int(pick_device(self.options.device) == "cuda")
-        ended = run_jobs(jobs(), engine, threads=threads, gpus=gpus, observe=observe, should_stop=should_stop)
-        try:
-            with closing(ended):
-                for job, outcome in ended:
-                    number, lock = held.pop(job.name)
-                    self._tell(study, number, outcome)
-                    lock.close()
-                    observe(JobDone(job=job.name, outcome=self._sentence(number)))
-        finally:
-            for _, lock in held.values():
-                lock.close()
-
     @property
-    def runs_code(self) -> bool:
-        """Whether going on with it executes a network's source that is not of this package."""
-        return bool(self.code_files)
-
-    @property
-    def code_files(self) -> list[str]:
-        """The files that going on with it executes: its own copies, and what a study of 0.1 names instead."""
-        named = [name for name in models_named(self.recipe, self.space) if name not in MODELS and name not in self.code]
-        kept = [str(self.path / kept.file) for kept in self.code.values()]
-        return [*kept, *named, *map(str, sorted(self.path.rglob(SOURCE)))]
+    def result(self) -> dict[str, Any]:
+        """What ``result.json`` says, once the study has come to one."""
+        return read_json(self.path / "result.json")
 
     def train_command(self, best: Mapping[str, Any]) -> str:
         """What trains the recipe of these best values on the study's data; code of one's own is named by its copy."""
@@ -179,62 +133,114 @@ class Study:
             words += ["--model", f"{self.path / kept.file}:{model.rpartition(':')[2]}"]
         return join(words)
 
-    def source_of(self, model: str) -> ModelSource:
-        """The constructor of a model that the study names.
-
-        Raises:
-            ArtifactError: code that isn't trusted, or was changed.
-            RecipeError: the file has no such name or fails.
-        """
-        if kept := self.code.get(model):
-            code = read_trusted_code(self.path, kept.sha256, trusted=self.trust_code, file=kept.file)
-            return model_from_code(model, code, model.rpartition(":")[2], str(self.path / kept.file))
-        # A study of 0.1 kept no code: its user was shown the path before saying that it is trusted.
-        return find_model(model) if self.trust_code else package_model(model)
-
-    def is_concluded_elsewhere(self) -> bool:
-        """Whether another process is training the best recipe right now."""
-        with exclusive_if_free(self.conclusion_lock) as free:
-            return not free
+    # Networks of the user's own
 
     @property
-    def conclusion_lock(self) -> Path:
-        """Held by the process that trains the best recipe."""
-        return self.path / ".locks" / "conclusion"
+    def runs_code(self) -> bool:
+        """Whether going on with it executes a network's source that is not of this package."""
+        return bool(self.code_files)
 
-    def running_elsewhere(self) -> int:
-        """Trials that other processes are carrying out."""
-        count = 0
-        for trial in self.trials():
-            if trial.state == "running":
-                with exclusive_if_free(self._lock(trial.number)) as free:
-                    count += not free
-        return count
+    @property
+    def code_files(self) -> list[str]:
+        """The files that going on with it executes."""
+        return executed_files(self.path, models_named(self.recipe, self.space), self.code)
 
-    def _draw(self, study: optuna.Study, trials: int) -> tuple[FrozenTrial, ExitStack] | None:
+    def source_of(self, model: str) -> ModelSource:
+        """The constructor of a model that the study names. Raises as :func:`fittingroom.tune.kept_code.open_source`."""
+        return open_source(self.path, model, self.code, trusted=self.trust_code)
+
+    # The search
+
+    def search(
+        self,
+        trials: int,
+        seconds: float | None,
+        engine: RayEngine | None,
+        hooks: Hooks,
+    ) -> None:
+        """Carry out trials until the study has so many; after so many seconds none is begun.
+
+        Raises:
+            Interrupted: on request; the trials' states are saved, and the next search resumes them.
+        """
+        study = self.as_optuna()
+        deadline = math.inf if seconds is None else time.monotonic() + seconds
+        held: dict[str, tuple[int, ExitStack]] = {}
+
+        jobs = self._jobs(study, trials, deadline, held, elsewhere=engine is not None)
+        threads, gpus = self.options.threads or 1, int(pick_device(self.options.device) == "cuda")
+        ended = run_jobs(jobs, engine, threads=threads, gpus=gpus, hooks=hooks)
+
+        try:
+            with closing(ended):
+                for job, outcome in ended:
+                    number, lock = held.pop(job.name)
+                    self._record_outcome(study, number, outcome)
+                    lock.close()
+                    hooks.observe(JobDone(job=job.name, outcome=self._progress_text(number)))
+        finally:
+            # Trials that were stopped stay "running" for Optuna; without their locks any process may resume them.
+            for _, lock in held.values():
+                lock.close()
+
+    def _jobs(
+        self, study: optuna.Study, trials: int, deadline: float, held: dict[str, tuple[int, ExitStack]], elsewhere: bool
+    ) -> Iterator[Job[Outcome]]:
+        """A job for each trial that is left to do, drawn only when there is room for it.
+
+        Args:
+            study: as Optuna has it.
+            trials: at which the study is complete.
+            deadline: of ``time.monotonic()``, after which none is begun.
+            held: receives number and lock of each trial by its job's name; whoever ends the job releases the lock.
+            elsewhere: whether jobs run in other processes, which open the data themselves if they can.
+        """
+        while time.monotonic() < deadline and (drawn := self._next_trial(study, trials)) is not None:
+            trial, lock = drawn
+            try:
+                run = self._begin(trial)
+            except RecipeError as error:  # keys that don't go together
+                self._record_outcome(study, trial.number, Outcome("failed", None, str(error)))
+                lock.close()
+                continue
+
+            name = f"trial {trial.number}"
+            held[name] = trial.number, lock
+            run = Run(run.path, None if elsewhere and self.splits.source else self.splits)
+            yield Job(name, partial(run_trial, run, self.storage, self.name, trial.number, self.plan, self.trust_code))
+
+    def _next_trial(self, study: optuna.Study, trials: int) -> tuple[FrozenTrial, ExitStack] | None:
         """A trial that was left by a process that died, or a new one, with its lock held; None if there are enough."""
         with exclusive(self.path / ".locks" / "draw", waiting=lambda: None):
-            begun = [each for each in study.get_trials(deepcopy=False) if each.state != TrialState.WAITING]
-            for number in [trial.number for trial in begun if trial.state == TrialState.RUNNING]:
-                lock = ExitStack()
-                free = lock.enter_context(exclusive_if_free(self._lock(number)))
-                trial = study.get_trials(deepcopy=False)[number]  # its process may have ended it since
-                if free and trial.state == TrialState.RUNNING:
-                    if trial.params.keys() >= self.space.keys():
-                        return trial, lock
-                    self._tell(study, number, Outcome("failed", None, "its process died while it was drawn"))
-                lock.close()
+            begun = [trial for trial in study.get_trials(deepcopy=False) if trial.state != TrialState.WAITING]
+            running = [trial.number for trial in begun if trial.state == TrialState.RUNNING]
+            for number in running:
+                if left := self._left_behind(study, number):
+                    return left
             if len(begun) >= trials:
                 return None
-            # A fresh sampler for each trial: what it draws depends on the trials before it, not on this process's past,
-            # so that a study that was stopped goes on as it would have gone on.
-            study.sampler = optuna.samplers.TPESampler(seed=derive_seed(self.plan.seed, "trial", len(begun)) % 2**32)
-            number = study.ask(_distributions(self.space)).number
+
+            study.sampler = sampler_of_trial(self.plan.seed, len(begun))
+            number = study.ask(distributions(self.space)).number
+
+            # Its lock is taken before that of drawing is released: no other process may take it for left behind.
             lock = ExitStack()
             lock.enter_context(exclusive(self._lock(number), waiting=lambda: None))
             return study.get_trials(deepcopy=False)[number], lock
 
-    def _started(self, trial: FrozenTrial) -> Run:
+    def _left_behind(self, study: optuna.Study, number: int) -> tuple[FrozenTrial, ExitStack] | None:
+        """A running trial with its lock, if no process holds that; None where one does, or nothing is to resume."""
+        lock = ExitStack()
+        free = lock.enter_context(exclusive_if_free(self._lock(number)))
+        trial = study.get_trials(deepcopy=False)[number]  # its process may have ended it since
+        if free and trial.state == TrialState.RUNNING:
+            if trial.params.keys() >= self.space.keys():
+                return trial, lock
+            self._record_outcome(study, number, Outcome("failed", None, "its process died while it was drawn"))
+        lock.close()
+        return None
+
+    def _begin(self, trial: FrozenTrial) -> Run:
         """The run of a trial, from its first second on: what is left to do is in the folder."""
         run = Run(self.folder(trial.number), self.splits)
         if not (run.path / "environment.json").exists():
@@ -244,44 +250,28 @@ class Study:
             run = start(self.splits, recipe, out=run.path, options=self.options, source=source)
         return run
 
-    def _tell(self, study: optuna.Study, number: int, outcome: Outcome) -> None:
-        """Write down how a trial ended."""
+    def _record_outcome(self, study: optuna.Study, number: int, outcome: Outcome) -> None:
+        """Write down in Optuna's storage how a trial ended."""
         trial = open_trial(study, number)
         trial.set_user_attr("state", outcome.state)
         if outcome.message:
             trial.set_user_attr("message", outcome.message)
         study.tell(number, outcome.value if outcome.state == "finished" else None, STATES[outcome.state])
 
-    def _sentence(self, number: int) -> str:
+    def _progress_text(self, number: int) -> str:
         """What the progress says of a trial that has ended."""
         trial, best = self.trials()[number], self.best()
         text = f"{trial.state}{trial.message and ': '}{trial.message}"
         if trial.value is not None:
             after = f" after epoch {trial.curve[-1][0]}" if trial.state == "pruned" else ""
-            text += f"{after}   validation {self.plan.objective} {self.say(trial.value)}"
+            text += f"{after}   validation {self.objective.name} {self.objective.text(trial.value)}"
         if best is not None:
-            others = f"trial {best.number} with {self.say(best.value)}"
+            others = f"trial {best.number} with {self.objective.text(best.value)}"
             text += f"   best so far: {'this one' if best.number == number else others}"
         return text
 
-    def say(self, value: float | None) -> str:
-        """An objective in words."""
-        if value is None:
-            return "–"
-        return f"{value:.2%}" if self.plan.objective == "accuracy" else f"{value:.4f}"
-
-    def say_mean(self, fresh: Mapping[str, Any]) -> str:
-        """The mean of several seeds with its sd and 95 % interval, in words."""
-        low, high = fresh["interval_of_mean"]
-        sd = f"{100 * fresh['sd']:.2f} points" if self.plan.objective == "accuracy" else f"{fresh['sd']:.4f}"
-        return f"{self.say(fresh['mean'])}, sd {sd}, 95 % of the mean {self.say(low)} to {self.say(high)}"
-
-    @property
-    def result(self) -> dict[str, Any]:
-        """What ``result.json`` says, once the study has come to one."""
-        return read_json(self.path / "result.json")
-
-    def _described(self, trial: FrozenTrial) -> Trial:
+    def _as_trial(self, trial: FrozenTrial) -> Trial:
+        """What Optuna knows of a trial, in our words."""
         state = trial.user_attrs.get("state", "running") if trial.state in ENDED else "running"
         seconds = None
         if trial.datetime_start and trial.datetime_complete:
@@ -300,7 +290,29 @@ class Study:
             values[path] = next(v for v in entry.values if label(v) == drawn) if isinstance(entry, Choices) else drawn
         return values
 
+    # Other processes
+
+    def running_elsewhere(self) -> int:
+        """Trials that other processes are carrying out."""
+        count = 0
+        for trial in self.trials():
+            if trial.state == "running":
+                with exclusive_if_free(self._lock(trial.number)) as free:
+                    count += not free
+        return count
+
+    def is_concluded_elsewhere(self) -> bool:
+        """Whether another process is training the best recipe right now."""
+        with exclusive_if_free(self.conclusion_lock) as free:
+            return not free
+
+    @property
+    def conclusion_lock(self) -> Path:
+        """Held by the process that trains the best recipe."""
+        return self.path / ".locks" / "conclusion"
+
     def _lock(self, number: int) -> Path:
+        """Held by the process that carries out a trial."""
         return self.path / ".locks" / f"trial-{number:04d}"
 
 
@@ -314,13 +326,15 @@ def start_study(
     options: Options | None = None,
     storage: str | None = None,
 ) -> Study:
-    """Write a new study's folder and make it known to Optuna. Its first trial is to be the recipe as it is.
+    """Write a new study's folder and make it known to Optuna. Its first trial is to be the baseline, the recipe itself.
 
     Args:
         splits: with labels; a test set is put aside.
         recipe: has to hold out validation images.
         space: TOML text, or the path of a file with it; see :mod:`fittingroom.tune.space`.
+        plan: objective, pruner, seed and number of trials.
         out: new or empty; by default the next free ``runs/<recipe>-tune-<number>``.
+        options: device, threads and the like, of every training.
         storage: a URL of Optuna's; by default an SQLite file in the folder.
 
     Raises:
@@ -328,54 +342,77 @@ def start_study(
         ArtifactError: the folder is taken, or the name of the study in the storage is.
         FittingRoomError: the storage can't be reached.
     """
+    # Whatever no trial could run with is refused here, before there is a folder.
     options = options or Options()
     pick_device(options.device)
     prepare_torch(options.threads, options.deterministic)
     splits = dataclasses.replace(splits, test=None)
     if hold_out(splits, recipe)[1] is None:
-        raise RecipeError("tune chooses by validation images, and the recipe holds none out; say --set validation=2000")
-    source, classes, size = find_model(recipe.model), splits.train.num_classes, splits.train.image_size
+        raise RecipeError(
+            "tune chooses by validation images, and the recipe holds none out: give it validation = 2000, say"
+        )
 
-    def try_model(changed: Recipe) -> None:
-        tried = source if changed.model == recipe.model else find_model(changed.model)
-        build_model(tried, num_classes=classes, image_size=size, model_args=changed.model_args)
+    text = read_space(space) if isinstance(space, Path) else space
+    entries = _parsed(text, recipe, splits, where=space.name if isinstance(space, Path) else "space")
 
-    where = space.name if isinstance(space, Path) else "space"
-    space = read_space(space) if isinstance(space, Path) else space
-    entries = parse_space(space, recipe, try_model, where=where)
     if storage is not None:
-        open_storage(storage)  # before a folder is made
+        open_storage(storage)
     if out is not None and (out / STUDY).exists():
         raise ArtifactError(f"{out}: there is a study already; to go on with it: fittingroom tune --resume {out}")
+
+    # Sources are kept now: a trial that is drawn tomorrow trains the network that was tried today.
     folder = new_folder(out, f"{recipe.name or 'run'}-tune")
-    code = _keep_code(folder, {name: find_model(name) for name in models_named(recipe, entries)})
+    code = keep_code(folder, {name: find_model(name) for name in models_named(recipe, entries)})
     study = Study(folder, plan, recipe, entries, options, storage or sqlite_in(folder), splits, code)
-    direction: Literal["maximize", "minimize"] = "maximize" if plan.objective == "accuracy" else "minimize"
-    try:
-        known = optuna.create_study(study_name=study.name, storage=open_storage(study.storage), direction=direction)
-    except optuna.exceptions.DuplicatedStudyError:
-        shutil.rmtree(folder)
-        raise ArtifactError(
-            f"{study.name}: the storage has a study of this name already; name the folder otherwise by --out, or "
-            "go on with that one: fittingroom tune --resume STUDY"
-        ) from None
-    if (own := own_values(recipe, entries)) is not None:
-        known.enqueue_trial({path: label(value) for path, value in own.items()})
-    about = {
+    _enter_into_storage(study)
+
+    # Last: a folder with this file is a study.
+    record = {
         "format": FORMAT,
         "command": command_line(),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "plan": asdict(plan),
         "recipe": recipe.as_dict(),
-        "space": space,
+        "space": text,
         "code": {name: asdict(kept) for name, kept in code.items()},
         "storage": storage and without_password(storage),
         "options": asdict(study.options),
         "data": {"source": splits.source, **_fingerprints(splits)},
         "versions": versions() | {"optuna": optuna.__version__},
     }
-    write_json(folder / STUDY, about)
+    write_json(folder / STUDY, record)
     return study
+
+
+def _parsed(text: str, recipe: Recipe, splits: Splits, *, where: str) -> SearchSpace:
+    """The space of a new study, each of its models built once. Raises RecipeError with every problem."""
+    source = find_model(recipe.model)
+    classes, size = splits.train.num_classes, splits.train.image_size
+
+    def try_model(changed: Recipe) -> None:
+        tried = source if changed.model == recipe.model else find_model(changed.model)
+        build_model(tried, num_classes=classes, image_size=size, model_args=changed.model_args)
+
+    return parse_space(text, recipe, try_model, where=where)
+
+
+def _enter_into_storage(study: Study) -> None:
+    """Make a new study known to Optuna, its baseline the first trial to be drawn where the space has it.
+
+    Raises:
+        ArtifactError: the storage has a study of this name; the new folder is removed.
+    """
+    storage, direction = open_storage(study.storage), study.objective.direction
+    try:
+        known = optuna.create_study(study_name=study.name, storage=storage, direction=direction)
+    except optuna.exceptions.DuplicatedStudyError:
+        shutil.rmtree(study.path)
+        raise ArtifactError(
+            f"{study.name}: the storage has a study of this name already; name the folder otherwise by --out, or "
+            "go on with that one: fittingroom tune --resume STUDY"
+        ) from None
+    if (baseline := baseline_values(study.recipe, study.space)) is not None:
+        known.enqueue_trial({path: label(value) for path, value in baseline.items()})
 
 
 def open_study(path: Path, *, splits: Splits | None = None, storage: str | None = None) -> Study:
@@ -392,52 +429,28 @@ def open_study(path: Path, *, splits: Splits | None = None, storage: str | None 
     """
     if not (path / STUDY).exists():
         raise ArtifactError(f"{path}: the folder of a study expected, with a {STUDY}; `fittingroom tune` makes one")
-    about = read_json(path / STUDY)
+    record = read_json(path / STUDY)
+
+    # A study goes on with the images that it was begun with, or its trials could not be compared.
     if splits is None:
-        if not about["data"]["source"]:
+        if not record["data"]["source"]:
             raise DataError(f"{path}: its data was given in memory; give it again")
-        splits = open_dataset(about["data"]["source"], cache=about["options"]["cache"])
+        splits = open_dataset(record["data"]["source"], cache=record["options"]["cache"])
     splits = dataclasses.replace(splits, test=None)
-    for part, now in _fingerprints(splits).items():
-        if about["data"][part] != now:
+    for part, fingerprint in _fingerprints(splits).items():
+        if record["data"][part] != fingerprint:
             raise DataError(f"{path}: a study goes on only with its own data; its {part} set has changed since")
-    kept = about["storage"]
+
+    # The kept URL has its password masked; with it the storage could not be opened.
+    kept = record["storage"]
     if storage is None and kept and kept != without_password(kept, mask=""):
         raise ArtifactError(f"{path}: its storage {kept} has a password, which is not kept: give --storage URL again")
-    recipe = recipe_from_dict(about["recipe"], where=str(path / STUDY))
-    options = Options(**about["options"] | {"track": tuple(about["options"]["track"])})
-    space = parse_space(about["space"], recipe, where=str(path / STUDY))
-    code = {name: KeptCode(Path(known["file"]).name, known["sha256"]) for name, known in about.get("code", {}).items()}
-    return Study(path, Plan(**about["plan"]), recipe, space, options, storage or kept or sqlite_in(path), splits, code)
 
-
-def models_named(recipe: Recipe, space: SearchSpace) -> list[str]:
-    """The models that a study's recipe and its space name, each once."""
-    models = space.get("model")
-    return list(dict.fromkeys([recipe.model, *(map(str, models.values) if isinstance(models, Choices) else ())]))
-
-
-def _keep_code(folder: Path, sources: Mapping[str, ModelSource]) -> dict[str, KeptCode]:
-    """Copy the user's own networks into the study's folder, each text once."""
-    kept = {}
-    for name, source in sources.items():
-        if source.code is not None and source.sha256 is not None:
-            kept[name] = KeptCode(f"model_source-{source.sha256[:12]}.py", source.sha256)
-            with atomic_write(folder / kept[name].file) as file:
-                file.write(source.code.encode())
-    return kept
-
-
-def _distributions(space: SearchSpace) -> dict[str, BaseDistribution]:
-    found: dict[str, BaseDistribution] = {}
-    for path, entry in space.items():
-        if isinstance(entry, Choices):
-            found[path] = CategoricalDistribution([label(value) for value in entry.values])
-        elif entry.whole:
-            found[path] = IntDistribution(int(entry.low), int(entry.high), log=entry.log, step=int(entry.step or 1))
-        else:
-            found[path] = FloatDistribution(entry.low, entry.high, log=entry.log, step=entry.step)
-    return found
+    recipe = recipe_from_dict(record["recipe"], where=str(path / STUDY))
+    options = Options(**record["options"] | {"track": tuple(record["options"]["track"])})
+    space = parse_space(record["space"], recipe, where=str(path / STUDY))
+    code = recorded_code(record.get("code", {}))
+    return Study(path, Plan(**record["plan"]), recipe, space, options, storage or kept or sqlite_in(path), splits, code)
 
 
 def _fingerprints(splits: Splits) -> dict[str, str | None]:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import optuna
 
 from fittingroom.errors import Interrupted, RecipeError, TrainingDiverged
-from fittingroom.events import EpochDone, Event, Observer
+from fittingroom.events import EpochDone, Event, Hooks
 from fittingroom.pipeline import finish
 from fittingroom.runs.run import Run
+from fittingroom.tune.objective import OBJECTIVES, ObjectiveName
+from fittingroom.tune.sampling import Pruner, make_pruner
 from fittingroom.tune.storage import open_storage
-
-Objective = Literal["accuracy", "loss"]
-Pruner = Literal["median", "hyperband", "none"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +30,7 @@ class Plan:
         trials: at which the study is complete, those of all processes together.
     """
 
-    objective: Objective = "accuracy"
+    objective: ObjectiveName = "accuracy"
     pruner: Pruner = "median"
     seed: int = 0
     trials: int = 30
@@ -39,7 +38,13 @@ class Plan:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a trial ended: ``finished``, with the objective, ``pruned``, ``diverged`` or ``failed``, with the reason."""
+    """How a trial ended.
+
+    Attributes:
+        state: ``finished``, ``pruned``, ``diverged`` or ``failed``.
+        value: the objective of the finished model; None for any other state.
+        message: why it diverged or failed.
+    """
 
     state: str
     value: float | None = None
@@ -57,7 +62,7 @@ class Trial:
         values: of the searched keys.
         curve: the objective after each epoch.
         seconds: from its beginning to its end; None while it runs.
-        message: why it failed.
+        message: why it diverged or failed.
     """
 
     number: int
@@ -69,35 +74,52 @@ class Trial:
     message: str
 
 
-def carry_out(
+def run_trial(
     run: Run,
     storage: str,
     name: str,
     number: int,
     plan: Plan,
     trust_code: bool,
-    observe: Observer,
-    should_stop: Callable[[], bool],
+    hooks: Hooks,
 ) -> Outcome:
-    """Train a trial, in whichever process, and let the pruner judge each epoch. What was reported is not so again."""
-    study = optuna.load_study(
-        study_name=name, storage=open_storage(storage), pruner=make_pruner(plan.pruner, run.recipe.epochs)
-    )
-    trial, epochs = open_trial(study, number), run.recipe.epochs
+    """Train a trial, in whichever process, and let the pruner judge each epoch.
+
+    Args:
+        run: begun already; a trial that was stopped is resumed from its checkpoint.
+        storage: the URL of Optuna's storage, which this process opens for itself.
+        name: of the study in the storage.
+        number: of the trial.
+        plan: its objective and pruner.
+        trust_code: permits executing the source of a network of the user's own.
+        hooks: follow the training, and may end it.
+
+    Raises:
+        Interrupted: on request; the state is saved.
+    """
+    epochs = run.recipe.epochs
+    objective = OBJECTIVES[plan.objective]
+    pruner = make_pruner(plan.pruner, epochs)
+    study = optuna.load_study(study_name=name, storage=open_storage(storage), pruner=pruner)
+    trial = open_trial(study, number)
+
+    # A trial that is resumed reports no epoch twice. It may have been stopped between its last report and the pruner's
+    # word, so the pruner is asked again.
     reported = set(study.get_trials(deepcopy=False)[number].intermediate_values)
     pruned = bool(reported) and max(reported) < epochs and trial.should_prune()
 
     def report(event: Event) -> None:
         nonlocal pruned
         if isinstance(event, EpochDone):
-            value = event.validation_accuracy if plan.objective == "accuracy" else event.validation_loss
-            if event.epoch + 1 not in reported and value is not None:
-                trial.report(value, event.epoch + 1)
-            pruned = event.epoch + 1 < epochs and trial.should_prune()
-        observe(event)
+            epoch, value = event.epoch + 1, objective.after_epoch(event)
+            if epoch not in reported and value is not None:
+                trial.report(value, epoch)
+            pruned = epoch < epochs and trial.should_prune()  # after the last one nothing is left to save
+        hooks.observe(event)
 
+    # A pruned trial ends as an interrupted one does, with its checkpoint kept.
     try:
-        finish(run, report, lambda: pruned or should_stop(), trust_code=trust_code)
+        finish(run, Hooks(observe=report, should_stop=lambda: pruned or hooks.should_stop()), trust_code=trust_code)
     except Interrupted:
         if pruned:
             return Outcome("pruned")
@@ -106,18 +128,10 @@ def carry_out(
         return Outcome("diverged", None, str(error))
     except RecipeError as error:
         return Outcome("failed", None, str(error))
-    return Outcome("finished", run.result["validation"][plan.objective])
+
+    return Outcome("finished", run.result["validation"][objective.name])
 
 
 def open_trial(study: optuna.Study, number: int) -> optuna.trial.Trial:
     """A trial that runs, to report to. Optuna has no public way from a number to it."""
     return optuna.trial.Trial(study, study.get_trials(deepcopy=False)[number]._trial_id)
-
-
-def make_pruner(name: Pruner, epochs: int) -> optuna.pruners.BasePruner:
-    """What ends trials of so many ``epochs`` early; see :class:`Plan`."""
-    if name == "median":
-        return optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=2)
-    if name == "hyperband":
-        return optuna.pruners.HyperbandPruner(min_resource=1, max_resource=epochs, reduction_factor=3)
-    return optuna.pruners.NopPruner()

@@ -1,0 +1,105 @@
+"""What a study tunes for: which way is better, its unit and its wording. An objective is its instance at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Any, Literal
+
+import numpy as np
+
+from fittingroom.events import EpochDone
+from fittingroom.rendering.axes import Scale, Tick, ticks
+
+ObjectiveName = Literal["accuracy", "loss"]
+AXIS_ROOM = 0.08  # of what an axis holds, on either side of it
+
+
+@dataclass(frozen=True)
+class Objective:
+    """A score of a finished model on the validation images.
+
+    Attributes:
+        name: as plans, ``study.json`` and ``result.json`` spell it.
+        direction: which way is better, in Optuna's words.
+        show: a value as text.
+        show_difference: the size of a difference, such as a standard deviation, as text.
+        show_tick: a round value as an axis labels it.
+        after_epoch: the same score after an epoch; None where there are no validation images.
+    """
+
+    name: ObjectiveName
+    direction: Literal["maximize", "minimize"]
+    show: Callable[[float], str]
+    show_difference: Callable[[float], str]
+    show_tick: Callable[[float], str]
+    after_epoch: Callable[[EpochDone], float | None]
+
+    def rank(self, value: float) -> float:
+        """A key to sort values by, the best one first."""
+        return -value if self.direction == "maximize" else value
+
+    def quantile(self, values: Sequence[float], share: float) -> float:
+        """The value that a ``share`` (0–1) of the values are worse than, or as good as."""
+        return float(np.quantile(values, share if self.direction == "maximize" else 1 - share))
+
+    def text(self, value: float | None) -> str:
+        """A value as text; a dash for a trial that has none."""
+        return "–" if value is None else self.show(value)
+
+    def text_of_mean(self, fresh: Mapping[str, Any]) -> str:
+        """The mean of several seeds with its standard deviation and 95 % interval, from ``result.json``'s ``final``."""
+        low, high = fresh["interval_of_mean"]
+        sd = self.show_difference(fresh["sd"])
+        return f"{self.show(fresh['mean'])}, sd {sd}, 95 % of the mean {self.show(low)} to {self.show(high)}"
+
+    def axis(self, values: Sequence[float], *, worst: float, best: float) -> ObjectiveAxis:
+        """An axis that holds the values with a little room.
+
+        Args:
+            values: at least one.
+            worst, best: where the two ends of the axis lie, in units of the page.
+        """
+        room = AXIS_ROOM * (max(values) - min(values)) or 0.01
+        low, high = min(values) - room, max(values) + room
+
+        ends = (worst, best) if self.direction == "maximize" else (best, worst)
+        scale = Scale(low, high, *ends)
+        return ObjectiveAxis(scale, [Tick(scale(value), self.show_tick(value)) for value in ticks(low, high, 5)])
+
+
+@dataclass(frozen=True)
+class ObjectiveAxis:
+    """The axis of an objective. What lies outside, far worse than most, is drawn on its end."""
+
+    scale: Scale
+    marks: Sequence[Tick]
+
+    def __call__(self, value: float) -> float:
+        """The position of a value, in units of the page."""
+        top, bottom = sorted((self.scale.start, self.scale.end))
+        return min(bottom, max(top, self.scale(value)))
+
+    def holds(self, value: float) -> bool:
+        """Whether the value lies on the axis."""
+        return self(value) == self.scale(value)
+
+
+ACCURACY = Objective(
+    name="accuracy",
+    direction="maximize",
+    show="{:.2%}".format,
+    show_difference=lambda difference: f"{100 * difference:.2f} points",
+    show_tick=lambda value: f"{100 * value:.4g} %",
+    after_epoch=attrgetter("validation_accuracy"),
+)
+LOSS = Objective(
+    name="loss",
+    direction="minimize",
+    show="{:.4f}".format,
+    show_difference="{:.4f}".format,
+    show_tick="{:.4g}".format,
+    after_epoch=attrgetter("validation_loss"),
+)
+OBJECTIVES: dict[ObjectiveName, Objective] = {"accuracy": ACCURACY, "loss": LOSS}
