@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fittingroom.artifact.onnx_model import Answers
-from fittingroom.serve.app import Served
+from fittingroom.evaluation.predictions import Predictions
 from fittingroom.serve.connection import LimitedProtocol
 from fittingroom.serve.guard import Limits
 from fittingroom.serve.server import open_models, serve
+from fittingroom.serve.service import Served
 
 
 def main(folders: list[str], options: dict[str, Any]) -> None:
@@ -41,7 +41,7 @@ def main(folders: list[str], options: dict[str, Any]) -> None:
 def _slowed(served: Served, seconds: float) -> Served:
     answer = served.model._answer
 
-    def slowly(images: NDArray[np.uint8]) -> Answers:
+    def slowly(images: NDArray[np.uint8]) -> Predictions:
         time.sleep(seconds)
         return answer(images)
 

@@ -39,8 +39,8 @@ def expect_answer(page: Page, answer: dict[str, Any]) -> None:
     shown = page.locator("#bars li").all_inner_texts()
     assert [re.sub(r"\s+", " ", text) for text in shown] == [f"{name} {share:.1%}" for name, share in answer["top"]]
     assert page.locator("#seen").get_attribute("src") == answer["seen"]
-    expect(page.locator("#doubt")).to_contain_text(f"{answer['doubt']:.0%}")
-    assert page.locator("#doubt.strange").count() == answer["unfamiliar"]
+    expect(page.locator("#ood")).to_contain_text(f"{answer['doubt']:.0%}")
+    assert page.locator("#ood.unlike").count() == answer["unfamiliar"]
 
 
 def as_file(content: bytes) -> str:
@@ -86,7 +86,7 @@ def test_a_drawing_by_mouse_gets_the_apis_answer(page: Page, server: Running) ->
     page.mouse.down()
     page.mouse.move(box["x"] + 160, box["y"] + 180, steps=8)
     page.mouse.up()
-    expect(page.locator("#found")).to_be_visible()
+    expect(page.locator("#result")).to_be_visible()
     expect_answer(page, answer_of(server, drawn(page)))
     assert answer_of(server, drawn(page))["seen"] == page.locator("#seen").get_attribute("src")
 
@@ -107,7 +107,7 @@ def test_a_drawing_by_keyboard_gets_the_apis_answer(page: Page, server: Running)
     assert page.evaluate(f"[...{pixels}].filter((_, i) => i % 4 < 3).every(value => value === 0)")
 
 
-def test_an_example_is_reached_by_keyboard_and_tells_what_the_set_says(page: Page, server: Running) -> None:
+def test_an_example_is_reached_by_keyboard_and_tells_its_label(page: Page, server: Running) -> None:
     with server.client() as client:
         examples = client.get("/models/first/examples").json()
     page.locator("#examples button").first.focus()
@@ -116,12 +116,12 @@ def test_an_example_is_reached_by_keyboard_and_tells_what_the_set_says(page: Pag
     page.keyboard.press("Enter")
     chosen = examples[10]
     expect_answer(page, answer_of(server, base64.b64decode(chosen["image"].split(",")[1])))
-    expect(page.locator("#said")).to_contain_text(f"The set says: {chosen['class']}")
+    expect(page.locator("#said")).to_contain_text(f"Label: {chosen['class']}")
     label = page.locator("#examples button").nth(10).get_attribute("aria-label")
     assert label == f"example 11: {chosen['class']}"
 
 
-def test_where_it_looked_can_be_hidden(page: Page) -> None:
+def test_what_mattered_can_be_hidden(page: Page) -> None:
     page.locator("#examples button").nth(3).click()
     expect(page.locator("#heat")).to_be_visible()
     assert page.evaluate("(({width, height}) => [width, height])(document.getElementById('heat'))") == [14, 14]
@@ -148,10 +148,10 @@ def test_mistakes_are_shown_by_kind_and_can_be_looked_into(page: Page, server: R
         first = client.get("/models/first/mistakes", params={"truth": match[1], "predicted": match[2]}).json()[0]
     assert page.locator("#wrong img").first.get_attribute("src") == first["image"]
     page.locator("#wrong button").first.click()
-    expect(page.locator("#said")).to_contain_text(f"{match[2]}, {first['probability']:.1%}. The set says: {match[1]}")
+    expect(page.locator("#said")).to_contain_text(f"{match[2]}, {first['probability']:.1%}. Label: {match[1]}")
 
 
-def test_the_report_is_shown_in_a_frame_that_may_do_nothing(page: Page) -> None:
+def test_the_report_is_shown_in_a_sandbox(page: Page) -> None:
     page.click("#tab-report")
     assert page.locator("#report-frame").get_attribute("sandbox") == ""
     frame = page.frame_locator("#report-frame")
@@ -184,13 +184,13 @@ def test_every_word_is_there_in_chinese_and_the_choice_is_kept(page: Page) -> No
 
 def test_what_is_no_picture_is_said_so_and_the_old_answer_goes(page: Page, tmp_path: Path) -> None:
     page.locator("#examples button").first.click()
-    expect(page.locator("#found")).to_be_visible()
+    expect(page.locator("#result")).to_be_visible()
     (tmp_path / "a.png").write_text("no picture")
     page.set_input_files("#file", tmp_path / "a.png")
     expect(page.locator("#error")).to_have_text(re.compile("no picture that can be read"))
-    expect(page.locator("#found")).to_be_hidden()
+    expect(page.locator("#result")).to_be_hidden()
     page.locator("#examples button").first.click()
-    expect(page.locator("#found")).to_be_visible()
+    expect(page.locator("#result")).to_be_visible()
     expect(page.locator("#error")).to_be_hidden()
 
 
@@ -211,7 +211,7 @@ def test_a_key_is_asked_for_and_then_used(browser: Browser, two_runs: list[Path]
         page.fill("#key-value", "sesame")
         page.keyboard.press("Enter")
         page.locator("#examples button").first.click()
-        expect(page.locator("#found")).to_be_visible()
+        expect(page.locator("#result")).to_be_visible()
         expect(page.locator("#key")).to_be_hidden()
         page.close()
 
@@ -226,7 +226,7 @@ def test_nothing_sticks_out_on_a_phone_and_every_control_has_a_name(
     page.goto(server.url)
     expect(page.locator("#examples button")).to_have_count(100)
     page.locator("#examples button").first.click()
-    expect(page.locator("#found")).to_be_visible()
+    expect(page.locator("#result")).to_be_visible()
     for tab in ("try", "mistakes", "report"):
         page.click(f"#tab-{tab}")
         assert page.evaluate("document.documentElement.scrollWidth") <= width

@@ -22,11 +22,13 @@ from fittingroom.predict.classifier import Classified
 from fittingroom.serve.guard import Refused
 
 Images = NDArray[np.uint8]
-QUICK = 0.0005  # seconds for which the event loop may be held up
+QUICK_SECONDS = 0.0005  # for which the event loop may be held up
 
 
 @dataclass
 class _Waiting:
+    """A request in the queue."""
+
     images: Images
     answer: asyncio.Future[Classified]
 
@@ -38,7 +40,7 @@ class Batcher:
         classify: uint8 (N, H, W) → what the model says. One call at a time; in a thread of its own unless it is quick.
         most_waiting: images that may wait.
         largest: images in one batch; a request of more is a batch of its own.
-        observe: is told the number of images of each batch.
+        observe: receives the number of images of each batch.
     """
 
     def __init__(
@@ -58,7 +60,7 @@ class Batcher:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="model")
 
     async def __aenter__(self) -> Batcher:
-        self._work = asyncio.create_task(self._carry_on())
+        self._work = asyncio.create_task(self._work_off())
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -67,7 +69,11 @@ class Batcher:
         self._thread.shutdown()
 
     async def classify(self, images: Images) -> Classified:
-        """What the model says of these images. Raises :class:`Refused` (503) where too many wait already."""
+        """What the model says of these images, uint8 (N, H, W).
+
+        Raises:
+            Refused: 503, too many wait already.
+        """
         if self.waiting + len(images) > self.most_waiting:
             raise Refused(503, f"busy: {self.waiting:,} images are waiting already; try again", {"Retry-After": "1"})
         waiting = _Waiting(images, asyncio.get_running_loop().create_future())
@@ -76,38 +82,45 @@ class Batcher:
         self._came.set()
         return await waiting.answer
 
-    async def _carry_on(self) -> None:
+    async def _work_off(self) -> None:
+        """Compute what waits, batch by batch, for as long as the batcher is open."""
         while True:
             await self._came.wait()
             batch = self._next_batch()
             if not batch:
                 self._came.clear()
                 continue
-            images = batch[0].images if len(batch) == 1 else np.concatenate([each.images for each in batch])
+
+            images = batch[0].images if len(batch) == 1 else np.concatenate([waiting.images for waiting in batch])
             try:
                 classified = await self._compute(images)
             except Exception as error:  # whatever it is, it is the answer to these requests and not the end of the work
-                for each in batch:
-                    if not each.answer.done():
-                        each.answer.set_exception(error)
+                for waiting in batch:
+                    if not waiting.answer.done():
+                        waiting.answer.set_exception(error)
                 continue
             self._observe(len(images))
+
+            # Each gets its own rows back; whose sender left meanwhile is done already.
             start = 0
-            for each in batch:
-                stop = start + len(each.images)
-                if not each.answer.done():
-                    each.answer.set_result(classified.of(slice(start, stop)))
+            for waiting in batch:
+                stop = start + len(waiting.images)
+                if not waiting.answer.done():
+                    waiting.answer.set_result(classified.subset(slice(start, stop)))
                 start = stop
 
     async def _compute(self, images: Images) -> Classified:
+        """Classify on the spot where that is quick, else in the model's thread, and measure how long it takes."""
         start = time.perf_counter()
-        if len(images) * self._seconds_an_image <= QUICK:
+        if len(images) * self._seconds_an_image <= QUICK_SECONDS:
             classified = self._classify(images)
         else:
             loop = asyncio.get_running_loop()
             classified = await loop.run_in_executor(self._thread, self._classify, images)
-        took, before = (time.perf_counter() - start) / len(images), self._seconds_an_image
-        self._seconds_an_image = took if before == float("inf") else 0.8 * before + 0.2 * took
+
+        # A running mean: one slow batch, beside another program, doesn't make the model a slow one.
+        seconds, before = (time.perf_counter() - start) / len(images), self._seconds_an_image
+        self._seconds_an_image = seconds if before == float("inf") else 0.8 * before + 0.2 * seconds
         return classified
 
     def _next_batch(self) -> list[_Waiting]:

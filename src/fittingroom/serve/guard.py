@@ -1,4 +1,4 @@
-"""What stands before the application: who may ask, how much, for how long, and what no answer may contain."""
+"""What stands before the application: who may ask, how much, for how long, and how whoever may not is refused."""
 
 from __future__ import annotations
 
@@ -41,11 +41,14 @@ LISTEN_ON_SECONDS, LISTEN_ON_BYTES = 1.0, 64 << 20  # to what is too large alrea
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """Attributes:
-    body: bytes of a request, counted as they come.
-    seconds: for a whole request, its sending included.
-    hosts: that a request may be for, so that another site's name which was pointed here is turned away; None for any.
-    api_key: asked for in ``Authorization: Bearer KEY`` or ``X-API-Key``; None for nobody to be asked.
+    """What a request may take, and who may send one.
+
+    Attributes:
+        body: bytes of a request, counted as they come.
+        seconds: for a whole request, its sending included.
+        hosts: that a request may be for, so that another site's name which was pointed here is turned away; None for
+            any.
+        api_key: asked for in ``Authorization: Bearer KEY`` or ``X-API-Key``; None for nobody to be asked.
     """
 
     body: int = 16 << 20
@@ -60,18 +63,21 @@ class Limits:
 
 
 class Guard:
-    """ASGI middleware around the whole application."""
+    """ASGI middleware around the whole application: limits, headers, and an answer for every failure."""
 
     def __init__(self, app: ASGIApp, limits: Limits, metrics: Metrics):
         self.app, self.limits, self.metrics = app, limits, metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """See the class."""
+        """Pass one request on within the limits, and count it."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+
         exchange = _Exchange(self.limits, receive, send)
         start = time.perf_counter()
+
+        # Each way to fail has its answer here; nothing of the inside goes out.
         try:
             async with asyncio.timeout(self.limits.seconds):
                 self._check(scope)
@@ -79,8 +85,7 @@ class Guard:
         except Refused as refused:
             await exchange.refuse(refused)
         except TimeoutError:
-            what = "the request did not come" if not exchange.is_received else "no answer was ready"
-            status = 503 if exchange.is_received else 408
+            status, what = (503, "no answer was ready") if exchange.is_received else (408, "the request did not come")
             await exchange.refuse(Refused(status, f"{what} within {self.limits.seconds:g} seconds"))
         except ClientDisconnect:
             exchange.status = GONE
@@ -88,24 +93,28 @@ class Guard:
             log.exception("a request failed")
             await exchange.refuse(Refused(500, FAILED))
         finally:
-            kind = str(scope.get("endpoint_name", "other"))
-            self.metrics.request_done(kind, exchange.status, time.perf_counter() - start)
+            endpoint = str(scope.get("endpoint_name", "other"))
+            self.metrics.request_done(endpoint, exchange.status, time.perf_counter() - start)
 
     def _check(self, scope: Scope) -> None:
+        """Refuse by its head alone a request for another host, one that is too large, and one without the key."""
         headers = dict(scope["headers"])
         if self.limits.hosts is not None:
             host = headers.get(b"host", b"").decode("latin-1").lower()
             name = host.rpartition(":")[0] if host.rpartition(":")[2].isdecimal() else host
             if name not in self.limits.hosts:
                 raise Refused(421, f"this server answers for {', '.join(self.limits.hosts)} only; see --host")
+
+        # One that doesn't say its length, or says a smaller one, is counted as it comes.
         length = headers.get(b"content-length", b"0")
         if length.isdigit() and int(length) > self.limits.body:
             raise Refused(413, f"at most {self.limits.body:,} bytes expected", {"Connection": "close"})
+
         path = scope["path"]
         if self.limits.api_key is None or path in OPEN_TO_ALL or path.startswith("/static/"):
             return
-        given = headers.get(b"x-api-key") or headers.get(b"authorization", b"").removeprefix(b"Bearer ")
-        if not hmac.compare_digest(given, self.limits.api_key.encode()):
+        key = headers.get(b"x-api-key") or headers.get(b"authorization", b"").removeprefix(b"Bearer ")
+        if not hmac.compare_digest(key, self.limits.api_key.encode()):
             raise Refused(
                 401, "an API key expected: X-API-Key or Authorization: Bearer", {"WWW-Authenticate": "Bearer"}
             )
@@ -131,9 +140,9 @@ class _Exchange:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            there = {name.lower() for name, _ in message["headers"]}
-            own = [(name.encode(), value.encode()) for name, value in HEADERS.items() if name.encode() not in there]
-            message = {**message, "headers": [*message["headers"], *own]}
+            present = {name.lower() for name, _ in message["headers"]}
+            added = [(name.encode(), value.encode()) for name, value in HEADERS.items() if name.encode() not in present]
+            message = {**message, "headers": [*message["headers"], *added]}
         await self._send(message)
 
     async def refuse(self, refused: Refused) -> None:
@@ -142,12 +151,14 @@ class _Exchange:
             return
         if refused.status == 413:
             await self._discard()
+
         body = error_body(str(refused))
         headers: Mapping[str, Any] = {"content-type": "application/json", "content-length": str(len(body))}
         if not self.is_received:
             headers = {**headers, "connection": "close"}  # what is left of the request is not read
-        every = {**headers, **{name.lower(): value for name, value in refused.headers.items()}}
-        start = [(name.encode(), value.encode()) for name, value in every.items()]
+        headers = {**headers, **{name.lower(): value for name, value in refused.headers.items()}}
+
+        start = [(name.encode(), value.encode()) for name, value in headers.items()]
         await self.send({"type": "http.response.start", "status": refused.status, "headers": start})
         await self.send({"type": "http.response.body", "body": body})
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import defaultdict
 
-SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
-IMAGES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+SECONDS_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+IMAGES_BOUNDS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
 class Histogram:
@@ -22,12 +22,12 @@ class Histogram:
 
     def lines(self, name: str, labels: str = "") -> list[str]:
         """In the text format; ``labels`` such as ``model="a"``."""
-        given, comma = (f"{{{labels}}}", labels + ",") if labels else ("", "")
+        braced, comma = (f"{{{labels}}}", labels + ",") if labels else ("", "")
         total, lines = 0, []
         for bound, count in zip((*map(str, self.bounds), "+Inf"), self.counts, strict=True):
             total += count
             lines.append(f'{name}_bucket{{{comma}le="{bound}"}} {total}')
-        return [*lines, f"{name}_sum{given} {self.sum}", f"{name}_count{given} {total}"]
+        return [*lines, f"{name}_sum{braced} {self.sum}", f"{name}_count{braced} {total}"]
 
 
 class Metrics:
@@ -35,20 +35,20 @@ class Metrics:
 
     def __init__(self) -> None:
         self.requests: dict[tuple[str, int], int] = defaultdict(int)
-        self.seconds = Histogram(SECONDS)
-        self.batches: dict[str, Histogram] = defaultdict(lambda: Histogram(IMAGES))
+        self.seconds = Histogram(SECONDS_BOUNDS)
+        self.batches: dict[str, Histogram] = defaultdict(lambda: Histogram(IMAGES_BOUNDS))
 
-    def request_done(self, kind: str, status: int, seconds: float) -> None:
-        """Count a request by the kind of its path (never by the path itself: that is the client's to choose)."""
-        self.requests[kind, status] += 1
+    def request_done(self, endpoint: str, status: int, seconds: float) -> None:
+        """Count a request by its endpoint (never by the path itself: that is the client's to choose)."""
+        self.requests[endpoint, status] += 1
         self.seconds.observe(seconds)
 
     def text(self, waiting: dict[str, int]) -> str:
         """The page; ``waiting`` has the images in each model's queue."""
         lines = ["# TYPE fittingroom_requests_total counter"]
         lines += [
-            f'fittingroom_requests_total{{endpoint="{kind}",status="{status}"}} {count}'
-            for (kind, status), count in sorted(self.requests.items())
+            f'fittingroom_requests_total{{endpoint="{endpoint}",status="{status}"}} {count}'
+            for (endpoint, status), count in sorted(self.requests.items())
         ]
         lines += ["# TYPE fittingroom_request_seconds histogram", *self.seconds.lines("fittingroom_request_seconds")]
         lines.append("# TYPE fittingroom_batch_images histogram")

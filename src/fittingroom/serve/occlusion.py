@@ -1,4 +1,4 @@
-"""Where a model looks: how much of its answer goes when a patch of the image is covered.
+"""What mattered for an answer: how far its probability falls when a patch of the image is covered.
 
 Occlusion sensitivity, Zeiler and Fergus 2014 (arXiv 1311.2901), all patches in one batch.
 """
@@ -36,10 +36,13 @@ async def occlusion_map(
     height, width = image_HW.shape
     rows, columns = (np.linspace(0, side - 1, min(side, PATCHES)).round().astype(int) for side in (height, width))
     reach_y, reach_x = max(1, height // 9), max(1, width // 9)
+
+    # The image itself goes first, as what the others are compared with.
     covered = np.repeat(image_HW[None], 1 + len(rows) * len(columns), axis=0)
     places = [(y, x) for y in rows for x in columns]
     for image, (y, x) in zip(covered[1:], places, strict=True):
         image[max(0, y - reach_y) : y + reach_y + 1, max(0, x - reach_x) : x + reach_x + 1] = background
+
     probabilities = (await classify(covered)).probabilities[:, label].astype(np.float64)
     fall: NDArray[np.float64] = probabilities[0] - probabilities[1:]
     return fall.reshape(len(rows), len(columns))

@@ -18,13 +18,19 @@ from fittingroom.predict.classifier import Classified, Classifier
 from fittingroom.serve.guard import Refused
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
-MOST_IMAGES = 1_000  # in one request
+MAX_IMAGES = 1_000  # in one request
 DATATYPES = {"probabilities": "FP32", "label": "INT64", "doubt": "FP64"}
 
 
 @dataclass(frozen=True)
 class InferRequest:
-    """What a client asks: images uint8 (N, H, W), an id to give back, and which outputs, in binary or as JSON."""
+    """What a client asks.
+
+    Attributes:
+        images: uint8 (N, H, W), 0–255.
+        id: to be given back; None where the client gave none.
+        outputs: which ones, and of each whether as bytes after the JSON.
+    """
 
     images: NDArray[np.uint8]
     id: str | None
@@ -32,7 +38,7 @@ class InferRequest:
 
 
 def model_metadata(name: str, model: Classifier) -> dict[str, Any]:
-    """What ``/v2/models/NAME`` answers."""
+    """Inputs and outputs of the model that is served as ``name``: what ``/v2/models/NAME`` answers."""
     height, width = model.artifact.image_size
     shapes = {"probabilities": [-1, len(model.classes)], "label": [-1], "doubt": [-1]}
     return {
@@ -48,55 +54,73 @@ def model_metadata(name: str, model: Classifier) -> dict[str, Any]:
 
 
 def parse_request(body: bytes, header_length: str | None, model: Classifier) -> InferRequest:
-    """Read the body of ``/v2/models/NAME/infer``. Raises :class:`Refused` (400) that says what was expected."""
+    """Read the body of ``/v2/models/NAME/infer``.
+
+    Args:
+        body: JSON, and after it the bytes of a tensor where ``header_length`` says so.
+        header_length: the header of this name: the length of the JSON; None where it is all of the body.
+        model: whose inputs and outputs are asked for.
+
+    Raises:
+        Refused: 400, and what was expected.
+    """
     size = len(body)
     if header_length is not None:
         if not header_length.isdecimal() or len(header_length) > 12 or int(header_length) > len(body):
             raise Refused(400, f"{HEADER_LENGTH}: 0 to {len(body)} expected, {header_length[:20]!r} found")
         size = int(header_length)
+
+    # Whatever is not shaped as the protocol has it ends in one of these errors, and in one answer.
     try:
         request = json.loads(body[:size])
-        inputs = request["inputs"]
         by_default = bool(request.get("parameters", {}).get("binary_data_output", False))
-        asked = request.get("outputs") or [{"name": name} for name in _outputs(model)]
-        outputs = {each["name"]: bool(each.get("parameters", {}).get("binary_data", by_default)) for each in asked}
-        (tensor,) = [each for each in inputs if each["name"] == "images"]
-        given = request.get("id")
+        wanted = request.get("outputs") or [{"name": name} for name in _outputs(model)]
+        outputs = {
+            output["name"]: bool(output.get("parameters", {}).get("binary_data", by_default)) for output in wanted
+        }
+        (tensor,) = [tensor for tensor in request["inputs"] if tensor["name"] == "images"]
+        request_id = request.get("id")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise Refused(
             400, 'a JSON object {"inputs": [{"name": "images", "shape": …, "datatype": "UINT8", "data": …}]} expected'
         ) from None
-    if given is not None and not isinstance(given, str):
+
+    if request_id is not None and not isinstance(request_id, str):
         raise Refused(400, "id: a text expected")
     unknown = [name for name in outputs if name not in _outputs(model)]
     if unknown:
         raise Refused(400, f"outputs: {', '.join(_outputs(model))} expected, {str(unknown[0])[:50]!r} found")
-    return InferRequest(_images(tensor, body[size:], model), given, outputs)
+    return InferRequest(_images(tensor, body[size:], model), request_id, outputs)
 
 
 def response(name: str, request: InferRequest, classified: Classified) -> tuple[bytes, dict[str, str]]:
-    """The body and the headers that answer a request."""
+    """The body and the headers that answer a request to the model that is served as ``name``."""
     values: dict[str, NDArray[Any] | None] = {
         "probabilities": classified.probabilities,
-        "label": classified.labels,
+        "label": classified.predicted,
         "doubt": classified.doubt,
     }
+
+    # The bytes of binary outputs follow the JSON in the order in which that describes them.
     described, tail = [], []
     for output, is_binary in request.outputs.items():
         array = values[output]
         assert array is not None, "parse_request lets only those through that the model has"
-        one: dict[str, Any] = {"name": output, "datatype": DATATYPES[output], "shape": list(array.shape)}
+        tensor: dict[str, Any] = {"name": output, "datatype": DATATYPES[output], "shape": list(array.shape)}
         if is_binary:
             content = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<")).tobytes()
-            one["parameters"] = {"binary_data_size": len(content)}
+            tensor["parameters"] = {"binary_data_size": len(content)}
             tail.append(content)
         else:
-            one["data"] = array.reshape(-1).tolist()
-        described.append(one)
+            tensor["data"] = array.reshape(-1).tolist()
+        described.append(tensor)
+
     answer: dict[str, Any] = {"model_name": name, "model_version": "1", "outputs": described}
     if request.id is not None:
         answer["id"] = request.id
     head = json.dumps(answer).encode()
+
+    # Without binary outputs the answer is plain JSON, which any client reads.
     if not tail:
         return head, {"Content-Type": "application/json"}
     headers = {"Content-Type": "application/octet-stream", HEADER_LENGTH: str(len(head))}
@@ -104,23 +128,32 @@ def response(name: str, request: InferRequest, classified: Classified) -> tuple[
 
 
 def _outputs(model: Classifier) -> list[str]:
-    return ["probabilities", "label"] + (["doubt"] if model.doubt_scale else [])
+    """Names of what a model answers; without a scale it has no out-of-distribution score."""
+    return ["probabilities", "label"] + (["doubt"] if model.ood_scale else [])
 
 
 def _images(tensor: dict[str, Any], tail: bytes, model: Classifier) -> NDArray[np.uint8]:
+    """The images uint8 (N, H, W) of an input tensor, in its JSON or in the ``tail`` of bytes after all JSON.
+
+    Raises:
+        Refused: 400, and what was expected.
+    """
     height, width = model.artifact.image_size
     shape: Any = tensor.get("shape")
     is_right = isinstance(shape, list) and all(type(side) is int for side in shape) and len(shape) == 3
     if not is_right or shape[1:] != [height, width] or shape[0] < 1 or tensor.get("datatype") != "UINT8":
         raise Refused(400, f"images: UINT8 of shape [N, {height}, {width}] expected, another datatype or shape found")
-    if shape[0] > MOST_IMAGES:
-        raise Refused(400, f"images: at most {MOST_IMAGES:,} in one request expected, {shape[0]:,} found")
+    if shape[0] > MAX_IMAGES:
+        raise Refused(400, f"images: at most {MAX_IMAGES:,} in one request expected, {shape[0]:,} found")
+
     size = math.prod(shape)
     parameters = tensor.get("parameters")
     if isinstance(parameters, dict) and "binary_data_size" in parameters:
         if parameters["binary_data_size"] != size or len(tail) != size:
             raise Refused(400, f"images: {size:,} bytes of binary data expected, {len(tail):,} found")
         return np.frombuffer(tail, np.uint8).reshape(shape)
+
+    # Nested or flat, the protocol permits both.
     try:
         values = np.asarray(tensor.get("data"))
     except ValueError:

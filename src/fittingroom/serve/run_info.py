@@ -1,4 +1,4 @@
-"""What the page tells of a run beside its answers: how good it is, a sheet of examples, its mistakes, its report."""
+"""What the page shows of a run beside its answers: its scores, a sheet of examples, its mistakes, its report."""
 
 from __future__ import annotations
 
@@ -12,24 +12,26 @@ from fittingroom.files.atomic import atomic_write
 from fittingroom.rendering.contact_sheet import png_uri
 from fittingroom.runs.run import Run
 
-EXAMPLES = 100
-MISTAKES = 60  # of one kind, the surest first
+MAX_EXAMPLES = 100
+MAX_MISTAKES = 60  # of one kind, the surest first
 EXAMPLES_FILE = "examples.npz"
 
 
 def summary(run: Run) -> dict[str, Any]:
     """Accuracy on test (or validation) with its interval, the confusion matrix, and what else there is to see."""
+    # The model is written before the result, and a run may have been stopped between the two.
     result = run.result if run.is_finished else {"test": None, "validation": None}
-    on = next((split for split in ("test", "validation") if result[split]), None)
-    scores = result[on] if on else None
+    judged_on = next((split for split in ("test", "validation") if result[split]), None)
+    scores = result[judged_on] if judged_on else None
+
     return {
-        "judged_on": on,
+        "judged_on": judged_on,
         "accuracy": scores and scores["accuracy"],
         "interval": scores and scores["interval"],
         "n": scores and scores["n"],
         "confusion": scores and scores["confusion"],
         "report": report_of(run) is not None,
-        "mistakes": on is not None and _predictions(run, on).exists(),
+        "mistakes": judged_on is not None and run.predictions_file(judged_on).exists(),
     }
 
 
@@ -42,7 +44,7 @@ def report_of(run: Run) -> Path | None:
 def examples(run: Run, classes: tuple[str, ...]) -> list[dict[str, Any]]:
     """A hundred images of the test set, evenly of all classes, which the run keeps from the first time on.
 
-    Looking at images is no look at the test set: the model isn't judged on them.
+    To show images is no evaluation on the test set: the model isn't judged on them.
     """
     file = run.path / EXAMPLES_FILE
     try:
@@ -61,43 +63,35 @@ def mistakes(run: Run, truth: str, predicted: str) -> list[dict[str, Any]]:
     """Images of class ``truth`` that were taken for ``predicted``, the surest first: row, probability, image."""
     import polars as pl
 
-    on = summary(run)["judged_on"]
-    if on is None:
+    judged_on = summary(run)["judged_on"]
+    if judged_on is None:
         return []
-    table = pl.read_parquet(_predictions(run, on)).filter(pl.col("label") == truth, pl.col("predicted") == predicted)
-    table = table.with_columns(p=pl.max_horizontal(pl.col("^p[0-9]+$"))).sort("p", descending=True).head(MISTAKES)
-    digests = table["image"].to_list()
-    images = _images_by_hash(run, on, digests)
+
+    table = pl.read_parquet(run.predictions_file(judged_on))
+    table = table.filter(pl.col("label") == truth, pl.col("predicted") == predicted)
+    table = table.with_columns(p=pl.max_horizontal(pl.col("^p[0-9]+$"))).sort("p", descending=True).head(MAX_MISTAKES)
+
+    # Predictions name images by their hashes, whatever has become of the data's order since.
+    try:
+        images = run.images(judged_on, set(table["image"]))
+    except FittingRoomError:
+        images = {}  # its data is not at hand
     return [
-        {"row": row, "probability": probability, "image": images.get(digest)}
+        {"row": row, "probability": probability, "image": png_uri(images[digest]) if digest in images else None}
         for digest, row, probability in table.select("image", "row", "p").iter_rows()
     ]
 
 
-def _predictions(run: Run, on: str) -> Path:
-    return run.path / ("predictions.parquet" if on == "test" else "predictions-validation.parquet")
-
-
-def _images_by_hash(run: Run, on: str, digests: list[str]) -> dict[str, str]:
-    """The images of these hashes, as data URIs; those that are not at hand are left out."""
-    try:
-        splits = run.open_data()
-    except FittingRoomError:
-        return {}
-    dataset = splits.test if on == "test" else splits.validation or splits.train
-    if dataset is None:
-        return {}
-    wanted = set(digests)
-    hashes = (digest.hex() for digest in dataset.image_hashes())
-    return {digest: png_uri(dataset.images[row]) for row, digest in enumerate(hashes) if digest in wanted}
-
-
 def _keep_examples(run: Run, file: Path) -> None:
+    """Write the sheet into the run's folder. Raises FittingRoomError where the data is not at hand."""
     splits = run.open_data()
     dataset = splits.test or splits.train
     labels = dataset.labels
     assert labels is not None, "a run's data is labelled"
-    share = -(-EXAMPLES // dataset.num_classes)
-    rows = np.concatenate([np.flatnonzero(labels == label)[:share] for label in range(dataset.num_classes)])[:EXAMPLES]
+
+    # The first of each class, rounded up, so that few classes fill the sheet, too.
+    share = -(-MAX_EXAMPLES // dataset.num_classes)
+    rows = [np.flatnonzero(labels == label)[:share] for label in range(dataset.num_classes)]
+    shown = np.concatenate(rows)[:MAX_EXAMPLES]
     with atomic_write(file) as stream:
-        np.savez_compressed(stream, images=dataset.images[rows], labels=labels[rows])
+        np.savez_compressed(stream, images=dataset.images[shown], labels=labels[shown])

@@ -15,12 +15,13 @@ import uvicorn
 from fittingroom.errors import ArtifactError, FittingRoomError
 from fittingroom.predict.classifier import load
 from fittingroom.runs.run import Run
-from fittingroom.serve.app import Served, create_app
+from fittingroom.serve.app import create_app
 from fittingroom.serve.connection import LimitedProtocol
 from fittingroom.serve.guard import Limits
+from fittingroom.serve.service import Served
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
-CONNECTIONS = 1_000
+MAX_CONNECTIONS = 1_000
 DRAIN_SECONDS = 20
 IDLE_SECONDS = 15
 
@@ -56,20 +57,24 @@ def serve(
         models: see :func:`open_models`.
         host: an address of this machine; beyond loopback only where somebody says so.
         port: 0 for any free one.
-        limits: on requests, and the key that a client has to say.
+        limits: on requests, and the key that a client has to give.
         most_waiting: images in each model's queue.
         allow_origins: other sites whose pages may call this one.
 
     Raises:
         FittingRoomError: the port is taken, or is none.
     """
-    is_local = _is_loopback(host)
     limits = limits or Limits()
     listening = _listen(host, port)
-    if is_local:
+
+    # On loopback the danger is a page in the user's own browser whose name was pointed here: only this machine's names
+    # are answered. Beyond it, that anybody reaches the server.
+    if _is_loopback(host):
         limits = replace(limits, hosts=tuple(dict.fromkeys((*LOOPBACK_NAMES, host))))
     elif limits.api_key is None:
         print(f"warning: whoever reaches {host} may use this server; --api-key asks them for one", file=sys.stderr)
+
+    # Nothing of the server is told to clients, and no header of theirs is trusted to name another sender.
     app = create_app(models, limits=limits, most_waiting=most_waiting, allow_origins=allow_origins)
     config = uvicorn.Config(
         app,
@@ -81,7 +86,7 @@ def serve(
         server_header=False,
         date_header=False,
         proxy_headers=False,
-        limit_concurrency=CONNECTIONS,
+        limit_concurrency=MAX_CONNECTIONS,
         timeout_keep_alive=IDLE_SECONDS,
         timeout_graceful_shutdown=DRAIN_SECONDS,
     )
@@ -89,7 +94,7 @@ def serve(
 
 
 class _Server(uvicorn.Server):
-    """Says where it is once it is there."""
+    """uvicorn's, which prints its address once it answers there: with port 0 nobody knows it before."""
 
     def __init__(self, config: uvicorn.Config, names: list[str]):
         super().__init__(config)
@@ -109,12 +114,12 @@ def _listen(host: str, port: int) -> socket.socket:
         raise FittingRoomError(f"--port: a number 0–65535 expected, {port} found")
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        return socket.create_server(address[:2], family=family, backlog=CONNECTIONS)
+        return socket.create_server(address[:2], family=family, backlog=MAX_CONNECTIONS)
     except (OSError, UnicodeError) as error:  # UnicodeError: what is no name of a host
         in_use = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
         advice = f"give another one, such as --port {port % 65535 + 1}, or 0 for any that is free" if in_use else ""
-        said = getattr(error, "strerror", None) or error
-        reason = "is in use by another program" if in_use else f"can't be listened at: {said}"
+        system_text = getattr(error, "strerror", None) or error
+        reason = "is in use by another program" if in_use else f"can't be listened at: {system_text}"
         raise FittingRoomError(f"port {port} of {host} {reason}; {advice or 'check --host and --port'}") from error
 
 

@@ -14,7 +14,7 @@ const percent = (share, digits = 1) =>
   new Intl.NumberFormat(state.language, { style: "percent", minimumFractionDigits: digits, maximumFractionDigits: digits }).format(share);
 const number = (n) => new Intl.NumberFormat(state.language).format(n);
 
-function speak(language) {
+function setLanguage(language) {
   state.language = language;
   document.documentElement.lang = language === "zh" ? "zh-Hans" : "en";
   try {
@@ -34,7 +34,7 @@ function speak(language) {
 
 // The server
 
-class Told extends Error {} // a message that is fit to be read
+class ReadableError extends Error {} // its message is one of WORDS, or the server's own
 
 async function ask(path, options = {}) {
   let key = "";
@@ -45,7 +45,7 @@ async function ask(path, options = {}) {
   try {
     response = await fetch(path, { ...options, headers: { ...options.headers, ...(key && { "X-API-Key": key }) } });
   } catch {
-    throw new Told("offline");
+    throw new ReadableError("offline");
   }
   if (response.ok) return response.json();
   if (response.status === 401) {
@@ -54,16 +54,17 @@ async function ask(path, options = {}) {
   }
   const why = await response.json().then((body) => body.error, () => response.statusText);
   const known = { 401: "key", 413: "tooLarge", 503: "busy" }[response.status];
-  throw new Told(known ?? (why.startsWith("the picture: a picture") ? "notPicture" : why));
+  throw new ReadableError(known ?? (why.startsWith("the picture: a picture") ? "notPicture" : why));
 }
 
-async function carefully(work) {
+// Do some work, and show in the page what keeps it from being done.
+async function showingErrors(work) {
   try {
     state.error = null;
     showError();
     await work();
   } catch (error) {
-    state.error = error instanceof Told ? error.message : String(error);
+    state.error = error instanceof ReadableError ? error.message : String(error);
     showError();
   }
 }
@@ -76,11 +77,11 @@ function showError() {
 
 // A picture, and its answer
 
-async function examine(blob, truth = null, isDrawn = false) {
+async function classify(blob, truth = null, isDrawn = false) {
   const asked = ++state.asked;
   $("answer").setAttribute("aria-busy", "true");
   if (!state.answer) $("empty").textContent = word("waiting");
-  await carefully(async () => {
+  await showingErrors(async () => {
     const query = new URLSearchParams({ model: state.model.name, explain: "1" });
     const answer = await ask(`/predict?${query}`, { method: "POST", body: blob, headers: { "Content-Type": "application/octet-stream" } });
     if (asked !== state.asked) return; // a newer picture is under way
@@ -97,7 +98,7 @@ async function examine(blob, truth = null, isDrawn = false) {
 
 function showAnswer() {
   const { answer } = state;
-  $("found").hidden = !answer;
+  $("result").hidden = !answer;
   $("empty").hidden = Boolean(answer);
   if (!answer) {
     $("empty").textContent = word("empty");
@@ -110,10 +111,14 @@ function showAnswer() {
   $("seen").alt = word("seen");
   $("bars").replaceChildren(...answer.top.slice(0, 10).map(bar));
   showHeat(answer);
-  const doubt = $("doubt");
-  doubt.classList.toggle("strange", answer.unfamiliar === true);
-  doubt.textContent =
-    answer.doubt === null ? word("noScale") : word(answer.unfamiliar ? "strange" : "familiar", { share: percent(answer.doubt, 0) });
+  showOutOfDistribution(answer);
+}
+
+// `doubt`: the share of validation images that are more like the training images than this one.
+function showOutOfDistribution({ doubt, unfamiliar }) {
+  const text = $("ood");
+  text.classList.toggle("unlike", unfamiliar === true);
+  text.textContent = doubt === null ? word("noScale") : word(unfamiliar ? "unlike" : "like", { share: percent(doubt, 0) });
 }
 
 function bar([name, probability]) {
@@ -148,16 +153,16 @@ function showHeat(answer) {
   $("heat-text").textContent = $("show-heat").checked ? word(most >= 0.01 ? "heat" : "noHeat", values) : "";
 }
 
-function examineFile(files) {
-  const file = [...(files ?? [])].find((each) => each.type.startsWith("image/") || each.size > 0);
-  if (file) examine(file);
-  else carefully(async () => { throw new Told("dropped"); });
+function classifyFile(files) {
+  const file = [...(files ?? [])].find((candidate) => candidate.type.startsWith("image/") || candidate.size > 0);
+  if (file) classify(file);
+  else showingErrors(async () => { throw new ReadableError("dropped"); });
 }
 
 function listenForPictures() {
   for (const id of ["file", "camera"])
     $(id).addEventListener("change", (event) => {
-      examineFile(event.target.files);
+      classifyFile(event.target.files);
       event.target.value = ""; // so that the same file can be chosen again
     });
   const drop = $("drop");
@@ -172,10 +177,10 @@ function listenForPictures() {
   document.addEventListener("drop", (event) => {
     event.preventDefault();
     drop.classList.remove("over");
-    examineFile(event.dataTransfer.files);
+    classifyFile(event.dataTransfer.files);
   });
   document.addEventListener("paste", (event) => {
-    if (event.clipboardData.files.length) examineFile(event.clipboardData.files);
+    if (event.clipboardData.files.length) classifyFile(event.clipboardData.files);
   });
   $("show-heat").addEventListener("change", () => showHeat(state.answer));
 }
@@ -209,7 +214,7 @@ function stroke(from, to, erase) {
 }
 
 function sendDrawing() {
-  $("canvas").toBlob((blob) => examine(blob, null, true), "image/png");
+  $("canvas").toBlob((blob) => classify(blob, null, true), "image/png");
 }
 
 function listenForDrawing() {
@@ -221,15 +226,15 @@ function listenForDrawing() {
   };
   canvas.addEventListener("pointerdown", (event) => {
     canvas.setPointerCapture(event.pointerId);
-    const at = place(event);
-    stroke(at, at, erases());
-    Object.assign(pen, at, { isDown: true });
+    const point = place(event);
+    stroke(point, point, erases());
+    Object.assign(pen, point, { isDown: true });
   });
   canvas.addEventListener("pointermove", (event) => {
     if (!pen.isDown) return;
-    const at = place(event);
-    stroke(pen, at, erases());
-    Object.assign(pen, at);
+    const point = place(event);
+    stroke(pen, point, erases());
+    Object.assign(pen, point);
   });
   for (const name of ["pointerup", "pointercancel"])
     canvas.addEventListener(name, () => {
@@ -271,7 +276,7 @@ async function loadExamples() {
       image.src = example.image;
       image.alt = "";
       button.append(image);
-      button.addEventListener("click", () => examine(pngOf(example.image), example.class));
+      button.addEventListener("click", () => classify(pngOf(example.image), example.class));
       return button;
     }),
   );
@@ -347,12 +352,12 @@ function matrixCell(truth, predicted, count, share) {
 }
 
 function loadMistakes(truth, predicted, count) {
-  return carefully(async () => {
+  return showingErrors(async () => {
     const { model } = state;
     const query = new URLSearchParams({ truth, predicted });
-    const found = await ask(`/models/${encodeURIComponent(model.name)}/mistakes?${query}`);
+    const images = await ask(`/models/${encodeURIComponent(model.name)}/mistakes?${query}`);
     if (model !== state.model) return; // another one was chosen since
-    state.kind = { truth, predicted, count, found };
+    state.kind = { truth, predicted, count, images };
     showKind();
     $("kind").scrollIntoView({ block: "nearest" });
   });
@@ -361,19 +366,19 @@ function loadMistakes(truth, predicted, count) {
 function showKind() {
   const { kind } = state;
   $("kind").textContent = kind ? word("kind", { truth: className(kind.truth), predicted: className(kind.predicted), n: number(kind.count) }) : "";
-  $("wrong").replaceChildren(...(kind?.found ?? []).map((each) => {
+  $("wrong").replaceChildren(...(kind?.images ?? []).map((mistake) => {
     const item = document.createElement("li");
     const text = document.createElement("span");
-    text.textContent = word("row", { row: number(each.row), share: percent(each.probability) });
-    if (each.image) {
+    text.textContent = word("row", { row: number(mistake.row), share: percent(mistake.probability) });
+    if (mistake.image) {
       const button = document.createElement("button");
       const image = document.createElement("img");
-      Object.assign(image, { src: each.image, alt: text.textContent });
+      Object.assign(image, { src: mistake.image, alt: text.textContent });
       button.type = "button";
       button.append(image);
       button.addEventListener("click", () => {
         openTab("try");
-        examine(pngOf(each.image), kind.truth);
+        classify(pngOf(mistake.image), kind.truth);
       });
       item.append(button);
     } else {
@@ -409,7 +414,7 @@ function chooseModel(name) {
   showKind();
   clearCanvas();
   showReport();
-  return carefully(loadExamples);
+  return showingErrors(loadExamples);
 }
 
 function showReport() {
@@ -422,11 +427,11 @@ function showReport() {
 const TABS = ["try", "mistakes", "report"];
 
 function openTab(name) {
-  for (const each of TABS) {
-    const tab = $(`tab-${each}`);
-    tab.setAttribute("aria-selected", String(each === name));
-    tab.tabIndex = each === name ? 0 : -1;
-    $(each).hidden = each !== name;
+  for (const other of TABS) {
+    const tab = $(`tab-${other}`);
+    tab.setAttribute("aria-selected", String(other === name));
+    tab.tabIndex = other === name ? 0 : -1;
+    $(other).hidden = other !== name;
   }
   showReport();
 }
@@ -434,8 +439,8 @@ function openTab(name) {
 function listenForTabs() {
   for (const name of TABS) $(`tab-${name}`).addEventListener("click", () => openTab(name));
   document.querySelector("[role=tablist]").addEventListener("keydown", (event) => {
-    const at = TABS.findIndex((name) => document.activeElement === $(`tab-${name}`));
-    const to = { ArrowLeft: at - 1, ArrowRight: at + 1, Home: 0, End: TABS.length - 1 }[event.key];
+    const current = TABS.findIndex((name) => document.activeElement === $(`tab-${name}`));
+    const to = { ArrowLeft: current - 1, ArrowRight: current + 1, Home: 0, End: TABS.length - 1 }[event.key];
     if (to === undefined) return;
     event.preventDefault();
     const name = TABS[(to + TABS.length) % TABS.length];
@@ -445,7 +450,7 @@ function listenForTabs() {
 }
 
 function begin() {
-  return carefully(async () => {
+  return showingErrors(async () => {
     state.models = await ask("/models");
     $("key").hidden = true;
     $("model").replaceChildren(...state.models.map(({ name }) => new Option(name, name)));
@@ -462,7 +467,7 @@ function preferredLanguage() {
   return navigator.language.startsWith("zh") ? "zh" : "en";
 }
 
-for (const button of document.querySelectorAll("[data-language]")) button.addEventListener("click", () => speak(button.dataset.language));
+for (const button of document.querySelectorAll("[data-language]")) button.addEventListener("click", () => setLanguage(button.dataset.language));
 $("model").addEventListener("change", (event) => chooseModel(event.target.value));
 $("key").addEventListener("submit", (event) => {
   event.preventDefault();
@@ -473,5 +478,5 @@ listenForTabs();
 listenForPictures();
 listenForDrawing();
 listenForArrows();
-speak(preferredLanguage());
+setLanguage(preferredLanguage());
 begin();

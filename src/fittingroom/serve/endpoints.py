@@ -1,0 +1,157 @@
+"""Every endpoint of the API, once: what answers it and what it is for. The server routes by this table, and
+``openapi.py`` describes it. A new endpoint is a method of :class:`~fittingroom.serve.service.Service` and a row here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from fittingroom.serve.service import Service
+
+
+@dataclass(frozen=True, kw_only=True)
+class Endpoint:
+    """A row of the table.
+
+    Attributes:
+        path: with its parts in braces; ``{name}`` is a model's.
+        handler: the method of the service that answers.
+        summary, description: for whoever reads the documentation.
+        method: of HTTP.
+        query: names of the query's parameters, described in ``openapi.py``.
+        content: the JSON schema of the request's body by media type.
+        alias: a second path, which the documentation doesn't repeat.
+    """
+
+    path: str
+    handler: Callable[[Service, Request], Awaitable[Response]]
+    summary: str
+    description: str
+    method: Literal["GET", "POST"] = "GET"
+    query: tuple[str, ...] = ()
+    content: Mapping[str, Any] = field(default_factory=dict)
+    alias: str | None = None
+
+    @property
+    def paths(self) -> list[str]:
+        """Where it answers."""
+        return [self.path] + ([self.alias] if self.alias else [])
+
+
+PICTURE = {"type": "string", "format": "binary"}
+TENSOR = {
+    "type": "object",
+    "required": ["name", "shape", "datatype"],
+    "properties": {
+        "name": {"type": "string", "const": "images"},
+        "shape": {"type": "array", "items": {"type": "integer"}, "example": [1, 28, 28]},
+        "datatype": {"type": "string", "const": "UINT8"},
+        "data": {"type": "array", "description": "whole numbers 0–255, nested or flat"},
+        "parameters": {"type": "object", "properties": {"binary_data_size": {"type": "integer"}}},
+    },
+}
+INFER = {
+    "type": "object",
+    "required": ["inputs"],
+    "properties": {
+        "id": {"type": "string"},
+        "inputs": {"type": "array", "items": TENSOR},
+        "outputs": {"type": "array", "items": {"type": "object", "properties": {"name": {"type": "string"}}}},
+    },
+}
+
+ENDPOINTS = (
+    Endpoint(
+        path="/predict",
+        handler=Service.predict,
+        summary="What is in a picture",
+        description="PNG, JPEG, WebP, GIF or BMP, as the body or as a form's file. A photo is converted as "
+        "Fashion-MNIST's own were. Answers `class`, `probability`, `top` (every class, the most probable first), "
+        "`doubt` (the out-of-distribution score, 0–1; above 0.95 `unfamiliar` is true: the picture is unlike the "
+        "training images) and `seen`, the image that the model saw.",
+        method="POST",
+        query=("model", "explain"),
+        content={
+            "image/*": {"schema": PICTURE},
+            "multipart/form-data": {"schema": {"type": "object", "properties": {"file": PICTURE}}},
+        },
+    ),
+    Endpoint(
+        path="/models",
+        handler=Service.list_models,
+        summary="The models",
+        description="Name, classes, image size, accuracy with its 95 % interval.",
+    ),
+    Endpoint(
+        path="/models/{name}/examples",
+        handler=Service.examples,
+        summary="A hundred images to try",
+        description="Of the run's test set.",
+    ),
+    Endpoint(
+        path="/models/{name}/mistakes",
+        handler=Service.mistakes,
+        summary="A cell of the confusion matrix",
+        description="Images of class `truth` taken for `predicted`.",
+        query=("truth", "predicted"),
+    ),
+    Endpoint(
+        path="/models/{name}/report",
+        handler=Service.report,
+        summary="The run's report",
+        description="HTML, served in a sandbox.",
+    ),
+    Endpoint(
+        path="/v2",
+        handler=Service.server_metadata,
+        summary="The server",
+        description="Open Inference Protocol v2: name, version, extensions.",
+    ),
+    Endpoint(
+        path="/v2/health/live",
+        handler=Service.server_live,
+        summary="Whether the server runs",
+        description="200 if so.",
+    ),
+    Endpoint(
+        path="/v2/health/ready",
+        handler=Service.server_ready,
+        summary="Whether it can answer",
+        description="200 if so.",
+    ),
+    Endpoint(
+        path="/v2/models/{name}",
+        handler=Service.model_metadata,
+        summary="A model's inputs and outputs",
+        description="Names, datatypes, shapes.",
+        alias="/v2/models/{name}/versions/{version}",
+    ),
+    Endpoint(
+        path="/v2/models/{name}/ready",
+        handler=Service.model_ready,
+        summary="Whether a model can answer",
+        description="200 if so.",
+        alias="/v2/models/{name}/versions/{version}/ready",
+    ),
+    Endpoint(
+        path="/v2/models/{name}/infer",
+        handler=Service.infer,
+        summary="Tensors in, tensors out",
+        description="`images` UINT8 [N, H, W] → `probabilities` FP32 [N, C], `label` INT64 [N], `doubt` FP64 [N]. At "
+        "most 1,000 images. With `Inference-Header-Content-Length`, tensors may follow the JSON as bytes.",
+        method="POST",
+        content={"application/json": {"schema": INFER}, "application/octet-stream": {"schema": PICTURE}},
+        alias="/v2/models/{name}/versions/{version}/infer",
+    ),
+    Endpoint(
+        path="/metrics",
+        handler=Service.prometheus_metrics,
+        summary="Counters",
+        description="Prometheus's text format.",
+    ),
+)

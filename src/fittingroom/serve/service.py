@@ -1,0 +1,223 @@
+"""What answers each endpoint: the models, their batchers, and what is waiting. ``endpoints.py`` says which is where."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from starlette.applications import Starlette
+from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, Response
+
+from fittingroom.data.fashion_photo import picture_to_image
+from fittingroom.errors import DataError
+from fittingroom.predict.classifier import Classifier
+from fittingroom.predict.inputs import Block
+from fittingroom.predict.output import records
+from fittingroom.rendering.contact_sheet import png_uri
+from fittingroom.runs.run import Run
+from fittingroom.serve import open_inference, run_info
+from fittingroom.serve.batcher import Batcher
+from fittingroom.serve.guard import Refused
+from fittingroom.serve.metrics import Metrics
+from fittingroom.serve.occlusion import occlusion_map
+from fittingroom.version import __version__
+
+UPLOADS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
+DECODERS = 2  # pictures that are decoded at a time, 150 MB each at the worst
+MAX_WAITING_PICTURES = 32
+REPORT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'; sandbox"
+
+
+@dataclass(frozen=True)
+class Served:
+    """A run that is served under a name."""
+
+    name: str
+    run: Run
+    model: Classifier
+
+
+class Service:
+    """The handlers, and what they share. Used in one event loop.
+
+    Args:
+        models: at least one; names differ.
+        metrics: counts batches.
+        most_waiting: images in each model's queue.
+    """
+
+    def __init__(self, models: Sequence[Served], metrics: Metrics, most_waiting: int):
+        self.models = {served.name: served for served in models}
+        self.metrics = metrics
+        self.batchers = {
+            served.name: Batcher(
+                served.model.classify,
+                most_waiting=most_waiting,
+                observe=metrics.batches[served.name].observe,
+            )
+            for served in models
+        }
+        self.decoding = asyncio.Semaphore(DECODERS)
+        self.waiting_pictures = 0
+
+    @asynccontextmanager
+    async def running(self, _app: Starlette) -> AsyncIterator[None]:
+        """Batchers at work for as long as the server runs."""
+        async with AsyncExitStack() as stack:
+            for batcher in self.batchers.values():
+                await stack.enter_async_context(batcher)
+            yield
+
+    # The Open Inference Protocol
+
+    async def server_metadata(self, _request: Request) -> Response:
+        """What this server is."""
+        about = {"name": "fittingroom", "version": __version__, "extensions": ["binary_tensor_data"]}
+        return JSONResponse(about)
+
+    async def server_live(self, _request: Request) -> Response:
+        """Whether the server runs."""
+        return JSONResponse({"live": True})
+
+    async def server_ready(self, _request: Request) -> Response:
+        """Whether all models can answer: they are opened before the port is."""
+        return JSONResponse({"ready": True})
+
+    async def model_metadata(self, request: Request) -> Response:
+        """The inputs and outputs of a model."""
+        served = self._served_in_path(request)
+        return JSONResponse(open_inference.model_metadata(served.name, served.model))
+
+    async def model_ready(self, request: Request) -> Response:
+        """Whether there is such a model."""
+        served = self._served_in_path(request)
+        return JSONResponse({"name": served.name, "ready": True})
+
+    async def infer(self, request: Request) -> Response:
+        """Tensors in, tensors out."""
+        served = self._served_in_path(request)
+        if request.headers.get("content-encoding", "identity") != "identity":
+            raise Refused(415, "Content-Encoding: identity expected")
+        header_length = request.headers.get(open_inference.HEADER_LENGTH)
+        inference = open_inference.parse_request(await request.body(), header_length, served.model)
+        classified = await self.batchers[served.name].classify(inference.images)
+        body, headers = open_inference.response(served.name, inference, classified)
+        return Response(body, headers=headers)
+
+    # For people, and for programs that have a picture
+
+    async def predict(self, request: Request) -> Response:
+        """A picture, as the body or as the file of a form → what is in it."""
+        served = self._served(request.query_params.get("model") or next(iter(self.models)))
+        content, file_name = await _picture(request)
+        image = await self._decode(content, served.model)
+
+        batcher, classes = self.batchers[served.name], served.model.classes
+        classified = await batcher.classify(image[None])
+        (answer,) = records(Block(image[None], [file_name], [None]), classified, classes, len(classes))
+        answer |= {"model": served.name, "seen": png_uri(image)}
+
+        # Some two hundred images more for one picture, so only where it is asked for.
+        if request.query_params.get("explain") == "1":
+            background = served.model.background
+            occlusion = await occlusion_map(image, answer["label"], background, batcher.classify)
+            answer["occlusion"] = np.round(occlusion, 4).tolist()
+        return JSONResponse(answer)
+
+    async def list_models(self, _request: Request) -> Response:
+        """Every model: its classes, how good it is, what else there is to see."""
+        described = []
+        for served in self.models.values():
+            summary = await asyncio.to_thread(run_info.summary, served.run)
+            model = served.model
+            inputs = {"classes": model.classes, "image_size": model.artifact.image_size, "background": model.background}
+            described.append({"name": served.name} | inputs | summary)
+        return JSONResponse(described)
+
+    async def examples(self, request: Request) -> Response:
+        """A sheet of images to try."""
+        served = self._served_in_path(request)
+        return JSONResponse(await asyncio.to_thread(run_info.examples, served.run, served.model.classes))
+
+    async def mistakes(self, request: Request) -> Response:
+        """Images of one class that were taken for another."""
+        served = self._served_in_path(request)
+        truth, predicted = (request.query_params.get(key, "") for key in ("truth", "predicted"))
+        if truth not in served.model.classes or predicted not in served.model.classes:
+            raise Refused(400, "?truth=CLASS&predicted=CLASS expected, with two of the model's classes")
+        return JSONResponse(await asyncio.to_thread(run_info.mistakes, served.run, truth, predicted))
+
+    async def report(self, request: Request) -> Response:
+        """The run's report, served in a sandbox: a run may come from a stranger, and its page is no page of ours."""
+        file = run_info.report_of(self._served_in_path(request).run)
+        if file is None:
+            raise Refused(404, "this run has no report")
+        headers = {"Content-Security-Policy": REPORT_POLICY, "X-Frame-Options": "SAMEORIGIN"}
+        return FileResponse(file, media_type="text/html; charset=utf-8", headers=headers)
+
+    async def prometheus_metrics(self, _request: Request) -> Response:
+        """What the server counts."""
+        waiting = {name: batcher.waiting for name, batcher in self.batchers.items()}
+        return Response(self.metrics.text(waiting), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    # What they share
+
+    def _served_in_path(self, request: Request) -> Served:
+        """The model that the path names. There is one version of each."""
+        return self._served(request.path_params["name"], request.path_params.get("version", "1"))
+
+    def _served(self, name: str, version: str = "1") -> Served:
+        if name not in self.models or version != "1":
+            raise Refused(404, f"no such model; there are {', '.join(self.models)}")
+        return self.models[name]
+
+    async def _decode(self, content: bytes, model: Classifier) -> NDArray[np.uint8]:
+        """The image uint8 (H, W) that a model takes, from the bytes of a picture.
+
+        Raises:
+            Refused: 400 for what is no picture, 503 where too many wait already.
+        """
+        # A bound on those that wait for their turn, each with its bytes in memory.
+        if self.waiting_pictures >= MAX_WAITING_PICTURES:
+            raise Refused(503, "busy: too many pictures are waiting to be decoded", {"Retry-After": "1"})
+
+        # Few at a time, for a small file may hold a large picture; and in a thread, for decoding takes its time.
+        self.waiting_pictures += 1
+        try:
+            async with self.decoding:
+                return await asyncio.to_thread(
+                    picture_to_image,
+                    content,
+                    "the picture",
+                    image_size=model.artifact.image_size,
+                    background=model.background,
+                    formats=UPLOADS,
+                )
+        except DataError as error:
+            raise Refused(400, str(error)) from None
+        finally:
+            self.waiting_pictures -= 1
+
+
+async def _picture(request: Request) -> tuple[bytes, str]:
+    """The bytes of the picture that was sent, and the name that its sender gives it."""
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != "multipart/form-data":
+        return await request.body(), "body"
+    try:
+        async with request.form(max_files=1, max_fields=8) as form:
+            file = next((value for value in form.values() if isinstance(value, UploadFile)), None)
+            if file is None:
+                raise Refused(400, "a file in the form expected, none found")
+            return await file.read(), Path(file.filename or "upload").name
+    except (MultiPartException, HTTPException):
+        raise Refused(400, "a form with one file expected, as multipart/form-data") from None
