@@ -13,11 +13,11 @@ from scipy import stats
 
 import fittingroom as fr
 from fittingroom.compare.answers import Answers, read_answers
-from fittingroom.compare.disagreements import draw_sheet, images_apart, open_images
 from fittingroom.compare.verdict import compare_answers, p_text, points
 from fittingroom.data.formats.npz import write_npz
-from fittingroom.runs.test_ledger import read_looks
-from fittingroom.training.inference import Predictions
+from fittingroom.evaluation.predictions import Predictions, write_predictions
+from fittingroom.runs.test_ledger import read_evaluations
+from fittingroom.training.inference import judge
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +74,8 @@ def answer(run: Path, right: np.ndarray, *, order: np.ndarray | None = None) -> 
     order = np.arange(len(data)) if order is None else order
     probabilities = np.full((len(data), 10), 0.01, np.float32)
     probabilities[np.arange(len(data)), said] = 0.91
-    Predictions(data.subset(order), probabilities[order]).save(run / "predictions.parquet")
+    judged = judge(Predictions.of(probabilities[order]), data.subset(order))
+    write_predictions(opened.predictions_file("test"), judged)
 
 
 def marks(n: int, *wrong: int) -> np.ndarray:
@@ -111,10 +112,10 @@ def test_the_other_way_round_it_is_worse_by_as_much(runs: Path) -> None:
 def test_models_that_can_not_be_told_apart_get_a_number_of_images(runs: Path) -> None:
     answer(runs / "one", marks(200, 1, 2, 3, 4))
     answer(runs / "two", marks(200, 3, 4, 5))
-    (found,) = fr.compare_runs([runs / "one", runs / "two"], worth_seeing=0.01).comparisons
+    (found,) = fr.compare_runs([runs / "one", runs / "two"], minimum_effect=0.01).comparisons
     assert found.overall.verdict == "cannot tell"
     assert found.sentence.startswith("can't tell two from one: +0.50 points (95 % −")
-    assert "to see a difference of 1 between two such models you need about 1,200 images" in found.sentence
+    assert "to detect a difference of 1 between two such models you need about 1,200 images" in found.sentence
     assert "Whichever you choose now" in found.notes[0]
 
 
@@ -140,14 +141,15 @@ def test_classes_are_compared_with_a_correction_for_all_of_them(runs: Path) -> N
 
 
 def test_a_look_at_test_goes_on_record_and_validation_is_none(runs: Path) -> None:
-    data = fr.open_run(runs / "one").environment["data"]["test"]
-    before = len(read_looks(runs, data["images"]))
+    data = fr.open_run(runs / "one").environment.data.test
+    assert data is not None
+    before = len(read_evaluations(runs, data.images))
     fr.compare_runs([runs / "one", runs / "two"])
-    *_, look = looks = read_looks(runs, data["images"])
+    *_, look = looks = read_evaluations(runs, data.images)
     assert len(looks) == before + 1
     assert look["run"] == "one, two"
     (found,) = fr.compare_runs([runs / "one", runs / "two"], on="validation").comparisons
-    assert len(read_looks(runs, data["images"])) == before + 1
+    assert len(read_evaluations(runs, data.images)) == before + 1
     assert found.overall.n == 60
     assert found.notes == []
 
@@ -159,12 +161,12 @@ def test_more_looks_than_the_models_need_are_counted(runs: Path) -> None:
     (first,) = fr.compare_runs([runs / "one", runs / "two"]).comparisons
     (second,) = fr.compare_runs([runs / "one", runs / "two"]).comparisons
     assert first.warnings == []
-    assert "was looked at 3 times before, 2 of them to judge these models" in second.warnings[0]
+    assert "was evaluated on 3 times before, 2 of them to judge these models" in second.warnings[0]
 
 
 def warnings(runs: Path, *names: str) -> list[str]:
     (found,) = fr.compare_runs([runs / name for name in names]).comparisons
-    return [warning for warning in found.warnings if "was looked at" not in warning]
+    return [warning for warning in found.warnings if "was evaluated on" not in warning]
 
 
 def test_different_test_images_are_compared_where_they_meet_and_that_is_said_first(runs: Path) -> None:
@@ -188,7 +190,7 @@ def test_training_on_the_others_whole_test_set_is_seen_without_the_data(runs: Pa
     from fittingroom.compare.validity import TrainingImages, find_warnings
 
     nothing = TrainingImages(frozenset(), "gone")
-    known = {side.run.environment["data"]["train"]["content"]: nothing for side in (one, swapped)}
+    known = {side.run.environment.data.train.content: nothing for side in (one, swapped)}
     found = find_warnings(one, swapped, one, "test", known)
     assert "swapped was trained on the very images that one was tested on" in found
 
@@ -220,6 +222,12 @@ def test_three_runs_are_two_comparisons_with_the_first(runs: Path) -> None:
     assert found.as_dict()["baseline"] == "one"
 
 
+def test_the_old_name_of_the_minimum_effect_is_still_taken(runs: Path) -> None:
+    with pytest.warns(DeprecationWarning, match="minimum_effect"):
+        (found,) = fr.compare_runs([runs / "one", runs / "two"], worth_seeing=0.01).comparisons
+    assert found.plan["difference"] == 0.01
+
+
 @pytest.mark.parametrize(
     ("names", "message"),
     [
@@ -239,9 +247,8 @@ def test_other_class_names_are_refused_with_both_lists(runs: Path, sample: fr.Sp
     assert data is not None
     answer(runs / "two", marks(200))
     numbers = tuple(map(str, range(10)))
-    Predictions(replace(data, classes=numbers), np.eye(10, dtype=np.float32)[data.labels]).save(
-        runs / "two" / "predictions.parquet"
-    )
+    said = Predictions.of(np.eye(10, dtype=np.float32)[data.labels])
+    write_predictions(runs / "two" / "predictions.parquet", judge(said, replace(data, classes=numbers)))
     config = runs / "two" / "config.json"
     text = config.read_text(encoding="utf-8")
     for number, name in enumerate(data.classes):
@@ -278,8 +285,8 @@ def recipes(runs: Path) -> Callable[..., tuple[Answers, Answers]]:
         sides = []
         for name, share, count in zip(("A", "B"), (first, second), seeds, strict=True):
             right = ease + generator.normal(0, 0.03, (count, len(ease))) < share
-            said = np.where(right, base.truth, "another")
-            sides.append(replace(base, name=name, said=said))
+            predicted = np.where(right, base.truth, "another")
+            sides.append(replace(base, name=name, predicted=predicted))
         return sides[0], sides[1]
 
     return make
@@ -287,7 +294,7 @@ def recipes(runs: Path) -> Callable[..., tuple[Answers, Answers]]:
 
 def test_recipes_are_better_by_the_difference_of_their_means(recipes: Callable[..., tuple[Answers, Answers]]) -> None:
     first, second = recipes(0.6, 0.8, (4, 4))
-    found = compare_answers(first, second, "test", worth_seeing=0.002, warnings=[])
+    found = compare_answers(first, second, "test", minimum_effect=0.002, warnings=[])
     assert found.overall.verdict == "better"
     assert found.overall.difference == pytest.approx(np.mean(found.accuracies[1]) - np.mean(found.accuracies[0]))
     assert found.sentence.startswith("B is better than A by ")
@@ -301,18 +308,18 @@ def test_recipes_that_can_not_be_told_apart_get_a_number_of_seeds_or_none(
 ) -> None:
     first, second = recipes(0.7, 0.7, (3, 3))
     small, large, plenty = (
-        compare_answers(first, second, "test", worth_seeing=size, warnings=[]) for size in (1e-4, 0.012, 0.3)
+        compare_answers(first, second, "test", minimum_effect=size, warnings=[]) for size in (1e-4, 0.012, 0.3)
     )
     assert small.overall.verdict == "cannot tell"
     assert small.plan["seeds"] is None or small.plan["seeds"] > 100
     assert large.plan["seeds"] > 3
-    assert f"to see a difference of 1.2 you need about {large.plan['seeds']} seeds each" in large.sentence
-    assert "a difference of 30 would have been seen with a probability of 80% or more" in plenty.sentence
+    assert f"to detect a difference of 1.2 you need about {large.plan['seeds']} seeds each" in large.sentence
+    assert "a difference of 30 would have been detected with a probability of 80% or more" in plenty.sentence
 
 
 def test_one_model_against_a_recipe_speaks_for_the_model_alone(recipes: Callable[..., tuple[Answers, Answers]]) -> None:
     first, second = recipes(0.6, 0.8, (1, 5))
-    found = compare_answers(first, second, "test", worth_seeing=0.002, warnings=[])
+    found = compare_answers(first, second, "test", minimum_effect=0.002, warnings=[])
     assert found.seeds == (1, 5)
     assert found.scope.startswith("A has one seed: this is about that model against the recipe of B")
 
@@ -321,9 +328,9 @@ def test_seeds_that_agree_by_luck_are_told(recipes: Callable[..., tuple[Answers,
     first, second = recipes(0.6, 0.6, (2, 2))
     for side, starts in ((first, (0, 20)), (second, (60, 90))):  # nearly as many right for each seed, not the same ones
         for row, start in enumerate(starts):
-            side.said[row] = np.where(marks(200, *range(start, start + 40 + row)), side.truth, "another")
-    found = compare_answers(first, second, "test", worth_seeing=0.002, warnings=[])
-    assert "shorter than the ± " in found.warnings[0]
+            side.predicted[row] = np.where(marks(200, *range(start, start + 40 + row)), side.truth, "another")
+    found = compare_answers(first, second, "test", minimum_effect=0.002, warnings=[])
+    assert "narrower than the ± " in found.warnings[0]
 
 
 @pytest.mark.parametrize(
@@ -353,22 +360,23 @@ def test_p_values_are_written_as_one_reads_them(p: float, text: str) -> None:
 def test_the_images_that_tell_them_apart_are_those_of_one_side_alone(runs: Path) -> None:
     answer(runs / "one", marks(200, 5, 6))
     answer(runs / "two", marks(200, 6, 7, 8))
-    compared = fr.compare_runs([runs / "one", runs / "two"])
-    ((first, second),) = compared.answers
-    apart = images_apart(first, second)
+
+    (found,) = fr.compare_runs([runs / "one", runs / "two"]).disagreements
     data = fr.open_run(runs / "one").open_data().test
     assert data is not None
     assert data.labels is not None
     hashes = [digest.hex() for digest in data.image_hashes()]
-    assert [(each.image, each.won_by_second) for each in apart] == [
+    assert [(image.image, image.won_by_second) for image in found.images] == [
         (hashes[5], True),
         (hashes[7], False),
         (hashes[8], False),
     ]
-    assert all(each.said == data.classes[(data.classes.index(each.truth) + 1) % 10] for each in apart)
-    images = open_images(first, second, apart)
-    assert (images[hashes[7]] == data.images[7]).all()
-    sheet = draw_sheet(first, second, apart, images)
+    next_class = dict(zip(data.classes, (*data.classes[1:], data.classes[0]), strict=True))
+    assert all(image.predicted == next_class[image.truth] for image in found.images)
+
+    assert found.missing == ""
+    assert (found.pixels[hashes[7]] == data.images[7]).all()
+    sheet = found.sheet()
     assert sheet is not None
     assert sheet.width > 100
 
@@ -377,6 +385,5 @@ def test_runs_that_never_differ_have_no_sheet(runs: Path) -> None:
     for name in ("one", "two"):
         answer(runs / name, marks(200, 5))
     compared = fr.compare_runs([runs / "one", runs / "two"])
-    ((first, second),) = compared.answers
-    assert draw_sheet(first, second, images_apart(first, second), {}) is None
+    assert compared.disagreements[0].sheet() is None
     assert "the same answer to every image" in compared.comparisons[0].warnings[-1]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from fittingroom.compare.mcnemar import exact_mcnemar, images_needed, paired_interval
-from fittingroom.compare.seed_variance import Crossed, SeedSpread, crossed_difference
+from fittingroom.compare.seed_variance import CrossedDifference, SeedSpread, crossed_difference
 from fittingroom.compare.verdict import holm
 from tests.support.simulated_answers import Scene, calibrate_models, calibrate_recipes
 
@@ -55,7 +55,7 @@ def test_satterthwaites_own_degrees_of_freedom_would_not_do() -> None:
     for _ in range(REPEATS):
         found = crossed_difference(*scene.draw((2, 2), IMAGES, generator))
         parts = [(spread.between / spread.seeds, spread.seeds - 1) for spread in found.spreads]
-        parts.append((found.images, found.n - 1))
+        parts.append((found.image_variance, found.n - 1))
         degrees = found.variance**2 / sum(part**2 / f for part, f in parts)
         half = stats.t.ppf(0.975, degrees) * math.sqrt(found.variance)
         missed += abs(found.difference - scene.difference) > half
@@ -66,8 +66,8 @@ def test_no_share_of_the_variance_is_counted_twice() -> None:
     """The estimate of the variance, over many repeats, is the variance that the difference has."""
     generator = np.random.default_rng(0)
     found = [crossed_difference(*EQUAL.draw((3, 4), IMAGES, generator)) for _ in range(REPEATS)]
-    true = np.var([each.difference for each in found], ddof=1)
-    assert np.mean([each.variance for each in found]) == pytest.approx(true, rel=0.12)
+    true = np.var([sample.difference for sample in found], ddof=1)
+    assert np.mean([sample.variance for sample in found]) == pytest.approx(true, rel=0.12)
 
 
 def test_components_are_those_of_the_two_way_analysis_of_variance() -> None:
@@ -81,12 +81,12 @@ def test_components_are_those_of_the_two_way_analysis_of_variance() -> None:
         assert spread.between == pytest.approx(right.mean(axis=1).var(ddof=1))
     expected = np.var(second.mean(axis=0) - first.mean(axis=0), ddof=1) / 60
     expected -= sum(spread.rest / spread.seeds for spread in found.spreads) / 60
-    assert found.images == pytest.approx(max(0, expected))
+    assert found.image_variance == pytest.approx(max(0, expected))
 
 
 def test_with_seeds_that_dominate_it_is_the_t_test_of_the_seeds() -> None:
     spreads = SeedSpread(5, 4e-4, 0.0), SeedSpread(5, 4e-4, 0.0)
-    found = Crossed(difference=0.02, n=10_000, images=0.0, of_models=0.0, spreads=spreads)
+    found = CrossedDifference(difference=0.02, n=10_000, image_variance=0.0, model_variance=0.0, spreads=spreads)
     expected = stats.ttest_ind_from_stats(0.02, 0.02, 5, 0.0, 0.02, 5)
     assert found.degrees == pytest.approx(8)
     assert found.p_value == pytest.approx(expected.pvalue)
@@ -94,7 +94,7 @@ def test_with_seeds_that_dominate_it_is_the_t_test_of_the_seeds() -> None:
 
 def test_with_images_that_dominate_it_is_the_normal_test_of_the_images() -> None:
     spreads = SeedSpread(5, 0.0, 0.0), SeedSpread(5, 0.0, 0.0)
-    found = Crossed(difference=0.002, n=10_000, images=1e-6, of_models=1e-6, spreads=spreads)
+    found = CrossedDifference(difference=0.002, n=10_000, image_variance=1e-6, model_variance=1e-6, spreads=spreads)
     assert found.p_value == pytest.approx(2 * stats.norm.sf(2), rel=1e-3)
 
 
@@ -126,12 +126,12 @@ def test_the_planned_seeds_show_the_difference_in_four_of_five_comparisons() -> 
 
 def test_no_number_of_seeds_makes_up_for_images() -> None:
     found = crossed_difference(*EQUAL.draw((5, 5), 1000, np.random.default_rng(0)))
-    assert found.seeds_needed(0.9 * found.visible_at_best) is None
-    needed = found.seeds_needed(1.5 * found.visible_at_best)
+    least = found.minimum_detectable_effect
+    assert found.seeds_needed(0.9 * least) is None
+
+    needed = found.seeds_needed(1.5 * least)
     assert needed is not None
-    assert (
-        found.power(1.5 * found.visible_at_best, needed) >= 0.8 > found.power(1.5 * found.visible_at_best, needed - 1)
-    )
+    assert found.power(1.5 * least, needed) >= 0.8 > found.power(1.5 * least, needed - 1)
 
 
 COUNTS = st.tuples(st.integers(0, 300), st.integers(0, 300), st.integers(0, 5000)).filter(

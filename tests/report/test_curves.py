@@ -45,9 +45,9 @@ def test_what_is_drawn_lies_where_the_axes_say() -> None:
     history = history_of(events)
     assert history is not None
     panel = loss_panel([history], [30], TOP, BOTTOM)
-    at = {float(tick.label): tick.at for tick in panel.y_ticks}
+    at = {float(tick.label): tick.position for tick in panel.y_ticks}
     per_nat = (at[0.5] - at[0]) / 0.5
-    x = {int(tick.label.replace(",", "")): tick.at for tick in panel.x_ticks}
+    x = {int(tick.label.replace(",", "")): tick.position for tick in panel.x_ticks}
     per_step = (x[400] - x[0]) / 400
     validation = next(line for line in panel.lines if line.kind == "validation")
     for epoch, (dot_x, dot_y, says) in zip(history.epochs, validation.dots, strict=True):
@@ -55,7 +55,7 @@ def test_what_is_drawn_lies_where_the_axes_say() -> None:
         assert dot_x == pytest.approx(x[0] + per_step * epoch["step"], abs=0.02)
         assert says == f"epoch {epoch['epoch'] + 1}, validation: {epoch['validation_loss']:.4f}"
     epoch_10 = next(tick for tick in panel.epoch_ticks if tick.label == "10")
-    assert epoch_10.at == pytest.approx(validation.dots[9][0], abs=0.02)
+    assert epoch_10.position == pytest.approx(validation.dots[9][0], abs=0.02)
     assert max(step["loss"] for step in history.steps) == pytest.approx(panel.above[1])
 
 
@@ -63,7 +63,7 @@ def test_the_end_of_a_stage_is_marked_at_its_last_step() -> None:
     history = history_of(read_metrics(RECORDED / "over-fitting" / "metrics.jsonl"))
     assert history is not None
     for panel in (f([history], [10, 15, 5], TOP, BOTTOM) for f in (loss_panel, accuracy_panel, rate_panel)):
-        ends = [next(t.at for t in panel.epoch_ticks if t.label == label) for label in ("10", "25")]
+        ends = [next(t.position for t in panel.epoch_ticks if t.label == label) for label in ("10", "25")]
         assert panel.borders == pytest.approx(ends, abs=0.02)
 
 
@@ -75,8 +75,9 @@ def test_a_loss_far_above_the_rest_is_counted_and_does_not_flatten_the_curve() -
     history.steps[200]["loss"] = 1e6
     spoilt = loss_panel([history], [30], TOP, BOTTOM)
     assert [tick.label for tick in spoilt.y_ticks] == [tick.label for tick in plain.y_ticks]
-    assert [tick.at for tick in spoilt.y_ticks] == pytest.approx([tick.at for tick in plain.y_ticks], abs=10)
-    at = {tick.label: tick.at for tick in spoilt.y_ticks}
+    positions = [tick.position for tick in plain.y_ticks]
+    assert [tick.position for tick in spoilt.y_ticks] == pytest.approx(positions, abs=10)
+    at = {tick.label: tick.position for tick in spoilt.y_ticks}
     highest_drawn = (BOTTOM - TOP) / (at["0"] - at["1"])
     means = [epoch[key] for epoch in history.epochs for key in ("train_loss", "validation_loss")]
     drawn = [step["loss"] for step in history.steps] + means
@@ -89,7 +90,7 @@ def test_of_several_seeds_the_frame_fits_what_is_drawn_of_them() -> None:
     panel = loss_panel([history, history], [30], TOP, BOTTOM)
     assert {line.kind for line in panel.lines} == {"train", "validation"}
     means = [epoch[key] for epoch in history.epochs for key in ("train_loss", "validation_loss")]
-    at = {tick.label: tick.at for tick in panel.y_ticks}
+    at = {tick.label: tick.position for tick in panel.y_ticks}
     label = next(label for label in at if float(label) > 0)
     highest_drawn = (BOTTOM - TOP) / (at["0"] - at[label]) * float(label)
     assert highest_drawn <= 1.05 * max(means)

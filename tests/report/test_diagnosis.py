@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,9 @@ from scipy import stats
 
 from fittingroom.evaluation.metrics import wilson_interval
 from fittingroom.evaluation.mistakes import TRUSTED, find_mistakes, find_suspicious_labels, right_answers
-from fittingroom.evaluation.predictions import PredictionTable, read_predictions
+from fittingroom.evaluation.predictions import JudgedPredictions, read_predictions
 from fittingroom.recipes.recipe import Recipe, load_recipe
-from fittingroom.report.diagnosis import Verdict, diagnose, fit_trend
+from fittingroom.report.diagnosis import Diagnosis, diagnose, fit_trend
 from fittingroom.runs.metrics_log import read_metrics
 from tests.support import GOLDEN
 
@@ -29,33 +30,33 @@ def recorded(state: str) -> tuple[list[dict[str, Any]], Recipe, dict[str, Any] |
     return read_metrics(folder / "metrics.jsonl"), load_recipe(folder / "recipe.toml"), result["test"]
 
 
-def table_of(state: str) -> PredictionTable:
+def table_of(state: str) -> JudgedPredictions:
     _, _, scores = recorded(state)
     assert scores is not None
     return read_predictions(RECORDED / state / "predictions.parquet", [row["class"] for row in scores["per_class"]])
 
 
-def verdict_on(state: str, name: str | None = None) -> Verdict:
+def diagnosis_of(state: str, name: str | None = None) -> Diagnosis:
     suspicious = (
         find_suspicious_labels(table_of(state)) if (RECORDED / state / "predictions.parquet").exists() else None
     )
-    found = {verdict.name: verdict for verdict in diagnose(*recorded(state), suspicious)}
-    assert (name or state) in found, f"{name or state} expected, {', '.join(found)} found"
-    return found[name or state]
+    by_name = {diagnosis.name: diagnosis for diagnosis in diagnose(*recorded(state), suspicious)}
+    assert (name or state) in by_name, f"{name or state} expected, {', '.join(by_name)} found"
+    return by_name[name or state]
 
 
 @pytest.mark.parametrize("state", STATES)
-def test_a_recorded_training_gets_the_verdict_of_its_state(state: str) -> None:
-    verdict = verdict_on(state)
-    assert verdict.evidence
-    assert verdict.sentence.endswith(".")
-    assert verdict.suggestion.endswith(".")
-    assert all(np.isfinite(value) for value in verdict.evidence.values())
+def test_a_recorded_training_gets_the_diagnosis_of_its_state(state: str) -> None:
+    diagnosis = diagnosis_of(state)
+    assert diagnosis.evidence
+    assert diagnosis.sentence.endswith(".")
+    assert diagnosis.suggestion.endswith(".")
+    assert all(np.isfinite(value) for value in diagnosis.evidence.values())
 
 
 @pytest.mark.parametrize("state", STATES)
-def test_there_is_one_verdict_on_the_course_of_a_training(state: str) -> None:
-    names = [verdict.name for verdict in diagnose(*recorded(state))]
+def test_there_is_one_diagnosis_of_the_progress_of_a_training(state: str) -> None:
+    names = [diagnosis.name for diagnosis in diagnose(*recorded(state))]
     assert len(set(names) - ABOUT_THE_DATA - {"unstable"}) == 1
     assert len(names) == len(set(names))
 
@@ -80,29 +81,29 @@ def test_the_sentence_holds_the_figures_that_were_recorded() -> None:
     events, _, _ = recorded("over-fitting")
     epochs = [event for event in events if event["event"] == "epoch"]
     best = min(epochs, key=lambda epoch: float(epoch["validation_loss"]))
-    verdict = verdict_on("over-fitting")
-    assert verdict.evidence["its epoch"] == best["epoch"] + 1
-    assert f"{best['validation_loss']:.3f} in epoch {best['epoch'] + 1}" in verdict.sentence
-    assert f"{epochs[-1]['train_accuracy']:.1%}" in verdict.sentence
+    diagnosis = diagnosis_of("over-fitting")
+    assert diagnosis.evidence["its epoch"] == best["epoch"] + 1
+    assert f"{best['validation_loss']:.3f} in epoch {best['epoch'] + 1}" in diagnosis.sentence
+    assert f"{epochs[-1]['train_accuracy']:.1%}" in diagnosis.sentence
     slope = stats.linregress(range(15), [epoch["validation_loss"] for epoch in epochs[-15:]]).slope
-    assert verdict.evidence["validation loss: slope"] == pytest.approx(slope)
-    assert (verdict.evidence["first epoch"], verdict.evidence["last epoch"]) == (16, 30)
+    assert diagnosis.evidence["validation loss: slope"] == pytest.approx(slope)
+    assert (diagnosis.evidence["first epoch"], diagnosis.evidence["last epoch"]) == (16, 30)
 
 
 def test_the_notebooks_own_training_gets_the_advice_that_it_needed() -> None:
-    verdict = verdict_on("no-validation", "plateau")
-    assert "moves without a trend since epoch 71 " in verdict.sentence
-    assert "at a rate of 0.001" in verdict.sentence
-    assert verdict.suggestion == "Lower the rate for a last stage, to 0.0001 say, or change the model."
-    assert "validation=5000" in verdict_on("no-validation").suggestion
+    diagnosis = diagnosis_of("no-validation", "plateau")
+    assert "moves without a trend since epoch 71 " in diagnosis.sentence
+    assert "at a rate of 0.001" in diagnosis.sentence
+    assert diagnosis.suggestion == "Lower the rate for a last stage, to 0.0001 say, or change the model."
+    assert "validation=5000" in diagnosis_of("no-validation").suggestion
 
 
 def test_a_plateau_says_since_when_and_at_which_rate() -> None:
     events, _, _ = recorded("plateau")
-    verdict = verdict_on("plateau")
-    since = int(verdict.evidence["since epoch"])
-    assert f"since epoch {since} " in verdict.sentence
-    assert "at a rate of 0.002" in verdict.sentence
+    diagnosis = diagnosis_of("plateau")
+    since = int(diagnosis.evidence["since epoch"])
+    assert f"since epoch {since} " in diagnosis.sentence
+    assert "at a rate of 0.002" in diagnosis.sentence
     losses = [event["validation_loss"] for event in events if event["event"] == "epoch"]
     longest, longer = fit_trend(losses[since - 1 :]), fit_trend(losses[since - 2 :])
     assert longest.low <= 0 <= longest.high
@@ -111,13 +112,14 @@ def test_a_plateau_says_since_when_and_at_which_rate() -> None:
 
 def test_instability_is_read_from_the_steps_too() -> None:
     events, recipe, scores = recorded("still-improving")
-    assert "unstable" not in [verdict.name for verdict in diagnose(events, recipe, scores)]
+    assert "unstable" not in [diagnosis.name for diagnosis in diagnose(events, recipe, scores)]
     spoilt = [dict(event) for event in events]
     late = [event for event in spoilt if event["event"] == "step" and event["epoch"] >= 3]
     for event in late[::10]:
         event["loss"] *= 30
-    found = {verdict.name: verdict for verdict in diagnose(spoilt, recipe, scores)}
-    assert found["unstable"].evidence["spikes"] == len(late[::10])
+
+    by_name = {diagnosis.name: diagnosis for diagnosis in diagnose(spoilt, recipe, scores)}
+    assert by_name["unstable"].evidence["spikes"] == len(late[::10])
 
 
 def test_over_fitting_is_never_judged_by_the_test_set() -> None:
@@ -126,7 +128,7 @@ def test_over_fitting_is_never_judged_by_the_test_set() -> None:
         event | {"validation_loss": None, "validation_accuracy": None} if event["event"] == "epoch" else event
         for event in events
     ]
-    names = [verdict.name for verdict in diagnose(blind, recipe, scores)]
+    names = [diagnosis.name for diagnosis in diagnose(blind, recipe, scores)]
     assert "over-fitting" not in names
     assert "no-validation" in names
 
@@ -142,17 +144,17 @@ def test_the_confusable_pair_is_the_one_with_most_mistakes() -> None:
     counts = np.array(scores["confusion"])
     np.fill_diagonal(counts, 0)
     both = counts + counts.T
-    verdict = verdict_on("confusable-pair")
-    assert verdict.evidence["mistakes of the pair"] == both.max()
-    assert verdict.evidence["mistakes"] == counts.sum()
+    diagnosis = diagnosis_of("confusable-pair")
+    assert diagnosis.evidence["mistakes of the pair"] == both.max()
+    assert diagnosis.evidence["mistakes"] == counts.sum()
     for i in np.unravel_index(both.argmax(), both.shape):
-        assert scores["per_class"][i]["class"] in verdict.sentence
+        assert scores["per_class"][i]["class"] in diagnosis.sentence
 
 
 def test_labels_that_were_made_wrong_are_among_the_suspicious_ones() -> None:
     suspicious = find_suspicious_labels(table_of("suspicious-labels"))
     assert set(suspicious.rows) >= MADE_WRONG
-    assert len(suspicious.rows) == verdict_on("suspicious-labels").evidence["doubted"] <= 8
+    assert len(suspicious.rows) == diagnosis_of("suspicious-labels").evidence["doubted"] <= 8
     right = suspicious.trusted_and_right
     assert wilson_interval(right, suspicious.trusted)[0] >= TRUSTED
     assert right + len(suspicious.rows) == suspicious.trusted
@@ -161,7 +163,7 @@ def test_labels_that_were_made_wrong_are_among_the_suspicious_ones() -> None:
 def test_confidence_that_is_only_claimed_accuses_no_more_labels() -> None:
     table = table_of("suspicious-labels")
     sharper = (table.probabilities.astype(np.float64) ** 1.5).astype(np.float32)
-    boastful = PredictionTable(table.classes, table.images, table.labels, sharper)
+    boastful = replace(table, probabilities=sharper, predicted=sharper.argmax(axis=1))
     assert set(find_suspicious_labels(boastful).rows) == set(find_suspicious_labels(table).rows)
 
 
@@ -171,7 +173,7 @@ def test_a_model_that_is_wrong_where_it_is_surest_accuses_no_label() -> None:
     mistakes = find_mistakes(table)
     for row in mistakes:
         certain[row] = np.eye(3)[table.predicted[row]]
-    suspicious = find_suspicious_labels(PredictionTable(table.classes, table.images, table.labels, certain))
+    suspicious = find_suspicious_labels(replace(table, probabilities=certain, predicted=certain.argmax(axis=1)))
     assert suspicious.mistakes == len(mistakes) > 0
     assert (suspicious.rows, suspicious.trusted) == ((), 0)
 
@@ -180,10 +182,10 @@ def test_mistakes_come_surest_first_and_right_answers_evenly() -> None:
     table = table_of("suspicious-labels")
     mistakes = find_mistakes(table)
     assert (np.diff(table.confidence[mistakes]) <= 0).all()
-    assert (table.predicted[mistakes] != table.labels[mistakes]).all()
-    assert len(mistakes) == (table.predicted != table.labels).sum()
+    assert (table.predicted[mistakes] != table.truth[mistakes]).all()
+    assert len(mistakes) == (table.predicted != table.truth).sum()
     right = right_answers(table, 1, 12)
-    all_right = table.confidence[(table.labels == 1) & (table.predicted == 1)]
+    all_right = table.confidence[(table.truth == 1) & (table.predicted == 1)]
     assert len(right) == 12
     assert table.confidence[right[0]] == all_right.max()
     assert table.confidence[right[-1]] == all_right.min()

@@ -47,14 +47,14 @@ def test_the_header_holds_the_result_where_hugging_face_looks_for_it(run: fr.Run
 def test_the_text_gives_intervals_limits_and_use(run: fr.Run) -> None:
     _, text = read_card(*write_model_card(run))
     scores = run.result["test"]
-    assert f"**{scores['accuracy']:.2%} right** of 1,000 test images" in text
+    assert f"**Accuracy {scores['accuracy']:.2%}** on 1,000 test images" in text
     assert "{:.2%} to {:.2%}".format(*scores["interval"]) in text
     for row in scores["per_class"]:
         assert f"| {row['class']} | {row['n']} | {row['recall']:.1%} |" in text
     for heading in ("## Use", "## Limits", "## Scores", "## Training"):
         assert f"\n\n{heading}\n" in text
     weakest = min(scores["per_class"], key=lambda row: float(row["recall"]))
-    assert f"weakest on {weakest['class']}: {weakest['recall']:.1%}" in text
+    assert f"weakest on {weakest['class']}: recall {weakest['recall']:.1%}" in text
 
 
 def test_the_code_on_the_card_works(run: fr.Run, monkeypatch: pytest.MonkeyPatch) -> None:

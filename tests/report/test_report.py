@@ -17,11 +17,11 @@ import pytest
 from PIL import Image
 
 import fittingroom as fr
-from fittingroom.audit.label_issues import suspects_of
-from fittingroom.audit.subsets import FLATTERS, make_subsets
+from fittingroom.audit.label_issues import label_issues_of
+from fittingroom.audit.subsets import LABEL_ISSUES_CAVEAT, make_subsets
 from fittingroom.data.dataset import Dataset, Splits
 from fittingroom.rendering.contact_sheet import png_uri
-from fittingroom.report.page import MISTAKES, PICTURE_SIDE, write_report
+from fittingroom.report.page import MAX_MISTAKES, PICTURE_SIDE, write_report
 
 LIMIT = 3 * 1024 * 1024
 VOID = {"meta", "link", "img", "br", "hr"}
@@ -117,9 +117,9 @@ def test_the_worst_mistakes_are_shown_surest_first_as_the_images_themselves(judg
     table = pl.read_parquet(judged.path / "predictions.parquet")
     sure = table.select(pl.max_horizontal("^p[0-9]+$")).to_series()
     wrong = table.with_columns(sure=sure).filter(pl.col("label") != pl.col("predicted")).sort("sure", descending=True)
-    worst = wrong.head(MISTAKES)
+    worst = wrong.head(MAX_MISTAKES)
     sources = re.findall(r'<img class="tile" src="data:image/png;base64,([^"]+)"', page.section("mistakes"))
-    assert len(sources) == MISTAKES
+    assert len(sources) == MAX_MISTAKES
     test = judged.open_data().test
     assert test is not None
     for source, row in zip(sources, worst.iter_rows(named=True), strict=True):
@@ -146,10 +146,10 @@ def _per_class(run: fr.Run) -> list[dict[str, str]]:
 def test_it_says_how_it_was_made(judged: fr.Run, page: Page) -> None:
     environment = judged.environment
     for fact in (
-        environment["data"]["train"]["content"],
-        environment["data"]["test"]["content"],
-        environment["machine"]["processor"],
-        environment["versions"]["torch"],
+        environment.data.train.content,
+        environment.data.parts["test"].content,
+        environment.machine.processor,
+        environment.versions["torch"],
         f"--recipe {judged.path}/recipe.toml",
         judged.result["test_looks"][0]["run"],
     ):
@@ -169,18 +169,18 @@ def test_the_reproducing_command_trains_the_same_model(judged: fr.Run, page: Pag
     assert again.result["validation"] == judged.result["validation"]
 
 
-def test_until_test_is_looked_at_the_validation_images_are_shown_and_it_says_so(judged: fr.Run, tmp_path: Path) -> None:
+def test_until_test_is_evaluated_the_validation_images_are_shown_and_it_says_so(judged: fr.Run, tmp_path: Path) -> None:
     run = fr.Run(Path(shutil.copytree(judged.path, tmp_path / "blind")))
     result = run.result | {"test": None, "test_looks": []}
     (run.path / "result.json").write_text(json.dumps(result), encoding="utf-8")
     (run.path / "predictions.parquet").unlink()
     page = Page(write_report(run))
     scores = result["validation"]
-    assert "The test set has not been looked at" in page.text
+    assert "Not evaluated on the test set yet" in page.text
     assert page.by_id("accuracy") == f"{scores['accuracy']:.2%}"
     mistakes = scores["n"] - scores["correct"]
     assert f"of {mistakes:,} mistakes on validation images" in page.text
-    assert page.section("mistakes").count("<img") == min(MISTAKES, mistakes)
+    assert page.section("mistakes").count("<img") == min(MAX_MISTAKES, mistakes)
 
 
 def test_without_any_judgement_there_are_still_the_curves(tmp_path: Path) -> None:
@@ -193,7 +193,7 @@ def test_without_any_judgement_there_are_still_the_curves(tmp_path: Path) -> Non
 
 def test_without_the_data_everything_but_the_pictures_is_there(judged: fr.Run, tmp_path: Path) -> None:
     run = fr.Run(Path(shutil.copytree(judged.path, tmp_path / "moved")))
-    environment = run.environment
+    environment = run.environment.as_dict()
     environment["data"]["source"] = str(tmp_path / "gone")
     (run.path / "environment.json").write_text(json.dumps(environment), encoding="utf-8")
     page = Page(write_report(run))
@@ -233,7 +233,7 @@ def test_subsets_are_shown_beside_the_result_which_stays(judged: fr.Run, tmp_pat
     assert 'id="subsets"' not in Page(write_report(run)).html
     data = run.open_data()
     assert data.test is not None
-    scores = run.evaluate(subsets=make_subsets(data.test, data.train, suspects_of(data.test)))
+    scores = run.evaluate(subsets=make_subsets(data.test, data.train, label_issues_of(data.test)))
     page = Page(write_report(run))
     rows = re.findall(
         r'<th scope="row">([^<]*)</th><td class="number">([\d,]+)</td>\s*<td class="number">([\d.%]+)</td>'
@@ -245,7 +245,7 @@ def test_subsets_are_shown_beside_the_result_which_stays(judged: fr.Run, tmp_pat
         for row in scores["subsets"]
     ]
     assert [row[0] for row in rows] == ["all", "without near-duplicates", "without suspects"]
-    assert FLATTERS in page.section("subsets")
+    assert LABEL_ISSUES_CAVEAT in page.section("subsets")
     assert page.by_id("accuracy") == f"{judged.result['test']['accuracy']:.2%}"
     run.evaluate(data.train)  # a later look at other data leaves them
     assert 'id="subsets"' in Page(write_report(run)).html

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fittingroom.cli.parser import Commands
+from fittingroom.cli.parser import Commands, add_old_spelling
 
 if TYPE_CHECKING:
     from fittingroom.compare.verdict import Comparison
@@ -19,25 +19,28 @@ def add_parser(commands: Commands) -> None:
         help="say whether one run is better than another, or that one can't tell",
         description="Compare runs with the first of them, image by image, and say in one sentence whether they differ "
         "and how sure that is. Runs of several seeds are compared as recipes, others as the models that they are. "
-        "Nothing is trained or judged anew. On test, it is a look and goes on record.",
-        epilog="example: fittingroom compare runs/swift-1 runs/strong-1 --on validation",
+        "Nothing is trained or judged anew. On test, it is a test-set evaluation and goes on record.",
+        epilog="example: fittingroom compare runs/swift-1 runs/strong-1 --split validation",
     )
     parser.add_argument(
         "folders", metavar="RUN", nargs="+", type=Path, help="the runs' folders; the first is the baseline"
     )
-    parser.add_argument("--on", choices=("test", "validation"), default="test", help="default: test")
+    split = parser.add_argument(
+        "--split", choices=("test", "validation"), default="test", help="which split they were judged on; default: test"
+    )
+    add_old_spelling(parser, "--on", split)
     parser.add_argument(
         "--difference",
         metavar="POINTS",
         type=float,
         default=0.2,
-        help="say what it takes to see a difference as small as this; default: 0.2 points",
+        help="minimum effect of interest: say what it takes to detect it; default: 0.2 points",
     )
     parser.add_argument(
         "--sheet",
         metavar="FILE",
         type=Path,
-        help="the images that tell them apart; default: compare-A-B.png by the runs",
+        help="a contact sheet of the discordant images; default: compare-A-B.png by the runs",
     )
     parser.add_argument(
         "--html",
@@ -55,46 +58,41 @@ def run_compare(args: argparse.Namespace) -> int:
     """Compare, print the verdict with what it rests on, and write the sheet and the page."""
     from fittingroom.cli import console
     from fittingroom.compare import compare_runs
-    from fittingroom.compare.disagreements import draw_sheet, images_apart, open_images
     from fittingroom.compare.page import write_page
-    from fittingroom.errors import DataError, UsageError
+    from fittingroom.errors import UsageError
     from fittingroom.files.atomic import atomic_write
 
     if not 0 < args.difference <= 100:
         raise UsageError(f"--difference {args.difference:g}: points above 0 and up to 100 expected, such as 0.2")
     if args.sheet and len(args.folders) > 2:
         raise UsageError("--sheet names one file, and every comparison has a sheet: leave it out, or compare two runs")
-    compared = compare_runs(args.folders, on=args.on, worth_seeing=args.difference / 100)
-    answer = compared.as_dict()
+    compared = compare_runs(args.folders, on=args.split, minimum_effect=args.difference / 100)
     out = console.stdout()
-    parts = []
-    for comparison, answers, said in zip(compared.comparisons, compared.answers, answer["comparisons"], strict=True):
+
+    sheets: list[Path | None] = []
+    for comparison, disagreements in zip(compared.comparisons, compared.disagreements, strict=True):
         if not args.json:
             _print(comparison, out)
-        apart = images_apart(*answers)
-        try:
-            images, missing = open_images(*answers, apart), ""
-        except DataError as error:
-            images, missing = {}, str(error)
-        sheet = None if missing else draw_sheet(*answers, apart, images)
-        said["images_apart"], said["sheet"] = len(apart), None
+        sheet, path = disagreements.sheet(), None
         if sheet is not None:
             path = args.sheet or _beside(args, comparison, ".png")
             with atomic_write(path) as file:
                 sheet.save(file, format="PNG")
-            said["sheet"] = str(path)
+        sheets.append(path)
         if not args.json:
-            where = said["sheet"] or (f"no pictures: {missing}" if missing else "no image")
-            out.print(f"apart on   {len(apart):,} of {comparison.overall.n:,} images   {where}")
-        parts.append((comparison, answers, apart, images, missing))
+            missing = disagreements.missing
+            where = path or (f"no pictures: {missing}" if missing else "no image")
+            out.print(f"discordant {len(disagreements.images):,} of {comparison.overall.n:,} images   {where}")
+
+    page = None
     if args.html is not None:
         page = args.html if args.html != Path() else _beside(args, compared.comparisons[-1], ".html")
-        write_page(page, parts)
-        answer["html"] = str(page)
+        write_page(page, compared)
         if not args.json:
             out.print(f"page       {page}")
+
     if args.json:
-        console.print_json(answer)
+        console.print_json(compared.as_dict(sheets=sheets, page=page))
     return 0
 
 

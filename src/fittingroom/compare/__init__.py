@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from fittingroom.compare.answers import Answers, Split, pair, read_answers
-from fittingroom.compare.validity import find_warnings, record_looks, training_images
+from fittingroom.compare.disagreements import Disagreements, find_disagreements
+from fittingroom.compare.validity import find_warnings, record_evaluations, training_images
 from fittingroom.compare.verdict import Comparison, compare_answers
 from fittingroom.errors import ArtifactError
 from fittingroom.runs.run import Run, open_run, runs_folder
 
-WORTH_SEEING = 0.002  # the difference that a plan is made for, where none is given
+MINIMUM_EFFECT = 0.002  # of interest, where none is given: a difference of accuracies
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,29 +25,52 @@ class Compared:
     Attributes:
         baseline: its name.
         comparisons: one for each other run, in the order given.
-        answers: of the baseline and the other run on the images that they have in common, for each comparison.
+        disagreements: for each comparison the images that tell the two runs apart.
     """
 
     baseline: str
     comparisons: list[Comparison]
-    answers: list[tuple[Answers, Answers]]
+    disagreements: list[Disagreements]
 
-    def as_dict(self) -> dict[str, Any]:
-        """What ``fittingroom compare --json`` prints."""
-        return {"baseline": self.baseline, "comparisons": [each.as_dict() for each in self.comparisons]}
+    @property
+    def answers(self) -> list[tuple[Answers, Answers]]:
+        """For each comparison, what the baseline and the other run answered on the images that they have in common."""
+        return [(disagreements.first, disagreements.second) for disagreements in self.disagreements]
+
+    def as_dict(self, *, sheets: Sequence[Path | None] | None = None, page: Path | None = None) -> dict[str, Any]:
+        """What ``fittingroom compare --json`` prints.
+
+        Args:
+            sheets: where the contact sheet of each comparison was written to, None for one that has none.
+            page: where the page was written to.
+        """
+        comparisons = [
+            comparison.as_dict() | {"images_apart": len(disagreements.images), "sheet": sheet and str(sheet)}
+            for comparison, disagreements, sheet in zip(
+                self.comparisons, self.disagreements, sheets or [None] * len(self.comparisons), strict=True
+            )
+        ]
+        return {"baseline": self.baseline, "comparisons": comparisons} | ({"html": str(page)} if page else {})
 
 
 def compare_runs(
-    runs: Sequence[Run | str | Path], *, on: Split = "test", worth_seeing: float = WORTH_SEEING
+    runs: Sequence[Run | str | Path],
+    *,
+    on: Split = "test",
+    minimum_effect: float = MINIMUM_EFFECT,
+    worth_seeing: float | None = None,
 ) -> Compared:
     """Compare runs with the first of them, by what they answered on the same images.
 
-    Nothing is computed anew: the runs' own predictions are read. On test this is a look, and goes on record as one.
+    Nothing is computed anew: the runs' own predictions are read. On test this is a test-set evaluation, and is recorded
+    as one.
 
     Args:
         runs: two or more, each of one seed or several.
         on: ``test`` or ``validation``.
-        worth_seeing: the difference of accuracy for which is said what it takes to see it; 0.002 is 0.2 points.
+        minimum_effect: the smallest difference of accuracies that is of interest, > 0; 0.002 is 0.2 points. Where the
+            runs can't be told apart, the verdict says what it takes to detect it.
+        worth_seeing: the old name of ``minimum_effect``.
 
     Raises:
         ArtifactError: fewer than two different runs, one that isn't finished or wasn't judged on that set.
@@ -54,10 +79,15 @@ def compare_runs(
     Example:
         >>> import fittingroom as fr
         >>> compared = fr.compare_runs(["runs/plain-1", "runs/swift-1"], on="validation").as_dict()
-        >>> found = compared["comparisons"][0]
-        >>> found["run"], found["n"], found["interval"][0] < found["difference"] < found["interval"][1]
+        >>> swift = compared["comparisons"][0]
+        >>> swift["run"], swift["n"], swift["interval"][0] < swift["difference"] < swift["interval"][1]
         ('swift-1', 200, True)
     """
+    if worth_seeing is not None:
+        message = "compare_runs(worth_seeing=…) is called minimum_effect; the old name goes in a later release"
+        warnings.warn(message, DeprecationWarning, stacklevel=2)
+        minimum_effect = worth_seeing
+
     opened = [run if isinstance(run, Run) else open_run(run) for run in runs]
     places = [run.path.resolve() for run in opened]
     if len(set(places)) < max(2, len(places)):
@@ -65,19 +95,22 @@ def compare_runs(
     sides = [read_answers(run, name, on) for run, name in zip(opened, _names(places), strict=True)]
     baseline, others = sides[0], sides[1:]
     pairs = [pair(baseline, other) for other in others]
-    learned_from = {side.run.environment["data"]["train"]["content"]: side.run for side in sides}
+
+    # The training data of each run is opened once, whichever runs share it; only test images could leak into it.
+    learned_from = {side.run.environment.data.train.content: side.run for side in sides}
     known = {content: training_images(run) for content, run in learned_from.items()} if on == "test" else {}
-    looks = record_looks(sides) if on == "test" else []
+    evaluations = record_evaluations(sides) if on == "test" else []
+
     comparisons = []
-    for other, common in zip(others, pairs, strict=True):
-        warnings = find_warnings(baseline, other, common[0], on, known) + looks
+    for other, (first, second) in zip(others, pairs, strict=True):
+        caveats = find_warnings(baseline, other, first, on, known) + evaluations
         if len(others) > 1:
-            warnings.append(
+            caveats.append(
                 f"{len(others)} runs are compared with one baseline: each interval holds in 95 % of cases by itself, "
                 "so that the best of them looks a little better than it is"
             )
-        comparisons.append(compare_answers(*common, on, worth_seeing=worth_seeing, warnings=warnings))
-    return Compared(baseline.name, comparisons, pairs)
+        comparisons.append(compare_answers(first, second, on, minimum_effect=minimum_effect, warnings=caveats))
+    return Compared(baseline.name, comparisons, [find_disagreements(*both) for both in pairs])
 
 
 def _names(places: Sequence[Path]) -> list[str]:

@@ -12,13 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fittingroom.errors import ArtifactError, DataError
-from fittingroom.evaluation.predictions import PredictionTable, read_predictions
+from fittingroom.evaluation.predictions import JudgedPredictions, read_predictions
 from fittingroom.runs.run import Run
 
 Split = Literal["test", "validation"]
-FILES: dict[Split, str] = {"test": "predictions.parquet", "validation": "predictions-validation.parquet"}
 
-Image = tuple[str, int]  # SHA-256 of (shape, pixels); and a number, in case a set holds the same image more than once
+Image = tuple[str, int]  # SHA-256 of (shape, pixels), and a number, as a set may hold the same image more than once
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,10 +27,10 @@ class Answers:
     Attributes:
         name: what messages call the run.
         run: of one seed or several.
-        images: (N,) by what they are recognised.
+        images: (N,) what each is recognised by.
         classes: the model's class names.
         truth: (N,) true class names.
-        said: (S, N) predicted class names.
+        predicted: (S, N) predicted class names.
     """
 
     name: str
@@ -39,46 +38,54 @@ class Answers:
     images: Sequence[Image]
     classes: tuple[str, ...]
     truth: NDArray[np.str_]
-    said: NDArray[np.str_]
+    predicted: NDArray[np.str_]
 
     @property
     def seeds(self) -> int:
         """How many models there are."""
-        return len(self.said)
+        return len(self.predicted)
 
     @cached_property
-    def right(self) -> NDArray[np.bool_]:
+    def correct(self) -> NDArray[np.bool_]:
         """(S, N): whether each answer is right."""
-        return np.asarray(self.said == self.truth)
+        return np.asarray(self.predicted == self.truth)
 
-    def at(self, rows: NDArray[np.int64]) -> Answers:
+    def subset(self, rows: NDArray[np.int64]) -> Answers:
         """The answers on these images alone, in this order."""
         images = [self.images[row] for row in rows]
-        return Answers(self.name, self.run, images, self.classes, self.truth[rows], self.said[:, rows])
+        return Answers(self.name, self.run, images, self.classes, self.truth[rows], self.predicted[:, rows])
 
 
 def read_answers(run: Run, name: str, on: Split) -> Answers:
     """Read the predictions of a run, or of all its members.
+
+    Args:
+        run: finished, of one seed or several.
+        name: what messages call it.
+        on: the set that it was judged on.
 
     Raises:
         ArtifactError: a member was not judged on that set, a file is damaged, or members were judged on other images.
     """
     models = run.members or [run]
     tables = [_read(model, on) for model in models]
-    first, rows_of_first = tables[0], _recognise(tables[0])
-    said = []
+    first, images = tables[0], _recognise(tables[0])
+
+    # Each file may have its own order: all follow the first one's.
+    predicted = []
     for model, table in zip(models, tables, strict=True):
         row_of = {image: row for row, image in enumerate(_recognise(table))}
-        if row_of.keys() != set(rows_of_first) or table.classes != first.classes:
+        if row_of.keys() != set(images) or table.classes != first.classes:
             raise ArtifactError(
                 f"{model.path}: judged on other images or classes than {models[0].path}: compare it alone"
             )
-        said.append(np.array(table.classes)[table.predicted][[row_of[image] for image in rows_of_first]])
-    return Answers(name, run, rows_of_first, first.classes, np.array(first.classes)[first.labels], np.stack(said))
+        predicted.append(np.array(table.classes)[table.predicted][[row_of[image] for image in images]])
+
+    return Answers(name, run, images, first.classes, np.array(first.classes)[first.truth], np.stack(predicted))
 
 
 def pair(first: Answers, second: Answers) -> tuple[Answers, Answers]:
-    """Both runs' answers on the images that they have in common, in one order.
+    """Take both runs' answers on the images that they have in common, in the order of the first.
 
     Raises:
         DataError: they have no image in common, or don't agree what is on one.
@@ -90,35 +97,37 @@ def pair(first: Answers, second: Answers) -> tuple[Answers, Answers]:
             f"{first.name} and {second.name} were judged on different images ({len(first.images):,} and "
             f"{len(second.images):,}, {len(rows)} in common): nothing to compare; train or judge both on one data set"
         )
-    one, other = first.at(rows[:, 0]), second.at(rows[:, 1])
-    apart = np.flatnonzero(one.truth != other.truth)
-    if len(apart):
-        row = apart[0]
+    first, second = first.subset(rows[:, 0]), second.subset(rows[:, 1])
+
+    # Labels are compared by class name: by number, two lists of classes would pass for one.
+    conflicts = np.flatnonzero(first.truth != second.truth)
+    if len(conflicts):
+        row = conflicts[0]
         raise DataError(
-            f"{first.name} and {second.name} don't agree what is on {len(apart):,} of {len(rows):,} images; image "
-            f"{one.images[row][0][:16]}… is {one.truth[row]} for one and {other.truth[row]} for the other. Classes "
-            f"of {first.name}: {', '.join(one.classes)}; of {second.name}: {', '.join(other.classes)}. "
+            f"{first.name} and {second.name} don't agree what is on {len(conflicts):,} of {len(rows):,} images; image "
+            f"{first.images[row][0][:16]}… is {first.truth[row]} for one and {second.truth[row]} for the other. "
+            f"Classes of {first.name}: {', '.join(first.classes)}; of {second.name}: {', '.join(second.classes)}. "
             "Judge both by the same labels"
         )
-    return one, other
+    return first, second
 
 
-def _read(model: Run, on: Split) -> PredictionTable:
-    path = model.path / FILES[on]
+def _read(model: Run, on: Split) -> JudgedPredictions:
+    path = model.predictions_file(on)
     if not path.exists():
         advice = {
-            "test": f"`fittingroom evaluate {model.path}` does that, or compare them --on validation",
+            "test": f"`fittingroom evaluate {model.path}` does that, or compare them on validation",
             "validation": "it held none out; compare them on test",
         }
-        raise ArtifactError(f"{model.path}: not judged on {on}, {FILES[on]} is missing; {advice[on]}")
+        raise ArtifactError(f"{model.path}: not judged on {on}, {path.name} is missing; {advice[on]}")
     return read_predictions(path, model.artifact.classes)
 
 
-def _recognise(table: PredictionTable) -> list[Image]:
+def _recognise(table: JudgedPredictions) -> list[Image]:
     """Each row's image. Equal images are numbered by their labels, so that the order of the rows doesn't matter."""
     count: Counter[str] = Counter()
-    found: dict[int, Image] = {}
-    for row in sorted(range(len(table)), key=lambda row: (table.images[row], table.classes[table.labels[row]])):
-        found[row] = (table.images[row], count[table.images[row]])
+    image_of: dict[int, Image] = {}
+    for row in sorted(range(len(table)), key=lambda row: (table.images[row], table.classes[table.truth[row]])):
+        image_of[row] = (table.images[row], count[table.images[row]])
         count[table.images[row]] += 1
-    return [found[row] for row in range(len(table))]
+    return [image_of[row] for row in range(len(table))]

@@ -1,9 +1,12 @@
-"""The images that tell two runs apart: as a contact sheet, and for the page."""
+"""The discordant images, those that tell two runs apart: listed, opened, and as a contact sheet."""
 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,90 +19,127 @@ from fittingroom.rendering.contact_sheet import Row, contact_sheet
 if TYPE_CHECKING:
     from PIL import Image
 
-ACROSS, ROWS = 14, 6  # images in a row of the sheet; rows for each side, a row a mistake
+IMAGES_A_ROW, ROWS = 14, 6  # of the sheet; rows for each side, a row a mistake
 
 
 @dataclass(frozen=True)
-class Apart:
+class DiscordantImage:
     """An image that one side gets right and the other wrong; with several seeds, at least half of its seeds more.
 
     Attributes:
         image: SHA-256 of (shape, pixels).
         truth: its class.
-        said: what the side that is wrong says most often when it is wrong.
-        by: how much larger the other side's share of right answers is, 0.5 to 1.
+        predicted: what the side that is wrong says most often when it is wrong.
+        margin: how much larger the other side's share of right answers is, 0.5 to 1.
         won_by_second: which side is right.
     """
 
     image: str
     truth: str
-    said: str
-    by: float
+    predicted: str
+    margin: float
     won_by_second: bool
 
 
-def images_apart(first: Answers, second: Answers) -> list[Apart]:
-    """Every image that tells the runs apart, the most decided first, then in file order."""
-    by_N = second.right.mean(axis=0) - first.right.mean(axis=0)
-    rows = np.flatnonzero(np.abs(by_N) >= 0.5)
-    found = []
-    for row in rows[np.argsort(-np.abs(by_N[rows]), kind="stable")]:
-        loser = first if by_N[row] > 0 else second
-        wrong = Counter(loser.said[~loser.right[:, row], row].tolist())
-        said, _ = wrong.most_common(1)[0]
+@dataclass(frozen=True, eq=False)
+class Disagreements:
+    """Where two runs disagree.
+
+    Attributes:
+        first, second: their answers on the images that they have in common, in one order.
+        images: every discordant image, those of the greatest margin first, then in file order.
+    """
+
+    first: Answers
+    second: Answers
+    images: Sequence[DiscordantImage]
+
+    @property
+    def pixels(self) -> dict[str, NDArray[np.uint8]]:
+        """Of these images, by their SHA-256; empty where the data can't be opened."""
+        return self._opened[0]
+
+    @property
+    def missing(self) -> str:
+        """Why there are no pixels; empty where there are."""
+        return self._opened[1]
+
+    @cached_property
+    def _opened(self) -> tuple[dict[str, NDArray[np.uint8]], str]:
+        if not self.images:
+            return {}, ""
+        try:
+            return _open_pixels((self.first, self.second), {image.image for image in self.images}), ""
+        except DataError as error:
+            return {}, str(error)
+
+    def sheet(self) -> Image.Image | None:
+        """Draw the most frequent mistakes that only one side makes, a row each.
+
+        Returns:
+            None where no image tells the sides apart, or the data can't be opened.
+        """
+        if not self.images or self.missing:
+            return None
+
+        first, second = self.first, self.second
+        rows = []
+        for right, wrong, won_by_second in ((second, first, True), (first, second, False)):
+            mistakes: dict[tuple[str, str], list[str]] = {}
+            for image in self.images:
+                if image.won_by_second == won_by_second:
+                    mistakes.setdefault((image.truth, image.predicted), []).append(image.image)
+            for (truth, predicted), images in sorted(mistakes.items(), key=lambda item: -len(item[1]))[:ROWS]:
+                note = f"{wrong.name} says {predicted}: {len(images):,}"
+                tiles = np.stack([self.pixels[image] for image in images[:IMAGES_A_ROW]])
+                rows.append(Row(f"{truth}, as {right.name} says", note, tiles))
+
+        wins = sum(image.won_by_second for image in self.images)
+        rule = "" if first.seeds == second.seeds == 1 else " (by at least half of its seeds)"
+        return contact_sheet(
+            rows,
+            title=f"{first.name} and {second.name}",
+            subtitle=f"of {len(first.images):,} images, {second.name} is right on {wins:,} that {first.name} gets "
+            f"wrong, {first.name} on {len(self.images) - wins:,} that {second.name} gets wrong{rule}; "
+            "the most frequent of these mistakes",
+        )
+
+
+def find_disagreements(first: Answers, second: Answers) -> Disagreements:
+    """Find the discordant images of two runs, by their answers on the same images in the same order."""
+    margin_N = second.correct.mean(axis=0) - first.correct.mean(axis=0)
+    rows = np.flatnonzero(np.abs(margin_N) >= 0.5)
+    images = []
+    for row in rows[np.argsort(-np.abs(margin_N[rows]), kind="stable")]:
+        loser = first if margin_N[row] > 0 else second
+        mistakes = Counter(loser.predicted[~loser.correct[:, row], row].tolist())
+        predicted, _ = mistakes.most_common(1)[0]
         image, truth = first.images[row][0], str(first.truth[row])
-        found.append(Apart(image, truth, said, abs(float(by_N[row])), bool(by_N[row] > 0)))
-    return found
+        images.append(DiscordantImage(image, truth, predicted, abs(float(margin_N[row])), bool(margin_N[row] > 0)))
+    return Disagreements(first, second, images)
 
 
-def open_images(first: Answers, second: Answers, apart: list[Apart]) -> dict[str, NDArray[np.uint8]]:
-    """The pixels of these images by their SHA-256, from the data of either run.
+def _open_pixels(sides: Sequence[Answers], wanted: set[str]) -> dict[str, NDArray[np.uint8]]:
+    """The images of these SHA-256, from the data of any side.
 
     Raises:
-        DataError: the data can't be opened, or isn't what the runs were judged on; with the reason.
+        DataError: no side's data can be opened, or it isn't what the runs were judged on; with the reason.
     """
-    wanted = {each.image for each in apart}
     reason = ""
-    for side in (first, second):
+    for side in sides:
         try:
-            splits = side.run.open_data()
+            run = replace(side.run, splits=side.run.open_data())  # so that it is opened once
         except (DataError, ArtifactError, OSError) as error:
             reason = str(error)
             continue
-        found: dict[str, NDArray[np.uint8]] = {}
-        for part in (splits.test, splits.validation, splits.train):
-            if part is not None and len(found) < len(wanted):
-                hashes = (digest.hex() for digest in part.image_hashes())
-                found |= {digest: image for digest, image in zip(hashes, part.images, strict=True) if digest in wanted}
-        if len(found) == len(wanted):
-            return found
-        reason = f"{side.run.path}: {len(wanted) - len(found):,} of the images are no longer in its data"
+
+        # The runs were judged on one of the two, and the images may have moved to the other since.
+        pixels: dict[str, NDArray[np.uint8]] = {}
+        for split in ("test", "validation"):
+            if len(pixels) < len(wanted):
+                with suppress(DataError):  # it has no such part
+                    pixels |= run.images(split, wanted)
+        if len(pixels) == len(wanted):
+            return pixels
+        reason = f"{side.run.path}: {len(wanted) - len(pixels):,} of the images are no longer in its data"
     raise DataError(reason)
-
-
-def draw_sheet(
-    first: Answers, second: Answers, apart: list[Apart], images: dict[str, NDArray[np.uint8]]
-) -> Image.Image | None:
-    """The most frequent mistakes that only one side makes, a row each; None where nothing tells the sides apart."""
-    rows = []
-    for right, wrong, won_by_second in ((second, first, True), (first, second, False)):
-        mistakes = Counter((each.truth, each.said) for each in apart if each.won_by_second == won_by_second)
-        for (truth, said), count in mistakes.most_common(ROWS):
-            shown = [
-                images[each.image]
-                for each in apart
-                if (each.truth, each.said, each.won_by_second) == (truth, said, won_by_second)
-            ]
-            note = f"{wrong.name} says {said}: {count:,}"
-            rows.append(Row(f"{truth}, as {right.name} says", note, np.stack(shown[:ACROSS])))
-    if not rows:
-        return None
-    wins = sum(each.won_by_second for each in apart)
-    rule = "" if first.seeds == second.seeds == 1 else " (by at least half of its seeds)"
-    return contact_sheet(
-        rows,
-        title=f"{first.name} and {second.name}",
-        subtitle=f"of {len(first.images):,} images, {second.name} is right on {wins:,} that {first.name} gets "
-        f"wrong, {first.name} on {len(apart) - wins:,} that {second.name} gets wrong{rule}; "
-        "the most frequent of these mistakes",
-    )

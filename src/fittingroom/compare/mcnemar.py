@@ -1,10 +1,10 @@
 """Two models on the same images: the exact McNemar test, and an interval that agrees with it.
 
-Only the images on which exactly one of the two is right tell them apart. If the models are equally good, each of those
-goes to either with probability 1/2, whatever else is true of models and images: that test is exact. The interval is
-the one that Fay and Lumbard made for it ("Confidence intervals for difference in proportions for matched pairs
-compatible with exact McNemar's or sign tests", Statistics in Medicine 40 (2021) 1147–1159): it leaves out 0 exactly
-when the test says that the models differ.
+Only the discordant images, those on which exactly one of the two is right, tell them apart. If the models are equally
+good, each of those goes to either with probability 1/2, whatever else is true of models and images: that test is
+exact. The interval is the one that Fay and Lumbard made for it ("Confidence intervals for difference in proportions
+for matched pairs compatible with exact McNemar's or sign tests", Statistics in Medicine 40 (2021) 1147–1159): it leaves
+out 0 exactly when the test says that the models differ.
 """
 
 from __future__ import annotations
@@ -44,19 +44,19 @@ def paired_interval(first_only: int, second_only: int, n: int, *, confidence: fl
     return _lower_limit(second_only, first_only, n, tail), -_lower_limit(first_only, second_only, n, tail)
 
 
-def images_needed(difference: float, share_apart: float, *, power: float = 0.8) -> int:
+def images_needed(difference: float, discordant_share: float, *, power: float = 0.8) -> int:
     """How many images show a difference between two models to the 5 % test with probability ``power``.
 
     Connor 1987 (Biometrics 43: 207–211), by the normal distribution.
 
     Args:
         difference: of the accuracies, > 0.
-        share_apart: of the images, on which one alone is right; taken as at least ``difference``.
+        discordant_share: of the images, on which one alone is right; taken as at least ``difference``.
         power: 0–1.
     """
     from scipy import special
 
-    share = max(share_apart, difference)
+    share = max(discordant_share, difference)
     z_test, z_power = float(special.ndtri(0.975)), float(special.ndtri(power))
     root = z_test * math.sqrt(share) + z_power * math.sqrt(share - difference**2)
     return math.ceil((root / difference) ** 2)
@@ -69,6 +69,7 @@ def _lower_limit(wins: int, losses: int, n: int, tail: float) -> float:
     """
     from scipy import optimize, special
 
+    # Where a distribution is a single point, the quantile is that of the other one alone.
     m = wins + losses
     if wins == 0:  # θ is 0
         return -float(special.betaincinv(m + 1, n - m, 1 - tail)) if m < n else -1.0
@@ -77,10 +78,13 @@ def _lower_limit(wins: int, losses: int, n: int, tail: float) -> float:
     if m == n and not positive:  # T is 1
         return 2 * float(special.betaincinv(wins, losses + 1, tail)) - 1
 
-    # The rest of the integral: over θ from or to 1/2, within ten standard deviations of its mean.
+    # The rest of the integral over θ: from or to 1/2, and within ten standard deviations of its mean, where all of its
+    # mass is, so that the nodes of the quadrature aren't spent on nothing.
     mean = wins / (m + 1)
     reach = 10 * math.sqrt(mean * (1 - mean) / (m + 2))
     low, high = (max(0.5, mean - reach), min(1.0, mean + reach)) if positive else (max(0.0, mean - reach), 0.5)
+
+    # The densities by their logarithms: with thousands of images, powers of θ run below the smallest float.
     x, weights = _gauss_legendre()
     theta = low + (high - low) * (x + 1) / 2
     log_density = special.xlogy(wins - 1, theta) + special.xlog1py(losses, -theta) - special.betaln(wins, losses + 1)

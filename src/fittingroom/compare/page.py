@@ -2,66 +2,32 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from fittingroom.compare import Compared
 from fittingroom.compare.answers import Answers
-from fittingroom.compare.disagreements import Apart
+from fittingroom.compare.disagreements import Disagreements, DiscordantImage
 from fittingroom.compare.verdict import Comparison, p_text, points
 from fittingroom.evaluation.metrics import mean_interval, wilson_interval
 from fittingroom.files.atomic import atomic_write
+from fittingroom.rendering.axes import Scale, Tick, ticks
 from fittingroom.rendering.contact_sheet import png_uri
 from fittingroom.rendering.html_page import render_page
 
 PICTURE_SIDE = 64  # pixels; larger images are reduced to it
-PICTURES = 42  # of each side
-WIDTH = 440.0  # of the drawings, in units of the page
+MAX_PICTURES = 42  # of each side
+WIDTH, MARGIN = 440.0, 12.0  # of the drawings, in units of the page
 TEMPLATE = Path(__file__).with_name("compare.html")
 
 
-@dataclass(frozen=True)
-class Axis:
-    """A horizontal axis of accuracy differences: shares in, units of the page out."""
-
-    low: float
-    high: float
-    start: float = 12.0
-
-    def at(self, share: float) -> float:
-        """Where a share lies; what is beyond the axis lies on its end."""
-        clipped = min(self.high, max(self.low, share))
-        return round(self.start + (WIDTH - 2 * self.start) * (clipped - self.low) / (self.high - self.low), 1)
-
-    @property
-    def ticks(self) -> list[tuple[float, str]]:
-        """Four to nine round numbers: where, and in points."""
-        span = self.high - self.low
-        step = 10.0 ** math.floor(math.log10(span / 4))
-        step *= next(factor for factor in (1, 2, 5, 10) if span / (step * factor) <= 8)
-        first = math.ceil(self.low / step)
-        shares = [step * i for i in range(first, math.floor(self.high / step) + 1)]
-        labels = [f"{100 * share:+.4g}".replace("-", "−") if share else "0" for share in shares]
-        return list(zip(map(self.at, shares), labels, strict=True))
-
-
-def write_page(
-    path: Path, parts: list[tuple[Comparison, tuple[Answers, Answers], list[Apart], dict[str, NDArray[np.uint8]], str]]
-) -> None:
-    """Write the page.
-
-    Args:
-        path: is written over.
-        parts: for each comparison the figures, the answers, the images that tell the runs apart, their pixels by
-            SHA-256, and why there are none where there are none.
-    """
+def write_page(path: Path, compared: Compared) -> None:
+    """Write the page over ``path``, with the pictures of the discordant images where their data can be opened."""
+    comparisons = zip(compared.comparisons, compared.disagreements, strict=True)
     content = {
-        "title": f"{parts[0][0].baseline} against {', '.join(part[0].run for part in parts)}",
-        "parts": [_content(*part) for part in parts],
+        "title": f"{compared.baseline} against {', '.join(comparison.run for comparison in compared.comparisons)}",
+        "parts": [_content(comparison, disagreements) for comparison, disagreements in comparisons],
         "width": WIDTH,
         "points": points,
         "p_text": p_text,
@@ -73,51 +39,62 @@ def write_page(
 
 def accuracy_of(side: Answers) -> dict[str, Any]:
     """Mean accuracy and its 95 % interval: by the images for one model, by the seeds for several."""
-    shares = side.right.mean(axis=1).tolist()
+    shares = side.correct.mean(axis=1).tolist()
     mean, sd, interval = mean_interval(shares)
     if interval is None:
-        interval = wilson_interval(int(side.right.sum()), len(side.images))
-    return {"name": side.name, "seeds": side.seeds, "mean": mean, "sd": sd, "interval": interval, "each": shares}
+        interval = wilson_interval(int(side.correct.sum()), len(side.images))
+    return {"name": side.name, "seeds": side.seeds, "mean": mean, "sd": sd, "interval": interval, "by_seed": shares}
 
 
-def _content(
-    comparison: Comparison,
-    answers: tuple[Answers, Answers],
-    apart: list[Apart],
-    images: dict[str, NDArray[np.uint8]],
-    missing: str,
-) -> dict[str, Any]:
-    sides = [accuracy_of(side) for side in answers]
-    headline, _, outlook = comparison.sentence.partition("; ")
-    wins = [each for each in apart if each.won_by_second]
-    losses = [each for each in apart if not each.won_by_second]
+def _content(comparison: Comparison, disagreements: Disagreements) -> dict[str, Any]:
+    first, second = disagreements.first, disagreements.second
+    headline, _, power_statement = comparison.sentence.partition("; ")
+    scale = _scale(*comparison.overall.interval)
     return {
         "comparison": comparison,
-        "headline": headline.replace("can't", "Can't", 1) if outlook else headline,
-        "outlook": outlook,
-        "sides": sides,
-        "axis": _axis(*comparison.overall.interval),
-        "missing": missing,
-        "pictures": [
-            (f"{right.name} is right, {wrong.name} is wrong", wrong.name, len(found), _pictures(found, images))
-            for right, wrong, found in ((answers[1], answers[0], wins), (answers[0], answers[1], losses))
+        "headline": headline.replace("can't", "Can't", 1) if power_statement else headline,
+        "power_statement": power_statement,
+        "sides": [accuracy_of(first), accuracy_of(second)],
+        "scale": scale,
+        "ticks": [Tick(scale(share), _points_label(share)) for share in ticks(scale.low, scale.high, 6)],
+        "missing": disagreements.missing,
+        "walls": [
+            _wall(disagreements, second, first, won_by_second=True),
+            _wall(disagreements, first, second, won_by_second=False),
         ],
     }
 
 
-def _axis(low: float, high: float) -> Axis:
+def _scale(low: float, high: float) -> Scale:
     """Holds 0 and the interval, with a little room."""
     low, high = min(0.0, low), max(0.0, high)
     room = 0.12 * (high - low) or 0.001
-    return Axis(max(-1.0, low - room), min(1.0, high + room))
+    return Scale(max(-1.0, low - room), min(1.0, high + room), MARGIN, WIDTH - MARGIN)
 
 
-def _pictures(found: list[Apart], images: dict[str, NDArray[np.uint8]]) -> list[tuple[str, Apart]]:
+def _points_label(share: float) -> str:
+    return f"{100 * share:+.4g}".replace("-", "−") if share else "0"
+
+
+def _wall(disagreements: Disagreements, right: Answers, wrong: Answers, *, won_by_second: bool) -> dict[str, Any]:
+    """The images that only one side gets right, and some of their pictures."""
+    images = [image for image in disagreements.images if image.won_by_second == won_by_second]
+    pixels = disagreements.pixels
+    shown = _one_of_each_mistake_first(images)[:MAX_PICTURES] if pixels else []
+    return {
+        "heading": f"{right.name} is right, {wrong.name} is wrong",
+        "loser": wrong.name,
+        "count": len(images),
+        "pictures": [(png_uri(pixels[image.image], PICTURE_SIDE), image) for image in shown],
+    }
+
+
+def _one_of_each_mistake_first(images: Sequence[DiscordantImage]) -> list[DiscordantImage]:
     """The first of each mistake, then the second of each, and so on, so that the shown ones differ."""
-    turns: dict[tuple[str, str], int] = {}
-    ranked = []
-    for each in found:
-        turn = turns[each.truth, each.said] = turns.get((each.truth, each.said), 0) + 1
-        ranked.append((turn, each))
-    ranked.sort(key=lambda pair: pair[0])
-    return [(png_uri(images[each.image], PICTURE_SIDE), each) for _, each in ranked[:PICTURES] if each.image in images]
+    counts: dict[tuple[str, str], int] = {}
+    rounds = []
+    for image in images:
+        mistake = image.truth, image.predicted
+        counts[mistake] = counts.get(mistake, 0) + 1
+        rounds.append((counts[mistake], image))
+    return [image for _, image in sorted(rounds, key=lambda pair: pair[0])]

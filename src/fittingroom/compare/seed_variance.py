@@ -40,8 +40,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-POWER = 0.8
-MOST_SEEDS = 10_000  # that a plan looks for
+POWER = 0.8  # with which a minimum effect is to be detected
+MOST_SEEDS = 10_000  # that a plan may ask for
 
 
 @dataclass(frozen=True)
@@ -61,27 +61,28 @@ class SeedSpread:
 
 
 @dataclass(frozen=True)
-class Crossed:
+class CrossedDifference:
     """The difference of two mean accuracies, and what its uncertainty consists of.
 
     Attributes:
         difference: second less first, -1 to 1.
         n: images.
-        images: variance of the difference that more seeds can't take away.
-        of_models: variance that the very models at hand would have on other images.
+        image_variance: variance of the difference that more seeds can't take away.
+        model_variance: variance that the very models at hand would have on other images.
         spreads: of the recipes that have two seeds or more; a side of one model has none, and is taken as that model.
     """
 
     difference: float
     n: int
-    images: float
-    of_models: float
+    image_variance: float
+    model_variance: float
     spreads: tuple[SeedSpread, ...]
 
     @property
     def variance(self) -> float:
-        """Of the difference. If all seeds of each recipe happen to score the same, that which these models have."""
-        return self.images + sum(spread.between / spread.seeds for spread in self.spreads) or self.of_models
+        """Of the difference. If all seeds of each recipe happen to score the same, the variance of these models."""
+        seed_variance = sum(spread.between / spread.seeds for spread in self.spreads)
+        return self.image_variance + seed_variance or self.model_variance
 
     @property
     def degrees(self) -> float:
@@ -105,30 +106,35 @@ class Crossed:
         return max(-1.0, self.difference - half), min(1.0, self.difference + half)
 
     @property
-    def doubt_of_images(self) -> float:
+    def margin_from_images(self) -> float:
         """Half the 95 % interval that these very models would have, were they all that there is to know."""
         from scipy import special
 
-        return float(special.ndtri(0.975)) * math.sqrt(self.of_models)
+        return float(special.ndtri(0.975)) * math.sqrt(self.model_variance)
 
     @property
-    def is_luckily_short(self) -> bool:
-        """Whether the seeds agree so well that the interval is shorter than these very models leave on other images."""
+    def interval_is_too_narrow(self) -> bool:
+        """Whether the seeds happen to agree so well that the interval is narrower than images alone leave it."""
         low, high = self.interval()
-        return high - low < 2 * self.doubt_of_images
+        return high - low < 2 * self.margin_from_images
 
     def power(self, difference: float, seeds: float) -> float:
-        """The probability that the 5 % test sees ``difference`` with so many seeds each; ``math.inf`` is permitted.
+        """Of the 5 % test: the probability, 0 to 1, that it detects an effect.
 
-        Seeds that happened to agree closely aren't expected to do so again: they are planned to vary at least as much
-        as chance over single images makes them.
+        Args:
+            difference: the effect, > 0.
+            seeds: of each recipe, ≥ 2; ``math.inf`` is permitted.
         """
         from scipy import special
 
+        # Seeds that happened to agree closely aren't expected to do so again: they are planned to vary at least as
+        # much as chance over single images makes them.
         between = sum(max(spread.between, spread.rest / self.n) for spread in self.spreads)
-        variance = self.images + between / seeds
+        variance = self.image_variance + between / seeds
         if variance == 0:
             return 1.0
+
+        # Student's t has no form for infinitely many degrees of freedom: there it is the normal distribution.
         shift = difference / math.sqrt(variance)
         if math.isinf(seeds):
             return float(special.ndtr(shift - special.ndtri(0.975)))
@@ -136,12 +142,14 @@ class Crossed:
         return 1 - float(special.nctdtr(degrees, shift, special.stdtrit(degrees, 0.975)))
 
     def seeds_needed(self, difference: float) -> int | None:
-        """The fewest seeds each that see ``difference`` with a power of 80 %, by the measured variance.
+        """The fewest seeds of each recipe that detect ``difference`` with a power of 80 %, by the measured variance.
 
-        None where no number of seeds can, because the images alone leave too much doubt, or none up to 10,000.
+        Returns:
+            None where no number of seeds can, because the images alone vary too much, or none up to 10,000.
         """
         if self.power(difference, math.inf) < POWER or self.power(difference, MOST_SEEDS) < POWER:
             return None
+
         low, high = 1, MOST_SEEDS
         while high - low > 1:
             middle = (low + high) // 2
@@ -149,28 +157,31 @@ class Crossed:
         return high
 
     @property
-    def visible_at_best(self) -> float:
-        """The smallest difference that infinitely many seeds would show on these images with a power of 80 %."""
+    def minimum_detectable_effect(self) -> float:
+        """The smallest difference that infinitely many seeds detect on these images with a power of 80 %."""
         from scipy import special
 
-        return float(special.ndtri(0.975) + special.ndtri(POWER)) * math.sqrt(self.images)
+        return float(special.ndtri(0.975) + special.ndtri(POWER)) * math.sqrt(self.image_variance)
 
     def _degrees(self, seeds: list[int] | list[float]) -> float:
         """For so many seeds of each recipe, by the mean squares that were measured."""
+        # Smyth's moderated variances: each is drawn towards the pooled one as if that had one degree of freedom.
         freedom = [spread.seeds - 1 for spread in self.spreads]
         pooled = sum(f * spread.between for f, spread in zip(freedom, self.spreads, strict=True)) / sum(freedom)
         moderated = [(f * spread.between + pooled) / (f + 1) for f, spread in zip(freedom, self.spreads, strict=True)]
         parts = [between / count for between, count in zip(moderated, seeds, strict=True)]
         if not sum(parts):
             return self.n - 1
+
+        # Welch's formula within the seeds; between seeds and images 1/f goes by the shares, not by their squares.
         one_over_f = sum(part**2 / (count - 1) for part, count in zip(parts, seeds, strict=True)) / sum(parts) ** 2
         measured = sum(spread.between / count for spread, count in zip(self.spreads, seeds, strict=True))
-        share = measured / (measured + self.images)
+        share = measured / (measured + self.image_variance)
         return 1 / (share * one_over_f + (1 - share) / (self.n - 1))
 
 
-def crossed_difference(first_SN: NDArray[np.bool_], second_SN: NDArray[np.bool_]) -> Crossed:
-    """Compare the answers of two sides on the same images.
+def crossed_difference(first_SN: NDArray[np.bool_], second_SN: NDArray[np.bool_]) -> CrossedDifference:
+    """Compare the answers of two sides on the same images, with the components of the variance.
 
     Args:
         first_SN, second_SN: whether each seed (a row) got each image (a column) right; one side or both have two seeds
@@ -178,11 +189,12 @@ def crossed_difference(first_SN: NDArray[np.bool_], second_SN: NDArray[np.bool_]
     """
     n = first_SN.shape[1]
     by_image_N = second_SN.mean(axis=0) - first_SN.mean(axis=0)
-    of_models = float(by_image_N.var(ddof=1)) / n
+    model_variance = float(by_image_N.var(ddof=1)) / n
     spreads = tuple(_spread(right_SN) for right_SN in (first_SN, second_SN) if len(right_SN) > 1)
-    images = of_models - sum(spread.rest / (spread.seeds * n) for spread in spreads)
+
     # The estimate may fall below 0 where the recipes find the same images hard; a variance can't.
-    return Crossed(float(by_image_N.mean()), n, max(0.0, images), of_models, spreads)
+    image_variance = max(0.0, model_variance - sum(spread.rest / (spread.seeds * n) for spread in spreads))
+    return CrossedDifference(float(by_image_N.mean()), n, image_variance, model_variance, spreads)
 
 
 def _spread(right_SN: NDArray[np.bool_]) -> SeedSpread:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fittingroom.compare.answers import FILES, Answers, Split
+from fittingroom.compare.answers import Answers, Split
 from fittingroom.errors import ArtifactError, DataError
 from fittingroom.evaluation.predictions import read_predictions
 from fittingroom.runs.run import Run, command_line, runs_folder
-from fittingroom.runs.test_ledger import read_looks, record_look_at
+from fittingroom.runs.test_ledger import read_evaluations, record_evaluation_on
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class TrainingImages:
 
 
 def training_images(run: Run) -> TrainingImages:
-    """Open the data that a run was trained on. What can't be opened is no error here."""
+    """Open the data that a run was trained on; if that fails, it is the reason that is returned."""
     try:
         return TrainingImages(frozenset(digest.hex() for digest in run.open_data().train.image_hashes()))
     except (DataError, ArtifactError, OSError) as error:
@@ -31,7 +31,7 @@ def training_images(run: Run) -> TrainingImages:
 def find_warnings(
     first: Answers, second: Answers, common: Answers, on: Split, learned_from: dict[str, TrainingImages]
 ) -> list[str]:
-    """Sentences on what is wrong with comparing two runs, the worst first.
+    """Find what is wrong with comparing two runs: sentences, the worst first.
 
     Args:
         first, second: all answers of each.
@@ -39,36 +39,40 @@ def find_warnings(
         on: what they were judged on.
         learned_from: by the content fingerprint of the training data.
     """
-    found = []
+    warnings = []
     n = len(common.images)
     if n < len(first.images) or n < len(second.images):
-        found.append(
+        warnings.append(
             f"they were judged on different {on} images, {len(first.images):,} and {len(second.images):,}; "
             f"compared on the {n:,} that they have in common"
         )
+
+    # What a model learned from, or was chosen by, it answers better than new images.
     compared = {image for image, _ in common.images}
     for side, other in ((first, second), (second, first)):
         if on == "test":
-            found += _trained_on(side, other, compared, learned_from)
-        found += _chosen_on(side, compared)
-    one, other = (side.run.environment["data"]["train"] for side in (first, second))
-    if one["content"] != other["content"]:
-        found.append(
-            f"they were trained on different images, {first.name} on {one['name']} ({one['n']:,}) and {second.name} on "
-            f"{other['name']} ({other['n']:,}): the difference is not one of recipes alone"
+            warnings += _trained_on(side, other, compared, learned_from)
+        warnings += _chosen_on(side, compared)
+
+    first_train, second_train = (side.run.environment.data.train for side in (first, second))
+    if first_train.content != second_train.content:
+        warnings.append(
+            f"they were trained on different images, {first.name} on {first_train.name} ({first_train.n:,}) and "
+            f"{second.name} on {second_train.name} ({second_train.n:,}): the difference is not one of recipes alone"
         )
-    return found
+    return warnings
 
 
 def _trained_on(
     side: Answers, other: Answers, compared: set[str], learned_from: dict[str, TrainingImages]
 ) -> list[str]:
     """Whether a run learned from test images: of the other, or of both."""
-    data, of_other = side.run.environment["data"], other.run.environment["data"]
-    train = data["train"]
-    if train["images"] == of_other["test"]["images"]:
+    train, of_other = side.run.environment.data.train, other.run.environment.data.test
+    if of_other is not None and train.images == of_other.images:
         return [f"{side.name} was trained on the very images that {other.name} was tested on"]
-    images = learned_from[train["content"]]
+
+    # In part, as where a set was cut anew: that takes the images themselves.
+    images = learned_from[train.content]
     if images.unknown:
         return [f"whether {side.name} was trained on test images isn't known: {images.unknown}"]
     tested_on = {image for image, _ in other.images}
@@ -83,7 +87,7 @@ def _trained_on(
 def _chosen_on(side: Answers, compared: set[str]) -> list[str]:
     """Early stopping and the best checkpoint are choices by validation images: those flatter the model."""
     for model in side.run.members or [side.run]:
-        recipe, file = model.recipe, model.path / FILES["validation"]
+        recipe, file = model.recipe, model.predictions_file("validation")
         if (recipe.keep == "last" and not recipe.early_stop) or not file.exists():
             continue
         chosen_by = compared & set(read_predictions(file, model.artifact.classes).images)
@@ -92,26 +96,33 @@ def _chosen_on(side: Answers, compared: set[str]) -> list[str]:
     return []
 
 
-def record_looks(sides: Sequence[Answers]) -> list[str]:
-    """Put the comparison on record as a look at each test set, and say how often that was looked at before.
+def record_evaluations(sides: Sequence[Answers]) -> list[str]:
+    """Record the comparison as a test-set evaluation of each test set.
 
-    Judging the models that are compared takes a look each; any more are counted against the figures.
+    Returns:
+        A warning for each test set that was evaluated on before, more often than to judge each of these models once.
     """
-    found = []
+    warnings = []
     by_test_set: dict[str, list[Answers]] = {}
+    names: dict[str, str] = {}
     for side in sides:
-        by_test_set.setdefault(side.run.environment["data"]["test"]["images"], []).append(side)
+        if test := side.run.environment.data.test:
+            by_test_set.setdefault(test.images, []).append(side)
+            names.setdefault(test.images, test.name)
+
     for fingerprint, judged in by_test_set.items():
-        data = judged[0].run.environment["data"]["test"]["name"]
+        data = names[fingerprint]
         folders = sorted({runs_folder(side.run.path) for side in judged})
-        before = sum(len(read_looks(folder, fingerprint)) for folder in folders)
+        before = sum(len(read_evaluations(folder, fingerprint)) for folder in folders)
         models = sum(side.seeds for side in judged)
         if before > models:
-            found.append(
-                f"{data} was looked at {before:,} times before, {models:,} of them to judge these models: the more "
-                "looks, the likelier a good figure is luck"
+            warnings.append(
+                f"{data} was evaluated on {before:,} times before, {models:,} of them to judge these models: the more "
+                "test-set evaluations, the likelier a good figure is luck"
             )
+
+        # Counted first, then recorded: this comparison doesn't count against itself.
         for folder in folders:
             runs = ", ".join(side.name for side in judged)
-            record_look_at(folder, fingerprint, data=data, run=runs, command=command_line())
-    return found
+            record_evaluation_on(folder, fingerprint, data=data, run=runs, command=command_line())
+    return warnings

@@ -45,7 +45,7 @@ class ClassDifference:
 
     Attributes:
         interval: so wide that those of all classes hold together in 95 % of comparisons (Bonferroni).
-        p_holm: the p-value corrected for as many looks as there are classes (Holm 1979); None for a single image.
+        p_holm: the p-value corrected for as many tests as there are classes (Holm 1979); None for a single image.
         differs: whether ``p_holm`` is below 0.05.
     """
 
@@ -115,7 +115,7 @@ class Comparison:
 
 
 def compare_answers(
-    first: Answers, second: Answers, on: str, *, worth_seeing: float, warnings: list[str]
+    first: Answers, second: Answers, on: str, *, minimum_effect: float, warnings: list[str]
 ) -> Comparison:
     """Compare the answers of two runs on the same images, in the same order.
 
@@ -125,47 +125,51 @@ def compare_answers(
     Args:
         first, second: baseline and run.
         on: what they were judged on, for words.
-        worth_seeing: the difference for which the plan is made, > 0. The plan says how many ``seeds`` each, or for two
-            models how many ``images``, would show it with a probability of 80 %; null where no number of seeds can.
-        warnings: are carried along.
+        minimum_effect: the smallest difference of interest, > 0. The plan says how many ``seeds`` each, or for two
+            models how many ``images``, detect it with a probability of 80 %; null where no number of seeds can.
+        warnings: are passed through, and others added.
     """
     overall = _difference(first, second, 1 - LEVEL)
     seeds = first.seeds, second.seeds
-    plan: dict[str, Any] = {"difference": worth_seeing, "power": POWER}
+    plan: dict[str, Any] = {"difference": minimum_effect, "power": POWER}
     warnings = list(warnings)
+
+    # Two models are all that there is to know of them, and only images vary. A recipe is more than its trainings.
     if max(seeds) == 1:
         method = "exact McNemar test; interval of Fay and Lumbard 2021"
-        share_apart = float((first.right != second.right).mean())
-        plan["images"] = images_needed(worth_seeing, share_apart)
-        outlook = _outlook_for_models(plan, overall.n)
+        discordant_share = float((first.correct != second.correct).mean())
+        plan["images"] = images_needed(minimum_effect, discordant_share)
+        power_statement = _power_statement_for_models(plan, overall.n)
     else:
-        crossed = crossed_difference(first.right, second.right)
+        crossed = crossed_difference(first.correct, second.correct)
         method = (
             "crossed variance components of seeds and images; Student's t with "
             f"{crossed.degrees:.1f} degrees of freedom"
         )
-        plan["seeds"] = crossed.seeds_needed(worth_seeing)
-        plan["visible_at_best"] = crossed.visible_at_best
-        outlook = _outlook_for_recipes(plan, on, min(seed for seed in seeds if seed > 1))
-        if crossed.is_luckily_short:
+        plan["seeds"] = crossed.seeds_needed(minimum_effect)
+        plan["visible_at_best"] = crossed.minimum_detectable_effect
+        power_statement = _power_statement_for_recipes(plan, on, min(count for count in seeds if count > 1))
+        if crossed.interval_is_too_narrow:
             warnings.append(
-                "the seeds happen to agree so closely that this interval is shorter than the ± "
-                f"{points(crossed.doubt_of_images)} points that these very models would have on other images; take it "
-                "as too short, or train more seeds"
+                "the seeds happen to agree so closely that this interval is narrower than the ± "
+                f"{points(crossed.margin_from_images)} points that these very models would have on other images; take "
+                "it as too narrow, or train more seeds"
             )
-    if first.said.shape == second.said.shape and (first.said == second.said).all():
+
+    # A key that was mistyped, or has no effect on this model, must not pass for "no difference".
+    if first.predicted.shape == second.predicted.shape and (first.predicted == second.predicted).all():
         warnings.append("they give the same answer to every image: what differs in their recipes had no effect")
-    sentence = _sentence(first, second, overall, outlook)
+
     return Comparison(
         baseline=first.name,
         run=second.name,
         on=on,
         overall=overall,
         seeds=seeds,
-        accuracies=(first.right.mean(axis=1).tolist(), second.right.mean(axis=1).tolist()),
+        accuracies=(first.correct.mean(axis=1).tolist(), second.correct.mean(axis=1).tolist()),
         method=method,
         plan=plan,
-        sentence=sentence,
+        sentence=_sentence(first, second, overall, power_statement),
         scope=_scope(first, second),
         per_class=_per_class(first, second),
         warnings=warnings,
@@ -174,7 +178,7 @@ def compare_answers(
 
 
 def holm(p_values: list[float]) -> list[float]:
-    """The p-values so enlarged that they hold for all looks at once: Holm 1979, Scand. J. Statistics 6: 65–70."""
+    """Enlarge p-values so that they hold for all tests at once: Holm 1979, Scand. J. Statistics 6: 65–70."""
     corrected = [0.0] * len(p_values)
     largest = 0.0
     for rank, i in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
@@ -195,7 +199,7 @@ def points(share: float, *, nearest_zero: float = 1.0, signed: bool = False) -> 
 
 
 def p_text(p_value: float, *, sign: bool = False) -> str:
-    """0.0312 → ``0.031``, or with its sign ``= 0.031``; what is smaller than 0.0001 is only told to be so."""
+    """0.0312 → ``0.031``, or with its sign ``= 0.031``; what is smaller than 0.0001 is shown as ``< 0.0001``."""
     if p_value < 0.0001:
         return "< 0.0001"
     return ("= " if sign else "") + f"{p_value:.2g}"
@@ -204,11 +208,12 @@ def p_text(p_value: float, *, sign: bool = False) -> str:
 def _difference(first: Answers, second: Answers, confidence: float) -> Difference:
     n = len(first.images)
     if max(first.seeds, second.seeds) > 1:
-        crossed = crossed_difference(first.right, second.right)
+        crossed = crossed_difference(first.correct, second.correct)
         interval = crossed.interval(confidence)
         return Difference(difference=crossed.difference, interval=interval, p_value=crossed.p_value, n=n)
-    first_only = int((first.right & ~second.right).sum())
-    second_only = int((second.right & ~first.right).sum())
+
+    first_only = int((first.correct & ~second.correct).sum())
+    second_only = int((second.correct & ~first.correct).sum())
     return Difference(
         difference=(second_only - first_only) / n,
         interval=paired_interval(first_only, second_only, n, confidence=confidence),
@@ -220,14 +225,20 @@ def _difference(first: Answers, second: Answers, confidence: float) -> Differenc
 def _per_class(first: Answers, second: Answers) -> list[ClassDifference]:
     rows_of = {name: np.flatnonzero(first.truth == name) for name in first.classes}
     judged = [name for name, rows in rows_of.items() if len(rows) > 1]
+
+    # Among ten classes one differs by chance in 40 % of comparisons: intervals and p-values hold for all together.
     confidence = 1 - LEVEL / max(1, len(judged))
-    found = {name: _difference(first.at(rows_of[name]), second.at(rows_of[name]), confidence) for name in judged}
-    corrected = dict(zip(judged, holm([found[name].p_value for name in judged]), strict=True))
+    differences = {
+        name: _difference(first.subset(rows_of[name]), second.subset(rows_of[name]), confidence) for name in judged
+    }
+    corrected = dict(zip(judged, holm([differences[name].p_value for name in judged]), strict=True))
+
+    # Shown with the rest, all the same: a class of a single image, which nothing can be said of.
     table = []
     for name, rows in rows_of.items():
         if not len(rows):
             continue
-        shares = [float(side.right[:, rows].mean()) for side in (first, second)]
+        shares = [float(side.correct[:, rows].mean()) for side in (first, second)]
         table.append(
             ClassDifference(
                 name=name,
@@ -235,7 +246,7 @@ def _per_class(first: Answers, second: Answers) -> list[ClassDifference]:
                 first=shares[0],
                 second=shares[1],
                 difference=shares[1] - shares[0],
-                interval=found[name].interval if name in found else None,
+                interval=differences[name].interval if name in differences else None,
                 p_holm=corrected.get(name),
                 differs=name in corrected and corrected[name] < LEVEL,
             )
@@ -243,40 +254,46 @@ def _per_class(first: Answers, second: Answers) -> list[ClassDifference]:
     return table
 
 
-def _sentence(first: Answers, second: Answers, found: Difference, outlook: str) -> str:
-    low, high = found.interval
+def _sentence(first: Answers, second: Answers, overall: Difference, power_statement: str) -> str:
+    """The verdict; where the runs can't be told apart, with what could have been detected."""
+    low, high = overall.interval
     seeds = f"{first.seeds} + {second.seeds} seeds"
     if max(first.seeds, second.seeds) == 1:
-        seeds = f"one seed each, {found.n:,} images"
-    if found.verdict == "cannot tell":
-        interval = f"{points(low)} to {points(high)}"
-        amount = points(found.difference, signed=True)
-        return f"can't tell {second.name} from {first.name}: {amount} points (95 % {interval}, {seeds}); {outlook}"
-    near, far = (low, high) if found.verdict == "better" else (-high, -low)
-    amounts = [points(share, nearest_zero=near) for share in (abs(found.difference), near, far)]
+        seeds = f"one seed each, {overall.n:,} images"
+
+    if overall.verdict == "cannot tell":
+        amount = points(overall.difference, signed=True)
+        return (
+            f"can't tell {second.name} from {first.name}: {amount} points "
+            f"(95 % {points(low)} to {points(high)}, {seeds}); {power_statement}"
+        )
+
+    # The bound next to 0 decides the digits of all three: rounded to 0.00 it would contradict the verdict.
+    near, far = (low, high) if overall.verdict == "better" else (-high, -low)
+    amounts = [points(share, nearest_zero=near) for share in (abs(overall.difference), near, far)]
     return (
-        f"{second.name} is {found.verdict} than {first.name} by {amounts[0]} points "
+        f"{second.name} is {overall.verdict} than {first.name} by {amounts[0]} points "
         f"(95 % {amounts[1]} to {amounts[2]}, {seeds})"
     )
 
 
-def _outlook_for_recipes(plan: dict[str, Any], on: str, seeds: int) -> str:
+def _power_statement_for_recipes(plan: dict[str, Any], on: str, seeds: int) -> str:
     amount, needed = f"{100 * plan['difference']:g}", plan["seeds"]
     if needed is None:
         return (
-            f"no number of seeds can show a difference of {amount} on this {on} set: its images alone hide any below "
+            f"no number of seeds can detect a difference of {amount} on this {on} set: its images alone hide any below "
             f"{points(plan['visible_at_best'])}"
         )
     if needed <= seeds:
-        return f"a difference of {amount} would have been seen with a probability of {POWER:.0%} or more"
-    return f"to see a difference of {amount} you need about {_two_digits(needed):,} seeds each"
+        return f"a difference of {amount} would have been detected with a probability of {POWER:.0%} or more"
+    return f"to detect a difference of {amount} you need about {_two_digits(needed):,} seeds each"
 
 
-def _outlook_for_models(plan: dict[str, Any], n: int) -> str:
+def _power_statement_for_models(plan: dict[str, Any], n: int) -> str:
     amount, needed = f"{100 * plan['difference']:g}", plan["images"]
     if needed <= n:
-        return f"a difference of {amount} would have been seen with a probability of {POWER:.0%} or more"
-    return f"to see a difference of {amount} between two such models you need about {_two_digits(needed):,} images"
+        return f"a difference of {amount} would have been detected with a probability of {POWER:.0%} or more"
+    return f"to detect a difference of {amount} between two such models you need about {_two_digits(needed):,} images"
 
 
 def _two_digits(count: int) -> int:
@@ -301,5 +318,7 @@ def _notes(first: Answers, second: Answers, on: str, verdict: Verdict) -> list[s
         return []
     winner = {"better": second.name, "worse": first.name}.get(verdict)
     if winner:
-        return [f"This was a look at test. {winner}'s own accuracy on it is now a little too good: test chose it."]
-    return ["This was a look at test. Whichever you choose now, its own accuracy on it is a little too good."]
+        return [
+            f"This was a test-set evaluation. {winner}'s own accuracy on it is now a little too good: test chose it."
+        ]
+    return ["This was a test-set evaluation. Whichever you choose now, its own accuracy on it is a little too good."]

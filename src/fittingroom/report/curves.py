@@ -13,15 +13,22 @@ from typing import Any
 from fittingroom.rendering.axes import Scale, Tick, svg_path, thinned, ticks
 
 WIDTH, LEFT, RIGHT = 440, 44, 8  # of the drawing, and its margins beside the frame
+MAX_DOTS = 100  # on a line
 
 
 @dataclass(frozen=True)
 class Line:
-    """One curve: ``kind`` decides its colour and marker (``step``, ``train``, ``validation``, ``lr``)."""
+    """One curve.
+
+    Attributes:
+        kind: ``step``, ``train``, ``validation`` or ``lr``: decides colour and marker.
+        path: the ``d`` of an SVG path.
+        dots: x, y, and the text that is shown when one points at it.
+    """
 
     kind: str
     path: str
-    dots: Sequence[tuple[float, float, str]] = ()  # x, y, and what the dot says when asked
+    dots: Sequence[tuple[float, float, str]] = ()
 
 
 @dataclass(frozen=True)
@@ -31,10 +38,12 @@ class Panel:
     Attributes:
         title: what is drawn, with its unit.
         top, bottom: of the frame.
-        x_ticks: steps; epoch_ticks: epochs, above; y_ticks: values.
+        x_ticks: steps, below the frame.
+        epoch_ticks: epochs, above it.
+        y_ticks: values.
         borders: where a stage ends.
         lines: drawn in order.
-        above: points that are higher than the frame, and the highest of them.
+        above: how many points are higher than the frame, and the highest value of them.
     """
 
     title: str
@@ -50,32 +59,36 @@ class Panel:
 
 @dataclass(frozen=True)
 class History:
-    """What the curves of one training are drawn from. ``name`` tells apart several trainings in one drawing."""
+    """What the curves of one training are drawn from.
+
+    Attributes:
+        name: tells apart several trainings in one drawing.
+        steps, epochs: events of ``metrics.jsonl``; at least one step.
+        steps_per_epoch: optimizer steps.
+    """
 
     name: str
     steps: Sequence[dict[str, Any]]
     epochs: Sequence[dict[str, Any]]
     steps_per_epoch: int
-    planned_steps: int
 
 
 def history_of(events: Sequence[dict[str, Any]], name: str = "") -> History | None:
-    """The steps and epochs among the events of ``metrics.jsonl``; None before the first step."""
+    """Pick the steps and epochs among the events of ``metrics.jsonl``; None before the first step."""
     starts = [event for event in events if event["event"] == "start"]
     steps = [event for event in events if event["event"] == "step"]
     epochs = [event for event in events if event["event"] == "epoch"]
     if not starts or not steps:
         return None
-    per_epoch = starts[-1]["steps_per_epoch"]
-    return History(name, steps, epochs, per_epoch, starts[-1]["epochs"] * per_epoch)
+    return History(name, steps, epochs, starts[-1]["steps_per_epoch"])
 
 
 def loss_limit(steps: Sequence[float], means: Sequence[float]) -> float:
-    """Where the axis of losses ends: a first batch, or a rare bad one, does not press the rest to the floor.
+    """Choose where the axis of losses ends: a first batch, or a rare bad one, does not press the rest to the floor.
 
     Args:
-        steps: losses of steps; may be empty.
-        means: losses of epochs; may be empty.
+        steps: losses of steps, in nats; may be empty.
+        means: losses of epochs, in nats; may be empty.
     """
     losses = sorted(steps or means or [1.0])
     high = max(losses[int(0.98 * (len(losses) - 1))], sorted(means)[int(0.9 * (len(means) - 1))] if means else 0)
@@ -83,8 +96,16 @@ def loss_limit(steps: Sequence[float], means: Sequence[float]) -> float:
 
 
 def loss_panel(histories: Sequence[History], stage_epochs: Sequence[int], top: float, bottom: float) -> Panel:
-    """Loss in nats from 0: the means of epochs, and of one training each step. Rare far higher ones are counted, not
-    drawn."""
+    """Draw the loss in nats from 0: the means of epochs, and of a single training each step.
+
+    Args:
+        histories: one or more trainings.
+        stage_epochs: epochs of each stage.
+        top, bottom: of the frame.
+
+    Returns:
+        The panel; values that are rare and far higher are counted, not drawn.
+    """
     means = [
         epoch[key]
         for history in histories
@@ -94,12 +115,15 @@ def loss_panel(histories: Sequence[History], stage_epochs: Sequence[int], top: f
     ]
     steps = [step["loss"] for step in histories[0].steps] if len(histories) == 1 else []
     high = loss_limit(steps, means)
+
+    # The steps of several trainings on top of each other would be a cloud: there only the epochs are drawn.
     x, y = _x(histories), Scale(0, high, bottom, top)
     lines = []
     for history in histories:
         if len(histories) == 1:
             lines.append(Line("step", svg_path(thinned([(x(s["step"]), y(s["loss"])) for s in history.steps]))))
         lines += _epoch_lines(history, "loss", x, y, "{:.4f}")
+
     outside = [value for value in (*steps, *means) if value > high]
     marks = [Tick(y(value), f"{value:g}") for value in _rounded(ticks(0, high, 5))]
     above = (len(outside), max(outside, default=0.0))
@@ -107,7 +131,13 @@ def loss_panel(histories: Sequence[History], stage_epochs: Sequence[int], top: f
 
 
 def accuracy_panel(histories: Sequence[History], stage_epochs: Sequence[int], top: float, bottom: float) -> Panel:
-    """Share of right answers by epoch. The axis ends at 100 % and starts below the lowest of the later values."""
+    """Draw accuracy by epoch; the axis ends at 100 % and starts at a multiple of 5 % below the lowest value.
+
+    Args:
+        histories: one or more trainings.
+        stage_epochs: epochs of each stage.
+        top, bottom: of the frame.
+    """
     values = [
         epoch[key]
         for history in histories
@@ -115,6 +145,7 @@ def accuracy_panel(histories: Sequence[History], stage_epochs: Sequence[int], to
         for key in ("train_accuracy", "validation_accuracy")
         if epoch[key] is not None
     ]
+
     low = max(0.0, math.floor(20 * (min(values, default=0) - 0.01)) / 20)
     x, y = _x(histories), Scale(low, 1, bottom, top)
     lines = [line for history in histories for line in _epoch_lines(history, "accuracy", x, y, "{:.2%}")]
@@ -123,7 +154,13 @@ def accuracy_panel(histories: Sequence[History], stage_epochs: Sequence[int], to
 
 
 def rate_panel(histories: Sequence[History], stage_epochs: Sequence[int], top: float, bottom: float) -> Panel:
-    """Learning rate by step, from 0; it is the same for every seed."""
+    """Draw the learning rate by step, from 0; it is the same for every seed.
+
+    Args:
+        histories: one or more trainings.
+        stage_epochs: epochs of each stage.
+        top, bottom: of the frame.
+    """
     first = histories[0]
     peak = max(step["lr"] for step in first.steps)
     x, y = _x(histories), Scale(0, 1.08 * peak, bottom, top)
@@ -137,19 +174,19 @@ def _x(histories: Sequence[History]) -> Scale:
     return Scale(0, last, LEFT, WIDTH - RIGHT)
 
 
-def _epoch_lines(history: History, what: str, x: Scale, y: Scale, form: str) -> list[Line]:
-    """Training and validation by epoch, with a dot at each where they are not too many to be told apart."""
+def _epoch_lines(history: History, metric: str, x: Scale, y: Scale, form: str) -> list[Line]:
+    """Draw training and validation by epoch, with a dot at each where they are not too many to be told apart."""
     lines = []
     for kind in ("train", "validation"):
-        done = [epoch for epoch in history.epochs if epoch[f"{kind}_{what}"] is not None]
-        points = [(x(epoch["step"]), y(epoch[f"{kind}_{what}"])) for epoch in done]
-        names = [
-            f"{history.name} epoch {epoch['epoch'] + 1}, {kind}: {form.format(epoch[f'{kind}_{what}'])}".strip()
-            for epoch in done
+        measured = [epoch for epoch in history.epochs if epoch[f"{kind}_{metric}"] is not None]
+        points = [(x(epoch["step"]), y(epoch[f"{kind}_{metric}"])) for epoch in measured]
+        texts = [
+            f"{history.name} epoch {epoch['epoch'] + 1}, {kind}: {form.format(epoch[f'{kind}_{metric}'])}".strip()
+            for epoch in measured
         ]
         if points:
-            dots = [(*point, name) for point, name in zip(points, names, strict=True)]
-            lines.append(Line(kind, svg_path(points), dots if len(points) <= 100 else ()))
+            dots = [(*point, text) for point, text in zip(points, texts, strict=True)]
+            lines.append(Line(kind, svg_path(points), dots if len(points) <= MAX_DOTS else ()))
     return lines
 
 
@@ -164,6 +201,8 @@ def _panel(
 ) -> Panel:
     x, per_epoch = _x(histories), histories[0].steps_per_epoch
     ends = [sum(stage_epochs[:i]) * per_epoch for i in range(1, len(stage_epochs))]
+
+    # An axis of steps is easily taken for one of epochs: both are marked, steps below and epochs above.
     return Panel(
         title=title,
         top=frame[0],
@@ -178,5 +217,5 @@ def _panel(
 
 
 def _rounded(values: Sequence[float]) -> list[float]:
-    """Without the last digits of binary fractions, which 3 × 0.1 shows."""
+    """Drop the last digits of binary fractions, which 3 × 0.1 shows."""
     return [float(f"{value:.6g}") for value in values]

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from fittingroom.data.fetch.known_sets import KNOWN_FINGERPRINTS
 from fittingroom.evaluation.calibration import calibration
 from fittingroom.files.atomic import atomic_write
 from fittingroom.rendering.html_page import render_page
-from fittingroom.report.run_summary import judged_on, looks_at_test, reproducing_command, weakest_classes
+from fittingroom.report.run_summary import judged_on, reproducing_command, test_set_evaluations, weakest_classes
 from fittingroom.runs.environment_record import DataIdentity
 from fittingroom.runs.run import Run
 
@@ -31,16 +30,19 @@ def write_model_card(run: Run) -> list[Path]:
     Raises:
         ArtifactError: a file of the run is missing or damaged.
     """
-    return [_write_card(one) for one in run.members or [run]]
+    return [_write_card(model) for model in run.members or [run]]
 
 
 def _write_card(run: Run) -> Path:
     artifact, environment, recipe = run.artifact, run.environment, run.recipe
     judged = judged_on(run)
     data = environment.data
+
+    # Its figures hold for one set, which the card names; a run that was never judged names what it was trained on.
     on_test = judged is not None and judged.split == "test"
     judged_set = data.test if on_test and data.test else data.validation or data.train
     classes = weakest_classes(judged.scores) if judged else []
+
     content = {
         "name": run.path.resolve().name,
         "artifact": artifact,
@@ -55,12 +57,13 @@ def _write_card(run: Run) -> Path:
         "known": _hub_name(data.train),
         "classes": classes,
         "weakest": classes[0] if classes else None,
-        "calibration": calibration(judged.table.probabilities, judged.table.labels) if judged else None,
+        "calibration": calibration(judged.table.probabilities, judged.table.truth) if judged else None,
         "normalization": NORMALIZATION[recipe.normalize],
-        "looks": len(looks_at_test(run)),
+        "evaluations": len(test_set_evaluations(run)),
         "reproduce": reproducing_command(run),
         "grouped": "{:,}".format,
     }
+
     path = run.path / "README.md"
     with atomic_write(path) as file:
         file.write(render_page(TEMPLATE, content).encode())
@@ -68,6 +71,6 @@ def _write_card(run: Run) -> Path:
 
 
 def _hub_name(part: DataIdentity) -> str | None:
-    """Hugging Face's name of the data set, if this is an official part of Fashion-MNIST in whatever order."""
+    """Name the data set as Hugging Face does, if this is an official part of Fashion-MNIST in whatever order."""
     official = {known.content for name, known in KNOWN_FINGERPRINTS.items() if name.startswith("fashion-mnist ")}
     return FASHION_MNIST if part.content in official else None

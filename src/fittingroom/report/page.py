@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fittingroom.audit.subsets import FLATTERS
-from fittingroom.data.dataset import Dataset, Splits
+from fittingroom.audit.subsets import LABEL_ISSUES_CAVEAT
 from fittingroom.errors import ArtifactError, DataError
 from fittingroom.evaluation.calibration import calibration
 from fittingroom.evaluation.mistakes import (
@@ -34,18 +33,18 @@ from fittingroom.report.run_summary import (
     diagnose_members,
     diagnose_run,
     judged_on,
-    looks_at_test,
     reproducing_command,
     subsets_of,
+    test_set_evaluations,
     weakest_classes,
 )
 from fittingroom.runs.metrics_log import read_metrics
 from fittingroom.runs.run import Run
 
-MISTAKES, ANSWERS = 40, 12  # pictures of wrong answers; of right ones, for each class
-MATRIX_CLASSES = 20  # more are neither readable as a matrix nor as a sheet: pairs, and the weakest classes, are listed
-TABLE_CLASSES = 50
-LOOKS = 30
+MAX_MISTAKES, MAX_RIGHT_ANSWERS = 40, 12  # pictures of wrong answers; of right ones, for each class
+MAX_MATRIX_CLASSES = 20  # more can't be read as a matrix or a sheet: pairs, and the weakest classes, are listed
+MAX_TABLE_CLASSES = 50
+MAX_EVALUATIONS = 30  # on the test set, listed
 PICTURE_SIDE = 64  # larger images are reduced to it, so that the page stays below 3 MB
 TEMPLATE = Path(__file__).with_name("report.html")
 
@@ -59,8 +58,7 @@ class Picture:
     truth: str
     answer: str
     probability: float
-    of_truth: float
-    is_doubted: bool = False
+    has_label_issue: bool = False
 
 
 def write_report(run: Run, *, xkcd: bool = False) -> Path:
@@ -79,21 +77,24 @@ def write_report(run: Run, *, xkcd: bool = False) -> Path:
     members = run.members
     for member in members:
         write_report(member, xkcd=xkcd)
-    environment = run.environment
+
     content = {
         "run": run,
         "name": run.path.resolve().name,
-        "environment": environment,
+        "environment": run.environment,
         "recipe": run.recipe,
         "result": run.result,
         "xkcd": xkcd,
-        "looks": looks_at_test(run),
+        "evaluations": test_set_evaluations(run),
+        "max_evaluations": MAX_EVALUATIONS,
+        "figure": _figure,
         "reproduce": reproducing_command(run),
     }
     content |= _about_members(run, members) if members else _about_one(run)
+
     path = run.path / "report.html"
     with atomic_write(path) as file:
-        file.write(_render(content).encode())
+        file.write(render_page(TEMPLATE, content).encode())
     return path
 
 
@@ -103,30 +104,33 @@ def _about_one(run: Run) -> dict[str, Any]:
     content: dict[str, Any] = {
         "artifact": run.artifact,
         "panels": _panels([run], run),
-        "diagnosis": diagnose_run(run),
+        "diagnoses": diagnose_run(run),
         "judged": judged,
         "members": [],
     }
     if judged is None:
         return content
+
+    # Figures and curves are worth a page without the pictures too.
     try:
-        images = _images_of(run.open_data(), judged)
+        images = run.images(judged.split, set(judged.table.images))
         missing = ""
     except (DataError, ArtifactError, OSError) as error:
         images, missing = {}, str(error)
+
     suspicious = find_suspicious_labels(judged.table)
     return content | {
-        "calibration": calibration(judged.table.probabilities, judged.table.labels),
+        "calibration": calibration(judged.table.probabilities, judged.table.truth),
         "suspicious": suspicious,
         "trusted_share": TRUSTED,
-        "matrix": _matrix(judged.scores) if len(judged.scores["confusion"]) <= MATRIX_CLASSES else [],
+        "matrix": _matrix(judged.scores) if len(judged.scores["confusion"]) <= MAX_MATRIX_CLASSES else [],
         "pairs": _pairs(judged.scores),
-        "classes": weakest_classes(judged.scores)[:TABLE_CLASSES],
+        "classes": weakest_classes(judged.scores)[:MAX_TABLE_CLASSES],
         "mistakes": _mistakes(judged, suspicious, images),
         "answers": _answers(judged, images),
         "pictures_missing": missing,
         "subsets": subsets_of(run) if judged.split == "test" else [],
-        "flatters": FLATTERS,
+        "subsets_caveat": LABEL_ISSUES_CAVEAT,
     }
 
 
@@ -136,32 +140,33 @@ def _about_members(run: Run, members: Sequence[Run]) -> dict[str, Any]:
     return {
         "artifact": members[0].artifact,
         "panels": _panels(members, run),
-        "diagnosis_by_name": diagnose_members(run),
+        "diagnoses_by_name": diagnose_members(run),
         "judged": None,
         "members": members,
         "pooled": pooled,
-        "matrix": _matrix(pooled) if pooled and len(pooled["confusion"]) <= MATRIX_CLASSES else [],
+        "matrix": _matrix(pooled) if pooled and len(pooled["confusion"]) <= MAX_MATRIX_CLASSES else [],
         "pairs": _pairs(pooled) if pooled else [],
     }
 
 
 def _pooled(run: Run, members: Sequence[Run]) -> dict[str, Any] | None:
     """Names of the classes, and the sum of the members' confusion matrices; None where not all were judged."""
-    on = run.result["on"]
-    if on is None:
+    split = run.result["on"]
+    if split is None:
         return None
-    scores = [member.result[on] for member in members]
-    summed = np.sum([each["confusion"] for each in scores], axis=0)
+    scores = [member.result[split] for member in members]
+    summed = np.sum([member["confusion"] for member in scores], axis=0)
     return {"per_class": scores[0]["per_class"], "confusion": summed.tolist()}
 
 
 def _panels(runs: Sequence[Run], whole: Run) -> dict[str, Any] | None:
     """The three frames, overlaid where there are several runs; None where there is no step to draw."""
     named = [(f"seed {run.recipe.seed}" if len(runs) > 1 else "", run) for run in runs]
-    found = [history_of(read_metrics(run.path / "metrics.jsonl"), name) for name, run in named]
-    histories: list[History] = [history for history in found if history is not None]
+    drawable = [history_of(read_metrics(run.path / "metrics.jsonl"), name) for name, run in named]
+    histories: list[History] = [history for history in drawable if history is not None]
     if not histories:
         return None
+
     stages = [stage.epochs for stage in whole.recipe.stages]
     return {
         "loss": loss_panel(histories, stages, 34, 234),
@@ -170,50 +175,42 @@ def _panels(runs: Sequence[Run], whole: Run) -> dict[str, Any] | None:
     }
 
 
-def _images_of(data: Splits, judged: Judged) -> dict[str, NDArray[np.uint8]]:
-    """The judged set's images by their SHA-256; validation images are looked for in train, which they were cut from."""
-    dataset: Dataset | None = data.test if judged.split == "test" else data.validation or data.train
-    if dataset is None:
-        raise DataError(f"{data.source}: a {judged.split} set expected, it has none")
-    wanted = set(judged.table.images)
-    hashes = [digest.hex() for digest in dataset.image_hashes()]
-    return {digest: image for digest, image in zip(hashes, dataset.images, strict=True) if digest in wanted}
-
-
-def _picture(judged: Judged, row: int, images: dict[str, NDArray[np.uint8]], *, is_doubted: bool = False) -> Picture:
+def _picture(
+    judged: Judged, row: int, images: dict[str, NDArray[np.uint8]], *, has_label_issue: bool = False
+) -> Picture:
     table = judged.table
     image = images.get(table.images[row])
     return Picture(
         source=None if image is None else png_uri(image, PICTURE_SIDE),
         where=f"{judged.split} image {row:,}, SHA-256 {table.images[row][:16]}…",
-        truth=table.classes[table.labels[row]],
+        truth=table.classes[table.truth[row]],
         answer=table.classes[table.predicted[row]],
         probability=float(table.confidence[row]),
-        of_truth=float(table.probabilities[row, table.labels[row]]),
-        is_doubted=is_doubted,
+        has_label_issue=has_label_issue,
     )
 
 
 def _mistakes(judged: Judged, suspicious: SuspiciousLabels, images: dict[str, NDArray[np.uint8]]) -> list[Picture]:
-    doubted = set(suspicious.rows)
-    worst = find_mistakes(judged.table)[:MISTAKES].tolist()
-    return [_picture(judged, row, images, is_doubted=row in doubted) for row in worst]
+    issues = set(suspicious.rows)
+    worst = find_mistakes(judged.table)[:MAX_MISTAKES].tolist()
+    return [_picture(judged, row, images, has_label_issue=row in issues) for row in worst]
 
 
 def _answers(judged: Judged, images: dict[str, NDArray[np.uint8]]) -> list[tuple[str, list[Picture]]]:
     """Right answers of each class, from the surest to the least sure; of the weakest classes where they are many."""
     names = judged.table.classes
-    if len(names) > MATRIX_CLASSES:
-        shown = [row["class"] for row in weakest_classes(judged.scores)[:MATRIX_CLASSES]]
+    if len(names) > MAX_MATRIX_CLASSES:
+        shown = [row["class"] for row in weakest_classes(judged.scores)[:MAX_MATRIX_CLASSES]]
     else:
         shown = list(names)
-    rows = {name: right_answers(judged.table, names.index(name), ANSWERS).tolist() for name in shown}
-    return [(name, [_picture(judged, row, images) for row in found]) for name, found in rows.items() if found]
+    rows = {name: right_answers(judged.table, names.index(name), MAX_RIGHT_ANSWERS).tolist() for name in shown}
+    return [(name, [_picture(judged, row, images) for row in of_class]) for name, of_class in rows.items() if of_class]
 
 
 def _matrix(scores: dict[str, Any]) -> list[dict[str, Any]]:
-    """Rows of the confusion matrix: true class, and a cell with count and share of the row for each answer."""
+    """The rows of the confusion matrix: true class, and a cell with count and share of the row for each answer."""
     names = [row["class"] for row in scores["per_class"]]
+
     return [
         {
             "class": names[i],
@@ -228,29 +225,27 @@ def _matrix(scores: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _pairs(scores: dict[str, Any], n: int = 12) -> list[dict[str, Any]]:
-    """The pairs of classes that are most often taken for each other."""
+    """The ``n`` pairs of classes that are most often taken for each other."""
+    # Both directions count as one: either is the same two classes mixed up.
     counts = scores["confusion"]
     mistakes = sum(map(sum, counts)) - sum(counts[i][i] for i in range(len(counts)))
-    both = Counter({(j, i): counts[i][j] + counts[j][i] for i in range(len(counts)) for j in range(i)})
+    in_both_directions = Counter({(j, i): counts[i][j] + counts[j][i] for i in range(len(counts)) for j in range(i)})
     names = [row["class"] for row in scores["per_class"]]
+
     return [
         {
-            "one": names[i],
-            "other": names[j],
+            "first": names[i],
+            "second": names[j],
             "count": count,
             "share": count / mistakes,
-            "there": counts[i][j],
-            "back": counts[j][i],
+            "first_as_second": counts[i][j],
+            "second_as_first": counts[j][i],
         }
-        for (i, j), count in both.most_common(n)
+        for (i, j), count in in_both_directions.most_common(n)
         if count
     ]
 
 
-def _render(content: dict[str, Any]) -> str:
-    return render_page(TEMPLATE, content | {"shown_looks": LOOKS, "figure": _figure})
-
-
 def _figure(number: float) -> str:
-    """Whole numbers with groups of thousands, others with four digits."""
+    """Write whole numbers with groups of thousands, others with four digits."""
     return f"{number:,}" if isinstance(number, int) else f"{number:.4g}"

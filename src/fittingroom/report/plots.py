@@ -28,6 +28,7 @@ def plot_loss(run: Path, *, xkcd: bool = False, stage_epochs: list[int] | None =
     from matplotlib import rc_context
 
     events = read_metrics(run / "metrics.jsonl")
+
     style: Any = nullcontext()
     if xkcd:
         from matplotlib import pyplot
@@ -35,6 +36,7 @@ def plot_loss(run: Path, *, xkcd: bool = False, stage_epochs: list[int] | None =
         logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)  # its comic fonts are rarely installed
         style = pyplot.xkcd()
     plain: Any = {"font.size": 10, "axes.spines.top": False, "axes.spines.right": False, "svg.fonttype": "none"}
+
     path = run / "loss.png"
     with rc_context({} if xkcd else plain), style:
         figure = _draw(events, stage_epochs or [])
@@ -51,25 +53,33 @@ def _draw(events: list[dict[str, Any]], stage_epochs: list[int]) -> Any:
     epochs = [event for event in events if event["event"] == "epoch"]
     start = next(event for event in events if event["event"] == "start")
     steps_per_epoch = start["steps_per_epoch"]
+
+    # Drawn without pyplot, whose figures are global: nothing of a user's own drawings is touched.
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()
-    losses = [s["loss"] for s in steps]
-    axes.plot([s["step"] for s in steps], losses, color=TRAIN, alpha=0.3, linewidth=0.7)
-    axes.plot([e["step"] for e in epochs], [e["train_loss"] for e in epochs], "o-", color=TRAIN, ms=3, label="train")
-    validated = [e for e in epochs if e["validation_loss"] is not None]
+
+    losses = [step["loss"] for step in steps]
+    axes.plot([step["step"] for step in steps], losses, color=TRAIN, alpha=0.3, linewidth=0.7)
+    training = [epoch["train_loss"] for epoch in epochs]
+    axes.plot([epoch["step"] for epoch in epochs], training, "o-", color=TRAIN, ms=3, label="train")
+    validated = [epoch for epoch in epochs if epoch["validation_loss"] is not None]
+    validation = [epoch["validation_loss"] for epoch in validated]
     if validated:
-        points = [e["step"] for e in validated], [e["validation_loss"] for e in validated]
-        axes.plot(*points, "s-", color=VALIDATION, ms=3, label="validation")
-    high = loss_limit(losses, [e["train_loss"] for e in epochs] + [e["validation_loss"] for e in validated])
+        axes.plot([epoch["step"] for epoch in validated], validation, "s-", color=VALIDATION, ms=3, label="validation")
+
+    # A first batch, or a rare bad one, would press all the rest to the floor: it is counted instead.
+    high = loss_limit(losses, training + validation)
     outside = [loss for loss in losses if loss > high]
     if outside:
-        said = f"{len(outside):,} of {len(losses):,} steps lie above, up to {max(outside):.3g}"
-        axes.text(0.5, 0.98, said, transform=axes.transAxes, ha="center", va="top", color=QUIET)
+        note = f"{len(outside):,} of {len(losses):,} steps lie above, up to {max(outside):.3g}"
+        axes.text(0.5, 0.98, note, transform=axes.transAxes, ha="center", va="top", color=QUIET)
+
     border = 0
     for length in stage_epochs[:-1]:
         border += length
         axes.axvline(border * steps_per_epoch, color=QUIET, linewidth=0.8, linestyle="--")
+
     axes.set_xlabel("step")
     axes.set_ylabel("loss (cross-entropy, nats)")
     axes.set_ylim(0, high)

@@ -9,34 +9,44 @@ from typing import Any
 from fittingroom.artifact.artifact import SOURCE
 from fittingroom.evaluation.metrics import wilson_interval
 from fittingroom.evaluation.mistakes import find_suspicious_labels
-from fittingroom.evaluation.predictions import PredictionTable, read_predictions
+from fittingroom.evaluation.predictions import JudgedPredictions, read_predictions
 from fittingroom.files.json_file import read_json
-from fittingroom.report.diagnosis import Verdict, diagnose
+from fittingroom.report.diagnosis import Diagnosis, diagnose
 from fittingroom.runs.metrics_log import read_metrics
 from fittingroom.runs.run import Run, runs_folder
-from fittingroom.runs.test_ledger import read_looks
+from fittingroom.runs.test_ledger import read_evaluations
 
 
 @dataclass(frozen=True)
 class Judged:
-    """What a finished run was last judged on: ``test`` if it was looked at, else ``validation``."""
+    """What a finished run was last judged on.
+
+    Attributes:
+        split: ``test`` if it was evaluated on, else ``validation``.
+        scores: those of ``result.json``.
+        table: what the model predicted, and the truth.
+    """
 
     split: str
     scores: dict[str, Any]
-    table: PredictionTable
+    table: JudgedPredictions
 
 
 def judged_on(run: Run) -> Judged | None:
-    """Scores and predictions on test, or on validation until test was looked at; None if there are neither."""
+    """Read scores and predictions on test, or on validation until test is evaluated on; None if there are neither."""
     result = run.result
-    for split, file in (("test", "predictions.parquet"), ("validation", "predictions-validation.parquet")):
+    for split in ("test", "validation"):
         if result[split]:
-            return Judged(split, result[split], read_predictions(run.path / file, run.artifact.classes))
+            return Judged(split, result[split], read_predictions(run.predictions_file(split), run.artifact.classes))
     return None
 
 
-def diagnose_run(run: Run) -> list[Verdict]:
-    """The verdicts on a finished run of one seed. Raises :class:`ArtifactError` where a file of it is missing."""
+def diagnose_run(run: Run) -> list[Diagnosis]:
+    """Diagnose a finished run of one seed.
+
+    Raises:
+        ArtifactError: a file of the run is missing or damaged.
+    """
     events, judged = read_metrics(run.path / "metrics.jsonl"), judged_on(run)
     if judged is None:
         return diagnose(events, run.recipe)
@@ -44,11 +54,20 @@ def diagnose_run(run: Run) -> list[Verdict]:
 
 
 def weakest_classes(scores: dict[str, Any]) -> list[dict[str, Any]]:
-    """The classes that have images, weakest first, with the interval of the share found and what they are taken for."""
+    """List the classes that have images by their recall, lowest first.
+
+    Args:
+        scores: of ``result.json``.
+
+    Returns:
+        The rows of ``per_class``, each with the recall's ``interval`` (Wilson, 95 %), the class that it is most often
+        ``mistaken_for``, and how often (``mistaken``).
+    """
     rows = []
     for i, row in enumerate(scores["per_class"]):
         if not row["n"]:
             continue
+
         counts = scores["confusion"][i]
         mistaken = max((j for j in range(len(counts)) if j != i), key=counts.__getitem__)
         rows.append(
@@ -59,44 +78,48 @@ def weakest_classes(scores: dict[str, Any]) -> list[dict[str, Any]]:
                 "mistaken": counts[mistaken],
             }
         )
+
     return sorted(rows, key=lambda row: float(row["recall"]))
 
 
-def diagnose_members(run: Run) -> dict[str, list[tuple[int, Verdict]]]:
-    """By each verdict's name, the seeds that have it and what is said of each; of a run of one seed, its own."""
-    found: dict[str, list[tuple[int, Verdict]]] = {}
-    for one in run.members or [run]:
-        for verdict in diagnose_run(one):
-            found.setdefault(verdict.name, []).append((one.recipe.seed, verdict))
-    return found
+def diagnose_members(run: Run) -> dict[str, list[tuple[int, Diagnosis]]]:
+    """Diagnose each seed of a run: by the name of each diagnosis, the seeds that have it, and theirs."""
+    by_name: dict[str, list[tuple[int, Diagnosis]]] = {}
+    for member in run.members or [run]:
+        for diagnosis in diagnose_run(member):
+            by_name.setdefault(diagnosis.name, []).append((member.recipe.seed, diagnosis))
+    return by_name
 
 
 def subsets_of(run: Run) -> list[dict[str, Any]]:
-    """Accuracies on subsets of the run's own test set, as ``evaluate --subsets`` last found them; empty before that.
+    """Read the accuracies on subsets of the run's own test set, as the last evaluation on subsets left them.
 
-    They are in ``result.json`` if that was the first look at test, else in the newest file of ``evaluations/``.
+    They are in ``result.json`` if that was the first test-set evaluation, else in the newest file of ``evaluations/``.
+
+    Returns:
+        Empty before the first of them.
     """
     test = run.environment.data.test
-    own = run.result["test"] or {}
-    found: list[dict[str, Any]] = own.get("subsets", [])
+    subsets: list[dict[str, Any]] = (run.result["test"] or {}).get("subsets", [])
     for file in sorted((run.path / "evaluations").glob("[0-9]*.json"), key=lambda file: int(file.stem)):
         evaluation = read_json(file)
         if test and evaluation["fingerprint"]["content"] == test.content:
-            found = evaluation["scores"].get("subsets", found)
-    return found
+            subsets = evaluation["scores"].get("subsets", subsets)
+    return subsets
 
 
-def looks_at_test(run: Run) -> list[dict[str, Any]]:
-    """Every look at the run's test set by any run of its folder, oldest first."""
+def test_set_evaluations(run: Run) -> list[dict[str, Any]]:
+    """Read every evaluation on the run's test set by any run of its folder, oldest first."""
     test = run.environment.data.test
-    return read_looks(runs_folder(run.path), test.images) if test else []
+    return read_evaluations(runs_folder(run.path), test.images) if test else []
 
 
 def reproducing_command(run: Run) -> str:
-    """The line that trains the same again from the resolved recipe, whatever the defaults are by then."""
+    """Write the line that trains the same again from the resolved recipe, whatever the defaults are by then."""
     environment = run.environment
     options, seeds = environment.options, environment.seeds
     words = ["fittingroom", "train", environment.data.source or "DATA", "--recipe", f"{run.path}/recipe.toml"]
+
     if (run.path / SOURCE).exists():  # the run's own copy: the file that it was made from may be gone
         words += ["--model", f"{run.path / SOURCE}:{run.recipe.model.rpartition(':')[2]}"]
     if options.test:

@@ -3,65 +3,73 @@
 from __future__ import annotations
 
 from fittingroom.evaluation.metrics import wilson_interval
-from fittingroom.report.diagnosis.facts import Facts, Verdict
+from fittingroom.report.diagnosis.facts import Diagnosis, Facts
 
-DOMINANT_PAIR, SUSPICIOUS = 0.2, 0.1  # share of all mistakes, lower bound of its interval
+# Shares of all mistakes, by the lower bounds of their intervals.
+MIN_SHARE_OF_PAIR = 0.2
+MIN_SHARE_OF_LABELS = 0.1
 
 
-def no_validation(facts: Facts) -> Verdict | None:
+def no_validation(facts: Facts) -> Diagnosis | None:
     """Whether nothing was held out, so that over-fitting can't be seen."""
     window = facts.window
     if window.is_validated:
         return None
-    return Verdict(
+    return Diagnosis(
         name="no-validation",
-        sentence=f"It gets {window.last['train_accuracy']:.1%} of its training images right. No others are held out, "
-        "so nobody can see whether it over-fits; who watches the test set instead tunes on it.",
+        sentence=f"Its training accuracy is {window.last['train_accuracy']:.1%}. No images are held out, so nobody can "
+        "see whether it over-fits; who watches the test set instead tunes on it.",
         evidence={"validation images": 0, "training accuracy": window.last["train_accuracy"]},
         suggestion="Hold some out: --set validation=5000.",
     )
 
 
-def confusable_pair(facts: Facts) -> Verdict | None:
+def confusable_pair(facts: Facts) -> Diagnosis | None:
     """Whether two classes, taken for each other, make most of the mistakes."""
     scores = facts.scores
     if scores is None:
         return None
+
+    # Both ways: a coat taken for a shirt, and a shirt for a coat, are one confusion.
     counts, n_classes = scores["confusion"], len(scores["confusion"])
     pairs = {(i, j): counts[i][j] + counts[j][i] for i in range(n_classes) for j in range(i)}
     mistakes = sum(pairs.values())
     (i, j), most = max(pairs.items(), key=lambda item: item[1])
     if not mistakes:
         return None
+
+    # Where classes are few each pair has a large share anyway: three times an even one is asked for.
     low, high = wilson_interval(most, mistakes)
-    if low < max(DOMINANT_PAIR, 3 / len(pairs)):  # three times an even share, where classes are few
+    if low < max(MIN_SHARE_OF_PAIR, 3 / len(pairs)):
         return None
-    one, other = (scores["per_class"][k]["class"] for k in (j, i))
-    return Verdict(
+
+    first, second = (scores["per_class"][k]["class"] for k in (j, i))
+    return Diagnosis(
         name="confusable-pair",
         sentence=f"One of {len(pairs)} pairs makes {most / mistakes:.0%} of all mistakes (95 % {low:.0%} to "
-        f"{high:.0%}): {one} and {other}, taken for each other {most:,} times of {mistakes:,}.",
+        f"{high:.0%}): {first} and {second}, taken for each other {most:,} times of {mistakes:,}.",
         evidence={"mistakes of the pair": most, "mistakes": mistakes, "low": low, "high": high, "pairs": len(pairs)},
         suggestion="Look at them among the worst mistakes: where you can't tell them apart either, no training will; "
         "larger images or one class for both would.",
     )
 
 
-def suspicious_labels(facts: Facts) -> Verdict | None:
+def suspicious_labels(facts: Facts) -> Diagnosis | None:
     """Whether many of the mistakes are rather the labels'."""
     suspicious = facts.suspicious
     if suspicious is None or not suspicious.rows:
         return None
     doubted, mistakes = len(suspicious.rows), suspicious.mistakes
     low, high = wilson_interval(doubted, mistakes)
-    if low < SUSPICIOUS:
+    if low < MIN_SHARE_OF_LABELS:
         return None
+
     share = suspicious.trusted_and_right / suspicious.trusted
-    return Verdict(
+    return Diagnosis(
         name="suspicious-labels",
         sentence=f"{doubted / mistakes:.0%} of the mistakes (95 % {low:.0%} to {high:.0%}, {doubted:,} of "
-        f"{mistakes:,}) are among its {suspicious.trusted:,} surest answers, of which {share:.2%} are right: there the "
-        "labels are more likely to be wrong.",
+        f"{mistakes:,}) are among its {suspicious.trusted:,} most confident answers, of which {share:.2%} are right: "
+        "there the labels are more likely to be wrong.",
         evidence={"doubted": doubted, "mistakes": mistakes, "low": low, "high": high}
         | {"trusted": suspicious.trusted, "trusted and right": suspicious.trusted_and_right},
         suggestion="Check these labels by eye before you change the model.",

@@ -11,17 +11,22 @@ from fittingroom.evaluation.mistakes import SuspiciousLabels
 from fittingroom.recipes.recipe import Recipe
 from fittingroom.report.diagnosis.trend import Trend, fit_trend
 
-LEAST_EPOCHS = 4  # for a line with an interval that says anything
+MIN_EPOCHS = 4  # for a line with an interval that says anything
 WINDOW = 8  # epochs that a trend is fitted to, where the last stage has them; half of a longer stage
-LEAST_NATS = 0.001  # a loss that changes by less than this stays the same, however small it is
+MIN_NATS = 0.001  # a loss that changes by less than this stays the same, however small it is
 
 
 @dataclass(frozen=True)
 class Window:
     """The last epochs of the last stage, to which trends are fitted.
 
-    ``lr`` is the highest rate in it, ``last_lr`` that of the very last step; trends are None where the window is too
-    short or nothing was validated.
+    Attributes:
+        epochs: their events, at least one.
+        stage_epochs: of the whole stage.
+        lr: the highest learning rate in the window.
+        last_lr: that of the very last step.
+        train, validation, gap: trends of the losses and of their difference, in nats an epoch; None where the window is
+            too short, or nothing was validated.
     """
 
     epochs: Sequence[dict[str, Any]]
@@ -60,7 +65,7 @@ class Window:
         )
 
     def evidence(self) -> dict[str, float]:
-        """First and last epoch, rates, and the trends' figures."""
+        """First and last epoch, rates, and the trends' figures, by the names that the report shows."""
         figures = {"first epoch": self.epochs[0]["epoch"] + 1, "last epoch": self.last["epoch"] + 1}
         figures |= {"highest rate": self.lr, "last rate": self.last_lr}
         for name, trend in (("training loss", self.train), ("validation loss", self.validation), ("gap", self.gap)):
@@ -91,27 +96,35 @@ class Facts:
 
 
 def window_of(epochs: Sequence[dict[str, Any]], steps: Sequence[dict[str, Any]], recipe: Recipe) -> Window:
-    """The last epochs of the last stage: half of it, but at least :data:`WINDOW` where it has them."""
+    """Take the last epochs of the last stage: half of it, but at least :data:`WINDOW` where it has them.
+
+    Args:
+        epochs, steps: events of ``metrics.jsonl``, at least one of each.
+        recipe: that was trained.
+    """
     stage_epochs = 1 + recipe.stage_at(epochs[-1]["epoch"])[1]
     recent = epochs[-min(stage_epochs, max(WINDOW, math.ceil(stage_epochs / 2))) :]
     rates = [step["lr"] for step in steps if step["epoch"] >= recent[0]["epoch"]]
+
+    # A line through fewer epochs has an interval that excludes nothing.
     train = validation = gap = None
-    if len(recent) >= LEAST_EPOCHS:
+    if len(recent) >= MIN_EPOCHS:
         train = fit_trend([epoch["train_loss"] for epoch in recent])
         if recent[-1]["validation_loss"] is not None:
             validation = fit_trend([epoch["validation_loss"] for epoch in recent])
             gap = fit_trend([epoch["validation_loss"] - epoch["train_loss"] for epoch in recent])
+
     return Window(recent, stage_epochs, max(rates), rates[-1], train, validation, gap)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verdict:
-    """What one rule found.
+class Diagnosis:
+    """What one rule says of a training.
 
     Attributes:
         name: of the rule: ``not-learning``, ``unstable``, ``over-fitting``, ``under-fitting``, ``plateau``,
             ``still-improving``, ``too-short``, ``no-validation``, ``confusable-pair`` or ``suspicious-labels``.
-        sentence: what was found, with the figures that decide it.
+        sentence: what is the case, with the figures that decide it.
         evidence: every figure that the rule went by; losses in nats, shares in 0–1, epochs from 1.
         suggestion: what to try, in one sentence.
     """
@@ -123,5 +136,5 @@ class Verdict:
 
 
 def rounded(rate: float) -> str:
-    """One significant digit, without an exponent where that is short."""
+    """Round to one significant digit, without an exponent where that is short."""
     return f"{float(f'{rate:.1g}'):g}"

@@ -36,7 +36,14 @@ class Trend:
 
 
 def fit_trend(values: Sequence[float]) -> Trend:
-    """Ordinary least squares of n ≥ 3 values at x = 0, 1, 2, …; the slope's interval by Student's t, n - 2 degrees."""
+    """Fit a line to values at x = 0, 1, 2, … by ordinary least squares.
+
+    Args:
+        values: n ≥ 3.
+
+    Returns:
+        The line; its slope's interval is by Student's t with n - 2 degrees of freedom.
+    """
     from scipy.special import stdtrit  # a tenth of the time that scipy.stats takes to load
 
     n, mean = len(values), statistics.fmean(values)
@@ -49,6 +56,6 @@ def fit_trend(values: Sequence[float]) -> Trend:
 
 
 def signed(value: float) -> str:
-    """Two significant digits, with a sign and without an exponent."""
+    """Write a number with two significant digits, with a sign and without an exponent."""
     digits = max(0, 1 - math.floor(math.log10(abs(value)))) if value else 0
     return f"{value:+.{digits}f}".replace("-", "−")
