@@ -37,7 +37,7 @@ from record import Figure, append, figure, show
 
 import fittingroom as fr
 from fittingroom.audit.identity import part_of
-from fittingroom.label_check import Doubts, LabelCheck, find_doubts, out_of_fold
+from fittingroom.label_check import LabelCheck, LabelNoise, estimate_label_noise, out_of_fold
 
 ALIKE = {0: 6, 1: 3, 2: 4, 3: 1, 4: 2, 5: 7, 6: 0, 7: 9, 8: 6, 9: 7}  # T-shirt/top ↔ Shirt, Trouser ↔ Dress, …
 PARTS = 30
@@ -62,7 +62,7 @@ def main() -> None:
         begun = time.process_time()
         part = part_of("train", replace(train, labels=labels))
         probabilities = out_of_fold([part], how.resolved(), how)
-        doubts = find_doubts(labels, probabilities)
+        doubts = estimate_label_noise(labels, probabilities)
         figures = judge(name, share, is_planted, labels, probabilities, doubts)
         figures.append(figure(name, "processor seconds", [time.process_time() - begun]))
         figures += coverage(name, share, labels, probabilities, doubts)
@@ -91,7 +91,7 @@ def judge(
     is_planted: NDArray[np.bool_],
     labels: NDArray[np.int64],
     probabilities: NDArray[np.float32],
-    doubts: Doubts,
+    doubts: LabelNoise,
 ) -> list[Figure]:
     """Of the suspects, and of as many of the least probable labels as errors were planted."""
     count = int(is_planted.sum())
@@ -113,10 +113,10 @@ def judge(
 
 
 def coverage(
-    name: str, share: float, labels: NDArray[np.int64], probabilities: NDArray[np.float32], doubts: Doubts
+    name: str, share: float, labels: NDArray[np.int64], probabilities: NDArray[np.float32], doubts: LabelNoise
 ) -> list[Figure]:
     order = np.random.default_rng(0).permutation(len(labels))
-    intervals = [find_doubts(labels[rows], probabilities[rows]).interval for rows in np.split(order, PARTS)]
+    intervals = [estimate_label_noise(labels[rows], probabilities[rows]).interval for rows in np.split(order, PARTS)]
     return [
         figure(
             name,

@@ -21,6 +21,7 @@ from fittingroom.artifact.artifact import SOURCE, Artifact, save_artifact
 from fittingroom.artifact.export import ExportError, export_onnx
 from fittingroom.data.dataset import Dataset, Splits
 from fittingroom.errors import ArtifactError, Interrupted, PeerLost, RecipeError
+from fittingroom.evaluation.predictions import write_predictions
 from fittingroom.events import NO_HOOKS, Event, Hooks, JobDone, Observer
 from fittingroom.files.json_file import write_json
 from fittingroom.models import ModelSource
@@ -47,7 +48,7 @@ from fittingroom.runs.tracking import open_tracker
 from fittingroom.training.checkpoint import Checkpoints
 from fittingroom.training.device import prepare_torch
 from fittingroom.training.fit import Fitted, fit
-from fittingroom.training.inference import predict_dataset
+from fittingroom.training.inference import judge, predict_dataset
 
 
 def train(
@@ -350,8 +351,9 @@ def _judge_on_validation(run: Run, fitted: Fitted) -> dict[str, Any] | None:
         return None
     device = torch.device(fitted.device)
     predictions = predict_dataset(fitted.network, fitted.validation_set, fitted.normalization, device=device)
-    predictions.save(run.path / "predictions-validation.parquet")
-    return predictions.scores()
+    judged = judge(predictions, fitted.validation_set)
+    write_predictions(run.predictions_file("validation"), judged)
+    return judged.scores()
 
 
 def _judge_and_report(run: Run, look_at_test: bool, *, trust_code: bool) -> None:
@@ -384,7 +386,7 @@ def _has_own_test_set(run: Run) -> bool:
 
 def _check_engine(engine: RayEngine, has_seeds: bool) -> None:
     if processes() > 1:
-        raise RecipeError("--engine ray starts its own processes; start it without torchrun, or leave it out")
+        raise RecipeError("engine: it starts processes of its own; start without torchrun, or pass no engine")
     check_engine(engine)
     if not has_seeds:
-        raise RecipeError("--engine ray trains several seeds side by side; give --seeds N, or leave it out")
+        raise RecipeError("engine: it trains several seeds side by side; pass seeds, or no engine")

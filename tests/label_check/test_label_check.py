@@ -15,7 +15,7 @@ import fittingroom as fr
 from fittingroom.audit.identity import Part, part_of
 from fittingroom.data.cache import cache_entries, clear_cache
 from fittingroom.data.dataset import Dataset
-from fittingroom.label_check import Fold, LabelCheck, check_labels, find_doubts, out_of_fold
+from fittingroom.label_check import Fold, LabelCheck, check_labels, estimate_label_noise, out_of_fold
 from fittingroom.parallel.jobs import run_jobs
 from fittingroom.parallel.ray_engine import connected
 from tests.support import SUPPORT
@@ -124,16 +124,16 @@ def test_which_fold_ends_first_changes_no_bit(sample: fr.Splits, monkeypatch: py
 def test_planted_errors_are_found_worst_first_with_the_class_that_they_had(sample: fr.Splits) -> None:
     data, planted = with_errors(sample.train, 0.1)
     (finding,), (found,) = check_labels([part_of("train", data)], HOW)
-    rows = [suspect.row for suspect in found.issues]
+    rows = [issue.row for issue in found.issues]
     hits = [row in planted for row in rows]
     assert sum(hits) > 0.7 * len(planted)
     assert np.mean(hits[:50]) > np.mean(hits[-50:])
     truth = labels_of(sample.train)
     right = [found.issues[i].suggested == data.classes[truth[row]] for i, row in enumerate(rows) if row in planted]
     assert np.mean(right) > 0.7
-    for suspect in found.issues:
-        assert suspect.given == data.classes[labels_of(data)[suspect.row]] != suspect.suggested
-        assert suspect.of_given < suspect.of_suggested
+    for issue in found.issues:
+        assert issue.given == data.classes[labels_of(data)[issue.row]] != issue.suggested
+        assert issue.of_given < issue.of_suggested
     assert (finding.name, finding.where) == ("label-noise", data.name)
     assert len(finding.figures["suspects"]) == len(rows)
     assert finding.figures["interval"][0] < finding.figures["rate"] < finding.figures["interval"][1]
@@ -150,11 +150,11 @@ def test_where_classes_are_easy_the_rate_is_the_planted_one_and_the_interval_hol
     wrong = random.permutation(4_000)[: round(4_000 * share)]
     labels = truth.copy()
     labels[wrong] = (labels[wrong] + random.integers(1, 5, len(wrong))) % 5
-    doubts = find_doubts(labels, probabilities.astype(np.float32))
-    assert set(doubts.rows.tolist()) == set(wrong.tolist())
-    assert doubts.rate == pytest.approx(share, abs=1e-3)
-    assert doubts.interval[0] <= share <= doubts.interval[1]
-    np.testing.assert_array_equal(doubts.suggested, truth)
+    noise = estimate_label_noise(labels, probabilities.astype(np.float32))
+    assert set(noise.rows.tolist()) == set(wrong.tolist())
+    assert noise.rate == pytest.approx(share, abs=1e-3)
+    assert noise.interval[0] <= share <= noise.interval[1]
+    np.testing.assert_array_equal(noise.suggested, truth)
 
 
 def test_a_check_that_was_stopped_goes_on_with_what_was_done(
@@ -228,7 +228,7 @@ def _rare(sample: fr.Splits) -> Sequence[Part]:
     ("parts", "how", "message"),
     [
         (_unlabelled, HOW, "labelled images expected, none found"),
-        (_rare, HOW, r"at least 4 different images of each class.*Dress has 3.*--folds"),
+        (_rare, HOW, r"at least 4 different images of each class.*Dress has 3.*give fewer folds"),
         (parts_of, replace(HOW, folds=1), "2 or more expected, 1 found"),
         (parts_of, replace(HOW, recipe="swfit"), "did you mean swift"),
     ],
@@ -253,13 +253,13 @@ def ray() -> Iterator[fr.RayEngine]:
 
 
 @pytest.mark.nightly
-def test_folds_on_ray_doubt_the_same_labels_bit_for_bit(sample: fr.Splits, ray: fr.RayEngine) -> None:
+def test_folds_on_ray_find_the_same_issues_bit_for_bit(sample: fr.Splits, ray: fr.RayEngine) -> None:
     told: list[str] = []
     on_ray = check_labels(parts_of(sample), HOW, told.append, ray)
     assert told[:4] == [f"fold {number} of 4" for number in range(1, 5)]
-    findings, suspects = check_labels(parts_of(sample), replace(HOW, threads=1))
+    findings, issues = check_labels(parts_of(sample), replace(HOW, threads=1))
     assert [finding.figures for finding in on_ray[0]] == [finding.figures for finding in findings]
-    assert on_ray[1] == suspects
+    assert on_ray[1] == issues
     one, other = (out_of_fold(parts_of(sample), QUICK, replace(HOW, threads=1), engine=each) for each in (ray, None))
     assert one.tobytes() == other.tobytes()
 

@@ -100,7 +100,7 @@ def test_without_ray_one_message_says_what_to_install(
         (["--seeds", "2", "--ray-address", "10.0.0.5:6379"], "give --engine ray with it"),
         (
             ["--seeds", "2", "--engine", "ray", "--ray-address", "127.0.0.1:1"],
-            "--ray-address 127.0.0.1:1: the address of a running Ray cluster expected",
+            "Ray at 127.0.0.1:1: the address of a running Ray cluster expected",
         ),
     ],
 )

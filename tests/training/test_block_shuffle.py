@@ -18,7 +18,7 @@ draw = partial(generator, 0)
 
 
 def order(count: int, epoch: int = 0, first: int = 0, seed: int = 0) -> torch.Tensor:
-    return torch.cat(list(block_shuffle(count, epoch, first, draw=partial(generator, seed))))
+    return torch.cat(list(block_shuffle(count, epoch, first, generator_for=partial(generator, seed))))
 
 
 @pytest.mark.parametrize("count", [1, BLOCK - 1, BLOCK, BLOCK + 1, ROWS, 2 * ROWS - 1, 2 * ROWS, SEVERAL_POOLS])
@@ -59,7 +59,7 @@ def test_labels_mix_within_batches_of_a_set_that_is_sorted_by_label() -> None:
     labels = torch.arange(pools * ROWS) * classes // (pools * ROWS)
     ratios = []
     for epoch in range(3):
-        batches = in_batches(block_shuffle(len(labels), epoch, draw=draw), size)
+        batches = in_batches(block_shuffle(len(labels), epoch, generator_for=draw), size)
         counts = np.stack([np.bincount(labels[rows], minlength=classes) for rows in batches])
         assert counts.min() > 0
         ratios.append(counts.var(axis=0).mean() / (size * (1 / classes) * (1 - 1 / classes)))
@@ -80,7 +80,7 @@ def test_the_next_pool_is_told_before_it_comes() -> None:
     def soon(starts: list[int], rows: int) -> None:
         told.append({row for start in starts for row in range(start, min(start + rows, SEVERAL_POOLS))})
 
-    pools = [set(pool.tolist()) for pool in block_shuffle(SEVERAL_POOLS, 0, draw=draw, soon=soon)]
+    pools = [set(pool.tolist()) for pool in block_shuffle(SEVERAL_POOLS, 0, generator_for=draw, prefetch=soon)]
     assert told == pools[1:]
     assert [len(pool) >= ROWS for pool in pools] == [True] * 3
 

@@ -11,11 +11,11 @@ BOOTSTRAPS = 200  # resamples of the images, for the interval of the noise rate
 
 
 @dataclass(frozen=True, eq=False)
-class Doubts:
+class LabelNoise:
     """What confident learning says of N labels.
 
     Attributes:
-        rows: int64 (S,) of the doubted labels, worst first.
+        rows: int64 (S,) of the label issues, worst first.
         suggested: int64 (N,), the most probable class of each image.
         rate: the estimated share of wrong labels, 0–1.
         interval: its 95 % interval, over the images alone (percentiles of a bootstrap of 200). It leaves out the
@@ -30,12 +30,19 @@ class Doubts:
     agree: float
 
 
-def find_doubts(labels_N: NDArray[np.int64], probabilities_NC: NDArray[np.float32], *, seed: int = 0) -> Doubts:
-    """Confident learning: which of N labels disagree with probabilities that were made without them, and how many.
+def estimate_label_noise(
+    labels_N: NDArray[np.int64], probabilities_NC: NDArray[np.float32], *, seed: int = 0
+) -> LabelNoise:
+    """Find which of N labels disagree with probabilities that were made without them, and estimate how many are wrong.
 
-    As many labels are doubted as images are confidently counted for another class, those first that the probabilities
+    As many labels are issues as images are confidently counted for another class, those first that the probabilities
     leave least to (cleanlab's ``low_self_confidence``). Of cleanlab's rules this one found most of 3 % planted errors
-    on Fashion-MNIST (95 %; its default 90 %) among fewest suspects. The rate is that of the calibrated confident joint.
+    on Fashion-MNIST (95 %; its default 90 %) among fewest issues. The rate is that of the calibrated confident joint.
+
+    Args:
+        labels_N: as given, 0 to C - 1.
+        probabilities_NC: of models that saw none of these images.
+        seed: of the bootstrap.
     """
     from cleanlab.count import compute_confident_joint
     from cleanlab.filter import find_label_issues
@@ -45,12 +52,15 @@ def find_doubts(labels_N: NDArray[np.int64], probabilities_NC: NDArray[np.float3
         return 1 - float(np.trace(joint_CC)) / float(joint_CC.sum())
 
     n = len(labels_N)
-    how = {"filter_by": "low_self_confidence", "return_indices_ranked_by": "self_confidence"}
-    rows = np.asarray(find_label_issues(labels_N, probabilities_NC, n_jobs=1, **how), np.int64)
+    rule = {"filter_by": "low_self_confidence", "return_indices_ranked_by": "self_confidence"}
+    rows = np.asarray(find_label_issues(labels_N, probabilities_NC, n_jobs=1, **rule), np.int64)
+
     random = np.random.default_rng(seed)
     low, high = np.percentile([rate(random.integers(0, n, n)) for _ in range(BOOTSTRAPS)], [2.5, 97.5]).tolist()
+
+    # The rule counts by thresholds of each class, so it may name a label that is the most probable class all the same.
     suggested_N = probabilities_NC.argmax(axis=1)
-    return Doubts(
+    return LabelNoise(
         rows=rows[suggested_N[rows] != labels_N[rows]],
         suggested=suggested_N,
         rate=rate(np.arange(n)),

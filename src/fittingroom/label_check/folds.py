@@ -27,7 +27,7 @@ from fittingroom.parallel.ray_engine import RayEngine
 from fittingroom.recipes.recipe import Precision, Recipe, load_recipe
 from fittingroom.version import __version__
 
-Tell = Callable[[str], None]
+Log = Callable[[str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +37,7 @@ class LabelCheck:
     Attributes:
         recipe: a recipe, the name of one of the package's, or a TOML file; a fast one will do.
         folds: ≥ 2; as many trainings.
-        seed: of the cut into folds; fold i is trained with seed + i.
+        seed: of the split into folds; fold i is trained with seed + i.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         threads: of the CPU, for each training; None for PyTorch's choice, on Ray for one.
         keep: whether finished folds are kept in the cache, so that a check that was stopped goes on.
@@ -51,9 +51,10 @@ class LabelCheck:
     keep: bool = True
 
     def resolved(self) -> Recipe:
-        """The recipe that the folds are trained by. It holds out nothing, unless it chooses by what it holds out.
+        """Give the recipe that the folds are trained by: it holds out nothing, unless it chooses by what it holds out.
 
-        Raises :class:`RecipeError`.
+        Raises:
+            RecipeError: the recipe is wrong, or there are too few folds or threads.
         """
         if self.folds < 2:
             raise RecipeError(f"folds: 2 or more expected, {self.folds} found: each image is judged by the other folds")
@@ -109,64 +110,84 @@ def out_of_fold(
     parts: Sequence[Part],
     recipe: Recipe,
     how: LabelCheck,
-    tell: Tell = lambda _text: None,
+    log: Log = lambda _text: None,
     engine: RayEngine | None = None,
 ) -> NDArray[np.float32]:
-    """Probabilities (N, C) of all parts' images, one after another, by models that saw neither them nor their equals.
+    """Judge all images by models that saw neither them nor their equals.
 
-    Raises :class:`DataError` where a class has fewer images than there are folds.
+    Args:
+        parts: with the same classes and image size.
+        recipe: of the folds, as :meth:`LabelCheck.resolved` gives it.
+        how: folds, seed, device and the like.
+        log: receives a line for each fold as it begins.
+        engine: as for :func:`fittingroom.label_check.check_labels`.
+
+    Returns:
+        Probabilities, float32 (N, C), of all parts' images, one part after another.
+
+    Raises:
+        DataError: a class has fewer images than there are folds.
     """
-    kept = _folder(parts, recipe, how) if how.keep else None
+    folder = _folder(parts, recipe, how) if how.keep else None
     fold_N = _fold_numbers(parts, how)
     rows_of = [np.flatnonzero((fold_N == number) | (fold_N == -1)) for number in range(how.folds)]
     classes = parts[0].dataset.num_classes
 
     def file_of(number: int) -> Path | None:
-        return kept / f"fold-{number}.npy" if kept else None
+        return folder / f"fold-{number}.npy" if folder else None
 
-    found = {number: _read(file_of(number), (len(rows), classes)) for number, rows in enumerate(rows_of)}
-    done = {number: probabilities_MC for number, probabilities_MC in found.items() if probabilities_MC is not None}
-    missing = [number for number in found if number not in done]
-    for number, probabilities_MC in _carry_out(missing, parts, fold_N, recipe, how, tell, engine):
+    # A check that was stopped has left the folds that were finished: only the others are trained.
+    kept = {number: _read(file_of(number), (len(rows), classes)) for number, rows in enumerate(rows_of)}
+    done = {number: probabilities_MC for number, probabilities_MC in kept.items() if probabilities_MC is not None}
+    missing = [number for number in kept if number not in done]
+    for number, probabilities_MC in _carry_out(missing, parts, fold_N, recipe, how, log, engine):
         done[number] = probabilities_MC
         _write(file_of(number), probabilities_MC)
 
+    # Summed in the order of the folds, whichever ended first: sums of floats depend on their order.
     sums_NC = np.zeros((len(fold_N), classes), np.float32)
     judges_N = np.zeros(len(fold_N), np.float32)
-    for number, rows in enumerate(rows_of):  # in this order, whichever fold ended first: sums of floats depend on it
+    for number, rows in enumerate(rows_of):
         sums_NC[rows] += done[number]
         judges_N[rows] += 1
     return sums_NC / judges_N[:, None]
 
 
 def for_training(parts: Sequence[Part]) -> list[Part]:
-    """The parts that folds are cut from: those for training, or all where there is none."""
+    """Choose the parts that are split into folds: those for training, or all where there is none."""
     return [part for part in parts if part.role in ("train", "")] or list(parts)
 
 
 def _fold_numbers(parts: Sequence[Part], how: LabelCheck) -> NDArray[np.int64]:
-    """The fold of each image, -1 for those that no fold is trained on.
+    """Give each image its fold, -1 for those that no fold is trained on: int64 (N,).
 
     The classes are spread evenly, and equal images are in one fold, wherever they stand.
     """
+    # Of equal images, the first stands for all: U are the different ones.
     trained = for_training(parts)
     hashes = np.concatenate([part.hashes for part in trained])
     labels = np.concatenate([part.dataset.labels for part in trained if part.dataset.labels is not None])
     known_U, first_U = np.unique(hashes, return_index=True)
     labels_U, classes = labels[first_U], parts[0].dataset.classes
+
+    # Each fold has to see each class, or its model could never suggest that one.
     counts = np.bincount(labels_U, minlength=len(classes))
     if len(few := np.flatnonzero((counts > 0) & (counts < how.folds))):
         listed = ", ".join(f"{classes[label]} has {counts[label]}" for label in few[:5].tolist())
         raise DataError(
             f"{trained[0].name}: at least {how.folds} different images of each class expected for {how.folds} folds; "
-            f"{listed}: give fewer folds (--folds), or leave the class out"
+            f"{listed}: give fewer folds, or leave the class out"
         )
+
+    # Dealt out like cards, class by class and shuffled within each.
     by_class = np.lexsort((np.random.default_rng(how.seed).random(len(known_U)), labels_U))
     fold_U = np.empty(len(known_U), np.int64)
     fold_U[by_class] = np.arange(len(known_U)) % how.folds
-    every_N = np.concatenate([part.hashes for part in parts])
-    place_N = np.minimum(np.searchsorted(known_U, every_N), len(known_U) - 1)
-    return np.where(known_U[place_N] == every_N, fold_U[place_N], -1)
+
+    # Back to all images by their hashes. An image of a test set that training has too is in a fold as well.
+    hashes_N = np.concatenate([part.hashes for part in parts])
+    place_N = np.minimum(np.searchsorted(known_U, hashes_N), len(known_U) - 1)
+    return np.where(known_U[place_N] == hashes_N, fold_U[place_N], -1)
 
 
 def _carry_out(
@@ -175,7 +196,7 @@ def _carry_out(
     fold_N: NDArray[np.int64],
     recipe: Recipe,
     how: LabelCheck,
-    tell: Tell,
+    log: Log,
     engine: RayEngine | None,
 ) -> Iterator[tuple[int, NDArray[np.float32]]]:
     """Train the folds of these numbers; each with its probabilities (M, C), in the order in which they end."""
@@ -188,20 +209,23 @@ def _carry_out(
     how = dataclasses.replace(how, device=pick_device(how.device), threads=how.threads or (1 if engine else None))
     if how.threads is not None:
         torch.set_num_threads(how.threads)
+
     # Resolved once and here: measured by each worker, with others at work beside it, it could differ between folds.
-    dataset, source, cache = parts[0].dataset, find_model(recipe.model), cache_dir() / "precision"
+    dataset, model_source, cache = parts[0].dataset, find_model(recipe.model), cache_dir() / "precision"
     precision = resolve_precision(
-        recipe, source, dataset.num_classes, dataset.image_size, how.device, cache if how.keep else None
+        recipe, model_source, dataset.num_classes, dataset.image_size, how.device, cache if how.keep else None
     )
     recipe = dataclasses.replace(recipe, precision=cast("Precision", precision))
+
     number_of = {f"fold {number + 1}": number for number in numbers}
 
     def jobs() -> Iterator[Job[NDArray[np.float32]]]:
         for name, number in number_of.items():
-            tell(f"{name} of {how.folds}")
+            log(f"{name} of {how.folds}")
             yield Job(name, partial(_predict, _fold(parts, fold_N, number, recipe, how)))
 
-    for job, probabilities_MC in run_jobs(jobs(), engine, threads=how.threads or 1, gpus=int(how.device == "cuda")):
+    gpus = int(how.device.startswith("cuda"))
+    for job, probabilities_MC in run_jobs(jobs(), engine, threads=how.threads or 1, gpus=gpus):
         yield number_of[job.name], probabilities_MC
 
 
@@ -210,15 +234,15 @@ def _predict(fold: Fold, _hooks: Hooks) -> NDArray[np.float32]:
 
 
 def _fold(parts: Sequence[Part], fold_N: NDArray[np.int64], number: int, recipe: Recipe, how: LabelCheck) -> Fold:
+    """The fold of a number: trained on the images of all other folds, judging its own and those of no fold."""
     trained = for_training(parts)
     images, labels = [], []
-    start = 0
-    for part in parts:
-        own = fold_N[start : start + len(part.dataset)]
-        start += len(own)
+    starts = np.cumsum([len(part.dataset) for part in parts])[:-1]
+    for part, fold_P in zip(parts, np.split(fold_N, starts), strict=True):
         if part in trained and part.dataset.labels is not None:
-            images.append(part.dataset.images[own != number])
-            labels.append(part.dataset.labels[own != number])
+            images.append(part.dataset.images[fold_P != number])
+            labels.append(part.dataset.labels[fold_P != number])
+
     classes = parts[0].dataset.classes
     train = Dataset(np.concatenate(images), np.concatenate(labels), classes, f"fold {number}")
     judged = np.concatenate([part.dataset.images for part in parts])[(fold_N == number) | (fold_N == -1)]
@@ -239,12 +263,12 @@ def _folder(parts: Sequence[Part], recipe: Recipe, how: LabelCheck) -> Path:
 
 
 def _read(file: Path | None, shape: tuple[int, int]) -> NDArray[np.float32] | None:
-    """Kept probabilities; None where there are none, or the file is damaged."""
+    """Read kept probabilities; None where there are none, or the file is damaged."""
     try:
-        found: NDArray[np.float32] | None = None if file is None else np.load(file, allow_pickle=False)
+        kept: NDArray[np.float32] | None = None if file is None else np.load(file, allow_pickle=False)
     except (OSError, ValueError, EOFError):
         return None
-    return found if found is not None and found.shape == shape and found.dtype == np.float32 else None
+    return kept if kept is not None and kept.shape == shape and kept.dtype == np.float32 else None
 
 
 def _write(file: Path | None, probabilities_MC: NDArray[np.float32]) -> None:

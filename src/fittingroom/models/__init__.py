@@ -50,7 +50,7 @@ class ModelSource:
 
 
 def package_model(name: str) -> ModelSource:
-    """The model of a name in :data:`MODELS`: all that a name found in a file of a run may mean.
+    """Look up the model of a name in :data:`MODELS`: all that a name in a file of a run may mean.
 
     Such a file may come from a stranger. The path of code to execute is for its user alone to give.
 
@@ -63,7 +63,7 @@ def package_model(name: str) -> ModelSource:
 
 
 def find_model(name: str) -> ModelSource:
-    """The model of a name in :data:`MODELS`, or of ``path/to/file.py:ClassOrFunction``, which executes that file.
+    """Find the model of a name in :data:`MODELS`, or of ``path/to/file.py:ClassOrFunction``, which executes that file.
 
     For names that the user gave; one that stands in a file of a run goes to :func:`package_model`.
 
@@ -72,6 +72,7 @@ def find_model(name: str) -> ModelSource:
     """
     if name in MODELS:
         return package_model(name)
+
     path, colon, attribute = name.rpartition(":")
     if colon and path.endswith(".py"):
         try:
@@ -79,6 +80,7 @@ def find_model(name: str) -> ModelSource:
         except (OSError, UnicodeDecodeError) as error:
             raise RecipeError(f"model {name}: Python source expected, but the file can't be read: {error}") from None
         return model_from_code(name, code, attribute, path)
+
     close = difflib.get_close_matches(name, MODELS, n=1)
     hint = f"did you mean {close[0]}? " if close else ""
     raise RecipeError(
@@ -87,7 +89,17 @@ def find_model(name: str) -> ModelSource:
 
 
 def model_from_code(name: str, code: str, attribute: str, path: str) -> ModelSource:
-    """Execute the user's source text and take ``attribute`` from it; ``path`` is what tracebacks show."""
+    """Execute the user's source text and take ``attribute`` from it.
+
+    Args:
+        name: as the recipe gives it.
+        code: the whole text of the file.
+        attribute: the class or function that constructs the network.
+        path: what tracebacks and messages show.
+
+    Raises:
+        RecipeError: the code fails, or has no such class or function.
+    """
     module = ModuleType(f"fittingroom_user_model_{hashlib.sha256(code.encode()).hexdigest()[:12]}")
     module.__file__ = path
     sys.modules[module.__name__] = module  # dataclasses and pickling look a class's module up there
@@ -96,17 +108,21 @@ def model_from_code(name: str, code: str, attribute: str, path: str) -> ModelSou
     except (Exception, SystemExit) as error:
         line = _line_in(error, path)
         raise RecipeError(f"model {name}: executing {path} failed{line}: {type(error).__name__}: {error}") from error
+
+    # A network that is constructed already would be one and the same for every seed.
     construct = getattr(module, attribute, None)
     if not callable(construct) or isinstance(construct, nn.Module):
-        own = [key for key, value in vars(module).items() if inspect.isclass(value) and issubclass(value, nn.Module)]
+        classes = [
+            key for key, value in vars(module).items() if inspect.isclass(value) and issubclass(value, nn.Module)
+        ]
         raise RecipeError(
-            f"model {name}: {path} has no class or function {attribute}; it has {', '.join(own) or 'none'}"
+            f"model {name}: {path} has no class or function {attribute}; it has {', '.join(classes) or 'none'}"
         )
     return ModelSource(name, construct, code)
 
 
 def build_model(
-    source: ModelSource,
+    model_source: ModelSource,
     *,
     num_classes: int,
     image_size: tuple[int, int],
@@ -118,39 +134,48 @@ def build_model(
         RecipeError: an argument that its constructor doesn't take, a failure inside, or a wrong output shape.
     """
     given = dict(model_args or {})
-    parameters = _parameters(source.construct)
+    parameters = _parameters(model_source.construct)
     takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     unknown = [key for key in given if key not in parameters and not takes_any]
     if unknown:
         takes = [name for name in parameters if name not in ("num_classes", "image_size")]
         raise RecipeError(
-            f"model {source.name}: model_args.{unknown[0]} is not an argument of its constructor; "
+            f"model {model_source.name}: model_args.{unknown[0]} is not an argument of its constructor; "
             f"it takes {', '.join(takes) or 'none'}"
         )
+
+    # A constructor gets what it takes: a network for images of one size need not have the argument.
     known = {"num_classes": num_classes, "image_size": image_size}
     arguments = {key: value for key, value in known.items() if key in parameters or takes_any} | given
     try:
-        model = source.construct(**arguments)
+        model = model_source.construct(**arguments)
     except FittingRoomError:
         raise
     except Exception as error:
-        raise RecipeError(f"model {source.name}: constructing it failed: {type(error).__name__}: {error}") from error
+        raise RecipeError(
+            f"model {model_source.name}: constructing it failed: {type(error).__name__}: {error}"
+        ) from error
     if not isinstance(model, nn.Module):
-        raise RecipeError(f"model {source.name}: a torch.nn.Module expected, {type(model).__name__} found")
-    check_output(model, source.name, num_classes, image_size)
+        raise RecipeError(f"model {model_source.name}: a torch.nn.Module expected, {type(model).__name__} found")
+
+    check_output(model, model_source.name, num_classes, image_size)
     _to_channels_last(model, image_size)
     return model
 
 
 def _parameters(construct: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
-    """What a constructor takes; that of ``nn.Module`` says anything, and then refuses everything."""
+    """Tell what a constructor takes; that of ``nn.Module`` says anything, and then refuses everything."""
     if getattr(construct, "__init__", None) is nn.Module.__init__:
         return {}
     return inspect.signature(construct).parameters
 
 
 def check_output(model: nn.Module, name: str, num_classes: int, image_size: tuple[int, int]) -> None:
-    """Raise RecipeError where a network doesn't map images of this size to as many logits."""
+    """Try a network on one small batch.
+
+    Raises:
+        RecipeError: it fails, or doesn't map images of this size to ``num_classes`` logits.
+    """
     batch = torch.zeros(2, 1, *image_size)
     expected = (2, num_classes)
     was_training = model.training
@@ -165,11 +190,12 @@ def check_output(model: nn.Module, name: str, num_classes: int, image_size: tupl
         ) from error
     finally:
         model.train(was_training)
+
     if not isinstance(logits, torch.Tensor) or tuple(logits.shape) != expected:
-        found = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
+        shape = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
         raise RecipeError(
             f"model {name}: logits of shape {expected} (N, classes) expected for a batch {tuple(batch.shape)}, "
-            f"{found} found; make its last layer give num_classes outputs"
+            f"{shape} found; make its last layer give num_classes outputs"
         )
 
 

@@ -53,22 +53,28 @@ class ResidualCNN(nn.Module):
                 "model residual: widths, depths, pools and strides of one length expected, "
                 f"{widths}, {depths}, {pools}, {strides} found"
             )
+
+        # Each pooling and each stride of 2 halves the image: a pixel has to be left.
         smallest = 2 ** sum(pools) * math.prod(strides)
         if min(image_size) < smallest:
             raise RecipeError(f"model residual: images of ≥ {smallest} pixels a side expected, {image_size} given")
+
         stages: list[nn.Module] = []
         for channels_in, width, depth, pool, stride in zip((1, *widths), widths, depths, pools, strides, strict=False):
             stages.append(_convolution(channels_in, width, pool=pool, stride=stride))
             stages += [_Residual(width, block_layers) for _ in range(depth)]
+
+        # In place of a convolution that was made: the draws of the stages after it are the same with and without.
         if fixed_stem:
             if not pools[0] or strides[0] != 1:
                 raise RecipeError("model residual: fixed_stem pools: true as first of pools and 1 of strides expected")
             stages[0] = PatternExtremes(widths[0])
+
         self.stages = nn.Sequential(*stages)
         self.head = nn.Linear(widths[-1], num_classes)
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
-        """float (N, 1, H, W) → logits (N, num_classes)."""
+        """Map float (N, 1, H, W) to logits (N, num_classes)."""
         logits_NC: Tensor = self.head(torch.amax(self.stages(x_NCHW), dim=(2, 3)))
         return logits_NC
 
@@ -118,7 +124,7 @@ class PatternExtremes(nn.Module):
         self.register_buffer("responses", torch.cat(places).unsqueeze(1))
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
-        """float (N, 1, H, W) → (N, width, H // 2, W // 2): the largest responses, then the least."""
+        """Map float (N, 1, H, W) to (N, width, H // 2, W // 2): the largest responses, then the least."""
         if torch.onnx.is_in_onnx_export():
             return self.by_pooling(x_NCHW)
         at_places = F.conv2d(x_NCHW, self.responses, stride=2, padding=1)
@@ -127,7 +133,7 @@ class PatternExtremes(nn.Module):
         return torch.cat([torch.maximum(*largest.chunk(2, dim=1)), torch.minimum(*least.chunk(2, dim=1))], dim=1)
 
     def by_pooling(self, x_NCHW: Tensor) -> Tensor:
-        """The same as :meth:`forward`, up to rounding, in the operators that ONNX Runtime has fast kernels for.
+        """Compute the same as :meth:`forward`, up to rounding, in the operators that ONNX Runtime has fast kernels for.
 
         The least response to a pattern is the negated largest one to its negative.
         """
@@ -139,7 +145,7 @@ class PatternExtremes(nn.Module):
 
 
 def cosine_patterns(count: int) -> Tensor:
-    """float (count, 3, 3), count ≤ 9: the lowest patterns of the 3×3 discrete cosine transform, times frequency².
+    """Make the lowest patterns of the 3×3 discrete cosine transform, times frequency²: float (count, 3, 3), count ≤ 9.
 
     The frequency counts from 1, that of the mean, and goes up with the half-waves in both directions; one third of its
     square is the factor.

@@ -25,12 +25,14 @@ def summarize(model: nn.Module, image_size: tuple[int, int]) -> list[LayerRow]:
 
     Multiply–adds are those of convolutions and linear layers; what a module computes by bare functions is not seen.
     """
+    # Hooks see the modules in the order in which they run, which the constructor doesn't tell.
     rows: list[LayerRow] = []
     hooks = [
         module.register_forward_hook(lambda module, _inputs, output, name=name: rows.append(_row(name, module, output)))
         for name, module in model.named_modules()
         if not any(module.children())
     ]
+
     was_training = model.training
     model.eval()
     try:
@@ -44,11 +46,12 @@ def summarize(model: nn.Module, image_size: tuple[int, int]) -> list[LayerRow]:
 
 
 def count_parameters(model: nn.Module) -> int:
-    """Learned numbers, each counted once; buffers such as running statistics are not."""
+    """Count the learned numbers, each once; buffers such as running statistics are not among them."""
     return sum(parameter.numel() for parameter in model.parameters())
 
 
 def _row(name: str, module: nn.Module, output: Any) -> LayerRow:
+    """The row of a module that has just run."""
     while isinstance(output, tuple | list):  # such as a GRU's (sequence, last state)
         output = output[0]
     parameters = sum(parameter.numel() for parameter in module.parameters(recurse=False))
@@ -56,6 +59,7 @@ def _row(name: str, module: nn.Module, output: Any) -> LayerRow:
 
 
 def _multiply_adds(module: nn.Module, output: Tensor) -> int:
+    """For one image; 0 for modules that multiply no weights, and for those that aren't known here."""
     if isinstance(module, nn.Conv2d):
         per_output = module.weight[0].numel()
     elif isinstance(module, nn.Linear):

@@ -16,5 +16,5 @@ def as_tensor(array: object) -> Tensor:
 
 
 def normalize(images_NHW: Tensor, mean: float, std: float) -> Tensor:
-    """uint8 (N, H, W), 0–255 → float32 (N, 1, H, W); ``mean`` and ``std`` are on the scale of 0–255."""
+    """Map uint8 (N, H, W), 0–255, to float32 (N, 1, H, W); ``mean`` and ``std`` are on the scale of 0–255."""
     return images_NHW[:, None].float().sub_(mean).div_(std)

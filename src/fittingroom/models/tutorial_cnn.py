@@ -29,7 +29,7 @@ class TutorialCNN(nn.Module):
         self.fc = nn.Linear(64 * height * width, num_classes)
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
-        """float (N, 1, H, W) → logits (N, num_classes)."""
+        """Map float (N, 1, H, W) to logits (N, num_classes)."""
         x = self.pool(self.layer1(x_NCHW))
         x = self.pool(self.layer3(self.layer2(x)))
         logits_NC: Tensor = self.fc(x.flatten(1))

@@ -26,8 +26,8 @@ from fittingroom.events import NO_HOOKS, Event, Hooks, JobEvent, StepDone
 from fittingroom.parallel.ray_engine import RayEngine, connected
 
 RETRIES = 3  # of a job whose worker process died
-POLL_SECONDS = 0.2  # between two looks at what the workers have told
-STEP_SECONDS = 0.2  # between two steps that a worker tells of; everything else it tells at once
+POLL_SECONDS = 0.2  # between two questions what the workers have reported
+STEP_SECONDS = 0.2  # between two steps that a worker reports; everything else it reports at once
 STOP_SECONDS = 0.5  # between two questions of a worker whether to stop
 
 Result = TypeVar("Result")
@@ -91,6 +91,7 @@ def _on_ray(
     gpus: int,
     hooks: Hooks,
 ) -> Generator[tuple[Job[Result], Result]]:
+    """Do jobs in worker processes, and pass on what they report; arguments as for :func:`run_jobs`."""
     with connected(engine) as ray:
         threads = min(threads, cores()) if engine.address is None else threads
         board = ray.remote(_Board).options(num_cpus=0).remote()
@@ -99,24 +100,30 @@ def _on_ray(
         running: dict[Any, Job[Result]] = {}
         failure: BaseException | None = None
 
+        # The first failure is what is raised in the end; until then, the other jobs save their state and stop.
         def stop_all(reason: BaseException) -> None:
             nonlocal failure
             failure = failure or reason
             board.stop.remote()
 
         while True:
-            room = 0 if failure else _room(ray.cluster_resources(), threads, gpus) - len(running)
-            for _ in range(room):
+            # The cluster may grow or shrink meanwhile, so its capacity is asked each time. Ray would queue what it has
+            # no room for, but jobs are drawn late: a search proposes the better, the more trials have ended.
+            free = 0 if failure else _capacity(ray.cluster_resources(), threads, gpus) - len(running)
+            for _ in range(free):
                 if (job := next(waiting, None)) is None:
                     break
                 running[begin.remote(job, board, str(Path.cwd()))] = job
             if not running:
                 break
+
+            # Events before results: whoever observes hears of a job's last epoch before its end.
             ended, _ = ray.wait(list(running), num_returns=len(running), timeout=POLL_SECONDS)
             for event in _ask(ray, board.take):
                 hooks.observe(event)
             if failure is None and hooks.should_stop():
                 stop_all(Interrupted("stopped"))
+
             for reference in ended:
                 job = running.pop(reference)
                 answer = _answer(ray, job, reference)
@@ -128,18 +135,22 @@ def _on_ray(
             raise failure
 
 
-def _room(resources: dict[str, float], threads: int, gpus: int) -> int:
-    """How many jobs a cluster can do at once, ≥ 1. Raises FittingRoomError where it has no GPU for any."""
-    room = max(1, int(resources.get("CPU", 1) // threads))
+def _capacity(resources: dict[str, float], threads: int, gpus: int) -> int:
+    """How many jobs a cluster can do at once, ≥ 1.
+
+    Raises:
+        FittingRoomError: jobs need a GPU and it has none.
+    """
+    by_cores = max(1, int(resources.get("CPU", 1) // threads))
     if gpus and resources.get("GPU", 0) < gpus:
-        raise FittingRoomError("a GPU for each job expected, the cluster of Ray has none: --device cpu does without")
-    return min(room, int(resources["GPU"] // gpus)) if gpus else room
+        raise FittingRoomError("a GPU for each job expected, the cluster of Ray has none: the device cpu does without")
+    return min(by_cores, int(resources["GPU"] // gpus)) if gpus else by_cores
 
 
 def _answer(ray: Any, job: Job[Result], reference: Any) -> Result | BaseException:
-    """What a job returned or raised. Its warnings are given here once more, as those of a worker are not seen."""
+    """Fetch what a job returned or raised. Its warnings are given once more, as those of a worker are not seen."""
     try:
-        answer, told = ray.get(reference)
+        answer, warned = ray.get(reference)
     except ray.exceptions.RayTaskError as error:  # a mistake of ours in the work; its text has the worker's traceback
         return cast("BaseException", error)
     except ray.exceptions.RayError as error:
@@ -148,12 +159,13 @@ def _answer(ray: Any, job: Job[Result], reference: Any) -> Result | BaseExceptio
             f"{job.name}: its Ray worker died {RETRIES + 1} times, the last time so: {reason}\n"
             "Is the memory enough for as many jobs at once? What it had saved is kept"
         )
-    for category, text in told:
+    for category, text in warned:
         warnings.warn(f"{job.name}: {text}", category, stacklevel=2)
     return cast("Result", answer)
 
 
 def _ask(ray: Any, method: Any) -> Any:
+    """Call a method of an actor and wait for its answer."""
     try:
         return ray.get(method.remote())
     except ray.exceptions.RayError as error:
@@ -162,13 +174,13 @@ def _ask(ray: Any, method: Any) -> Any:
 
 
 class _Board:
-    """An actor between jobs and driver: it holds what was told and not yet taken, and the wish to stop."""
+    """An actor between jobs and driver: it holds what was reported and not yet taken, and the wish to stop."""
 
     def __init__(self) -> None:
         self.events: list[JobEvent] = []
         self.stopping = False
 
-    def tell(self, event: JobEvent) -> None:
+    def report(self, event: JobEvent) -> None:
         self.events.append(event)
 
     def take(self) -> list[JobEvent]:
@@ -189,15 +201,16 @@ def _work_on_ray(job: Job[Result], board: Any, folder: str) -> tuple[Result | Ba
     """Do a job, in the folder in which it was given. What it raises on purpose is returned, and so are its warnings."""
     import ray
 
-    told_at = asked_at = 0.0
+    reported_at = asked_at = 0.0
     stopping = False
 
+    # Both are called in each step, of which there may be hundreds a second; a message takes as long as some of them.
     def observe(event: Event) -> None:
-        nonlocal told_at
+        nonlocal reported_at
         now = time.monotonic()
-        if not isinstance(event, StepDone) or now - told_at > STEP_SECONDS:
-            told_at = now
-            board.tell.remote(JobEvent(job=job.name, event=event))
+        if not isinstance(event, StepDone) or now - reported_at > STEP_SECONDS:
+            reported_at = now
+            board.report.remote(JobEvent(job=job.name, event=event))
 
     def should_stop() -> bool:
         nonlocal asked_at, stopping
@@ -206,8 +219,9 @@ def _work_on_ray(job: Job[Result], board: Any, folder: str) -> tuple[Result | Ba
             asked_at, stopping = now, ray.get(board.is_stopping.remote())
         return stopping
 
+    # What is raised on purpose travels as a value: Ray would wrap an exception in one of its own, with a traceback.
     answer: Any
-    with warnings.catch_warnings(record=True) as told:
+    with warnings.catch_warnings(record=True) as caught:
         try:
             if not Path(folder).is_dir():
                 raise FittingRoomError(
@@ -218,5 +232,5 @@ def _work_on_ray(job: Job[Result], board: Any, folder: str) -> tuple[Result | Ba
             answer = job.work(Hooks(observe=observe, should_stop=should_stop))
         except (FittingRoomError, OSError) as error:
             answer = error
-    ray.get(board.is_stopping.remote())  # what was told before has arrived when this is answered
-    return answer, [(warning.category, str(warning.message)) for warning in told]
+    ray.get(board.is_stopping.remote())  # what was reported before has arrived when this is answered
+    return answer, [(warning.category, str(warning.message)) for warning in caught]

@@ -70,7 +70,7 @@ class ProcessGroup:
             shown = fitting if len(fitting) < 10 else [*fitting[:8], "…", fitting[-1]]
             raise RecipeError(
                 f"batch_size: a number that {self.size} processes divide evenly expected, {batch_size:,} found. "
-                f"Start {', '.join(shown)} processes, or a new run with --set batch_size=N"
+                f"Start {', '.join(shown)} processes, or a new run with another batch_size"
             )
 
     def all_reduce(self, tensors: Sequence[Tensor], numbers: Sequence[float]) -> list[float]:

@@ -35,13 +35,14 @@ class RayEngine:
 
 @contextmanager
 def connected(engine: RayEngine) -> Iterator[Any]:
-    """The module ``ray``, connected for the length of the block.
+    """Connect to Ray for the length of the block, which gets the module ``ray``.
 
     Without an address a Ray is started here, for all cores that this process may use, and ended with all that it left
     in its temporary folder. No dashboard, no statistics sent, no log on the terminal, no network needed. A connection
     that this process has already is used, and left as it is.
 
-    Raises :class:`FittingRoomError`: Ray is not installed; no cluster at the address.
+    Raises:
+        FittingRoomError: Ray is not installed; no cluster at the address.
     """
     check_engine(engine)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -51,6 +52,8 @@ def connected(engine: RayEngine) -> Iterator[Any]:
     if ray.is_initialized():
         yield ray
         return
+
+    # A folder of our own can be removed whole; Ray leaves logs and sockets in the one that it picks itself.
     folder = None
     quiet: dict[str, Any] = {"log_to_driver": False, "configure_logging": False, "logging_level": "ERROR"}
     try:
@@ -85,9 +88,13 @@ def _keep_others_out() -> None:
 
 
 def check_engine(engine: RayEngine) -> None:
-    """Raise :class:`FittingRoomError` where Ray is missing, or nobody is at the address."""
+    """Refuse an engine that can't be had, before anything is opened or written.
+
+    Raises:
+        FittingRoomError: Ray is missing, or nobody is at the address.
+    """
     if find_spec("ray") is None:
-        raise FittingRoomError("--engine ray: Ray is not installed; pip install 'fittingroom[ray]', or leave it out")
+        raise FittingRoomError("engine: Ray is not installed; pip install 'fittingroom[ray]', or pass no engine")
     host, colon, port = (engine.address or "").rpartition(":")
     if colon and port.isdecimal() and "/" not in host:
         try:  # Ray itself would try for minutes
@@ -98,6 +105,6 @@ def check_engine(engine: RayEngine) -> None:
 
 def _unreachable(engine: RayEngine, reason: str) -> FittingRoomError:
     return FittingRoomError(
-        f"--ray-address {engine.address}: the address of a running Ray cluster expected, such as 10.0.0.5:6379; "
+        f"Ray at {engine.address}: the address of a running Ray cluster expected, such as 10.0.0.5:6379; "
         f"connecting to it failed: {reason}"
     )

@@ -1,4 +1,4 @@
-"""The loader: the whole data set is one uint8 tensor on the device, and batches are cut from it there.
+"""The loader: the whole data set is one uint8 tensor on the device, and batches are taken from it there.
 
 A large one (:mod:`fittingroom.data.large`) stays where it is, usually in a file, and only its batches go to the
 device. They are drawn by a block shuffle, which reads the file in pieces.
@@ -36,7 +36,7 @@ class Batches:
         normalization: applied after the augmentation.
         device: where the images of a set that is not large are kept, and batches are made.
         group: the processes that share each batch. Order and augmentation are those of the whole batch, of which this
-            process makes its part.
+            process makes its shard.
     """
 
     def __init__(
@@ -69,57 +69,59 @@ class Batches:
         return min(size, len(self.images_NHW) - step * size)
 
     def epoch(self, epoch: int, first_step: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
-        """The batches of one epoch from ``first_step`` on: float32 (N, 1, H, W) and int64 labels (N,).
+        """Yield the batches of one epoch from ``first_step`` on: float32 (N, 1, H, W) and int64 labels (N,).
 
-        N is this process's part of the batch; 0 where a short last batch has too few for every process.
+        N is this process's shard of the batch; 0 where a short last batch has too few for every process.
         """
         for step, rows in zip(range(first_step, len(self)), self._rows(epoch, first_step), strict=False):
-            part = self.group.shard(len(rows))
-            images = self._augment(rows, part, epoch, step)
+            shard = self.group.shard(len(rows))
+            images = self._augment(rows, shard, epoch, step)
             x_NCHW = normalize(images, self.normalization.mean, self.normalization.std)
             if side := self._side(epoch):
                 x_NCHW = augment.resize(x_NCHW, side)
-            yield x_NCHW, self.labels_N[rows[part]].to(self.device)
+            yield x_NCHW, self.labels_N[rows[shard]].to(self.device)
 
     def _rows(self, epoch: int, first_step: int) -> Iterator[Tensor]:
-        """The images of each batch, from that of ``first_step`` on: int64 (N,), where the images are."""
+        """Yield the rows of each batch, from that of ``first_step`` on: int64 (N,), where the images are."""
         seed, count, size = self.recipe.seed, len(self.images_NHW), self.recipe.batch_size
         if self.is_large:
-            draw = partial(generator, seed)
-            pools = block_shuffle(count, epoch, first_step * size, draw=draw, soon=self._read_ahead)
+            generator_for = partial(generator, seed)
+            pools = block_shuffle(
+                count, epoch, first_step * size, generator_for=generator_for, prefetch=self._read_ahead
+            )
             return in_batches(pools, size)
         order = torch.randperm(count, generator=generator(seed, "order", epoch)).to(self.images_NHW.device)
         return iter(order[first_step * size :].split(size))
 
-    def _augment(self, rows: Tensor, part: slice, epoch: int, step: int) -> Tensor:
-        """The images of a part of a batch's ``rows``, augmented: uint8 (N, H, W).
-
-        Draws are made for the whole batch, and on the CPU, so that any number of processes and every device see the
-        same.
-        """
-        images = self.images_NHW[rows[part]].to(self.device)
+    def _augment(self, rows: Tensor, shard: slice, epoch: int, step: int) -> Tensor:
+        """Fetch the images of a shard of a batch's ``rows``, and augment them: uint8 (N, H, W)."""
+        images = self.images_NHW[rows[shard]].to(self.device)
         recipe, device, count = self.recipe, images.device, len(rows)
+
+        # Drawn for the whole batch, and on the CPU, so that any number of processes and every device see the same. One
+        # generator for all: a new augmentation draws after those that are there, or it would change theirs.
         draw = generator(recipe.seed, "augment", epoch, step)
         if recipe.mirror == "random":
-            images = augment.mirror(images, torch.rand(count, generator=draw)[part].lt(0.5).to(device))
+            images = augment.mirror(images, torch.rand(count, generator=draw)[shard].lt(0.5).to(device))
         elif recipe.mirror == "alternating":
-            images = augment.mirror(images, self._first_flip()[rows[part]].to(device) ^ bool(epoch % 2))
+            images = augment.mirror(images, self._first_flip()[rows[shard]].to(device) ^ bool(epoch % 2))
         if recipe.shift:
             offsets = torch.randint(-recipe.shift, recipe.shift + 1, (count, 2), generator=draw)
-            images = augment.shift(images, offsets[part].to(device), recipe.shift)
+            images = augment.shift(images, offsets[shard].to(device), recipe.shift)
         if recipe.erase:
             height, width = images.shape[1:]
             centres = torch.rand(count, 2, generator=draw) * torch.tensor([height, width])
-            images = augment.erase(images, centres[part].long().to(device), recipe.erase)
+            images = augment.erase(images, centres[shard].long().to(device), recipe.erase)
         return images
 
     def _first_flip(self) -> Tensor:
-        """bool (images,): whether ``alternating`` flips an image in the even epochs."""
+        """Draw, once, whether ``alternating`` flips an image in the even epochs: bool (images,)."""
         if not hasattr(self, "_flip"):
             draw = generator(self.recipe.seed, "mirror")
             self._flip = torch.rand(len(self.images_NHW), generator=draw).lt(0.5).to(self.images_NHW.device)
         return self._flip
 
     def _side(self, epoch: int) -> int | None:
+        """The side in pixels that the recipe resizes to in this epoch; None for the images' own size."""
         sides = [side for first_epoch, side in self.recipe.image_sizes if first_epoch <= epoch]
         return sides[-1] if sides else None

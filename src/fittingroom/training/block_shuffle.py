@@ -27,19 +27,19 @@ def block_shuffle(
     epoch: int,
     first: int = 0,
     *,
-    draw: Callable[..., torch.Generator],
-    soon: Callable[[list[int], int], None] = lambda _starts, _rows: None,
+    generator_for: Callable[..., torch.Generator],
+    prefetch: Callable[[list[int], int], None] = lambda _starts, _rows: None,
 ) -> Iterator[Tensor]:
-    """The rows 0 to ``count`` - 1 in the order of an epoch, a pool at a time: int64 (up to 131,072,).
+    """Yield the rows 0 to ``count`` - 1 in the order of an epoch, a pool at a time: int64 (up to 131,072,).
 
     Args:
         count: rows.
-        epoch: gives the order, with ``draw``.
-        first: rows of the order that are passed over.
-        draw: a generator for a purpose, such as ``("blocks", epoch)``.
-        soon: told the first rows of the blocks of the pool after this one, and how many rows they have.
+        epoch: gives the order, with ``generator_for``.
+        first: rows of the order that are skipped.
+        generator_for: a generator for a purpose, such as ``("blocks", epoch)``.
+        prefetch: called with the first rows of the blocks of the pool after this one, and how many rows they have.
     """
-    blocks = torch.randperm(-(-count // BLOCK), generator=draw("blocks", epoch))
+    blocks = torch.randperm(-(-count // BLOCK), generator=generator_for("blocks", epoch))
     pools = blocks.tensor_split(max(1, len(blocks) // POOL))
     for number, pool in enumerate(pools):
         rows = (pool[:, None] * BLOCK + torch.arange(BLOCK)).flatten()
@@ -47,15 +47,17 @@ def block_shuffle(
         if first >= len(rows):
             first -= len(rows)
             continue
+
+        # The disk reads the next pool while this one is trained on.
         for coming in pools[number + 1 : number + 2]:
-            soon((coming * BLOCK).tolist(), BLOCK)
-        order = torch.randperm(len(rows), generator=draw("pool", epoch, number))
+            prefetch((coming * BLOCK).tolist(), BLOCK)
+        order = torch.randperm(len(rows), generator=generator_for("pool", epoch, number))
         yield rows[order][first:]
         first = 0
 
 
 def in_batches(parts: Iterable[Tensor], size: int) -> Iterator[Tensor]:
-    """The same rows in parts of ``size``; the last may be short."""
+    """Yield the same rows in parts of ``size``; the last may be short."""
     rest = torch.empty(0, dtype=torch.int64)
     for part in parts:
         *whole, rest = torch.cat([rest, part]).split(size)

@@ -63,18 +63,29 @@ def keep_freed_memory() -> bool:
 
 
 def resolve_precision(
-    recipe: Recipe, source: ModelSource, num_classes: int, image_size: tuple[int, int], device: str, cache: Path | None
+    recipe: Recipe,
+    model_source: ModelSource,
+    num_classes: int,
+    image_size: tuple[int, int],
+    device: str,
+    cache: Path | None,
 ) -> str:
-    """``float32`` or ``bf16``: the recipe's choice, or for ``auto`` what trains this model faster here.
+    """Settle on ``float32`` or ``bf16``: the recipe's choice, or for ``auto`` what trains this model faster here.
 
     Args:
+        recipe: its precision, batch size and arguments of the model count.
+        model_source: of the recipe's model.
+        num_classes, image_size: of the training set.
+        device: as :func:`pick_device` gives it.
         cache: folder that keeps answers; None to measure anew.
     """
     if recipe.precision != "auto":
         return recipe.precision
     if not _has_bf16(device):
         return "float32"
-    key = [processor_name(), device, torch.__version__, torch.get_num_threads(), source.name, source.sha256]
+
+    # The answer holds for whatever decides the kernels: processor, version, threads, and the shapes of the network.
+    key = [processor_name(), device, torch.__version__, torch.get_num_threads(), model_source.name, model_source.sha256]
     key += [dict(recipe.model_args), recipe.batch_size, num_classes, image_size]
     name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
     file = None if cache is None else cache / f"{name}.json"
@@ -85,7 +96,8 @@ def resolve_precision(
             answer = None
         if answer in ("float32", "bf16"):
             return str(answer)
-    seconds = _probe(recipe, source, num_classes, image_size, torch.device(device))
+
+    seconds = _probe(recipe, model_source, num_classes, image_size, torch.device(device))
     answer = "bf16" if seconds["bf16"] < FASTER * seconds["float32"] else "float32"
     if file:
         try:
@@ -98,6 +110,7 @@ def resolve_precision(
 
 
 def _devices() -> dict[str, bool]:
+    """The kinds of devices that PyTorch knows, the fastest first, and whether this machine has them."""
     return {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
 
 
@@ -112,16 +125,13 @@ def _has_bf16(device: str) -> bool:
 
 
 def _probe(
-    recipe: Recipe, source: ModelSource, num_classes: int, image_size: tuple[int, int], device: torch.device
+    recipe: Recipe, model_source: ModelSource, num_classes: int, image_size: tuple[int, int], device: torch.device
 ) -> dict[str, float]:
-    """Least seconds of a forward and backward pass in each precision, taken in turns after one warm-up round.
-
-    Of a whole batch, or as much of it as memory has room for.
-    """
+    """Time a whole batch in each precision, or as much of it as memory has room for; see :func:`_probe_batch`."""
     count = recipe.batch_size
     while True:
         try:
-            return _probe_batch(count, recipe, source, num_classes, image_size, device)
+            return _probe_batch(count, recipe, model_source, num_classes, image_size, device)
         except RuntimeError as error:
             if not is_out_of_memory(error) or count == 1:
                 raise
@@ -131,24 +141,28 @@ def _probe(
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
-    """CUDA raises its own class; the CPU's allocator a bare RuntimeError."""
+    """Tell lack of memory from other errors: CUDA raises its own class, the CPU's allocator a bare RuntimeError."""
     return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
 
 
 def _probe_batch(
     count: int,
     recipe: Recipe,
-    source: ModelSource,
+    model_source: ModelSource,
     num_classes: int,
     image_size: tuple[int, int],
     device: torch.device,
 ) -> dict[str, float]:
+    """Least seconds of a forward and backward pass in each precision, taken in turns after one warm-up round."""
+    # A probe must not change what is trained: the ambient generators are as before when it is done.
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(0)
-        model = build_model(source, num_classes=num_classes, image_size=image_size, model_args=recipe.model_args)
+        model = build_model(model_source, num_classes=num_classes, image_size=image_size, model_args=recipe.model_args)
         model.to(device).train()
         x_NCHW = torch.randn(count, 1, *image_size, device=device)
         y_N = torch.arange(count, device=device) % num_classes
+
+        # In turns, so that whatever else runs on the machine meets both precisions alike.
         seconds = {"float32": float("inf"), "bf16": float("inf")}
         for round_ in range(1 + PROBE_ROUNDS):
             for precision in seconds:
@@ -164,7 +178,15 @@ def _probe_batch(
 
 
 def prepare_torch(threads: int | None, deterministic: bool) -> None:
-    """Threads and determinism are settings of the whole process in PyTorch."""
+    """Set threads and determinism, which in PyTorch are settings of the whole process.
+
+    Args:
+        threads: of the CPU; None leaves PyTorch's choice.
+        deterministic: refuse operations that give another result each time.
+
+    Raises:
+        RecipeError: fewer than one thread.
+    """
     if threads is not None:
         if threads < 1:
             raise RecipeError(f"threads: 1 or more expected, {threads} found")

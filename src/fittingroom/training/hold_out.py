@@ -6,11 +6,14 @@ from fittingroom.data.dataset import Dataset, Splits, stratified_split
 from fittingroom.recipes.recipe import Recipe
 
 HOLD_OUT = 5_000  # validation images where the recipe says nothing, if that is not more than a tenth
-LARGEST_SHARE = 5  # a recipe's number of validation images is cut to a fifth of a training set that is small
+LARGEST_SHARE = 5  # a recipe's number of validation images is at most a fifth of the training set
 
 
 def hold_out(splits: Splits, recipe: Recipe) -> tuple[Dataset, Dataset | None]:
-    """The training set, and the validation set: the data's own if it has one, else a stratified cut of train."""
+    """Split off the validation set: the data's own if it has one, else a stratified part of train; None for none.
+
+    The split depends on the recipe's ``split_seed`` and not on its seed, so all seeds are judged on the same images.
+    """
     if splits.validation is not None:
         return splits.train, splits.validation
     size = len(splits.train)

@@ -1,10 +1,6 @@
-"""A model's probabilities on a data set, every example once, in float32, and the file that keeps them."""
+"""A network's probabilities on a data set, every example once, in float32."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,43 +10,9 @@ from torch import nn
 from fittingroom.data.dataset import Dataset
 from fittingroom.data.normalization import Normalization
 from fittingroom.errors import DataError
-from fittingroom.evaluation.metrics import score
-from fittingroom.files.atomic import atomic_write
+from fittingroom.evaluation.predictions import JudgedPredictions, Predictions
 from fittingroom.models.tensors import as_tensor, normalize
 from fittingroom.parallel.process_group import ALONE, ProcessGroup
-
-
-@dataclass(frozen=True, eq=False)
-class Predictions:
-    """What a model says of a data set: float32 probabilities (N, C), rows as in ``dataset``."""
-
-    dataset: Dataset
-    probabilities: NDArray[np.float32]
-
-    def scores(self) -> dict[str, Any]:
-        """See :func:`fittingroom.evaluation.metrics.score`. Raises :class:`DataError` for a data set without labels."""
-        if self.dataset.labels is None:
-            raise DataError(f"{self.dataset.name}: labels expected, none found: nothing to judge by")
-        return score(self.probabilities, self.dataset.labels, self.dataset.classes)
-
-    def save(self, path: Path) -> None:
-        """Parquet, a row an image: ``image`` (SHA-256 of shape and pixels), ``row``, ``label``, ``predicted``, ``p0``…
-
-        Labels and predictions are class names; ``p<i>`` is the probability of class i as listed in the run's
-        ``config.json``.
-        """
-        import polars as pl
-
-        classes = np.array(self.dataset.classes)
-        columns: dict[str, Any] = {
-            "image": [digest.hex() for digest in self.dataset.image_hashes()],
-            "row": np.arange(len(self.dataset), dtype=np.int32),
-            "label": None if self.dataset.labels is None else classes[self.dataset.labels],
-            "predicted": classes[self.probabilities.argmax(axis=1)],
-        }
-        columns |= {f"p{i}": column for i, column in enumerate(self.probabilities.T)}
-        with atomic_write(path) as file:
-            pl.DataFrame(columns).write_parquet(file, metadata={"format": "1"})
 
 
 @torch.inference_mode()
@@ -77,6 +39,7 @@ def predict_dataset(
     """
     was_training = model.training
     model.eval()
+
     images_NHW = as_tensor(dataset.images)
     parts = []
     for turn, batch in enumerate(images_NHW.split(batch_size)):
@@ -86,6 +49,26 @@ def predict_dataset(
         x_NCHW = normalize(batch.to(device or "cpu"), normalization.mean, normalization.std)
         parts.append(model(x_NCHW).float().softmax(dim=1).cpu())
     model.train(was_training)
+
+    # Each process has zeros where another has probabilities, so that their sum is all of them.
     probabilities_NC = torch.cat(parts)
     group.all_reduce([probabilities_NC], [])
-    return Predictions(dataset, probabilities_NC.numpy())
+    return Predictions.of(probabilities_NC.numpy())
+
+
+def judge(predictions: Predictions, dataset: Dataset) -> JudgedPredictions:
+    """Put the predictions of a labelled data set beside the truth. Raises :class:`DataError` where it has no labels."""
+    return JudgedPredictions(
+        predictions.probabilities,
+        predictions.predicted,
+        classes=dataset.classes,
+        truth=labels_to_judge_by(dataset),
+        images=tuple(digest.hex() for digest in dataset.image_hashes()),
+    )
+
+
+def labels_to_judge_by(dataset: Dataset) -> NDArray[np.int64]:
+    """The labels of a data set. Raises :class:`DataError` where it has none."""
+    if dataset.labels is None:
+        raise DataError(f"{dataset.name}: labels expected, none found: nothing to judge by")
+    return dataset.labels

@@ -21,6 +21,7 @@ from torch.nn import functional as F
 from fittingroom.data.dataset import Dataset
 from fittingroom.data.normalization import Normalization
 from fittingroom.errors import ArtifactError, Interrupted, RecipeError, TrainingDiverged
+from fittingroom.evaluation.metrics import score
 from fittingroom.events import NO_HOOKS, CheckpointSaved, EpochDone, Hooks, MicroBatchHalved, StepDone, TrainingStarted
 from fittingroom.models import ModelSource
 from fittingroom.models.summary import count_parameters
@@ -29,7 +30,7 @@ from fittingroom.recipes.recipe import Recipe, differences
 from fittingroom.training.batches import Batches
 from fittingroom.training.checkpoint import Checkpoints, load_newest_checkpoint, save_checkpoint, tensors_to_bytes
 from fittingroom.training.device import is_out_of_memory, keep_freed_memory
-from fittingroom.training.inference import predict_dataset
+from fittingroom.training.inference import labels_to_judge_by, predict_dataset
 from fittingroom.training.optimizer import lr_at, set_lr
 from fittingroom.training.seeds import derive_seed
 from fittingroom.training.state import TrainState
@@ -255,7 +256,7 @@ def _finish_epoch(
         # What would ship now is judged: the moving average where there is one.
         device = torch.device(context.device)
         predictions = predict_dataset(state.shipped, validation_set, normalization, device=device, group=context.group)
-        scores = predictions.scores()
+        scores = score(predictions.probabilities, labels_to_judge_by(validation_set), validation_set.classes)
         loss, accuracy = scores["loss"], scores["accuracy"]
 
         # The weights to keep are chosen by accuracy; patience is counted by the loss.
@@ -337,8 +338,8 @@ def _diverged(what: str, state: TrainState) -> TrainingDiverged:
     progress = state.progress
     return TrainingDiverged(
         f"training diverged: {what} in epoch {progress.epoch + 1}, step {progress.step + 1}. "
-        "What usually helps: a lower learning rate (--lr), a warm-up (--set stages.0.warmup=1), "
-        "or --set precision=float32. The last good checkpoint is kept"
+        "What usually helps, in the recipe: a lower lr, a warm-up (stages.0.warmup=1), or precision=float32. "
+        "The last good checkpoint is kept"
     )
 
 

@@ -15,27 +15,29 @@ from fittingroom.recipes.recipe import Recipe, Stage
 
 
 def lr_at(step: int, total: int, stage: Stage, steps_per_epoch: int) -> float:
-    """The factor in 0–1 on a stage's peak rates at its 0-based ``step`` of ``total``.
+    """Give the factor in 0–1 on a stage's peak rates at its 0-based ``step`` of ``total``.
 
     The rate of a step is that of the middle of its interval, so that neither the first nor the last step is lost at 0.
     """
-    at = step + 0.5
+    middle = step + 0.5
     if stage.schedule == "constant" and not stage.warmup:
         return 1.0
     if stage.schedule == "one-cycle":  # Smith 2018, arXiv 1803.09820, with cosines as fastai and PyTorch draw it
         top = 0.3 * total
-        if at < top:
-            return _cosine(1 / 25, 1.0, at / top)
-        return _cosine(1.0, 1e-4, (at - top) / (total - top))
+        if middle < top:
+            return _cosine(1 / 25, 1.0, middle / top)
+        return _cosine(1.0, 1e-4, (middle - top) / (total - top))
+
+    # All others rise along a straight line first, and fall over what is left of the stage.
     rise = min(stage.warmup * steps_per_epoch, total)
-    if at < rise:
-        return at / rise
-    fall = (at - rise) / (total - rise)
+    if middle < rise:
+        return middle / rise
+    fall = (middle - rise) / (total - rise)
     return {"constant": 1.0, "linear": 1.0 - fall, "cosine": _cosine(1.0, 0.0, fall)}[stage.schedule]
 
 
 def make_optimizer(model: nn.Module, recipe: Recipe) -> Optimizer:
-    """A fresh optimizer, with one group for the filters and one for the rest.
+    """Make a fresh optimizer, with one group for the filters and one for the rest.
 
     Filters are the convolution kernels for muon, all weights of two dimensions or more for the others. A group's
     ``role`` says which it is; :func:`set_lr` sets its rate before each step.
@@ -46,6 +48,7 @@ def make_optimizer(model: nn.Module, recipe: Recipe) -> Optimizer:
     rest = [p for p in parameters if p.ndim < dimensions]
     groups = [_group("filters", filters, recipe), _group("rest", rest, recipe)]
     groups = [group for group in groups if group["params"]]
+
     if recipe.optimizer == "sgd":
         return torch.optim.SGD(groups)
     if recipe.optimizer == "adam":
@@ -62,9 +65,8 @@ def set_lr(optimizer: Optimizer, stage: Stage, factor: float) -> None:
         group["lr"] = factor * (stage.lr if group["role"] == "filters" else rest_lr)
 
 
-NEWTON_SCHULZ_STEPS = (
-    3  # of Jordan's 5: on validation no worse for networks of this size (benchmarks/log.md), and faster
-)
+# Of Jordan's 5: on validation no worse for networks of this size (benchmarks/log.md), and faster.
+NEWTON_SCHULZ_STEPS = 3
 
 
 class Muon:
@@ -88,7 +90,7 @@ class Muon:
                 p.grad = None
 
     def state_dict(self) -> dict[str, Any]:
-        """``state`` by the number of the parameter, counted through the groups, as in PyTorch's optimizers."""
+        """Give ``state`` by the number of the parameter, counted through the groups, as in PyTorch's optimizers."""
         parameters = [p for group in self.param_groups for p in group["params"]]
         return {"state": {i: self.state[p] for i, p in enumerate(parameters) if p in self.state}}
 
@@ -104,10 +106,12 @@ class Muon:
         for p in gradients:
             by_shape[p.shape].append(p)
         for bank in by_shape.values():
+            # Nesterov's momentum: the gradient as it would be if the step went on like the last ones.
             ahead = []
             for p in bank:
                 buffer = self._state(p, "momentum_buffer").mul_(group["momentum"]).add_(gradients[p])
                 ahead.append(gradients[p].add(buffer, alpha=group["momentum"]))
+
             directions = orthogonalize(torch.stack(ahead).flatten(2), NEWTON_SCHULZ_STEPS)
             for p, direction in zip(bank, directions, strict=True):
                 p.mul_(1 - group["lr"] * group["weight_decay"]).add_(direction.view(p.shape), alpha=-group["lr"])
@@ -115,6 +119,8 @@ class Muon:
     def _adamw(self, gradients: dict[nn.Parameter, Tensor], group: dict[str, Any]) -> None:
         if not gradients:
             return
+
+        # PyTorch's own function without its class, which would load its compiler. The empty list is that of AMSGrad.
         parameters: list[Any] = list(gradients)
         adamw(
             parameters,
@@ -134,6 +140,7 @@ class Muon:
         )
 
     def _state(self, p: nn.Parameter, name: str) -> Tensor:
+        """A parameter's tensor of this name, zeros at first."""
         state = self.state[p]
         if name not in state:
             state[name] = torch.zeros_like(p)
@@ -141,20 +148,26 @@ class Muon:
 
 
 def orthogonalize(matrices_BMN: Tensor, iterations: int = 5) -> Tensor:
-    """About U·Vᵀ for each matrix U·Σ·Vᵀ of a batch, scaled by √max(1, M/N): singular values of about 0.7–1.2.
+    """Find about U·Vᵀ for each matrix U·Σ·Vᵀ of a batch, scaled by √max(1, M/N): singular values of about 0.7–1.2.
 
     One that was below about 1/300 of its matrix's Frobenius norm stays smaller.
 
-    Quintic Newton–Schulz iteration; the coefficients are Jordan's (2024), chosen for a steep rise at 0.
+    Args:
+        matrices_BMN: float (B, M, N).
+        iterations: of Newton and Schulz, quintic; the coefficients are Jordan's (2024), chosen for a steep rise at 0.
     """
     a, b, c = 3.4445, -4.7750, 2.0315
     tall = matrices_BMN.shape[-2] > matrices_BMN.shape[-1]
     scale = max(1.0, matrices_BMN.shape[-2] / matrices_BMN.shape[-1]) ** 0.5
+
+    # Wide, so that the products x·xᵀ are as small as they can be, and of a norm from which the iteration converges.
     x = matrices_BMN.mT if tall else matrices_BMN
     x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
     add_product: Callable[..., Tensor] = torch.baddbmm
     if len(x) == 1:  # a product of two matrices is faster than a batch of one
         x, add_product = x.squeeze(0), torch.addmm
+
+    # Each singular value s becomes a·s + b·s³ + c·s⁵.
     for _ in range(iterations):
         gram = x @ x.mT
         x = add_product(x, add_product(gram, gram, gram, beta=b, alpha=c), x, beta=a)
@@ -166,6 +179,7 @@ Optimizer = torch.optim.Optimizer | Muon
 
 
 def _group(role: str, parameters: list[nn.Parameter], recipe: Recipe) -> dict[str, Any]:
+    """A parameter group with what the recipe says of its role, by the names that its optimizer takes."""
     is_rest = role == "rest"
     momentum = recipe.momentum if recipe.rest_momentum is None or not is_rest else recipe.rest_momentum
     decay = recipe.rest_weight_decay if is_rest else recipe.weight_decay
@@ -178,4 +192,5 @@ def _group(role: str, parameters: list[nn.Parameter], recipe: Recipe) -> dict[st
 
 
 def _cosine(start: float, end: float, share: float) -> float:
+    """From ``start`` to ``end`` along half a cosine, of which ``share`` in 0–1 is done."""
     return end + (start - end) * (1 + math.cos(math.pi * share)) / 2

@@ -93,7 +93,7 @@ class TrainState:
         return self.average or self.model
 
     def enter_epoch(self) -> tuple[Stage, int]:
-        """Give the stage of the epoch under way, and how many of its epochs are done; a stage may renew the optimizer."""
+        """Give the stage of the epoch under way, and how many of its epochs are done. It may renew the optimizer."""
         progress = self.progress
         stage, epoch_in_stage = self.recipe.stage_at(progress.epoch)
         if progress.epoch > 0 and epoch_in_stage == 0 and progress.step == 0 and stage.fresh_optimizer:
