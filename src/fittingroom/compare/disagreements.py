@@ -82,6 +82,7 @@ class Disagreements:
         if not self.images or self.missing:
             return None
 
+        # By the side that makes them: the mistakes of one are images that the other has right.
         first, second = self.first, self.second
         rows = []
         for right, wrong, won_by_second in ((second, first, True), (first, second, False)):

@@ -48,8 +48,10 @@ def accuracy_of(side: Answers) -> dict[str, Any]:
 
 def _content(comparison: Comparison, disagreements: Disagreements) -> dict[str, Any]:
     first, second = disagreements.first, disagreements.second
-    headline, _, power_statement = comparison.sentence.partition("; ")
     scale = _scale(*comparison.overall.interval)
+
+    # The verdict is set large, and what could have been detected below it.
+    headline, _, power_statement = comparison.sentence.partition("; ")
     return {
         "comparison": comparison,
         "headline": headline.replace("can't", "Can't", 1) if power_statement else headline,

@@ -95,6 +95,7 @@ class Comparison:
     def as_dict(self) -> dict[str, Any]:
         """What ``fittingroom compare --json`` prints of it."""
         return {
+            # The keys that programs are promised, then those that say more.
             "run": self.run,
             "difference": self.overall.difference,
             "interval": list(self.overall.interval),

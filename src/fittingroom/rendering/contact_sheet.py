@@ -1,4 +1,4 @@
-"""Pictures of small images: a contact sheet to look at, and half-blocks for a terminal. Pillow only."""
+"""Pictures of small images: a contact sheet to look at, and data URIs for a page. Pillow only."""
 
 from __future__ import annotations
 
@@ -26,9 +26,13 @@ INK, MUTED, PAPER = (23, 25, 28), (110, 115, 122), (255, 255, 255)
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row of a contact sheet: a label, a note below it in small grey type, images uint8 (N, H, W).
+    """One row of a contact sheet.
 
-    captions: two short texts below each image, or none.
+    Attributes:
+        label: what the row shows.
+        note: below the label, in small grey type.
+        images: uint8 (N, H, W).
+        captions: two short texts below each image, or none.
     """
 
     label: str
@@ -38,22 +42,36 @@ class Row:
 
 
 def contact_sheet(rows: Sequence[Row], *, title: str, subtitle: str = "") -> Image.Image:
-    """Lay out rows of images of one size below a title: RGB, every pixel of an image a crisp square.
+    """Lay out rows of images of one size below a title.
 
-    Raises ValueError when there are no rows.
+    Args:
+        rows: one or more.
+        title: in large type.
+        subtitle: below it, in small grey type.
+
+    Returns:
+        An RGB image, in which every pixel of an image is a crisp square.
+
+    Raises:
+        ValueError: there is no row.
     """
     from PIL import Image, ImageDraw
 
     if not rows:
         raise ValueError("a contact sheet needs a row")
+
+    # Enlarged by a whole number: by any other, some pixels would be wider than others.
     height, width = rows[0].images.shape[1:]
     scale = max(1, round(TILE / max(height, width)))
     tile_height, tile_width = height * scale, width * scale
     columns = max(len(row.images) for row in rows)
+
+    # One typeface for the whole sheet, one that has every letter in it.
     captions = [text for row in rows for pair in row.captions for text in pair]
     font = _typeface([title, subtitle, *(row.label for row in rows), *captions])
     title_font, label_font, note_font, caption_font = font(TITLE), font(LABEL), font(NOTE), font(CAPTION)
 
+    # The labels take the room that the longest needs, and nothing is cut: the sheet grows instead.
     labels_width = max(max(_length(label_font, row.label), _length(note_font, row.note)) for row in rows)
     left = MARGIN + labels_width + LABEL_GAP
     top = MARGIN + TITLE + 12 + NOTE + 48
@@ -62,6 +80,7 @@ def contact_sheet(rows: Sequence[Row], *, title: str, subtitle: str = "") -> Ima
     sheet_width = left + columns * (tile_width + GAP) - GAP + MARGIN
     sheet_width = max(sheet_width, 2 * MARGIN + _length(title_font, title), 2 * MARGIN + _length(note_font, subtitle))
     sheet_height = top + len(rows) * (row_height + ROW_GAP) + sum(below) - ROW_GAP + MARGIN
+
     sheet = Image.new("RGB", (sheet_width, sheet_height), PAPER)
     draw = ImageDraw.Draw(sheet)
     draw.text((MARGIN, MARGIN), title, INK, title_font, anchor="lt")
@@ -72,6 +91,7 @@ def contact_sheet(rows: Sequence[Row], *, title: str, subtitle: str = "") -> Ima
         middle = y + row_height // 2
         draw.text((left - LABEL_GAP, middle - 3), row.label, INK, label_font, anchor="rs")
         draw.text((left - LABEL_GAP, middle + 8), row.note, MUTED, note_font, anchor="rt")
+
         for column, image_HW in enumerate(row.images):
             tile = Image.fromarray(image_HW).resize((tile_width, tile_height), Image.Resampling.NEAREST)
             sheet.paste(tile, (left + column * (tile_width + GAP), y + (row_height - tile_height) // 2))
@@ -79,11 +99,12 @@ def contact_sheet(rows: Sequence[Row], *, title: str, subtitle: str = "") -> Ima
             for line, (text, colour) in enumerate(zip(pair, (MUTED, INK), strict=True)):
                 place = (left + column * (tile_width + GAP), y + row_height + 6 + line * (CAPTION + 4))
                 draw.text(place, _cut(caption_font, text, tile_width), colour, caption_font, anchor="lt")
+
     return sheet
 
 
 def _typeface(texts: Sequence[str]) -> Callable[[int], FreeTypeFont | ImageFont]:
-    """The typeface that Pillow brings, the same on every machine; for letters that it lacks, a system's one."""
+    """Choose the typeface that Pillow brings, the same on every machine; for letters that it lacks, a system's."""
     from PIL import ImageFont
 
     if not all(text.isascii() for text in texts):
@@ -99,14 +120,19 @@ def _length(font: FreeTypeFont | ImageFont, text: str) -> int:
 
 
 def _cut(font: FreeTypeFont | ImageFont, text: str, width: int) -> str:
-    """The text, or as much of its beginning as fits, with a full stop for the rest."""
+    """Keep the text, or as much of its beginning as fits, with a full stop for the rest."""
     while len(text) > 1 and _length(font, text) > width:
         text = text.rstrip(".")[:-1] + "."
     return text
 
 
 def png_uri(image_HW: NDArray[np.uint8], longest_side: int | None = None) -> str:
-    """A grey image as a PNG in a data URI, reduced to ``longest_side`` pixels where it is larger."""
+    """Write an image as a PNG in a data URI, reduced to ``longest_side`` pixels where it is larger.
+
+    Args:
+        image_HW: uint8 (H, W).
+        longest_side: in pixels; None leaves the image as it is.
+    """
     from PIL import Image
 
     picture = Image.fromarray(image_HW)

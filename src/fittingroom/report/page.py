@@ -78,6 +78,7 @@ def write_report(run: Run, *, xkcd: bool = False) -> Path:
     for member in members:
         write_report(member, xkcd=xkcd)
 
+    # What both kinds of page show; the template asks for the rest where there are members, or there are none.
     content = {
         "run": run,
         "name": run.path.resolve().name,
@@ -226,12 +227,12 @@ def _matrix(scores: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _pairs(scores: dict[str, Any], n: int = 12) -> list[dict[str, Any]]:
     """The ``n`` pairs of classes that are most often taken for each other."""
-    # Both directions count as one: either is the same two classes mixed up.
     counts = scores["confusion"]
-    mistakes = sum(map(sum, counts)) - sum(counts[i][i] for i in range(len(counts)))
-    in_both_directions = Counter({(j, i): counts[i][j] + counts[j][i] for i in range(len(counts)) for j in range(i)})
     names = [row["class"] for row in scores["per_class"]]
 
+    # Both directions count as one: either is the same two classes mixed up.
+    mistakes = sum(map(sum, counts)) - sum(counts[i][i] for i in range(len(counts)))
+    in_both_directions = Counter({(j, i): counts[i][j] + counts[j][i] for i in range(len(counts)) for j in range(i)})
     return [
         {
             "first": names[i],

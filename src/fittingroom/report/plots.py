@@ -29,6 +29,7 @@ def plot_loss(run: Path, *, xkcd: bool = False, stage_epochs: list[int] | None =
 
     events = read_metrics(run / "metrics.jsonl")
 
+    # The style is pyplot's own, global otherwise: it is entered for this drawing alone.
     style: Any = nullcontext()
     if xkcd:
         from matplotlib import pyplot

@@ -68,6 +68,7 @@ def weakest_classes(scores: dict[str, Any]) -> list[dict[str, Any]]:
         if not row["n"]:
             continue
 
+        # What it is mistaken for is the largest count of its row beside the diagonal.
         counts = scores["confusion"][i]
         mistaken = max((j for j in range(len(counts)) if j != i), key=counts.__getitem__)
         rows.append(

@@ -60,6 +60,8 @@ def suspicious_labels(facts: Facts) -> Diagnosis | None:
     if suspicious is None or not suspicious.rows:
         return None
     doubted, mistakes = len(suspicious.rows), suspicious.mistakes
+
+    # A few labels are wrong in any data; worth a word is where they are a good part of the mistakes.
     low, high = wilson_interval(doubted, mistakes)
     if low < MIN_SHARE_OF_LABELS:
         return None

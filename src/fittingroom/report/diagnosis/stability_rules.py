@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from itertools import groupby, pairwise
 from typing import Any
 
-from fittingroom.report.diagnosis.facts import MIN_NATS, Diagnosis, Facts, rounded
+from fittingroom.report.diagnosis.facts import MIN_NATS, Diagnosis, Facts, Window, rounded
 
 TRAINING_JUMP, VALIDATION_JUMP = 0.10, 0.15  # rise from one epoch's mean loss to the next, as a share of it
 MIN_JUMPS, MIN_SPIKES = 3, 3  # as many in the window are no accident
@@ -63,15 +63,10 @@ def unstable(facts: Facts) -> Diagnosis | None:
         return None
 
     symptoms = []
-    for which, jumps, size in (
-        ("training", train_jumps, TRAINING_JUMP),
-        ("validation", validation_jumps, VALIDATION_JUMP),
-    ):
-        if jumps:
-            times = {1: "once", 2: "twice"}.get(jumps, f"{jumps} times")
-            symptoms.append(
-                f"the {which} loss rose by more than {size:.0%} in an epoch {times} in {window.span}, {window.rate}"
-            )
+    if train_jumps:
+        symptoms.append(_describe_jumps("training", train_jumps, TRAINING_JUMP, window))
+    if validation_jumps:
+        symptoms.append(_describe_jumps("validation", validation_jumps, VALIDATION_JUMP, window))
     if spikes:
         symptoms.append(
             f"{len(spikes):,} of {len(steps):,} steps had more than {SPIKE_TIMES:.0f} times the loss usual before "
@@ -92,6 +87,11 @@ def unstable(facts: Facts) -> Diagnosis | None:
         },
         suggestion=f"Lower the rate: --lr {rounded(facts.recipe.stages[0].lr / 3)}.",
     )
+
+
+def _describe_jumps(which: str, jumps: int, size: float, window: Window) -> str:
+    times = {1: "once", 2: "twice"}.get(jumps, f"{jumps} times")
+    return f"the {which} loss rose by more than {size:.0%} in an epoch {times} in {window.span}, {window.rate}"
 
 
 def _jumps(before: Sequence[float], losses: Sequence[float]) -> bool:
