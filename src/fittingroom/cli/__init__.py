@@ -46,45 +46,58 @@ def make_parser() -> Parser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0 done, 2 the user's mistake, 1 our fault, 130 interrupted."""
-    # PyTorch's threads wait for each other by spinning, for so long that another program on the same cores makes a
-    # training seven times slower. With fewer turns it is not slower on idle cores (benchmarks/log.md). Read once, when
-    # PyTorch is loaded.
-    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
-    # PyTorch makes 170,000 objects that live to the end: searching them for garbage again and again while it is
-    # loaded, and once more at the exit, takes half a second.
-    gc.set_threshold(100_000)
-    atexit.register(gc.freeze)
+    _spare_the_machine()
     args = make_parser().parse_args(argv)
-    warnings.showwarning = lambda message, *_rest: _tell(f"warning: {message}")
+    warnings.showwarning = lambda message, *_rest: _log(f"warning: {message}")
     try:
         return int(args.run(args))
+
+    # A run that was asked to stop has saved its state, and how to go on is all that its user needs now.
     except Interrupted as stop:
-        _tell(f"{stop}; the state is saved. Go on with it by\n  {stop.resume_command}")
+        _log(f"{stop}; the state is saved. Go on with it by\n  {stop.resume_command}")
         return INTERRUPTED
     except KeyboardInterrupt:
-        _tell("interrupted")
+        _log("interrupted")
         return INTERRUPTED
+
+    # Whoever reads our output has enough of it, as `head` has: no error. The exit's own flush is to be quiet too.
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the exit's flush is quiet too
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
+
+    # The process that failed first says why.
     except PeerFailed:
         return OUR_FAULT
     except FittingRoomError as error:
-        _tell(f"fittingroom: {error}")
+        _log(f"fittingroom: {error}")
         return USERS_MISTAKE
+
+    # A module that no extra brings, and an error of the system without a file, are our faults: they show where.
     except ModuleNotFoundError as error:
         missing = str(error.name).partition(".")[0]
         extra = next((name for name, modules in EXTRAS.items() if missing in modules), None)
         if extra is None:
             raise
-        _tell(f"fittingroom: this needs {missing}, which is not installed: pip install 'fittingroom[{extra}]'")
+        _log(f"fittingroom: this needs {missing}, which is not installed: pip install 'fittingroom[{extra}]'")
         return USERS_MISTAKE
     except OSError as error:
         if error.filename is None:
             raise
-        _tell(f"fittingroom: {error.filename}: {error.strerror}")
+        _log(f"fittingroom: {error.filename}: {error.strerror}")
         return USERS_MISTAKE
 
 
-def _tell(text: str) -> None:
+def _spare_the_machine() -> None:
+    """Set what has to be set before PyTorch is loaded, for its neighbours on this machine and for its own start."""
+    # PyTorch's threads wait for each other by spinning, for so long that another program on the same cores makes a
+    # training seven times slower. With fewer turns it is not slower on idle cores (benchmarks/log.md).
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+
+    # PyTorch makes 170,000 objects that live to the end: searching them for garbage again and again while it is
+    # loaded, and once more at the exit, takes half a second.
+    gc.set_threshold(100_000)
+    atexit.register(gc.freeze)
+
+
+def _log(text: str) -> None:
     print(text, file=sys.stderr, flush=True)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from fittingroom.cli.parser import Commands, add_old_spelling
 
 if TYPE_CHECKING:
+    from fittingroom.compare.disagreements import Disagreements
     from fittingroom.compare.verdict import Comparison
 
 
@@ -42,6 +43,7 @@ def add_parser(commands: Commands) -> None:
         type=Path,
         help="a contact sheet of the discordant images; default: compare-A-B.png by the runs",
     )
+    # The sheet is written in any case, beside the runs; the page only where it is asked for, with a name or without.
     parser.add_argument(
         "--html",
         metavar="FILE",
@@ -59,41 +61,54 @@ def run_compare(args: argparse.Namespace) -> int:
     from fittingroom.cli import console
     from fittingroom.compare import compare_runs
     from fittingroom.compare.page import write_page
-    from fittingroom.errors import UsageError
-    from fittingroom.files.atomic import atomic_write
 
-    if not 0 < args.difference <= 100:
-        raise UsageError(f"--difference {args.difference:g}: points above 0 and up to 100 expected, such as 0.2")
-    if args.sheet and len(args.folders) > 2:
-        raise UsageError("--sheet names one file, and every comparison has a sheet: leave it out, or compare two runs")
+    _refuse_what_does_not_go_together(args)
     compared = compare_runs(args.folders, on=args.split, minimum_effect=args.difference / 100)
-    out = console.stdout()
 
+    # Each verdict is followed by its own sheet: with several runs they would not be told apart at the end.
+    out = console.stdout()
     sheets: list[Path | None] = []
     for comparison, disagreements in zip(compared.comparisons, compared.disagreements, strict=True):
         if not args.json:
             _print(comparison, out)
-        sheet, path = disagreements.sheet(), None
-        if sheet is not None:
-            path = args.sheet or _beside(args, comparison, ".png")
-            with atomic_write(path) as file:
-                sheet.save(file, format="PNG")
-        sheets.append(path)
+        sheets.append(_write_sheet(args, comparison, disagreements))
         if not args.json:
             missing = disagreements.missing
-            where = path or (f"no pictures: {missing}" if missing else "no image")
+            where = sheets[-1] or (f"no pictures: {missing}" if missing else "no image")
             out.print(f"discordant {len(disagreements.images):,} of {comparison.overall.n:,} images   {where}")
 
+    # One page has them all; without a name it is called by the last of the runs.
     page = None
     if args.html is not None:
         page = args.html if args.html != Path() else _beside(args, compared.comparisons[-1], ".html")
         write_page(page, compared)
         if not args.json:
             out.print(f"page       {page}")
-
     if args.json:
         console.print_json(compared.as_dict(sheets=sheets, page=page))
     return 0
+
+
+def _refuse_what_does_not_go_together(args: argparse.Namespace) -> None:
+    from fittingroom.errors import UsageError
+
+    if not 0 < args.difference <= 100:
+        raise UsageError(f"--difference {args.difference:g}: points above 0 and up to 100 expected, such as 0.2")
+    if args.sheet and len(args.folders) > 2:
+        raise UsageError("--sheet names one file, and every comparison has a sheet: leave it out, or compare two runs")
+
+
+def _write_sheet(args: argparse.Namespace, comparison: Comparison, disagreements: Disagreements) -> Path | None:
+    """Draw the discordant images; None where there are none, or where they can't be opened."""
+    from fittingroom.files.atomic import atomic_write
+
+    sheet = disagreements.sheet()
+    if sheet is None:
+        return None
+    path: Path = args.sheet or _beside(args, comparison, ".png")
+    with atomic_write(path) as file:
+        sheet.save(file, format="PNG")
+    return path
 
 
 def _beside(args: argparse.Namespace, comparison: Comparison, ending: str) -> Path:
@@ -108,15 +123,19 @@ def _beside(args: argparse.Namespace, comparison: Comparison, ending: str) -> Pa
 
 
 def _print(comparison: Comparison, out: Any) -> None:
+    """The verdict, with what may make it wrong above it and what it rests on below."""
     from fittingroom.cli import console
     from fittingroom.compare.verdict import p_text, points
 
+    # A warning may take the sentence's worth away, so it is read before it.
     for warning in comparison.warnings:
         out.print(f"warning: {warning}", style="yellow")
     out.print(comparison.sentence, style="bold")
     for line in (comparison.scope, *comparison.notes):
         if line:
             out.print(line)
+
+    # Differences of classes are too many to be judged one by one: p by Holm and the intervals allow for all of them.
     out.print()
     numbers = ("n", comparison.baseline, comparison.run, "difference", "p")
     table = console.table(
@@ -137,5 +156,6 @@ def _print(comparison: Comparison, out: Any) -> None:
         "differences and intervals in points; all intervals hold together in 95 % of cases; p by Holm",
         style="bright_black",
     )
+
     out.print()
     out.print(f"method     {comparison.method}; p {p_text(comparison.overall.p_value, sign=True)}")

@@ -28,9 +28,13 @@ def stderr() -> Console:
 
 
 def table(*columns: str, right: Sequence[str] = (), muted: Sequence[str] = (), gap: int = 3) -> Table:
-    """An empty table without lines: columns by their headings; `right` are set flush right, `muted` in grey.
+    """An empty table without lines.
 
-    gap: characters between columns.
+    Args:
+        columns: their headings.
+        right: those that are set flush right.
+        muted: those in grey.
+        gap: characters between columns.
     """
     from rich.table import Table
 
@@ -55,24 +59,26 @@ def print_json(value: Any) -> None:
 def fetching() -> Iterator[Progress]:
     """Show what is fetched: bars on a terminal, a line for each file otherwise. Both on stderr."""
     if not sys.stderr.isatty():
-        told: set[str] = set()
+        logged: set[str] = set()
 
-        def tell(what: str, done: int, total: int | None) -> None:
-            if what not in told:
-                told.add(what)
+        def log(what: str, done: int, total: int | None) -> None:
+            if what not in logged:
+                logged.add(what)
                 print(f"fetching: {what}", file=sys.stderr, flush=True)
 
-        yield tell
+        yield log
         return
 
+    # Only a terminal can show bars, so only there Rich is loaded.
     from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
     columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn()
     bars = Progress(*columns, console=stderr(), transient=True)
     tasks: dict[str, TaskID] = {}
 
+    # Started at the first call, so that nothing flickers where nothing is fetched.
     def show(what: str, done: int, total: int | None) -> None:
-        bars.start()  # at the first call, so that nothing flickers where nothing is fetched
+        bars.start()
         if what not in tasks:
             tasks[what] = bars.add_task(what, total=None)
         bars.update(tasks[what], completed=done, total=total)

@@ -26,6 +26,11 @@ def add_parser(commands: Commands) -> None:
     )
     actions = data.add_commands()
 
+    for add in (_add_fetch, _add_info, _add_show, _add_header, _add_convert, data_check.add_parser, _add_cache):
+        add(actions)
+
+
+def _add_fetch(actions: Commands) -> None:
     fetch = _add(actions, "fetch", "get a known data set and verify it", "fittingroom data fetch")
     fetch.add_argument(
         "name", metavar="NAME", nargs="?", default="fashion-mnist", help="a known name; default: fashion-mnist"
@@ -33,11 +38,15 @@ def add_parser(commands: Commands) -> None:
     _add_json(fetch)
     fetch.set_defaults(run=run_fetch)
 
+
+def _add_info(actions: Commands) -> None:
     info = _add(actions, "info", "say what a data set is, in figures", "fittingroom data info photos/ --json")
     _add_source(info)
     _add_json(info)
     info.set_defaults(run=run_info)
 
+
+def _add_show(actions: Commands) -> None:
     show = _add(actions, "show", "show its first rows and samples of each class", "fittingroom data show sample")
     _add_source(show)
     split = show.add_argument("--split", choices=PARTS, default="train", help="which split; default: train")
@@ -49,22 +58,18 @@ def add_parser(commands: Commands) -> None:
     add_old_spelling(show, "--out", sheet)
     show.set_defaults(run=run_show)
 
-    header = _add(
-        actions,
-        "header",
-        "take an IDX file's header apart, field by field",
-        "fittingroom data header train-images-idx3-ubyte.gz",
-    )
+
+def _add_header(actions: Commands) -> None:
+    example = "fittingroom data header train-images-idx3-ubyte.gz"
+    header = _add(actions, "header", "take an IDX file's header apart, field by field", example)
     header.add_argument("file", metavar="FILE", type=Path, help="an IDX file, raw or .gz")
     _add_json(header)
     header.set_defaults(run=run_header)
 
-    convert = _add(
-        actions,
-        "convert",
-        "write a data set in another format, exactly",
-        "fittingroom data convert fashion-mnist_train.csv train.parquet",
-    )
+
+def _add_convert(actions: Commands) -> None:
+    example = "fittingroom data convert fashion-mnist_train.csv train.parquet"
+    convert = _add(actions, "convert", "write a data set in another format, exactly", example)
     convert.add_argument("data", metavar="IN", help=DATA_HELP)
     convert.add_argument("out", metavar="OUT", type=Path, help="a file (.csv, .csv.gz, .npz, .parquet) or a folder")
     convert.add_argument("--to", metavar="FORMAT", help="idx, csv, npz or parquet; default: by the suffix of OUT")
@@ -72,8 +77,8 @@ def add_parser(commands: Commands) -> None:
     _add_test_and_cache(convert)
     convert.set_defaults(run=run_convert)
 
-    data_check.add_parser(actions)
 
+def _add_cache(actions: Commands) -> None:
     cache = _add(actions, "cache", "show what the cache holds, or empty it", "fittingroom data cache --clear")
     cache.add_argument("--clear", action="store_true", help="remove everything from it")
     _add_json(cache)
@@ -93,14 +98,8 @@ def run_fetch(args: argparse.Namespace) -> int:
     files = sorted(file for file in fetched.folder.iterdir() if "-ubyte" in file.name)
     if args.json:
         attempts = [asdict(attempt) for attempt in fetched.attempts]
-        console.print_json(
-            {
-                "name": args.name,
-                "folder": str(fetched.folder),
-                "files": [str(file) for file in files],
-                "attempts": attempts,
-            }
-        )
+        paths = [str(file) for file in files]
+        console.print_json({"name": args.name, "folder": str(fetched.folder), "files": paths, "attempts": attempts})
         return 0
 
     out = console.stdout()
@@ -134,7 +133,9 @@ def run_info(args: argparse.Namespace) -> int:
 
     data = _open(args)
     summaries = {name: summary_of(part) for name, part in parts_of(data).items()}
-    if args.json:  # a split that isn't there is null, so that programs find the same keys for every set
+
+    # A split that isn't there is null, so that programs find the same keys for every set.
+    if args.json:
         parts = {name: None if name not in summaries else asdict(summaries[name]) for name in PARTS}
         console.print_json({"source": data.source, **parts})
         return 0
@@ -191,6 +192,7 @@ def _write_sheet(dataset: Dataset, path: Path | None) -> Path:
     classes = f", {dataset.num_classes:,} classes{shown}" if dataset.classes else ", unlabelled"
     subtitle = f"{len(dataset):,} images, {height} by {width} pixels{classes}"
 
+    # The folder may be missing or closed: a data set that was shown is no reason for a traceback.
     try:
         with atomic_write(path) as file:
             contact_sheet(rows, title=dataset.name, subtitle=subtitle).save(file, "PNG")
@@ -257,17 +259,11 @@ def run_convert(args: argparse.Namespace) -> int:
 def run_cache(args: argparse.Namespace) -> int:
     """Print what the cache holds, or empty it."""
     from fittingroom.cli import console
-    from fittingroom.data.cache import cache_entries, clear_cache
+    from fittingroom.data.cache import cache_entries
     from fittingroom.files.cache_dir import cache_dir
 
     if args.clear:
-        freed = clear_cache()
-        if args.json:
-            console.print_json({"folder": str(cache_dir()), "freed": freed})
-        else:
-            console.stdout().print(f"{cache_dir()}: {_megabytes(freed)} freed")
-        return 0
-
+        return _clear_cache(args)
     entries = cache_entries()
     if args.json:
         kept = [
@@ -277,6 +273,7 @@ def run_cache(args: argparse.Namespace) -> int:
         console.print_json({"folder": str(cache_dir()), "entries": kept})
         return 0
 
+    # The folder is named even where it is empty: people ask where it is.
     out = console.stdout()
     out.print(str(cache_dir()), style="bold", end="")
     total = sum(entry.size for entry in entries)
@@ -287,6 +284,19 @@ def run_cache(args: argparse.Namespace) -> int:
         for entry in entries:
             listing.add_row(entry.kind, entry.source, _megabytes(entry.size))
         out.print(listing)
+    return 0
+
+
+def _clear_cache(args: argparse.Namespace) -> int:
+    from fittingroom.cli import console
+    from fittingroom.data.cache import clear_cache
+    from fittingroom.files.cache_dir import cache_dir
+
+    freed = clear_cache()
+    if args.json:
+        console.print_json({"folder": str(cache_dir()), "freed": freed})
+    else:
+        console.stdout().print(f"{cache_dir()}: {_megabytes(freed)} freed")
     return 0
 
 

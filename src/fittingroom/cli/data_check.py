@@ -27,6 +27,7 @@ def add_parser(actions: Commands) -> None:
         "errors, 2 with errors.",
         epilog="example: fittingroom data check fashion-mnist_train.csv fashion-mnist_test.csv",
     )
+    # A test set is a path like any other: which part it is, it says itself.
     paths = parser.add_argument(
         "paths",
         metavar="PATH",
@@ -43,6 +44,7 @@ def add_parser(actions: Commands) -> None:
     parser.add_argument("--no-near-duplicates", action="store_true", help="leave out their search, of half a minute")
     parser.add_argument("--no-cache", action="store_true", help="read the files themselves, and keep nothing")
 
+    # These alone train models: they have a group of their own, and are refused without --labels.
     labels = parser.add_argument_group(
         "labels", "find label issues, image by image, by models trained without the image; minutes"
     )
@@ -136,6 +138,7 @@ def _with_labels(report: Report, how: LabelCheck, engine: RayEngine | None) -> t
     from fittingroom.errors import FittingRoomError
     from fittingroom.label_check import check_labels
 
+    # The rest of the report is done by now, and must not be lost to a label check that can't be done.
     begun = time.monotonic()
     messages = console.stderr()
     try:
@@ -162,6 +165,7 @@ def _print(report: Report) -> None:
         if checked.problem:
             out.print(f"  not read: {checked.problem}", style="red")
 
+    # Errors come first: the report has sorted its findings by how much they matter.
     styles = {"error": "bold red", "warning": "bold yellow", "note": "bold blue"}
     for finding in report.findings:
         out.print()

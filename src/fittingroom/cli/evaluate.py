@@ -46,6 +46,8 @@ def add_parser(commands: Commands) -> None:
         help="label issues that `data check DATA --labels --suspects FILE` found; for the official test images of "
         "Fashion-MNIST, which need none, those of a reference model come with the package. Means --subsets",
     )
+
+    # The CPU is the default of `Run.evaluate` too: one way to the same figures, wherever the model was trained.
     options.add_device(parser, default="cpu")
     options.add_threads(parser)
     options.add_no_cache(parser)
@@ -149,6 +151,7 @@ def _print_scores(scores: dict[str, Any]) -> None:
     out.print(f"loss             {scores['loss']:.4f}")
     _print_subsets(scores)
 
+    # A class that is never predicted has no precision, and one without images no recall: a dash, not 0.
     out.print()
     numbers = ("n", "precision", "recall", "F1")
     classes = console.table("class", *numbers, right=numbers)

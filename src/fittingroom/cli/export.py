@@ -21,6 +21,8 @@ def add_parser(commands: Commands) -> None:
         epilog="examples: fittingroom export runs/swift-1 · fittingroom export runs/swift-1 --quantize int8",
     )
     parser.add_argument("folder", metavar="RUN", type=Path, help="the run's folder")
+
+    # Not by argparse's choices: safetensors, which 0.1 wrote, gets an answer of its own.
     parser.add_argument("--format", default="onnx", metavar="FORMAT", help=f"{' or '.join(SUFFIXES)}; default: onnx")
     parser.add_argument("--quantize", choices=("int8",), help="whole numbers inside, if that costs < 0.2 points")
     parser.add_argument(

@@ -36,7 +36,10 @@ def add_parser(commands: Commands) -> None:
     )
     models.add_argument("--json", action="store_true", help="JSON on stdout")
     models.set_defaults(run=run_models)
+    _add_recipes(commands)
 
+
+def _add_recipes(commands: Commands) -> None:
     recipes = commands.add_parser(
         "recipes",
         help="list the recipes, or print one",
@@ -70,16 +73,11 @@ def _print_json(networks: dict[str, nn.Module], size: tuple[int, int]) -> None:
     from fittingroom.cli import console
     from fittingroom.models.summary import count_parameters, summarize
 
-    console.print_json(
-        [
-            {
-                "model": name,
-                "parameters": count_parameters(network),
-                "layers": [asdict(row) for row in summarize(network, size)],
-            }
-            for name, network in networks.items()
-        ]
-    )
+    described = []
+    for name, network in networks.items():
+        layers = [asdict(row) for row in summarize(network, size)]
+        described.append({"model": name, "parameters": count_parameters(network), "layers": layers})
+    console.print_json(described)
 
 
 def _print_list(networks: dict[str, nn.Module], size: tuple[int, int]) -> None:

@@ -33,6 +33,7 @@ def add_recipe(options: Options, *, what: str) -> None:
         options: a parser or a group of its options.
         what: what the recipe is there for, in the help.
     """
+    # No defaults here: where an option isn't given, the recipe's own value holds.
     options.add_argument(
         "--recipe", metavar="NAME|FILE", help=f"{what}, see `fittingroom recipes`; default: {DEFAULT_RECIPE}"
     )
@@ -107,6 +108,7 @@ def engine_of(args: argparse.Namespace) -> RayEngine | None:
     from fittingroom.parallel.process_group import processes
     from fittingroom.parallel.ray_engine import RayEngine
 
+    # Said here, before data are read for minutes; and here alone is it known by which option it can be mended.
     if processes() > 1:
         raise UsageError("--engine ray starts its own processes; start it without torchrun, or leave it out")
     if names_one_gpu(getattr(args, "device", None)):
@@ -123,6 +125,8 @@ def recipe_of(args: argparse.Namespace) -> Recipe:
     from fittingroom.recipes.recipe import load_recipe, with_epochs, with_lr
 
     name = args.recipe or (RECIPE_FOR_A_MODEL if args.model else DEFAULT_RECIPE)
+
+    # An option of its own comes after --set and wins over it.
     overrides = [*(args.set or [])]
     if args.model:
         overrides.append(f"model={args.model!r}")
@@ -158,6 +162,8 @@ def open_data(name: str | None, *, test: str | None = None, cache: bool = True, 
     except NoSourceError as error:
         if not or_sample:
             raise
+
+        # Framed, as what is printed below it looks like the result of a real training.
         frame = "!" * 78
         print(
             f"{frame}\nTHE FULL DATA COULD NOT BE HAD; GOING ON WITH THE SAMPLE OF 3,000 IMAGES.\n"
@@ -197,6 +203,7 @@ def observing(*, quiet: bool) -> Iterator[Hooks]:
         # Not print: the signal may come while the bar or a line is being printed, which then raises.
         os.write(sys.stderr.fileno(), "\nstopping after this step …\n".encode())
 
+    # Put back at the end: whoever calls this from Python has handlers of their own.
     before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         with showing(quiet=quiet) as observe:

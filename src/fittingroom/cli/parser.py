@@ -57,6 +57,7 @@ class Parser(argparse.ArgumentParser):
         keys = _recipe_keys() if "--set" in known else {}
         keys = {name: key for name, key in keys.items() if name not in known}
 
+        # Underscores are what a key of the recipe has, so an option is typed with them too.
         typed = option.replace("_", "-")
         names = [*known, *keys]
         close = [typed] if typed in names else get_close_matches(typed, names, n=1, cutoff=0.75)
@@ -65,6 +66,7 @@ class Parser(argparse.ArgumentParser):
         if close[0] not in keys:
             return f"{option}: no such option; did you mean {close[0]}?"
 
+        # argparse has taken option and value apart: the value, if there was one, is the word that follows.
         after = words[words.index(word) + 1 :]
         value = value or (after[0] if after and not after[0].startswith("--") else "VALUE")
         return f"{option}: no such option; it is a key of the recipe: --set {shlex.quote(f'{keys[close[0]]}={value}')}"

@@ -45,6 +45,7 @@ def add_parser(commands: Commands) -> None:
         "--top", type=int, default=3, metavar="K", help="number of classes that the answer lists; default: 3"
     )
 
+    # An answer has one form; the page and the sheet are for looking and come on top of it.
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="JSON on stdout: a list with an object for each image")
     form.add_argument("--csv", action="store_true", help="CSV on stdout, with the probability of every class")
@@ -62,6 +63,7 @@ def add_parser(commands: Commands) -> None:
     )
     add_old_spelling(parser, "--show", sheet)
 
+    # ONNX Runtime is used from the CPU alone: a device is for networks that could not be exported.
     options.add_device(parser, what="for a run without model.onnx, which computes on the CPU", default="cpu")
     options.add_threads(parser, default="every core")
     options.add_engine(parser, what="with --out: score the shards side by side, a thread each,")
@@ -98,6 +100,8 @@ def _score(args: argparse.Namespace) -> int:
     from fittingroom.predict.shards import score_shards
 
     engine = options.engine_of(args)
+
+    # Each shard is reported as it ends: hours may pass until the last.
     since = perf_counter()
     images = 0
 
@@ -201,6 +205,7 @@ def _print_table(answered: Answered, classes: Sequence[str], top: int) -> None:
         names = [row["file"] if row["row"] is None else f"{row['file']}:{row['row']}" for row in answers]
         longest = max(map(len, names))
 
+        # The classes that were not chosen follow in one cell, as nobody sorts by them.
         for name, answer in zip(names, answers, strict=True):
             others = ", ".join(f"{other} {probability:.1%}" for other, probability in answer["top"][1:])
             line = f"{name:<{longest}}   {answer['class']:<{width}}   {answer['probability']:>6.1%}   {others}"

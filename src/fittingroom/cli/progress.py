@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from fittingroom.cli import console
 from fittingroom.events import (
@@ -18,6 +19,9 @@ from fittingroom.events import (
     StepDone,
     TrainingStarted,
 )
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
 
 
 @contextmanager
@@ -40,26 +44,27 @@ class _Lines:
         self.last_start = ""
 
     def __call__(self, event: Event) -> None:
+        """Print the event, if it is worth a line."""
         job, event = _job_of(event)
         name = f"{job}   " if job else ""
         if isinstance(event, TrainingStarted):
             self.paces[job] = _Pace(event)
             if (line := _start_line(event)) != self.last_start:  # it is the same for each seed
-                _tell(line)
+                _log(line)
             self.last_start = line
         elif isinstance(event, EpochDone):
             pace = self.paces[job]
-            _tell(name + _epoch_line(event, pace.epochs) + pace.of_epoch(event))
+            _log(name + _epoch_line(event, pace.epochs) + pace.of_epoch(event))
         elif isinstance(event, MicroBatchHalved):
-            _tell(name + _memory_line(event))
+            _log(name + _memory_line(event))
         elif isinstance(event, JobDone) and event.outcome:
-            _tell(name + event.outcome)
+            _log(name + event.outcome)
 
 
 @contextmanager
 def _bars() -> Iterator[Observer]:
     """A bar for each training that is going on."""
-    from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
     columns = (
         TextColumn("{task.description}epoch {task.fields[epoch]}"),
@@ -69,48 +74,64 @@ def _bars() -> Iterator[Observer]:
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console.stderr(), transient=True) as progress:
-        tasks: dict[str, TaskID] = {}
-        paces: dict[str, _Pace] = {}
-        losses: dict[str, float] = {}
-        last_start = ""
+        yield _Bars(progress)
 
-        def observe(event: Event) -> None:
-            nonlocal last_start
-            job, event = _job_of(event)
-            name = f"{job}   " if job else ""
-            if isinstance(event, TrainingStarted):
-                if job not in tasks:
-                    tasks[job] = progress.add_task(name, total=None, epoch="", loss="", lr="", speed="")
-                paces[job] = pace = _Pace(event)
-                progress.update(tasks[job], total=pace.epochs * event.steps_per_epoch, completed=event.steps_done)
-                if (line := _start_line(event)) != last_start:
-                    progress.console.print(line)
-                last_start = line
-            elif isinstance(event, StepDone):
-                losses[job] = 0.9 * losses.get(job, event.loss) + 0.1 * event.loss
-                progress.update(
-                    tasks[job],
-                    completed=event.step,
-                    epoch=f"{event.epoch + 1}/{paces[job].epochs}",
-                    loss=f"{losses[job]:.3f}",
-                    lr=f"{event.lr:.2g}",
-                    speed=f"{paces[job].images_per_second(event.step):,.0f}",
-                )
-            elif isinstance(event, EpochDone):
-                progress.console.print(name + _epoch_line(event, paces[job].epochs))
-            elif isinstance(event, MicroBatchHalved):
-                progress.console.print(name + _memory_line(event))
-            elif isinstance(event, JobDone):
-                if job in tasks:
-                    progress.remove_task(tasks.pop(job))
-                if event.outcome:
-                    progress.console.print(name + event.outcome)
 
-        yield observe
+class _Bars:
+    """Moves the bars, and prints above them what :class:`_Lines` would print."""
+
+    def __init__(self, progress: Progress):
+        self.progress = progress
+        self.tasks: dict[str, TaskID] = {}
+        self.paces: dict[str, _Pace] = {}
+        self.losses: dict[str, float] = {}
+        self.last_start = ""
+
+    def __call__(self, event: Event) -> None:
+        """Show the event."""
+        job, event = _job_of(event)
+        name = f"{job}   " if job else ""
+        if isinstance(event, TrainingStarted):
+            self._start(job, name, event)
+        elif isinstance(event, StepDone):
+            self._step(job, event)
+        elif isinstance(event, EpochDone):
+            self.progress.console.print(name + _epoch_line(event, self.paces[job].epochs))
+        elif isinstance(event, MicroBatchHalved):
+            self.progress.console.print(name + _memory_line(event))
+
+        # A trial of a search that is done gives its place to the next one.
+        elif isinstance(event, JobDone):
+            if job in self.tasks:
+                self.progress.remove_task(self.tasks.pop(job))
+            if event.outcome:
+                self.progress.console.print(name + event.outcome)
+
+    def _start(self, job: str, name: str, event: TrainingStarted) -> None:
+        if job not in self.tasks:
+            self.tasks[job] = self.progress.add_task(name, total=None, epoch="", loss="", lr="", speed="")
+        self.paces[job] = pace = _Pace(event)
+        steps = pace.epochs * event.steps_per_epoch
+        self.progress.update(self.tasks[job], total=steps, completed=event.steps_done)
+        if (line := _start_line(event)) != self.last_start:  # it is the same for each seed
+            self.progress.console.print(line)
+        self.last_start = line
+
+    def _step(self, job: str, event: StepDone) -> None:
+        # The loss of single batches jumps too much to be read: a moving average over about ten of them is shown.
+        self.losses[job] = 0.9 * self.losses.get(job, event.loss) + 0.1 * event.loss
+        self.progress.update(
+            self.tasks[job],
+            completed=event.step,
+            epoch=f"{event.epoch + 1}/{self.paces[job].epochs}",
+            loss=f"{self.losses[job]:.3f}",
+            lr=f"{event.lr:.2g}",
+            speed=f"{self.paces[job].images_per_second(event.step):,.0f}",
+        )
 
 
 class _Pace:
-    """How fast a training goes, by the steps that it tells of; those of a worker elsewhere are not all told."""
+    """How fast a training goes, by the steps that it reports; those of a worker elsewhere are not all reported."""
 
     def __init__(self, start: TrainingStarted):
         self.epochs = start.epochs
@@ -160,5 +181,5 @@ def _memory_line(event: MicroBatchHalved) -> str:
     )
 
 
-def _tell(text: str) -> None:
+def _log(text: str) -> None:
     print(text, file=sys.stderr, flush=True)

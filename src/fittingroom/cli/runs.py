@@ -48,6 +48,7 @@ def run_runs(args: argparse.Namespace) -> int:
         console.print_json(rows)
         return 0
 
+    # Of an unfinished run nothing is known but its recipe and when it began.
     listing = console.table(
         "run", "recipe", "seeds", "test", "95 % interval", "validation", "parameters", "seconds", "started",
         right=("seeds", "test", "validation", "parameters", "seconds"), muted=("started",),

@@ -28,12 +28,16 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument(
         "--port", type=int, default=8000, metavar="N", help="port to listen at, 0 for any that is free; default: 8000"
     )
+
+    # A key on the command line is seen by every user of the machine, so the environment has one too.
     parser.add_argument(
         "--api-key",
         metavar="KEY",
         default=os.environ.get("FITTINGROOM_API_KEY"),
         help="what clients have to say; better in $FITTINGROOM_API_KEY, which other users of the machine don't see",
     )
+
+    # Without it a browser refuses the answer to pages of other sites.
     parser.add_argument(
         "--allow-origin", action="append", default=[], metavar="URL", help="let pages of this site call the API (CORS)"
     )

@@ -51,6 +51,7 @@ def add_parser(commands: Commands) -> None:
     )
     seeds.add_argument("--seeds", type=int, metavar="N", help="train N times and report mean, sd and interval")
 
+    # Without a default, so that what was given can be told from what was not: --resume takes all this from the run.
     how = parser.add_argument_group("how to run it")
     how.add_argument("--out", metavar="DIR", type=Path, help="the run's folder; default: the next runs/RECIPE-NUMBER")
     how.add_argument("--no-test", action="store_true", help="do not evaluate on the test set")
@@ -66,6 +67,8 @@ def add_parser(commands: Commands) -> None:
     )
     options.add_engine(how, what="train the seeds side by side, a thread each,")
     options.add_trust_code(how, "with --resume: execute the model that the run keeps")
+
+    # `tune --timeout` is the time that a search may take, so this one has another name since 0.2.
     timeout = how.add_argument(
         "--peer-timeout",
         type=_seconds,
@@ -200,6 +203,7 @@ def _summary(run: Run, result: dict[str, Any]) -> Iterator[tuple[str, str]]:
     threads = f"{machine.threads} thread{'s' * (machine.threads != 1)}"
     yield "machine", f"{machine.processor}, {threads}, {environment.precision}"
 
+    # What it reached comes before why, and both before what it took.
     if "members" in result:
         yield from _scores_of_members(result)
     else:
@@ -248,9 +252,9 @@ def _weakest_class(scores: dict[str, Any]) -> str:
 
 def _evaluations_so_far(run: Run, fingerprint: str) -> str:
     from fittingroom.runs.run import runs_folder
-    from fittingroom.runs.test_ledger import LEDGER, read_looks
+    from fittingroom.runs.test_ledger import LEDGER, read_evaluations
 
-    count = len(read_looks(runs_folder(run.path), fingerprint))
+    count = len(read_evaluations(runs_folder(run.path), fingerprint))
     return f"{count} evaluation{'s' * (count != 1)} on this test set so far, by all runs here ({LEDGER})"
 
 

@@ -58,6 +58,7 @@ def add_parser(commands: Commands) -> None:
         help="what ends a trial early that does badly; default: median",
     )
 
+    # Without a default, so that what was given can be told from what was not: --resume takes it from the study.
     how = parser.add_argument_group("how to search")
     how.add_argument("--trials", type=int, metavar="N", help="number of trials of the whole study; default: 30")
     how.add_argument("--timeout", type=float, metavar="SECONDS", help="begin no trial after so long")
@@ -178,11 +179,14 @@ def _summary(study: Study, running: int) -> Iterator[tuple[str, str]]:
     if running:
         yield "trials", f"{running} still run in other processes; the one that ends last trains the best recipe"
         return
+
     result, objective = study.result, study.objective
     score = f"validation {objective.name}"
     best, fresh = result["best"], result["final"]
     counts = ", ".join(f"{count} {state}" for state, count in result["trials"].items())
     yield "trials", f"{sum(result['trials'].values())}: {counts}"
+
+    # The best of many is too good by luck: it is shown between the baseline and what fresh seeds make of it.
     if result["as_it_is"] is not None and best["trial"] != 0:
         yield "baseline", f"{score} {objective.text(result['as_it_is'])}: {study.recipe.name}, trial 0"
     which = "trial 0, the baseline" if best["trial"] == 0 and result["as_it_is"] else f"trial {best['trial']}"
@@ -192,6 +196,8 @@ def _summary(study: Study, running: int) -> Iterator[tuple[str, str]]:
         seeds = len(fresh["seeds"])
         yield "final", f"{score} {objective.text_of_mean(fresh)}: the best recipe with {seeds} fresh seeds"
         yield "", f"judged on the {result['n']:,} images that chose it, so still a little optimistic"
+
+    # Nobody has to type the values that were found, nor is test to be opened by hand.
     yield "test", "never opened; the recipe is judged on it by"
     yield "", f"  {study.train_command(best['values'])} --seeds 5"
     yield "study", f"{study.path}/   (study.json, best.toml, result.json, trial-0000 …)"
