@@ -12,7 +12,7 @@ from fittingroom.audit import write_repaired
 from fittingroom.data.dataset import Splits
 from fittingroom.data.formats.idx import write_idx
 from fittingroom.data.open import open_dataset
-from tests.support.planted import TRAIN_IMAGES, TRAIN_LABELS, both, found, names, parts, write_folder
+from tests.support.planted import TRAIN_IMAGES, TRAIN_LABELS, both, checked, names, only, parts, write_folder
 
 LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:abc\nsize 9\n"
 HTML = b"<!DOCTYPE html>\n<html><head><title>GitHub</title></head><body>Not the file</body></html>\n"
@@ -40,7 +40,7 @@ def as_replacing_decoder(data: bytes) -> bytes:
 
 
 HARM: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
-    # what was done: the finding's name, the doing
+    # what was done: the finding's name, how it is done
     "LF became CRLF": ("text-mode-damage", lambda data: data.replace(b"\n", b"\r\n")),
     "Latin-1 became UTF-8": ("text-mode-damage", lambda data: data.decode("latin-1").encode()),
     "decoded as UTF-8, replacing": ("text-mode-damage", as_replacing_decoder),
@@ -79,7 +79,7 @@ REPAIRABLE = [
 def test_harm_to_a_file_is_named(what: str, folder: Path) -> None:
     name, harm = HARM[what]
     change(folder / TRAIN_IMAGES, harm)
-    report = found(folder)
+    report = checked(folder)
     errors = {finding.name for finding in report.findings if finding.severity == "error"}
     assert errors == {name}
     assert report.has_errors
@@ -88,12 +88,13 @@ def test_harm_to_a_file_is_named(what: str, folder: Path) -> None:
 @pytest.mark.parametrize("what", REPAIRABLE)
 def test_what_can_be_known_is_repaired_exactly(what: str, folder: Path, sample: Splits, tmp_path: Path) -> None:
     change(folder / TRAIN_IMAGES, HARM[what][1])
-    (checked,) = found(folder).checked
-    write_repaired(checked, tmp_path / "repaired")
+    (damaged,) = checked(folder).checked
+    write_repaired(damaged, tmp_path / "repaired")
+
     repaired = open_dataset(tmp_path / "repaired", cache=False).train
     assert repaired.fingerprint == sample.train.fingerprint
-    assert len(checked.changes) == 1
-    assert found(tmp_path / "repaired").has_errors is False
+    assert len(damaged.changes) == 1
+    assert checked(tmp_path / "repaired").has_errors is False
 
 
 @pytest.mark.parametrize("what", ["cut off", "compressed, then cut off"])
@@ -101,22 +102,23 @@ def test_cut_off_file_keeps_its_whole_rows_with_their_labels(
     what: str, folder: Path, sample: Splits, tmp_path: Path
 ) -> None:
     change(folder / TRAIN_IMAGES, HARM[what][1])
-    report = found(folder)
+    report = checked(folder)
     write_repaired(report.checked[0], tmp_path / "repaired.npz")
+
     repaired = open_dataset(tmp_path / "repaired.npz", cache=False).train
     assert 100 < len(repaired) < len(sample.train)
     assert sample.train.labels is not None
     np.testing.assert_array_equal(repaired.images, sample.train.images[: len(repaired)])
     np.testing.assert_array_equal(repaired.labels, sample.train.labels[: len(repaired)])
     if what == "cut off":
-        (finding,) = (each for each in report.findings if each.name == "truncated")
+        finding = only(report, "truncated")
         assert finding.figures == {"expected": 1_568_016, "found": 1_563_016, "whole_rows": 1_993}
 
 
 def test_figures_of_text_mode_are_those_of_the_harm(folder: Path) -> None:
     line_ends = (folder / TRAIN_IMAGES).read_bytes().count(b"\n")
     change(folder / TRAIN_IMAGES, lambda data: data.replace(b"\n", b"\r\n"))
-    (finding,) = (each for each in found(folder).findings if each.name == "text-mode-damage")
+    finding = only(checked(folder), "text-mode-damage")
     assert finding.figures == {"inserted": line_ends}
     assert f"{line_ends:,}" in finding.message
 
@@ -125,14 +127,14 @@ def test_swapped_files_are_named_both_and_put_right(folder: Path, sample: Splits
     images, labels = (folder / TRAIN_IMAGES).read_bytes(), (folder / TRAIN_LABELS).read_bytes()
     (folder / TRAIN_IMAGES).write_bytes(labels)
     (folder / TRAIN_LABELS).write_bytes(images)
-    report = found(folder)
+    report = checked(folder)
     assert names(report, "error") == {"images-as-labels", "labels-as-images"}
     assert parts(report)["train"].fingerprint == sample.train.fingerprint
 
 
 def test_images_given_as_labels_are_named(folder: Path) -> None:
     change(folder / TRAIN_LABELS, lambda _: (folder / TRAIN_IMAGES).read_bytes())
-    report = found(folder)
+    report = checked(folder)
     assert names(report, "error") == {"images-as-labels"}
     assert parts(report)["train"].labels is None
 
@@ -141,16 +143,17 @@ def test_labels_of_another_part_are_a_size_mismatch(folder: Path, sample: Splits
     _, test = both(sample)
     assert test.labels is not None
     write_idx(folder / TRAIN_LABELS, test.labels.astype(np.uint8))
-    assert "size-mismatch" in names(found(folder), "error")
+    assert "size-mismatch" in names(checked(folder), "error")
 
 
 def test_labels_read_from_offset_0_are_named_and_put_right(folder: Path, sample: Splits) -> None:
     raw = (folder / TRAIN_LABELS).read_bytes()
     labels = np.frombuffer(raw, np.uint8)[: len(sample.train)]  # as the tutorial read them: from the magic number on
     write_idx(folder / TRAIN_LABELS, labels)
-    report = found(folder)
+
+    report = checked(folder)
     assert names(report, "error") == {"label-offset"}
-    (finding,) = (each for each in report.findings if each.name == "label-offset")
+    finding = only(report, "label-offset")
     assert finding.figures["offset"] == 8
     repaired = parts(report)["train"]
     assert len(repaired) == len(sample.train) - 8
@@ -161,18 +164,18 @@ def test_labels_read_from_offset_0_are_named_and_put_right(folder: Path, sample:
 
 def test_a_header_of_2_to_the_32_images_is_refused_at_once(folder: Path) -> None:
     change(folder / TRAIN_IMAGES, lambda data: struct.pack(">4I", 0x803, 2**32 - 1, 2**32 - 1, 2**32 - 1) + data[16:])
-    assert names(found(folder), "error") == {"truncated"}
+    assert names(checked(folder), "error") == {"truncated"}
 
 
 def test_intact_files_of_every_type_of_value_raise_no_error(tmp_path: Path, sample: Splits) -> None:
     for number, dtype in enumerate((np.uint8, np.int16, np.int32, np.float32, np.float64)):
         folder = write_folder(tmp_path / f"{number}", sample.train)
         write_idx(folder / TRAIN_IMAGES, sample.train.images.astype(dtype))
-        assert names(found(folder), "error") == set(), dtype
+        assert names(checked(folder), "error") == set(), dtype
 
 
 def test_one_file_alone_is_checked_by_what_it_holds(folder: Path, tmp_path: Path) -> None:
     (folder / TRAIN_LABELS).unlink()
-    assert names(found(folder / TRAIN_IMAGES)) == {"subset"}
+    assert names(checked(folder / TRAIN_IMAGES)) == {"subset"}
     (tmp_path / "pixels.bin").write_bytes((folder / TRAIN_IMAGES).read_bytes()[:-1])
-    assert names(found(tmp_path / "pixels.bin"), "error") == {"truncated"}
+    assert names(checked(tmp_path / "pixels.bin"), "error") == {"truncated"}

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.support.planted import TRAIN_IMAGES, found, names
+from tests.support.planted import TRAIN_IMAGES, checked, names
 
-MOST_SECONDS, MOST_BYTES = 10, 1 << 30
+MAX_SECONDS, MAX_BYTES = 10, 1 << 30
 
 
 def nested(depth: int) -> bytes:
@@ -72,33 +72,34 @@ def test_hostile_files_end_in_a_clear_message(name: str, tmp_path: Path) -> None
         "import json, re, sys, time; from fittingroom.audit import check; begun = time.process_time();"
         "report = check([sys.argv[1]], cache=False);"
         "print(json.dumps({'seconds': time.process_time() - begun, 'errors': report.has_errors,"
-        "'told': [f.name for f in report.findings] + [c.problem for c in report.checked if c.problem],"
+        "'said': [f.name for f in report.findings] + [c.problem for c in report.checked if c.problem],"
         # not getrusage: its peak begins with that of the process that started this one
         "'memory': 1024 * int(re.search(r'VmHWM:\\s+(\\d+)', open('/proc/self/status').read())[1])}))"
     )
+
     result = subprocess.run([sys.executable, "-c", code, tmp_path / name], capture_output=True, text=True, timeout=120)
     assert result.returncode == 0, result.stderr
-    told = json.loads(result.stdout)
-    assert told["errors"]
-    assert told["told"]
+    report = json.loads(result.stdout)
+    assert report["errors"]
+    assert report["said"]
     assert "Traceback" not in result.stdout
-    assert told["seconds"] < MOST_SECONDS
-    assert told["memory"] < MOST_BYTES
+    assert report["seconds"] < MAX_SECONDS
+    assert report["memory"] < MAX_BYTES
 
 
 @pytest.mark.parametrize("given", ["no-such-file", "", "a\0b", "~nobody-at-all/x"])
-def test_what_is_not_there_is_told(given: str) -> None:
-    report = found(given)
+def test_what_is_not_there_is_reported(given: str) -> None:
+    report = checked(given)
     assert report.has_errors
     assert report.checked[0].problem
 
 
 def test_a_file_that_is_damaged_does_not_keep_the_others_from_being_checked(tmp_path: Path) -> None:
     (tmp_path / "bad.npz").write_bytes(b"nothing")
-    report = found(tmp_path / "bad.npz", "sample")
+    report = checked(tmp_path / "bad.npz", "sample")
     assert report.checked[0].problem
     assert names(report) == {"subset"}
 
 
-def test_folder_of_nothing_is_told(tmp_path: Path) -> None:
-    assert "no data found" in (found(tmp_path).checked[0].problem or "")
+def test_folder_of_nothing_is_reported(tmp_path: Path) -> None:
+    assert "no data found" in (checked(tmp_path).checked[0].problem or "")

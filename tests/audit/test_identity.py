@@ -12,13 +12,13 @@ from fittingroom.audit.reference import MANIFEST, TEST, TRAIN, hashes_of, manife
 from fittingroom.data.convert import convert
 from fittingroom.data.dataset import Dataset, Splits, concatenate
 from fittingroom.data.fetch.known_sets import FASHION_MNIST_CLASSES
-from tests.support.planted import both, found, names, replaced, write_folder
+from tests.support.planted import both, checked, fast_errors, names, only, replaced, write_folder
 
 KAGGLE_ROWS = Path(__file__).parents[1] / "data" / "kaggle_rows.csv"
 
 
 def identities(report: Report) -> list[str | None]:
-    return [identity for each in report.checked for identity in each.identity.values()]
+    return [identity for path in report.checked for identity in path.identity.values()]
 
 
 def strangers(n: int) -> np.ndarray:
@@ -59,11 +59,14 @@ def test_the_tutorials_printed_rows_are_the_official_images_named(official: Spli
     shown = pool.images.reshape(len(pool), -1)[:, [int(name.removeprefix("pixel")) - 1 for name in columns]]
     assert pool.labels is not None
     assert shown.shape == (70_000, 19)
+
+    # a row whose pixels fit several images names none of them
     only_one: dict[str, list[int]] = {"fashion-mnist_train.csv": [], "fashion-mnist_test.csv": []}
     for row in rows:
         same_label = pool.labels == int(row["label"])
         fits = np.flatnonzero(same_label & (shown == [int(row[column]) for column in columns]).all(axis=1))
         only_one[row["file"]] += fits.tolist() if len(fits) == 1 else []
+
     assert [row - TRAIN for row in only_one["fashion-mnist_train.csv"] if row >= TRAIN] == [44]
     assert [row for row in only_one["fashion-mnist_test.csv"] if row < TRAIN] == [34_561, 17_236, 52_381, 25_494]
 
@@ -80,9 +83,10 @@ def kaggle(official: Splits, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_kaggles_cut_is_seen_by_itself(kaggle: Path) -> None:
-    report = found(kaggle / "fashion-mnist_train.csv", kaggle / "fashion-mnist_test.csv")
+    report = checked(kaggle / "fashion-mnist_train.csv", kaggle / "fashion-mnist_test.csv")
     assert names(report, "error") == {"resplit"}
-    train, test = (each for each in report.findings if each.name == "resplit")
+
+    train, test = (finding for finding in report.findings if finding.name == "resplit")
     assert test.figures["official_train"] + test.figures["official_test"] + test.figures["not_official"] == TEST
     assert train.figures["official_train"] + train.figures["official_test"] + train.figures["not_official"] == TRAIN
     assert train.figures["not_official"] + test.figures["not_official"] == 3
@@ -99,9 +103,9 @@ def test_training_on_kaggles_csv_and_testing_on_the_idx_files_is_an_overlap(
     write_folder(tmp_path / "idx", test)  # called train-…, and still known for what it is
     for file in (tmp_path / "idx").iterdir():
         file.rename(file.with_name(file.name.replace("train", "t10k")))
-    report = found(kaggle / "fashion-mnist_train.csv", tmp_path / "idx")
-    (overlap,) = (each for each in report.findings if each.name == "overlap")
-    resplit = next(each for each in report.findings if each.name == "resplit")
+    report = checked(kaggle / "fashion-mnist_train.csv", tmp_path / "idx")
+
+    overlap, resplit = only(report, "overlap"), only(report, "resplit")
     assert overlap.severity == "error"
     assert overlap.figures["overlap"] == resplit.figures["official_test"]
     assert identities(report)[1] == "Fashion-MNIST test, official"
@@ -109,7 +113,7 @@ def test_training_on_kaggles_csv_and_testing_on_the_idx_files_is_an_overlap(
 
 @pytest.mark.parametrize("n_train", [60_000, 50_000])
 def test_train_warns_of_a_recut_in_its_fast_part(n_train: int, official: Splits) -> None:
-    assert {each.name for each in fast_findings(recut(official, n_train)) if each.severity == "error"} == {"resplit"}
+    assert fast_errors(recut(official, n_train)) == {"resplit"}
 
 
 @pytest.mark.parametrize("form", ["idx", "csv", "npz", "parquet", "folder"])
@@ -119,7 +123,8 @@ def test_official_images_in_any_order_and_format_raise_no_error(form: str, offic
     train, test = (part.subset(random.permutation(len(part))) for part in both(official))
     if form != "idx":
         train, test = train.subset(np.arange(3_000)), test.subset(np.arange(1_000))
-    report = found(write_form(Splits(train, test=test), tmp_path, form))
+
+    report = checked(write_form(Splits(train, test=test), tmp_path, form))
     assert names(report) == (set() if form == "idx" else {"subset"})
     if form == "idx":
         order = "official, in another order"
@@ -129,7 +134,7 @@ def test_official_images_in_any_order_and_format_raise_no_error(form: str, offic
 @pytest.mark.nightly
 @pytest.mark.parametrize("form", ["idx", "csv", "npz", "parquet", "folder"])
 def test_official_files_in_all_formats(form: str, official: Splits, tmp_path: Path) -> None:
-    report = found(write_form(official, tmp_path, form))
+    report = checked(write_form(official, tmp_path, form))
     assert names(report) == set()
     assert all(identity and "official" in identity for identity in identities(report))
 
@@ -145,6 +150,7 @@ def write_form(data: Splits, folder: Path, form: str) -> Path:
                 file.parent.mkdir(parents=True, exist_ok=True)
                 Image.fromarray(image).save(file)
         return folder / "pictures"
+
     path = folder / (f"fashion.{form}" if form == "npz" else f"fashion-{form}")
     if form == "idx":
         return write_folder(path, *both(data))
@@ -153,7 +159,7 @@ def write_form(data: Splits, folder: Path, form: str) -> Path:
 
 
 def test_cut_off_and_other_images_make_a_subset(sample: Splits) -> None:
-    findings = {each.name: each for each in fast_findings(sample)}
+    findings = {finding.name: finding for finding in fast_findings(sample)}
     assert set(findings) == {"subset"}
     assert findings["subset"].severity == "note"
 
@@ -169,8 +175,8 @@ def old_release(official: Splits) -> tuple[Dataset, Dataset]:
 
 
 def test_the_old_release_is_seen(official: Splits, tmp_path: Path) -> None:
-    report = found(write_folder(tmp_path, *old_release(official)))
-    test, train = (each for each in report.findings if each.name == "old-release")
+    report = checked(write_folder(tmp_path, *old_release(official)))
+    test, train = (finding for finding in report.findings if finding.name == "old-release")
     assert (train.figures["duplicate_pairs"], test.figures["duplicate_pairs"]) == (43, 1)
     assert names(report) == {"old-release", "overlap", "duplicates"}
 
@@ -188,8 +194,9 @@ def test_mnist_in_place_of_fashion_mnist_is_seen(
 ) -> None:
     folder = write_folder(tmp_path / name, digits)
     (folder / "classes.txt").write_text("\n".join(classes))
-    report = found(folder)
-    (finding,) = (each for each in report.findings if each.name == "wrong-dataset")
+
+    report = checked(folder)
+    finding = only(report, "wrong-dataset")
     assert finding.severity == severity
     assert "MNIST" in finding.message
     assert identities(report) == ["MNIST, by the means of its classes"]
@@ -197,8 +204,8 @@ def test_mnist_in_place_of_fashion_mnist_is_seen(
 
 def test_noise_that_is_called_fashion_mnist_is_another_set(tmp_path: Path) -> None:
     noise = Dataset(strangers(300), np.arange(300) % 10, tuple("0123456789"), "noise")
-    assert names(found(write_folder(tmp_path / "fashion-mnist", noise)), "error") == {"wrong-dataset"}
-    assert names(found(write_folder(tmp_path / "noise", noise)), "error") == set()
+    assert names(checked(write_folder(tmp_path / "fashion-mnist", noise)), "error") == {"wrong-dataset"}
+    assert names(checked(write_folder(tmp_path / "noise", noise)), "error") == set()
 
 
 @pytest.mark.parametrize(("wrong", "severity"), [(5, "warning"), (100, "error")])
@@ -207,7 +214,7 @@ def test_labels_that_differ_from_the_official_ones_are_counted(wrong: int, sever
     labels = sample.train.labels.copy()
     labels[:wrong] = (labels[:wrong] + 1) % 10
     findings = fast_findings(Splits(replaced(sample.train, labels=labels), test=sample.test))
-    (finding,) = (each for each in findings if each.name == "label-noise")
+    (finding,) = (finding for finding in findings if finding.name == "label-noise")
     assert (finding.figures["differ"], finding.severity) == (wrong, severity)
 
 
@@ -217,7 +224,7 @@ def test_classes_in_the_order_of_their_names_are_the_official_ones(sample: Split
     names_by_alphabet = tuple(FASHION_MNIST_CLASSES[old].replace("/", "-") for old in order)
     labels = np.argsort(order)[sample.train.labels]
     as_folder = Dataset(sample.train.images, labels, names_by_alphabet, "a folder")
-    assert not [each for each in fast_findings(Splits(as_folder)) if each.name == "label-noise"]
+    assert "label-noise" not in {finding.name for finding in fast_findings(Splits(as_folder))}
 
 
 @pytest.mark.parametrize(
@@ -229,8 +236,7 @@ def test_a_few_test_images_in_train_are_no_recut(share: float, expected: set[str
     pool = concatenate([train.subset(np.arange(3_000)), test.subset(np.arange(3_000))], "mixed")
     mixed = pool.subset(np.arange(taken, 3_000 + taken))
     other = test.subset(np.arange(5_000, 6_000))
-    found_names = {each.name for each in fast_findings(Splits(mixed, test=other)) if each.severity == "error"}
-    assert found_names == expected
+    assert fast_errors(Splits(mixed, test=other)) == expected
 
 
 @pytest.mark.parametrize("change", [lambda x: x, lambda x: np.roll(x, 1, axis=2), lambda x: x // 2])

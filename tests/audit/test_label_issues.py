@@ -28,10 +28,11 @@ def judged() -> Dataset:
 
 
 @pytest.fixture
-def found(judged: Dataset) -> LabelIssues:
+def three_issues(judged: Dataset) -> LabelIssues:
     """The labels of rows 3, 30 and 100 are issues."""
     assert judged.labels is not None
     hashes = hashes_of(judged)
+
     issues = [
         LabelIssue(
             image=f"{hashes[row]:016x}",
@@ -43,34 +44,36 @@ def found(judged: Dataset) -> LabelIssues:
         )
         for row in (3, 30, 100)
     ]
+
+    # the file is matched by what was judged, not by its name
     images = judged.fingerprint.images
     return LabelIssues(reference="recipe x", name=judged.name, n=200, images=images, issues=tuple(issues))
 
 
-def test_what_is_written_is_read_back(found: LabelIssues, tmp_path: Path) -> None:
-    write_label_issues(tmp_path / "s.json", [found, found])
-    assert read_label_issues(tmp_path / "s.json") == [found, found]
+def test_what_is_written_is_read_back(three_issues: LabelIssues, tmp_path: Path) -> None:
+    write_label_issues(tmp_path / "s.json", [three_issues, three_issues])
+    assert read_label_issues(tmp_path / "s.json") == [three_issues, three_issues]
 
 
-def test_the_mask_is_by_image_whatever_the_order(found: LabelIssues, judged: Dataset) -> None:
-    assert np.flatnonzero(found.mask(judged)).tolist() == [3, 30, 100]
+def test_the_mask_is_by_image_whatever_the_order(three_issues: LabelIssues, judged: Dataset) -> None:
+    assert np.flatnonzero(three_issues.mask(judged)).tolist() == [3, 30, 100]
     turned = judged.subset(np.arange(200)[::-1])
-    assert found.are_of(turned)
-    assert np.flatnonzero(found.mask(turned)).tolist() == [99, 169, 196]
+    assert three_issues.are_of(turned)
+    assert np.flatnonzero(three_issues.mask(turned)).tolist() == [99, 169, 196]
 
 
-def test_a_label_that_was_corrected_is_no_longer_an_issue(found: LabelIssues, judged: Dataset) -> None:
+def test_a_label_that_was_corrected_is_no_longer_an_issue(three_issues: LabelIssues, judged: Dataset) -> None:
     assert judged.labels is not None
     labels = judged.labels.copy()
     labels[30] = (labels[30] + 1) % 10
-    assert np.flatnonzero(found.mask(replace(judged, labels=labels))).tolist() == [3, 100]
+    assert np.flatnonzero(three_issues.mask(replace(judged, labels=labels))).tolist() == [3, 100]
 
 
 def test_label_issues_of_other_images_are_refused_with_both_named(
-    found: LabelIssues, judged: Dataset, tmp_path: Path
+    three_issues: LabelIssues, judged: Dataset, tmp_path: Path
 ) -> None:
-    write_label_issues(tmp_path / "s.json", [found])
-    assert label_issues_of(judged, tmp_path / "s.json") == found
+    write_label_issues(tmp_path / "s.json", [three_issues])
+    assert label_issues_of(judged, tmp_path / "s.json") == three_issues
     with pytest.raises(DataError, match=r"sample test \(199\) expected; these are of sample test \(200 images\)"):
         label_issues_of(judged.subset(np.arange(199)), tmp_path / "s.json")
 
@@ -95,13 +98,14 @@ def test_another_file_is_refused(tmp_path: Path, judged: Dataset, content: str, 
 def test_what_ships_are_official_test_images_with_their_official_labels(judged: Dataset) -> None:
     shipped = label_issues_of(judged)
     assert shipped is not None
+
     assert shipped.n == 10_000
-    hashes = np.array([int(each.image, 16) for each in shipped.issues], np.uint64)
+    hashes = np.array([int(issue.image, 16) for issue in shipped.issues], np.uint64)
     rows = manifest().rows_of(hashes)
-    assert [TRAIN + each.row for each in shipped.issues] == rows.tolist()
+    assert [TRAIN + issue.row for issue in shipped.issues] == rows.tolist()
     official = manifest().labels[rows]
-    assert [FASHION_MNIST_CLASSES[label] for label in official] == [each.given for each in shipped.issues]
-    assert all(each.given != each.suggested for each in shipped.issues)
+    assert [FASHION_MNIST_CLASSES[label] for label in official] == [issue.given for issue in shipped.issues]
+    assert all(issue.given != issue.suggested for issue in shipped.issues)
     assert sum(file.stat().st_size for file in MANIFEST.iterdir()) <= 700_000
 
 

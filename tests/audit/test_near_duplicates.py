@@ -38,7 +38,7 @@ def moved(images: Images, down: int, right: int) -> Images:
 
 
 PLANTED: dict[str, tuple[Callable[[Images], Images], float]] = {
-    # what was done to the images: the doing, and the least share that must be found
+    # what was done to the images: how, and the least share that must be found
     "darker": (lambda x: (x * 0.7).astype(np.uint8), 0.99),
     "mirrored": (lambda x: x[:, :, ::-1], 0.98),
     "encoded as JPEG of quality 90": (lambda x: jpeg(x, 90), 0.98),
@@ -53,8 +53,9 @@ def test_recall_of_planted_near_duplicates(what: str, sample: Splits) -> None:
     change, least = PLANTED[what]
     images = sample.train.images
     planted = change(images[:500])
-    found = near_duplicates(np.concatenate([images, planted]))
-    pairs = {tuple(pair) for pair in found.pairs.tolist()}
+    near = near_duplicates(np.concatenate([images, planted]))
+    pairs = {tuple(pair) for pair in near.pairs.tolist()}
+
     recall = np.mean([(row, len(images) + row) in pairs for row in range(500)])
     assert recall >= least
 
@@ -70,9 +71,9 @@ def test_false_alarms_among_random_pairs_are_rare(official: Splits) -> None:
 
 def test_equal_and_constant_images(sample: Splits) -> None:
     images = np.concatenate([sample.train.images[:300], sample.train.images[:3], np.zeros((5, 28, 28), np.uint8)])
-    found = near_duplicates(images)
-    assert {(0, 300), (1, 301), (2, 302)} <= {tuple(pair) for pair in found.pairs.tolist()}
-    assert (found.pairs < 303).all()
+    near = near_duplicates(images)
+    assert {(0, 300), (1, 301), (2, 302)} <= {tuple(pair) for pair in near.pairs.tolist()}
+    assert (near.pairs < 303).all()
 
 
 @pytest.mark.parametrize("shape", [(1, 28, 28), (2, 5, 9), (40, 64, 48), (10, 1, 1)])
@@ -93,7 +94,8 @@ def test_planted_pairs_between_train_and_test_are_a_warning_with_a_sheet(tmp_pat
     images[:100] = (train.images[:100] * 0.8).astype(np.uint8)
     leaky = Dataset(images, test.labels, test.classes, "t")
     report = check([write_folder(tmp_path / "data", train, leaky)], cache=False)
-    between = [each for each in report.findings if each.name == "near-duplicates" and " and " in each.where]
+
+    between = [finding for finding in report.findings if finding.name == "near-duplicates" and " and " in finding.where]
     assert between[0].severity == "warning"
     assert between[0].figures["images"] >= 100
     assert between[0].examples[0].images.shape == (12, 28, 28)
@@ -104,13 +106,14 @@ def test_planted_pairs_between_train_and_test_are_a_warning_with_a_sheet(tmp_pat
 def test_judgements_are_of_pairs_that_are_found(official: Splits) -> None:
     """100 pairs drawn by chance from those found, each looked at; docs/data-check.md has the result."""
     images = np.concatenate([part.images for part in both(official)])
-    found = near_duplicates(images)
-    pairs = {tuple(pair) for pair in found.pairs.tolist()}
+    near = near_duplicates(images)
+    pairs = {tuple(pair) for pair in near.pairs.tolist()}
     with JUDGED.open() as file:
         rows = list(csv.DictReader(file))
+
     assert len(rows) == 100
     assert {(int(row["first"]), int(row["second"])) for row in rows} <= pairs
     assert {row["judgement"] for row in rows} <= {"same picture", "same product", "alike"}
-    between = (found.pairs[:, 0] < 60_000) & (found.pairs[:, 1] >= 60_000)
-    assert (len(pairs), int(between.sum()), len(np.unique(found.pairs[between, 1]))) == (236, 60, 42)
-    assert found.compared < 0.02
+    between = (near.pairs[:, 0] < 60_000) & (near.pairs[:, 1] >= 60_000)
+    assert (len(pairs), int(between.sum()), len(np.unique(near.pairs[between, 1]))) == (236, 60, 42)
+    assert near.compared < 0.02

@@ -13,7 +13,7 @@ from tests.support.planted import both, replaced
 
 
 def displaced(dataset: Dataset, by: int) -> Dataset:
-    """As if `by` bytes stood before the first pixel: what was there is no image, the end is cut off."""
+    """As if ``by`` bytes stood before the first pixel: what was there is no image, the end is cut off."""
     run = np.concatenate([np.zeros(by, np.uint8), dataset.images.reshape(-1)])[: dataset.images.size]
     return replaced(dataset, run.reshape(dataset.images.shape))
 
@@ -106,7 +106,7 @@ def test_several_faults_at_once_are_all_undone(sample: Splits) -> None:
     wrong = displaced(transposed, 16)
     wrong = Dataset(wrong.images.reshape(-1, 56, 14), wrong.labels, wrong.classes, wrong.name)
     findings, repaired = repair_images(wrong)
-    assert [each.name for each in findings] == ["wrong-width", "shifted", "transposed", "inverted"]
+    assert [finding.name for finding in findings] == ["wrong-width", "shifted", "transposed", "inverted"]
     np.testing.assert_array_equal(repaired.images, sample.train.images[:-1])
 
 

@@ -54,6 +54,7 @@ def test_near_duplicates_of_training_images_are_left_out_and_nothing_else(data: 
     constant = data.train.images.copy()
     constant[9] = data.train.images[42][0, 0]
     train = replace(data.train, images=constant)
+
     everything, fresh = make_subsets(leaking, train, None)
     assert everything.keep.all()
     assert np.flatnonzero(~fresh.keep).tolist() == [2, 5, 7]
@@ -69,7 +70,7 @@ def test_label_issues_are_left_out_and_the_reference_is_named(leaking: Dataset) 
 
 def test_training_images_of_another_size_have_no_near_duplicates_here(data: fr.Splits, leaking: Dataset) -> None:
     cropped = replace(data.train, images=data.train.images[:, :20, :20])
-    assert [each.name for each in make_subsets(leaking, cropped, None)] == ["all"]
+    assert [subset.name for subset in make_subsets(leaking, cropped, None)] == ["all"]
 
 
 def test_the_figures_are_those_counted_by_hand(leaking: Dataset) -> None:

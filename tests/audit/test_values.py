@@ -10,7 +10,7 @@ from PIL import Image
 
 from fittingroom.data.convert import convert
 from fittingroom.data.dataset import Splits
-from tests.support.planted import found, names, parts
+from tests.support.planted import checked, names, only, parts
 
 
 def write_npz(path: Path, images: NDArray[Any], labels: NDArray[Any] | None) -> Path:
@@ -34,7 +34,7 @@ def tinted(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def test_exactly_scaled_pixels_are_named_and_brought_back(
     scale: Any, name: str, tmp_path: Path, sample: Splits
 ) -> None:
-    report = found(write_npz(tmp_path / "a.npz", scale(sample.train.images), sample.train.labels))
+    report = checked(write_npz(tmp_path / "a.npz", scale(sample.train.images), sample.train.labels))
     assert names(report, "error") == {name}
     np.testing.assert_array_equal(parts(report)["train"].images, sample.train.images)
     assert report.checked[0].changes
@@ -52,14 +52,14 @@ def test_exactly_scaled_pixels_are_named_and_brought_back(
     ],
 )
 def test_what_would_need_a_guess_is_named_and_left(scale: Any, name: str, tmp_path: Path, sample: Splits) -> None:
-    report = found(write_npz(tmp_path / "a.npz", scale(sample.train.images[:300]), None))
+    report = checked(write_npz(tmp_path / "a.npz", scale(sample.train.images[:300]), None))
     assert names(report, "error") == {name}
     assert parts(report) == {}
 
 
 def test_a_range_of_0_to_16_in_bytes_is_named(tmp_path: Path, sample: Splits) -> None:
-    report = found(write_npz(tmp_path / "a.npz", sample.train.images // 16, sample.train.labels))
-    (finding,) = (each for each in report.findings if each.name == "scaled-range")
+    report = checked(write_npz(tmp_path / "a.npz", sample.train.images // 16, sample.train.labels))
+    finding = only(report, "scaled-range")
     assert finding.figures == {"low": 0, "high": 15}
     assert finding.severity == "warning"
 
@@ -69,9 +69,10 @@ def test_labels_that_are_no_classes_are_named(labels: list[float], tmp_path: Pat
     assert sample.train.labels is not None
     numbers = sample.train.labels.astype(np.float64)
     numbers[7] = labels[0]
-    report = found(write_npz(tmp_path / "a.npz", sample.train.images, numbers))
+
+    report = checked(write_npz(tmp_path / "a.npz", sample.train.images, numbers))
     assert names(report, "error") == {"label-range"}
-    (finding,) = (each for each in report.findings if each.name == "label-range")
+    finding = only(report, "label-range")
     assert finding.figures["first_row"] == 7
 
 
@@ -85,7 +86,7 @@ def write_csv(path: Path, table: NDArray[Any], header: bool = True) -> Path:
 def test_csv_of_0_to_1_is_named_and_brought_back(header: bool, tmp_path: Path, sample: Splits) -> None:
     assert sample.train.labels is not None
     table = np.column_stack([sample.train.labels[:200], sample.train.images[:200].reshape(200, -1) / 255])
-    report = found(write_csv(tmp_path / "a.csv", table, header))
+    report = checked(write_csv(tmp_path / "a.csv", table, header))
     assert names(report, "error") == {"scaled-range"}
     np.testing.assert_array_equal(parts(report)["train"].images, sample.train.images[:200])
     np.testing.assert_array_equal(parts(report)["train"].labels, sample.train.labels[:200])
@@ -93,19 +94,20 @@ def test_csv_of_0_to_1_is_named_and_brought_back(header: bool, tmp_path: Path, s
 
 def test_csv_of_16_bits_is_named(tmp_path: Path, sample: Splits) -> None:
     table = np.column_stack([np.arange(200) % 10, sample.train.images[:200].reshape(200, -1) * 3.0])
-    assert names(found(write_csv(tmp_path / "a.csv", table)), "error") == {"sixteen-bit"}
+    assert names(checked(write_csv(tmp_path / "a.csv", table)), "error") == {"sixteen-bit"}
 
 
 def test_csv_of_colour_is_named(tmp_path: Path, sample: Splits) -> None:
     table = np.column_stack([np.arange(50) % 10, tinted(sample.train.images[:50]).reshape(50, -1)])
-    assert names(found(write_csv(tmp_path / "a.csv", table)), "error") == {"colour"}
+    assert names(checked(write_csv(tmp_path / "a.csv", table)), "error") == {"colour"}
 
 
 def test_csv_that_is_cut_off_keeps_its_whole_rows(tmp_path: Path, sample: Splits) -> None:
     convert(Splits(sample.train), tmp_path / "train.csv")
     content = (tmp_path / "train.csv").read_bytes()
     (tmp_path / "cut.csv").write_bytes(content[: len(content) // 2])
-    report = found(tmp_path / "cut.csv")
+
+    report = checked(tmp_path / "cut.csv")
     assert names(report, "error") == {"truncated"}
     kept = parts(report)["train"]
     np.testing.assert_array_equal(kept.images, sample.train.images[: len(kept)])
@@ -124,7 +126,8 @@ def test_a_label_behind_the_pixels_is_found_by_the_header(
     np.savetxt(tmp_path / "a.csv", table, delimiter=",", fmt="%.7g", header=header, comments="")
     if damage == "cut off":
         (tmp_path / "a.csv").write_bytes((tmp_path / "a.csv").read_bytes()[:-100])
-    report = found(tmp_path / "a.csv")
+
+    report = checked(tmp_path / "a.csv")
     assert names(report, "error") == {"truncated" if damage == "cut off" else "scaled-range"}
     kept = parts(report)["train"]
     assert len(kept) == 200 - (damage == "cut off")
@@ -140,13 +143,13 @@ def test_a_column_that_may_be_anything_is_not_taken_for_the_label(
     table = np.column_stack([np.arange(200), sample.train.images[:200].reshape(200, -1) / scale])
     header = ",".join([name, *(f"pixel{n}" for n in range(1, table.shape[1]))])
     np.savetxt(tmp_path / "a.csv", table, delimiter=",", fmt="%.7g", header=header, comments="")
-    report = found(tmp_path / "a.csv")
+    report = checked(tmp_path / "a.csv")
     assert not parts(report)
     assert f"other columns found: {name!r}" in str(report.checked[0].problem)
 
 
 @pytest.mark.parametrize("spoilt", ["", "row"])
-def test_a_missing_cell_is_told_and_no_row_is_left_out(spoilt: str, tmp_path: Path, sample: Splits) -> None:
+def test_a_missing_cell_is_reported_and_no_row_is_left_out(spoilt: str, tmp_path: Path, sample: Splits) -> None:
     assert sample.train.labels is not None
     table = np.column_stack([sample.train.labels[:50], sample.train.images[:50].reshape(50, -1) / 255])
     file = write_csv(tmp_path / "a.csv", table)
@@ -154,14 +157,15 @@ def test_a_missing_cell_is_told_and_no_row_is_left_out(spoilt: str, tmp_path: Pa
     cells = lines[7].split(",")
     lines[7] = ",".join(cells[:-1] if spoilt == "row" else [*cells[:5], "", *cells[6:]])
     file.write_text("\n".join(lines) + "\n")
-    report = found(file)
+
+    report = checked(file)
     assert not parts(report)
     assert "a.csv: row " in str(report.checked[0].problem)
 
 
 def test_csv_that_is_a_web_page_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("<!DOCTYPE html><html><body>Sign in</body></html>")
-    assert names(found(tmp_path / "a.csv"), "error") == {"web-page"}
+    assert names(checked(tmp_path / "a.csv"), "error") == {"web-page"}
 
 
 @pytest.mark.parametrize(("mode", "name"), [("RGB", "colour"), ("I;16", "sixteen-bit")])
@@ -182,4 +186,4 @@ def test_pictures_of_colour_and_of_16_bits_are_named(
         pictures = [{"bytes": file.read_bytes(), "path": None} for file in sorted(path.rglob("*.png"))]
         path = tmp_path / "train.parquet"
         pl.DataFrame({"image": pictures, "label": [0, 1] * 10}).write_parquet(path)
-    assert names(found(path), "error") == {name}
+    assert names(checked(path), "error") == {name}

@@ -75,6 +75,7 @@ def examine_idx(path: Path, *, count: int | None = None) -> IdxFile:
     array = rows = None
     if content.data is not None:
         array, problems = _array_of(content.data, path)
+
         # that rows are missing says more than that the gzip data end
         if any(finding.name == "truncated" for finding in problems):
             findings = [finding for finding in findings if finding.name != "truncated"]
@@ -92,6 +93,7 @@ def examine_idx(path: Path, *, count: int | None = None) -> IdxFile:
         if _kind(array) == "labels":
             array, problem = _without_header(array, path)
             findings += [problem] if problem else []
+
         # only of a file with nothing else wrong: any other damage explains the number of rows
         if count is not None and len(array) != count and not findings:
             findings.append(_count(array, count, path))
@@ -118,6 +120,7 @@ def _array_of(data: bytes, path: Path) -> tuple[NDArray[Any] | None, list[Findin
     # then what is lost: text mode before a cut, for it also makes files shorter, and their pixels are displaced
     if trace := lost_bytes(data, is_short=header is None or len(data) < header.file_size):
         return None, [_text_mode(path, trace)]
+
     if header is None:
         return _wrong_magic(data, path)
     if len(data) < header.file_size:
@@ -207,8 +210,10 @@ def _wrong_magic(data: bytes, path: Path) -> tuple[NDArray[Any] | None, list[Fin
 
 def _cut_off(data: bytes, header: IdxHeader, path: Path) -> tuple[NDArray[Any] | None, Finding]:
     """The whole rows of a file that is shorter than its header says."""
+    # half an image can't be kept, for its label is of the whole one
     row = header.dtype.itemsize * math.prod(header.shape[1:])
     whole = (len(data) - header.size) // row
+
     array = None
     if whole > 0:
         end = header.size + whole * row

@@ -117,7 +117,9 @@ def _inflated(packed: bytes, path: Path) -> tuple[bytes, str | None]:
     parts: list[bytes] = []
     total = 0
     rest = packed
-    while rest.startswith(GZIP):  # a gzip file may have several members
+
+    # a gzip file may have several members, one after the other; what follows the last one is no part of it
+    while rest.startswith(GZIP):
         member = zlib.decompressobj(wbits=31)
         try:
             # block by block: a bomb is refused before it has taken the memory
@@ -137,6 +139,7 @@ def _inflated(packed: bytes, path: Path) -> tuple[bytes, str | None]:
                     )
         except zlib.error:
             return b"".join(parts), "damaged"
+
         rest = member.unused_data
     return b"".join(parts), None
 
@@ -149,12 +152,13 @@ def _web_page(data: bytes, path: Path) -> Finding | None:
         return None
 
     what = "a Git LFS pointer" if is_pointer else "a web page"
-    seen = data[:60].decode("utf-8", "replace").splitlines()[0].strip()
+    beginning = data[:60].decode("utf-8", "replace").splitlines()[0].strip()
+
     return Finding(
         name="web-page",
         severity="error",
         where=str(path),
-        message=f"{what} of {len(data):,} bytes was saved in place of the file; it begins with {seen!r}",
+        message=f"{what} of {len(data):,} bytes was saved in place of the file; it begins with {beginning!r}",
         effect="There are no data in it.",
         advice="Download the file itself: `git lfs pull`."
         if is_pointer

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -113,6 +112,7 @@ def resplit(part: Part) -> list[Finding]:
     role = _official_role(part)
     other = "test" if role == "train" else "train"
     wrong = counts[other]
+
     # a stray image or two is no other split: subset and overlap say what those are
     if wrong < max(2, 0.005 * known):
         return []
@@ -167,8 +167,8 @@ def _most_common_role(part: Part) -> str:
 
 def _is_share_of_chance(wrong: int, known: int, expected: float) -> bool:
     """Whether ``wrong`` of ``known`` lies within four standard errors of the share ``expected``."""
-    standard_error = math.sqrt(expected * (1 - expected) / known)
-    return abs(wrong / known - expected) < 4 * standard_error + 1e-9  # where all are expected, the error is 0
+    standard_error: float = (expected * (1 - expected) / known) ** 0.5
+    return abs(wrong / known - expected) < 4 * standard_error + 1e-9
 
 
 def old_release(part: Part) -> list[Finding]:
@@ -186,6 +186,7 @@ def old_release(part: Part) -> list[Finding]:
 
     known = {"train": 43, "test": 1}[role]
     shown = first[times > 1][:MAX_IMAGES_SHOWN]
+
     return [
         Finding(
             name="old-release",
@@ -210,6 +211,7 @@ def subset(part: Part) -> list[Finding]:
     """See whether the part is a piece of the official train or test images, and no more."""
     counts, n = part.counts, len(part.rows)
     role = _most_common_role(part)
+
     distinct = len(np.unique(part.rows[part.official]))  # repeated, an image is still one
     if counts[role] < 0.99 * n or distinct == SIZE[role]:
         return []
@@ -238,6 +240,7 @@ def _label_noise(part: Part) -> list[Finding]:
     if labels is None or numbers is None:
         return []
 
+    # only of official images is the right label known
     known = part.official
     differ = np.flatnonzero(known)[numbers[labels[known]] != manifest().labels[part.rows[known]]]
     if not len(differ):
@@ -247,8 +250,10 @@ def _label_noise(part: Part) -> list[Finding]:
     rows = differ[:MAX_IMAGES_SHOWN]
     official = [FASHION_MNIST_CLASSES[label] for label in manifest().labels[part.rows[rows]]]
     here = [part.dataset.classes[label] for label in labels[rows]]
+
     named = list(zip(rows.tolist(), here, official, strict=True))[:MAX_ROWS_LISTED]
     listed = "; ".join(f"row {row:,}: {mine} here, {theirs} officially" for row, mine, theirs in named)
+
     return [
         Finding(
             name="label-noise",
@@ -268,6 +273,7 @@ def _other_set(part: Part, claims_fashion: bool) -> list[Finding]:
     """See whether a set of other images is MNIST, or is called Fashion-MNIST and isn't."""
     fit = means_fit(part.dataset)
     is_mnist = fit is not None and fit[0] == "mnist" and fit[1] >= 0.9
+
     # turned or otherwise changed Fashion-MNIST keeps its class means: that finding says more than this one
     looks_like_fashion = fit is not None and fit[0] == "fashion-mnist" and fit[1] >= 0.85
     if not is_mnist and (not claims_fashion or looks_like_fashion or part.dataset.image_size != (28, 28)):

@@ -109,6 +109,7 @@ def _label_range(part: Part) -> list[Finding]:
 
     rows = np.flatnonzero(np.isin(labels, wrong))
     listed = ", ".join(map(str, wrong[:MAX_VALUES_LISTED].tolist()))
+
     return [
         Finding(
             name="label-range",
@@ -161,6 +162,7 @@ def _missing(part: Part) -> list[Finding]:
         return []
 
     listed = ", ".join(names[label] for label in absent[:MAX_CLASSES_LISTED].tolist())
+
     return [
         Finding(
             name="missing-class",
@@ -180,6 +182,7 @@ def _imbalance(part: Part) -> list[Finding]:
     names, counts = part.dataset.classes, part.dataset.class_counts()
     used = np.flatnonzero(counts)
     most, least = used[counts[used].argmax()], used[counts[used].argmin()]
+
     ratio = counts[most] / counts[least]
     # four standard errors: in a small set drawn at random, twofold differences are nothing unusual
     if ratio < 2 or counts[most] - counts[least] < 4 * math.sqrt(counts[most] + counts[least]):

@@ -45,6 +45,7 @@ def wrong_width(part: Dataset) -> tuple[list[Finding], Dataset]:
     if not widths:
         return [], part
     best = max(widths, key=lambda lag: correlations[lag])
+
     here, there = correlations.get(width, 0.0), correlations[best]
     # the set's own width is right until another one is clearly better
     if best == width or there < here + 0.1:

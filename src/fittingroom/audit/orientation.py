@@ -53,6 +53,7 @@ def turned(part: Dataset) -> tuple[list[Finding], Dataset]:
     """See whether the images are transposed or mirrored Fashion-MNIST or MNIST, and turn them back."""
     if part.image_size != (28, 28):
         return [], part
+
     # hashes first: they are certain, and need no labels
     evidence_of_turn = _official_turned(part) or _known_turned(part)
     if evidence_of_turn is None:
@@ -61,6 +62,7 @@ def turned(part: Dataset) -> tuple[list[Finding], Dataset]:
     what, evidence, figures = evidence_of_turn
     name, _, undo = TURNS[what]
     back = replace(part, images=np.ascontiguousarray(undo(part.images)))
+
     finding = Finding(
         name=name,
         severity="error",

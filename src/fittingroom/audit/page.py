@@ -67,6 +67,7 @@ def as_html(report: Report) -> str:
             for finding in report.findings
         ],
     }
+
     return render_page(TEMPLATE, content)
 
 

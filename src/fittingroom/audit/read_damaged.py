@@ -166,6 +166,7 @@ def _classes(
     named = read_class_names(file.parent)
     if named is None:
         return class_names_for(images, count, file)
+
     if len(named) >= count:
         return named
 

@@ -23,8 +23,10 @@ def duplicates(part: Part) -> list[Finding]:
     same_as_before = part.hashes[order][1:] == part.hashes[order][:-1]
     if not same_as_before.any():
         return []
+
     again, first = order[1:][same_as_before], order[:-1][same_as_before]
 
+    # the same picture under two names: one of the labels is wrong
     labels = part.dataset.labels
     contradict = 0 if labels is None else int((labels[again] != labels[first]).sum())
 
@@ -32,6 +34,7 @@ def duplicates(part: Part) -> list[Finding]:
     shown = np.stack([first[:MAX_IMAGES_SHOWN], again[:MAX_IMAGES_SHOWN]], axis=1).reshape(-1)[:MAX_IMAGES_SHOWN]
     pairs = list(zip(first.tolist(), again.tolist(), strict=True))
     listed = ", ".join(f"{a:,} = {b:,}" for a, b in pairs[:MAX_VALUES_LISTED])
+
     return [
         Finding(
             name="duplicates",
@@ -63,11 +66,13 @@ def overlap(parts: Sequence[Part]) -> list[Finding]:
 
 def _overlap(judged: Part, seen: Part, common: NDArray[np.int64]) -> Finding:
     share = len(common) / len(judged.hashes)
+    # copies of one part leak nothing: no model is trained on the one and judged on the other
     is_copy = judged.role == seen.role
     severity: Severity = "note" if is_copy else "error" if share >= 0.001 else "warning"
 
     rows = ", ".join(f"{row:,}" for row in common[:MAX_VALUES_LISTED].tolist())
     listed = rows + ", …" * (len(common) > MAX_VALUES_LISTED)
+
     return Finding(
         name="overlap",
         severity=severity,
@@ -101,6 +106,7 @@ def near_findings(parts: Sequence[Part]) -> list[Finding]:
         hashes = np.concatenate([part.hashes for part in same_size])
         owner = np.repeat(np.arange(len(same_size)), [len(part.hashes) for part in same_size])
         first_row = np.cumsum([0, *(len(part.hashes) for part in same_size)])
+
         near = near_duplicates(images)
 
         # equal images have a finding of their own: duplicates, or overlap
@@ -121,12 +127,14 @@ def near_findings(parts: Sequence[Part]) -> list[Finding]:
 def _near(first: Part, second: Part, rows: NDArray[np.int64], mirrored: int, sheet: tuple[Row, ...]) -> Finding:
     """The finding for the pairs ``rows`` (P, 2) of two parts, or of one part with itself."""
     within = first is second
+
     # between parts the second one's images count: it is the later one, which is judged
     images = len(np.unique(rows)) if within else len(np.unique(rows[:, 1]))
     judged = len(second.hashes)
     share = images / judged
 
     listed = "; ".join(f"{a:,} ~ {b:,}" for a, b in rows[:MAX_PAIRS_LISTED].tolist())
+
     return Finding(
         name="near-duplicates",
         severity="note" if within or share < 0.01 else "warning",

@@ -85,6 +85,7 @@ def _brightness_shift(first: Dataset, second: Dataset, where: str) -> list[Findi
         a, b = _brightness(first, label), _brightness(second, label)
         if len(a) < MIN_IMAGES_A_CLASS or len(b) < MIN_IMAGES_A_CLASS:
             continue
+
         gaps.append(a.mean() - b.mean())
         variances.append(a.var(ddof=1) / len(a) + b.var(ddof=1) / len(b))
         sds.append((a.var(ddof=1) + b.var(ddof=1)) / 2)
@@ -92,6 +93,7 @@ def _brightness_shift(first: Dataset, second: Dataset, where: str) -> list[Findi
     if not gaps or first.num_classes != second.num_classes:
         return []
 
+    # a class with few images in either set says little: the smaller number of the two weighs it
     weight = np.array(weights) / sum(weights)
     gap = float((weight * gaps).sum())
     sd = math.sqrt(float((weight * sds).sum()))
@@ -132,6 +134,7 @@ def _brightness(dataset: Dataset, label: int) -> NDArray[np.float64]:
 def constant_images(part: Part) -> list[Finding]:
     """See whether images are of one value throughout."""
     flat_NP = part.dataset.images.reshape(len(part.hashes), -1)
+
     # two pixels rule out most images before all of their pixels are compared
     candidates = np.flatnonzero(flat_NP[:, 0] == flat_NP[:, flat_NP.shape[1] // 2])
     constant = candidates[(flat_NP[candidates] == flat_NP[candidates, :1]).all(axis=1)]
@@ -139,6 +142,7 @@ def constant_images(part: Part) -> list[Finding]:
         return []
 
     listed = ", ".join(f"{row:,}" for row in constant[:MAX_VALUES_LISTED].tolist())
+
     return [
         Finding(
             name="constant-image",
@@ -157,6 +161,7 @@ def constant_images(part: Part) -> list[Finding]:
 def scaled_range(part: Part) -> list[Finding]:
     """See whether 8-bit pixels use only the lower half of their range."""
     high = int(part.dataset.images.max())
+
     # all black is another fault, and a few dark images may well have no bright pixel
     if high > 127 or high == 0 or len(part.hashes) < MIN_IMAGES_OF_RANGE:
         return []
@@ -196,6 +201,7 @@ def leaky_pixel(part: Part) -> list[Finding]:
     row, column = divmod(best, part.dataset.image_size[1])
     by_others = _best_elsewhere(accuracy_P.reshape(part.dataset.image_size), row, column)
     guess = float(np.bincount(labels_N).max() / len(labels_N))
+
     error, error_elsewhere = 1 - accuracy_P[best], 1 - by_others
     if accuracy_P[best] < max(0.5, guess + 0.25) or error > 0.5 * error_elsewhere:
         return []

@@ -56,6 +56,7 @@ def repairable_damage(data: bytes) -> list[Trace]:
             repaired = data.decode("utf-8").encode("latin-1")
         except UnicodeError:
             return traces
+
         added = len(data) - len(repaired)
         traces.append(
             Trace(

@@ -49,6 +49,7 @@ def as_grey(array: NDArray[Any], where: str) -> Values:
 
     if array.ndim != 3:
         return Values(None)
+
     if array.dtype == np.uint8 or array.size == 0:
         return Values(array.astype(np.uint8, copy=False))
     if array.dtype.kind not in "iuf":
