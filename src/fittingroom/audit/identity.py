@@ -81,7 +81,7 @@ def identity_of(part: Part) -> str | None:
             return f"Fashion-MNIST {role}, but for {n - counts[role]:,} images"
 
     return (
-        f"Fashion-MNIST in a cut of its own: {counts['train']:,} official train images, {counts['test']:,} test "
+        f"Fashion-MNIST in a split of its own: {counts['train']:,} official train images, {counts['test']:,} test "
         f"images, {counts['neither']:,} others"
     )
 
@@ -130,7 +130,7 @@ def resplit(part: Part) -> list[Finding]:
     expected = SIZE[other] / (TRAIN + TEST)
     is_chance = _is_share_of_chance(wrong, known, expected)
     if is_chance:
-        message += f". That is the share ({expected:.1%}) of a cut by chance of all 70,000, as Kaggle's CSV files are"
+        message += f". That is the share ({expected:.1%}) of a random split of all 70,000, as Kaggle's CSV files are"
 
     return [
         Finding(
@@ -145,7 +145,7 @@ def resplit(part: Part) -> list[Finding]:
                 else f"A model trained on it has seen {wrong:,} of the 10,000 official test images: its accuracy on "
                 "the official test file is false."
             ),
-            advice="Train and judge on the official files: fittingroom data fetch fashion-mnist. A cut of one's own "
+            advice="Train and judge on the official files: fittingroom data fetch fashion-mnist. A split of one's own "
             "is fair only to models trained and judged on its own two parts.",
             figures={"n": n, **{f"official_{key}": value for key, value in counts.items() if key != "neither"}}
             | {"not_official": counts["neither"], "share": wrong / n, "looks_like_chance": is_chance},

@@ -43,7 +43,7 @@ def duplicates(part: Part) -> list[Finding]:
             message=f"{len(again):,} of {len(part.hashes):,} images occur earlier in it (rows {listed}"
             + (", …)" if len(again) > MAX_VALUES_LISTED else ")")
             + (f"; {contradict:,} with another label" if contradict else ""),
-            effect="They count more than once; cut at random, one goes into train and its twin into test.",
+            effect="They count more than once; split at random, one goes into train and its twin into test.",
             advice="Keep one of each" + (", and decide on its label." if contradict else "."),
             figures={"duplicates": len(again), "n": len(part.hashes), "other_label": contradict},
             examples=(Row("pairs", "side by side", images[shown]),),

@@ -71,7 +71,7 @@ def _shares_shift(train: Part, part: Part) -> list[Finding]:
             f"(chi² {chi2:,.0f} at {freedom} degrees of freedom, p = {p:.1g}); {train.dataset.classes[used[worst]]} is "
             f"{shares[0, worst]:.1%} of {train.name}, {shares[1, worst]:.1%} of {part.name}",
             effect="Accuracy on the one says little about the other: easy and hard classes weigh differently.",
-            advice="Cut the parts by class (stratified), or compare recall class by class.",
+            advice="Split by class (stratified), or compare recall class by class.",
             figures={"total_variation": variation, "chi2": chi2, "p": p},
         )
     ]
@@ -114,8 +114,8 @@ def _brightness_shift(first: Dataset, second: Dataset, where: str) -> list[Findi
             where=where,
             message=f"images of the same class differ in mean brightness by {abs(gap):.1f} of 255, {effect:.2f} "
             f"standard deviations (p = {p:.1g})",
-            effect="What was learned on the one does not hold on the other; a cut between them isn't by chance.",
-            advice="Look how the two were made or put together; shuffle before cutting.",
+            effect="What was learned on the one does not hold on the other; a split between them isn't random.",
+            advice="Look how the two were made or put together; shuffle before splitting.",
             figures={"difference": gap, "standard_deviations": effect, "p": p},
         )
     ]
