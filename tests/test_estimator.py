@@ -69,9 +69,11 @@ def test_it_learns_and_speaks_in_the_labels_it_was_given(
     probabilities = fitted.predict_proba(rest)
     assert probabilities.shape == (200, 10)
     assert np.allclose(probabilities.sum(axis=1), 1, atol=1e-5)
+
     predicted = fitted.predict(rest)
     assert (predicted == fitted.classes_[probabilities.argmax(axis=1)]).all()
     assert fitted.score(rest, truth) == accuracy_score(truth, predicted) > 0.4
+
     assert fitted.n_iter_ == 3
     assert fitted.n_features_in_ == 784
     assert fitted.image_size_ == (28, 28)
@@ -90,6 +92,7 @@ def test_the_same_images_give_the_same_model_in_whatever_form(
         "floats of 0-255": X.astype(np.float32),
         "int64": X.astype(np.int64),
     }[kind]
+
     other = classifier(scale=scale).fit(form, names[:400])
     assert (other.predict_proba(form) == fitted.predict_proba(X)).all()
 

@@ -76,6 +76,7 @@ def test_resume_equals_uninterrupted(
     for steps in stops[1:]:
         with pytest.raises(Interrupted, match="stopped after step"):
             fr.resume(stopped, should_stop=stop_after(steps))
+
     run = fr.resume(stopped)
     assert weights(run) == weights(uninterrupted[recipe])
     assert losses(run) == losses(uninterrupted[recipe])
@@ -119,6 +120,7 @@ def test_a_damaged_checkpoint_is_passed_over_for_an_older_one(
 ) -> None:
     with pytest.raises(Interrupted):
         fr.train(sample, short("tutorial"), out="run", should_stop=stop_after(20))
+
     newest = max(Path("run/checkpoints").iterdir()) / "tensors.safetensors"
     newest.write_bytes(newest.read_bytes()[:-1] + b"?")
     with pytest.warns(UserWarning, match=r"tensors\.safetensors is damaged"):
@@ -141,6 +143,7 @@ def test_damaged_checkpoints_do_not_crowd_out_good_ones(tmp_path: Path) -> None:
 def test_a_worker_on_a_host_with_other_data_refuses_to_train(sample: fr.Splits, in_tmp: Path) -> None:
     convert(fr.Splits(sample.train.subset(range(500))), in_tmp / "a.csv")
     begun = start("a.csv", short("plain"), out="run", options=fr.Options(cache=False))
+
     convert(fr.Splits(sample.train.subset(range(400))), in_tmp / "a.csv", force=True)
     elsewhere = fr.Run(begun.path)  # as Ray hands it to another process
     with pytest.raises(DataError, match="goes on only on the data that it was started with; its train set was"):
@@ -268,6 +271,7 @@ def test_divergence_stops_with_advice_and_keeps_a_good_checkpoint(sample: fr.Spl
     recipe = replace(recipe, stages=(fr.Stage(epochs=1, lr=1e-6), fr.Stage(epochs=1, lr=1000.0)))
     with pytest.raises(TrainingDiverged, match=r"epoch 2, step \d.*learning rate"):
         fr.train(sample, recipe, out="run")
+
     newest = load_newest_checkpoint(Path("run/checkpoints"))
     assert newest is not None
     assert newest[1]["progress"]["epoch"] == 1  # the good epoch is done, and nothing after it was saved
@@ -280,6 +284,7 @@ def test_early_stop_ends_when_validation_loss_stops_falling(sample: fr.Splits, i
     )
     seen: list[Event] = []
     fr.train(sample, recipe, out="run", observe=seen.append)
+
     curve = [
         event.validation_loss for event in seen if isinstance(event, EpochDone) and event.validation_loss is not None
     ]

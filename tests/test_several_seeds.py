@@ -68,6 +68,7 @@ def test_augmentation_differs_between_seeds_for_the_same_image(kind: str, data: 
         plain, _ = epoch(data, seed, "mirror=none")
         by_row: dict[int, Any] = dict(zip(rows(data, plain), images, strict=True))
         seen.append([by_row[row] for row in range(400)])
+
     changed = np.mean([(one != other).any() for one, other in zip(seen[0], seen[1], strict=True)])
     assert changed > 0.3
     assert all((one == again).all() for one, again in zip(seen[0], seen[2], strict=True))
@@ -79,6 +80,8 @@ def test_initialisation_differs_between_seeds(data: fr.Splits, tmp_path: Path) -
     for name, seed in {"zero": 0, "one": 1, "again": 0}.items():
         trained = fr.train(data, hardly, seed=seed, out=tmp_path / name)
         weights[name] = safetensors.numpy.load_file(trained.path / "model.safetensors")
+
+    # Of norms, all begin with the same ones and zeros.
     filters = [name for name, tensor in weights["zero"].items() if tensor.ndim == 4]
     assert filters
     for name in filters:
@@ -92,10 +95,12 @@ def test_members_differ_in_their_seed_and_in_nothing_else_that_was_decided(run: 
     for other in others:
         changed = differences(first.recipe.as_dict(), other.recipe.as_dict())
         assert [line.partition(":")[0] for line in changed] == ["seed"]
+
         environments = [member.environment.as_dict() for member in (first, other)]
         for environment in environments:
             del environment["recipe"]["seed"]
         assert environments[0] == environments[1]
+
         assert first.artifact.normalization == other.artifact.normalization
         assert first.artifact.data == other.artifact.data
 
@@ -137,6 +142,7 @@ def test_a_stop_in_the_second_seed_resumes_to_the_same(run: fr.Run, data: fr.Spl
         fr.train(data, recipe(), seeds=3, out=tmp_path / "stopped", should_stop=in_the_second)
     assert (tmp_path / "stopped/seed-0/result.json").exists()
     assert not (tmp_path / "stopped/seed-1/result.json").exists()
+
     resumed = fr.resume(tmp_path / "stopped", data=data)
     for member, other in zip(run.members, resumed.members, strict=True):
         assert (member.path / "model.safetensors").read_bytes() == (other.path / "model.safetensors").read_bytes()
@@ -149,5 +155,6 @@ def test_the_summary_is_that_of_its_members(run: fr.Run) -> None:
     assert [member["test"]["accuracy"] for member in result["members"]] == accuracies
     assert result["mean"] == pytest.approx(np.mean(accuracies))
     assert result["sd"] == pytest.approx(np.std(accuracies, ddof=1))
+
     half = 4.302652729911275 * np.std(accuracies, ddof=1) / np.sqrt(3)  # the 97.5 % quantile of Student's t, 2 df
     assert result["interval_of_mean"] == pytest.approx([np.mean(accuracies) - half, np.mean(accuracies) + half])

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,7 @@ class NotebookData(torch.utils.data.Dataset[tuple[NDArray[np.float64], np.int64]
         return self.images_NCHW[row], self.labels_N[row]
 
     def loader(self, *, shuffle: bool) -> DataLoader[Any]:
-        """The notebook's DataLoader over these images: shuffled to train on, in file order to be judged on."""
+        """Make the notebook's DataLoader over these images: shuffled to train on, in file order to be judged on."""
         return DataLoader(self, batch_size=NOTEBOOK_BATCH, shuffle=shuffle)
 
 
@@ -64,11 +65,11 @@ class Notebook:
         self.start_stage(NOTEBOOK_STAGES[0][1])
 
     def start_stage(self, lr: float) -> None:
-        """Go on with a fresh Adam."""
+        """Continue with a fresh Adam of this learning rate."""
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=lr)
 
     def train_epoch(self, loader: DataLoader[Any]) -> list[float]:
-        """One pass over the loader; the loss of each step."""
+        """Take one pass over the loader, and give the loss of each step."""
         self.network.train()
         losses = []
         for images, labels in loader:
@@ -82,7 +83,7 @@ class Notebook:
         return losses
 
     def evaluate(self, loader: DataLoader[Any]) -> float:
-        """The share of right answers in 0–1. Gradients are recorded and thrown away, as in the notebook."""
+        """Give the accuracy in 0–1. Gradients are recorded and thrown away, as in the notebook."""
         self.network.eval()
         correct = total = 0
         for images, labels in loader:
@@ -141,7 +142,7 @@ class Figures:
         return self.process_seconds / self.notebook_seconds
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values; seconds, images a second, and each of our figures as a multiple of the notebook's."""
+        """Give plain values: seconds, images a second, and each of our figures as a multiple of the notebook's."""
         return {
             "machine": self.machine,
             "notebook": {
@@ -177,17 +178,20 @@ def bench(source: str, data: Splits, recipe: str = "swift") -> Figures:
     """
     from fittingroom.environment import describe_machine
 
+    # What is wrong with recipe or data is said now, not after the notebook's minute.
     load_recipe(recipe)
     train_set, judged = data.train, data.test or data.train
     if train_set.labels is None or judged.labels is None:
         raise DataError(f"{source}: labels expected, none found: training and judging need them")
-    device = pick_device("auto")
+
     # The notebook goes first: our training changes settings of the process, which would help it too.
+    device = pick_device("auto")
     notebook = Notebook(train_set.num_classes, train_set.image_size, device)
     loader = NotebookData(train_set.images, train_set.labels).loader(shuffle=True)
     notebook_epoch = _timed(len(train_set), lambda: notebook.train_epoch(loader))
     judged_loader = NotebookData(judged.images, judged.labels).loader(shuffle=False)
     notebook_evaluation = _timed(len(judged), lambda: notebook.evaluate(judged_loader))
+
     process_seconds, run = _train_in_a_process(source, recipe)
     epochs, evaluation = _ours(train_set, judged, device)
     return Figures(
@@ -205,6 +209,7 @@ def bench(source: str, data: Splits, recipe: str = "swift") -> Figures:
 
 def _ours(train_set: Dataset, judged: Dataset, device: str) -> tuple[dict[str, Pass], Pass]:
     """An epoch of the recipe ``tutorial`` in float32 and, if it is another, in the precision that ``auto`` finds."""
+    # The recipe of the notebook's own network, batch and optimizer: only the loop differs.
     recipe = with_epochs(load_recipe("tutorial", overrides=["precision='auto'"]), 1)
     auto = resolve_precision(
         recipe,
@@ -227,10 +232,11 @@ def _ours(train_set: Dataset, judged: Dataset, device: str) -> tuple[dict[str, P
     return epochs, evaluation
 
 
-def _train_in_a_process(source: str, recipe: str) -> tuple[float, Path]:
+def _train_in_a_process(data: str, recipe: str) -> tuple[float, Path]:
+    """Seconds of a whole ``fittingroom train``, and the folder of its run."""
     Path("runs").mkdir(exist_ok=True)
     run = Path(tempfile.mkdtemp(prefix=f"bench-{Path(recipe).stem}-", dir="runs"))
-    command = [sys.executable, "-m", "fittingroom", "train", source, "--recipe", recipe, "--out", str(run), "--quiet"]
+    command = [sys.executable, "-m", "fittingroom", "train", data, "--recipe", recipe, "--out", str(run), "--quiet"]
     start = time.perf_counter()
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     seconds = time.perf_counter() - start
@@ -239,16 +245,18 @@ def _train_in_a_process(source: str, recipe: str) -> tuple[float, Path]:
     return seconds, run
 
 
-def _timed(images: int, work: Any) -> Pass:
+def _timed(images: int, work: Callable[[], object]) -> Pass:
+    """Do the work on ``images`` images, and time it."""
     start = time.perf_counter()
     work()
     return Pass(images, time.perf_counter() - start)
 
 
 def _plain(measured: Pass, notebook: Pass | None = None) -> dict[str, float]:
-    plain = {
+    """A pass as plain values, beside the notebook's where there is one."""
+    values = {
         "images": measured.images,
         "seconds": measured.seconds,
         "images_per_second": measured.images_per_second,
     }
-    return plain | ({"times_notebook": notebook.seconds / measured.seconds} if notebook else {})
+    return values | ({"times_notebook": notebook.seconds / measured.seconds} if notebook else {})

@@ -24,7 +24,7 @@ ROUNDING = 1e-6  # of the scale: what floats may miss its ends by
 
 
 class FittingRoomClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is not typed
-    """Trains a recipe on images given as arrays. Nothing is written to disk; runs with a report are `fr.train`'s.
+    """Trains a recipe on images given as arrays. Nothing is written to disk; :func:`fittingroom.train` makes runs.
 
     Images are grey, (N, H, W) or (N, H·W), whole numbers of 0–255, or floats whose ``scale`` is given. Networks are fed
     8 bits a pixel, so floats are rounded to 256 levels. Images to predict may lie a little outside of the scale, as
@@ -91,12 +91,15 @@ class FittingRoomClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
             ValueError: arrays that are not such images or labels.
             RecipeError: the recipe is wrong, or doesn't suit the data.
         """
+        # Scikit-learn's own checks come first, by its own messages: its tests of an estimator ask for them.
         flat, size = self._flattened(X)
         flat_NP, y_N = validate_data(self, flat, y, dtype="numeric")
         check_classification_targets(y_N)
         self.classes_, labels_N = np.unique(y_N, return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError(f"y: two classes or more expected, one class found ({self.classes_[0]!r})")
+
+        # Pixels beyond the scale are cut off in predict, but where a network learns they are a mistake in the scale.
         self.image_size_ = size or self._size_of_flat()
         low, high = float(flat_NP.min()), float(flat_NP.max())
         white = self._white(flat_NP)
@@ -105,6 +108,7 @@ class FittingRoomClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
                 f"Negative values in data passed to FittingRoomClassifier, or too large ones: X goes from {low:g} to "
                 f"{high:g}, 0 to {white:g} expected; give scale=, or bring the pixels to it"
             )
+
         names = tuple(f"{i}: {label}" for i, label in enumerate(self.classes_))  # a label may be empty text
         data = Splits(Dataset(self._as_images(flat_NP), labels_N, names, "X"))
         recipe = self._resolved_recipe()
@@ -115,9 +119,13 @@ class FittingRoomClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         return self
 
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float32]:
-        """Probabilities, float32 (N, C), of the classes in the order of ``classes_``; each row sums to 1.
+        """Give probabilities, float32 (N, C), of the classes in the order of ``classes_``; each row sums to 1.
 
-        Raises ValueError for images of another size than in :meth:`fit`.
+        Args:
+            X: (N, H, W) or (N, H·W), of the same size and scale as in :meth:`fit`.
+
+        Raises:
+            ValueError: images of another size.
         """
         check_is_fitted(self)
         flat, size = self._flattened(X)
@@ -128,13 +136,13 @@ class FittingRoomClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         return predict_dataset(self.network_, images, self.normalization_, device=torch.device("cpu")).probabilities
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
-        """The most probable label of each image, (N,)."""
+        """Give the most probable label of each image, (N,); ``X`` as for :meth:`predict_proba`."""
         probabilities_NC = self.predict_proba(X)
         labels_N: NDArray[Any] = self.classes_[probabilities_NC.argmax(axis=1)]
         return labels_N
 
     def __sklearn_tags__(self) -> Any:
-        """What scikit-learn should know: images of three dimensions are fine, negative pixels are not."""
+        """Tell scikit-learn that arrays of three dimensions are fine, and negative pixels are not."""
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True
         tags.input_tags.positive_only = True
@@ -142,14 +150,15 @@ class FittingRoomClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
 
     @staticmethod
     def _flattened(X: ArrayLike) -> tuple[ArrayLike, tuple[int, int] | None]:
-        """Images (N, H, W) become (N, H·W), and (H, W) is told; anything else stays what it is."""
-        whole = np.asarray(X)
-        if whole.ndim != 3:
+        """Flatten images (N, H, W) to (N, H·W), and give (H, W) as well; anything else stays what it is."""
+        array = np.asarray(X)
+        if array.ndim != 3:
             return X, None
-        images_NHW = check_array(whole, allow_nd=True, dtype="numeric")
+        images_NHW = check_array(array, allow_nd=True, dtype="numeric")
         return images_NHW.reshape(len(images_NHW), -1), images_NHW.shape[1:]
 
     def _size_of_flat(self) -> tuple[int, int]:
+        """(H, W) of flat images, by ``image_size`` or as a square."""
         pixels = self.n_features_in_
         if self.image_size is not None:
             height, width = self.image_size
@@ -164,6 +173,7 @@ class FittingRoomClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         return height, width
 
     def _white(self, flat_NP: NDArray[Any]) -> float:
+        """The value that is white: ``scale``, or 255 for whole numbers."""
         if self.scale is not None:
             return float(self.scale)
         if flat_NP.dtype.kind not in "iu":
@@ -174,14 +184,14 @@ class FittingRoomClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         return WHITE
 
     def _as_images(self, flat_NP: NDArray[Any]) -> NDArray[np.uint8]:
-        """uint8 (N, H, W), 0–255; what lies beyond black or white becomes that."""
+        """Convert to uint8 (N, H, W), 0–255; what lies beyond black or white becomes that."""
         if flat_NP.dtype != np.uint8 or self.scale is not None:
             white = self._white(flat_NP)
             flat_NP = np.rint(np.clip(flat_NP, 0, white) * (WHITE / white)).astype(np.uint8)
         return flat_NP.reshape(-1, *self.image_size_)
 
     def _resolved_recipe(self) -> Recipe:
-        """The recipe with everything that was asked for."""
+        """Load the recipe, with everything that was asked for."""
         if isinstance(self.recipe, Recipe):
             recipe = parse_recipe(self.recipe.to_toml(), overrides=self.overrides)
         else:
@@ -192,6 +202,8 @@ class FittingRoomClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
             recipe = with_lr(recipe, self.lr)
         if self.random_state is not None:
             recipe = dataclasses.replace(recipe, seed=int(self.random_state))
+
+        # Nothing is held out by default: a cross-validation judges from outside, and training images are few then.
         if recipe.validation is None and not recipe.early_stop and recipe.keep == "last":
             recipe = dataclasses.replace(recipe, validation=0)
         return recipe

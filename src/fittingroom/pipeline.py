@@ -1,4 +1,4 @@
-"""The one function that makes a whole run: train → export → evaluate → report.
+"""What makes a whole run: train → export → evaluate → report.
 
 The test set never reaches the training: only :meth:`fittingroom.Run.evaluate` is given it, and only on request.
 """
@@ -78,7 +78,7 @@ def train(
         seeds: train once for each: a number N for N seeds from the recipe's on, or a list of them.
         out: the run's folder, new or empty; by default the next free ``runs/<recipe>-<number>``.
         options: device, threads and the like.
-        look_at_test: judge the finished model on the test set, once, before the report is written.
+        look_at_test: evaluate the finished model on the test set, once, before the report is written.
         engine: where several seeds are trained side by side; each gets the options' threads, by default one. None
             trains them one after another in this process. The result is the same for the same number of threads.
         observe: receives the events of :mod:`fittingroom.events`; of several seeds each event with its seed's name.
@@ -100,6 +100,7 @@ def train(
         >>> run.result["validation"]["n"], run.result["test"]  # test was not asked for
         (200, None)
     """
+    # Side by side, jobs of PyTorch's own number of threads would take each other's cores.
     options = options or Options()
     if engine is not None:
         _check_engine(engine, seeds is not None)
@@ -126,7 +127,7 @@ def resume(
     should_stop: Callable[[], bool] | None = None,
     group: ProcessGroup | None = None,
 ) -> Run:
-    """Go on with a run that was stopped, from its newest checkpoint, with its own recipe, data and options.
+    """Resume a run that was stopped, from its newest checkpoint, with its own recipe, data and options.
 
     With the same kind of processor, versions and threads the result is the same, bit for bit, as without the stop.
 
@@ -181,6 +182,7 @@ def _refuse_untrusted_code(run: Run, trusted: bool) -> None:
 
 def _carry_out(run: Run, engine: RayEngine | None, hooks: Hooks, group: ProcessGroup, *, trust_code: bool) -> None:
     """Train what is left of a run of one seed or of several."""
+    # Whatever ends the training early leaves a state to resume from: its message says by which command.
     environment = recorded_environment(run, group)
     try:
         if environment.seeds is None:
@@ -203,6 +205,7 @@ def _carry_out(run: Run, engine: RayEngine | None, hooks: Hooks, group: ProcessG
 
 
 def _resume_command(run: Run) -> str:
+    """What resumes a run, by as many processes as it is trained by now."""
     trust = " --trust-code" if (run.path / SOURCE).exists() else ""
     return f"{launcher()}fittingroom train --resume {quote(str(run.path))}{trust}"
 
@@ -215,10 +218,10 @@ def _members(run: Run, group: ProcessGroup, *, elsewhere: bool, trust_code: bool
     for seed in environment.seeds or ():
         member = Run(run.path / f"seed-{seed}", splits)
         if group.is_main and not (member.path / "environment.json").exists():
-            own_recipe = dataclasses.replace(recipe, seed=seed)
+            seeded = dataclasses.replace(recipe, seed=seed)
             member.path.mkdir(exist_ok=True)
-            own = dataclasses.replace(environment, seeds=None, recipe=own_recipe.as_dict())
-            write_start(member.path, own_recipe, model_source, own)
+            record = dataclasses.replace(environment, seeds=None, recipe=seeded.as_dict())
+            write_start(member.path, seeded, model_source, record)
         yield Job(member.path.name, partial(finish, member, group=group, trust_code=trust_code))
 
 
@@ -276,6 +279,7 @@ def _train_one(
     if not group.is_main:
         return
 
+    # The result last: a folder that has one is finished, and one without it is resumed.
     parameters = count_parameters(fitted.network)
     _write_artifact(run, recipe, model_source, splits, fitted, parameters, environment)
     validation = _judge_on_validation(run, fitted)
@@ -291,7 +295,7 @@ def _train_one(
         "validation": validation,
         "test_looks": [],
     }
-    write_json(run.path / "result.json", result)  # last: a folder with a result is finished
+    write_json(run.path / "result.json", result)
 
 
 @contextmanager
@@ -364,6 +368,7 @@ def _judge_and_report(run: Run, look_at_test: bool, *, trust_code: bool) -> None
                 member.evaluate(trust_code=trust_code)
         if run.members:
             summarize_members(run)
+
     options = run.environment.options
     write_report(run, xkcd=options.xkcd)
     write_model_card(run)
@@ -385,6 +390,7 @@ def _has_own_test_set(run: Run) -> bool:
 
 
 def _check_engine(engine: RayEngine, has_seeds: bool) -> None:
+    """Refuse an engine that can't be had, or has nothing to do, before a folder is made."""
     if processes() > 1:
         raise RecipeError("engine: it starts processes of its own; start without torchrun, or pass no engine")
     check_engine(engine)

@@ -78,12 +78,15 @@ def test_no_image_is_judged_by_a_model_that_saw_it_or_its_equal(sample: fr.Split
         twice.classes,
         "test",
     )
+
     parts = [part_of("train", twice), part_of("test", leaking)]
     probabilities = out_of_fold(parts, QUICK, HOW)
+
     assert len(folds) == 4
     for fold in folds:
         assert not keys(fold.train.images) & keys(fold.judged)
     assert keys(np.concatenate([fold.judged for fold in folds])) == keys(np.concatenate([twice.images, leaking.images]))
+
     assert probabilities.shape == (470, 10)
     assert probabilities.sum(axis=1) == pytest.approx(1, abs=1e-5)
 
@@ -102,6 +105,7 @@ def test_the_folds_have_every_class_evenly_and_seeds_of_their_own(sample: fr.Spl
     out_of_fold([part_of("", sample.train)], QUICK, replace(HOW, seed=5))
     for fold in folds:
         assert set(np.bincount(labels_of(fold.train)).tolist()) == {150}
+
     assert [fold.recipe.seed for fold in folds] == [5, 6, 7, 8]
     assert {fold.recipe.validation for fold in folds} == {QUICK.validation}
 
@@ -124,16 +128,21 @@ def test_which_fold_ends_first_changes_no_bit(sample: fr.Splits, monkeypatch: py
 def test_planted_errors_are_found_worst_first_with_the_class_that_they_had(sample: fr.Splits) -> None:
     data, planted = with_errors(sample.train, 0.1)
     (finding,), (found,) = check_labels([part_of("train", data)], HOW)
+
     rows = [issue.row for issue in found.issues]
     hits = [row in planted for row in rows]
     assert sum(hits) > 0.7 * len(planted)
     assert np.mean(hits[:50]) > np.mean(hits[-50:])
+
+    # What is suggested is what the label was before it was made wrong.
     truth = labels_of(sample.train)
     right = [found.issues[i].suggested == data.classes[truth[row]] for i, row in enumerate(rows) if row in planted]
     assert np.mean(right) > 0.7
+
     for issue in found.issues:
         assert issue.given == data.classes[labels_of(data)[issue.row]] != issue.suggested
         assert issue.of_given < issue.of_suggested
+
     assert (finding.name, finding.where) == ("label-noise", data.name)
     assert len(finding.figures["suspects"]) == len(rows)
     assert finding.figures["interval"][0] < finding.figures["rate"] < finding.figures["interval"][1]
@@ -147,9 +156,11 @@ def test_where_classes_are_easy_the_rate_is_the_planted_one_and_the_interval_hol
     truth = random.integers(0, 5, 4_000)
     probabilities = np.full((4_000, 5), 0.025) + 0.875 * np.eye(5)[truth] + random.uniform(0, 1e-3, (4_000, 5))
     probabilities /= probabilities.sum(axis=1, keepdims=True)
+
     wrong = random.permutation(4_000)[: round(4_000 * share)]
     labels = truth.copy()
     labels[wrong] = (labels[wrong] + random.integers(1, 5, len(wrong))) % 5
+
     noise = estimate_label_noise(labels, probabilities.astype(np.float32))
     assert set(noise.rows.tolist()) == set(wrong.tolist())
     assert noise.rate == pytest.approx(share, abs=1e-3)
@@ -163,6 +174,7 @@ def test_a_check_that_was_stopped_goes_on_with_what_was_done(
     monkeypatch.setenv("FITTINGROOM_CACHE", str(tmp_path))
     parts, how = parts_of(sample), replace(HOW, keep=True)
     whole = out_of_fold(parts, QUICK, HOW)
+
     carried_out = Fold.predict
 
     def stopped(self: Fold) -> NDArray[np.float32]:
@@ -174,10 +186,13 @@ def test_a_check_that_was_stopped_goes_on_with_what_was_done(
         patch.setattr(Fold, "predict", stopped)
         with pytest.raises(KeyboardInterrupt):
             out_of_fold(parts, QUICK, how)
+
+    # Two folds were kept: the others are trained, and the answer is that of a check that was never stopped.
     told: list[str] = []
     np.testing.assert_array_equal(out_of_fold(parts, QUICK, how, told.append), whole)
     assert told == ["fold 3 of 4", "fold 4 of 4"]
     assert len(folds) == 8
+
     assert [entry.kind for entry in cache_entries()] == ["label check"]
     clear_cache()
     assert cache_entries() == []
@@ -189,10 +204,13 @@ def test_a_damaged_fold_or_another_check_is_trained_anew(
     monkeypatch.setenv("FITTINGROOM_CACHE", str(tmp_path))
     parts, how = parts_of(sample), replace(HOW, keep=True)
     out_of_fold(parts, QUICK, how)
+
     (file,) = tmp_path.glob("label-checks/*/fold-1.npy")
     file.write_bytes(file.read_bytes()[:1_000])
     out_of_fold(parts, QUICK, how)
     assert len(folds) == 5
+
+    # Another seed, recipe or data is another check, of four folds each.
     out_of_fold(parts, QUICK, replace(how, seed=1))
     out_of_fold(parts, replace(QUICK, batch_size=100), how)
     changed, _ = with_errors(sample.train, 0.001)
@@ -257,9 +275,11 @@ def test_folds_on_ray_find_the_same_issues_bit_for_bit(sample: fr.Splits, ray: f
     told: list[str] = []
     on_ray = check_labels(parts_of(sample), HOW, told.append, ray)
     assert told[:4] == [f"fold {number} of 4" for number in range(1, 5)]
+
     findings, issues = check_labels(parts_of(sample), replace(HOW, threads=1))
     assert [finding.figures for finding in on_ray[0]] == [finding.figures for finding in findings]
     assert on_ray[1] == issues
+
     one, other = (out_of_fold(parts_of(sample), QUICK, replace(HOW, threads=1), engine=each) for each in (ray, None))
     assert one.tobytes() == other.tobytes()
 

@@ -115,21 +115,29 @@ def test_an_engine_that_does_not_fit_or_answer_is_refused_before_a_folder_is_mad
 def test_seeds_on_ray_are_those_one_after_another_bit_for_bit_and_ray_says_nothing(tmp_path: Path) -> None:
     temporary = tmp_path / "t"
     temporary.mkdir()
+
     command = [sys.executable, "-m", "fittingroom", "train", "sample", *TINY, "--epochs", "2", "--seeds", "2"]
+
+    # Sockets below a long path are refused, and Ray makes some in the temporary folder.
     environment = os.environ | {"TMPDIR": str(temporary) if len(str(temporary)) < 40 else tempfile.gettempdir()}
     before = set(Path(environment["TMPDIR"]).glob("fittingroom-ray-*"))
+
     done = subprocess.run(
         [*command, "--engine", "ray", "--out", "ray"],
         capture_output=True, text=True, timeout=300, check=False, env=environment,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
+
+    # Nothing but our own lines, and nothing left behind.
     for line in done.stderr.splitlines():
         assert re.match(r"training   1,800 images|seed-[01]   epoch [12]/2   ", line), line
     assert set(Path(environment["TMPDIR"]).glob("fittingroom-ray-*")) == before
+
     assert main([*command[3:], "--threads", "1", "--out", "here", "--quiet"]) == 0
     for seed in range(2):
         for file in MEMBER_FILES:
             assert Path(f"ray/seed-{seed}/{file}").read_bytes() == Path(f"here/seed-{seed}/{file}").read_bytes(), file
+
     results = [fr.open_run(folder).result for folder in ("ray", "here")]
     assert [result["mean"] for result in results] == [results[1]["mean"]] * 2
 
@@ -165,13 +173,17 @@ def test_a_killed_worker_is_retried_and_goes_on_from_its_checkpoint(ray: fr.RayE
     options = fr.Options(threads=1)
     whole = fr.train("sample", recipe(), out="whole", options=options)
     run = start("sample", recipe(), out=tmp_path / "killed", options=options)
+
     seen: list[Event] = []
     job = Job("seed-0", partial(killed_once, fr.Run(run.path), tmp_path / "marker"))
     assert [each.name for each, _ in run_jobs([job], ray, hooks=Hooks(observe=seen.append))] == ["seed-0"]
     assert (tmp_path / "marker").exists()
+
+    # Begun twice, the second time after the epoch whose checkpoint was there.
     starts = [e for e in read_metrics(run.path / "metrics.jsonl") if e["event"] == "start"]
     assert [start["steps_done"] for start in starts] == [0, starts[0]["steps_per_epoch"]]
     assert (run.path / "model.safetensors").read_bytes() == (whole.path / "model.safetensors").read_bytes()
+
     epochs = [e.event.epoch for e in seen if isinstance(e, JobEvent) and isinstance(e.event, EpochDone)]
     assert epochs[-2:] == [1, 2]
 
@@ -239,11 +251,14 @@ def test_ctrl_c_leaves_members_that_resume_to_the_same(tmp_path: Path) -> None:
                 os.killpg(process.pid, signal.SIGINT)
                 break
         printed = process.stderr.read()
+
     assert process.returncode == 130, printed
     resume = re.search(r"^  fittingroom (train --resume .*)$", printed, re.MULTILINE)
     assert resume, printed
+
     assert not Path("stopped/result.json").exists()
     assert sorted(Path("stopped").glob("seed-*/checkpoints/step-*"))
+
     assert main([*shlex.split(resume[1]), "--quiet"]) == 0
     assert main([*options, "--out", "whole", "--quiet"]) == 0
     for seed in range(3):

@@ -115,6 +115,8 @@ def test_a_run_of_another_job_is_left_alone(undisturbed: bytes) -> None:
     wait_for(lambda: len(steps_of("run")) > 40)
     os.kill(workers(agent)[0], signal.SIGKILL)
     assert agent.wait(LIMIT) != 0
+
+    # A new job with the same --out is not the one that was killed.
     before = sorted(Path("run").rglob("*"))
     agent = start("--nproc-per-node", "2", "--max-restarts", "1")
     assert agent.wait(LIMIT) != 0
@@ -142,6 +144,7 @@ def hosts() -> Iterator[tuple[str, str]]:
     names = tuple(f"fitting-{i}-{os.getpid()}" for i in (1, 2))
     if shutil.which("ip") is None:
         missing("there is no `ip`; install iproute2")
+
     try:
         for name in names:
             ip("netns", "add", name)
@@ -149,6 +152,7 @@ def hosts() -> Iterator[tuple[str, str]]:
     except subprocess.CalledProcessError as error:
         _remove(names)
         missing(f"network namespaces are not allowed here: {error.stderr.decode().strip()}")
+
     for number, name in enumerate(names, 1):
         ip("-n", name, "address", "add", f"10.77.0.{number}/24", "dev", "cable")
         ip("-n", name, "link", "set", "lo", "up")
@@ -203,10 +207,12 @@ def test_a_cut_longer_than_the_timeout_ends_the_run_and_damages_no_checkpoint(
     agents = start_both(hosts, timeout="15", restarts="0")
     cut_for_longer_than_the_timeout(hosts[0])
     assert all(agent.wait(LIMIT) for agent in agents)
+
     saved = sorted(Path("run/checkpoints").iterdir())
     assert saved
     for checkpoint in saved:
         load_checkpoint(checkpoint)
+
     resumed = subprocess.run(
         [TORCHRUN, "--nproc-per-node", "2", "-m", "fittingroom", "train", "--resume", "run", "--no-test"],
         capture_output=True,

@@ -21,7 +21,14 @@ from torch.distributed.distributed_c10d import Store
 
 import fittingroom as fr
 from fittingroom.cli import main
-from fittingroom.parallel.process_group import ALONE, ProcessGroup, _store_of_this_start, is_own_job, process_group, processes
+from fittingroom.parallel.process_group import (
+    ALONE,
+    ProcessGroup,
+    _store_of_this_start,
+    is_own_job,
+    process_group,
+    processes,
+)
 from fittingroom.runs.metrics_log import read_metrics
 from tests.support import SUPPORT
 from tests.support.in_each_process import judge, train_normed
@@ -75,6 +82,7 @@ def test_the_losses_of_a_training_on_many_processes_are_those_on_one(trained: di
     assert len(one) == len(many) == 4 * 16
     assert many[:50] == pytest.approx(one[:50], rel=2e-5)
     assert many == pytest.approx(one, rel=2e-4)
+
     for (loss, accuracy), (loss_1, accuracy_1) in zip(
         validations(trained[count]), validations(trained[1]), strict=True
     ):
@@ -89,9 +97,11 @@ def test_one_process_writes_and_speaks(trained: dict[int, Path], count: int) -> 
     told = (folder / f"{count}.err").read_text(encoding="utf-8")
     assert told.count("training   1,801 images") == told.count("epoch 4/4") == printed.count("test        ") == 1
     assert f"{count} processes" in told
+
     looks = (folder / "test-looks.jsonl").read_text(encoding="utf-8").splitlines()
     assert sorted(json.loads(line)["run"] for line in looks) == ["1", "2", "3"]
     assert {file.name for file in trained[count].iterdir()} == {file.name for file in trained[1].iterdir()}
+
     environment = fr.open_run(trained[count]).environment
     assert environment.processes == count
     assert environment.command.startswith(f"torchrun --nproc-per-node {count} -m fittingroom train sample")
@@ -120,12 +130,15 @@ def test_every_process_ends_with_the_same_weights_and_running_statistics(from_ea
     together, *others = (torch.load(from_each / f"rank{rank}.pt") for rank in range(3))
     for other in others:
         assert all(torch.equal(other[name], value) for name, value in together.items())
+
     alone = train_normed()
     assert together["norm.num_batches_tracked"] == alone["norm.num_batches_tracked"] == 3
     assert torch.equal(together["mask"], torch.tensor([0.1, -torch.inf]))  # a constant stays what it is
+
     # The mean of the parts' means is the mean of the batch; the variance lacks that between the parts.
     assert together["norm.running_mean"].item() == pytest.approx(alone["norm.running_mean"].item(), rel=1e-5)
     assert together["norm.running_var"].item() == pytest.approx(alone["norm.running_var"].item(), rel=0.1)
+
     # A parameter without a gradient is passed over by the optimizer, its weight decay included.
     assert torch.equal(together["unused.weight"], alone["unused.weight"])
 
@@ -144,10 +157,13 @@ def test_a_stopped_training_goes_on_and_ends_with_the_same_bits(
     workers = start_each(2, *command)
     _wait_for(lambda: len(losses(Path("run"))) > 5)
     workers[1].send_signal(signal.SIGTERM)
+
     (code, _, told), (other_code, _, other_told) = ended(workers)
     assert code == 130, told
     assert "torchrun --nproc-per-node 2 -m fittingroom train --resume run" in told
     assert (other_code, other_told) == (1, "")
+
+    # By three processes, where two began it: sums are rounded otherwise.
     done = torchrun(3, "-m", "fittingroom", "train", "--resume", "run", "--no-test", "--trust-code")
     assert done.returncode == 0, done.stderr
     assert "its number of processes was 2 and is now 3" in done.stderr
@@ -206,13 +222,14 @@ def test_a_process_that_hangs_ends_the_others_within_the_timeout(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     command = ["-m", "fittingroom", *train_command("run", overrides=[*EVERYTHING, "stages.0.epochs=400"])]
-    writer, other = start_each(2, *command, "--timeout", "10")
+    first, other = start_each(2, *command, "--timeout", "10")
     try:
         _wait_for(lambda: len(losses(Path("run"))) > 20)
         other.send_signal(signal.SIGSTOP)
+
         since = time.monotonic()
-        _, told = writer.communicate(timeout=LIMIT)
-        assert writer.returncode == 2
+        _, told = first.communicate(timeout=LIMIT)
+        assert first.returncode == 2
         assert 8 < time.monotonic() - since < 60
         assert "no answer from another process within 10 s, the timeout" in told
         assert "train --resume run" in told
@@ -220,6 +237,7 @@ def test_a_process_that_hangs_ends_the_others_within_the_timeout(
     finally:
         other.kill()
         other.communicate()
+
     assert any(Path("run/checkpoints").iterdir())
 
 
@@ -235,11 +253,11 @@ def test_processes_that_never_come_are_not_waited_for_forever(tmp_path: Path, mo
 
 
 @given(st.integers(1, 40), st.integers(0, 1000))
-def test_the_parts_of_a_batch_are_the_batch(size: int, count: int) -> None:
-    parts = [range(count)[ProcessGroup(rank=rank, size=size).shard(count)] for rank in range(size)]
-    assert [i for part in parts for i in part] == list(range(count))
-    assert max(map(len, parts)) - min(map(len, parts)) <= 1
-    assert len(parts[0]) == max(map(len, parts))
+def test_the_shards_of_a_batch_are_the_batch(size: int, count: int) -> None:
+    shards = [range(count)[ProcessGroup(rank=rank, size=size).shard(count)] for rank in range(size)]
+    assert [i for shard in shards for i in shard] == list(range(count))
+    assert max(map(len, shards)) - min(map(len, shards)) <= 1
+    assert len(shards[0]) == max(map(len, shards))
 
 
 @pytest.fixture
@@ -277,8 +295,8 @@ def test_who_comes_back_alone_waits_no_longer_than_the_timeout(kept_store: TCPSt
 def test_without_torchrun_a_training_is_alone_and_sends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "8")  # other launchers set this, and say nothing of where to meet
     assert processes() == 1
-    with process_group() as group, process_group() as inner:
-        assert group is inner is ALONE
+    with process_group() as group:
+        assert group is ALONE
         assert group.all_reduce([], [1.5]) == [1.5]
         assert group.broadcast(lambda: 7) == 7
     assert not torch.distributed.is_initialized()
@@ -298,6 +316,9 @@ def test_a_job_is_known_again_after_a_restart(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_the_module_loads_no_torch() -> None:
-    code = "import sys, fittingroom.parallel.process_group as d; d.process_group().__enter__(); print('torch' in sys.modules)"
+    code = (
+        "import sys, fittingroom.parallel.process_group as module; module.process_group().__enter__(); "
+        "print('torch' in sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout == "False\n"

@@ -73,11 +73,13 @@ def test_a_ray_that_was_imported_before_is_started_and_lets_nobody_else_in(befor
     command = [sys.executable, "-c", IMPORTED_BEFORE, before]
     own = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}
     pipe = subprocess.PIPE
+
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=own) as process:
         assert process.stdout is not None
         answer, address = process.stdout.readline().strip(), process.stdout.readline().strip()
         outsider = run(sys.executable, "-c", OUTSIDER, address)
         _, told = process.communicate("\n", timeout=60)
+
     assert (answer, process.returncode) == ("answered", 0), told
     assert outsider.returncode == 1
     assert outsider.stdout == ""
@@ -97,6 +99,7 @@ def cluster() -> Iterator[dict[str, str]]:
     token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
     options = ["--port", "0", "--num-cpus", "2", "--include-dashboard", "false", "--disable-usage-stats"]
     command = [str(Path(sys.executable).with_name("ray")), "start", "--head", "--block", *options]
+
     with subprocess.Popen(
         [*command, "--temp-dir", folder],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=os.environ | token, start_new_session=True,

@@ -71,9 +71,12 @@ def test_the_answer_of_the_probe_is_kept_and_a_damaged_one_is_measured_anew(
     kept = json.loads(file.read_text(encoding="utf-8"))
     assert kept["precision"] == first
     assert set(kept["seconds"]) == {"float32", "bf16"}
+
+    # What is kept is taken, not measured: also where it is the other one.
     other = {"float32": "bf16", "bf16": "float32"}[first]
     file.write_text(json.dumps(kept | {"precision": other}), encoding="utf-8")
     assert resolve_precision(*question) == other
+
     file.write_text("{", encoding="utf-8")
     assert resolve_precision(*question) in ("float32", "bf16")
     assert json.loads(file.read_text(encoding="utf-8"))["precision"] in ("float32", "bf16")

@@ -104,16 +104,20 @@ class Outcome:
 def outcome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outcome]:
     if not sys.platform.startswith("linux"):
         pytest.skip("RssAnon is Linux's")
+
     folder = tmp_path_factory.mktemp("large")
     if shutil.disk_usage(folder).free < ROOM:
         pytest.skip(f"{ROOM / GIB:.0f} GiB of disk needed in {folder}")
     _write_large_set(folder / "data")
+
     run, log = folder / "run", folder / "run" / "metrics.jsonl"
     train: list[str | Path] = [sys.executable, "-m", "fittingroom", "train"]
     commands = [
         [*train, folder / "data", "--recipe", "plain", "--epochs", "1", "--out", run],
         [*train, "--resume", run],
     ]
+
+    # Stopped after 100 steps, and resumed for 100 more, both within the limit where the machine can set one.
     codes, peaks, steps = [], [], 0
     with contextlib.ExitStack() as stack:
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
@@ -122,12 +126,14 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outcome]:
             enter = stack.enter_context(memory_cgroup(2 * GIB))
         except (OSError, LookupError):
             enter = None
+
         for command in commands:
             enough = partial(_has_steps, log, steps + 100)
             code, peak = peak_anonymous_memory(command, enter=enter, stop_when=enough)
             codes.append(code)
             peaks.append(peak)
             steps = _steps(log)
+
         yield Outcome(enter is not None, codes, peaks, steps)
 
 

@@ -72,12 +72,14 @@ def test_one_cycle_has_the_shape_of_pytorchs() -> None:
     optimizer = torch.optim.SGD([parameter], lr=1.0)
     # PyTorch divides the start, lr/25, by final_div_factor: by 400 it ends at lr/10,000.
     theirs = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1.0, 1000, cycle_momentum=False, final_div_factor=400)
+
     expected = []
     for _ in range(1000):
         expected.append(optimizer.param_groups[0]["lr"])
         optimizer.step()
         if len(expected) < 1000:
             theirs.step()
+
     curve = factors(schedule="one-cycle")
     assert curve == pytest.approx(expected, abs=0.005)  # theirs reaches the ends at whole steps, ours between them
     assert max(curve) == pytest.approx(1, abs=1e-4)
@@ -156,8 +158,10 @@ def test_a_named_optimizer_steps_as_pytorchs(kind: str, torchs: Any) -> None:
     theirs.load_state_dict(ours.state_dict())
     optimizer = make_optimizer(ours, recipe(optimizer=kind, weight_decay=0.1))
     set_lr(optimizer, STAGE, 1.0)
+
     own = {"momentum": 0.9, "nesterov": True} if kind == "sgd" else {}
     expected = torchs(theirs.parameters(), lr=0.1, weight_decay=0.1, **own)
+
     for _ in range(3):
         gradient = torch.randn(2, 3)
         ours.weight.grad, theirs.weight.grad = gradient.clone(), gradient
@@ -184,9 +188,12 @@ def test_orthogonalize_brings_singular_values_near_1_times_the_scale(shape: tupl
     scale = max(1, shape[1] / shape[2]) ** 0.5
     found = orthogonalize(size * matrices)
     assert found.shape == shape
+
     values = torch.linalg.svdvals(found) / scale
     assert values.min() > 0.65
     assert values.max() < 1.2
+
+    # The directions are kept, too.
     u, _, vh = torch.linalg.svd(matrices, full_matrices=False)
     cosine = torch.nn.functional.cosine_similarity(found.flatten(1), (u @ vh).flatten(1))
     assert cosine.min() > 0.95
@@ -233,12 +240,15 @@ def test_muon_equals_a_plain_reference(layout: torch.memory_format, momentum: fl
     shapes = [(8, 2, 3, 3), (4, 8, 3, 3), (8, 2, 3, 3), (20, 1, 3, 3)]  # two equal, one wide, one tall
     filters = [nn.Parameter(torch.randn(shape).to(memory_format=layout)) for shape in shapes]
     expected = [p.detach().double() for p in filters]
+
     optimizer = Muon([{"role": "filters", "params": filters, "momentum": momentum, "weight_decay": 0.5, "lr": 0.1}])
+
     steps = [[torch.randn(shape) for shape in shapes] for _ in range(3)]
     for gradients in steps:
         for p, gradient in zip(filters, gradients, strict=True):
             p.grad = gradient.to(memory_format=layout)
         optimizer.step()
+
     for i, p in enumerate(filters):
         for direction in nesterov_gradients([gradients[i] for gradients in steps], momentum):
             expected[i] = expected[i] * (1 - 0.1 * 0.5) - 0.1 * reference_direction(direction)
@@ -250,11 +260,13 @@ def test_muon_is_adamw_on_everything_but_filters() -> None:
     torch.manual_seed(0)
     ours, theirs = nn.Linear(3, 2), nn.Linear(3, 2)
     theirs.load_state_dict(ours.state_dict())
+
     optimizer = make_optimizer(
         ours, recipe(optimizer="muon", momentum=0.6, rest_momentum=0.8, beta2=0.95, rest_weight_decay=0.5)
     )
     set_lr(optimizer, STAGE, 1.0)
     expected = torch.optim.AdamW(theirs.parameters(), lr=0.1, betas=(0.8, 0.95), weight_decay=0.5)
+
     for _ in range(5):
         for p, q in zip(ours.parameters(), theirs.parameters(), strict=True):
             p.grad = torch.randn_like(p)
@@ -278,6 +290,7 @@ def test_weight_decay_is_decoupled_from_the_gradient(kind: str) -> None:
         model.weight.grad = torch.randn_like(model.weight)
         optimizer.step()
         moved[decay] = model.weight.detach() - before
+
     torch.testing.assert_close(moved[0.5], moved[0.0] - 0.1 * 0.5 * before)
 
 

@@ -57,6 +57,7 @@ def check_labels(
     """
     import cleanlab  # noqa: F401  # needed after the trainings: that it is missing should not be learned then
 
+    # One training serves all parts that a network can take together.
     recipe = how.resolved()
     together: dict[tuple[object, ...], list[Part]] = {}
     for part in parts:
@@ -106,6 +107,7 @@ def _issues(part: Part, noise: LabelNoise, probabilities_NC: NDArray[np.float32]
 
 
 def _finding(part: Part, noise: LabelNoise, issues: LabelIssues) -> Finding:
+    """What the check of a part reports: the estimate in words and figures, the worst issues as pictures."""
     low, high = noise.interval
     named = "; ".join(
         f"row {issue.row:,}: {issue.given}, rather {issue.suggested}" for issue in issues.issues[:MAX_ISSUES_NAMED]
@@ -119,6 +121,7 @@ def _finding(part: Part, noise: LabelNoise, issues: LabelIssues) -> Finding:
         "reference": issues.reference,
         "suspects": [dataclasses.asdict(issue) for issue in issues.issues],
     }
+
     return Finding(
         name="label-noise",
         severity="note",  # an estimate whose bias nobody knows is no ground for a warning

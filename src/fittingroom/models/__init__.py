@@ -100,6 +100,7 @@ def model_from_code(name: str, code: str, attribute: str, path: str) -> ModelSou
     Raises:
         RecipeError: the code fails, or has no such class or function.
     """
+    # A module of its own for each text: two models of one study may come from files of one name.
     module = ModuleType(f"fittingroom_user_model_{hashlib.sha256(code.encode()).hexdigest()[:12]}")
     module.__file__ = path
     sys.modules[module.__name__] = module  # dataclasses and pickling look a class's module up there
@@ -176,6 +177,7 @@ def check_output(model: nn.Module, name: str, num_classes: int, image_size: tupl
     Raises:
         RecipeError: it fails, or doesn't map images of this size to ``num_classes`` logits.
     """
+    # Two images: a network that drops the first dimension, or mixes the images, shows it in the shape.
     batch = torch.zeros(2, 1, *image_size)
     expected = (2, num_classes)
     was_training = model.training

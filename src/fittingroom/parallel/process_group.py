@@ -183,6 +183,7 @@ def process_group(timeout: float = TIMEOUT) -> Iterator[ProcessGroup]:
         return
     from torch import distributed
 
+    # Who fails first is agreed on by torchrun's store: PyTorch's group may be what has failed.
     store = _meet(timeout)
     group = ProcessGroup(rank=distributed.get_rank(), size=distributed.get_world_size(), timeout=timeout)
     try:

@@ -294,6 +294,7 @@ def _resume(state: TrainState, context: TrainContext) -> None:
     """Take over the newest checkpoint, if there is one, in every process."""
     checkpoints, group = context.checkpoints, context.group
     if checkpoints and (newest := load_newest_checkpoint(checkpoints.folder)):
+        # Of other data, or by another recipe, the result would be that of neither.
         tensors, values = newest
         progress = values.pop("progress")
         now = _identity(state, checkpoints, context.precision)
