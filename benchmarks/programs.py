@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from fittingroom.bench import NOTEBOOK_BATCH, NOTEBOOK_STAGES, Notebook, NotebookData
 from fittingroom.data.dataset import Dataset
 from fittingroom.models.tutorial_cnn import TutorialCNN
-from fittingroom.training.inference import predict_dataset
+from fittingroom.training.inference import judge, predict_dataset
 
 LR = NOTEBOOK_STAGES[0][1]
 PREDICT_BATCH = 1000
@@ -226,7 +226,7 @@ def _fittingroom(train: Dataset, test: Dataset, epochs: int, clock: EpochClock, 
         run = fr.train(train, recipe, out=Path(folder) / "run", observe=observe)
         if clock.judge_epochs:  # only the last weights are there to be judged
             artifact = run.artifact
-            scores = predict_dataset(artifact.network(), test, artifact.normalization).scores()
+            scores = judge(predict_dataset(artifact.network(), test, artifact.normalization), test).scores()
             clock.accuracies[-1] = scores["accuracy"]
 
 

@@ -23,7 +23,6 @@ from fittingroom.data.dataset import Dataset, Splits
 from fittingroom.errors import ArtifactError, Interrupted, PeerLost, RecipeError
 from fittingroom.evaluation.predictions import write_predictions
 from fittingroom.events import NO_HOOKS, Event, Hooks, JobDone, Observer
-from fittingroom.files.json_file import write_json
 from fittingroom.models import ModelSource
 from fittingroom.models.summary import count_parameters
 from fittingroom.parallel.jobs import Job, run_jobs
@@ -43,7 +42,7 @@ from fittingroom.runs.recorded import (
     refuse_changes,
     refuse_other_data,
 )
-from fittingroom.runs.run import FORMAT, Run, open_recorded_data, summarize_members
+from fittingroom.runs.run import Run, open_recorded_data, summarize_members, write_result
 from fittingroom.runs.tracking import open_tracker
 from fittingroom.training.checkpoint import Checkpoints
 from fittingroom.training.device import prepare_torch
@@ -285,7 +284,6 @@ def _train_one(
     validation = _judge_on_validation(run, fitted)
     plot_loss(run.path, xkcd=options.xkcd, stage_epochs=[stage.epochs for stage in recipe.stages])
     result = {
-        "format": FORMAT,
         "recipe": recipe.name,
         "seed": recipe.seed,
         "parameters": parameters,
@@ -295,7 +293,7 @@ def _train_one(
         "validation": validation,
         "test_looks": [],
     }
-    write_json(run.path / "result.json", result)
+    write_result(run.path, result)
 
 
 @contextmanager

@@ -12,14 +12,13 @@ import numpy as np
 import onnx
 import onnxruntime  # type: ignore[import-untyped]
 import pytest
-import safetensors
-import safetensors.numpy
 import torch
 from numpy.typing import NDArray
 
 import fittingroom as fr
-from fittingroom.artifact.export import ExportError, ParityGate, Shipped, export_onnx, export_safetensors, export_torch
-from fittingroom.artifact.onnx_model import Answers, OnnxModel
+from fittingroom.artifact.export import ExportError, ParityGate, Shipped, export_onnx, export_torch
+from fittingroom.artifact.onnx_model import OnnxModel
+from fittingroom.evaluation.predictions import Predictions
 from fittingroom.training.inference import predict_dataset
 from tests.support.small_run import seen_in_training, train_small
 
@@ -107,11 +106,12 @@ def test_onnx_says_what_it_is(run: fr.Run, file: Path) -> None:
     }
     assert json.loads(metadata["fittingroom.data"])["train"]["content"] == run.open_data().train.fingerprint.content
     assert metadata["fittingroom.recipe"] == (run.path / "recipe.toml").read_text(encoding="utf-8")
-    card = OnnxModel(file).card
-    assert (card.background, card.image_size) == (0, (28, 28))
-    assert card.doubt is not None
+
+    opened = OnnxModel(file).metadata
+    assert (opened.background, opened.image_size) == (0, (28, 28))
+    assert opened.ood_scale is not None
     assert validation is not None
-    assert card.doubt.n == len(validation)
+    assert opened.ood_scale.n == len(validation) == json.loads(metadata["fittingroom.doubt"])["n"]
 
 
 def test_the_quick_exporter_is_the_one_that_is_used(
@@ -171,7 +171,7 @@ def test_the_gate_names_the_first_image_that_differs(run: fr.Run) -> None:
     shipped = Shipped(run.artifact.network(), run.artifact.normalization)
     gate = ParityGate((validation,), (shipped.answer(validation.images),))
 
-    def wrong_at_7(images: NDArray[np.uint8]) -> Answers:
+    def wrong_at_7(images: NDArray[np.uint8]) -> Predictions:
         answers = shipped.answer(images)
         answers.probabilities[7:9] += 2e-4
         return answers
@@ -184,17 +184,17 @@ def test_the_gate_names_the_first_image_that_differs(run: fr.Run) -> None:
 def test_the_gate_takes_not_a_number_for_different() -> None:
     images = fr.Dataset(np.zeros((1, 28, 28), np.uint8), np.array([0]), ("left", "right"), "one image")
     sure, nan = np.array([[1, 0]], np.float32), np.full((1, 2), np.nan, np.float32)
-    gate = ParityGate((images,), (Answers(sure, np.array([0]), np.zeros(1, np.float32)),))
+    gate = ParityGate((images,), (Predictions(sure, np.array([0]), np.zeros(1, np.float32)),))
     with pytest.raises(ExportError, match="1 of 1 images"):
-        gate.check(lambda _: Answers(nan, np.array([0]), np.zeros(1, np.float32)))
+        gate.check(lambda _: Predictions(nan, np.array([0]), np.zeros(1, np.float32)))
 
 
 @pytest.mark.parametrize(("gap", "passes"), [(0.5e-4, True), (2e-4, False)])
 def test_the_gate_lets_labels_differ_only_where_the_network_is_undecided(gap: float, passes: bool) -> None:
     images = fr.Dataset(np.zeros((1, 28, 28), np.uint8), np.array([0]), ("left", "right"), "one image")
     probabilities = np.array([[0.5 + gap / 2, 0.5 - gap / 2]], np.float32)
-    gate = ParityGate((images,), (Answers(probabilities, np.array([0]), np.zeros(1, np.float32)),))
-    found = Answers(probabilities, np.array([1]), np.zeros(1, np.float32))
+    gate = ParityGate((images,), (Predictions(probabilities, np.array([0]), np.zeros(1, np.float32)),))
+    found = Predictions(probabilities, np.array([1]), np.zeros(1, np.float32))
     if passes:
         gate.check(lambda _: found)
     else:
@@ -212,12 +212,3 @@ def test_torch_export_is_a_program_of_its_own(run: fr.Run, tmp_path: Path) -> No
         expected = Shipped(network, run.artifact.normalization)(images)
     torch.testing.assert_close(program(images), expected)
     assert json.loads(extra["fittingroom.classes"]) == list(run.artifact.classes)
-
-
-def test_safetensors_holds_the_same_numbers_and_the_card(run: fr.Run, tmp_path: Path) -> None:
-    file = export_safetensors(run.artifact, run.artifact.network(), *seen_in_training(run), tmp_path / "x.safetensors")
-    weights, own = safetensors.numpy.load_file(file), safetensors.numpy.load_file(run.path / "model.safetensors")
-    assert weights.keys() == own.keys()
-    assert all(weights[name].tobytes() == own[name].tobytes() for name in own)
-    with safetensors.safe_open(file, framework="numpy") as opened:
-        assert json.loads(opened.metadata()["fittingroom.image_size"]) == [28, 28]

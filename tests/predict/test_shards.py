@@ -284,7 +284,7 @@ def test_the_command_says_what_it_did(run: Path, inputs: Path) -> None:
         (["--out", "out", "--json"], "not allowed with argument"),
         (["--out", "out", "--csv"], "not allowed with argument"),
         (["--out", "out", "--parquet", "x"], "not allowed with argument"),
-        (["--out", "out", "--html", "x.html"], "--html, --show and --trust-code don't go with it"),
+        (["--out", "out", "--html", "x.html"], "--html, --sheet and --trust-code don't go with it"),
         (["--engine", "ray"], "give it by --out DIR"),
         (["--ray-address", "auto", "--out", "out"], "goes with --engine ray"),
     ],

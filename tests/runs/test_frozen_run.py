@@ -11,7 +11,7 @@ import pytest
 import fittingroom as fr
 from fittingroom.cli import main
 from fittingroom.runs.metrics_log import read_metrics
-from fittingroom.runs.test_ledger import read_looks
+from fittingroom.runs.test_ledger import read_evaluations
 from fittingroom.serve.server import open_models
 from fittingroom.training.checkpoint import load_newest_checkpoint
 from tests.support import GOLDEN
@@ -48,7 +48,7 @@ def test_it_is_judged_as_it_was(run: fr.Run) -> None:
     assert scores["correct"] == before["test"]["correct"]
     assert scores["loss"] == pytest.approx(before["test"]["loss"], rel=1e-5)
     assert run.result == before
-    assert len(read_looks(run.path.parent, before["test_looks"][0]["fingerprint"])) == 2
+    assert len(read_evaluations(run.path.parent, before["test_looks"][0]["fingerprint"])) == 2
 
 
 def test_its_exported_model_gives_the_same_answers(run: fr.Run) -> None:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from fittingroom.data.dataset import Dataset
-from fittingroom.runs.test_ledger import LEDGER, read_looks, record_look
+from fittingroom.runs.test_ledger import LEDGER, read_evaluations, record_evaluation
 
 
 def images(seed: int) -> Dataset:
@@ -14,7 +14,7 @@ def images(seed: int) -> Dataset:
 
 
 def look(folder: Path, seed: int = 0, run: str = "swift-1", command: str = "fittingroom train") -> None:
-    record_look(folder, images(seed), run=run, command=command)
+    record_evaluation(folder, images(seed), run=run, command=command)
 
 
 def fingerprint(seed: int = 0) -> str:
@@ -25,7 +25,7 @@ def test_looks_are_read_back_oldest_first_for_their_images_alone(tmp_path: Path)
     look(tmp_path, 0, "one", "first")
     look(tmp_path, 1, "two", "second")
     look(tmp_path, 0, "three", "third")
-    found = read_looks(tmp_path, fingerprint())
+    found = read_evaluations(tmp_path, fingerprint())
     assert [(each["run"], each["command"]) for each in found] == [("one", "first"), ("three", "third")]
     assert all(each["format"] == 1 and each["data"] == "test 0" for each in found)
     assert found[0]["when"] <= found[1]["when"]
@@ -33,18 +33,18 @@ def test_looks_are_read_back_oldest_first_for_their_images_alone(tmp_path: Path)
 
 
 def test_what_is_recorded_is_what_is_returned_and_read(tmp_path: Path) -> None:
-    returned = record_look(tmp_path, images(0), run="swift-1", command="fittingroom évaluer 'a b'")
-    assert read_looks(tmp_path, fingerprint()) == [returned]
+    returned = record_evaluation(tmp_path, images(0), run="swift-1", command="fittingroom évaluer 'a b'")
+    assert read_evaluations(tmp_path, fingerprint()) == [returned]
 
 
 def test_looks_count_whatever_the_labels_or_the_order_are(tmp_path: Path) -> None:
     look(tmp_path)
     relabelled = Dataset(images(0).images[::-1], np.arange(4) % 3, ("x", "y", "z"), "the same, renamed")
-    assert len(read_looks(tmp_path, relabelled.fingerprint.images)) == 1
+    assert len(read_evaluations(tmp_path, relabelled.fingerprint.images)) == 1
 
 
 def test_no_ledger_is_no_look(tmp_path: Path) -> None:
-    assert read_looks(tmp_path, fingerprint()) == []
+    assert read_evaluations(tmp_path, fingerprint()) == []
 
 
 @pytest.mark.parametrize("torn", [b'{"format": 1, "when": "2026', b"\xff\xfe", b"3", b"[]", b'"text"', b'{"caf\xc3'])
@@ -52,15 +52,15 @@ def test_a_torn_line_loses_itself_alone(tmp_path: Path, torn: bytes) -> None:
     look(tmp_path, run="before")
     with (tmp_path / LEDGER).open("ab") as file:
         file.write(torn)
-    assert [each["run"] for each in read_looks(tmp_path, fingerprint())] == ["before"]
+    assert [each["run"] for each in read_evaluations(tmp_path, fingerprint())] == ["before"]
     look(tmp_path, run="after")
-    assert [each["run"] for each in read_looks(tmp_path, fingerprint())] == ["before", "after"]
+    assert [each["run"] for each in read_evaluations(tmp_path, fingerprint())] == ["before", "after"]
 
 
 @pytest.mark.parametrize("separator", ["\n", "\r\n", "\u2028", "\x85", "\x0c"])
 def test_a_line_break_in_a_command_is_no_line_of_its_own(tmp_path: Path, separator: str) -> None:
     look(tmp_path, command=f"evaluate{separator}this")
-    (found,) = read_looks(tmp_path, fingerprint())
+    (found,) = read_evaluations(tmp_path, fingerprint())
     assert found["command"] == f"evaluate{separator}this"
 
 
@@ -77,7 +77,7 @@ def test_processes_that_look_at_once_lose_no_look(tmp_path: Path) -> None:
     for process in processes:
         process.join(60)
         assert process.exitcode == 0
-    runs = [each["run"] for each in read_looks(tmp_path, fingerprint())]
+    runs = [each["run"] for each in read_evaluations(tmp_path, fingerprint())]
     assert sorted(runs) == sorted(f"{process}-{i}" for process in range(3) for i in range(25))
     for number in range(3):
         own = [run for run in runs if run.startswith(f"{number}-")]

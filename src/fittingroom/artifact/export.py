@@ -1,4 +1,4 @@
-"""A trained network in the forms that other programs run: ONNX, a torch.export program, safetensors.
+"""A trained network in the forms that other programs run: ONNX, a torch.export program.
 
 What is exported has the preprocessing inside: uint8 pixels go in; probabilities, label and energy come out. Nothing is
 written before the exported form has agreed with the network on thousands of images, none of them of the test set.
@@ -22,15 +22,15 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from fittingroom.artifact.artifact import WEIGHTS, Artifact
-from fittingroom.artifact.onnx_model import BATCH, MODEL, Answers, Card, OnnxModel
-from fittingroom.artifact.ood_score import doubt_scale
+from fittingroom.artifact.onnx_model import BATCH, MODEL, Metadata, OnnxModel
+from fittingroom.artifact.ood_score import OodScale
 from fittingroom.data.dataset import Dataset
 from fittingroom.data.normalization import Normalization
 from fittingroom.errors import ArtifactError
+from fittingroom.evaluation.predictions import Predictions
 from fittingroom.files.atomic import atomic_write
 from fittingroom.models.tensors import as_tensor, normalize
 
@@ -62,9 +62,9 @@ class Shipped(nn.Module):
         probabilities_NC = logits_NC.softmax(dim=1)
         return probabilities_NC, probabilities_NC.argmax(dim=1), -logits_NC.logsumexp(dim=1)
 
-    def answer(self, images_NHW: NDArray[np.uint8]) -> Answers:
-        """The same for any number of images, 0 too, in batches."""
-        return _answer(self, images_NHW)
+    def answer(self, images_NHW: NDArray[np.uint8], device: str = "cpu") -> Predictions:
+        """The same for any number of images, 0 too, in batches; ``device`` says where it was moved to."""
+        return _answer(self, images_NHW, device)
 
 
 @dataclass(frozen=True)
@@ -72,16 +72,16 @@ class ParityGate:
     """What an exported form has to agree with: the images, and the network's own answers to them."""
 
     sets: tuple[Dataset, ...]
-    expected: tuple[Answers, ...]
+    expected: tuple[Predictions, ...]
 
     @classmethod
     def of(cls, shipped: Shipped, train: Dataset, validation: Dataset | None) -> ParityGate:
         """10,000 images from all over ``train``, and all of ``validation``."""
         rows = np.linspace(0, len(train) - 1, min(len(train), TRAIN_IMAGES)).astype(np.int64)
         sets = (train.subset(rows), *([validation] if validation is not None else []))
-        return cls(sets, tuple(shipped.answer(each.images) for each in sets))
+        return cls(sets, tuple(shipped.answer(dataset.images) for dataset in sets))
 
-    def check(self, answer: Callable[[NDArray[np.uint8]], Answers]) -> None:
+    def check(self, answer: Callable[[NDArray[np.uint8]], Predictions]) -> None:
         """Compare: probabilities within 1e-4, and equal labels.
 
         Labels may differ where the network's two largest probabilities differ by less than 1e-4. The first image of
@@ -92,7 +92,7 @@ class ParityGate:
         """
         for dataset, expected in zip(self.sets, self.expected, strict=True):
             for part in (slice(0, 1), slice(None)):
-                _compare(answer(dataset.images[part]), expected.of(part), dataset)
+                _compare(answer(dataset.images[part]), expected.subset(part), dataset)
 
 
 def export_onnx(
@@ -103,7 +103,7 @@ def export_onnx(
     *,
     path: Path | None = None,
 ) -> Path:
-    """Write the network as ONNX, with its card in the metadata, after it passed the parity gate.
+    """Write the network as ONNX, with what it is in the file's metadata, after it passed the parity gate.
 
     The TorchScript-based exporter goes first: it takes a fifteenth of the time. What it gets wrong, and a torch that no
     longer has it, is left to the one based on torch.export.
@@ -112,7 +112,7 @@ def export_onnx(
         artifact: what the network is; its weights are on disk.
         network: with those weights, on any device. It is not changed.
         train, validation: what the network was trained and chosen on. The gate compares on them, and the scale of the
-            doubt is measured on validation.
+            out-of-distribution score is measured on validation.
         path: by default ``model.onnx`` in the run's folder.
 
     Raises:
@@ -121,11 +121,12 @@ def export_onnx(
     path = path or artifact.path / MODEL
     shipped = Shipped(network, artifact.normalization)
     gate = ParityGate.of(shipped, train, validation)
-    card = card_of(artifact, gate)
+    metadata = metadata_of(artifact, gate)
+
     reasons = []
     for name, convert in (("TorchScript", _by_torchscript), ("torch.export", _by_torch_export)):
         try:
-            content = with_card(convert(shipped, _example(artifact)), card)
+            content = with_metadata(convert(shipped, _example(artifact)), metadata)
             gate.check(OnnxModel(content, threads=torch.get_num_threads()).answer)
         except Exception as error:  # tracing executes the user's own code, which may raise anything
             reasons.append(f"the {name}-based exporter: {_first_line(error)}")
@@ -146,50 +147,39 @@ def export_torch(
     """
     shipped = Shipped(network, artifact.normalization)
     gate = ParityGate.of(shipped, train, validation)
+
     content = io.BytesIO()
     try:
         with _quietly():
             program = torch.export.export(shipped, (_example(artifact),), dynamic_shapes=_any_number())
-            torch.export.save(program, content, extra_files=card_of(artifact, gate).to_metadata())
+            torch.export.save(program, content, extra_files=metadata_of(artifact, gate).to_texts())
         module = program.module()
         gate.check(lambda images_NHW: _answer(module, images_NHW))
     except Exception as error:  # as above
         raise ExportError(f"{path}: model {artifact.model} can't be exported: {_first_line(error)}") from error
+
     with atomic_write(path) as file:
         file.write(content.getvalue())
     return path
 
 
-def export_safetensors(
-    artifact: Artifact, network: nn.Module, train: Dataset, validation: Dataset | None, path: Path
-) -> Path:
-    """Write the weights, bit for bit, as one safetensors file with the card in its metadata. Raises ArtifactError."""
-    import safetensors.numpy
-
-    try:
-        weights = safetensors.numpy.load_file(artifact.path / WEIGHTS)
-    except (OSError, SafetensorError) as error:
-        raise ArtifactError(f"{artifact.path / WEIGHTS}: a model's weights expected: {error}") from None
-    gate = ParityGate.of(Shipped(network, artifact.normalization), train, validation)
-    with atomic_write(path) as file:
-        file.write(safetensors.numpy.save(weights, metadata=card_of(artifact, gate).to_metadata()))
-    return path
-
-
-def card_of(artifact: Artifact, gate: ParityGate) -> Card:
+def metadata_of(artifact: Artifact, gate: ParityGate) -> Metadata:
     """What an exported file is to say of itself. Raises ArtifactError where the run's files are gone."""
     try:
         weights = (artifact.path / WEIGHTS).read_bytes()
         recipe = (artifact.path / "recipe.toml").read_text(encoding="utf-8")
     except OSError as error:
         raise ArtifactError(f"{error.filename}: a file of the run expected: {error.strerror}") from None
+
     corners = gate.sets[0].images[:, [0, 0, -1, -1], [0, -1, 0, -1]]
-    return Card(
+    # Of images that were trained on, energies are too low to compare others with.
+    energies = gate.expected[1].energies if len(gate.sets) > 1 else None
+    return Metadata(
         classes=artifact.classes,
         image_size=artifact.image_size,
         normalization=artifact.normalization,
         background=round(float(np.median(corners))),
-        doubt=doubt_scale(gate.expected[1].energies) if len(gate.sets) > 1 else None,
+        ood_scale=OodScale.of(energies) if energies is not None else None,
         weights=hashlib.sha256(weights).hexdigest(),
         recipe=recipe,
         data=artifact.data,
@@ -197,34 +187,37 @@ def card_of(artifact: Artifact, gate: ParityGate) -> Card:
     )
 
 
-def with_card(content: bytes, card: Card) -> bytes:
-    """An ONNX file with the card in its metadata."""
+def with_metadata(content: bytes, metadata: Metadata) -> bytes:
+    """An ONNX file that says of itself what ``metadata`` does."""
     import onnx
 
     model = onnx.load_from_string(content)
     model.producer_name = "fittingroom"
-    onnx.helper.set_model_props(model, card.to_metadata())
+    onnx.helper.set_model_props(model, metadata.to_texts())
     return bytes(model.SerializeToString())
 
 
 @torch.inference_mode()
-def _answer(module: nn.Module, images_NHW: NDArray[np.uint8]) -> Answers:
-    parts = [module(batch) for batch in as_tensor(images_NHW).split(BATCH)]
-    return Answers(*(torch.cat(part).numpy() for part in zip(*parts, strict=True)))
+def _answer(module: nn.Module, images_NHW: NDArray[np.uint8], device: str = "cpu") -> Predictions:
+    parts = [module(batch.to(device)) for batch in as_tensor(images_NHW).split(BATCH)]
+    return Predictions(*(torch.cat(part).cpu().numpy() for part in zip(*parts, strict=True)))
 
 
-def _compare(found: Answers, expected: Answers, dataset: Dataset) -> None:
-    largest_N = np.abs(found.probabilities - expected.probabilities).max(axis=1)
+def _compare(exported: Predictions, expected: Predictions, dataset: Dataset) -> None:
+    largest_N = np.abs(exported.probabilities - expected.probabilities).max(axis=1)
+
+    # Where two classes are as probable as each other, rounding decides: either label is right.
     ascending_NC = np.sort(expected.probabilities, axis=1)
     is_tie_N = ascending_NC[:, -1] - ascending_NC[:, -2] < TOLERANCE
-    agrees_N = (largest_N <= TOLERANCE) & ((found.labels == expected.labels) | is_tie_N)  # false for NaN
+    agrees_N = (largest_N <= TOLERANCE) & ((exported.predicted == expected.predicted) | is_tie_N)  # false for NaN
     if agrees_N.all():
         return
+
     row = int(agrees_N.argmin())
     raise ExportError(
         f"the network's probabilities within {TOLERANCE:g} expected; on {np.count_nonzero(~agrees_N):,} of "
         f"{len(agrees_N):,} images of {dataset.name} they differ, first at row {row:,} by {largest_N[row]:.2g}: "
-        f"{dataset.classes[expected.labels[row]]} expected, {dataset.classes[found.labels[row]]} found"
+        f"{dataset.classes[expected.predicted[row]]} expected, {dataset.classes[exported.predicted[row]]} found"
     )
 
 

@@ -8,22 +8,24 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fittingroom.artifact.ood_score import DoubtScale
+from fittingroom.artifact.ood_score import OodScale
 from fittingroom.data.normalization import Normalization
 from fittingroom.errors import ArtifactError
+from fittingroom.evaluation.predictions import Predictions
 
 FORMAT = 1
 MODEL = "model.onnx"
+IN_FILE = {"ood_scale": "doubt"}  # what the file calls a field otherwise
 BATCH, SMALLEST = 100, 25  # images at once: few enough to stay in a core's cache, enough to be worth another thread
 
 
 @dataclass(frozen=True, kw_only=True)
-class Card:
+class Metadata:
     """What an exported model says of itself in its file's metadata.
 
     Attributes:
@@ -31,7 +33,7 @@ class Card:
         image_size: (H, W) in pixels.
         normalization: of the pixels. It is done inside; this tells what it is.
         background: the median of the training images' corner pixels, 0–255.
-        doubt: what energies mean, if validation images were there to tell.
+        ood_scale: what energies mean, if validation images were there to tell; the file calls it ``doubt``.
         weights: SHA-256 of the ``model.safetensors`` that it was made from.
         recipe: the whole resolved recipe, as TOML.
         data: ``source``, and name, size and fingerprints of each split that the training saw.
@@ -42,51 +44,40 @@ class Card:
     image_size: tuple[int, int]
     normalization: Normalization
     background: int
-    doubt: DoubtScale | None
+    ood_scale: OodScale | None
     weights: str
     recipe: str
     data: dict[str, Any]
     versions: dict[str, str]
 
-    def to_metadata(self) -> dict[str, str]:
+    def to_texts(self) -> dict[str, str]:
         """As pairs of texts: the recipe as it is, everything else as JSON."""
-        values = {"format": FORMAT} | asdict(self)
+        values = {"format": FORMAT} | {IN_FILE.get(key, key): value for key, value in asdict(self).items()}
         return {
             f"fittingroom.{key}": value if key == "recipe" else json.dumps(value, ensure_ascii=False)
             for key, value in values.items()
         }
 
     @classmethod
-    def from_metadata(cls, metadata: Mapping[str, str]) -> Card:
-        """The reverse of :meth:`to_metadata`. Raises KeyError, TypeError or ValueError for metadata of others."""
+    def from_texts(cls, texts: Mapping[str, str]) -> Metadata:
+        """The reverse of :meth:`to_texts`. Raises KeyError, TypeError or ValueError for what others wrote."""
         values: dict[str, Any] = {
-            key.removeprefix("fittingroom."): value if key == "fittingroom.recipe" else json.loads(value)
-            for key, value in metadata.items()
+            key.removeprefix("fittingroom."): text if key == "fittingroom.recipe" else json.loads(text)
+            for key, text in texts.items()
             if key.startswith("fittingroom.")
         }
         if values.pop("format") != FORMAT:
             raise ValueError(f"format {FORMAT} expected, it was written by another version of fittingroom")
-        if doubt := values["doubt"]:
-            values["doubt"] = DoubtScale(tuple(doubt["percentiles"]), doubt["n"])
+
+        # JSON knows neither tuples nor dataclasses.
+        for key, key_in_file in IN_FILE.items():
+            values[key] = values.pop(key_in_file)
+        if scale := values["ood_scale"]:
+            values["ood_scale"] = OodScale(tuple(scale["percentiles"]), scale["n"])
         values["normalization"] = Normalization(**values["normalization"])
         for key in ("classes", "image_size"):
             values[key] = tuple(values[key])
         return cls(**values)
-
-
-class Answers(NamedTuple):
-    """What a model says of N images: probabilities float32 (N, C), labels int64 (N,), energies float32 (N,).
-
-    :mod:`fittingroom.artifact.ood_score` says what the energy is.
-    """
-
-    probabilities: NDArray[np.float32]
-    labels: NDArray[np.int64]
-    energies: NDArray[np.float32]
-
-    def of(self, rows: slice) -> Answers:
-        """Those to some of the images."""
-        return Answers(self.probabilities[rows], self.labels[rows], self.energies[rows])
 
 
 class OnnxModel:
@@ -103,32 +94,35 @@ class OnnxModel:
     def __init__(self, source: Path | bytes, *, threads: int | None = None):
         import onnxruntime  # type: ignore[import-untyped]
 
-        where = "model.onnx" if isinstance(source, bytes) else source
+        where = MODEL if isinstance(source, bytes) else source
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1  # a batch on each thread: threads that share one wait for each other
         options.log_severity_level = 3  # errors, which are raised anyway
+
         self._threads = threads or _processors()
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="onnx")  # starts none before there is work
+
         try:
             content = source if isinstance(source, bytes) else source.read_bytes()
             self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-            self.card = Card.from_metadata(self._session.get_modelmeta().custom_metadata_map)
+            self.metadata = Metadata.from_texts(self._session.get_modelmeta().custom_metadata_map)
         except Exception as error:  # ONNX Runtime raises a type of its own for each of its status codes
             raise ArtifactError(
                 f"{where}: a model written by `fittingroom export` expected, but it can't be opened: {error}"
             ) from error
 
-    def answer(self, images_NHW: NDArray[np.uint8]) -> Answers:
+    def answer(self, images_NHW: NDArray[np.uint8]) -> Predictions:
         """uint8 (N, H, W), 0–255, any N, 0 too."""
         n = len(images_NHW)
-        probabilities = np.empty((n, len(self.card.classes)), dtype=np.float32)
-        labels, energies = np.empty(n, dtype=np.int64), np.empty(n, dtype=np.float32)
+        probabilities_NC = np.empty((n, len(self.metadata.classes)), dtype=np.float32)
+        predicted_N, energies_N = np.empty(n, dtype=np.int64), np.empty(n, dtype=np.float32)
 
         def fill(start: int) -> None:
             batch = slice(start, start + size)
             images = np.ascontiguousarray(images_NHW[batch])
-            probabilities[batch], labels[batch], energies[batch] = self._session.run(None, {"images": images})
+            probabilities_NC[batch], predicted_N[batch], energies_N[batch] = self._session.run(None, {"images": images})
 
+        # As many batches as threads where there are few images, so that none is idle.
         size = BATCH if self._threads == 1 else max(SMALLEST, min(BATCH, -(-n // self._threads)))
         starts = range(0, n, size)
         if self._threads == 1 or len(starts) == 1:
@@ -136,7 +130,7 @@ class OnnxModel:
                 fill(start)
         else:
             list(self._pool.map(fill, starts))  # a thread's error is raised here
-        return Answers(probabilities, labels, energies)
+        return Predictions(probabilities_NC, predicted_N, energies_N)
 
 
 def _processors() -> int:

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fittingroom.artifact.export import ExportError, with_card
+from fittingroom.artifact.export import ExportError, with_metadata
 from fittingroom.artifact.onnx_model import BATCH, OnnxModel
 from fittingroom.data.dataset import Dataset
 from fittingroom.errors import DataError
@@ -81,9 +81,9 @@ def quantize_int8(source: Path, train: Dataset, validation: Dataset | None, path
             )
         finally:
             log.disabled = was
-        content = with_card(written.read_bytes(), whole.card)
+        content = with_metadata(written.read_bytes(), whole.metadata)
     before, after = (
-        int(np.count_nonzero(model.answer(validation.images).labels == validation.labels))
+        int(np.count_nonzero(model.answer(validation.images).predicted == validation.labels))
         for model in (whole, OnnxModel(content))
     )
     result = Quantized(before, after, len(validation))

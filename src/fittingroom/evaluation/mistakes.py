@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fittingroom.evaluation.metrics import wilson_interval
-from fittingroom.evaluation.predictions import PredictionTable
+from fittingroom.evaluation.predictions import JudgedPredictions
 
 TRUSTED = 0.995
 
@@ -37,32 +37,35 @@ class SuspiciousLabels:
     mistakes: int
 
 
-def find_mistakes(table: PredictionTable) -> NDArray[np.int64]:
+def find_mistakes(predictions: JudgedPredictions) -> NDArray[np.int64]:
     """The rows (M,) that were predicted wrongly, the most confident first; file order among equals."""
-    wrong = np.flatnonzero(table.predicted != table.labels)
-    return wrong[np.argsort(-table.confidence[wrong], kind="stable")]
+    wrong = np.flatnonzero(~predictions.is_right)
+    return wrong[np.argsort(-predictions.confidence[wrong], kind="stable")]
 
 
-def find_suspicious_labels(table: PredictionTable) -> SuspiciousLabels:
+def find_suspicious_labels(predictions: JudgedPredictions) -> SuspiciousLabels:
     """The mistakes that :class:`SuspiciousLabels` describes."""
-    surest_first = np.argsort(-table.confidence, kind="stable")
-    is_wrong = (table.predicted != table.labels)[surest_first]
+    surest_first = np.argsort(-predictions.confidence, kind="stable")
+    is_wrong = ~predictions.is_right[surest_first]
+
+    # From all answers down, until those that are left are right often enough.
     wrong_so_far = is_wrong.cumsum()
-    trusted = len(table)
+    trusted = len(predictions)
     while trusted and wilson_interval(trusted - int(wrong_so_far[trusted - 1]), trusted)[0] < TRUSTED:
         trusted -= 1
+
     rows = surest_first[:trusted][is_wrong[:trusted]]
     return SuspiciousLabels(
         rows=tuple(rows.tolist()),
         trusted=trusted,
         trusted_and_right=trusted - len(rows),
-        confidence=float(table.confidence[surest_first[trusted - 1]]) if trusted else 1.0,
+        confidence=float(predictions.confidence[surest_first[trusted - 1]]) if trusted else 1.0,
         mistakes=int(is_wrong.sum()),
     )
 
 
-def right_answers(table: PredictionTable, label: int, n: int) -> NDArray[np.int64]:
+def right_answers(predictions: JudgedPredictions, label: int, n: int) -> NDArray[np.int64]:
     """Up to ``n`` rows of class ``label`` that were predicted rightly, evenly from the surest to the least sure."""
-    right = np.flatnonzero((table.labels == label) & (table.predicted == label))
-    right = right[np.argsort(-table.confidence[right], kind="stable")]
+    right = np.flatnonzero((predictions.truth == label) & predictions.is_right)
+    right = right[np.argsort(-predictions.confidence[right], kind="stable")]
     return right[np.unique(np.linspace(0, len(right) - 1, n).round().astype(int))] if len(right) else right

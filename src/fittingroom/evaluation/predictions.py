@@ -1,4 +1,4 @@
-"""``predictions.parquet`` read back: what a model said of each image of a labelled set. Torch is not needed."""
+"""What a model said of images, and the Parquet file that keeps it beside the truth. Torch is not needed."""
 
 from __future__ import annotations
 
@@ -6,47 +6,98 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fittingroom.errors import ArtifactError
+from fittingroom.evaluation.metrics import score
+from fittingroom.files.atomic import atomic_write
 
 FORMAT = "1"
 
 
 @dataclass(frozen=True, eq=False)
-class PredictionTable:
-    """A model's probabilities and the truth, a row an image.
+class Predictions:
+    """What a model said of N images, a row an image.
 
     Attributes:
-        classes: names; index = label.
-        images: SHA-256 of (shape, pixels) of each image, hexadecimal.
-        labels: true classes, int64 (N,), 0 to C - 1.
         probabilities: float32 (N, C); rows sum to 1.
+        predicted: int64 (N,): the most probable class of each image; the first of several that tie.
+        energies: float32 (N,), see :mod:`fittingroom.artifact.ood_score`; None where nobody asked for them.
     """
 
-    classes: tuple[str, ...]
-    images: tuple[str, ...]
-    labels: NDArray[np.int64]
     probabilities: NDArray[np.float32]
+    predicted: NDArray[np.int64]
+    energies: NDArray[np.float32] | None = None
+
+    @classmethod
+    def of(cls, probabilities_NC: NDArray[np.float32]) -> Predictions:
+        """The predictions that these probabilities are."""
+        return Predictions(probabilities_NC, np.asarray(probabilities_NC.argmax(axis=1)))
 
     def __len__(self) -> int:
-        return len(self.images)
-
-    @cached_property
-    def predicted(self) -> NDArray[np.int64]:
-        """The most probable class of each image; the first of several that tie."""
-        return np.asarray(self.probabilities.argmax(axis=1))
+        return len(self.predicted)
 
     @cached_property
     def confidence(self) -> NDArray[np.float32]:
-        """The probability of the predicted class."""
+        """float32 (N,): the probability of the predicted class."""
         return np.asarray(self.probabilities.max(axis=1))
 
+    def subset(self, rows: slice) -> Predictions:
+        """What was said of some of the images."""
+        energies = None if self.energies is None else self.energies[rows]
+        return Predictions(self.probabilities[rows], self.predicted[rows], energies)
 
-def read_predictions(path: Path, classes: Sequence[str]) -> PredictionTable:
-    """Read what :meth:`fittingroom.training.inference.Predictions.save` wrote of a labelled set.
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class JudgedPredictions(Predictions):
+    """Predictions of labelled images, beside the truth.
+
+    Attributes:
+        classes: names; index = label.
+        truth: int64 (N,): the true classes, 0 to C - 1.
+        images: SHA-256 of (shape, pixels) of each image, hexadecimal.
+    """
+
+    classes: tuple[str, ...]
+    truth: NDArray[np.int64]
+    images: tuple[str, ...]
+
+    @cached_property
+    def is_right(self) -> NDArray[np.bool_]:
+        """bool (N,): whether the predicted class is the true one."""
+        return np.asarray(self.predicted == self.truth)
+
+    def scores(self) -> dict[str, Any]:
+        """See :func:`fittingroom.evaluation.metrics.score`."""
+        return score(self.probabilities, self.truth, self.classes)
+
+
+def write_predictions(path: Path, predictions: JudgedPredictions) -> None:
+    """Write Parquet, a row an image: ``image`` (its SHA-256), ``row``, ``label``, ``predicted``, ``p0``…
+
+    ``label`` and ``predicted`` are class names; ``p<i>`` is the probability of class i as listed in the run's
+    ``config.json``.
+    """
+    import polars as pl
+
+    classes = np.array(predictions.classes)
+    columns: dict[str, Any] = {
+        "image": list(predictions.images),
+        "row": np.arange(len(predictions), dtype=np.int32),
+        "label": classes[predictions.truth],
+        "predicted": classes[predictions.predicted],
+    }
+    columns |= {f"p{i}": column for i, column in enumerate(predictions.probabilities.T)}
+
+    with atomic_write(path) as file:
+        pl.DataFrame(columns).write_parquet(file, metadata={"format": FORMAT})
+
+
+def read_predictions(path: Path, classes: Sequence[str]) -> JudgedPredictions:
+    """Read what :func:`write_predictions` wrote.
 
     Args:
         path: the Parquet file.
@@ -64,13 +115,18 @@ def read_predictions(path: Path, classes: Sequence[str]) -> PredictionTable:
         raise ArtifactError(f"{path}: predictions of {len(classes)} classes expected: {error}") from None
     if written != FORMAT:
         raise ArtifactError(f"{path}: format {FORMAT} expected, {written!r} found: another version of fittingroom's")
+
+    # Labels are kept by name, so that a file means the same whatever order the classes have had.
     number = {name: i for i, name in enumerate(classes)}
-    strange = set(table["label"].unique()) - number.keys()
-    if strange:
-        raise ArtifactError(f"{path}: labels among the model's classes expected, found {sorted(map(str, strange))}")
-    return PredictionTable(
+    unknown = set(table["label"].unique()) - number.keys()
+    if unknown:
+        raise ArtifactError(f"{path}: labels among the model's classes expected, found {sorted(map(str, unknown))}")
+
+    probabilities_NC = table.drop("image", "label").to_numpy().astype(np.float32, copy=False)
+    return JudgedPredictions(
+        probabilities_NC,
+        np.asarray(probabilities_NC.argmax(axis=1)),
         classes=tuple(classes),
+        truth=np.array([number[name] for name in table["label"]], dtype=np.int64),
         images=tuple(table["image"]),
-        labels=np.array([number[name] for name in table["label"]], dtype=np.int64),
-        probabilities=table.drop("image", "label").to_numpy().astype(np.float32, copy=False),
     )

@@ -3,43 +3,51 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fittingroom.artifact.artifact import WEIGHTS, Artifact, open_artifact
-from fittingroom.artifact.onnx_model import MODEL, Answers, OnnxModel
-from fittingroom.artifact.ood_score import DoubtScale, is_doubtful
+from fittingroom.artifact.onnx_model import MODEL, OnnxModel
+from fittingroom.artifact.ood_score import OodScale, is_out_of_distribution
 from fittingroom.errors import ArtifactError, DataError
+from fittingroom.evaluation.predictions import Predictions
 
 
-class Classified(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Classified(Predictions):
     """What a model says of N images.
 
     Attributes:
         probabilities: float32 (N, C), each row summing to 1.
-        labels: int64 (N,), indices of the largest.
-        doubt: float64 (N,), 0–1: the share of validation images that looked more like those of the training; None
-            where the run has no scale for it.
+        predicted: int64 (N,), indices of the largest.
+        energies: float32 (N,), of which the score is made.
+        doubt: the out-of-distribution score, float64 (N,), 0–1: the share of validation images that looked more like
+            those of the training; None where the run has no scale for it.
     """
 
-    probabilities: NDArray[np.float32]
-    labels: NDArray[np.int64]
-    doubt: NDArray[np.float64] | None
+    doubt: NDArray[np.float64] | None = None
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """The same as ``predicted``, by the name that ``model.onnx`` and the server give it."""
+        return self.predicted
 
     @property
     def unfamiliar(self) -> NDArray[np.bool_] | None:
-        """Whether an image looks like nothing the model was trained on: bool (N,), at 5 % false alarms."""
-        return None if self.doubt is None else is_doubtful(self.doubt)
+        """Whether an image is unlike the training images: bool (N,), at 5 % false alarms."""
+        return None if self.doubt is None else is_out_of_distribution(self.doubt)
 
-    def of(self, rows: slice) -> Classified:
+    def subset(self, rows: slice) -> Classified:
         """What it says of some of them."""
+        some = super().subset(rows)
         doubt = None if self.doubt is None else self.doubt[rows]
-        return Classified(self.probabilities[rows], self.labels[rows], doubt)
+        return Classified(some.probabilities, some.predicted, some.energies, doubt)
 
 
 @dataclass(frozen=True)
@@ -49,7 +57,7 @@ class Classifier:
     Attributes:
         artifact: what it is.
         background: what is around the things in the training images, 0–255.
-        doubt_scale: what its energies mean; None for a run without validation images, or without ``model.onnx``.
+        ood_scale: what its energies mean; None for a run without validation images, or without ``model.onnx``.
 
     Example:
         >>> import fittingroom as fr
@@ -61,8 +69,14 @@ class Classifier:
 
     artifact: Artifact
     background: int
-    doubt_scale: DoubtScale | None
-    _answer: Callable[[NDArray[np.uint8]], Answers] = field(repr=False)
+    ood_scale: OodScale | None
+    _answer: Callable[[NDArray[np.uint8]], Predictions] = field(repr=False)
+
+    @property
+    def doubt_scale(self) -> OodScale | None:
+        """The old name of :attr:`ood_scale`, for this release."""
+        warnings.warn("Classifier.doubt_scale is called ood_scale now", DeprecationWarning, stacklevel=2)
+        return self.ood_scale
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -70,7 +84,7 @@ class Classifier:
         return self.artifact.classes
 
     def classify(self, images: NDArray[np.uint8]) -> Classified:
-        """uint8 (N, H, W) or one image (H, W), 0–255 → probabilities, labels and doubt.
+        """uint8 (N, H, W) or one image (H, W), 0–255 → probabilities, labels and out-of-distribution scores.
 
         Raises:
             DataError: another dtype or image size than the model was trained on.
@@ -83,9 +97,11 @@ class Classifier:
                 f"images: uint8 (N, {height}, {width}) expected, as the model was trained on, "
                 f"{images.dtype} {images.shape} found"
             )
-        answers = self._answer(images)
-        doubt = None if self.doubt_scale is None else self.doubt_scale.doubt(answers.energies)
-        return Classified(answers.probabilities, answers.labels, doubt)
+        said = self._answer(images)
+        doubt = None
+        if self.ood_scale is not None and said.energies is not None:
+            doubt = self.ood_scale.scores(said.energies)
+        return Classified(said.probabilities, said.predicted, said.energies, doubt)
 
     def predict_proba(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """The probabilities of :meth:`classify`: float32 (N, C). Raises as it does."""
@@ -93,16 +109,18 @@ class Classifier:
 
     def predict(self, images: NDArray[np.uint8]) -> NDArray[np.int64]:
         """The most probable class of each image: int64 (N,), indices into :attr:`classes`. Raises as classify."""
-        return self.classify(images).labels
+        return self.classify(images).predicted
 
 
-def load(path: str | Path, *, trust_code: bool = False, threads: int | None = None) -> Classifier:
+def load(path: str | Path, *, trust_code: bool = False, threads: int | None = None, device: str = "cpu") -> Classifier:
     """Open the trained model of a run: its ``model.onnx``, or the network itself where there is none.
 
     Args:
         path: the run's folder.
         trust_code: permits executing the source that the user's own network came with; ``model.onnx`` needs no code.
         threads: of the processor, for one call of ONNX Runtime; None for all, or ``OMP_NUM_THREADS``.
+        device: where the network computes if there is no ``model.onnx``, ``auto`` for the best there is; ONNX Runtime
+            computes on the CPU.
 
     Raises:
         ArtifactError: no finished run there, damaged files, files that don't belong together, code that isn't trusted.
@@ -118,20 +136,28 @@ def load(path: str | Path, *, trust_code: bool = False, threads: int | None = No
     artifact = open_artifact(path)
     file = artifact.path / MODEL
     if not file.exists():
-        return Classifier(artifact, 0, None, _by_torch(artifact, trust_code))
+        return Classifier(artifact, 0, None, _by_torch(artifact, trust_code, threads, device))
+
+    # A folder may have been trained anew, or put together by hand: both files must be of one model.
     model = OnnxModel(file, threads=threads)
-    weights = artifact.path / WEIGHTS
-    is_of_these = not weights.exists() or hashlib.sha256(weights.read_bytes()).hexdigest() == model.card.weights
-    if model.card.classes != artifact.classes or model.card.image_size != artifact.image_size or not is_of_these:
+    metadata, weights = model.metadata, artifact.path / WEIGHTS
+    is_of_these = not weights.exists() or hashlib.sha256(weights.read_bytes()).hexdigest() == metadata.weights
+    if metadata.classes != artifact.classes or metadata.image_size != artifact.image_size or not is_of_these:
         raise ArtifactError(
             f"{file}: the model of {WEIGHTS} beside it expected, another one found; "
             f"`fittingroom export {artifact.path}` makes it anew"
         )
-    return Classifier(artifact, model.card.background, model.card.doubt, model.answer)
+    return Classifier(artifact, metadata.background, metadata.ood_scale, model.answer)
 
 
-def _by_torch(artifact: Artifact, trust_code: bool) -> Callable[[NDArray[np.uint8]], Answers]:
+def _by_torch(
+    artifact: Artifact, trust_code: bool, threads: int | None, device: str
+) -> Callable[[NDArray[np.uint8]], Predictions]:
     """The network itself, for what could not be exported."""
     from fittingroom.artifact.export import Shipped
+    from fittingroom.training.device import pick_device, prepare_torch
 
-    return Shipped(artifact.network(trust_code=trust_code), artifact.normalization).answer
+    prepare_torch(threads, deterministic=False)
+    place = pick_device(device)
+    shipped = Shipped(artifact.network(trust_code=trust_code), artifact.normalization).to(place)
+    return partial(shipped.answer, device=place)

@@ -58,8 +58,8 @@ def frame(block: Block, classified: Classified, classes: Sequence[str]) -> pl.Da
     columns: dict[str, Any] = {
         "file": block.files,
         "row": block.rows,
-        "label": classified.labels,
-        "class": np.array(classes)[classified.labels],
+        "label": classified.predicted,
+        "class": np.array(classes)[classified.predicted],
         "doubt": classified.doubt,
         "unfamiliar": classified.unfamiliar,
     }

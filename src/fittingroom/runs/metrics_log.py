@@ -7,8 +7,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from fittingroom.files.atomic import atomic_write
 from fittingroom.events import CheckpointSaved, EpochDone, Event, MicroBatchHalved, StepDone, TrainingStarted
+from fittingroom.files.atomic import atomic_write
 
 FORMAT = 1
 _NAMES = {StepDone: "step", EpochDone: "epoch", MicroBatchHalved: "micro-batch", TrainingStarted: "start"}

@@ -1,17 +1,20 @@
 """A run on disk: what a training left behind, and its judgement.
 
-The test set is looked at by :meth:`Run.evaluate` alone, which writes down that it was done.
+The model is judged on the test set by :meth:`Run.evaluate` alone, which puts each evaluation on record.
 """
 
 from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from shlex import join
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from fittingroom.artifact.artifact import Artifact, open_artifact
 from fittingroom.audit.subsets import Subset, mean_of_subsets, score_subsets
@@ -19,13 +22,18 @@ from fittingroom.data.dataset import Dataset, Splits
 from fittingroom.data.open import open_dataset
 from fittingroom.errors import ArtifactError, DataError
 from fittingroom.evaluation.metrics import mean_interval
+from fittingroom.evaluation.predictions import JudgedPredictions, write_predictions
 from fittingroom.files.json_file import read_json, write_json
 from fittingroom.parallel.process_group import launcher
 from fittingroom.recipes.recipe import Recipe, parse_recipe
 from fittingroom.runs.environment_record import Environment, read_environment
-from fittingroom.runs.test_ledger import record_look
+from fittingroom.runs.test_ledger import record_evaluation
 
-FORMAT = 1
+RESULT = "result.json"
+FORMAT = 1  # of result.json
+EVALUATION_FORMAT = 1  # of evaluations/<number>.json
+PREDICTIONS = {"test": "predictions.parquet", "validation": "predictions-validation.parquet"}
+MEMBER_SCORES = ("accuracy", "interval", "correct", "n")  # that a run of several seeds repeats of each member
 
 
 @dataclass(frozen=True)
@@ -42,7 +50,7 @@ class Run:
         >>> run = fr.open_run("runs/plain-1")
         >>> run.recipe.epochs, run.is_finished, run.members
         (2, True, [])
-        >>> scores = run.evaluate(fr.open_dataset("sample").test)  # a look at test, and recorded as one
+        >>> scores = run.evaluate(fr.open_dataset("sample").test)  # a test-set evaluation, and recorded as one
         >>> scores["n"], scores["interval"][0] < scores["accuracy"] < scores["interval"][1]
         (1000, True)
     """
@@ -58,7 +66,7 @@ class Run:
     @property
     def result(self) -> dict[str, Any]:
         """What ``result.json`` says."""
-        return read_json(self.path / "result.json")
+        return read_json(self.path / RESULT)
 
     @property
     def environment(self) -> Environment:
@@ -83,13 +91,41 @@ class Run:
     @property
     def is_finished(self) -> bool:
         """Whether nothing is left to train."""
-        return (self.path / "result.json").exists()
+        return (self.path / RESULT).exists()
 
     def open_data(self) -> Splits:
         """The data that the run was started with, test set included. Raises :class:`DataError`."""
         if self.splits is not None:
             return self.splits
         return open_recorded_data(self.path, self.environment)
+
+    def predictions_file(self, split: str) -> Path:
+        """Where the model's predictions on ``test`` or ``validation`` are kept, whether or not they are there."""
+        return self.path / PREDICTIONS[split]
+
+    def images(self, split: str, wanted: Container[str] | None = None) -> dict[str, NDArray[np.uint8]]:
+        """The images of a part of the run's data, by what predictions and findings name them by.
+
+        Args:
+            split: ``train``, ``validation`` or ``test``. Validation images that the run held out of train are looked
+                for there.
+            wanted: the SHA-256 of those that are needed; None for all.
+
+        Returns:
+            Images uint8 (H, W) by the SHA-256 of (shape, pixels), hexadecimal; without those that the data lacks now.
+
+        Raises:
+            DataError: the data can't be opened, or has no such part.
+        """
+        splits = self.open_data()
+        parts = {"train": splits.train, "validation": splits.validation or splits.train, "test": splits.test}
+        dataset = parts[split]
+        if dataset is None:
+            raise DataError(f"{splits.source}: a {split} set expected, it has none")
+
+        hashes = (digest.hex() for digest in dataset.image_hashes())
+        rows = {digest: row for row, digest in enumerate(hashes) if wanted is None or digest in wanted}
+        return {digest: dataset.images[row] for digest, row in rows.items()}
 
     def evaluate(
         self,
@@ -101,8 +137,8 @@ class Run:
     ) -> dict[str, Any]:
         """Judge the model as it ships, in float32.
 
-        The first look at the run's own test set fills ``"test"`` in ``result.json`` and writes ``predictions.parquet``.
-        Anything later goes to files of its own, ``evaluations/<number>.json`` and ``.parquet``.
+        The first evaluation on the run's own test set fills ``"test"`` in ``result.json`` and writes
+        ``predictions.parquet``. Any later one has files of its own, ``evaluations/<number>.json`` and ``.parquet``.
 
         Args:
             data: what to judge on; by default the run's own test set. Its labels are matched by class name.
@@ -112,51 +148,47 @@ class Run:
             device: where to compute; ``auto`` for the best there is.
 
         Returns:
-            The scores, as :func:`fittingroom.evaluation.metrics.score` describes them; of a run of several seeds, their mean, sd,
-            interval of the mean, and each member's.
+            The scores, as :func:`fittingroom.evaluation.metrics.score` describes them; of a run of several seeds,
+            their mean, sd, interval of the mean, and each member's.
 
         Raises:
             DataError: there is no test set, or its classes or image size differ from the model's.
             ArtifactError: the run can't be opened.
         """
         if self.members:
-            each = [
+            scores_of_members = [
                 member.evaluate(data, subsets=subsets, trust_code=trust_code, device=device) for member in self.members
             ]
             if data is None:
                 summarize_members(self)
-            return self._mean_of_members(each, "test" if data is None else data.name)
-        import torch
+            return self._mean_of_members(scores_of_members, "test" if data is None else data.name)
 
-        from fittingroom.training.device import pick_device
-        from fittingroom.training.inference import predict_dataset
-
-        device = pick_device(device)
         artifact = self.artifact
         dataset = (self.own_test_set() if data is None else data).aligned_to(artifact.classes)
-        if dataset.image_size != artifact.image_size:
-            raise DataError(
-                f"{dataset.name}: images of {artifact.image_size} pixels expected, as the model was trained on, "
-                f"{dataset.image_size} found; resize them first"
-            )
-        network = artifact.network(trust_code=trust_code).to(device)
-        predictions = predict_dataset(network, dataset, artifact.normalization, device=torch.device(device))
-        scores, result = predictions.scores(), self.result
+        judged = _judge(artifact, dataset, trust_code=trust_code, device=device)
+        scores, result = judged.scores(), self.result
         if subsets:
-            scores["subsets"] = score_subsets(subsets, predictions.probabilities.argmax(axis=1) == dataset.labels)
-        look = record_look(runs_folder(self.path), dataset, run=self._name, command=command_line())
+            scores["subsets"] = score_subsets(subsets, judged.is_right)
+
+        # On record before anything of it is kept: a figure that nobody counted is worse than a count without a figure.
+        evaluation = record_evaluation(runs_folder(self.path), dataset, run=self._name, command=command_line())
         if data is None and result["test"] is None:
-            predictions.save(self.path / "predictions.parquet")
-            looks = [*result["test_looks"], look]
-            write_json(self.path / "result.json", result | {"test": scores, "test_looks": looks})
+            write_predictions(self.predictions_file("test"), judged)
+            evaluations = [*result["test_looks"], evaluation]
+            write_result(self.path, result | {"test": scores, "test_looks": evaluations})
         else:
-            folder = self.path / "evaluations"
-            folder.mkdir(exist_ok=True)
-            number = 1 + max((int(file.stem) for file in folder.glob("*.json") if file.stem.isdecimal()), default=0)
-            predictions.save(folder / f"{number}.parquet")
-            judged = {"format": FORMAT, "data": dataset.name, "fingerprint": asdict(dataset.fingerprint)}
-            write_json(folder / f"{number}.json", judged | {"scores": scores, "look": look})
+            self._keep_evaluation(dataset, judged, {"scores": scores, "look": evaluation})
         return scores
+
+    def _keep_evaluation(self, dataset: Dataset, judged: JudgedPredictions, outcome: dict[str, Any]) -> None:
+        """Write the files of an evaluation that is not the first one on the run's own test set."""
+        folder = self.path / "evaluations"
+        folder.mkdir(exist_ok=True)
+        number = 1 + max((int(file.stem) for file in folder.glob("*.json") if file.stem.isdecimal()), default=0)
+
+        write_predictions(folder / f"{number}.parquet", judged)
+        of_data = {"data": dataset.name, "fingerprint": asdict(dataset.fingerprint)}
+        write_json(folder / f"{number}.json", {"format": EVALUATION_FORMAT} | of_data | outcome)
 
     def own_test_set(self) -> Dataset:
         """The test set that the run was started with. Raises :class:`DataError` where there is none, or another now."""
@@ -172,15 +204,16 @@ class Run:
 
     def _mean_of_members(self, scores: Sequence[dict[str, Any]], on: str) -> dict[str, Any]:
         """What several members scored on one set, as ``result.json`` of a run of several seeds has it."""
-        mean, sd, interval = mean_interval([each["accuracy"] for each in scores])
+        mean, sd, interval = mean_interval([member_scores["accuracy"] for member_scores in scores])
         summary: dict[str, Any] = {"on": on, "mean": mean, "sd": sd, "interval_of_mean": interval}
         if "subsets" in scores[0]:
-            summary["subsets"] = mean_of_subsets([each["subsets"] for each in scores])
+            summary["subsets"] = mean_of_subsets([member_scores["subsets"] for member_scores in scores])
+
         return summary | {
             "members": [
                 {"seed": member.recipe.seed, "run": member.path.name}
-                | {key: own[key] for key in ("accuracy", "interval", "correct", "n")}
-                for member, own in zip(self.members, scores, strict=True)
+                | {key: member_scores[key] for key in MEMBER_SCORES}
+                for member, member_scores in zip(self.members, scores, strict=True)
             ]
         }
 
@@ -188,6 +221,23 @@ class Run:
     def _name(self) -> str:
         """As the ledger calls it: ``swift-1``, or ``swift-2/seed-0`` for a member."""
         return str(self.path.resolve().relative_to(runs_folder(self.path).resolve()))
+
+
+def _judge(artifact: Artifact, dataset: Dataset, *, trust_code: bool, device: str) -> JudgedPredictions:
+    """What the artifact's network says of a data set with its classes, beside the truth."""
+    import torch
+
+    from fittingroom.training.device import pick_device
+    from fittingroom.training.inference import judge, predict_dataset
+
+    if dataset.image_size != artifact.image_size:
+        raise DataError(
+            f"{dataset.name}: images of {artifact.image_size} pixels expected, as the model was trained on, "
+            f"{dataset.image_size} found; resize them first"
+        )
+    device = pick_device(device)
+    network = artifact.network(trust_code=trust_code).to(device)
+    return judge(predict_dataset(network, dataset, artifact.normalization, device=torch.device(device)), dataset)
 
 
 def open_recorded_data(path: Path, environment: Environment) -> Splits:
@@ -224,7 +274,7 @@ def find_runs(folder: Path) -> list[Run]:
 
 
 def runs_folder(path: Path) -> Path:
-    """The folder of all runs, in which the ledger of looks is kept, for the folder of a run, a member or a trial."""
+    """The folder of all runs, where the ledger is kept, for the folder of a run, a member or a trial."""
     parent = path.resolve().parent
     while (parent / "environment.json").exists() or (parent / "study.json").exists():
         parent = parent.parent
@@ -242,8 +292,8 @@ def summarize_members(run: Run) -> dict[str, Any]:
     mean = sd = interval = None
     if on:
         mean, sd, interval = mean_interval([result[on]["accuracy"] for result in results])
+
     summary = {
-        "format": FORMAT,
         "recipe": results[0]["recipe"],
         "on": on,
         "mean": mean,
@@ -254,14 +304,19 @@ def summarize_members(run: Run) -> dict[str, Any]:
         "members": [
             {"seed": result["seed"], "run": member.path.name}
             | {
-                split: result[split] and {key: result[split][key] for key in ("accuracy", "interval", "correct", "n")}
+                split: result[split] and {key: result[split][key] for key in MEMBER_SCORES}
                 for split in ("test", "validation")
             }
             for member, result in zip(run.members, results, strict=True)
         ],
     }
-    write_json(run.path / "result.json", summary)
+    write_result(run.path, summary)
     return summary
+
+
+def write_result(folder: Path, values: dict[str, Any]) -> None:
+    """Write ``result.json`` into the folder of a run: the sign that nothing is left to train."""
+    write_json(folder / RESULT, {"format": FORMAT} | values)
 
 
 def command_line() -> str:
