@@ -42,10 +42,11 @@ def test_what_comes_while_the_model_works_is_one_batch_and_each_gets_its_own_ans
             await asyncio.sleep(0.05)
             rest = [asyncio.create_task(batcher.classify(image(i, 1 + i % 3))) for i in range(20)]
             await asyncio.sleep(0.05)
+
             model.may_answer.set()
             assert (await first).labels.tolist() == [7]
-            for i, each in enumerate(rest):
-                assert (await each).labels.tolist() == [i] * (1 + i % 3)
+            for i, answer in enumerate(rest):
+                assert (await answer).labels.tolist() == [i] * (1 + i % 3)
 
     model = Model()
     asyncio.run(scenario(model))
@@ -72,9 +73,11 @@ def test_beyond_the_bound_requests_are_turned_away_at_once_and_later_taken_again
             await asyncio.sleep(0.05)  # at work, no longer waiting
             taken += [asyncio.create_task(batcher.classify(image(1))) for _ in range(5)]
             await asyncio.sleep(0.05)
+
             with pytest.raises(Refused) as refused:
                 await batcher.classify(image(1))
             assert (refused.value.status, refused.value.headers["Retry-After"]) == (503, "1")
+
             model.may_answer.set()
             await asyncio.gather(*taken)
             assert batcher.waiting == 0
@@ -83,7 +86,7 @@ def test_beyond_the_bound_requests_are_turned_away_at_once_and_later_taken_again
     asyncio.run(scenario(Model()))
 
 
-def test_a_failure_is_told_to_those_of_its_batch_and_ends_nothing_else() -> None:
+def test_a_failure_is_the_answer_to_its_batch_and_ends_nothing_else() -> None:
     async def scenario(model: Model) -> None:
         model.may_answer.set()
         async with Batcher(model.classify) as batcher:
@@ -103,6 +106,7 @@ def test_who_has_left_is_not_computed_for() -> None:
             await asyncio.sleep(0.05)
             gone.cancel()
             await asyncio.sleep(0.05)
+
             model.may_answer.set()
             await asyncio.gather(first, stays)
             assert batcher.waiting == 0

@@ -34,11 +34,11 @@ def http(server: Running) -> Iterator[httpx.Client]:
 
 
 def talk(server: Running, *parts: bytes, pause: float = 0) -> tuple[bytes, float]:
-    """Send the parts, reading meanwhile, until the server hangs up; what it said, and after how many seconds."""
+    """Send the parts, reading meanwhile, until the server hangs up; its answer, and after how many seconds."""
     start = time.monotonic()
-    said = b""
+    answer = b""
     with socket.create_connection(("127.0.0.1", server.port), timeout=15) as connection:
-
+        # From a thread: a server may answer, and hang up, before it has read everything.
         def send() -> None:
             with suppress(OSError):
                 for part in parts:
@@ -47,12 +47,13 @@ def talk(server: Running, *parts: bytes, pause: float = 0) -> tuple[bytes, float
 
         sender = threading.Thread(target=send)
         sender.start()
+
         with suppress(ConnectionResetError):
             while chunk := connection.recv(65536):
-                said += chunk
+                answer += chunk
         seconds = time.monotonic() - start
         sender.join()
-    return said, seconds
+    return answer, seconds
 
 
 def still_well(server: Running, shoe: bytes) -> bool:
@@ -62,8 +63,8 @@ def still_well(server: Running, shoe: bytes) -> bool:
 
 def test_a_body_that_says_it_is_too_large_is_not_read(strict: Running, shoe: bytes) -> None:
     head = b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999\r\n\r\n"
-    said, seconds = talk(strict, head)
-    assert said.startswith(b"HTTP/1.1 413")
+    answer, seconds = talk(strict, head)
+    assert answer.startswith(b"HTTP/1.1 413")
     assert seconds < 5
     assert still_well(strict, shoe)
 
@@ -71,21 +72,21 @@ def test_a_body_that_says_it_is_too_large_is_not_read(strict: Running, shoe: byt
 def test_a_body_is_counted_as_it_comes_whatever_it_says(strict: Running, shoe: bytes) -> None:
     chunk = b"1000\r\n" + b"x" * 4096 + b"\r\n"
     head = b"POST /predict HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
-    said, _ = talk(strict, head, *[chunk] * 200)
-    assert said.startswith(b"HTTP/1.1 413")
-    assert b"at most 50,000 bytes expected" in said
+    answer, _ = talk(strict, head, *[chunk] * 200)
+    assert answer.startswith(b"HTTP/1.1 413")
+    assert b"at most 50,000 bytes expected" in answer
     assert still_well(strict, shoe)
 
 
 def test_a_head_that_never_ends_is_cut_off(strict: Running) -> None:
-    said, seconds = talk(strict, b"GET / HTTP/1.1\r\nHost: loc")
-    assert said == b""
+    answer, seconds = talk(strict, b"GET / HTTP/1.1\r\nHost: loc")
+    assert answer == b""
     assert 0.5 < seconds < 4
 
 
 def test_a_connection_that_says_nothing_is_closed(strict: Running) -> None:
-    said, seconds = talk(strict)
-    assert said == b""
+    answer, seconds = talk(strict)
+    assert answer == b""
     assert 0.5 < seconds < 4
 
 
@@ -96,15 +97,15 @@ def test_a_head_that_drips_gets_no_more_time(strict: Running) -> None:
 
 
 def test_a_head_without_measure_is_refused(strict: Running, shoe: bytes) -> None:
-    said, _ = talk(strict, b"GET / HTTP/1.1\r\n", *[b"X-Filler: " + b"y" * 8_000 + b"\r\n"] * 40, pause=0.001)
-    assert said.startswith((b"HTTP/1.1 431", b"HTTP/1.1 400"))
+    answer, _ = talk(strict, b"GET / HTTP/1.1\r\n", *[b"X-Filler: " + b"y" * 8_000 + b"\r\n"] * 40, pause=0.001)
+    assert answer.startswith((b"HTTP/1.1 431", b"HTTP/1.1 400"))
     assert still_well(strict, shoe)
 
 
 def test_a_body_that_drips_gets_408(strict: Running) -> None:
     head = b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n"
-    said, seconds = talk(strict, head, *[b"x"] * 40, pause=0.1)
-    assert said.startswith(b"HTTP/1.1 408")
+    answer, seconds = talk(strict, head, *[b"x"] * 40, pause=0.1)
+    assert answer.startswith(b"HTTP/1.1 408")
     assert seconds < 7
 
 
@@ -121,8 +122,8 @@ def test_two_hundred_slow_clients_do_not_keep_the_others_waiting(strict: Running
 
 @pytest.mark.parametrize("rubbish", [b"\x16\x03\x01\x02\x00", b"GET\r\n\r\n", b"\0" * 100, b"A" * 100_000])
 def test_rubbish_ends_in_400_or_silence(strict: Running, shoe: bytes, rubbish: bytes) -> None:
-    said, _ = talk(strict, rubbish)
-    assert said == b"" or said.startswith((b"HTTP/1.1 400", b"HTTP/1.1 431"))
+    answer, _ = talk(strict, rubbish)
+    assert answer == b"" or answer.startswith((b"HTTP/1.1 400", b"HTTP/1.1 431"))
     assert still_well(strict, shoe)
 
 
@@ -175,8 +176,8 @@ def test_a_name_of_a_file_is_only_a_name(http: httpx.Client, shoe: bytes) -> Non
 
 @pytest.mark.parametrize("path", ["/static/../app.py", "/static/%2e%2e/look.css", "/static/", "/models/../etc", "//v2"])
 def test_no_path_leads_out(server: Running, path: str) -> None:
-    said, _ = talk(server, f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
-    assert said.startswith(b"HTTP/1.1 404")
+    answer, _ = talk(server, f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+    assert answer.startswith(b"HTTP/1.1 404")
 
 
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "localhost.evil.example", "", "127.0.0.1.nip.io"])
@@ -248,8 +249,10 @@ def test_too_much_at_once_is_turned_away_and_nothing_is_lost(two_runs: list[Path
             thread.start()
         for thread in threads:
             thread.join()
+
         assert {answer.status_code for answer in answers} == {200, 503}
         assert len(answers) == 20
+
         busy = next(answer for answer in answers if answer.status_code == 503)
         assert busy.headers["retry-after"] == "1"
         assert "busy" in busy.json()["error"]
@@ -266,11 +269,13 @@ def test_sigterm_lets_what_is_under_way_end_and_takes_nothing_new(two_runs: list
 
         thread = threading.Thread(target=ask)
         thread.start()
-        time.sleep(0.7)
+        time.sleep(0.7)  # the request is under way
+
         running.process.send_signal(signal.SIGTERM)
         time.sleep(0.3)
         with running.client() as client, pytest.raises(httpx.TransportError):
             client.get("/v2")
+
         thread.join()
         assert answers[0].status_code == 200
         assert running.process.wait(10) in (0, -signal.SIGTERM)
@@ -302,6 +307,7 @@ def test_openapi_names_every_path_and_docs_need_no_network(http: httpx.Client) -
     described = http.get("/openapi.json").json()
     assert described["openapi"].startswith("3.")
     page = http.get("/docs").text
+
     for path in described["paths"]:
         assert path in page
         assert http.get(path.replace("{name}", "first")).status_code in (200, 400, 405)

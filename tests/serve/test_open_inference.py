@@ -52,9 +52,11 @@ def test_the_client_gets_what_the_model_says(
     images = test_set.images[:count]
     tensor = triton.InferInput("images", list(images.shape), "UINT8")
     tensor.set_data_from_numpy(images, binary_data=binary_in)
+
     names = ("probabilities", "label", "doubt")
     outputs = [triton.InferRequestedOutput(name, binary_data=binary_out) for name in names]
     result = client.infer("second", [tensor], outputs=outputs, request_id="mine")
+
     expected = fr.load(str(two_runs[1])).classify(images)
     np.testing.assert_allclose(result.as_numpy("probabilities"), expected.probabilities, atol=1e-5)
     assert (result.as_numpy("label") == expected.labels).all()
@@ -88,7 +90,7 @@ def test_many_clients_at_once_each_get_their_own_answer(
             tensor = triton.InferInput("images", [1, 28, 28], "UINT8")
             tensor.set_data_from_numpy(image[None])
             waiting.append(client.async_infer("first", [tensor]))
-        labels = [each.get_result().as_numpy("label")[0] for each in waiting]
+        labels = [answer.get_result().as_numpy("label")[0] for answer in waiting]
     assert labels == expected.tolist()
 
 
@@ -138,7 +140,7 @@ def test_json_data_may_be_flat_or_nested(http: httpx.Client, data: object) -> No
         b'{"inputs": [{"name": "images", "shape": [1, 28, 28], "datatype": "UINT8", "data": [1e999]}]}',
     ],
 )
-def test_a_wrong_request_is_the_clients_mistake_and_is_told_so(http: httpx.Client, body: bytes) -> None:
+def test_a_wrong_request_is_answered_as_the_clients_mistake(http: httpx.Client, body: bytes) -> None:
     answer = http.post("/v2/models/first/infer", content=body)
     assert answer.status_code == 400
     assert "expected" in answer.json()["error"]

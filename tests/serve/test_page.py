@@ -1,4 +1,4 @@
-"""The page as a person uses it, in Debian's Chromium: each way in gives the API's answer, errors are said."""
+"""The page as a person uses it, in Debian's Chromium: each way in gives the API's answer, errors are shown."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from tests.serve.conftest import Running, started
 def page(browser: Browser, server: Running) -> Iterator[Page]:
     """Opened, in English; nothing may be written to its console, where a breach of the policy would show."""
     context = browser.new_context(locale="en-GB")
-    page, said = context.new_page(), []
-    page.on("console", lambda message: said.append(message.text))
-    page.on("pageerror", lambda error: said.append(str(error)))
+    page, messages = context.new_page(), []
+    page.on("console", lambda message: messages.append(message.text))
+    page.on("pageerror", lambda error: messages.append(str(error)))
     page.goto(server.url)
     expect(page.locator("#examples button")).to_have_count(100)
     yield page
     context.close()
-    assert [text for text in said if "Failed to load resource" not in text] == []
+    assert [text for text in messages if "Failed to load resource" not in text] == []
 
 
 def answer_of(server: Running, content: bytes, model: str = "first") -> dict[str, Any]:
@@ -35,7 +35,7 @@ def answer_of(server: Running, content: bytes, model: str = "first") -> dict[str
 
 
 def expect_answer(page: Page, answer: dict[str, Any]) -> None:
-    expect(page.locator("#said")).to_contain_text(f"{answer['class']}, {answer['probability']:.1%}")
+    expect(page.locator("#headline")).to_contain_text(f"{answer['class']}, {answer['probability']:.1%}")
     shown = page.locator("#bars li").all_inner_texts()
     assert [re.sub(r"\s+", " ", text) for text in shown] == [f"{name} {share:.1%}" for name, share in answer["top"]]
     assert page.locator("#seen").get_attribute("src") == answer["seen"]
@@ -98,10 +98,12 @@ def test_a_drawing_by_keyboard_gets_the_apis_answer(page: Page, server: Running)
     page.wait_for_load_state("networkidle")
     expect(page.locator("#answer")).to_have_attribute("aria-busy", "false")
     expect_answer(page, answer_of(server, drawn(page)))
+
     page.keyboard.press("x")
     page.wait_for_load_state("networkidle")
     expect(page.locator("#answer")).to_have_attribute("aria-busy", "false")
     expect_answer(page, answer_of(server, drawn(page)))
+
     page.click("#clear")
     pixels = "document.getElementById('canvas').getContext('2d').getImageData(0, 0, 28, 28).data"
     assert page.evaluate(f"[...{pixels}].filter((_, i) => i % 4 < 3).every(value => value === 0)")
@@ -114,9 +116,10 @@ def test_an_example_is_reached_by_keyboard_and_tells_its_label(page: Page, serve
     for key in ("ArrowRight", "ArrowDown", "ArrowDown", "ArrowLeft", "ArrowUp"):
         page.keyboard.press(key)
     page.keyboard.press("Enter")
+
     chosen = examples[10]
     expect_answer(page, answer_of(server, base64.b64decode(chosen["image"].split(",")[1])))
-    expect(page.locator("#said")).to_contain_text(f"Label: {chosen['class']}")
+    expect(page.locator("#headline")).to_contain_text(f"Label: {chosen['class']}")
     label = page.locator("#examples button").nth(10).get_attribute("aria-label")
     assert label == f"example 11: {chosen['class']}"
 
@@ -142,13 +145,15 @@ def test_mistakes_are_shown_by_kind_and_can_be_looked_into(page: Page, server: R
     label = button.get_attribute("aria-label") or ""
     match = re.fullmatch(r"(.+) taken for (.+): (\d+)", label)
     assert match
+
     button.click()
     expect(page.locator("#wrong li")).to_have_count(min(60, int(match[3])))
     with server.client() as client:
         first = client.get("/models/first/mistakes", params={"truth": match[1], "predicted": match[2]}).json()[0]
     assert page.locator("#wrong img").first.get_attribute("src") == first["image"]
+
     page.locator("#wrong button").first.click()
-    expect(page.locator("#said")).to_contain_text(f"{match[2]}, {first['probability']:.1%}. Label: {match[1]}")
+    expect(page.locator("#headline")).to_contain_text(f"{match[2]}, {first['probability']:.1%}. Label: {match[1]}")
 
 
 def test_the_report_is_shown_in_a_sandbox(page: Page) -> None:
@@ -176,25 +181,29 @@ def test_every_word_is_there_in_chinese_and_the_choice_is_kept(page: Page) -> No
     expect(page.locator("#input-title")).to_have_text("这是什么？")
     for text in page.locator("[data-word]:visible").all_inner_texts():
         assert re.search(r"[\u4e00-\u9fff]|^API$", text), text
+
     keys = page.evaluate("import('/static/words.js').then(({WORDS}) => [Object.keys(WORDS.en), Object.keys(WORDS.zh)])")
     assert keys[0] == keys[1]
+
     page.reload()
     expect(page.locator("#input-title")).to_have_text("这是什么？")
 
 
-def test_what_is_no_picture_is_said_so_and_the_old_answer_goes(page: Page, tmp_path: Path) -> None:
+def test_what_is_no_picture_is_reported_and_the_old_answer_goes(page: Page, tmp_path: Path) -> None:
     page.locator("#examples button").first.click()
     expect(page.locator("#result")).to_be_visible()
+
     (tmp_path / "a.png").write_text("no picture")
     page.set_input_files("#file", tmp_path / "a.png")
     expect(page.locator("#error")).to_have_text(re.compile("no picture that can be read"))
     expect(page.locator("#result")).to_be_hidden()
+
     page.locator("#examples button").first.click()
     expect(page.locator("#result")).to_be_visible()
     expect(page.locator("#error")).to_be_hidden()
 
 
-def test_a_server_that_is_gone_is_said_so(browser: Browser, two_runs: list[Path]) -> None:
+def test_a_server_that_is_gone_is_reported(browser: Browser, two_runs: list[Path]) -> None:
     with started(two_runs[:1]) as running:
         page = browser.new_page(locale="en-GB")
         page.goto(running.url)
@@ -227,14 +236,16 @@ def test_nothing_sticks_out_on_a_phone_and_every_control_has_a_name(
     expect(page.locator("#examples button")).to_have_count(100)
     page.locator("#examples button").first.click()
     expect(page.locator("#result")).to_be_visible()
+
     for tab in ("try", "mistakes", "report"):
         page.click(f"#tab-{tab}")
         assert page.evaluate("document.documentElement.scrollWidth") <= width
+
     nameless = page.evaluate(
-        """[...document.querySelectorAll("button, select, input, canvas[tabindex], iframe")].filter(each =>
-            !(each.getAttribute("aria-label") || each.title || each.textContent.trim() || each.labels?.length
-              || each.querySelector("img[alt]:not([alt=''])")))
-        .map(each => each.outerHTML)"""
+        """[...document.querySelectorAll("button, select, input, canvas[tabindex], iframe")].filter(control =>
+            !(control.getAttribute("aria-label") || control.title || control.textContent.trim()
+              || control.labels?.length || control.querySelector("img[alt]:not([alt=''])")))
+        .map(control => control.outerHTML)"""
     )
     assert nameless == []
     context.close()
@@ -242,10 +253,10 @@ def test_nothing_sticks_out_on_a_phone_and_every_control_has_a_name(
 
 def test_the_page_is_small_and_asks_nobody_else(browser: Browser, server: Running) -> None:
     page = browser.new_page()
-    seen: dict[str, int] = {}
-    page.on("response", lambda response: seen.__setitem__(response.url, len(response.body())))
+    sizes: dict[str, int] = {}
+    page.on("response", lambda response: sizes.__setitem__(response.url, len(response.body())))
     page.goto(server.url)
     expect(page.locator("#examples button")).to_have_count(100)
-    assert all(url.startswith((server.url, "data:")) for url in seen)
-    assert sum(size for url, size in seen.items() if "/models" not in url and not url.startswith("data:")) < 150_000
+    assert all(url.startswith((server.url, "data:")) for url in sizes)
+    assert sum(size for url, size in sizes.items() if "/models" not in url and not url.startswith("data:")) < 150_000
     page.close()

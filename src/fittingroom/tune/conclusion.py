@@ -140,7 +140,7 @@ def _head_comment(study: Study, result: dict[str, Any], final: Run | None) -> st
         f"  {study.train_command(best['values'])}",
     ]
 
-    # The search's own best is the largest of many figures; whoever reads the file later has to know that.
+    # The search's own best is the luckiest of many figures; whoever reads the file later has to know that.
     if final is None or fresh is None:
         paragraphs.append(
             f"Validation {objective.name} {objective.text(best['value'])} on {result['n']:,} images: the best of all "

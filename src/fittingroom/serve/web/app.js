@@ -106,7 +106,7 @@ function showAnswer() {
   }
   const name = className(answer.class);
   const values = { name, share: percent(answer.probability), truth: state.truth && className(state.truth) };
-  $("said").textContent = word(state.truth ? "really" : "said", values);
+  $("headline").textContent = word(state.truth ? "headlineAndLabel" : "headline", values);
   $("seen").src = answer.seen;
   $("seen").alt = word("seen");
   $("bars").replaceChildren(...answer.top.slice(0, 10).map(bar));

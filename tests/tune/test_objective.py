@@ -1,0 +1,54 @@
+"""Of accuracy more is better, of loss less; both are written in their own units."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import fittingroom as fr
+from fittingroom.tune import Plan
+from fittingroom.tune.objective import ACCURACY, LOSS, OBJECTIVES, Objective
+from tests.tune.conftest import SPACE, recipe
+
+
+def test_the_best_value_comes_first_and_the_worst_is_the_low_quantile() -> None:
+    values = [0.5, 0.9, 0.1]
+    assert sorted(values, key=ACCURACY.rank) == [0.9, 0.5, 0.1]
+    assert sorted(values, key=LOSS.rank) == [0.1, 0.5, 0.9]
+    assert (ACCURACY.quantile(values, 0), ACCURACY.quantile(values, 1)) == (0.1, 0.9)
+    assert (LOSS.quantile(values, 0), LOSS.quantile(values, 1)) == (0.9, 0.1)
+
+
+@pytest.mark.parametrize(
+    ("objective", "text", "of_mean"),
+    [
+        (ACCURACY, "92.04%", "92.04%, sd 0.20 points, 95 % of the mean 91.11% to 92.97%"),
+        (LOSS, "0.9204", "0.9204, sd 0.0020, 95 % of the mean 0.9111 to 0.9297"),
+    ],
+)
+def test_a_value_is_written_in_its_unit(objective: Objective, text: str, of_mean: str) -> None:
+    assert objective.text(0.9204) == text
+    assert objective.text(None) == "–"
+    fresh = {"mean": 0.9204, "sd": 0.002, "interval_of_mean": [0.9111, 0.9297]}
+    assert objective.text_of_mean(fresh) == of_mean
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES.values())
+def test_better_is_higher_on_an_axis_and_what_is_outside_lies_on_its_end(objective: Objective) -> None:
+    axis = objective.axis([0.2, 0.8], worst=100, best=0)
+    better, worse = sorted([0.3, 0.7], key=objective.rank)
+    assert axis(better) < axis(worse)
+
+    far_worse = sorted([-9.0, 9.0], key=objective.rank)[-1]
+    assert axis(far_worse) == 100
+    assert axis.holds(0.5)
+    assert not axis.holds(far_worse)
+
+
+def test_loss_is_an_objective_too_and_lower_is_better(data: fr.Splits) -> None:
+    plan = Plan(trials=3, objective="loss", pruner="hyperband")
+    study = fr.tune_recipe(data, recipe(), SPACE, plan=plan, out="study")
+    values = [trial.value for trial in study.trials() if trial.state == "finished" and trial.value is not None]
+    assert study.result["best"]["value"] == min(values)
+    assert "Validation loss" in Path("study/best.toml").read_text(encoding="utf-8")

@@ -1,0 +1,221 @@
+"""A search chooses on validation images alone, and is the same for the same seed, stopped in between or not."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import fittingroom as fr
+from fittingroom.errors import Interrupted
+from fittingroom.events import Event, Hooks, JobDone, JobEvent, StepDone
+from fittingroom.tune import Plan, Study
+from fittingroom.tune.space import apply
+from fittingroom.tune.study import open_study
+from tests.tune.conftest import LINEAR, SPACE, recipe
+
+
+def test_the_first_trial_is_the_baseline(study: Study) -> None:
+    assert fr.Run(study.folder(0)).recipe == replace(recipe(), seed=0)
+    assert study.result["as_it_is"] == study.trials()[0].value
+
+
+def test_trials_are_runs_with_the_drawn_values_and_one_seed(study: Study) -> None:
+    trials = study.trials()
+    assert [trial.number for trial in trials] == list(range(7))
+    for trial in trials:
+        run = fr.Run(study.folder(trial.number))
+        assert run.recipe == apply(study.recipe, trial.values)
+        assert run.is_finished == (trial.state == "finished")
+        if trial.state == "finished":
+            assert trial.value == run.result["validation"]["accuracy"]
+            assert len(trial.curve) == 3
+        assert 0.001 <= trial.values["lr"] <= 0.3
+
+
+def test_the_best_trial_is_chosen_and_named_too_good(study: Study) -> None:
+    finished = {trial.number: trial.value for trial in study.trials() if trial.state == "finished"}
+    best = study.result["best"]
+    assert best["value"] == max(value for value in finished.values() if value is not None) == finished[best["trial"]]
+
+
+def test_a_bad_trial_is_pruned_and_keeps_its_checkpoint(data: fr.Splits) -> None:
+    study = fr.tune_recipe(data, recipe(), "lr = [1e-9, 0.003]", plan=Plan(trials=9), final_seeds=0, out="study")
+
+    pruned = [trial for trial in study.trials() if trial.state == "pruned"]
+    assert pruned
+    assert {trial.values["lr"] for trial in pruned} == {1e-9}
+    for trial in pruned:
+        assert len(trial.curve) == 2
+        assert list((study.folder(trial.number) / "checkpoints").iterdir())
+    assert study.result["trials"] == {"finished": 9 - len(pruned), "pruned": len(pruned)}
+
+
+NOT_A_NUMBER = """
+from torch import nn
+from tests.support import SUPPORT
+
+
+class Net(nn.Module):
+    def __init__(self, num_classes, image_size):
+        super().__init__()
+        self.last = nn.Linear(image_size[0] * image_size[1], num_classes)
+
+    def forward(self, x):
+        return self.last(x.flatten(1)) / (0 if self.training else 1)
+"""
+
+
+def test_a_diverged_trial_is_written_down_and_the_search_goes_on(data: fr.Splits) -> None:
+    Path("net.py").write_text(NOT_A_NUMBER, encoding="utf-8")
+    space = LINEAR.replace("=", " = [") + ", 'net.py:Net']"
+    study = fr.tune_recipe(data, recipe(), space, plan=Plan(trials=4), final_seeds=0, out="study")
+
+    diverged = [trial for trial in study.trials() if trial.state == "diverged"]
+    assert diverged
+    assert all(trial.values["model"] == "net.py:Net" for trial in diverged)
+    assert all("training diverged" in trial.message for trial in diverged)
+    assert len(study.trials()) == 4
+    assert "diverged or failed" in Path("study/report.html").read_text(encoding="utf-8")
+
+
+def test_the_same_seed_makes_the_same_study_and_another_another(study: Study, data: fr.Splits) -> None:
+    again = fr.tune_recipe(data, recipe(), SPACE, plan=Plan(trials=7), out="again", final_seeds=0)
+    assert outcome(again) == outcome(study)
+
+    other = fr.tune_recipe(data, recipe("seed=5"), SPACE, plan=Plan(trials=3, seed=5), out="other", final_seeds=0)
+    assert [trial.values for trial in other.trials()][1:] != [trial.values for trial in study.trials()][1:3]
+
+
+def outcome(study: Study) -> list[tuple[object, ...]]:
+    return [(t.number, t.state, t.value, dict(t.values), list(t.curve)) for t in study.trials()]
+
+
+def test_a_study_that_is_stopped_at_any_point_goes_on_as_if_it_had_not_been(study: Study, data: fr.Splits) -> None:
+    asked = 0
+
+    def now_and_then() -> bool:
+        nonlocal asked
+        asked += 1
+        return asked % 11 == 0  # an epoch has 5 steps: it falls on each of them in turn
+
+    with pytest.raises(Interrupted) as stop:
+        fr.tune_recipe(data, recipe(), SPACE, plan=Plan(trials=7), out="stopped", should_stop=now_and_then)
+    assert stop.value.resume_command == "fittingroom tune --resume stopped --trust-code"
+
+    stops = 1
+    while True:
+        try:
+            resumed = fr.resume_study("stopped", data=data, trust_code=True, should_stop=now_and_then)
+            break
+        except Interrupted:
+            stops += 1
+
+    assert stops > 5
+    assert outcome(resumed) == outcome(study)
+    assert resumed.result["final"]["values"] == study.result["final"]["values"]
+
+
+def test_a_study_is_extended_by_more_trials(study: Study, data: fr.Splits) -> None:
+    fr.tune_recipe(data, recipe(), SPACE, plan=Plan(trials=4), out="short", final_seeds=0)
+    extended = fr.resume_study("short", data=data, trust_code=True, trials=7, final_seeds=0)
+    assert outcome(extended) == outcome(study)
+
+
+def test_a_trial_that_died_before_its_folder_was_whole_is_begun_anew(study: Study, data: fr.Splits) -> None:
+    fr.tune_recipe(data, recipe(), SPACE, plan=Plan(trials=6), out="died", final_seeds=0)
+    unfinished = dataclasses.replace(open_study(Path("died"), splits=data), trust_code=True)
+    with pytest.raises(KeyboardInterrupt):
+        unfinished.search(7, None, None, Hooks(observe=raise_at_first_step))
+
+    # As if the process had been killed before the run's last file of its beginning was written.
+    (unfinished.folder(6) / "environment.json").unlink()
+    assert [trial.state for trial in unfinished.trials()][6] == "running"
+    assert outcome(fr.resume_study("died", data=data, trust_code=True, trials=7, final_seeds=0)) == outcome(study)
+
+
+def test_a_trial_whose_process_died_while_it_was_drawn_does_not_stop_the_study(data: fr.Splits) -> None:
+    fr.tune_recipe(data, recipe(), SPACE, plan=Plan(trials=2), out="half", final_seeds=0)
+    half = open_study(Path("half"), splits=data)
+    assert half.as_optuna().ask().number == 2  # it runs, and has no value of any key yet
+    assert half.trials()[2].values == {}
+
+    again = fr.resume_study("half", data=data, trust_code=True, trials=4, final_seeds=0)
+    assert [trial.state for trial in again.trials()] == ["finished", "finished", "failed", "finished"]
+
+
+def test_code_of_ones_own_goes_on_only_when_it_is_trusted(study: Study, data: fr.Splits) -> None:
+    with pytest.raises(fr.ArtifactError, match=r"is code of one's own .*--trust-code"):
+        fr.resume_study(study.path, data=data)
+
+
+@pytest.mark.parametrize("options", [fr.Options(threads=0), fr.Options(device="cuda")])
+def test_what_no_trial_could_run_with_is_refused_before_there_is_a_study(options: fr.Options, data: fr.Splits) -> None:
+    if options.device == "cuda" and torch.cuda.is_available():
+        pytest.skip("there is a CUDA device")
+    with pytest.raises(fr.FittingRoomError):
+        fr.tune_recipe(data, recipe(), SPACE, out="none", options=options)
+    assert not Path("none").exists()
+
+
+def raise_at_first_step(event: Event) -> None:
+    if isinstance(event, JobEvent) and isinstance(event.event, StepDone):
+        raise KeyboardInterrupt
+
+
+@pytest.mark.nightly
+def test_what_tpe_draws_is_the_same_too_after_a_stop(data: fr.Splits) -> None:
+    whole = fr.tune_recipe(data, recipe(), SPACE, plan=Plan(trials=20), out="whole", final_seeds=0)
+    parts = fr.tune_recipe(data, recipe(), SPACE, plan=Plan(trials=1), out="parts", final_seeds=0)
+    for trials in (3, 11, 12, 20):
+        fr.resume_study("parts", data=data, trust_code=True, trials=trials, final_seeds=0)
+    assert outcome(parts) == outcome(whole)
+    assert "PED-ANOVA" in Path("parts/report.html").read_text(encoding="utf-8")
+
+
+def test_after_the_time_no_trial_is_begun(data: fr.Splits) -> None:
+    study = fr.tune_recipe(data, recipe(), SPACE, plan=Plan(trials=1), out="study", final_seeds=0)
+    fr.resume_study("study", data=data, trust_code=True, trials=50, seconds=0, final_seeds=0)
+    assert len(study.trials()) == 1
+
+
+def test_each_trial_that_ends_is_reported(data: fr.Splits) -> None:
+    seen: list[Event] = []
+    fr.tune_recipe(data, recipe(), SPACE, plan=Plan(trials=2), out="study", observe=seen.append)
+    outcomes = {event.job: event.outcome for event in seen if isinstance(event, JobDone)}
+    assert list(outcomes) == ["trial 0", "trial 1", "seed-1", "seed-2", "seed-3"]
+    assert outcomes["trial 0"].startswith("finished   validation accuracy ")
+
+
+# What is refused.
+
+
+def test_a_recipe_without_validation_images_is_refused(data: fr.Splits) -> None:
+    with pytest.raises(fr.RecipeError, match="holds none out: give it validation = 2000"):
+        fr.tune_recipe(data, recipe("validation=0"), SPACE, out="study")
+    assert not Path("study").exists()
+
+
+def test_a_single_final_seed_is_refused(data: fr.Splits) -> None:
+    with pytest.raises(fr.RecipeError, match="2 or more expected, or 0 for none, 1 found"):
+        fr.tune_recipe(data, recipe(), SPACE, out="study", final_seeds=1)
+
+
+def test_a_study_goes_on_only_with_its_own_data(study: Study, data: fr.Splits) -> None:
+    with pytest.raises(fr.DataError, match="its train set has changed since"):
+        fr.resume_study(study.path, data=fr.Splits(data.train.subset(np.arange(399))))
+    with pytest.raises(fr.DataError, match="its data was given in memory; give it again"):
+        fr.resume_study(study.path)
+
+
+def test_what_is_no_study_is_refused(data: fr.Splits, study: Study) -> None:
+    with pytest.raises(fr.ArtifactError, match=r"the folder of a study expected"):
+        fr.resume_study("nowhere")
+    with pytest.raises(
+        fr.ArtifactError, match=r"there is a study already; to go on with it: fittingroom tune --resume"
+    ):
+        fr.tune_recipe(data, recipe(), SPACE, out=study.path)
