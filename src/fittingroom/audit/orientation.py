@@ -84,7 +84,8 @@ def inverted(part: Dataset) -> tuple[list[Finding], Dataset]:
     """See whether the ground is white where it should be black."""
     if len(part) < MIN_IMAGES:
         return [], part
-    # the border shows the ground; its median leaves out what reaches the edge, and the share whole images that do
+
+    # the border shows the ground: its median leaves out clothes that reach it, the share those that fill the image
     border_NB = _border(part.images[: MAX_IMAGES * 2])
     share = float((np.median(border_NB, axis=1) >= 128).mean())
     if share < 0.8:

@@ -195,7 +195,7 @@ def _read_by_format(path: Path, audited_file: AuditedFile, cache: bool) -> None:
     kind = format_of_name(path) if path.is_file() else None
     tables = [path] if kind is CSV else csv_files(path) if path.is_dir() else []
 
-    # what is no table, or could exhaust the memory, is told before a reader sees it
+    # what is no table, or could exhaust the memory, is named before a reader sees it
     for file in tables:
         audited_file.findings += _wrapping(file)
     if any(finding.name in ("web-page", "text-mode-damage") for finding in audited_file.findings):

@@ -29,7 +29,7 @@ def split_shift(parts: Sequence[Part]) -> list[Finding]:
             findings += _shares_shift(train, part)
             findings += _brightness_shift(train.dataset, part.dataset, f"{train.name} and {part.name}")
 
-        # within a part too: whoever cuts it in file order gets a shift between the pieces
+        # within a part too: whoever splits it in file order gets a shift between the pieces
         half = len(part.hashes) // 2
         if half >= MIN_IMAGES_A_HALF:
             halves = part.dataset.subset(np.arange(half)), part.dataset.subset(np.arange(half, 2 * half))
@@ -196,7 +196,7 @@ def leaky_pixel(part: Part) -> list[Finding]:
     accuracy_P = np.array([_accuracy_of_pixel(values, labels_N, num_classes) for values in pixels_PN])
 
     # what the others tell is the yardstick: clothes and digits have pixels that say much about the class, too, but
-    # then the pixels around them say nearly as much
+    # then pixels elsewhere say nearly as much
     best = int(accuracy_P.argmax())
     row, column = divmod(best, part.dataset.image_size[1])
     by_others = _best_elsewhere(accuracy_P.reshape(part.dataset.image_size), row, column)
