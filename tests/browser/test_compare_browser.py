@@ -24,6 +24,7 @@ def compared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, 
     runs: Path = tmp_path_factory.mktemp("compared") / "runs"
     small = ["sample", "--recipe", "plain", "--epochs", "1", "--set", "precision=float32", "--quiet", "--seeds", "2"]
     assert main(["train", *small, "--out", str(runs / "two")]) == 0
+
     models = [str(runs / "two" / f"seed-{seed}") for seed in (0, 1)]
     page = runs / "compare.html"
     printed = io.StringIO()
@@ -38,10 +39,12 @@ def test_its_figures_are_those_of_json_and_it_asks_for_nothing(
     file, said = compared
     page, asked = open_page(browser, file)
     assert [url for url in asked if not url.startswith("data:")] == []
+
     verdict = page.inner_text("h1")
     assert verdict.lower().startswith(said["sentence"].split(";")[0].lower())
     for figure in (abs(said["difference"]), *map(abs, said["interval"])):
         assert points(figure) in page.inner_text("body")
+
     rows = page.eval_on_selector_all(
         "section:nth-of-type(2) table tr", "rows => rows.slice(1).map(row => [...row.cells].map(c => c.innerText))"
     )
@@ -49,8 +52,10 @@ def test_its_figures_are_those_of_json_and_it_asks_for_nothing(
     for shown, row in zip(rows, said["per_class"], strict=True):
         assert shown[1] == f"{row['n']:,}"
         assert shown[4] == points(row["difference"], signed=True)
+
     headings = page.eval_on_selector_all("h3", "all => all.map(e => Number(e.innerText.match(/([\\d,]+) images/)[1]))")
     assert sum(headings) == said["images_apart"]
+
     pictures = page.eval_on_selector_all("img", "all => all.map(i => [i.naturalWidth, i.complete])")
     assert pictures
     assert all(picture == [28, True] for picture in pictures)

@@ -93,8 +93,10 @@ def test_pointing_at_a_row_of_the_matrix_shows_its_shares(browser: Browser, run:
     row = page.locator(".matrix tbody tr").nth(6)
     counts = run.result["test"]["confusion"][6]
     assert row.locator("td").nth(6).inner_text() == f"{counts[6]}"
+
     row.hover()
     assert row.locator("td").nth(6).inner_text() == f"{counts[6] / sum(counts):.1%}"
+
     page.mouse.move(0, 0)
     row.focus()  # as a tap does, or the keyboard
     assert row.locator("td").nth(6).inner_text() == f"{counts[6] / sum(counts):.1%}"

@@ -32,6 +32,8 @@ def trained(sample: fr.Splits, tmp_path_factory: pytest.TempPathFactory) -> Path
     test = sample.test
     assert test is not None
     few = sample.train.subset(np.arange(300))
+
+    # Each is wrong in one way: tested on other images, trained on test images, chosen by test images.
     parts = {
         "usual": fr.Splits(few, None, test.subset(np.arange(200))),
         "moved": fr.Splits(few, None, test.subset(np.arange(100, 300))),
@@ -42,6 +44,7 @@ def trained(sample: fr.Splits, tmp_path_factory: pytest.TempPathFactory) -> Path
     }
     for name, data in parts.items():
         write_npz(folder / f"{name}.npz", data)
+
     runs = folder / "runs"
     train(folder / "usual.npz", runs / "one")
     train(folder / "usual.npz", runs / "two", seed=1)
@@ -87,15 +90,17 @@ def marks(n: int, *wrong: int) -> np.ndarray:
 def test_two_models_are_paired_by_image_whatever_the_order(runs: Path) -> None:
     answer(runs / "one", marks(200, *range(30)))
     answer(runs / "two", marks(200, *range(22, 32)), order=np.random.default_rng(0).permutation(200))
-    (found,) = fr.compare_runs([runs / "one", runs / "two"]).comparisons
-    assert found.overall.difference == pytest.approx(20 / 200)
-    assert found.overall.p_value == pytest.approx(stats.binomtest(2, 24).pvalue)
-    assert (found.overall.n, found.seeds, found.overall.verdict) == (200, (1, 1), "better")
-    assert found.overall.interval[0] > 0
-    assert found.sentence.startswith("two is better than one by 10.00 points (95 % ")
-    assert found.sentence.endswith(", one seed each, 200 images)")
-    assert "can't speak for their recipes" in found.scope
-    assert "two's own accuracy on it is now a little too good" in found.notes[0]
+
+    (comparison,) = fr.compare_runs([runs / "one", runs / "two"]).comparisons
+    assert comparison.overall.difference == pytest.approx(20 / 200)
+    assert comparison.overall.p_value == pytest.approx(stats.binomtest(2, 24).pvalue)
+    assert (comparison.overall.n, comparison.seeds, comparison.overall.verdict) == (200, (1, 1), "better")
+    assert comparison.overall.interval[0] > 0
+
+    assert comparison.sentence.startswith("two is better than one by 10.00 points (95 % ")
+    assert comparison.sentence.endswith(", one seed each, 200 images)")
+    assert "can't speak for their recipes" in comparison.scope
+    assert "two's own accuracy on it is now a little too good" in comparison.notes[0]
 
 
 def test_the_other_way_round_it_is_worse_by_as_much(runs: Path) -> None:
@@ -112,11 +117,11 @@ def test_the_other_way_round_it_is_worse_by_as_much(runs: Path) -> None:
 def test_models_that_can_not_be_told_apart_get_a_number_of_images(runs: Path) -> None:
     answer(runs / "one", marks(200, 1, 2, 3, 4))
     answer(runs / "two", marks(200, 3, 4, 5))
-    (found,) = fr.compare_runs([runs / "one", runs / "two"], minimum_effect=0.01).comparisons
-    assert found.overall.verdict == "cannot tell"
-    assert found.sentence.startswith("can't tell two from one: +0.50 points (95 % −")
-    assert "to detect a difference of 1 between two such models you need about 1,200 images" in found.sentence
-    assert "Whichever you choose now" in found.notes[0]
+    (comparison,) = fr.compare_runs([runs / "one", runs / "two"], minimum_effect=0.01).comparisons
+    assert comparison.overall.verdict == "cannot tell"
+    assert comparison.sentence.startswith("can't tell two from one: +0.50 points (95 % −")
+    assert "to detect a difference of 1 between two such models you need about 1,200 images" in comparison.sentence
+    assert "Whichever you choose now" in comparison.notes[0]
 
 
 def test_classes_are_compared_with_a_correction_for_all_of_them(runs: Path) -> None:
@@ -126,35 +131,42 @@ def test_classes_are_compared_with_a_correction_for_all_of_them(runs: Path) -> N
     of_bag = np.flatnonzero(data.labels == data.classes.index("Bag"))
     answer(runs / "one", marks(200, *of_bag[:14]))
     answer(runs / "two", marks(200))
-    (found,) = fr.compare_runs([runs / "one", runs / "two"]).comparisons
-    assert [row.name for row in found.per_class] == list(data.classes)
-    assert sum(row.n for row in found.per_class) == 200
-    (bag,) = [row for row in found.per_class if row.differs]
+
+    (comparison,) = fr.compare_runs([runs / "one", runs / "two"]).comparisons
+    assert [row.name for row in comparison.per_class] == list(data.classes)
+    assert sum(row.n for row in comparison.per_class) == 200
+
+    (bag,) = [row for row in comparison.per_class if row.differs]
     assert bag.name == "Bag"
     assert bag.p_holm == pytest.approx(10 * stats.binomtest(14, 14).pvalue)
     assert bag.difference == pytest.approx(14 / bag.n)
     assert bag.interval is not None
     assert bag.interval[0] > 0
     assert all(
-        row.interval is not None and row.interval[0] <= 0 <= row.interval[1] for row in found.per_class if row != bag
+        row.interval is not None and row.interval[0] <= 0 <= row.interval[1]
+        for row in comparison.per_class
+        if row != bag
     )
 
 
-def test_a_look_at_test_goes_on_record_and_validation_is_none(runs: Path) -> None:
+def test_a_comparison_on_test_goes_on_record_and_one_on_validation_does_not(runs: Path) -> None:
     data = fr.open_run(runs / "one").environment.data.test
     assert data is not None
     before = len(read_evaluations(runs, data.images))
+
     fr.compare_runs([runs / "one", runs / "two"])
-    *_, look = looks = read_evaluations(runs, data.images)
-    assert len(looks) == before + 1
-    assert look["run"] == "one, two"
-    (found,) = fr.compare_runs([runs / "one", runs / "two"], on="validation").comparisons
+    *_, evaluation = evaluations = read_evaluations(runs, data.images)
+
+    assert len(evaluations) == before + 1
+    assert evaluation["run"] == "one, two"
+
+    (comparison,) = fr.compare_runs([runs / "one", runs / "two"], on="validation").comparisons
     assert len(read_evaluations(runs, data.images)) == before + 1
-    assert found.overall.n == 60
-    assert found.notes == []
+    assert comparison.overall.n == 60
+    assert comparison.notes == []
 
 
-def test_more_looks_than_the_models_need_are_counted(runs: Path) -> None:
+def test_more_evaluations_than_the_models_need_are_counted(runs: Path) -> None:
     (runs / "test-looks.jsonl").unlink()
     for name in ("one", "two"):
         fr.open_run(runs / name).evaluate()
@@ -165,14 +177,14 @@ def test_more_looks_than_the_models_need_are_counted(runs: Path) -> None:
 
 
 def warnings(runs: Path, *names: str) -> list[str]:
-    (found,) = fr.compare_runs([runs / name for name in names]).comparisons
-    return [warning for warning in found.warnings if "was evaluated on" not in warning]
+    (comparison,) = fr.compare_runs([runs / name for name in names]).comparisons
+    return [warning for warning in comparison.warnings if "was evaluated on" not in warning]
 
 
 def test_different_test_images_are_compared_where_they_meet_and_that_is_said_first(runs: Path) -> None:
-    (found,) = fr.compare_runs([runs / "one", runs / "moved"]).comparisons
-    assert found.overall.n == 100
-    assert found.warnings[0] == (
+    (comparison,) = fr.compare_runs([runs / "one", runs / "moved"]).comparisons
+    assert comparison.overall.n == 100
+    assert comparison.warnings[0] == (
         "they were judged on different test images, 200 and 200; compared on the 100 that they have in common"
     )
 
@@ -191,41 +203,43 @@ def test_training_on_the_others_whole_test_set_is_seen_without_the_data(runs: Pa
 
     nothing = TrainingImages(frozenset(), "gone")
     known = {side.run.environment.data.train.content: nothing for side in (one, swapped)}
-    found = find_warnings(one, swapped, one, "test", known)
-    assert "swapped was trained on the very images that one was tested on" in found
+    sentences = find_warnings(one, swapped, one, "test", known)
+    assert "swapped was trained on the very images that one was tested on" in sentences
 
 
-def test_data_that_is_gone_is_told(runs: Path, trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_data_that_is_gone_is_named(runs: Path, trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def gone(_run: fr.Run) -> fr.Splits:
         raise fr.DataError("usual.npz: nothing there")
 
     monkeypatch.setattr(fr.Run, "open_data", gone)
-    found = warnings(runs, "one", "two")
-    assert found[0] == "whether one was trained on test images isn't known: usual.npz: nothing there"
+    sentences = warnings(runs, "one", "two")
+    assert sentences[0] == "whether one was trained on test images isn't known: usual.npz: nothing there"
 
 
-def test_a_checkpoint_chosen_by_the_images_compared_is_told(runs: Path) -> None:
+def test_a_checkpoint_chosen_by_the_images_compared_is_named(runs: Path) -> None:
     assert "chosen chose its checkpoint by 50 of the 200 images compared" in warnings(runs, "one", "chosen")
 
 
 def test_what_was_chosen_on_validation_is_flattered_on_validation(runs: Path, trained: Path) -> None:
     train(trained / "usual.npz", runs / "best", "keep=best")
-    (found,) = fr.compare_runs([runs / "two", runs / "best"], on="validation").comparisons
-    assert found.warnings == ["best chose its checkpoint by 60 of the 60 images compared"]
+    (comparison,) = fr.compare_runs([runs / "two", runs / "best"], on="validation").comparisons
+    assert comparison.warnings == ["best chose its checkpoint by 60 of the 60 images compared"]
 
 
 def test_three_runs_are_two_comparisons_with_the_first(runs: Path) -> None:
     shutil.copytree(runs / "two", runs / "three")
-    found = fr.compare_runs([runs / "one", runs / "two", runs / "three"])
-    assert [each.run for each in found.comparisons] == ["two", "three"]
-    assert all("2 runs are compared with one baseline" in each.warnings[-1] for each in found.comparisons)
-    assert found.as_dict()["baseline"] == "one"
+    compared = fr.compare_runs([runs / "one", runs / "two", runs / "three"])
+    assert [comparison.run for comparison in compared.comparisons] == ["two", "three"]
+    assert all(
+        "2 runs are compared with one baseline" in comparison.warnings[-1] for comparison in compared.comparisons
+    )
+    assert compared.as_dict()["baseline"] == "one"
 
 
 def test_the_old_name_of_the_minimum_effect_is_still_taken(runs: Path) -> None:
     with pytest.warns(DeprecationWarning, match="minimum_effect"):
-        (found,) = fr.compare_runs([runs / "one", runs / "two"], worth_seeing=0.01).comparisons
-    assert found.plan["difference"] == 0.01
+        (comparison,) = fr.compare_runs([runs / "one", runs / "two"], worth_seeing=0.01).comparisons
+    assert comparison.plan["difference"] == 0.01
 
 
 @pytest.mark.parametrize(
@@ -246,6 +260,8 @@ def test_other_class_names_are_refused_with_both_lists(runs: Path, sample: fr.Sp
     data = fr.open_run(runs / "two").open_data().test
     assert data is not None
     answer(runs / "two", marks(200))
+
+    # The same labels by number, under names of their own.
     numbers = tuple(map(str, range(10)))
     said = Predictions.of(np.eye(10, dtype=np.float32)[data.labels])
     write_predictions(runs / "two" / "predictions.parquet", judge(said, replace(data, classes=numbers)))
@@ -254,6 +270,7 @@ def test_other_class_names_are_refused_with_both_lists(runs: Path, sample: fr.Sp
     for number, name in enumerate(data.classes):
         text = text.replace(f'"{name}"', f'"{number}"')
     config.write_text(text, encoding="utf-8")
+
     with pytest.raises(fr.DataError, match=r"don't agree what is on 200 of 200 images.*T-shirt/top.*of two: 0, 1, 2"):
         fr.compare_runs([runs / "one", runs / "two"])
 
@@ -294,13 +311,15 @@ def recipes(runs: Path) -> Callable[..., tuple[Answers, Answers]]:
 
 def test_recipes_are_better_by_the_difference_of_their_means(recipes: Callable[..., tuple[Answers, Answers]]) -> None:
     first, second = recipes(0.6, 0.8, (4, 4))
-    found = compare_answers(first, second, "test", minimum_effect=0.002, warnings=[])
-    assert found.overall.verdict == "better"
-    assert found.overall.difference == pytest.approx(np.mean(found.accuracies[1]) - np.mean(found.accuracies[0]))
-    assert found.sentence.startswith("B is better than A by ")
-    assert found.sentence.endswith(", 4 + 4 seeds)")
-    assert found.scope == ""
-    assert "degrees of freedom" in found.method
+    comparison = compare_answers(first, second, "test", minimum_effect=0.002, warnings=[])
+    assert comparison.overall.verdict == "better"
+    assert comparison.overall.difference == pytest.approx(
+        np.mean(comparison.accuracies[1]) - np.mean(comparison.accuracies[0])
+    )
+    assert comparison.sentence.startswith("B is better than A by ")
+    assert comparison.sentence.endswith(", 4 + 4 seeds)")
+    assert comparison.scope == ""
+    assert "degrees of freedom" in comparison.method
 
 
 def test_recipes_that_can_not_be_told_apart_get_a_number_of_seeds_or_none(
@@ -319,18 +338,18 @@ def test_recipes_that_can_not_be_told_apart_get_a_number_of_seeds_or_none(
 
 def test_one_model_against_a_recipe_speaks_for_the_model_alone(recipes: Callable[..., tuple[Answers, Answers]]) -> None:
     first, second = recipes(0.6, 0.8, (1, 5))
-    found = compare_answers(first, second, "test", minimum_effect=0.002, warnings=[])
-    assert found.seeds == (1, 5)
-    assert found.scope.startswith("A has one seed: this is about that model against the recipe of B")
+    comparison = compare_answers(first, second, "test", minimum_effect=0.002, warnings=[])
+    assert comparison.seeds == (1, 5)
+    assert comparison.scope.startswith("A has one seed: this is about that model against the recipe of B")
 
 
-def test_seeds_that_agree_by_luck_are_told(recipes: Callable[..., tuple[Answers, Answers]]) -> None:
+def test_seeds_that_agree_by_luck_are_warned_of(recipes: Callable[..., tuple[Answers, Answers]]) -> None:
     first, second = recipes(0.6, 0.6, (2, 2))
     for side, starts in ((first, (0, 20)), (second, (60, 90))):  # nearly as many right for each seed, not the same ones
         for row, start in enumerate(starts):
             side.predicted[row] = np.where(marks(200, *range(start, start + 40 + row)), side.truth, "another")
-    found = compare_answers(first, second, "test", minimum_effect=0.002, warnings=[])
-    assert "narrower than the ± " in found.warnings[0]
+    comparison = compare_answers(first, second, "test", minimum_effect=0.002, warnings=[])
+    assert "narrower than the ± " in comparison.warnings[0]
 
 
 @pytest.mark.parametrize(
@@ -357,26 +376,29 @@ def test_p_values_are_written_as_one_reads_them(p: float, text: str) -> None:
 # The images.
 
 
-def test_the_images_that_tell_them_apart_are_those_of_one_side_alone(runs: Path) -> None:
+def test_discordant_images_are_those_of_one_side_alone(runs: Path) -> None:
     answer(runs / "one", marks(200, 5, 6))
     answer(runs / "two", marks(200, 6, 7, 8))
 
-    (found,) = fr.compare_runs([runs / "one", runs / "two"]).disagreements
+    (disagreements,) = fr.compare_runs([runs / "one", runs / "two"]).disagreements
     data = fr.open_run(runs / "one").open_data().test
     assert data is not None
     assert data.labels is not None
     hashes = [digest.hex() for digest in data.image_hashes()]
-    assert [(image.image, image.won_by_second) for image in found.images] == [
+
+    assert [(image.image, image.won_by_second) for image in disagreements.images] == [
         (hashes[5], True),
         (hashes[7], False),
         (hashes[8], False),
     ]
-    next_class = dict(zip(data.classes, (*data.classes[1:], data.classes[0]), strict=True))
-    assert all(image.predicted == next_class[image.truth] for image in found.images)
 
-    assert found.missing == ""
-    assert (found.pixels[hashes[7]] == data.images[7]).all()
-    sheet = found.sheet()
+    next_class = dict(zip(data.classes, (*data.classes[1:], data.classes[0]), strict=True))
+    assert all(image.predicted == next_class[image.truth] for image in disagreements.images)
+
+    assert disagreements.missing == ""
+    assert (disagreements.pixels[hashes[7]] == data.images[7]).all()
+
+    sheet = disagreements.sheet()
     assert sheet is not None
     assert sheet.width > 100
 

@@ -26,92 +26,95 @@ BETTER = Scene(gain=1.0, first_sd=0.3, second_sd=0.3)
 @pytest.mark.parametrize("seeds", [2, 3, 5, 10])
 @pytest.mark.parametrize("scene", [SAME, EQUAL, UNLIKE], ids=["same", "equal", "unlike"])
 def test_recipes_without_a_difference_are_told_apart_in_6_percent_at_most(scene: Scene, seeds: int) -> None:
-    found = calibrate_recipes(scene, (seeds, seeds), images=IMAGES, repeats=REPEATS, seed=seeds)
+    calibration = calibrate_recipes(scene, (seeds, seeds), images=IMAGES, repeats=REPEATS, seed=seeds)
     assert scene.difference == pytest.approx(0, abs=1e-3)
-    assert found.claimed <= 0.06
-    assert 0.93 <= found.covered <= 0.97
+    assert calibration.claimed <= 0.06
+    assert 0.93 <= calibration.covered <= 0.97
 
 
 @pytest.mark.parametrize("seeds", [2, 3, 5, 10])
 def test_intervals_of_recipes_hold_the_true_difference(seeds: int) -> None:
-    found = calibrate_recipes(BETTER, (seeds, seeds), images=IMAGES, repeats=REPEATS, seed=seeds)
+    calibration = calibrate_recipes(BETTER, (seeds, seeds), images=IMAGES, repeats=REPEATS, seed=seeds)
     assert BETTER.difference > 0.009
-    assert 0.93 <= found.covered <= 0.97
-    assert found.claimed > (0.5 if seeds == 10 else 0.05)
+    assert 0.93 <= calibration.covered <= 0.97
+    assert calibration.claimed > (0.5 if seeds == 10 else 0.05)
 
 
 @pytest.mark.parametrize("gain", [0.0, 0.5, 3.0])
 def test_intervals_of_models_hold_the_true_difference(gain: float) -> None:
     scene = Scene(gain=gain, first_sd=0, second_sd=0)
-    found = calibrate_models(scene, images=3000, repeats=600, seed=0)
-    assert 0.93 <= found.covered <= 0.97
+    calibration = calibrate_models(scene, images=3000, repeats=600, seed=0)
+    assert 0.93 <= calibration.covered <= 0.97
     if gain == 0:
-        assert found.claimed <= 0.06
+        assert calibration.claimed <= 0.06
 
 
 def test_satterthwaites_own_degrees_of_freedom_would_not_do() -> None:
     """Why there is a method of our own: at two seeds Satterthwaite's intervals miss too often."""
     generator, scene, missed = np.random.default_rng(0), Scene(first_sd=0, second_sd=1.5), 0
     for _ in range(REPEATS):
-        found = crossed_difference(*scene.draw((2, 2), IMAGES, generator))
-        parts = [(spread.between / spread.seeds, spread.seeds - 1) for spread in found.spreads]
-        parts.append((found.image_variance, found.n - 1))
-        degrees = found.variance**2 / sum(part**2 / f for part, f in parts)
-        half = stats.t.ppf(0.975, degrees) * math.sqrt(found.variance)
-        missed += abs(found.difference - scene.difference) > half
+        crossed = crossed_difference(*scene.draw((2, 2), IMAGES, generator))
+        parts = [(spread.between / spread.seeds, spread.seeds - 1) for spread in crossed.spreads]
+        parts.append((crossed.image_variance, crossed.n - 1))
+        degrees = crossed.variance**2 / sum(part**2 / f for part, f in parts)
+        half = stats.t.ppf(0.975, degrees) * math.sqrt(crossed.variance)
+        missed += abs(crossed.difference - scene.difference) > half
+
     assert missed / REPEATS > 0.07
 
 
 def test_no_share_of_the_variance_is_counted_twice() -> None:
     """The estimate of the variance, over many repeats, is the variance that the difference has."""
     generator = np.random.default_rng(0)
-    found = [crossed_difference(*EQUAL.draw((3, 4), IMAGES, generator)) for _ in range(REPEATS)]
-    true = np.var([sample.difference for sample in found], ddof=1)
-    assert np.mean([sample.variance for sample in found]) == pytest.approx(true, rel=0.12)
+    samples = [crossed_difference(*EQUAL.draw((3, 4), IMAGES, generator)) for _ in range(REPEATS)]
+    true = np.var([sample.difference for sample in samples], ddof=1)
+    assert np.mean([sample.variance for sample in samples]) == pytest.approx(true, rel=0.12)
 
 
 def test_components_are_those_of_the_two_way_analysis_of_variance() -> None:
     generator = np.random.default_rng(1)
     first, second = generator.random((3, 60)) < 0.8, generator.random((5, 60)) < 0.7
-    found = crossed_difference(first, second)
-    assert found.difference == pytest.approx(second.mean() - first.mean())
-    for right, spread in zip((first, second), found.spreads, strict=True):
+    crossed = crossed_difference(first, second)
+    assert crossed.difference == pytest.approx(second.mean() - first.mean())
+
+    for right, spread in zip((first, second), crossed.spreads, strict=True):
         residual = right - right.mean(axis=0) - right.mean(axis=1)[:, None] + right.mean()
         assert spread.rest == pytest.approx((residual**2).sum() / ((len(right) - 1) * 59))
         assert spread.between == pytest.approx(right.mean(axis=1).var(ddof=1))
+
     expected = np.var(second.mean(axis=0) - first.mean(axis=0), ddof=1) / 60
-    expected -= sum(spread.rest / spread.seeds for spread in found.spreads) / 60
-    assert found.image_variance == pytest.approx(max(0, expected))
+    expected -= sum(spread.rest / spread.seeds for spread in crossed.spreads) / 60
+    assert crossed.image_variance == pytest.approx(max(0, expected))
 
 
 def test_with_seeds_that_dominate_it_is_the_t_test_of_the_seeds() -> None:
     spreads = SeedSpread(5, 4e-4, 0.0), SeedSpread(5, 4e-4, 0.0)
-    found = CrossedDifference(difference=0.02, n=10_000, image_variance=0.0, model_variance=0.0, spreads=spreads)
+    crossed = CrossedDifference(difference=0.02, n=10_000, image_variance=0.0, model_variance=0.0, spreads=spreads)
     expected = stats.ttest_ind_from_stats(0.02, 0.02, 5, 0.0, 0.02, 5)
-    assert found.degrees == pytest.approx(8)
-    assert found.p_value == pytest.approx(expected.pvalue)
+    assert crossed.degrees == pytest.approx(8)
+    assert crossed.p_value == pytest.approx(expected.pvalue)
 
 
 def test_with_images_that_dominate_it_is_the_normal_test_of_the_images() -> None:
     spreads = SeedSpread(5, 0.0, 0.0), SeedSpread(5, 0.0, 0.0)
-    found = CrossedDifference(difference=0.002, n=10_000, image_variance=1e-6, model_variance=1e-6, spreads=spreads)
-    assert found.p_value == pytest.approx(2 * stats.norm.sf(2), rel=1e-3)
+    crossed = CrossedDifference(difference=0.002, n=10_000, image_variance=1e-6, model_variance=1e-6, spreads=spreads)
+    assert crossed.p_value == pytest.approx(2 * stats.norm.sf(2), rel=1e-3)
 
 
-def test_seeds_that_all_score_the_same_leave_the_doubt_of_the_images() -> None:
+def test_seeds_that_all_score_the_same_leave_the_variance_of_the_images() -> None:
     first = np.array([[1, 1, 0, 0, 1, 1], [1, 0, 1, 0, 1, 1]], dtype=bool)
     second = np.array([[0, 1, 1, 1, 1, 1], [1, 1, 0, 1, 1, 1]], dtype=bool)
-    found = crossed_difference(first, second)
-    assert all(spread.between == 0 for spread in found.spreads)
-    low, high = found.interval()
-    assert low < found.difference < high
+    crossed = crossed_difference(first, second)
+    assert all(spread.between == 0 for spread in crossed.spreads)
+    low, high = crossed.interval()
+    assert low < crossed.difference < high
 
 
 def test_the_same_answers_throughout_are_no_difference_for_sure() -> None:
     right = np.tile(np.array([True, True, False, True]), (3, 1))
-    found = crossed_difference(right, right)
-    assert (found.difference, found.p_value) == (0, 1)
-    assert found.interval() == (0, 0)
+    crossed = crossed_difference(right, right)
+    assert (crossed.difference, crossed.p_value) == (0, 1)
+    assert crossed.interval() == (0, 0)
 
 
 def test_the_planned_seeds_show_the_difference_in_four_of_five_comparisons() -> None:
@@ -125,13 +128,13 @@ def test_the_planned_seeds_show_the_difference_in_four_of_five_comparisons() -> 
 
 
 def test_no_number_of_seeds_makes_up_for_images() -> None:
-    found = crossed_difference(*EQUAL.draw((5, 5), 1000, np.random.default_rng(0)))
-    least = found.minimum_detectable_effect
-    assert found.seeds_needed(0.9 * least) is None
+    crossed = crossed_difference(*EQUAL.draw((5, 5), 1000, np.random.default_rng(0)))
+    least = crossed.minimum_detectable_effect
+    assert crossed.seeds_needed(0.9 * least) is None
 
-    needed = found.seeds_needed(1.5 * least)
+    needed = crossed.seeds_needed(1.5 * least)
     assert needed is not None
-    assert found.power(1.5 * least, needed) >= 0.8 > found.power(1.5 * least, needed - 1)
+    assert crossed.power(1.5 * least, needed) >= 0.8 > crossed.power(1.5 * least, needed - 1)
 
 
 COUNTS = st.tuples(st.integers(0, 300), st.integers(0, 300), st.integers(0, 5000)).filter(
@@ -171,8 +174,9 @@ def test_the_interval_is_fay_and_lumbards_by_their_monte_carlo_definition(
         min(np.quantile(share * (2 * lower - 1), 0.025) for share in shares),
         max(np.quantile(share * (2 * upper - 1), 0.975) for share in shares),
     )
-    found = paired_interval(first_only, second_only, n)
-    assert found == pytest.approx(expected, abs=0.01 * (expected[1] - expected[0]))
+
+    interval = paired_interval(first_only, second_only, n)
+    assert interval == pytest.approx(expected, abs=0.01 * (expected[1] - expected[0]))
 
 
 @pytest.mark.parametrize(("first_only", "second_only"), [(3, 0), (2, 1), (0, 3), (1, 2)])

@@ -15,8 +15,8 @@ def test_every_pixel_is_a_crisp_square(height: int, width: int, scale: int) -> N
     tile = np.repeat(np.repeat(images[1], scale, 0), scale, 1)
     right = sheet.shape[1] - int(np.argmax((sheet[:, ::-1] != PAPER).any((0, 2))))
     bottom = sheet.shape[0] - int(np.argmax((sheet[::-1] != PAPER).any((1, 2))))
-    found = sheet[:bottom, right - tile.shape[1] : right, 0]
-    rows = [top for top in range(len(found) - len(tile) + 1) if np.array_equal(found[top : top + len(tile)], tile)]
+    column = sheet[:bottom, right - tile.shape[1] : right, 0]
+    rows = [top for top in range(len(column) - len(tile) + 1) if np.array_equal(column[top : top + len(tile)], tile)]
     assert len(rows) == 1
 
 

@@ -45,15 +45,17 @@ def test_what_is_drawn_lies_where_the_axes_say() -> None:
     history = history_of(events)
     assert history is not None
     panel = loss_panel([history], [30], TOP, BOTTOM)
-    at = {float(tick.label): tick.position for tick in panel.y_ticks}
-    per_nat = (at[0.5] - at[0]) / 0.5
+    y = {float(tick.label): tick.position for tick in panel.y_ticks}
+    per_nat = (y[0.5] - y[0]) / 0.5
     x = {int(tick.label.replace(",", "")): tick.position for tick in panel.x_ticks}
     per_step = (x[400] - x[0]) / 400
     validation = next(line for line in panel.lines if line.kind == "validation")
-    for epoch, (dot_x, dot_y, says) in zip(history.epochs, validation.dots, strict=True):
-        assert dot_y == pytest.approx(at[0] + per_nat * epoch["validation_loss"], abs=0.02)
+
+    for epoch, (dot_x, dot_y, text) in zip(history.epochs, validation.dots, strict=True):
+        assert dot_y == pytest.approx(y[0] + per_nat * epoch["validation_loss"], abs=0.02)
         assert dot_x == pytest.approx(x[0] + per_step * epoch["step"], abs=0.02)
-        assert says == f"epoch {epoch['epoch'] + 1}, validation: {epoch['validation_loss']:.4f}"
+        assert text == f"epoch {epoch['epoch'] + 1}, validation: {epoch['validation_loss']:.4f}"
+
     epoch_10 = next(tick for tick in panel.epoch_ticks if tick.label == "10")
     assert epoch_10.position == pytest.approx(validation.dots[9][0], abs=0.02)
     assert max(step["loss"] for step in history.steps) == pytest.approx(panel.above[1])
@@ -74,11 +76,14 @@ def test_a_loss_far_above_the_rest_is_counted_and_does_not_flatten_the_curve() -
     plain = loss_panel([history], [30], TOP, BOTTOM)
     history.steps[200]["loss"] = 1e6
     spoilt = loss_panel([history], [30], TOP, BOTTOM)
+
     assert [tick.label for tick in spoilt.y_ticks] == [tick.label for tick in plain.y_ticks]
+
     positions = [tick.position for tick in plain.y_ticks]
     assert [tick.position for tick in spoilt.y_ticks] == pytest.approx(positions, abs=10)
-    at = {tick.label: tick.position for tick in spoilt.y_ticks}
-    highest_drawn = (BOTTOM - TOP) / (at["0"] - at["1"])
+
+    y = {tick.label: tick.position for tick in spoilt.y_ticks}
+    highest_drawn = (BOTTOM - TOP) / (y["0"] - y["1"])
     means = [epoch[key] for epoch in history.epochs for key in ("train_loss", "validation_loss")]
     drawn = [step["loss"] for step in history.steps] + means
     assert spoilt.above == (sum(loss > highest_drawn for loss in drawn), 1e6)
@@ -89,10 +94,11 @@ def test_of_several_seeds_the_frame_fits_what_is_drawn_of_them() -> None:
     assert history is not None
     panel = loss_panel([history, history], [30], TOP, BOTTOM)
     assert {line.kind for line in panel.lines} == {"train", "validation"}
+
     means = [epoch[key] for epoch in history.epochs for key in ("train_loss", "validation_loss")]
-    at = {tick.label: tick.position for tick in panel.y_ticks}
-    label = next(label for label in at if float(label) > 0)
-    highest_drawn = (BOTTOM - TOP) / (at["0"] - at[label]) * float(label)
+    y = {tick.label: tick.position for tick in panel.y_ticks}
+    label = next(label for label in y if float(label) > 0)
+    highest_drawn = (BOTTOM - TOP) / (y["0"] - y[label]) * float(label)
     assert highest_drawn <= 1.05 * max(means)
     assert panel.above[0] == 2 * sum(mean > highest_drawn for mean in means)
 

@@ -85,6 +85,7 @@ def test_the_sentence_holds_the_figures_that_were_recorded() -> None:
     assert diagnosis.evidence["its epoch"] == best["epoch"] + 1
     assert f"{best['validation_loss']:.3f} in epoch {best['epoch'] + 1}" in diagnosis.sentence
     assert f"{epochs[-1]['train_accuracy']:.1%}" in diagnosis.sentence
+
     slope = stats.linregress(range(15), [epoch["validation_loss"] for epoch in epochs[-15:]]).slope
     assert diagnosis.evidence["validation loss: slope"] == pytest.approx(slope)
     assert (diagnosis.evidence["first epoch"], diagnosis.evidence["last epoch"]) == (16, 30)
@@ -104,6 +105,7 @@ def test_a_plateau_says_since_when_and_at_which_rate() -> None:
     since = int(diagnosis.evidence["since epoch"])
     assert f"since epoch {since} " in diagnosis.sentence
     assert "at a rate of 0.002" in diagnosis.sentence
+
     losses = [event["validation_loss"] for event in events if event["event"] == "epoch"]
     longest, longer = fit_trend(losses[since - 1 :]), fit_trend(losses[since - 2 :])
     assert longest.low <= 0 <= longest.high
@@ -113,6 +115,7 @@ def test_a_plateau_says_since_when_and_at_which_rate() -> None:
 def test_instability_is_read_from_the_steps_too() -> None:
     events, recipe, scores = recorded("still-improving")
     assert "unstable" not in [diagnosis.name for diagnosis in diagnose(events, recipe, scores)]
+
     spoilt = [dict(event) for event in events]
     late = [event for event in spoilt if event["event"] == "step" and event["epoch"] >= 3]
     for event in late[::10]:
@@ -145,6 +148,7 @@ def test_the_confusable_pair_is_the_one_with_most_mistakes() -> None:
     np.fill_diagonal(counts, 0)
     both = counts + counts.T
     diagnosis = diagnosis_of("confusable-pair")
+
     assert diagnosis.evidence["mistakes of the pair"] == both.max()
     assert diagnosis.evidence["mistakes"] == counts.sum()
     for i in np.unravel_index(both.argmax(), both.shape):
@@ -184,6 +188,7 @@ def test_mistakes_come_surest_first_and_right_answers_evenly() -> None:
     assert (np.diff(table.confidence[mistakes]) <= 0).all()
     assert (table.predicted[mistakes] != table.truth[mistakes]).all()
     assert len(mistakes) == (table.predicted != table.truth).sum()
+
     right = right_answers(table, 1, 12)
     all_right = table.confidence[(table.truth == 1) & (table.predicted == 1)]
     assert len(right) == 12

@@ -34,8 +34,10 @@ def read_card(path: Path) -> tuple[dict[str, Any], str]:
 def test_the_header_holds_the_result_where_hugging_face_looks_for_it(run: fr.Run) -> None:
     header, _ = read_card(*write_model_card(run))
     assert header["pipeline_tag"] == "image-classification"
+
     (model,) = header["model-index"]
     assert model["name"] == "carded"
+
     (result,) = model["results"]
     assert result["task"]["type"] == "image-classification"
     assert result["dataset"] == {"name": "sample test", "type": "sample", "split": "test"}
@@ -53,6 +55,7 @@ def test_the_text_gives_intervals_limits_and_use(run: fr.Run) -> None:
         assert f"| {row['class']} | {row['n']} | {row['recall']:.1%} |" in text
     for heading in ("## Use", "## Limits", "## Scores", "## Training"):
         assert f"\n\n{heading}\n" in text
+
     weakest = min(scores["per_class"], key=lambda row: float(row["recall"]))
     assert f"weakest on {weakest['class']}: recall {weakest['recall']:.1%}" in text
 

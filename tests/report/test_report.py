@@ -59,14 +59,14 @@ class Page(HTMLParser):
         return re.sub(r"\s+", " ", "".join(self.texts))
 
     def by_id(self, name: str) -> str:
-        found = re.search(rf'id="{name}">([^<]*)<', self.html)
-        assert found, f"no element {name}"
-        return found[1]
+        match = re.search(rf'id="{name}">([^<]*)<', self.html)
+        assert match, f"no element {name}"
+        return match[1]
 
     def section(self, name: str) -> str:
-        found = re.search(rf'<section id="{name}">.*?</section>', self.html, re.DOTALL)
-        assert found, f"no section {name}"
-        return found[0]
+        match = re.search(rf'<section id="{name}">.*?</section>', self.html, re.DOTALL)
+        assert match, f"no section {name}"
+        return match[0]
 
 
 def small(*overrides: str) -> fr.Recipe:
@@ -119,12 +119,14 @@ def test_the_worst_mistakes_are_shown_surest_first_as_the_images_themselves(judg
     wrong = table.with_columns(sure=sure).filter(pl.col("label") != pl.col("predicted")).sort("sure", descending=True)
     worst = wrong.head(MAX_MISTAKES)
     sources = re.findall(r'<img class="tile" src="data:image/png;base64,([^"]+)"', page.section("mistakes"))
+
     assert len(sources) == MAX_MISTAKES
     test = judged.open_data().test
     assert test is not None
     for source, row in zip(sources, worst.iter_rows(named=True), strict=True):
         pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(source))))
         assert (pixels == test.images[row["row"]]).all()
+
     captions = re.findall(r"saw <b>([^<]*)</b>\s*([\d.]+)%\s*<span>labelled ([^<]*)</span>", page.section("mistakes"))
     assert [(answer, truth) for answer, _, truth in captions] == list(
         zip(worst["predicted"], worst["label"], strict=True)
@@ -176,8 +178,10 @@ def test_until_test_is_evaluated_the_validation_images_are_shown_and_it_says_so(
     (run.path / "predictions.parquet").unlink()
     page = Page(write_report(run))
     scores = result["validation"]
+
     assert "Not evaluated on the test set yet" in page.text
     assert page.by_id("accuracy") == f"{scores['accuracy']:.2%}"
+
     mistakes = scores["n"] - scores["correct"]
     assert f"of {mistakes:,} mistakes on validation images" in page.text
     assert page.section("mistakes").count("<img") == min(MAX_MISTAKES, mistakes)
@@ -209,14 +213,16 @@ def test_several_seeds_are_overlaid_and_each_has_its_page(tmp_path: Path) -> Non
     result = run.result
     assert page.by_id("accuracy") == f"{result['mean']:.2%}"
     assert [page.by_id("low"), page.by_id("high")] == [f"{bound:.2%}" for bound in result["interval_of_mean"]]
-    for member, own in zip(result["members"], run.members, strict=True):
+    for member, member_run in zip(result["members"], run.members, strict=True):
         assert f'href="{member["run"]}/report.html"' in page.section("members")
         assert f"{member['test']['accuracy']:.2%}" in page.section("members")
-        assert Page(own.path / "report.html").by_id("accuracy") == f"{member['test']['accuracy']:.2%}"
+        assert Page(member_run.path / "report.html").by_id("accuracy") == f"{member['test']['accuracy']:.2%}"
+
     titles = re.findall(r"<title>(seed \d+) epoch 1, train: [\d.]+</title>", page.section("curves"))
     assert titles == ["seed 0", "seed 1"]
+
     cells = re.findall(r"<td class=\"(?:none|right|wrong)\".*?<b>([\d,]+)</b>", page.section("confusion"))
-    summed = np.sum([own.result["test"]["confusion"] for own in run.members], axis=0)
+    summed = np.sum([member.result["test"]["confusion"] for member in run.members], axis=0)
     assert [int(cell.replace(",", "")) for cell in cells] == summed.reshape(-1).tolist()
     assert "the sum over 2 seeds, so that each of 1,000 test images counts 2 times" in page.section("confusion")
 
@@ -231,9 +237,11 @@ def test_several_seeds_that_nobody_judged_have_no_confusions(tmp_path: Path) -> 
 def test_subsets_are_shown_beside_the_result_which_stays(judged: fr.Run, tmp_path: Path) -> None:
     run = fr.Run(Path(shutil.copytree(judged.path, tmp_path / "subsets")))
     assert 'id="subsets"' not in Page(write_report(run)).html
+
     data = run.open_data()
     assert data.test is not None
     scores = run.evaluate(subsets=make_subsets(data.test, data.train, label_issues_of(data.test)))
+
     page = Page(write_report(run))
     rows = re.findall(
         r'<th scope="row">([^<]*)</th><td class="number">([\d,]+)</td>\s*<td class="number">([\d.%]+)</td>'
@@ -247,7 +255,9 @@ def test_subsets_are_shown_beside_the_result_which_stays(judged: fr.Run, tmp_pat
     assert [row[0] for row in rows] == ["all", "without near-duplicates", "without suspects"]
     assert LABEL_ISSUES_CAVEAT in page.section("subsets")
     assert page.by_id("accuracy") == f"{judged.result['test']['accuracy']:.2%}"
-    run.evaluate(data.train)  # a later look at other data leaves them
+
+    # A later evaluation on other data leaves them.
+    run.evaluate(data.train)
     assert 'id="subsets"' in Page(write_report(run)).html
 
 
@@ -276,11 +286,13 @@ def test_many_classes_of_large_images_with_odd_names_stay_readable_and_small(tmp
     run.evaluate()
     path = write_report(run)
     page = Page(path)
+
     assert path.stat().st_size < LIMIT
     assert 'class="matrix"' not in page.html
     assert "taken for each other" in page.section("confusion")
     assert "<b>Shirt & dark|" in page.text
     assert "b" not in [tag for tag, _ in page.tags if tag.startswith("<")]
+
     picture = re.search(r'src="data:image/png;base64,([^"]+)"', page.section("mistakes"))
     assert picture
     assert Image.open(io.BytesIO(base64.b64decode(picture[1]))).size == (PICTURE_SIDE, PICTURE_SIDE)
@@ -303,5 +315,6 @@ def test_damaged_predictions_are_named(judged: fr.Run, tmp_path: Path, damage: s
     else:
         table = pl.read_parquet(file).with_columns(label=pl.lit("Hat"))
         table.write_parquet(file, metadata={"format": "1"})
+
     with pytest.raises(fr.ArtifactError, match=r"predictions\.parquet.*expected"):
         write_report(run)

@@ -77,7 +77,7 @@ class Window:
 
 @dataclass(frozen=True)
 class Facts:
-    """All that a rule may look at.
+    """All that a rule may go by.
 
     Attributes:
         window: the last epochs.
