@@ -339,8 +339,8 @@ def _diverged(what: str, state: TrainState) -> TrainingDiverged:
     progress = state.progress
     return TrainingDiverged(
         f"training diverged: {what} in epoch {progress.epoch + 1}, step {progress.step + 1}. "
-        "What usually helps, in the recipe: a lower lr, a warm-up (stages.0.warmup=1), or precision=float32. "
-        "The last good checkpoint is kept"
+        "What usually helps, in the recipe: a lower learning rate (lr), a warm-up (stages.0.warmup=1), or "
+        "precision=float32. The last good checkpoint is kept"
     )
 
 
