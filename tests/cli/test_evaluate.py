@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+import torch
 
 import fittingroom as fr
 from fittingroom.audit.label_issues import label_issues_of
@@ -61,6 +62,41 @@ def test_subsets_stand_beside_all_images_and_replace_nothing(capsys: pytest.Capt
     assert Path("runs/one/result.json").read_bytes() == before
     assert json.loads(Path("runs/one/evaluations/1.json").read_text())["scores"]["subsets"] == subsets
     assert "With some images left out" in Path("runs/one/report.html").read_text()
+
+
+def test_device_and_threads_change_where_it_is_judged_and_not_what_comes_out(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    scores = evaluated(capsys, "runs/one")
+    threads = torch.get_num_threads()
+    try:
+        assert evaluated(capsys, "runs/one", "--device", "cpu", "--threads", "1")["accuracy"] == scores["accuracy"]
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--device", "cuda:99"], "device cuda:99: not on this machine"),
+        (["--threads", "0"], "threads: 1 or more expected, 0 found"),
+    ],
+)
+def test_a_device_or_a_number_of_threads_that_cannot_be_is_one_message(
+    options: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["evaluate", "runs/one", "--trust-code", *options]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_what_one_model_reached_is_said_in_the_words_of_the_field(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", "runs/one", "--trust-code"]) == 0
+    printed = capsys.readouterr().out
+    scores = json.loads(Path("runs/one/evaluations/1.json").read_text())["scores"]
+    assert f"accuracy         {scores['accuracy']:.2%}: {scores['correct']:,} of 1,000 images" in printed
+    assert f"top-2 accuracy   {scores['top2']:.2%}" in printed
+    assert "true \\ predicted" in printed
 
 
 def test_the_table_says_that_leaving_suspects_out_flatters(capsys: pytest.CaptureFixture[str]) -> None:

@@ -179,6 +179,12 @@ def test_a_model_of_ones_own_is_kept_and_executed_only_with_trust(capsys: pytest
         (["train", "--resume", "nowhere"], "nowhere"),
         (["train", "sample", "--ray-address", "10.0.0.5:6379"], "give --engine ray with it"),
         (["train", "sample", "--engine", "ray"], "give --seeds N, or leave it out"),
+        (
+            ["train", "sample", "--engine", "ray", "--seeds", "2", "--device", "cuda:1"],
+            "a GPU of its own: --device cuda",
+        ),
+        (["train", "sample", *TINY, "--device", "cuda:99"], "device cuda:99: not on this machine"),
+        (["train", "sample", "--batch-size", "0"], "batch_size"),
         (["evaluate", "nowhere"], "a run's folder expected"),
         (["runs", "nowhere"], "a folder of runs expected"),
         (["models", "nothing"], "known are"),
@@ -194,6 +200,29 @@ def test_a_mistake_ends_in_one_message_without_a_traceback(
     assert "Traceback" not in printed.err
     assert printed.out == ""
     assert not Path("runs").exists()
+
+
+def test_the_batch_size_is_the_options_and_wins_over_set() -> None:
+    assert (
+        main(["train", "sample", *TINY, "--set", "batch_size=64", "--batch-size", "500", "--no-test", "--quiet"]) == 0
+    )
+    assert fr.open_run("runs/plain-1").recipe.batch_size == 500
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--device", "cuda:1"], "under torchrun each process takes a GPU of its own: --device cuda"),
+        (["--engine", "ray", "--seeds", "2"], "start it without torchrun"),
+    ],
+)
+def test_what_does_not_go_with_torchrun_is_refused_before_a_process_waits_for_another(
+    options: list[str], message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}.items():
+        monkeypatch.setenv(name, value)
+    assert main(["train", "sample", *options]) == 2
+    assert message in capsys.readouterr().err
 
 
 @pytest.mark.filterwarnings("always:.*it has no labels")

@@ -190,6 +190,6 @@ def test_trials_on_ray_are_what_their_recipes_make_of_them_here() -> None:
     study = fr.resume_study("ray", trust_code=True, trials=6, final_seeds=2)
     assert len(study.trials()) == 6
     for trial in study.trials():
-        recipe = study.folder(trial.number) / "recipe.toml"
+        recipe = fr.load_recipe(study.folder(trial.number) / "recipe.toml", overrides=[LINEAR])  # its code is named
         alone = fr.train("sample", recipe, out=f"alone-{trial.number}", options=fr.Options(threads=1))
         assert alone.result["validation"]["accuracy"] == trial.value

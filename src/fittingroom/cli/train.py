@@ -85,19 +85,18 @@ def run_train(args: argparse.Namespace) -> int:
     """Train or resume, judge, and report what came out. Of the processes that torchrun started, one reports."""
     from fittingroom.parallel.process_group import TIMEOUT, process_group
 
-    with process_group(args.peer_timeout or TIMEOUT) as group:
-        if group.is_main:
-            _report(_train(args, group), args)
-            return 0
-        with Path(os.devnull).open("w", encoding="utf-8") as nowhere, redirect_stderr(nowhere):
-            _train(args, group)
-    return 0
-
-
-def _train(args: argparse.Namespace, group: ProcessGroup) -> Run:
+    # Every process sees by itself that the options are wrong, before it waits for the others.
     _refuse_what_does_not_go_together(args)
     engine = options.engine_of(args)
-    return _resume(args, engine, group) if args.resume else _begin(args, engine, group)
+
+    train = _resume if args.resume else _begin
+    with process_group(args.peer_timeout or TIMEOUT) as group:
+        if group.is_main:
+            _report(train(args, engine, group), args)
+            return 0
+        with Path(os.devnull).open("w", encoding="utf-8") as nowhere, redirect_stderr(nowhere):
+            train(args, engine, group)
+    return 0
 
 
 def _refuse_what_does_not_go_together(args: argparse.Namespace) -> None:
