@@ -135,7 +135,7 @@ def resume(
         data: needed where the run was given its data in memory.
         trust_code: permits executing the source that the user's own network came with.
         look_at_test: None for what was said when the run was started.
-        engine, observe, should_stop: as for :func:`train`.
+        engine, observe, should_stop, group: as for :func:`train`.
 
     Raises:
         ArtifactError: no such run, a recipe that was changed (the difference is shown), code that isn't trusted.

@@ -83,12 +83,14 @@ def fit_network(
     if device.type == "cpu":
         keep_freed_memory()
 
+    # All that is random derives from the recipe's seed, and the caller's generators are as before when this is done.
     with _seeded(recipe.seed, device):
         state = TrainState.start(recipe, model_source, train_set.num_classes, train_set.image_size, device)
         _resume(state, context)
         batches = Batches(train_set, recipe, normalization, device, group)
         _report_start(state, batches, context)
 
+        # As if it had begun so much earlier: the seconds before a resume count as well.
         progress, steps_in_all = state.progress, recipe.epochs * len(batches)
         started = time.perf_counter() - progress.seconds
         saved = time.perf_counter()
@@ -103,7 +105,9 @@ def fit_network(
                 set_lr(state.optimizer, stage, lr_factor)
 
                 # Forward and backward: leaves in the parameters the gradient of the mean loss of the whole batch. Of a
-                # batch that several processes share, (x, y) is the shard of this one, and the gradients are summed.
+                # batch that several processes share, (x, y) is the shard of this one, and the gradients are summed. The
+                # buffers, such as batch norm's running statistics, move with each forward pass: kept from before it,
+                # they can be put back where memory runs out, and averaged over the processes.
                 examples = batches.examples_in(progress.step)
                 buffers = [buffer.clone() for buffer in state.model.buffers()]
                 loss_sum, correct = _backward(state, x_NCHW, y_N, examples, buffers, context)
