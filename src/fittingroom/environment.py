@@ -23,7 +23,7 @@ class Machine:
     Attributes:
         system: the operating system, as Python calls it.
         processor: as the system calls it.
-        cores: that the process could use; None where the system doesn't tell.
+        cores: that the process could use; None where 0.1 was not told.
         device: ``cpu``, ``cuda``, ``cuda:<number>`` or ``mps``.
         threads: of the processor that PyTorch used.
         card: as CUDA calls it; None on another device.
@@ -48,7 +48,7 @@ def describe_machine(device: str) -> Machine:
     return Machine(
         system=platform.platform(),
         processor=processor_name(),
-        cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        cores=cores(),
         device=device,
         threads=torch.get_num_threads(),
         card=torch.cuda.get_device_name(device) if device.startswith("cuda") else None,

@@ -286,7 +286,7 @@ def test_the_command_says_what_it_did(run: Path, inputs: Path) -> None:
         (["--out", "out", "--parquet", "x"], "not allowed with argument"),
         (["--out", "out", "--html", "x.html"], "--html, --sheet and --trust-code don't go with it"),
         (["--engine", "ray"], "give it by --out DIR"),
-        (["--ray-address", "auto", "--out", "out"], "goes with --engine ray"),
+        (["--ray-address", "auto", "--out", "out"], "give --engine ray with it"),
     ],
 )
 def test_options_that_do_not_go_together_are_refused(

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 import fittingroom as fr
+from fittingroom.evaluation.predictions import read_predictions
 from fittingroom.report.plots import plot_loss
 
 
@@ -68,8 +69,10 @@ def test_one_bad_batch_does_not_flatten_the_loss_curve(run: fr.Run, tmp_path: Pa
     bad = next(i for i, line in enumerate(lines) if '"step"' in line)
     lines[bad] = json.dumps(json.loads(lines[bad]) | {"loss": 1e6})
     (tmp_path / "metrics.jsonl").write_text("\n".join(lines) + "\n")
+
     with Image.open(plot_loss(tmp_path)) as picture:
         red, green, blue = np.moveaxis(np.asarray(picture.convert("RGB"), dtype=int), -1, 0)
+
     height = len(red)
     of_train = (red == 0x40) & (green == 0x59) & (blue == 0xAD)
     assert of_train[height // 6 :].any(axis=1).sum() > height / 8  # rows below the legend
@@ -79,6 +82,26 @@ def test_a_run_of_data_in_memory_says_that_it_needs_the_data_again(run: fr.Run, 
     splits = replace(fr.open_dataset("sample"), source="")
     recipe = fr.load_recipe("plain", overrides=["stages.0.epochs=1", "precision=float32"])
     made = fr.train(splits, recipe, out=tmp_path / "run")
+
     with pytest.raises(fr.DataError, match="given in memory; give it again"):
         fr.open_run(made.path).evaluate()
     assert fr.open_run(made.path).evaluate(splits.test)["n"] == 1000
+
+
+def test_images_are_given_by_the_hashes_that_predictions_name_them_by(run: fr.Run) -> None:
+    validation = read_predictions(run.predictions_file("validation"), run.artifact.classes)
+    wanted = set(validation.images[:5])
+
+    images = run.images("validation", wanted)  # which lie in train: the run held them out of it
+
+    assert images.keys() == wanted
+    for digest, image in images.items():
+        row = validation.images.index(digest)
+        alone = fr.Dataset(image[None], validation.truth[row : row + 1], validation.classes, "one image")
+        assert alone.image_hashes()[0].hex() == digest
+
+
+def test_images_of_a_part_that_the_data_lacks_are_refused(run: fr.Run, sample: fr.Splits) -> None:
+    assert len(fr.Run(run.path, sample).images("test")) == 1000
+    with pytest.raises(fr.DataError, match="a test set expected, it has none"):
+        fr.Run(run.path, replace(sample, test=None)).images("test")

@@ -110,10 +110,13 @@ def read_trusted_code(folder: Path, sha256: str | None, *, trusted: bool, file: 
             f"{folder}: its model is the code in {file}; opening it executes that file. "
             "Read it, then say --trust-code (trust_code=True)"
         )
+
     try:
         code = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ArtifactError(f"{path}: the model's source expected, but it can't be read: {error}") from None
+
+    # Whoever trusted the code that was recorded has not read what was put in its place.
     if sha256 is not None and hashlib.sha256(code.encode()).hexdigest() != sha256:
         raise ArtifactError(f"{path}: it was changed since the training: its SHA-256 is not the one that was recorded")
     return code
@@ -125,15 +128,19 @@ def save_artifact(artifact: Artifact, weights: dict[str, Tensor], code: str | No
 
     folder = artifact.path
     folder.mkdir(parents=True, exist_ok=True)
+
     if code is not None:
         with atomic_write(folder / SOURCE) as file:
             file.write(code.encode())
+
     tensors = {name: tensor.detach().contiguous().cpu() for name, tensor in weights.items()}
     with atomic_write(folder / WEIGHTS) as file:
         file.write(safetensors.torch.save(tensors, metadata={"format": "pt"}))
+
+    # The description is written last: a folder that has one is complete.
     config = {"format": FORMAT} | asdict(artifact)
     del config["path"]
-    with atomic_write(folder / CONFIG) as file:  # last: a folder with a config is complete
+    with atomic_write(folder / CONFIG) as file:
         file.write(json.dumps(config, indent=2, ensure_ascii=False).encode())
 
 
@@ -147,10 +154,13 @@ def open_artifact(path: str | Path) -> Artifact:
     file = folder / CONFIG
     if not file.exists():
         raise ArtifactError(_what_is_there_instead(folder))
+
     try:
         config = json.loads(file.read_text(encoding="utf-8"))
         if config.pop("format") != FORMAT:
             raise ArtifactError(f"{file}: format {FORMAT} expected; it was written by a newer version of fittingroom")
+
+        # JSON knows neither tuples nor dataclasses.
         config["classes"] = tuple(config["classes"])
         config["image_size"] = tuple(config["image_size"])
         config["normalization"] = Normalization(**config["normalization"])

@@ -123,6 +123,7 @@ def export_onnx(
     gate = ParityGate.of(shipped, train, validation)
     metadata = metadata_of(artifact, gate)
 
+    # The quicker exporter first; what it gets wrong, the gate shows.
     reasons = []
     for name, convert in (("TorchScript", _by_torchscript), ("torch.export", _by_torch_export)):
         try:
@@ -171,9 +172,12 @@ def metadata_of(artifact: Artifact, gate: ParityGate) -> Metadata:
     except OSError as error:
         raise ArtifactError(f"{error.filename}: a file of the run expected: {error.strerror}") from None
 
+    # A picture that is predicted later is laid on what is around the things in the training images.
     corners = gate.sets[0].images[:, [0, 0, -1, -1], [0, -1, 0, -1]]
+
     # Of images that were trained on, energies are too low to compare others with.
     energies = gate.expected[1].energies if len(gate.sets) > 1 else None
+
     return Metadata(
         classes=artifact.classes,
         image_size=artifact.image_size,
@@ -271,6 +275,7 @@ def _quietly() -> Iterator[None]:
 def _without_stdout() -> Iterator[None]:
     """Let nothing through to standard output, where ``--json`` is read, not even from the C++ inside of torch."""
     sys.stdout.flush()
+    # The C++ inside writes to the descriptor, past sys.stdout.
     kept, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
     try:

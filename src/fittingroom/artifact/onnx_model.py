@@ -95,8 +95,9 @@ class OnnxModel:
         import onnxruntime  # type: ignore[import-untyped]
 
         where = MODEL if isinstance(source, bytes) else source
+        # Each thread has a batch of its own: threads that share one wait for each other.
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1  # a batch on each thread: threads that share one wait for each other
+        options.intra_op_num_threads = 1
         options.log_severity_level = 3  # errors, which are raised anyway
 
         self._threads = threads or _processors()
@@ -117,6 +118,7 @@ class OnnxModel:
         probabilities_NC = np.empty((n, len(self.metadata.classes)), dtype=np.float32)
         predicted_N, energies_N = np.empty(n, dtype=np.int64), np.empty(n, dtype=np.float32)
 
+        # Each batch is written in its place, so that it doesn't matter which thread is done first.
         def fill(start: int) -> None:
             batch = slice(start, start + size)
             images = np.ascontiguousarray(images_NHW[batch])

@@ -65,22 +65,27 @@ def calibration(probabilities_NC: NDArray[np.float32], labels_N: NDArray[np.int6
     n = len(labels_N)
     confidence_N = p_NC.max(axis=1)
     right_N = p_NC.argmax(axis=1) == labels_N
+
+    # Empty bins have no accuracy, and count nothing.
     bin_N = np.clip(np.ceil(confidence_N * bins).astype(int) - 1, 0, bins - 1)
-    found, error, by_chance = [], 0.0, 0.0
+    filled, error, by_chance = [], 0.0, 0.0
     for i in np.unique(bin_N):
         inside = bin_N == i
         count, correct = int(inside.sum()), int(right_N[inside].sum())
         p = confidence_N[inside]
         mean, share = float(p.mean()), correct / count
-        found.append(Bin(i / bins, (i + 1) / bins, count, mean, share, wilson_interval(correct, count)))
+        filled.append(Bin(i / bins, (i + 1) / bins, count, mean, share, wilson_interval(correct, count)))
         error += count / n * abs(share - mean)
         by_chance += math.sqrt(2 / math.pi * float((p * (1 - p)).sum())) / n
+
+    # Σ (p - truth)² without the one-hot matrix: truth is 1 in a single place.
     squares_N = (p_NC**2).sum(axis=1) - 2 * p_NC[np.arange(n), labels_N] + 1
     brier = float(squares_N.mean())
     half = Z_95 * float(squares_N.std(ddof=1)) / math.sqrt(n) if n > 1 else None
+
     return Calibration(
         n=n,
-        bins=tuple(found),
+        bins=tuple(filled),
         ece=error,
         ece_by_chance=by_chance,
         brier=brier,

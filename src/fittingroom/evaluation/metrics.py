@@ -53,9 +53,12 @@ def score(probabilities_NC: NDArray[np.float32], labels_N: NDArray[np.int64], cl
     predicted_N = probabilities_NC.argmax(axis=1)
     matrix = confusion_matrix(labels_N, predicted_N, len(classes))
     correct = int(np.trace(matrix))
+
+    # The true class is among the first two if less than two classes are ahead of it. Of equal ones the first counts.
     of_truth_N1 = probabilities_NC[np.arange(n), labels_N][:, None]
-    tied_before = (probabilities_NC == of_truth_N1) & (np.arange(len(classes)) < labels_N[:, None])  # as argmax picks
+    tied_before = (probabilities_NC == of_truth_N1) & (np.arange(len(classes)) < labels_N[:, None])
     ahead_N = ((probabilities_NC > of_truth_N1) | tied_before).sum(axis=1)
+
     of_truth = of_truth_N1.astype(np.float64)
     low, high = wilson_interval(correct, n)
     return {

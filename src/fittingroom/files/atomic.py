@@ -20,10 +20,16 @@ _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{12}\.tmp")
 def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
     """Open a file for writing that takes its name, over a file that has it, when the block ends well.
 
-    After an exception in the block the old file is still there and the new one is gone. Raises OSError.
+    After an exception in the block the old file is still there and the new one is gone.
 
-        with atomic_write("result.json") as file:
-            file.write(b"{}")
+    Raises:
+        OSError: the file can't be written.
+
+    Example:
+        >>> from fittingroom.files.atomic import atomic_write
+        >>> with atomic_write("notes.json") as file:
+        ...     file.write(b"{}")
+        2
     """
     path = Path(path)
     temporary = _temporary_name(path)
@@ -41,16 +47,21 @@ def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def atomic_directory(path: str | Path) -> Iterator[Path]:
-    """Give an empty folder to fill, which takes the name `path` when the block ends well.
+    """Give an empty folder to fill, which takes the name ``path`` when the block ends well.
 
-    A folder that has the name already is moved aside first, then removed: what was open in it stays
-    readable (not on Windows). After an exception in the block nothing has changed. Raises OSError.
+    A folder that has the name already is moved aside first, then removed: what was open in it stays readable (not on
+    Windows). After an exception in the block nothing has changed.
+
+    Raises:
+        OSError: the folder can't be written.
     """
     path = Path(path)
     temporary = _temporary_name(path)
     temporary.mkdir()
     try:
         yield temporary
+
+        # The content is on the disk before the name is: a name without content would outlive a power cut.
         for folder, _, names in os.walk(temporary):
             for name in names:
                 _sync_file(Path(folder, name))
@@ -78,6 +89,8 @@ def _rename_over(folder: Path, path: Path) -> None:
                 raise
         else:
             return
+
+        # A folder can't be renamed over one that isn't empty.
         aside = _temporary_name(path)
         try:
             path.rename(aside)

@@ -6,10 +6,10 @@ from pathlib import Path
 
 
 def cache_dir() -> Path:
-    """Return the folder of the cache, which need not exist.
+    """The folder of the cache, which need not exist.
 
-    $FITTINGROOM_CACHE if set; else `fittingroom` in the system's place for caches: $XDG_CACHE_HOME or
-    ~/.cache, ~/Library/Caches on macOS, %LOCALAPPDATA% on Windows.
+    ``$FITTINGROOM_CACHE`` if set; else ``fittingroom`` in the system's place for caches: ``$XDG_CACHE_HOME`` or
+    ``~/.cache``, ``~/Library/Caches`` on macOS, ``%LOCALAPPDATA%`` on Windows.
 
     Example:
         >>> import os
@@ -19,6 +19,7 @@ def cache_dir() -> Path:
     """
     if given := os.environ.get("FITTINGROOM_CACHE"):
         return Path(given).expanduser().absolute()
+
     if sys.platform == "darwin":
         base = Path.home() / "Library" / "Caches"
     elif sys.platform == "win32":

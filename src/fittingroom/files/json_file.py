@@ -17,7 +17,7 @@ def write_json(path: Path, value: dict[str, Any]) -> None:
 
 
 def read_json(path: Path, *, format_number: int = 1) -> dict[str, Any]:
-    """An object whose ``format`` is ``format_number``.
+    """Read an object whose ``format`` is ``format_number``.
 
     Raises:
         ArtifactError: the file is missing, damaged, or of another format.

@@ -17,10 +17,12 @@ POLL_SECONDS = 0.1
 
 @contextmanager
 def exclusive(path: Path, waiting: Callable[[], None]) -> Iterator[None]:
-    """Hold the lock `path` for the length of the block; call `waiting` once if another process holds it.
+    """Hold the lock ``path`` for the length of the block; call ``waiting`` once if another process holds it.
 
-    The file stays, empty, when the block ends: removing it would let two processes hold two locks of one
-    name. Raises OSError when it can't be created.
+    The file stays, empty, when the block ends: removing it would let two processes hold two locks of one name.
+
+    Raises:
+        OSError: the file can't be created.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
@@ -36,9 +38,10 @@ def exclusive(path: Path, waiting: Callable[[], None]) -> Iterator[None]:
 
 @contextmanager
 def exclusive_if_free(path: Path) -> Iterator[bool]:
-    """Hold the lock `path` for the length of the block, or give False at once if another holder has it.
+    """Hold the lock ``path`` for the length of the block, or give False at once if another holder has it.
 
-    Raises OSError when it can't be created.
+    Raises:
+        OSError: the file can't be created.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)

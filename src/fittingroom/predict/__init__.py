@@ -1,1 +1,1 @@
-"""Answers of a trained model without torch: pictures in, classes, probabilities and doubt out."""
+"""Answers of a trained model without torch: pictures in, classes, probabilities and out-of-distribution scores out."""

@@ -45,7 +45,7 @@ def read_inputs(
             these at any depth; patterns such as ``photos/*.jpg``; ``-`` for a picture on standard input.
         image_size: (H, W) of the images that the model was trained on.
         background: what is around the things in those, 0–255.
-        on_error: is told of what can't be read; the rest goes on.
+        on_error: receives what can't be read; the rest goes on.
     """
     for holds_data, files in groupby(_files_of(names, on_error), is_data):
         if holds_data:
@@ -64,15 +64,16 @@ def _files_of(names: Iterable[str], on_error: Callable[[DataError], None]) -> It
         if name == STDIN or path.is_file():
             yield path
             continue
+
         if path.is_dir():
-            found = sorted(each for each in _below(path) if _is_taken(each))
+            files = sorted(file for file in _below(path) if _is_taken(file))
         else:
             # not Path.glob, which takes no absolute pattern
-            found = sorted(map(Path, glob(name, recursive=True))) if has_magic(name) else []  # noqa: PTH207
-        if not found:
+            files = sorted(map(Path, glob(name, recursive=True))) if has_magic(name) else []  # noqa: PTH207
+        if not files:
             expected = "a folder with pictures or data sets" if path.is_dir() else "a file, a folder or a pattern"
             on_error(DataError(f"{name}: {expected} expected, nothing found there"))
-        yield from (each for each in found if each.is_file())
+        yield from (file for file in files if file.is_file())
 
 
 def _below(folder: Path) -> Iterator[Path]:
@@ -113,8 +114,8 @@ def data_blocks(file: Path, image_size: tuple[int, int]) -> Iterator[Block]:
     row = 0
     for images in read_blocks(file):
         if images.shape[1:] != image_size:
-            expected, found = ("{}×{}".format(*size) for size in (image_size, images.shape[1:]))
-            raise DataError(f"{file}: images of {expected} pixels expected, as in the training, {found} found")
+            expected, actual = ("{}×{}".format(*size) for size in (image_size, images.shape[1:]))
+            raise DataError(f"{file}: images of {expected} pixels expected, as in the training, {actual} found")
         yield Block(images, [str(file)] * len(images), list(range(row, row + len(images))))
         row += len(images)
 
@@ -129,11 +130,13 @@ def _picture_blocks(
         except DataError as error:
             on_error(error)
             continue
+
         images.append(image)
         names.append(shown(file))
         if len(images) == PICTURES:
             yield Block(np.stack(images), names, [None] * len(names))
             images, names = [], []
+
     if images:
         yield Block(np.stack(images), names, [None] * len(names))
 

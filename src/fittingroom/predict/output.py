@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 TEMPLATE = Path(__file__).with_name("answers.html")
+FORMAT = "1"  # of the table of answers
 
 Answered = Iterable[tuple[Block, Classified]]
 
@@ -28,14 +29,17 @@ def records(block: Block, classified: Classified, classes: Sequence[str], top: i
     """An object for each image: ``file``, ``row``, ``label``, ``class``, ``probability``, ``top``, ``doubt``,
     ``unfamiliar``.
 
-    ``top`` has the ``top`` most probable classes as [name, probability], the answer first. ``unfamiliar`` says that the
-    image looks like nothing the model was trained on; it and ``doubt`` are null for a run without a scale for it.
+    ``top`` has the ``top`` most probable classes as [name, probability], the answer first. ``doubt`` is the
+    out-of-distribution score, and ``unfamiliar`` says that the image is unlike the training images; both are null for a
+    run without a scale for it.
     """
+    # Plain Python numbers are taken once for the block: of each image they would cost more than the model.
     order_NC = np.argsort(-classified.probabilities, axis=1, kind="stable")[:, :top].tolist()
     probabilities_NC = classified.probabilities.tolist()
     nothing = [None] * len(block.files)
     doubt_N = nothing if classified.doubt is None else classified.doubt.tolist()
     unfamiliar_N = nothing if classified.unfamiliar is None else classified.unfamiliar.tolist()
+
     return [
         {
             "file": block.files[i],
@@ -72,7 +76,11 @@ def write_parquet(
 ) -> None:
     """Write the rows of :func:`frame` of all blocks, whole or not at all, in the memory of a few blocks.
 
-    metadata: texts that the file keeps beside the number of its format.
+    Args:
+        answered: blocks, each with what the model says of it.
+        classes: names; index = label.
+        path: of the new file.
+        metadata: texts that the file keeps beside the number of its format.
     """
     from polars.io.plugins import register_io_source
 
@@ -81,7 +89,7 @@ def write_parquet(
 
     lazy = register_io_source(frames, schema=_schema(len(classes)))
     with atomic_write(path) as file:
-        lazy.sink_parquet(file, metadata={"format": "1", **(metadata or {})}, row_group_size=50_000)
+        lazy.sink_parquet(file, metadata={"format": FORMAT, **(metadata or {})}, row_group_size=50_000)
 
 
 @dataclass
@@ -103,7 +111,7 @@ class Sheet:
             self.answers += records(block, classified, self.classes, len(self.classes))[:room]
 
     def write_html(self, path: Path, *, title: str, top: int) -> None:
-        """Write a page that needs no other file: each image, its ``top`` classes as bars, its doubt."""
+        """Write a page that needs no other file: each image, its ``top`` classes as bars, whether it looks strange."""
         shown = [(png_uri(image), answer) for image, answer in zip(self.images, self.answers, strict=True)]
         html = render_page(TEMPLATE, {"title": title, "seen": self.seen, "top": top, "shown": shown})
         with atomic_write(path) as file:

@@ -1,4 +1,4 @@
-"""Scoring of millions of images: one Parquet file of answers for each input file, and a manifest of them all.
+"""Scoring of millions of images: a Parquet file of answers for each input file, and an index of all, the manifest.
 
 An output has the rows of :func:`fittingroom.predict.output.frame`, and in its metadata a record of the input and the
 model that it was made of. Rows and record appear by one rename, so that whatever is killed, and when, each output is
@@ -33,8 +33,8 @@ from fittingroom.predict.classifier import Classified, load
 from fittingroom.predict.inputs import Block, data_blocks, data_files_below, is_data
 from fittingroom.predict.output import write_parquet
 
-FORMAT = 1
-MANIFEST = "manifest.json"
+SCORING_INDEX = "manifest.json"
+FORMAT = 1  # of the index, and of the record in each output
 RECORD = "fittingroom.shard"  # key of an output's metadata
 
 
@@ -87,7 +87,7 @@ class Scoring:
     @property
     def failed(self) -> tuple[ShardDone, ...]:
         """Those that could not be scored."""
-        return tuple(each for each in self.done if each.problem)
+        return tuple(shard for shard in self.done if shard.problem)
 
 
 class Scorer:
@@ -116,6 +116,8 @@ class Scorer:
             for block in data_blocks(shard.input, self.classifier.artifact.image_size):
                 yield block, self.classifier.classify(block.images)
                 rows += len(block.files)
+
+            # Rows of two versions of a file would be recorded as those of the first.
             if _state(shard.input) != (record.bytes, record.mtime_ns):
                 raise DataError(f"{shard.input}: it was changed while it was read; score it again")
 
@@ -160,7 +162,7 @@ def score_shards(
             Ray, with a shard for each processor. Ray's core and not Ray Data: one task reads, scores and writes a
             shard, so that its output appears at once and under its input's name, and a task whose process died is
             simply begun again. Ray Data cuts its inputs into blocks of its own, and names its outputs by them.
-        observe: told of each shard as it is done, how many are done with it, and of how many.
+        observe: receives each shard as it is done, how many are done with it, and of how many.
         waiting: called once if another process works on ``out``, which is then waited for.
 
     Raises:
@@ -171,21 +173,24 @@ def score_shards(
     open_artifact(run)  # a path that is no run is said to be none, before anything is looked for
     model, shards = model_digest(run), find_shards(names, out)
     out.mkdir(parents=True, exist_ok=True)
+
     with exclusive(out / ".lock", waiting):
         remove_leftovers(out)
         listed = _listed(out)
         _refuse_answers_of_another_model(out, model)
         todo = [shard for shard in shards if not _is_answered(shard, was_ours=shard.output in listed)]
+
+        # Ray has a shard for each processor, which then is its own alone.
+        threads = None if engine is None else 1
         done: list[ShardDone] = []
         try:
-            threads = None if engine is None else 1
             jobs = [Job(str(shard.input), partial(_score, run, model, threads, shard)) for shard in todo]
-            for _, each in run_jobs(jobs, engine) if jobs else ():
-                done.append(each)
-                observe(each, len(done), len(todo))
-        finally:
-            _write_manifest(out, run, model, [each for each in done if each.problem])
-    return Scoring(tuple(done), len(shards) - len(todo), out / MANIFEST)
+            for _, shard_done in run_jobs(jobs, engine) if jobs else ():
+                done.append(shard_done)
+                observe(shard_done, len(done), len(todo))
+        finally:  # what was scored before an interruption is kept, and listed
+            _write_index(out, run, model, [shard_done for shard_done in done if shard_done.problem])
+    return Scoring(tuple(done), len(shards) - len(todo), out / SCORING_INDEX)
 
 
 @lru_cache(maxsize=1)  # of a worker of Ray, which has one shard after another to score
@@ -206,21 +211,23 @@ def model_digest(run: Path) -> str:
 
 
 def find_shards(names: Iterable[str], out: Path) -> list[Shard]:
-    """The inputs in order, each once, with their outputs. What lies in ``out`` itself is passed over.
+    """The inputs in order, each once, with their outputs. What lies in ``out`` itself is skipped.
 
     Raises:
         DataError: a name that gives no data file; two inputs that would have one output.
     """
     shards: dict[Path, Shard] = {}
     for name in names:
+        # Outputs may lie below the inputs' own folder, and are no inputs of the next call.
         root, files = _files_of(name)
-        found = [file for file in files if not file.resolve().is_relative_to(out.resolve())]
-        if not found:
+        inputs = [file for file in files if not file.resolve().is_relative_to(out.resolve())]
+        if not inputs:
             raise DataError(
                 f"{name}: data sets (Parquet, npz, IDX, CSV) to score expected, none found there; pictures are "
                 "predicted without --out"
             )
-        for file in found:
+
+        for file in inputs:
             path = file.relative_to(root)
             shard = Shard(file.absolute(), out / (path if path.suffix == ".parquet" else f"{path}.parquet"))
             other = shards.setdefault(shard.output, shard)
@@ -251,20 +258,29 @@ def _files_of(name: str) -> tuple[Path, list[Path]]:
         return path.parent, [path] if is_data(path) else []
     if path.is_dir():
         return path, data_files_below(path)
+
+    # Paths are counted from the last folder before the pattern begins.
     fixed = Path()
     for part in path.parts[:-1]:
         if has_magic(part):
             break
         fixed /= part
+
     # not Path.glob, which takes no absolute pattern
-    found = sorted(map(Path, glob(name, recursive=True))) if has_magic(name) else []  # noqa: PTH207
-    return fixed, [file for file in found if file.is_file() and is_data(file)]
+    matches = sorted(map(Path, glob(name, recursive=True))) if has_magic(name) else []  # noqa: PTH207
+    return fixed, [file for file in matches if file.is_file() and is_data(file)]
 
 
 def _is_answered(shard: Shard, *, was_ours: bool) -> bool:
     """Whether the output is there and made of what the input holds now. No other file is ever written over.
 
-    was_ours: whether an earlier manifest names it, so that it may be replaced even if it is damaged.
+    Args:
+        shard: to be scored, or not.
+        was_ours: whether the index of an earlier call names the output, so that it may be replaced even if it is
+            damaged.
+
+    Raises:
+        DataError: the output is a file of another kind, or has the answers for another input.
     """
     if not shard.output.exists():
         return False
@@ -273,8 +289,11 @@ def _is_answered(shard: Shard, *, was_ours: bool) -> bool:
         if was_ours:
             return False
         raise DataError(f"{shard.output}: no answers of a scoring, and in the way of some; choose another --out")
+
     if not os.access(shard.input, os.R_OK):
         return False  # scoring it says what is wrong
+
+    # A file is read to its end only where size or time say that it may have been changed.
     is_same_file = record.input == str(shard.input)
     if is_same_file and _state(shard.input) == (record.bytes, record.mtime_ns):
         return True
@@ -282,6 +301,7 @@ def _is_answered(shard: Shard, *, was_ours: bool) -> bool:
         return True
     if is_same_file:
         return False
+
     raise DataError(
         f"{shard.output}: has the answers for {record.input}, which is not what {shard.input} holds; choose another "
         "--out, or remove it"
@@ -298,38 +318,40 @@ def _refuse_answers_of_another_model(out: Path, model: str) -> None:
             )
 
 
-def _write_manifest(out: Path, run: Path, model: str, failed: Sequence[ShardDone]) -> None:
+def _write_index(out: Path, run: Path, model: str, failed: Sequence[ShardDone]) -> None:
     """Index all outputs of this model in the folder, whichever call made them, and name the inputs that failed."""
     import polars as pl
 
-    without = {each.shard.output for each in failed}  # what an older version of a failed input gave is not listed
+    # What an older version of a failed input gave is not listed.
+    outdated = {shard_done.shard.output for shard_done in failed}
     shards: list[dict[str, Any]] = []
     for output in _outputs(out):
         record = read_record(output)
-        if record and output not in without:
+        if record and output not in outdated:
             with output.open("rb") as file:
                 rows = pl.scan_parquet(file).select(pl.len()).collect().item()
-            at = {"output": output.relative_to(out).as_posix(), "rows": rows, "output_bytes": output.stat().st_size}
-            shards.append(at | asdict(record))
-    manifest = {
+            entry = {"output": output.relative_to(out).as_posix(), "rows": rows, "output_bytes": output.stat().st_size}
+            shards.append(entry | asdict(record))
+
+    index = {
         "format": FORMAT,
         "run": str(run),
         "model": model,
-        "rows": sum(each["rows"] for each in shards),
+        "rows": sum(shard["rows"] for shard in shards),
         "shards": shards,
-        "failed": [{"input": str(each.shard.input), "problem": each.problem} for each in failed],
+        "failed": [{"input": str(shard_done.shard.input), "problem": shard_done.problem} for shard_done in failed],
     }
-    write_json(out / MANIFEST, manifest)
+    write_json(out / SCORING_INDEX, index)
 
 
 def _listed(out: Path) -> set[Path]:
-    """The outputs that the manifest of an earlier call names."""
-    if not (out / MANIFEST).exists():
+    """The outputs that the index of an earlier call names."""
+    if not (out / SCORING_INDEX).exists():
         return set()
-    manifest = read_json(out / MANIFEST)
-    if "shards" not in manifest:
-        raise DataError(f"{out / MANIFEST}: not the manifest of a scoring, and in its way; choose another --out")
-    return {out / each["output"] for each in manifest["shards"]}
+    index = read_json(out / SCORING_INDEX, format_number=FORMAT)
+    if "shards" not in index:
+        raise DataError(f"{out / SCORING_INDEX}: not the manifest of a scoring, and in its way; choose another --out")
+    return {out / shard["output"] for shard in index["shards"]}
 
 
 def _outputs(out: Path) -> list[Path]:

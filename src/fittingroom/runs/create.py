@@ -51,39 +51,30 @@ def start(
     options = options or Options()
     if options.keep < 1:
         raise RecipeError(f"keep: 1 checkpoint or more expected, {options.keep} found")
+
     recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
     recipe = recipe if seed is None else dataclasses.replace(recipe, seed=seed)
     group.check_batch(recipe.batch_size)
+
+    # One process of each host fills the cache, from which the others read.
     with group.local_main_first():
         splits = as_splits(data, options)
     source = source or find_model(recipe.model)
+
+    # Before the precision is decided: what is faster depends on the threads.
     prepare_torch(options.threads, options.deterministic)
 
     def make_folder() -> str:
         """The new folder of the run, or the one that it had before torchrun restarted it."""
         folder = _own_folder(out, recipe.name or "run")
         if folder is None:
-            _refuse_unlabelled(splits)
-            environment = Environment(
-                command=command_line(),
-                started=datetime.now(UTC).isoformat(timespec="seconds"),
-                seeds=_seed_list(recipe, seeds),
-                processes=group.size,
-                torchrun=torchrun_job(),
-                precision=_precision(splits, recipe, source, options),
-                options=options,
-                data=RecordedData.of(splits),
-                recipe=recipe.as_dict(),
-                code_sha256=source.sha256,
-                versions=versions(),
-                machine=describe_machine(pick_device(options.device)),
-                revision=git_revision(),
-                look_at_test=look_at_test,
-            )
+            environment = _describe(splits, recipe, source, options, _seed_list(recipe, seeds), group)
+            environment = dataclasses.replace(environment, look_at_test=look_at_test)
             folder = new_folder(out, recipe.name or "run")
             write_start(folder, recipe, source, environment)
         return str(folder)
 
+    # The main process decides for all; where the others' hosts have other data, they refuse.
     run = Run(Path(group.broadcast(make_folder)), splits)
     refuse_changes(run, recorded_environment(run, group), recipe, group)
     return run
@@ -105,6 +96,33 @@ def _seed_list(recipe: Recipe, seeds: int | Sequence[int] | None) -> tuple[int, 
     if len(set(chosen)) < max(2, len(chosen)):
         raise RecipeError(f"seeds: at least two that differ expected, {chosen} found; for a single one give --seed")
     return tuple(chosen)
+
+
+def _describe(
+    splits: Splits,
+    recipe: Recipe,
+    source: ModelSource,
+    options: Options,
+    seeds: tuple[int, ...] | None,
+    group: ProcessGroup,
+) -> Environment:
+    """Everything beside the recipe that decides what the run will be. Raises DataError for data without labels."""
+    _refuse_unlabelled(splits)
+    return Environment(
+        command=command_line(),
+        started=datetime.now(UTC).isoformat(timespec="seconds"),
+        seeds=seeds,
+        processes=group.size,
+        torchrun=torchrun_job(),
+        precision=_precision(splits, recipe, source, options),
+        options=options,
+        data=RecordedData.of(splits),
+        recipe=recipe.as_dict(),
+        code_sha256=source.sha256,
+        versions=versions(),
+        machine=describe_machine(pick_device(options.device)),
+        revision=git_revision(),
+    )
 
 
 def _refuse_unlabelled(splits: Splits) -> None:
@@ -150,6 +168,8 @@ def new_folder(out: str | Path | None, name: str) -> Path:
             )
         folder.mkdir(parents=True, exist_ok=True)
         return folder
+
+    # Making the folder is what claims its number: whoever is second gets the next.
     number = 1
     while True:
         folder = Path("runs") / f"{name}-{number}"

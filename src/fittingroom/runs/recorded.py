@@ -25,6 +25,8 @@ def refuse_changes(run: Run, environment: Environment, recipe: Recipe, group: Pr
             "were changed:\n  " + "\n  ".join(changes) + "\nput them back, or start a new run with --recipe FILE"
         )
     refuse_other_data(run.path, run.open_data(), environment)
+
+    # Another number of processes still trains, only not to the same bits.
     before = environment.processes
     if group.is_main and before != group.size:
         warnings.warn(

@@ -155,6 +155,7 @@ class Run:
             DataError: there is no test set, or its classes or image size differ from the model's.
             ArtifactError: the run can't be opened.
         """
+        # Of several seeds each model is judged by itself, and what is given is their mean.
         if self.members:
             scores_of_members = [
                 member.evaluate(data, subsets=subsets, trust_code=trust_code, device=device) for member in self.members
@@ -163,6 +164,7 @@ class Run:
                 summarize_members(self)
             return self._mean_of_members(scores_of_members, "test" if data is None else data.name)
 
+        # Classes are matched by name: another set may have them in another order.
         artifact = self.artifact
         dataset = (self.own_test_set() if data is None else data).aligned_to(artifact.classes)
         judged = _judge(artifact, dataset, trust_code=trust_code, device=device)
@@ -287,12 +289,14 @@ def summarize_members(run: Run) -> dict[str, Any]:
     The figures are those of test once every member was judged on it, and those of validation until then; ``on`` says
     which. All are null where there is neither.
     """
+    # Members that were judged on other sets have no mean: test counts once all have it.
     results = [member.result for member in run.members]
     on = next((split for split in ("test", "validation") if all(result[split] for result in results)), None)
     mean = sd = interval = None
     if on:
         mean, sd, interval = mean_interval([result[on]["accuracy"] for result in results])
 
+    # Of each member so much as the listing and the report need, without opening its folder.
     summary = {
         "recipe": results[0]["recipe"],
         "on": on,

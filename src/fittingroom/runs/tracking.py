@@ -1,7 +1,7 @@
 """Runs in the trackers that people already use: TensorBoard, and MLflow on its embedded SQLite store or any server.
 
 A tracker is an observer: it receives the events of a training and can't change it. When a run has been judged, it is
-told the scores and given the files. The run's folder stays the only thing that Fitting Room itself reads.
+given the scores and the files. The run's folder stays the only thing that Fitting Room itself reads.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from fittingroom.files.json_file import read_json, write_json
 from fittingroom.runs.run import Run, runs_folder
 
 MLFLOW_STATE = "mlflow.json"  # in the run's folder: which run of MLflow it is, so that a resumed training goes on there
+FORMAT = 1  # of that file
 BATCH = 500  # metrics that go to MLflow at once; it takes 1,000 at most
 
 
@@ -77,6 +78,7 @@ class TensorBoardTracker:
             )
             text = "\n".join("    " + line for line in self.recipe.to_toml().splitlines())
             self.writer.add_text("recipe", text, event.steps_done)
+
         for name, value, step in _scalars(event):
             self.writer.add_scalar(name, value, step)
 
@@ -88,6 +90,7 @@ class TensorBoardTracker:
         scores = dict(_outcome(run))
         for summary in hparams(_parameters(run), scores):
             self.writer.file_writer.add_summary(summary)
+
         for name, value in scores.items():
             self.writer.add_scalar(name, value, 0)
         for file in (run.path / "README.md", run.path / "report.html"):
@@ -105,20 +108,27 @@ class MlflowTracker:
     """A run of MLflow with the recipe as parameters, metrics by step, and the run's files as artifacts."""
 
     def __init__(self, run: Run):
-        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # a training tells nobody that it runs
+        # A training tells nobody that it runs, and its own lines are not lost between MLflow's.
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         for chatty in ("mlflow", "alembic"):
             logging.getLogger(chatty).setLevel(logging.WARNING)
         from mlflow import MlflowClient
         from mlflow.entities import Metric, Param
         from mlflow.exceptions import MlflowException
 
+        # Kept, so that the package is loaded only where it tracks.
         self.metric, self.failure = Metric, MlflowException
         self.waiting: list[Any] = []
+        self.last_step = 0
+
+        # One store for all runs of a folder, in which they can be compared.
         folder = runs_folder(run.path)
         uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{folder / 'mlflow.db'}"
         self.client = MlflowClient(uri)
+
+        # A resumed training goes on in MLflow's run, if that is where it was begun.
         state = run.path / MLFLOW_STATE
-        if state.exists() and (known := read_json(state))["uri"] == uri:
+        if state.exists() and (known := read_json(state, format_number=FORMAT))["uri"] == uri:
             self.run_id = known["run_id"]
         else:
             experiment = self._experiment(folder / "mlflow-artifacts")
@@ -130,16 +140,17 @@ class MlflowTracker:
             self.client.log_batch(
                 self.run_id, params=[Param(key, str(value)) for key, value in _parameters(run).items()]
             )
-            write_json(state, {"format": 1, "uri": uri, "run_id": self.run_id})
-        self.last_step = 0
+            write_json(state, {"format": FORMAT, "uri": uri, "run_id": self.run_id})
 
     def _experiment(self, artifacts: Path) -> str:
         name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or "fittingroom"
-        found = self.client.get_experiment_by_name(name)
-        if found is not None:
-            return str(found.experiment_id)
-        own_store = "MLFLOW_TRACKING_URI" not in os.environ  # a server decides by itself where artifacts go
-        location = artifacts.resolve().as_uri() if own_store else None
+        experiment = self.client.get_experiment_by_name(name)
+        if experiment is not None:
+            return str(experiment.experiment_id)
+
+        # A server decides by itself where artifacts go.
+        is_server = "MLFLOW_TRACKING_URI" in os.environ
+        location = None if is_server else artifacts.resolve().as_uri()
         return str(self.client.create_experiment(name, artifact_location=location))
 
     def __call__(self, event: Event) -> None:
@@ -147,8 +158,8 @@ class MlflowTracker:
         if isinstance(event, TrainingStarted):
             self.client.update_run(self.run_id, status="RUNNING")
             if event.steps_done:
-                there = self.client.get_metric_history(self.run_id, "lr")
-                self.last_step = max((metric.step for metric in there), default=0)
+                logged = self.client.get_metric_history(self.run_id, "lr")
+                self.last_step = max((metric.step for metric in logged), default=0)
         for name, value, step in _scalars(event):
             if step > self.last_step:
                 self.waiting.append(self.metric(name, value, _milliseconds(), step))
@@ -223,6 +234,7 @@ def _parameters(run: Run) -> dict[str, Any]:
             flat |= {f"stages.{i}.{name}": x for i, stage in enumerate(value) for name, x in stage.items()}
         else:
             flat[key] = value if isinstance(value, (bool, int, float, str)) else json.dumps(value)
+
     return flat | {
         "data": environment.data.source or environment.data.train.name,
         "data.train": environment.data.train.content,
