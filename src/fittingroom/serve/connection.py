@@ -9,11 +9,17 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 
 class LimitedProtocol(HttpToolsProtocol):
-    """A connection. uvicorn itself would wait for the rest of a head for ever, and take one of any size."""
+    """A connection. uvicorn itself would wait for the rest of a head for ever, and take one of any size.
+
+    Attributes:
+        head_seconds: for the head of a request, from the connection's beginning or the request's.
+        head_bytes: that a head may have.
+        unread_seconds: that an answer may wait for its reader.
+    """
 
     head_seconds = 10.0
     head_bytes = 32 << 10
-    unread_seconds = 30.0  # that an answer may wait for its reader
+    unread_seconds = 30.0
 
     _timer: asyncio.TimerHandle | None = None
     _bytes = 0
@@ -33,6 +39,8 @@ class LimitedProtocol(HttpToolsProtocol):
         if self._timer is not None:
             self._bytes += len(data)
         super().data_received(data)
+
+        # uvicorn has read it by now; if the head is still not complete, what came belongs to it.
         if self._timer is not None and self._bytes > self.head_bytes and not self.transport.is_closing():
             self.transport.write(b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\n\r\n")
             self._close()
@@ -43,7 +51,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._await_head()
 
     def on_headers_complete(self) -> None:
-        """It is complete."""
+        """The head is complete: from here on the guard's limits count."""
         self._stop_clock()
         super().on_headers_complete()
 

@@ -129,6 +129,7 @@ class _Exchange:
         self.is_received = False
 
     async def receive(self) -> Message:
+        """The next part of the request. Raises Refused (413) where all that came is too much."""
         message = await self._receive()
         if message["type"] == "http.request":
             self.bytes += len(message.get("body", b""))
@@ -138,6 +139,7 @@ class _Exchange:
         return message
 
     async def send(self, message: Message) -> None:
+        """Send a part of the answer, its first one with the headers that every answer has."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
             present = {name.lower() for name, _ in message["headers"]}

@@ -50,14 +50,18 @@ class Metrics:
             f'fittingroom_requests_total{{endpoint="{endpoint}",status="{status}"}} {count}'
             for (endpoint, status), count in sorted(self.requests.items())
         ]
+
         lines += ["# TYPE fittingroom_request_seconds histogram", *self.seconds.lines("fittingroom_request_seconds")]
+
         lines.append("# TYPE fittingroom_batch_images histogram")
         for model, batches in sorted(self.batches.items()):
             lines += batches.lines("fittingroom_batch_images", f'model="{_escaped(model)}"')
+
         lines.append("# TYPE fittingroom_waiting_images gauge")
         lines += [f'fittingroom_waiting_images{{model="{_escaped(model)}"}} {n}' for model, n in waiting.items()]
         return "\n".join(lines) + "\n"
 
 
 def _escaped(label: str) -> str:
+    """A label's value as the format has it: a run's folder may have any name."""
     return label.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
