@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,22 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     assert read.truth.tolist() == [0, 1, 0, 0]
     assert read.probabilities.tobytes() == judged().probabilities.tobytes()
     assert read.scores() == judged().scores()
+
+
+def test_the_files_of_pictures_are_kept_beside_them(tmp_path: Path) -> None:
+    names = ("a/1.png", "a/2.png", "衣服/3.jpg", "b/4.png")
+    file = tmp_path / "predictions.parquet"
+    write_predictions(file, replace(judged(), files=names))
+
+    assert pl.read_parquet(file)["file"].to_list() == list(names)
+    assert read_predictions(file, CLASSES).files == names
+
+
+def test_data_without_files_has_no_column_of_them(tmp_path: Path) -> None:
+    file = tmp_path / "predictions.parquet"
+    write_predictions(file, judged())
+    assert pl.read_parquet(file).columns == ["image", "row", "label", "predicted", "p0", "p1", "p2"]
+    assert read_predictions(file, CLASSES).files is None
 
 
 def test_of_classes_that_tie_the_first_is_predicted() -> None:

@@ -59,11 +59,13 @@ class JudgedPredictions(Predictions):
         classes: names; index = label.
         truth: int64 (N,): the true classes, 0 to C - 1.
         images: SHA-256 of (shape, pixels) of each image, hexadecimal.
+        files: path of each image relative to the data set's; None for data that didn't come as picture files.
     """
 
     classes: tuple[str, ...]
     truth: NDArray[np.int64]
     images: tuple[str, ...]
+    files: tuple[str, ...] | None = None
 
     @cached_property
     def is_right(self) -> NDArray[np.bool_]:
@@ -76,16 +78,18 @@ class JudgedPredictions(Predictions):
 
 
 def write_predictions(path: Path, predictions: JudgedPredictions) -> None:
-    """Write Parquet, a row an image: ``image`` (its SHA-256), ``row``, ``label``, ``predicted``, ``p0``…
+    """Write Parquet, a row an image: ``image`` (its SHA-256), ``file``, ``row``, ``label``, ``predicted``, ``p0``…
 
     ``label`` and ``predicted`` are class names; ``p<i>`` is the probability of class i as listed in the run's
-    ``config.json``.
+    ``config.json``. ``file`` is there where the images were read from picture files: a path relative to the data.
     """
     import polars as pl
 
     classes = np.array(predictions.classes)
-    columns: dict[str, Any] = {
-        "image": list(predictions.images),
+    columns: dict[str, Any] = {"image": list(predictions.images)}
+    if predictions.files is not None:
+        columns["file"] = list(predictions.files)
+    columns |= {
         "row": np.arange(len(predictions), dtype=np.int32),
         "label": classes[predictions.truth],
         "predicted": classes[predictions.predicted],
@@ -97,7 +101,7 @@ def write_predictions(path: Path, predictions: JudgedPredictions) -> None:
 
 
 def read_predictions(path: Path, classes: Sequence[str]) -> JudgedPredictions:
-    """Read what :func:`write_predictions` wrote.
+    """Read what :func:`write_predictions` wrote; before 0.2 it wrote no ``file``.
 
     Args:
         path: the Parquet file.
@@ -110,7 +114,9 @@ def read_predictions(path: Path, classes: Sequence[str]) -> JudgedPredictions:
 
     try:
         written = pl.read_parquet_metadata(path).get("format")
-        table = pl.read_parquet(path, columns=["image", "label", *(f"p{i}" for i in range(len(classes)))])
+        probabilities = [f"p{i}" for i in range(len(classes))]
+        file = ["file"] if "file" in pl.read_parquet_schema(path) else []
+        table = pl.read_parquet(path, columns=["image", *file, "label", *probabilities])
     except (OSError, pl.exceptions.PolarsError) as error:
         raise ArtifactError(f"{path}: predictions of {len(classes)} classes expected: {error}") from None
     if written != FORMAT:
@@ -122,11 +128,12 @@ def read_predictions(path: Path, classes: Sequence[str]) -> JudgedPredictions:
     if unknown:
         raise ArtifactError(f"{path}: labels among the model's classes expected, found {sorted(map(str, unknown))}")
 
-    probabilities_NC = table.drop("image", "label").to_numpy().astype(np.float32, copy=False)
+    probabilities_NC = table.select(probabilities).to_numpy().astype(np.float32, copy=False)
     return JudgedPredictions(
         probabilities_NC,
         np.asarray(probabilities_NC.argmax(axis=1)),
         classes=tuple(classes),
         truth=np.array([number[name] for name in table["label"]], dtype=np.int64),
         images=tuple(table["image"]),
+        files=tuple(table["file"]) if file else None,
     )
