@@ -38,10 +38,11 @@ NOTEBOOK_BATCH = 256
 
 
 class NotebookData(torch.utils.data.Dataset[tuple[NDArray[np.float64], np.int64]]):
-    """Images as the notebook keeps them, float64 (N, 1, H, W) of 0–255, and hands them out: one at a time."""
+    """Images as the notebook keeps them, float64 (N, C, H, W) of 0–255, and hands them out: one at a time."""
 
-    def __init__(self, images_NHW: NDArray[Any], labels_N: NDArray[np.int64]):
-        self.images_NCHW = images_NHW[:, None].astype(np.float64)
+    def __init__(self, images: NDArray[Any], labels_N: NDArray[np.int64]):
+        images_NCHW = images[:, None] if images.ndim == 3 else images.transpose(0, 3, 1, 2)
+        self.images_NCHW = images_NCHW.astype(np.float64, order="C")
         self.labels_N = labels_N
 
     def __len__(self) -> int:
@@ -58,9 +59,16 @@ class NotebookData(torch.utils.data.Dataset[tuple[NDArray[np.float64], np.int64]
 class Notebook:
     """The notebook's network, loss and optimizer, and its loops over a DataLoader of :class:`NotebookData`."""
 
-    def __init__(self, num_classes: int = 10, image_size: tuple[int, int] = (28, 28), device: str = "cpu"):
+    def __init__(
+        self,
+        num_classes: int = 10,
+        image_size: tuple[int, int] = (28, 28),
+        device: str = "cpu",
+        *,
+        channels: int = 1,
+    ):
         self.device = device
-        self.network = TutorialCNN(num_classes, image_size).to(device)
+        self.network = TutorialCNN(num_classes, image_size, channels).to(device)
         self.criterion = nn.CrossEntropyLoss().to(device)
         self.start_stage(NOTEBOOK_STAGES[0][1])
 
@@ -186,7 +194,7 @@ def bench(source: str, data: Splits, recipe: str = "swift") -> Figures:
 
     # The notebook goes first: our training changes settings of the process, which would help it too.
     device = pick_device("auto")
-    notebook = Notebook(train_set.num_classes, train_set.image_size, device)
+    notebook = Notebook(train_set.num_classes, train_set.image_size, device, channels=train_set.channels)
     loader = NotebookData(train_set.images, train_set.labels).loader(shuffle=True)
     notebook_epoch = _timed(len(train_set), lambda: notebook.train_epoch(loader))
     judged_loader = NotebookData(judged.images, judged.labels).loader(shuffle=False)
@@ -218,6 +226,7 @@ def _ours(train_set: Dataset, judged: Dataset, device: str) -> tuple[dict[str, P
         train_set.image_size,
         device,
         cache_dir() / "precision",
+        channels=train_set.channels,
     )
 
     epochs = {}

@@ -166,7 +166,7 @@ def test_the_data_set_is_shared_and_never_written_to(dataset: Dataset) -> None:
     before = dataset.images.copy()
     made = batches(dataset, **EVERYTHING)
     list(made.epoch(0))
-    assert np.shares_memory(made.images_NHW.numpy(), dataset.images)
+    assert np.shares_memory(made.images.numpy(), dataset.images)
     np.testing.assert_array_equal(dataset.images, before)
 
 

@@ -74,4 +74,4 @@ def test_the_parts_of_two_processes_are_the_batch_of_one(dataset: Dataset) -> No
 
 
 def test_images_are_not_copied(dataset: Dataset) -> None:
-    assert np.shares_memory(batches(dataset).images_NHW.numpy(), dataset.images)
+    assert np.shares_memory(batches(dataset).images.numpy(), dataset.images)

@@ -39,8 +39,8 @@ def check_labels(
 ) -> tuple[list[Finding], list[LabelIssues]]:
     """Check the labels of all parts, and give a finding and the label issues of each that has labels.
 
-    Parts with the same classes and image size are checked together: those for training (all of them, if none is) are
-    split into the folds, and whatever else is there is judged by the mean of all folds' models.
+    Parts with the same classes, image size and channels are checked together: those for training (all of them, if none
+    is) are split into the folds, and whatever else is there is judged by the mean of all folds' models.
 
     Args:
         parts: of :attr:`fittingroom.audit.Checked.parts`.
@@ -62,7 +62,7 @@ def check_labels(
     together: dict[tuple[object, ...], list[Part]] = {}
     for part in parts:
         if part.dataset.labels is not None:
-            together.setdefault((part.dataset.image_size, part.dataset.classes), []).append(part)
+            together.setdefault((part.dataset.images.shape[1:], part.dataset.classes), []).append(part)
     if not together:
         raise DataError("labelled images expected, none found")
 

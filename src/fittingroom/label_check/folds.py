@@ -71,7 +71,7 @@ class Fold:
 
     Attributes:
         train: what is learned from.
-        judged: uint8 (M, H, W).
+        judged: uint8 (M, H, W), or (M, H, W, 3) in colour.
         recipe: with the fold's own seed.
         device: where to compute.
         threads: of the CPU; None for PyTorch's choice.
@@ -116,7 +116,7 @@ def out_of_fold(
     """Judge all images by models that saw neither them nor their equals.
 
     Args:
-        parts: with the same classes and image size.
+        parts: with the same classes, image size and channels.
         recipe: of the folds, as :meth:`LabelCheck.resolved` gives it.
         how: folds, seed, device and the like.
         log: receives a line for each fold as it begins.
@@ -213,7 +213,13 @@ def _carry_out(
     # Resolved once and here: measured by each worker, with others at work beside it, it could differ between folds.
     dataset, model_source, cache = parts[0].dataset, find_model(recipe.model), cache_dir() / "precision"
     precision = resolve_precision(
-        recipe, model_source, dataset.num_classes, dataset.image_size, how.device, cache if how.keep else None
+        recipe,
+        model_source,
+        dataset.num_classes,
+        dataset.image_size,
+        how.device,
+        cache if how.keep else None,
+        channels=dataset.channels,
     )
     recipe = dataclasses.replace(recipe, precision=cast("Precision", precision))
 

@@ -1,7 +1,7 @@
 """The architectures, one file each, and how a recipe's ``model`` becomes a network.
 
-To add one: write ``models/<name>.py`` with an ``nn.Module`` that takes ``num_classes`` and, if it needs it,
-``image_size``, and name it in :data:`MODELS`.
+To add one: write ``models/<name>.py`` with an ``nn.Module`` that takes ``num_classes`` and, if it needs them,
+``image_size`` and ``in_channels``, and name it in :data:`MODELS`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ class ModelSource:
 
     Attributes:
         name: as the recipe gives it, ``tutorial`` or ``net.py:Net``.
-        construct: called with ``num_classes``, ``image_size`` and further arguments, where its signature takes them.
+        construct: called with ``num_classes``, ``image_size``, ``in_channels`` and further arguments, where its
+            signature takes them.
         code: the text of the user's own file; None for the package's models.
     """
 
@@ -127,9 +128,17 @@ def build_model(
     *,
     num_classes: int,
     image_size: tuple[int, int],
+    channels: int = 1,
     model_args: Mapping[str, Any] | None = None,
 ) -> nn.Module:
-    """Construct the network and check on one small batch that it maps (N, 1, H, W) to (N, ``num_classes``).
+    """Construct the network and check on one small batch that it maps (N, C, H, W) to (N, ``num_classes``).
+
+    Args:
+        model_source: where its constructor comes from.
+        num_classes: size of the output, ≥ 2.
+        image_size: (H, W) in pixels.
+        channels: C of the images: 1 for grey, 3 for colour. The constructor is given it as ``in_channels``.
+        model_args: further arguments of the constructor.
 
     Raises:
         RecipeError: an argument that its constructor doesn't take, a failure inside, or a wrong output shape.
@@ -139,15 +148,17 @@ def build_model(
     takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     unknown = [key for key in given if key not in parameters and not takes_any]
     if unknown:
-        takes = [name for name in parameters if name not in ("num_classes", "image_size")]
+        takes = [name for name in parameters if name not in ("num_classes", "image_size", "in_channels")]
         raise RecipeError(
             f"model {model_source.name}: model_args.{unknown[0]} is not an argument of its constructor; "
             f"it takes {', '.join(takes) or 'none'}"
         )
 
-    # A constructor gets what it takes: a network for images of one size need not have the argument.
-    known = {"num_classes": num_classes, "image_size": image_size}
-    arguments = {key: value for key, value in known.items() if key in parameters or takes_any} | given
+    # A constructor gets what it takes: a network for images of one size need not have the argument. One that takes
+    # anything may pass it on to a network for grey images, which knows nothing of channels.
+    known = {"num_classes": num_classes, "image_size": image_size, "in_channels": channels}
+    for_any = [key for key in known if takes_any and (key != "in_channels" or channels != 1)]
+    arguments = {key: value for key, value in known.items() if key in parameters or key in for_any} | given
     try:
         model = model_source.construct(**arguments)
     except FittingRoomError:
@@ -159,8 +170,17 @@ def build_model(
     if not isinstance(model, nn.Module):
         raise RecipeError(f"model {model_source.name}: a torch.nn.Module expected, {type(model).__name__} found")
 
-    check_output(model, model_source.name, num_classes, image_size)
-    _to_channels_last(model, image_size)
+    try:
+        check_output(model, model_source.name, num_classes, image_size, channels)
+    except RecipeError as error:
+        if channels == 1 or "in_channels" in arguments:
+            raise
+        raise RecipeError(
+            f"{error}.\nThe images are in colour, and its constructor doesn't take their number of channels: add "
+            "in_channels to its arguments and make the first layer with it (3 here), or make the images grey by "
+            "channels = 1 in the recipe"
+        ) from error
+    _to_channels_last(model, image_size, channels)
     return model
 
 
@@ -171,14 +191,14 @@ def _parameters(construct: Callable[..., Any]) -> Mapping[str, inspect.Parameter
     return inspect.signature(construct).parameters
 
 
-def check_output(model: nn.Module, name: str, num_classes: int, image_size: tuple[int, int]) -> None:
+def check_output(model: nn.Module, name: str, num_classes: int, image_size: tuple[int, int], channels: int = 1) -> None:
     """Try a network on one small batch.
 
     Raises:
         RecipeError: it fails, or doesn't map images of this size to ``num_classes`` logits.
     """
     # Two images: a network that drops the first dimension, or mixes the images, shows it in the shape.
-    batch = torch.zeros(2, 1, *image_size)
+    batch = torch.zeros(2, channels, *image_size)
     expected = (2, num_classes)
     was_training = model.training
     model.eval()  # so that no running statistic is touched
@@ -201,7 +221,7 @@ def check_output(model: nn.Module, name: str, num_classes: int, image_size: tupl
         )
 
 
-def _to_channels_last(model: nn.Module, image_size: tuple[int, int]) -> None:
+def _to_channels_last(model: nn.Module, image_size: tuple[int, int], channels: int) -> None:
     """Lay the filters out as NHWC, in which CPUs and GPUs convolve and pool faster, where the model permits it.
 
     A network that calls ``.view`` on a feature map does not: it keeps PyTorch's default layout. Results are the same.
@@ -211,7 +231,7 @@ def _to_channels_last(model: nn.Module, image_size: tuple[int, int]) -> None:
     model.eval()
     try:
         with torch.no_grad():
-            model(torch.zeros(2, 1, *image_size))
+            model(torch.zeros(2, channels, *image_size))
     except RuntimeError:
         model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     finally:

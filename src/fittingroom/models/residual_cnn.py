@@ -1,4 +1,4 @@
-"""A small residual network for small grey images, shaped for processors: pooling comes before norm."""
+"""A small residual network for small images, shaped for processors: pooling comes before norm."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ class ResidualCNN(nn.Module):
         num_classes: size of the output, ≥ 2.
         image_size: (H, W) of the input in pixels. Any will do that the poolings don't use up; smaller ones raise
             :class:`RecipeError`.
+        in_channels: 1 for grey images, 3 for colour.
         widths: filters of each stage; multiples of 16 run fastest, pooling and batch norm go through them in blocks.
         depths: residual blocks of each stage.
         pools: whether each stage halves the image by a maximum over 2×2 pixels.
@@ -39,6 +40,7 @@ class ResidualCNN(nn.Module):
         self,
         num_classes: int = 10,
         image_size: tuple[int, int] = (28, 28),
+        in_channels: int = 1,
         widths: Sequence[int] = (16, 32, 64),
         depths: Sequence[int] = (0, 0, 1),
         pools: Sequence[bool] = (True, True, True),
@@ -60,7 +62,8 @@ class ResidualCNN(nn.Module):
             raise RecipeError(f"model residual: images of ≥ {smallest} pixels a side expected, {image_size} given")
 
         stages: list[nn.Module] = []
-        for channels_in, width, depth, pool, stride in zip((1, *widths), widths, depths, pools, strides, strict=False):
+        inputs = (in_channels, *widths)
+        for channels_in, width, depth, pool, stride in zip(inputs, widths, depths, pools, strides, strict=False):
             stages.append(_convolution(channels_in, width, pool=pool, stride=stride))
             stages += [_Residual(width, block_layers) for _ in range(depth)]
 
@@ -68,13 +71,13 @@ class ResidualCNN(nn.Module):
         if fixed_stem:
             if not pools[0] or strides[0] != 1:
                 raise RecipeError("model residual: fixed_stem pools: true as first of pools and 1 of strides expected")
-            stages[0] = PatternExtremes(widths[0])
+            stages[0] = PatternExtremes(widths[0], in_channels)
 
         self.stages = nn.Sequential(*stages)
         self.head = nn.Linear(widths[-1], num_classes)
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
-        """Map float (N, 1, H, W) to logits (N, num_classes)."""
+        """Map float (N, in_channels, H, W) to logits (N, num_classes)."""
         logits_NC: Tensor = self.head(torch.amax(self.stages(x_NCHW), dim=(2, 3)))
         return logits_NC
 
@@ -105,26 +108,34 @@ class PatternExtremes(nn.Module):
 
     The patterns are the lowest of the discrete cosine transform, which are about the principal components of small
     patches of photographs. Their amplitude in an image falls with about the square of the frequency; multiplied by it,
-    all maps have a standard deviation of about 1 if the pixels do, so no norm is needed.
+    all maps have a standard deviation of about 1 if the pixels do, so no norm is needed. Of colour images the patterns
+    are looked for in brightness and in two differences of colours, see :func:`colour_patterns`.
 
     Args:
         width: maps, even, ≤ 18: two for each pattern. Others raise :class:`RecipeError`.
+        in_channels: 1 or 3; others raise it too.
     """
 
     responses: Tensor
 
-    def __init__(self, width: int):
+    def __init__(self, width: int, in_channels: int = 1):
         super().__init__()
         if width % 2 or not 2 <= width <= 18:
             raise RecipeError(f"model residual: with fixed_stem, an even first width of 2–18 expected, {width} given")
-        patterns_P33 = cosine_patterns(width // 2)
+        if in_channels not in (1, 3):
+            raise RecipeError(
+                f"model residual: with fixed_stem, 1 or 3 channels expected, {in_channels} given; "
+                "set model_args.fixed_stem = false"
+            )
+        count = width // 2
+        patterns_PC33 = cosine_patterns(count).unsqueeze(1) if in_channels == 1 else colour_patterns(count)
         # One strided convolution finds the responses at the four places of a window: without maps at full size it takes
         # half the time of convolution and pooling.
-        places = [F.pad(patterns_P33, (x, 1 - x, y, 1 - y)) for y in (0, 1) for x in (0, 1)]
-        self.register_buffer("responses", torch.cat(places).unsqueeze(1))
+        places = [F.pad(patterns_PC33, (x, 1 - x, y, 1 - y)) for y in (0, 1) for x in (0, 1)]
+        self.register_buffer("responses", torch.cat(places))
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
-        """Map float (N, 1, H, W) to (N, width, H // 2, W // 2): the largest responses, then the least."""
+        """Map float (N, in_channels, H, W) to (N, width, H // 2, W // 2): the largest responses, then the least."""
         if torch.onnx.is_in_onnx_export():
             return self.by_pooling(x_NCHW)
         at_places = F.conv2d(x_NCHW, self.responses, stride=2, padding=1)
@@ -137,10 +148,10 @@ class PatternExtremes(nn.Module):
 
         The least response to a pattern is the negated largest one to its negative.
         """
-        patterns_P133 = self.responses[: len(self.responses) // 4, :, :3, :3]  # those of the window's first place
-        signs_W = torch.ones(2 * len(patterns_P133)).to(x_NCHW)
-        signs_W[len(patterns_P133) :] = -1
-        largest = F.max_pool2d(F.conv2d(x_NCHW, torch.cat([patterns_P133, -patterns_P133]), padding=1), 2)
+        patterns_PC33 = self.responses[: len(self.responses) // 4, :, :3, :3]  # those of the window's first place
+        signs_W = torch.ones(2 * len(patterns_PC33)).to(x_NCHW)
+        signs_W[len(patterns_PC33) :] = -1
+        largest = F.max_pool2d(F.conv2d(x_NCHW, torch.cat([patterns_PC33, -patterns_PC33]), padding=1), 2)
         return F.conv2d(largest, signs_W.view(-1, 1, 1, 1), groups=len(signs_W))
 
 
@@ -150,6 +161,34 @@ def cosine_patterns(count: int) -> Tensor:
     The frequency counts from 1, that of the mean, and goes up with the half-waves in both directions; one third of its
     square is the factor.
     """
-    waves = [F.normalize(torch.cos(math.pi * k * (torch.arange(3) + 0.5) / 3), dim=0) for k in range(3)]
+    waves = _waves()
     by_frequency = sorted(itertools.product(range(3), repeat=2), key=lambda ij: (sum(ij), abs(ij[0] - ij[1])))
     return torch.stack([torch.outer(waves[i], waves[j]) * (1 + i + j) ** 2 / 3 for i, j in by_frequency[:count]])
+
+
+def colour_patterns(count: int) -> Tensor:
+    """Make the lowest patterns of 3×3 colour pixels, times frequency²: float (count, 3, 3, 3), count ≤ 27.
+
+    They are those of the cosine transform over the channels too: the mean of the three, and two differences of them,
+    which are about the principal components of the colours of photographs. A difference of colours varies less than
+    the brightness, about as a pattern of the next frequency does, and counts as one.
+    """
+    waves = _waves()
+    triples = itertools.product(range(3), repeat=3)
+    by_frequency = sorted(triples, key=lambda cij: (_frequency(*cij), cij[0], abs(cij[1] - cij[2])))
+    return torch.stack(
+        [
+            torch.einsum("c,y,x->cyx", waves[c], waves[i], waves[j]) * _frequency(c, i, j) ** 2 / (3 * math.sqrt(3))
+            for c, i, j in by_frequency[:count]
+        ]
+    )
+
+
+def _frequency(colour: int, i: int, j: int) -> int:
+    """From 1, that of the mean; either difference of colours counts as one half-wave more."""
+    return 1 + (colour > 0) + i + j
+
+
+def _waves() -> list[Tensor]:
+    """The three waves of the cosine transform of three numbers: float (3,) of length 1, by their half-waves."""
+    return [F.normalize(torch.cos(math.pi * k * (torch.arange(3) + 0.5) / 3), dim=0) for k in range(3)]

@@ -20,8 +20,8 @@ class LayerRow:
     multiply_adds: int
 
 
-def summarize(model: nn.Module, image_size: tuple[int, int]) -> list[LayerRow]:
-    """Run one image through ``model`` and list its leaf modules in the order of their calls.
+def summarize(model: nn.Module, image_size: tuple[int, int], channels: int = 1) -> list[LayerRow]:
+    """Run one image of so many channels through ``model`` and list its leaf modules in the order of their calls.
 
     Multiply–adds are those of convolutions and linear layers; what a module computes by bare functions is not seen.
     """
@@ -37,7 +37,7 @@ def summarize(model: nn.Module, image_size: tuple[int, int]) -> list[LayerRow]:
     model.eval()
     try:
         with torch.no_grad():
-            model(torch.zeros(1, 1, *image_size))
+            model(torch.zeros(1, channels, *image_size))
     finally:
         model.train(was_training)
         for hook in hooks:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -15,6 +16,27 @@ def as_tensor(array: object) -> Tensor:
         return torch.as_tensor(array)
 
 
-def normalize(images_NHW: Tensor, mean: float, std: float) -> Tensor:
-    """Map uint8 (N, H, W), 0–255, to float32 (N, 1, H, W); ``mean`` and ``std`` are on the scale of 0–255."""
-    return images_NHW[:, None].float().sub_(mean).div_(std)
+def normalize(images: Tensor, mean: float | Sequence[float], std: float | Sequence[float]) -> Tensor:
+    """Map uint8 pixels of 0–255 to the float32 that a network is fed: ``(pixel - mean) / std``.
+
+    Args:
+        images: grey (N, H, W), or colour (N, H, W, 3).
+        mean, std: on the scale of 0–255; one number for all pixels, or one for each channel.
+
+    Returns:
+        (N, 1, H, W) or (N, 3, H, W), contiguous.
+    """
+    if images.ndim == 3:
+        x_NCHW = images[:, None].float()
+    else:
+        # PyTorch's usual layout, which any network takes: somebody's own may call ``.view`` on it. That convolutions
+        # are faster on NHWC is up to their filters' layout.
+        x_NCHW = images.permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.contiguous_format)
+    return x_NCHW.sub_(_by_channel(mean, x_NCHW)).div_(_by_channel(std, x_NCHW))
+
+
+def _by_channel(value: float | Sequence[float], x_NCHW: Tensor) -> float | Tensor:
+    """One number as it is; one for each channel as a tensor (C, 1, 1) beside ``x_NCHW``."""
+    if isinstance(value, int | float):
+        return value
+    return torch.tensor(value, dtype=x_NCHW.dtype, device=x_NCHW.device).view(-1, 1, 1)

@@ -15,13 +15,14 @@ class TutorialCNN(nn.Module):
     Args:
         num_classes: size of the output, ≥ 2.
         image_size: (H, W) of the input in pixels, each ≥ 12; smaller ones raise :class:`RecipeError`.
+        in_channels: 1 for grey images, as the notebook's; 3 for colour.
     """
 
-    def __init__(self, num_classes: int = 10, image_size: tuple[int, int] = (28, 28)):
+    def __init__(self, num_classes: int = 10, image_size: tuple[int, int] = (28, 28), in_channels: int = 1):
         super().__init__()
         if min(image_size) < SMALLEST:
             raise RecipeError(f"model tutorial: images of ≥ {SMALLEST} pixels a side expected, {image_size} given")
-        self.layer1 = _convolution(1, 16, kernel_size=5, padding=2)
+        self.layer1 = _convolution(in_channels, 16, kernel_size=5, padding=2)
         self.layer2 = _convolution(16, 32, kernel_size=3)
         self.layer3 = _convolution(32, 64, kernel_size=3)
         self.pool = nn.MaxPool2d(2)
@@ -29,7 +30,7 @@ class TutorialCNN(nn.Module):
         self.fc = nn.Linear(64 * height * width, num_classes)
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
-        """Map float (N, 1, H, W) to logits (N, num_classes)."""
+        """Map float (N, in_channels, H, W) to logits (N, num_classes)."""
         x = self.pool(self.layer1(x_NCHW))
         x = self.pool(self.layer3(self.layer2(x)))
         logits_NC: Tensor = self.fc(x.flatten(1))

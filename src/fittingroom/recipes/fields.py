@@ -1,7 +1,8 @@
 """Fields of a dataclass with the range that is permitted, and what is wrong with plain values for them.
 
 The annotations are the only list of what a field takes: numbers, text, true or false, one of several words
-(``Literal``), a table (``Mapping``) or a list (``tuple``), each of them perhaps absent (``| None``).
+(``Literal``), a table (``Mapping``) or a list (``tuple``), each of them perhaps absent (``| None``). A field that takes
+its value in more than one form has a check of its own.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -31,6 +32,11 @@ def bounded(
     """
     bounds = {"low": low, "high": high, "open_low": open_low, "open_high": open_high}
     return field(default=default, metadata=bounds)
+
+
+def checked(default: Any, check: Callable[[Any], str | None]) -> Any:
+    """A field whose plain value has more than one form; ``check`` says what is wrong with one, None for nothing."""
+    return field(default=default, metadata={"check": check})
 
 
 def field_problems(cls: type, raw: Mapping[str, Any], prefix: str) -> list[tuple[str, str]]:
@@ -55,7 +61,7 @@ def field_problems(cls: type, raw: Mapping[str, Any], prefix: str) -> list[tuple
             close = difflib.get_close_matches(key, fields, n=1)
             hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(fields)}"
             problems.append((prefix + key, f"unknown key; {hint}"))
-        elif problem := _value_problem(value, hints[key], fields[key].metadata):
+        elif problem := _field_problem(value, hints[key], fields[key].metadata):
             problems.append((prefix + key, problem))
 
     for name, known in fields.items():
@@ -65,12 +71,23 @@ def field_problems(cls: type, raw: Mapping[str, Any], prefix: str) -> list[tuple
     return problems
 
 
+def _field_problem(value: Any, hint: Any, metadata: Mapping[str, Any]) -> str | None:
+    """What is wrong with one value, by the field's own check where it has one."""
+    if "check" in metadata:
+        problem: str | None = metadata["check"](value)
+        return problem
+    return _value_problem(value, hint, metadata)
+
+
 def _value_problem(value: Any, hint: Any, bounds: Mapping[str, Any]) -> str | None:
     """What is wrong with one value, given its type annotation and its range."""
     kind = _without_none(hint)
     if get_origin(kind) is Literal:
+        # true counts as 1 in Python, and is no choice between numbers
         choices = get_args(kind)
-        return None if value in choices else f"{', '.join(choices[:-1])} or {choices[-1]} expected, {value!r} found"
+        if any(type(value) is type(choice) and value == choice for choice in choices):
+            return None
+        return f"{', '.join(map(str, choices[:-1]))} or {choices[-1]} expected, {value!r} found"
 
     # a whole number is a float too, but true and false, which Python counts as 1 and 0, are no numbers
     if kind is int or kind is float:

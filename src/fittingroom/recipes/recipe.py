@@ -16,7 +16,18 @@ from pathlib import Path
 from typing import Any, Literal
 
 from fittingroom.errors import RecipeError
-from fittingroom.recipes.fields import bounded, field_problems
+from fittingroom.recipes.fields import bounded, checked, field_problems
+from fittingroom.recipes.picture_keys import (
+    Channels,
+    Photo,
+    Resize,
+    background_of,
+    background_problem,
+    photo_of,
+    photo_problem,
+    size_of,
+    size_problem,
+)
 from fittingroom.recipes.toml_text import apply_override, lines_of_keys, to_toml
 
 RECIPES_DIR = Path(__file__).parent
@@ -87,6 +98,16 @@ class Recipe:
         early_stop: stop after this many epochs without a better validation loss; 0 never. Needs validation images.
         keep: ship the ``last`` weights or those of the ``best`` epoch by validation accuracy. Needs validation images.
         seed: of initialisation, order, augmentation and dropout.
+        size: (height, width) in pixels that pictures are brought to, each 1–256; in TOML also one number for both.
+            Absent: the data's own size where its images have one of at most 256 pixels a side, else 64.
+        channels: 1 makes the images grey, 3 makes them colour. Absent: as the data is.
+        resize: how a picture of another shape is brought to ``size``: ``pad`` (fitted in, what is left filled with the
+            colour of its corners), ``crop`` (filled, the middle cut out) or ``stretch``. Absent: ``pad``.
+        background: what transparent parts of pictures lie on: (red, green, blue), each 0–255; in TOML also ``white`` or
+            ``black``. Absent: white.
+        photo: ``fashion-mnist`` prepares a picture of another size as the set's own product photos were: trimmed, made
+            small, centred, negated; ``none`` resizes it plainly. Absent, or ``auto`` in TOML: ``fashion-mnist`` where
+            the training images are those of Fashion-MNIST, else ``none``.
 
     Raises:
         RecipeError: one line for each problem.
@@ -127,12 +148,22 @@ class Recipe:
     early_stop: int = bounded(0, low=0)
     keep: Keep = "last"
     seed: int = bounded(0, low=0, high=2**31 - 1)
+    size: tuple[int, int] | None = checked(None, size_problem)
+    channels: Channels | None = None
+    resize: Resize | None = None
+    background: tuple[int, int, int] | None = checked(None, background_problem)
+    photo: Photo | None = checked(None, photo_problem)  # noqa: RUF009 - a frozen field, as the others
 
     def __post_init__(self) -> None:
         """Refuse what :func:`find_problems` finds, also when the recipe was built in Python."""
         problems = find_problems(self.as_dict())
         if problems:
             raise RecipeError("\n".join(f"recipe: {path}: {problem}" for path, problem in problems))
+
+        # One form of each value: recipes that mean the same are equal.
+        object.__setattr__(self, "size", size_of(self.size))
+        object.__setattr__(self, "background", background_of(self.background))
+        object.__setattr__(self, "photo", photo_of(self.photo))
 
     @property
     def epochs(self) -> int:

@@ -53,7 +53,7 @@ class Batches:
         self.is_large = is_large(dataset.images)
         self._read_ahead = partial(read_ahead, dataset.images)
         home = torch.device("cpu") if self.is_large else device
-        self.images_NHW = as_tensor(dataset.images).to(home)
+        self.images = as_tensor(dataset.images).to(home)  # (N, H, W), or (N, H, W, 3) in colour
         self.labels_N = as_tensor(dataset.labels).to(home)
         self.recipe = recipe
         self.normalization = normalization
@@ -61,15 +61,15 @@ class Batches:
 
     def __len__(self) -> int:
         """Batches an epoch, the last short one included."""
-        return -(-len(self.images_NHW) // self.recipe.batch_size)
+        return -(-len(self.images) // self.recipe.batch_size)
 
     def examples_in(self, step: int) -> int:
         """Examples of the batch of ``step`` of an epoch, over all processes."""
         size = self.recipe.batch_size
-        return min(size, len(self.images_NHW) - step * size)
+        return min(size, len(self.images) - step * size)
 
     def epoch(self, epoch: int, first_step: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield the batches of one epoch from ``first_step`` on: float32 (N, 1, H, W) and int64 labels (N,).
+        """Yield the batches of one epoch from ``first_step`` on: float32 (N, C, H, W) and int64 labels (N,).
 
         N is this process's shard of the batch; 0 where a short last batch has too few for every process.
         """
@@ -83,19 +83,19 @@ class Batches:
 
     def _rows(self, epoch: int, first_step: int) -> Iterator[Tensor]:
         """Yield the rows of each batch, from that of ``first_step`` on: int64 (N,), where the images are."""
-        seed, count, size = self.recipe.seed, len(self.images_NHW), self.recipe.batch_size
+        seed, count, size = self.recipe.seed, len(self.images), self.recipe.batch_size
         if self.is_large:
             generator_for = partial(generator, seed)
             pools = block_shuffle(
                 count, epoch, first_step * size, generator_for=generator_for, prefetch=self._read_ahead
             )
             return in_batches(pools, size)
-        order = torch.randperm(count, generator=generator(seed, "order", epoch)).to(self.images_NHW.device)
+        order = torch.randperm(count, generator=generator(seed, "order", epoch)).to(self.images.device)
         return iter(order[first_step * size :].split(size))
 
     def _augment(self, rows: Tensor, shard: slice, epoch: int, step: int) -> Tensor:
-        """Fetch the images of a shard of a batch's ``rows``, and augment them: uint8 (N, H, W)."""
-        images = self.images_NHW[rows[shard]].to(self.device)
+        """Fetch the images of a shard of a batch's ``rows``, and augment them: uint8 (N, H, W[, 3])."""
+        images = self.images[rows[shard]].to(self.device)
         recipe, device, count = self.recipe, images.device, len(rows)
 
         # Drawn for the whole batch, and on the CPU, so that any number of processes and every device see the same. One
@@ -109,7 +109,7 @@ class Batches:
             offsets = torch.randint(-recipe.shift, recipe.shift + 1, (count, 2), generator=draw)
             images = augment.shift(images, offsets[shard].to(device), recipe.shift)
         if recipe.erase:
-            height, width = images.shape[1:]
+            height, width = images.shape[1:3]
             centres = torch.rand(count, 2, generator=draw) * torch.tensor([height, width])
             images = augment.erase(images, centres[shard].long().to(device), recipe.erase)
         return images
@@ -118,7 +118,7 @@ class Batches:
         """Draw, once, whether ``alternating`` flips an image in the even epochs: bool (images,)."""
         if not hasattr(self, "_flip"):
             draw = generator(self.recipe.seed, "mirror")
-            self._flip = torch.rand(len(self.images_NHW), generator=draw).lt(0.5).to(self.images_NHW.device)
+            self._flip = torch.rand(len(self.images), generator=draw).lt(0.5).to(self.images.device)
         return self._flip
 
     def _side(self, epoch: int) -> int | None:

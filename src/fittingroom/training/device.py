@@ -69,6 +69,8 @@ def resolve_precision(
     image_size: tuple[int, int],
     device: str,
     cache: Path | None,
+    *,
+    channels: int = 1,
 ) -> str:
     """Settle on ``float32`` or ``bf16``: the recipe's choice, or for ``auto`` what trains this model faster here.
 
@@ -78,6 +80,7 @@ def resolve_precision(
         num_classes, image_size: of the training set.
         device: as :func:`pick_device` gives it.
         cache: folder that keeps answers; None to measure anew.
+        channels: of the training set.
     """
     if recipe.precision != "auto":
         return recipe.precision
@@ -87,6 +90,7 @@ def resolve_precision(
     # The answer holds for whatever decides the kernels: processor, version, threads, and the shapes of the network.
     key = [processor_name(), device, torch.__version__, torch.get_num_threads(), model_source.name, model_source.sha256]
     key += [dict(recipe.model_args), recipe.batch_size, num_classes, image_size]
+    key += [channels] if channels != 1 else []  # answers for grey images keep their names
     name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
     file = None if cache is None else cache / f"{name}.json"
     if file and file.exists():
@@ -97,7 +101,7 @@ def resolve_precision(
         if answer in ("float32", "bf16"):
             return str(answer)
 
-    seconds = _probe(recipe, model_source, num_classes, image_size, torch.device(device))
+    seconds = _probe(recipe, model_source, num_classes, (channels, *image_size), torch.device(device))
     answer = "bf16" if seconds["bf16"] < FASTER * seconds["float32"] else "float32"
     if file:
         try:
@@ -125,13 +129,13 @@ def _has_bf16(device: str) -> bool:
 
 
 def _probe(
-    recipe: Recipe, model_source: ModelSource, num_classes: int, image_size: tuple[int, int], device: torch.device
+    recipe: Recipe, model_source: ModelSource, num_classes: int, shape_CHW: tuple[int, int, int], device: torch.device
 ) -> dict[str, float]:
     """Time a whole batch in each precision, or as much of it as memory has room for; see :func:`_probe_batch`."""
     count = recipe.batch_size
     while True:
         try:
-            return _probe_batch(count, recipe, model_source, num_classes, image_size, device)
+            return _probe_batch(count, recipe, model_source, num_classes, shape_CHW, device)
         except RuntimeError as error:
             if not is_out_of_memory(error) or count == 1:
                 raise
@@ -150,16 +154,23 @@ def _probe_batch(
     recipe: Recipe,
     model_source: ModelSource,
     num_classes: int,
-    image_size: tuple[int, int],
+    shape_CHW: tuple[int, int, int],
     device: torch.device,
 ) -> dict[str, float]:
     """Least seconds of a forward and backward pass in each precision, taken in turns after one warm-up round."""
     # A probe must not change what is trained: the ambient generators are as before when it is done.
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(0)
-        model = build_model(model_source, num_classes=num_classes, image_size=image_size, model_args=recipe.model_args)
+        channels, height, width = shape_CHW
+        model = build_model(
+            model_source,
+            num_classes=num_classes,
+            image_size=(height, width),
+            channels=channels,
+            model_args=recipe.model_args,
+        )
         model.to(device).train()
-        x_NCHW = torch.randn(count, 1, *image_size, device=device)
+        x_NCHW = torch.randn(count, *shape_CHW, device=device)
         y_N = torch.arange(count, device=device) % num_classes
 
         # In turns, so that whatever else runs on the machine meets both precisions alike.

@@ -89,7 +89,13 @@ def fit(
     train_set, validation_set = hold_out(splits, recipe)
     normalization = normalization_of(recipe.normalize, train_set)
     precision = precision or resolve_precision(
-        recipe, model_source, train_set.num_classes, train_set.image_size, device, cache_dir() / "precision"
+        recipe,
+        model_source,
+        train_set.num_classes,
+        train_set.image_size,
+        device,
+        cache_dir() / "precision",
+        channels=train_set.channels,
     )
 
     context = TrainContext(device=device, precision=precision, checkpoints=checkpoints, hooks=hooks, group=group)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -14,6 +16,8 @@ from fittingroom.evaluation.predictions import JudgedPredictions, Predictions
 from fittingroom.models.tensors import as_tensor, normalize
 from fittingroom.parallel.process_group import ALONE, ProcessGroup
 
+BATCH = 250  # images at once, up to 64×64 pixels
+
 
 @torch.inference_mode()
 def predict_dataset(
@@ -22,27 +26,25 @@ def predict_dataset(
     normalization: Normalization,
     *,
     device: torch.device | None = None,
-    batch_size: int = 250,
+    batch_size: int | None = None,
     group: ProcessGroup = ALONE,
 ) -> Predictions:
     """Run ``model`` in evaluation mode over every image, the last short batch too, in float32.
 
     Args:
-        model: maps float32 (N, 1, H, W) to logits (N, C); its training mode is restored afterwards.
+        model: maps float32 (N, C, H, W) to logits (N, C); its training mode is restored afterwards.
         dataset: with or without labels.
         normalization: as in the model's training.
         device: where ``model`` is; the CPU by default.
-        batch_size: images at once; the result doesn't depend on it beyond float32 rounding. At 250 the feature maps of
-            small networks stay below 32 MiB, above which glibc maps fresh pages for each: at 1,000, the tutorial's
-            network takes 2.6 times as long.
+        batch_size: images at once; the result doesn't depend on it beyond float32 rounding. None: see
+            :func:`batch_size_for`.
         group: the processes that share the work, batch by batch; each of them gets all the probabilities.
     """
     was_training = model.training
     model.eval()
 
-    images_NHW = as_tensor(dataset.images)
     parts = []
-    for turn, batch in enumerate(images_NHW.split(batch_size)):
+    for turn, batch in enumerate(as_tensor(dataset.images).split(batch_size or batch_size_for(dataset.image_size))):
         if turn % group.size != group.rank:
             parts.append(torch.zeros(len(batch), dataset.num_classes))  # what another process adds
             continue
@@ -54,6 +56,16 @@ def predict_dataset(
     probabilities_NC = torch.cat(parts)
     group.all_reduce([probabilities_NC], [])
     return Predictions.of(probabilities_NC.numpy())
+
+
+def batch_size_for(image_size: tuple[int, int]) -> int:
+    """Images of this size that are predicted at once: 250, of more than 64×64 pixels as many as have so many pixels.
+
+    At 250 the feature maps of small networks on 28×28 pixels stay below 32 MiB, above which glibc maps fresh pages for
+    each: at 1,000, the tutorial's network takes 2.6 times as long. Of large images memory is the limit: 16 maps of 250
+    images of 256×256 pixels are a gigabyte.
+    """
+    return max(1, min(BATCH, BATCH * 64 * 64 // math.prod(image_size)))
 
 
 def judge(predictions: Predictions, dataset: Dataset) -> JudgedPredictions:

@@ -85,7 +85,9 @@ def fit_network(
 
     # All that is random derives from the recipe's seed, and the caller's generators are as before when this is done.
     with _seeded(recipe.seed, device):
-        state = TrainState.start(recipe, model_source, train_set.num_classes, train_set.image_size, device)
+        state = TrainState.start(
+            recipe, model_source, train_set.num_classes, train_set.image_size, train_set.channels, device
+        )
         _resume(state, context)
         batches = Batches(train_set, recipe, normalization, device, group)
         _report_start(state, batches, context)
@@ -333,7 +335,7 @@ def _report_start(state: TrainState, batches: Batches, context: TrainContext) ->
             parameters=count_parameters(state.model),
             device=context.device,
             precision=context.precision,
-            images=len(batches.images_NHW),
+            images=len(batches.images),
             processes=context.group.size,
         )
     )

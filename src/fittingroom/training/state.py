@@ -72,6 +72,7 @@ class TrainState:
         model_source: ModelSource,
         num_classes: int,
         image_size: tuple[int, int],
+        channels: int,
         device: torch.device,
     ) -> TrainState:
         """Make a new model on ``device``, initialised from PyTorch's ambient generator.
@@ -79,9 +80,15 @@ class TrainState:
         Raises:
             RecipeError: the network can't be made, or doesn't suit an image size that the recipe trains with.
         """
-        model = build_model(model_source, num_classes=num_classes, image_size=image_size, model_args=recipe.model_args)
+        model = build_model(
+            model_source,
+            num_classes=num_classes,
+            image_size=image_size,
+            channels=channels,
+            model_args=recipe.model_args,
+        )
         for _, side in recipe.image_sizes:
-            check_output(model, model_source.name, num_classes, (side, side))
+            check_output(model, model_source.name, num_classes, (side, side), channels)
         model.to(device)
         average = copy.deepcopy(model).requires_grad_(False) if recipe.ema else None
         optimizer = make_optimizer(model, recipe)

@@ -1,0 +1,61 @@
+"""The keys by which a recipe says how pictures become images: what each takes in TOML, and its one form."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, get_args
+
+Channels = Literal[1, 3]
+Resize = Literal["pad", "crop", "stretch"]
+Photo = Literal["none", "fashion-mnist"]
+
+LARGEST_SIDE = 256  # pixels, of the images of a data set
+BACKGROUNDS = {"white": (255, 255, 255), "black": (0, 0, 0)}
+AUTO = "auto"  # in TOML the same as leaving ``photo`` out
+
+
+def size_problem(value: Any) -> str | None:
+    """What is wrong with ``size``: one side in pixels or [height, width] expected; None for nothing."""
+    sides = [value, value] if type(value) is int else value
+    is_pair = isinstance(sides, list | tuple) and len(sides) == 2
+    if is_pair and all(type(side) is int and 1 <= side <= LARGEST_SIDE for side in sides):
+        return None
+    return f"a side of 1–{LARGEST_SIDE} pixels, or [height, width], expected, {value!r} found"
+
+
+def background_problem(value: Any) -> str | None:
+    """What is wrong with ``background``: a name or [red, green, blue] expected; None for nothing."""
+    is_rgb = isinstance(value, list | tuple) and len(value) == 3
+    if is_rgb and all(type(level) is int and 0 <= level <= 255 for level in value):
+        return None
+    if isinstance(value, str) and value in BACKGROUNDS:
+        return None
+    return f"{', '.join(BACKGROUNDS)} or [red, green, blue], each 0–255, expected, {value!r} found"
+
+
+def photo_problem(value: Any) -> str | None:
+    """What is wrong with ``photo``; None for nothing."""
+    if isinstance(value, str) and value in (AUTO, *get_args(Photo)):
+        return None
+    return f"{AUTO}, {' or '.join(get_args(Photo))} expected, {value!r} found"
+
+
+def size_of(value: Any) -> tuple[int, int] | None:
+    """(height, width) of a ``size`` without a problem; None stays None."""
+    if value is None:
+        return None
+    height, width = (value, value) if isinstance(value, int) else value
+    return height, width
+
+
+def background_of(value: Any) -> tuple[int, int, int] | None:
+    """(red, green, blue) of a ``background`` without a problem; None stays None."""
+    if value is None:
+        return None
+    red, green, blue = BACKGROUNDS[value] if isinstance(value, str) else value
+    return red, green, blue
+
+
+def photo_of(value: Any) -> Photo | None:
+    """A ``photo`` without a problem, which is None where the data are to decide."""
+    photo: Photo | None = None if value == AUTO else value
+    return photo
