@@ -16,11 +16,14 @@ if TYPE_CHECKING:
     from fittingroom.data.dataset import stratified_split as stratified_split
     from fittingroom.data.fetch.known_sets import known_identity as known_identity
     from fittingroom.data.open import open_dataset as open_dataset
+    from fittingroom.data.preprocessing import Preprocessing as Preprocessing
+    from fittingroom.data.preprocessing import read_picture as read_picture
     from fittingroom.files.cache_dir import cache_dir as cache_dir
 
 _HOMES = {
     "Dataset": "data.dataset",
     "Fingerprint": "data.dataset",
+    "Preprocessing": "data.preprocessing",
     "Splits": "data.dataset",
     "cache_dir": "files.cache_dir",
     "cache_entries": "data.cache",
@@ -28,6 +31,7 @@ _HOMES = {
     "concatenate": "data.dataset",
     "known_identity": "data.fetch.known_sets",
     "open_dataset": "data.open",
+    "read_picture": "data.preprocessing",
     "stratified_split": "data.dataset",
 }
 

@@ -13,7 +13,7 @@ import hashlib
 import json
 import shutil
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,11 +23,12 @@ from numpy.typing import NDArray
 
 from fittingroom.data.dataset import Dataset, Fingerprint, Splits
 from fittingroom.data.large import is_large
-from fittingroom.errors import DataError
+from fittingroom.data.preprocessing import Preprocessing
+from fittingroom.errors import ArtifactError, DataError
 from fittingroom.files.atomic import atomic_directory
 from fittingroom.files.cache_dir import cache_dir
 
-FORMAT = 2
+FORMAT = 3
 READERS = 1  # count up when a reader changes what it makes of a file: older entries are then read again
 PARTS = ("train", "validation", "test")
 CHECKSUM_WORDS = 1021
@@ -51,7 +52,13 @@ class CacheEntry:
     size: int
 
 
-def cached_read(name: str, path: Path, files: Sequence[Path], read: Callable[[], Splits]) -> Splits:
+def cached_read(
+    name: str,
+    path: Path,
+    files: Sequence[Path],
+    read: Callable[[], Splits],
+    settings: Mapping[str, Any] | None = None,
+) -> Splits:
     """What ``read`` returns: from the cache if it is there, else read, and put there.
 
     What comes from the cache is memory-mapped. Warns, and goes on, when the cache can't be written.
@@ -61,9 +68,11 @@ def cached_read(name: str, path: Path, files: Sequence[Path], read: Callable[[],
         path: where the data set lies.
         files: every file that ``read`` reads; a change of one makes the entry count for nothing.
         read: reads the data set.
+        settings: what else ``read`` goes by, as JSON has it: what is asked of ``preprocessing``, say. Other settings
+            make an entry of their own; what came of those that were left open finds the same one.
     """
     state = _state_of(files)
-    entry = _datasets() / f"{name[:40]}-{_digest(f'{name} {path.absolute()}')[:16]}"
+    entry = _entry(name, path, settings)
     kept = _load(entry, state)
     if kept is not None:
         return kept
@@ -71,6 +80,9 @@ def cached_read(name: str, path: Path, files: Sequence[Path], read: Callable[[],
     data = read()
     if _state_of(files) == state:  # else a file changed while it was read, and may change again
         _store(entry, state, data)
+        if settings is not None and data.preprocessing is not None:
+            resolved = {**settings, "preprocessing": data.preprocessing.as_dict()}
+            _store_resolved(_entry(name, path, resolved), entry, state)
         if is_large(data.train.images):
             return _load(entry, state) or data  # frees what it was read into
     return data
@@ -120,6 +132,11 @@ def clear_cache() -> int:
     return freed
 
 
+def _entry(name: str, path: Path, settings: Mapping[str, Any] | None) -> Path:
+    what = f"{name} {path.absolute()}" + ("" if settings is None else json.dumps(settings))
+    return _datasets() / f"{name[:40]}-{_digest(what)[:16]}"
+
+
 def _datasets() -> Path:
     return cache_dir() / "datasets"
 
@@ -145,13 +162,18 @@ def _load(entry: Path, state: str) -> Splits | None:
     """The entry's data if it is whole and of this state; None otherwise."""
     try:
         meta = _meta(entry)
+        if "same_as" in meta:
+            entry = entry.with_name(meta["same_as"])
+            meta = _meta(entry)
         if meta["format"] != FORMAT or meta["state"] != state:
             return None
         parts = {name: _load_part(entry, name, part) for name, part in meta["parts"].items()}
         if _meta(entry) != meta:  # another process put a new entry in its place meanwhile
             return None
-        return Splits(**parts, source=meta["source"])
-    except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, DataError):
+        raw = meta["preprocessing"]
+        preprocessing = None if raw is None else Preprocessing.from_dict(raw, str(entry))
+        return Splits(**parts, source=meta["source"], preprocessing=preprocessing, notes=tuple(meta["notes"]))
+    except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, DataError, ArtifactError):
         return None  # not there, or damaged
 
 
@@ -163,7 +185,8 @@ def _load_part(entry: Path, name: str, meta: dict[str, Any]) -> Dataset:
             raise ValueError(f"{file} is damaged")
         arrays[kind] = np.load(file, mmap_mode="r", allow_pickle=False)
 
-    dataset = Dataset(arrays["images"], arrays.get("labels"), tuple(meta["classes"]), meta["name"])
+    files = None if meta["files"] is None else tuple(meta["files"])
+    dataset = Dataset(arrays["images"], arrays.get("labels"), tuple(meta["classes"]), meta["name"], files)
     # what cached_property would compute by hashing every image
     dataset.__dict__["fingerprint"] = Fingerprint(**meta["fingerprint"])
     return dataset
@@ -171,7 +194,14 @@ def _load_part(entry: Path, name: str, meta: dict[str, Any]) -> Dataset:
 
 def _store(entry: Path, state: str, data: Splits) -> None:
     """Put the data into the cache, or warn that it can't be done."""
-    meta: dict[str, Any] = {"format": FORMAT, "state": state, "source": data.source, "parts": {}}
+    meta: dict[str, Any] = {
+        "format": FORMAT,
+        "state": state,
+        "source": data.source,
+        "preprocessing": data.preprocessing and data.preprocessing.as_dict(),
+        "notes": data.notes,
+        "parts": {},
+    }
     try:
         entry.parent.mkdir(parents=True, exist_ok=True)
         with atomic_directory(entry) as folder:
@@ -190,6 +220,18 @@ def _store(entry: Path, state: str, data: Splits) -> None:
         )
 
 
+def _store_resolved(entry: Path, same_as: Path, state: str) -> None:
+    """Have what was read by settings left open found by those that came of them, by which a run opens it again."""
+    if entry == same_as or not same_as.exists():
+        return
+    meta = {"format": FORMAT, "state": state, "source": _source_of(same_as), "same_as": same_as.name}
+    try:
+        with atomic_directory(entry) as folder:
+            (folder / "meta.json").write_text(json.dumps(meta, indent=1), "utf-8")
+    except OSError:
+        return  # it is read anew then
+
+
 def _store_part(folder: Path, name: str, part: Dataset) -> dict[str, Any]:
     arrays: dict[str, NDArray[Any]] = {"images": part.images}
     if part.labels is not None:
@@ -199,6 +241,7 @@ def _store_part(folder: Path, name: str, part: Dataset) -> dict[str, Any]:
     return {
         "name": part.name,
         "classes": part.classes,
+        "files": part.files,
         "fingerprint": asdict(part.fingerprint),
         "arrays": {kind: _checksum(folder / f"{name}-{kind}.npy") for kind in arrays},
     }

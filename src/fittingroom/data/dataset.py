@@ -1,4 +1,4 @@
-"""The data set that everything else works on: grey images, labels, class names, and fingerprints.
+"""The data set that everything else works on: images in grey or colour, labels, class names, and fingerprints.
 
 Fingerprints are SHA-256 sums over one hash per image, so that the same images are recognised whatever
 file format or row order they come in.
@@ -7,14 +7,18 @@ file format or row order they come in.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fittingroom.data.large import is_large, without
+from fittingroom.data.preprocessing import MAX_SIDE as MAX_SIDE
+from fittingroom.data.preprocessing import Preprocessing
 from fittingroom.errors import DataError
 
 if TYPE_CHECKING:
@@ -24,7 +28,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-MAX_SIDE = 256
 MAX_CLASSES = 1000
 
 
@@ -54,13 +57,16 @@ class Fingerprint:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
-    """Labelled grey images, immutable.
+    """Labelled images, all grey or all in colour, immutable.
 
     Attributes:
-        images: uint8 (N, H, W), 0–255, N ≥ 1, 1 ≤ H, W ≤ 256. Kept without a copy, as a read-only view.
+        images: uint8 (N, H, W) grey or (N, H, W, 3) RGB, 0–255, N ≥ 1, 1 ≤ H, W ≤ 256. Kept without a copy, as a
+            read-only view.
         labels: int64 (N,), 0 to len(classes) - 1; other integer types are converted. None: unlabelled.
         classes: 2 to 1,000 names, all different; () for a set without labels only.
         name: what messages call the set, e.g. "fashion-mnist train".
+        files: the path of the file that each image was read from, below the place that was opened, with ``/`` between
+            its parts. None: the images were not read from picture files.
 
     Raises:
         DataError: any of this does not hold.
@@ -77,9 +83,12 @@ class Dataset:
     labels: NDArray[np.int64] | None
     classes: tuple[str, ...]
     name: str
+    files: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "images", _checked_images(self.images, self.name))
+        if self.files is not None:
+            object.__setattr__(self, "files", _checked_files(self.files, len(self.images), self.name))
         object.__setattr__(self, "classes", _checked_classes(self.classes, self.name))
         if self.labels is not None:
             labels = _checked_labels(self.labels, len(self.images), len(self.classes), self.name)
@@ -89,9 +98,8 @@ class Dataset:
         return len(self.images)
 
     def __repr__(self) -> str:
-        height, width = self.image_size
         kind = f"{self.num_classes} classes" if self.labels is not None else "unlabelled"
-        return f"Dataset({self.name!r}: {len(self):,} images {height}×{width}, {kind})"
+        return f"Dataset({self.name!r}: {len(self):,} images {_size(self)}, {kind})"
 
     @property
     def image_size(self) -> tuple[int, int]:
@@ -100,8 +108,8 @@ class Dataset:
 
     @property
     def channels(self) -> int:
-        """1: grey."""
-        return 1
+        """1: grey, 3: RGB."""
+        return 1 if self.images.ndim == 3 else 3
 
     @property
     def num_classes(self) -> int:
@@ -144,7 +152,8 @@ class Dataset:
         """
         chosen = np.asarray(indices)
         labels = None if self.labels is None else self.labels[chosen]
-        return Dataset(self.images[chosen], labels, self.classes, name or self.name)
+        files = None if self.files is None else _chosen(self.files, chosen)
+        return Dataset(self.images[chosen], labels, self.classes, name or self.name, files)
 
     def class_counts(self) -> NDArray[np.int64]:
         """How many images each class has: int64 (num_classes,); all 0 for a set without labels."""
@@ -168,10 +177,10 @@ class Dataset:
                 f"found {_listed(self.classes)}: rename the classes so that both sets use the same names"
             )
         number_there = np.array([wanted.index(name) for name in self.classes], dtype=np.int64)
-        return Dataset(self.images, number_there[self.labels], wanted, self.name)
+        return Dataset(self.images, number_there[self.labels], wanted, self.name, self.files)
 
     def as_torch(self) -> torch.utils.data.Dataset[tuple[Tensor, int]]:
-        """A map-style PyTorch data set of (float32 image 1×H×W in 0–1, label).
+        """A map-style PyTorch data set of (float32 image 1×H×W or 3×H×W in 0–1, label).
 
         Raises:
             DataError: a set without labels.
@@ -183,13 +192,13 @@ class Dataset:
         return TorchDataset(self.images, self.labels)
 
     def _image_digests(self) -> Iterator[hashlib._Hash]:
-        """Yield a SHA-256 object for each image, fed with ``HxW:`` and the pixels."""
-        shape = hashlib.sha256(f"{self.image_size[0]}x{self.image_size[1]}:".encode())
-        pixels_per_image = self.image_size[0] * self.image_size[1]
-        pixels = self.images.reshape(-1).data
-        for start in range(0, len(pixels), pixels_per_image):
+        """Yield a SHA-256 object for each image, fed with ``HxW:``, or ``HxWx3:``, and the pixels."""
+        shape = hashlib.sha256(("x".join(map(str, self.images.shape[1:])) + ":").encode())
+        values_per_image = math.prod(self.images.shape[1:])
+        values = self.images.reshape(-1).data
+        for start in range(0, len(values), values_per_image):
             digest = shape.copy()
-            digest.update(pixels[start : start + pixels_per_image])
+            digest.update(values[start : start + values_per_image])
             yield digest
 
 
@@ -201,9 +210,12 @@ class Splits:
         train: the images to learn from, or the only part there is.
         validation, test: None where there is none.
         source: the path or name that it was opened from; "" for data made in memory.
+        preprocessing: how a picture file becomes an image like these; its ``photo`` may be None. None for data made
+            in memory, whose arrays say all there is to know.
+        notes: what whoever opened it should know, a sentence each: what was left out, what was resized.
 
     Raises:
-        DataError: the parts disagree about the image size or, where they have labels, about the classes.
+        DataError: the parts disagree about the image size or the channels or, where they have labels, about the classes.
 
     Example:
         >>> import fittingroom as fr
@@ -216,16 +228,19 @@ class Splits:
     validation: Dataset | None = None
     test: Dataset | None = None
     source: str = ""
+    preprocessing: Preprocessing | None = None
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse parts of which a model of the one could not read the other."""
         for part in (self.validation, self.test):
             if part is None:
                 continue
-            if part.image_size != self.train.image_size:
+            if part.images.shape[1:] != self.train.images.shape[1:]:
+                alike = "image size" if part.channels == self.train.channels else "image size, all in grey or all in colour"
                 raise DataError(
                     f"{part.name}: images of {_size(self.train)} expected as in {self.train.name}, "
-                    f"{_size(part)} found: all parts of a data set must have one image size"
+                    f"{_size(part)} found: all parts of a data set must have one {alike}"
                 )
 
             # labels are numbers: with the same names in another order they would be compared as equals
@@ -246,7 +261,7 @@ def concatenate(parts: Sequence[Dataset], name: str) -> Dataset:
     """One set with the images of all parts, in order; classes are aligned by name to the first's.
 
     Args:
-        parts: one or more, of one image size.
+        parts: one or more, of one image size, all grey or all in colour. The files are kept where all parts have them.
         name: of the new set.
 
     Raises:
@@ -262,13 +277,15 @@ def concatenate(parts: Sequence[Dataset], name: str) -> Dataset:
     first = parts[0]
     aligned = [part.aligned_to(first.classes) for part in parts]
     for part in aligned:
-        if part.image_size != first.image_size:
+        if part.images.shape[1:] != first.images.shape[1:]:
             raise DataError(f"{part.name}: images of {_size(first)} expected, {_size(part)} found")
         if (part.labels is None) != (first.labels is None):
             raise DataError(f"{first.name} and {part.name}: one has labels, the other has none")
     images = np.concatenate([part.images for part in aligned])
     labels = [part.labels for part in aligned if part.labels is not None]
-    return Dataset(images, np.concatenate(labels) if labels else None, first.classes, name)
+    files = [part.files for part in aligned if part.files is not None]
+    all_files = tuple(chain.from_iterable(files)) if len(files) == len(aligned) else None
+    return Dataset(images, np.concatenate(labels) if labels else None, first.classes, name, all_files)
 
 
 def stratified_split(dataset: Dataset, n: int, seed: int) -> tuple[Dataset, Dataset]:
@@ -316,16 +333,21 @@ def stratified_split(dataset: Dataset, n: int, seed: int) -> tuple[Dataset, Data
     name = f"{dataset.name} (without {n:,} held out)"
     if is_large(dataset.images):
         images, labels = without(dataset.images, is_held_out), without(dataset.labels, is_held_out)
-        rest = Dataset(images, labels, dataset.classes, name)
+        rows = without(np.arange(len(dataset)), is_held_out)  # in the order that the images are in now
+        files = None if dataset.files is None else _chosen(dataset.files, rows)
+        rest = Dataset(images, labels, dataset.classes, name, files)
     else:
         rest = dataset.subset(~is_held_out, name)
     return rest, dataset.subset(is_held_out, f"{dataset.name} ({n:,} held out)")
 
 
 def _checked_images(images: NDArray[np.uint8], name: str) -> NDArray[np.uint8]:
-    if images.dtype != np.uint8 or images.ndim != 3:
-        raise DataError(f"{name}: images uint8 (N, H, W) expected, {images.dtype} {images.shape} found")
-    count, height, width = images.shape
+    is_grey, is_colour = images.ndim == 3, images.ndim == 4 and images.shape[3] == 3
+    if images.dtype != np.uint8 or not (is_grey or is_colour):
+        raise DataError(
+            f"{name}: images uint8 (N, H, W) or (N, H, W, 3) expected, {images.dtype} {images.shape} found"
+        )
+    count, height, width = images.shape[:3]
     if count == 0:
         raise DataError(f"{name}: at least one image expected, none found")
     if not (1 <= height <= MAX_SIDE and 1 <= width <= MAX_SIDE):
@@ -363,6 +385,17 @@ def _checked_labels(labels: NDArray[Any], count: int, num_classes: int, name: st
     return _read_only(labels.astype(np.int64, copy=False))
 
 
+def _checked_files(files: Sequence[str], count: int, name: str) -> tuple[str, ...]:
+    if len(files) != count:
+        raise DataError(f"{name}: {count:,} files expected, one an image, {len(files):,} found")
+    return tuple(files)
+
+
+def _chosen(files: tuple[str, ...], chosen: NDArray[Any]) -> tuple[str, ...]:
+    rows = np.flatnonzero(chosen) if chosen.dtype == bool else chosen.astype(np.int64, copy=False)
+    return tuple(files[row] for row in rows.tolist())
+
+
 def _read_only(array: NDArray[Any]) -> NDArray[Any]:
     """A contiguous read-only view; the caller's own array keeps its flags."""
     view = np.ascontiguousarray(array).view()
@@ -376,4 +409,4 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _size(dataset: Dataset) -> str:
-    return f"{dataset.image_size[0]}×{dataset.image_size[1]}"
+    return f"{dataset.image_size[0]}×{dataset.image_size[1]}" + (" colour" if dataset.channels == 3 else "")

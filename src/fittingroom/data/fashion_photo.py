@@ -7,21 +7,12 @@ border, bring the longer edge to 28 pixels by leaving out rows and columns, shar
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from numpy.typing import NDArray
 
-from fittingroom.data.preprocessing import open_picture
-from fittingroom.errors import DataError
+from fittingroom.data.picture_file import FORMATS, open_picture, opaque_8_bit, upright_size
 
-if TYPE_CHECKING:
-    from PIL import Image
-
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
-MAX_PIXELS = 50_000_000  # decoded: 150 MB
 CLOSENESS = 0.05  # of the largest distance between two colours: as near to the corner's colour, a pixel is border
-WHITE = (255, 255, 255)
 
 
 def picture_to_image(
@@ -130,27 +121,7 @@ def _luma(rgb: NDArray[np.floating]) -> NDArray[np.floating]:
 
 def _decode(content: bytes, where: str, formats: tuple[str, ...]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """The picture in colour (H, W, 3) and in grey (H, W)."""
-    from PIL import ImageOps
-
-    with open_picture(content, where, formats=formats, limit=f"{MAX_PIXELS:,} pixels") as picture:
-        width, height = picture.size
-        if width * height > MAX_PIXELS:  # known before anything is decoded
-            raise DataError(
-                f"{where}: at most {MAX_PIXELS:,} pixels expected, {width:,}×{height:,} found: make it smaller"
-            )
-        opaque = _opaque_8_bit(ImageOps.exif_transpose(picture))
+    with open_picture(content, where, formats=formats) as picture:
+        upright_size(picture, where)
+        opaque = opaque_8_bit(picture)
         return np.asarray(opaque.convert("RGB")), np.asarray(opaque.convert("L"))
-
-
-def _opaque_8_bit(picture: Image.Image) -> Image.Image:
-    """Grey or RGB, 8 bits a channel, transparent parts filled with white."""
-    from PIL import Image
-
-    if picture.mode == "F":
-        raise ValueError("pixels with decimals have no known range")
-    if picture.mode.startswith("I"):  # 16 bits, which Pillow would cut off at 255
-        return Image.fromarray((np.asarray(picture).astype(np.float64) / 257).round().clip(0, 255).astype(np.uint8))
-    if picture.has_transparency_data:
-        rgba = picture.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", rgba.size, (*WHITE, 255)), rgba).convert("RGB")
-    return picture if picture.mode in ("L", "RGB") else picture.convert("L" if picture.mode == "1" else "RGB")

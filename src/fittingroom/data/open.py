@@ -4,6 +4,7 @@ import difflib
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from fittingroom.data.cache import cached_read
 from fittingroom.data.dataset import Dataset, Splits
@@ -11,6 +12,7 @@ from fittingroom.data.fetch.download import Progress
 from fittingroom.data.fetch.known_sets import KNOWN, class_names_for, locate
 from fittingroom.data.formats.splits import CLASSES_FILE
 from fittingroom.data.formats.table import WHAT_A_PATH_MAY_BE, format_at
+from fittingroom.data.preprocessing import Preprocessing, resize_images
 from fittingroom.errors import DataError
 
 
@@ -20,6 +22,8 @@ def open_dataset(
     test: str | Path | None = None,
     cache: bool = True,
     progress: Progress | None = None,
+    preprocessing: Preprocessing | None = None,
+    skip_broken: bool = False,
 ) -> Splits:
     """Open a data set: the name of a known one ("fashion-mnist", "sample"), or a path.
 
@@ -31,9 +35,12 @@ def open_dataset(
             has. Its labels are aligned by class name to those of train.
         cache: keep what was read as memory-mapped arrays in the cache, and take it from there.
         progress: called while a known set is fetched.
+        preprocessing: what to make of each picture. None, or a field that is None: what the data suggests; pictures
+            of one size stay as they are, those of several become 64×64. Arrays get the size and channels as well.
+        skip_broken: leave out pictures that can't be read, and say so in ``Splits.notes``.
 
     Returns:
-        The parts, images uint8 (N, H, W) of 0–255 as they are in the files.
+        The parts, images uint8 (N, H, W) or (N, H, W, 3) of 0–255; ``Splits.preprocessing`` has size and channels.
 
     Raises:
         DataError: where, what was expected, what was found, what to do.
@@ -44,32 +51,72 @@ def open_dataset(
         >>> data.train.images.shape, data.test.labels[:3], data.train.classes[9]
         ((2000, 28, 28), array([2, 5, 4]), 'Ankle boot')
     """
-    data = _open(source, cache, progress)
+    asked = preprocessing or Preprocessing()
+    data = _open(source, cache, progress, asked, skip_broken)
     if test is None:
         return data
-    other = _open(test, cache, progress)
+
+    # pictures are made like those of train; arrays are what they are
+    assert data.preprocessing is not None
+    other = _open(test, cache, progress, asked, skip_broken, pictures_like=data.preprocessing)
     chosen = other.train if other.test is None else other.test
-    return replace(data, test=chosen.aligned_to(data.train.classes))
+    notes = (*data.notes, *(note for note in other.notes if note not in data.notes))
+    return replace(data, test=chosen.aligned_to(data.train.classes), notes=notes)
 
 
-def _open(given: str | Path, use_cache: bool, progress: Progress | None) -> Splits:
+def _open(
+    given: str | Path,
+    use_cache: bool,
+    progress: Progress | None,
+    asked: Preprocessing,
+    skip_broken: bool,
+    pictures_like: Preprocessing | None = None,
+) -> Splits:
     known = given if isinstance(given, str) and given in KNOWN else None
     path = _existing(given) if known is None else locate(known, progress=progress)
     try:
         kind, files = format_at(path)
         named_by = files[0] if kind.names_known_set else path
 
+        read_pictures, wanted = kind.read_pictures, pictures_like or asked
+
         def read() -> Splits:
-            return _with_names(kind.read(path), known, named_by)
+            data = kind.read(path) if read_pictures is None else read_pictures(path, wanted, skip_broken)
+            return _with_names(data, known, named_by)
 
         # class names that change make other data of the same files
         read_from = [*files, *_class_names_file(path)]
-        data = cached_read(known or path.name, path, read_from, read) if use_cache else read()
+        settings = None if read_pictures is None else _settings(wanted, skip_broken)
+        data = cached_read(known or path.name, path, read_from, read, settings) if use_cache else read()
     except OSError as error:
         raise DataError(f"{error.filename or path}: can't be read: {error.strerror or error}") from error
     except MemoryError as error:
         raise DataError(f"{path}: the data don't fit into memory") from error
+    data = _arrays_made(data, asked) if data.preprocessing is None else data
     return replace(data, source=str(given))
+
+
+def _settings(wanted: Preprocessing, skip_broken: bool) -> dict[str, Any]:
+    """What reading pictures goes by, for the cache: to ask for no conversion is to ask for none by default."""
+    photo = None if wanted.photo == "none" else wanted.photo
+    return {"preprocessing": replace(wanted, photo=photo).as_dict(), "skip_broken": skip_broken}
+
+
+def _arrays_made(data: Splits, wanted: Preprocessing) -> Splits:
+    """Arrays with the size and channels that are wanted, and what pictures have to be made like to fit them."""
+
+    def made(part: Dataset) -> Dataset:
+        images = resize_images(part.images, wanted)
+        return part if images is part.images else replace(part, images=images)
+
+    train = made(data.train)
+    return replace(
+        data,
+        train=train,
+        validation=data.validation and made(data.validation),
+        test=data.test and made(data.test),
+        preprocessing=wanted.resolved_for(size=train.image_size, channels=train.channels, photo=None),
+    )
 
 
 def _existing(given: str | Path) -> Path:

@@ -11,7 +11,7 @@ import numpy as np
 
 from fittingroom.data.dataset import Splits
 from fittingroom.data.formats.splits import PARTS, Images, Labels, splits
-from fittingroom.data.preprocessing import decode_grey
+from fittingroom.data.preprocessing import Preprocessing, decode_grey
 from fittingroom.errors import DataError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
@@ -52,7 +52,9 @@ def image_files(path: Path) -> list[Path]:
     return [file for part in find_images(path).values() for files in part.files.values() for file in files]
 
 
-def read_image_folder(path: Path) -> Splits:
+def read_image_folder(
+    path: Path, preprocessing: Preprocessing | None = None, skip_broken: bool = False
+) -> Splits:
     """Read a folder of grey pictures of one size; the names of the folders are those of the classes.
 
     Class names are in natural order ("10" after "9"), taken from train; another part may lack some.

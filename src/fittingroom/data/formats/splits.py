@@ -8,6 +8,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from fittingroom.data.dataset import Dataset, Splits
+from fittingroom.data.preprocessing import Preprocessing
 from fittingroom.errors import DataError
 
 PARTS = {
@@ -63,7 +64,13 @@ def by_part(files: Sequence[Path]) -> dict[str, Path]:
 
 
 def splits(
-    parts: Mapping[str, tuple[Images, Labels | None]], path: Path, classes: Sequence[str] | None = None
+    parts: Mapping[str, tuple[Images, Labels | None]],
+    path: Path,
+    classes: Sequence[str] | None = None,
+    *,
+    files: Mapping[str, Sequence[str]] | None = None,
+    preprocessing: Preprocessing | None = None,
+    notes: Sequence[str] = (),
 ) -> Splits:
     """Make ``Splits`` of the parts that were read.
 
@@ -73,6 +80,9 @@ def splits(
         path: that they were read from.
         classes: the names in the order of the labels' numbers; None: those of ``classes.txt`` beside the data, else
             the numbers themselves.
+        files: of data read from picture files, the path of each image's file by the same parts.
+        preprocessing: that the pictures were read by, with size and channels; None for arrays.
+        notes: see :class:`Splits`.
 
     Raises:
         DataError: parts that don't fit together, or several without train.
@@ -81,15 +91,23 @@ def splits(
     if classes is None and labels:
         classes = read_class_names(path if path.is_dir() else path.parent) or _numbers(labels)
     sets = {
-        part: Dataset(images, labels, tuple(classes or ()) if labels is not None else (), f"{path.name} {part}")
+        part: Dataset(
+            images,
+            labels,
+            tuple(classes or ()) if labels is not None else (),
+            f"{path.name} {part}",
+            None if files is None else tuple(files[part]),
+        )
         for part, (images, labels) in parts.items()
     }
 
     if len(sets) == 1:
-        return Splits(next(iter(sets.values())), source=str(path))
+        sets = {"train": next(iter(sets.values()))}
     if "train" not in sets:
         raise DataError(f"{path}: a train part expected, only {' and '.join(sets)} found")
-    return Splits(sets["train"], sets.get("validation"), sets.get("test"), source=str(path))
+    return Splits(
+        sets["train"], sets.get("validation"), sets.get("test"), str(path), preprocessing, tuple(notes)
+    )
 
 
 def read_class_names(folder: Path) -> tuple[str, ...] | None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from fittingroom.data.dataset import Dataset, Splits
 from fittingroom.data.formats import idx, image_folder, kaggle_csv, npz, parquet
 from fittingroom.data.formats.splits import Images
+from fittingroom.data.preprocessing import Preprocessing
 from fittingroom.errors import DataError
 
 ROWS = 2_000  # images of a block
@@ -30,6 +31,8 @@ class Format:
         sniff: tells whether a file whose suffix says nothing is of this format, by its name or its first bytes.
         files: every file that ``read`` reads of a path; none of a folder that isn't of this format.
         read: a file or folder → its parts.
+        read_pictures: the same, of a format whose images may be picture files: with what to make of them, and whether
+            to leave out those that are broken. It takes the place of ``read``.
         blocks: the images of one file, at most so many at a time, in the memory of a block. None: not one file.
         has_images: tells whether a file of this format holds images, and not labels alone.
         names_known_set: the names of its files say which known set they hold, wherever they lie.
@@ -43,6 +46,7 @@ class Format:
     name: str
     files: Callable[[Path], list[Path]]
     read: Callable[[Path], Splits]
+    read_pictures: Callable[[Path, Preprocessing, bool], Splits] | None = None
     in_folder: str = ""
     suffixes: tuple[str, ...] = ()
     sniff: Callable[[Path], bool] | None = None
@@ -106,6 +110,7 @@ PICTURES = Format(
     in_folder="a folder of pictures for each class",
     files=image_folder.image_files,
     read=image_folder.read_image_folder,
+    read_pictures=image_folder.read_image_folder,
 )
 
 FORMATS = (IDX, CSV, NPZ, PARQUET, PICTURES)  # a folder with files of several formats is of the first of them

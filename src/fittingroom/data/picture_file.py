@@ -1,0 +1,147 @@
+"""The bytes of a picture file → pixels of 8 bits, upright and opaque: what Pillow reads, without trusting the file.
+
+Pillow is imported only when a picture is read.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, BinaryIO
+
+import numpy as np
+
+from fittingroom.errors import DataError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")
+MAX_PIXELS = 50_000_000  # decoded: 150 MB
+WHITE = (255, 255, 255)
+PROBED_SIDE = 64  # a JPEG's colours are looked for in a picture of at least this size
+EXIF_ORIENTATION = 0x0112
+TURNED = (5, 6, 7, 8)  # orientations in which height and width change places
+
+
+@dataclass(frozen=True, slots=True)
+class PictureFacts:
+    """What a picture file is, before anything is made of it.
+
+    Attributes:
+        size: (height, width) in pixels, after the rotation that its EXIF data asks for.
+        is_colour: whether any pixel has R, G and B that differ.
+        is_deep: more than 8 bits a channel.
+        is_transparent: whether any pixel is not opaque.
+    """
+
+    size: tuple[int, int]
+    is_colour: bool
+    is_deep: bool
+    is_transparent: bool
+
+
+@contextmanager
+def open_picture(
+    file: bytes | BinaryIO, where: str, *, formats: tuple[str, ...] = FORMATS, limit: str = f"{MAX_PIXELS:,} pixels"
+) -> Iterator[Image.Image]:
+    """Open a picture file with Pillow, without trusting it.
+
+    Args:
+        file: its content, or the open file, of which Pillow reads what it needs.
+        where: what an error message calls it.
+        formats: that are tried, by Pillow's names.
+        limit: the size that the block permits, in words, for what Pillow itself refuses as far too large.
+
+    Raises:
+        DataError: whatever goes wrong in opening it or, as Pillow decodes late, in the block.
+    """
+    from PIL import Image
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow warns of sizes that the block refuses
+            with Image.open(io.BytesIO(file) if isinstance(file, bytes) else file, formats=formats) as picture:
+                yield picture
+    except (DataError, MemoryError):
+        raise
+    except Image.DecompressionBombError as error:
+        raise DataError(f"{where}: at most {limit} expected, far more found: make it smaller") from error
+    except Exception as error:  # a hostile file makes Pillow's decoders stumble in any way at all
+        raise DataError(
+            f"{where}: a picture ({', '.join(formats)}) expected, damaged or other content found"
+        ) from error
+
+
+def probe_picture(content: bytes, where: str) -> PictureFacts:
+    """Tell a picture's size and kind. A large JPEG is decoded at an eighth of its size or so, for its colours.
+
+    Raises:
+        DataError: no picture, a damaged one, or one too large.
+    """
+    with open_picture(content, where) as picture:
+        size = upright_size(picture, where)
+        is_deep = picture.mode.startswith(("I", "F"))
+        picture.draft(None, (PROBED_SIDE, PROBED_SIDE))
+        is_transparent = picture.has_transparency_data and _has_clear_pixels(picture)
+        return PictureFacts(size, is_coloured(opaque_8_bit(picture)), is_deep, is_transparent)
+
+
+def probe_size(file: bytes | BinaryIO, where: str) -> tuple[int, int]:
+    """(height, width) of an upright picture, from the head of its file.
+
+    Raises:
+        DataError: no picture, or one too large.
+    """
+    with open_picture(file, where) as picture:
+        return upright_size(picture, where)
+
+
+def upright_size(picture: Image.Image, where: str) -> tuple[int, int]:
+    """(height, width) after the rotation by EXIF; nothing is decoded.
+
+    Raises:
+        DataError: more than 50 million pixels.
+    """
+    width, height = picture.size
+    if width * height > MAX_PIXELS:
+        raise DataError(f"{where}: at most {MAX_PIXELS:,} pixels expected, {width:,}×{height:,} found: make it smaller")
+    return (width, height) if _orientation(picture) in TURNED else (height, width)
+
+
+def opaque_8_bit(picture: Image.Image, background: tuple[int, int, int] = WHITE) -> Image.Image:
+    """Grey (``L``) or RGB, 8 bits a channel, upright by its EXIF data, transparent parts on the background's colour."""
+    from PIL import Image, ImageOps
+
+    picture = ImageOps.exif_transpose(picture)
+    if picture.mode == "F":
+        raise ValueError("pixels with decimals have no known range")
+    if picture.mode.startswith("I"):  # 16 bits, which Pillow would cut off at 255
+        return Image.fromarray((np.asarray(picture).astype(np.float64) / 257).round().clip(0, 255).astype(np.uint8))
+    if picture.has_transparency_data:
+        rgba = picture.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", rgba.size, (*background, 255)), rgba).convert("RGB")
+    return picture if picture.mode in ("L", "RGB") else picture.convert("L" if picture.mode == "1" else "RGB")
+
+
+def is_coloured(picture: Image.Image) -> bool:
+    """Whether any pixel of an ``L`` or RGB picture has R, G and B that differ."""
+    if picture.mode == "L":
+        return False
+    rgb_HW3 = np.asarray(picture)
+    return bool((rgb_HW3[..., 1:] != rgb_HW3[..., :1]).any())
+
+
+def _orientation(picture: Image.Image) -> int:
+    try:
+        return int(picture.getexif().get(EXIF_ORIENTATION, 1))
+    except (TypeError, ValueError):  # other things than a number are written there
+        return 1
+
+
+def _has_clear_pixels(picture: Image.Image) -> bool:
+    lowest, _ = picture.convert("RGBA").getchannel("A").getextrema()
+    return bool(lowest < 255)  # type: ignore[operator]
