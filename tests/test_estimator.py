@@ -79,7 +79,7 @@ def test_it_learns_and_speaks_in_the_labels_it_was_given(
     assert fitted.image_size_ == (28, 28)
 
 
-@pytest.mark.parametrize("kind", ["flat", "lists", "floats of 0-1", "floats of 0-255", "int64"])
+@pytest.mark.parametrize("kind", ["flat", "lists", "floats of 0-1", "floats of 0-255", "int64", "one channel"])
 def test_the_same_images_give_the_same_model_in_whatever_form(
     kind: str, fitted: FittingRoomClassifier, images: fr.Dataset, names: np.ndarray
 ) -> None:
@@ -91,10 +91,50 @@ def test_the_same_images_give_the_same_model_in_whatever_form(
         "floats of 0-1": X / 255,
         "floats of 0-255": X.astype(np.float32),
         "int64": X.astype(np.int64),
+        "one channel": X[..., None],
     }[kind]
 
     other = classifier(scale=scale).fit(form, names[:400])
     assert (other.predict_proba(form) == fitted.predict_proba(X)).all()
+
+
+@pytest.fixture(scope="module")
+def patches() -> tuple[np.ndarray, np.ndarray]:
+    """Real colour: 16×16 pixels of scikit-learn's two photographs, uint8 (400, 16, 16, 3), and which one each is of."""
+    from sklearn.datasets import load_sample_images
+
+    random = np.random.default_rng(0)
+    images, names = [], []
+    for name, photo in zip(("china", "flower"), load_sample_images().images, strict=True):
+        for top, left in zip(random.integers(0, 400, 200), random.integers(0, 600, 200), strict=True):
+            images.append(photo[top : top + 16, left : left + 16])
+            names.append(name)
+    return np.stack(images), np.array(names)
+
+
+@pytest.mark.parametrize("model", ["residual", "tutorial"])
+def test_it_learns_from_colour_in_whatever_form(model: str, patches: tuple[np.ndarray, np.ndarray]) -> None:
+    X, y = patches
+    colour = {"epochs": 5, "overrides": (f"model={model}", "precision=float32", "batch_size=32")}
+    fitted = classifier(**colour).fit(X[::2], y[::2])
+    assert (fitted.image_size_, fitted.channels_, fitted.n_features_in_) == ((16, 16), 3, 768)
+    assert fitted.score(X[1::2], y[1::2]) > 0.75
+
+    flat = classifier(**colour, image_size=(16, -1, 3)).fit(X[::2].reshape(200, -1), y[::2])
+    floats = classifier(**colour, scale=1.0).fit(X[::2] / 255, y[::2])
+    expected = fitted.predict_proba(X)
+    assert (flat.predict_proba(X) == expected).all()
+    assert (floats.predict_proba(X / 255) == expected).all()
+    assert (pickle.loads(pickle.dumps(fitted)).predict_proba(X) == expected).all()
+
+
+def test_a_recipe_resizes_and_makes_grey_in_fit_and_predict(patches: tuple[np.ndarray, np.ndarray]) -> None:
+    X, y = patches
+    overrides = ("model=residual", "precision=float32", "batch_size=32", "size=12", "channels=1")
+    fitted = classifier(epochs=2, overrides=overrides).fit(X, y)
+    assert fitted.image_size_ == (16, 16)  # of what it takes
+    assert len(fitted.network_.stages[0][0].weight[0]) == 1
+    assert fitted.predict_proba(X).shape == (400, 2)
 
 
 def test_a_random_state_is_the_seed(fitted: FittingRoomClassifier, images: fr.Dataset, names: np.ndarray) -> None:
@@ -171,7 +211,7 @@ def test_a_recipe_that_chooses_by_validation_gets_a_tenth(images: fr.Dataset, na
 
 def test_flat_images_that_are_not_square_need_their_size(images: fr.Dataset, names: np.ndarray) -> None:
     tall = images.images[:, :, :14].reshape(600, -1)
-    with pytest.raises(ValueError, match=r"392 pixels an image are not 20 × 20; give image_size"):
+    with pytest.raises(ValueError, match=r"392 numbers an image are not 20 × 20; give image_size"):
         classifier(epochs=1).fit(tall, names)
     assert classifier(epochs=1, image_size=(-1, 14)).fit(tall, names).image_size_ == (28, 14)
 
@@ -182,7 +222,9 @@ def test_flat_images_that_are_not_square_need_their_size(images: fr.Dataset, nam
         (lambda X: X / 255, "float64 found, whose scale isn't known; give scale=1.0"),
         (lambda X: X.astype(np.int64) - 1, "Negative values .* X goes from -1 to"),
         (lambda X: X.astype(np.int64) + 1, "too large ones: X goes from 1 to 256, 0 to 255 expected"),
-        (lambda X: X[:, :, :, None], "dim 4|4 dim"),
+        (lambda X: np.stack([X] * 4, axis=-1), r"\(600, 28, 28, 4\) with 4 channels found$"),
+        (lambda X: np.stack([X] * 3, axis=1), r"28 channels found; PyTorch's order of axes becomes it by X\.transpose"),
+        (lambda X: X[:, None, :, :, None], "dim 5|5 dim"),
         (lambda X: X[:0], "0 sample"),
         (lambda X: X[:599], "inconsistent numbers of samples"),
         (lambda X: np.where(X == 0, np.nan, X), "NaN"),
@@ -194,10 +236,12 @@ def test_what_are_no_such_images_is_refused(change: Any, message: str, images: f
 
 
 def test_images_of_another_size_are_refused_in_predict(fitted: FittingRoomClassifier, images: fr.Dataset) -> None:
-    with pytest.raises(ValueError, match=r"images of \(28, 28\) expected, as in fit, \(14, 56\) found"):
+    with pytest.raises(ValueError, match=r"images of 28 × 28 expected, as in fit, 14 × 56 found"):
         fitted.predict(images.images.reshape(-1, 14, 56))
+    with pytest.raises(ValueError, match="images of 28 × 28 expected, as in fit, 28 × 28 in colour found"):
+        fitted.predict(np.stack([images.images] * 3, axis=-1))
     with pytest.raises(ValueError, match="expecting 784 features"):
-        fitted.predict(images.images[:, :20, :20])
+        fitted.predict(images.images[:, :20, :20].reshape(600, -1))
 
 
 def test_a_wrong_recipe_is_told_as_everywhere(images: fr.Dataset, names: np.ndarray) -> None:

@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from fittingroom.data.dataset import Dataset, Splits
 from fittingroom.recipes.recipe import Recipe, load_recipe, parse_recipe, with_epochs, with_lr
+from fittingroom.runs.preprocessing import prepared_dataset, preprocessing_of
 from fittingroom.training.fit import fit
 from fittingroom.training.inference import predict_dataset
 
@@ -26,9 +27,10 @@ ROUNDING = 1e-6  # of the scale: what floats may miss its ends by
 class FittingRoomClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is not typed
     """Trains a recipe on images given as arrays. Nothing is written to disk; :func:`fittingroom.train` makes runs.
 
-    Images are grey, (N, H, W) or (N, H·W), whole numbers of 0–255, or floats whose ``scale`` is given. Networks are fed
-    8 bits a pixel, so floats are rounded to 256 levels. Images to predict may lie a little outside of the scale, as
-    those of a test fold after ``MinMaxScaler`` do, and are cut off at its ends. Labels are of any kind.
+    Images are grey, (N, H, W), (N, H, W, 1) or (N, H·W), or in colour, (N, H, W, 3) or (N, H·W·3): whole numbers of
+    0–255, or floats whose ``scale`` is given. Networks are fed 8 bits a channel, so floats are rounded to 256 levels.
+    Images to predict may lie a little outside of the scale, as those of a test fold after ``MinMaxScaler`` do, and are
+    cut off at its ends. Labels are of any kind.
 
     Args:
         recipe: a recipe, the name of one of the package's, or the path of a TOML file.
@@ -36,7 +38,8 @@ class FittingRoomClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         overrides: further keys of the recipe as ``KEY=VALUE``, such as ``batch_size=64``.
         random_state: the seed, ≥ 0; None for the recipe's.
         scale: the value that is white: 1.0 for floats of 0–1. None: 255 for whole numbers, and floats are refused.
-        image_size: (H, W) in pixels of flat images, one of which may be -1 for what fits; None: they are square.
+        image_size: (H, W) in pixels of flat images, or (H, W, 3) of flat images in colour; H or W may be -1 for what
+            fits. None: they are square and grey.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
 
     Images are held out for validation only where the recipe says how many, or chooses by them (``early_stop``,
@@ -44,10 +47,12 @@ class FittingRoomClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
 
     Attributes:
         classes_: (C,) the labels, sorted; column i of ``predict_proba`` belongs to ``classes_[i]``.
-        n_features_in_: pixels of an image.
+        n_features_in_: numbers of an image, H·W or H·W·3.
         image_size_: (H, W).
+        channels_: 1, or 3 for colour.
         network_: the trained network, on the CPU.
-        normalization_: what pixels of 0–255 go through before it.
+        preprocessing_: the size and channels that the recipe asks for, where it does.
+        normalization_: what pixels of 0–255 go through before the network.
         n_iter_: epochs that it was trained for.
 
     Example:
@@ -68,7 +73,7 @@ class FittingRoomClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         overrides: Sequence[str] = (),
         random_state: int | None = None,
         scale: float | None = None,
-        image_size: tuple[int, int] | None = None,
+        image_size: tuple[int, int] | tuple[int, int, int] | None = None,
         device: str = "auto",
     ):
         self.recipe = recipe
@@ -84,7 +89,7 @@ class FittingRoomClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         """Train a new network.
 
         Args:
-            X: (N, H, W) or (N, H·W).
+            X: images, as the class says.
             y: (N,) labels of two classes or more.
 
         Raises:
@@ -92,7 +97,7 @@ class FittingRoomClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
             RecipeError: the recipe is wrong, or doesn't suit the data.
         """
         # Scikit-learn's own checks come first, by its own messages: its tests of an estimator ask for them.
-        flat, size = self._flattened(X)
+        flat, shape = self._flattened(X)
         flat_NP, y_N = validate_data(self, flat, y, dtype="numeric")
         check_classification_targets(y_N)
         self.classes_, labels_N = np.unique(y_N, return_inverse=True)
@@ -100,7 +105,8 @@ class FittingRoomClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
             raise ValueError(f"y: two classes or more expected, one class found ({self.classes_[0]!r})")
 
         # Pixels beyond the scale are cut off in predict, but where a network learns they are a mistake in the scale.
-        self.image_size_ = size or self._size_of_flat()
+        height, width, self.channels_ = shape or self._shape_of_flat()
+        self.image_size_ = height, width
         low, high = float(flat_NP.min()), float(flat_NP.max())
         white = self._white(flat_NP)
         if low < -ROUNDING * white or high > (1 + ROUNDING) * white:
@@ -110,9 +116,10 @@ class FittingRoomClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
             )
 
         names = tuple(f"{i}: {label}" for i, label in enumerate(self.classes_))  # a label may be empty text
-        data = Splits(Dataset(self._as_images(flat_NP), labels_N, names, "X"))
         recipe = self._resolved_recipe()
-        fitted = fit(data, recipe, device=self.device)
+        self.preprocessing_ = preprocessing_of(recipe)
+        train = prepared_dataset(Dataset(self._as_images(flat_NP), labels_N, names, "X"), self.preprocessing_)
+        fitted = fit(Splits(train), recipe, device=self.device)
         self.network_ = fitted.network.cpu()
         self.normalization_ = fitted.normalization
         self.n_iter_ = fitted.epochs
@@ -122,17 +129,18 @@ class FittingRoomClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         """Give probabilities, float32 (N, C), of the classes in the order of ``classes_``; each row sums to 1.
 
         Args:
-            X: (N, H, W) or (N, H·W), of the same size and scale as in :meth:`fit`.
+            X: images of the same size, channels and scale as in :meth:`fit`.
 
         Raises:
-            ValueError: images of another size.
+            ValueError: images of another size, or with other channels.
         """
         check_is_fitted(self)
-        flat, size = self._flattened(X)
+        flat, shape = self._flattened(X)
+        expected = (*self.image_size_, self.channels_)
+        if shape is not None and shape != expected:
+            raise ValueError(f"X: images of {_words(expected)} expected, as in fit, {_words(shape)} found")
         flat_NP = validate_data(self, flat, reset=False, dtype="numeric")
-        if size is not None and size != self.image_size_:
-            raise ValueError(f"X: images of {self.image_size_} expected, as in fit, {size} found")
-        images = Dataset(self._as_images(flat_NP), None, (), "X")
+        images = prepared_dataset(Dataset(self._as_images(flat_NP), None, (), "X"), self.preprocessing_)
         return predict_dataset(self.network_, images, self.normalization_, device=torch.device("cpu")).probabilities
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
@@ -142,35 +150,42 @@ class FittingRoomClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         return labels_N
 
     def __sklearn_tags__(self) -> Any:
-        """Tell scikit-learn that arrays of three dimensions are fine, and negative pixels are not."""
+        """Tell scikit-learn that arrays of three dimensions are fine (it has no word for four), negatives are not."""
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True
         tags.input_tags.positive_only = True
         return tags
 
     @staticmethod
-    def _flattened(X: ArrayLike) -> tuple[ArrayLike, tuple[int, int] | None]:
-        """Flatten images (N, H, W) to (N, H·W), and give (H, W) as well; anything else stays what it is."""
+    def _flattened(X: ArrayLike) -> tuple[ArrayLike, tuple[int, int, int] | None]:
+        """Flatten images, and give (H, W, channels) as well; what is no array of images stays what it is."""
         array = np.asarray(X)
-        if array.ndim != 3:
+        if array.ndim not in (3, 4):
             return X, None
-        images_NHW = check_array(array, allow_nd=True, dtype="numeric")
-        return images_NHW.reshape(len(images_NHW), -1), images_NHW.shape[1:]
-
-    def _size_of_flat(self) -> tuple[int, int]:
-        """(H, W) of flat images, by ``image_size`` or as a square."""
-        pixels = self.n_features_in_
-        if self.image_size is not None:
-            height, width = self.image_size
-            height = pixels // width if height == -1 else height
-            width = pixels // height if width == -1 else width
-        else:
-            height = width = round(pixels**0.5)
-        if height * width != pixels:
+        images = check_array(array, allow_nd=True, dtype="numeric")
+        height, width, channels = images.shape[1:] if images.ndim == 4 else (*images.shape[1:], 1)
+        if channels not in (1, 3):
+            hint = "; PyTorch's order of axes becomes it by X.transpose(0, 2, 3, 1)" if height in (1, 3) else ""
             raise ValueError(
-                f"X: {pixels} pixels an image are not {height} × {width}; give image_size=(H, W), or X as (N, H, W)"
+                f"X: images (N, H, W) or (N, H, W, 3) expected, {images.shape} with {channels} channels found{hint}"
             )
-        return height, width
+        return images.reshape(len(images), -1), (height, width, channels)
+
+    def _shape_of_flat(self) -> tuple[int, int, int]:
+        """(H, W, channels) of flat images, by ``image_size`` or as a grey square."""
+        numbers = self.n_features_in_
+        if self.image_size is not None:
+            height, width, channels = (*self.image_size, 1)[:3]
+            height = numbers // (width * channels) if height == -1 else height
+            width = numbers // (height * channels) if width == -1 else width
+        else:
+            height, width, channels = round(numbers**0.5), round(numbers**0.5), 1
+        if height * width * channels != numbers:
+            raise ValueError(
+                f"X: {numbers} numbers an image are not {_words((height, width, channels))}; give image_size=(H, W), "
+                "(H, W, 3) for colour, or X as (N, H, W) or (N, H, W, 3)"
+            )
+        return height, width, channels
 
     def _white(self, flat_NP: NDArray[Any]) -> float:
         """The value that is white: ``scale``, or 255 for whole numbers."""
@@ -184,11 +199,11 @@ class FittingRoomClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         return WHITE
 
     def _as_images(self, flat_NP: NDArray[Any]) -> NDArray[np.uint8]:
-        """Convert to uint8 (N, H, W), 0–255; what lies beyond black or white becomes that."""
+        """Convert to uint8 (N, H, W[, 3]), 0–255; what lies beyond black or white becomes that."""
         if flat_NP.dtype != np.uint8 or self.scale is not None:
             white = self._white(flat_NP)
             flat_NP = np.rint(np.clip(flat_NP, 0, white) * (WHITE / white)).astype(np.uint8)
-        return flat_NP.reshape(-1, *self.image_size_)
+        return flat_NP.reshape(-1, *self.image_size_, *([3] if self.channels_ == 3 else []))
 
     def _resolved_recipe(self) -> Recipe:
         """Load the recipe, with everything that was asked for."""
@@ -207,3 +222,9 @@ class FittingRoomClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         if recipe.validation is None and not recipe.early_stop and recipe.keep == "last":
             recipe = dataclasses.replace(recipe, validation=0)
         return recipe
+
+
+def _words(shape: tuple[int, int, int]) -> str:
+    """``28 × 28`` pixels, or ``28 × 28 in colour``."""
+    height, width, channels = shape
+    return f"{height} × {width}{' in colour' if channels == 3 else ''}"

@@ -391,7 +391,13 @@ def _parsed(text: str, recipe: Recipe, splits: Splits, *, where: str) -> SearchS
 
     def try_model(changed: Recipe) -> None:
         tried = source if changed.model == recipe.model else find_model(changed.model)
-        build_model(tried, num_classes=classes, image_size=size, model_args=changed.model_args)
+        build_model(
+            tried,
+            num_classes=classes,
+            image_size=size,
+            channels=splits.train.channels,
+            model_args=changed.model_args,
+        )
 
     return parse_space(text, recipe, try_model, where=where)
 
