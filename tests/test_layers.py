@@ -23,7 +23,7 @@ LAYERS = [
     {"training", "artifact", "audit"},
     {"runs", "predict", "estimator"},
     {"compare", "report", "serve", "label_check"},
-    {"pipeline"},
+    {"pipeline", "data_split"},
     {"tune", "bench"},
     {"cli", "__init__"},
     {"__main__"},
