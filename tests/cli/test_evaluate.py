@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from PIL import Image
 
 import fittingroom as fr
 from fittingroom.audit.label_issues import label_issues_of
@@ -165,3 +166,72 @@ def test_where_the_training_data_is_gone_the_rest_is_given(capsys: pytest.Captur
     assert "near-duplicates are not looked for: gone" in printed.err
     assert "without suspects" in printed.out
     assert "without near-duplicates" not in printed.out
+
+
+# ── --csv ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_csv_has_a_line_for_each_mistake_the_most_confident_first(capsys: pytest.CaptureFixture[str]) -> None:
+    scores = evaluated(capsys, "runs/one", "--csv", "mistakes.csv")
+    table = pl.read_csv("mistakes.csv")
+    assert table.columns == ["file", "row", "label", "predicted", "probability"]
+    assert len(table) == 1000 - int(str(scores["correct"]))
+    assert (table["label"] != table["predicted"]).all()
+    assert table["probability"].is_sorted(descending=True)
+
+    # They are those of the run's own record, on other data just as well.
+    kept = pl.read_parquet("runs/one/predictions.parquet").filter(pl.col("label") != pl.col("predicted"))
+    assert sorted(table["row"]) == kept["row"].to_list()
+    other = evaluated(capsys, "runs/one", "sample", "--split", "train", "--csv", "others.csv")
+    assert len(pl.read_csv("others.csv")) == 2000 - int(str(other["correct"]))
+
+
+def test_csv_of_all_images_keeps_the_order_of_the_data(capsys: pytest.CaptureFixture[str]) -> None:
+    evaluated(capsys, "runs/one", "--csv", "all.csv", "--all")
+    table = pl.read_csv("all.csv")
+    kept = pl.read_parquet("runs/one/predictions.parquet")
+    assert table["row"].to_list() == list(range(1000))
+    assert table["label"].to_list() == kept["label"].to_list()
+    assert table["predicted"].to_list() == kept["predicted"].to_list()
+
+
+def test_csv_of_a_folder_names_its_files(capsys: pytest.CaptureFixture[str]) -> None:
+    test = fr.open_dataset("sample").test
+    assert test is not None
+    assert test.labels is not None
+    for row, label in enumerate(test.labels[:200]):
+        folder = Path("things", test.classes[label].replace("/", "-"))
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(test.images[row]).save(folder / f"{row}.png")
+    classes = {path.name for path in Path("things").iterdir()}
+    assert len(classes) == 10
+    Path("things/T-shirt-top").rename("things/top")
+    capsys.readouterr()
+
+    # A class that the model doesn't know is refused, before anything is written.
+    assert main(["evaluate", "runs/one", "things", "--trust-code", "--csv", "files.csv"]) == 2
+    assert not Path("files.csv").exists()
+    shutil.rmtree("things/top")
+
+    evaluated(capsys, "runs/one", "things", "--csv", "files.csv", "--all")
+    table = pl.read_csv("files.csv")
+    for line in table.iter_rows(named=True):
+        assert Path("things", line["file"]).is_file()
+        assert Path(line["file"]).parent.name == line["label"]
+
+
+def test_csv_of_several_seeds_names_the_seed(capsys: pytest.CaptureFixture[str]) -> None:
+    evaluated(capsys, "runs/two", "--csv", "all.csv", "--all")
+    table = pl.read_csv("all.csv")
+    assert table.columns[0] == "seed"
+    assert table["seed"].to_list() == [0] * 1000 + [1] * 1000
+
+
+def test_all_without_csv_and_a_csv_that_can_not_be_written_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", "runs/one", "--all"]) == 2
+    assert "--csv FILE" in capsys.readouterr().err
+    assert main(["evaluate", "runs/one", "--trust-code", "--csv", "nowhere/mistakes.csv"]) == 2
+    assert "there is no folder nowhere" in capsys.readouterr().err
+    Path("taken").mkdir()
+    assert main(["evaluate", "runs/one", "--trust-code", "--csv", "taken"]) == 2
+    assert "taken: can't be written" in capsys.readouterr().err

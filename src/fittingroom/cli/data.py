@@ -1,4 +1,4 @@
-"""``fittingroom data …``: fetch, look at, and convert data sets."""
+"""``fittingroom data …``: fetch, look at, check, split, and convert data sets."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fittingroom.cli import data_check, options
+from fittingroom.cli import data_check, data_split, options
 from fittingroom.cli.parser import Commands, add_old_spelling
 
 if TYPE_CHECKING:
     from fittingroom.data.dataset import Dataset, Splits
 
-DATA_HELP = "fashion-mnist, sample, or a path: a folder or file of IDX, CSV, npz, Parquet or pictures"
+DATA_HELP = (
+    "fashion-mnist, sample, or a path: a folder or file of IDX, CSV, npz, Parquet, CIFAR's binary version (.tar.gz, "
+    ".tgz), SVHN's .mat, or pictures"
+)
 PARTS = ("train", "validation", "test")
 
 
@@ -20,14 +23,17 @@ def add_parser(commands: Commands) -> None:
     """Add ``data`` and its commands."""
     data = commands.add_parser(
         "data",
-        help="fetch, look at, check, and convert data sets",
-        description="Fetch, look at, check, and convert data sets.",
+        help="fetch, look at, check, split, and convert data sets",
+        description="Fetch, look at, check, split, and convert data sets.",
         epilog="example: fittingroom data info fashion-mnist",
     )
     actions = data.add_commands()
 
-    for add in (_add_fetch, _add_info, _add_show, _add_header, _add_convert, data_check.add_parser, _add_cache):
+    for add in (_add_fetch, _add_info, _add_show, _add_header, _add_convert):
         add(actions)
+    for module in (data_check, data_split):
+        module.add_parser(actions)
+    _add_cache(actions)
 
 
 def _add_fetch(actions: Commands) -> None:
@@ -137,7 +143,8 @@ def run_info(args: argparse.Namespace) -> int:
     # A split that isn't there is null, so that programs find the same keys for every set.
     if args.json:
         parts = {name: None if name not in summaries else asdict(summaries[name]) for name in PARTS}
-        console.print_json({"source": data.source, **parts})
+        preprocessing = None if data.preprocessing is None else data.preprocessing.as_dict()
+        console.print_json({"source": data.source, **parts, "preprocessing": preprocessing, "notes": data.notes})
         return 0
 
     out = console.stdout()
@@ -147,6 +154,11 @@ def run_info(args: argparse.Namespace) -> int:
     if data.train.classes:
         out.print()
         out.print(data_views.class_counts(summaries))
+
+    # Of arrays, which are what they are, there is nothing to say.
+    if data.preprocessing is not None and data.train.files is not None:
+        out.print()
+        out.print(f"pictures   {data_views.in_words(data.preprocessing)}")
     return 0
 
 
@@ -166,7 +178,8 @@ def run_show(args: argparse.Namespace) -> int:
     out = console.stdout()
     out.print(dataset.name, style="bold", end="")
     height, width = dataset.image_size
-    out.print(f"  {len(dataset):,} rows; pixels 1–{height * width:,}, row by row from the top left")
+    colours = ", as #RRGGBB" if dataset.channels == 3 else ""
+    out.print(f"  {len(dataset):,} rows; pixels 1–{height * width:,}, row by row from the top left{colours}")
     out.print()
     out.print(data_views.first_rows(dataset, args.rows))
 
@@ -308,7 +321,13 @@ def _megabytes(size: int) -> str:
 
 
 def _open(args: argparse.Namespace) -> Splits:
-    return options.open_data(args.data, test=args.test, cache=not args.no_cache)
+    return options.open_data(
+        args.data,
+        test=args.test,
+        cache=not args.no_cache,
+        preprocessing=options.preprocessing_of(args),
+        skip_broken=bool(args.skip_broken),
+    )
 
 
 def _add(actions: Commands, name: str, summary: str, example: str) -> argparse.ArgumentParser:
@@ -331,6 +350,8 @@ def _add_source(parser: argparse.ArgumentParser) -> None:
 def _add_test_and_cache(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--test", metavar="PATH", help="a test set that lies elsewhere")
     parser.add_argument("--no-cache", action="store_true", help="read the files themselves, and keep nothing")
+    options.add_pictures(parser)
+    options.add_skip_broken(parser)
 
 
 def _whole_number(text: str) -> int:

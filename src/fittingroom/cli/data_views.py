@@ -7,16 +7,19 @@ from rich.table import Table
 
 from fittingroom.cli.console import table
 from fittingroom.data.dataset import Dataset
+from fittingroom.data.preprocessing import Preprocessing
 from fittingroom.data.summary import Summary
 from fittingroom.rendering.contact_sheet import Row
 
 MOST_CLASSES = 40  # in a printed table; JSON has all
 EDGE = 5  # so many of the first pixels are printed, and of the last
 SHEET_COLUMNS, SHEET_ROWS = 12, 30
+BACKGROUNDS = {(255, 255, 255): "white", (0, 0, 0): "black"}
 
 FIGURES: dict[str, Callable[[Summary], str]] = {
     "images": lambda part: f"{part.images:,}",
     "size": lambda part: f"{part.height}×{part.width}",
+    "colour": lambda part: "RGB" if part.channels == 3 else "grey",
     "type": lambda part: part.images_dtype,
     "labels": lambda part: part.labels_dtype or "none",
     "classes": lambda part: f"{len(part.class_counts):,}",
@@ -36,6 +39,18 @@ def figures(summaries: dict[str, Summary]) -> Table:
     return result
 
 
+def in_words(preprocessing: Preprocessing) -> str:
+    """How a picture becomes an image like these: ``64×64 RGB; other shapes are padded; transparent parts on white``."""
+    assert preprocessing.size is not None, "open_dataset has resolved it"
+    height, width = preprocessing.size
+    shape = {"pad": "fitted in and padded", "crop": "filled, and the middle cut out", "stretch": "stretched"}
+    background = BACKGROUNDS.get(preprocessing.background) or "#{:02x}{:02x}{:02x}".format(*preprocessing.background)
+    return (
+        f"{height}×{width} {'RGB' if preprocessing.channels == 3 else 'grey'}; a picture of another shape is "
+        f"{shape[preprocessing.resize]}; transparent parts lie on {background}"
+    )
+
+
 def class_counts(summaries: dict[str, Summary]) -> Table:
     """A row for each class, with the number of its images in each part."""
     result = table("class", *summaries, right=tuple(summaries))
@@ -51,14 +66,14 @@ def class_counts(summaries: dict[str, Summary]) -> Table:
 def first_rows(dataset: Dataset, count: int) -> Table:
     """The first rows as pandas' ``head`` shows them: row, label, class, the first and the last pixels."""
     height, width = dataset.image_size
-    pixels_NP = dataset.images[:count].reshape(-1, height * width)
+    pixels_NP = dataset.images[:count].reshape(-1, height * width, *dataset.images.shape[3:])
     headings = _edges([str(number) for number in range(1, height * width + 1)])
 
     labelled = ["label", "class"] if dataset.labels is not None else []
     result = table("", *labelled, *headings, right=["", "label", *headings], muted=[""], gap=2)
     for row, pixels in enumerate(pixels_NP.tolist()):
         label = [] if dataset.labels is None else [str(dataset.labels[row]), dataset.classes[dataset.labels[row]]]
-        result.add_row(str(row), *label, *_edges([str(pixel) for pixel in pixels]))
+        result.add_row(str(row), *label, *_edges([_pixel_text(pixel) for pixel in pixels]))
     return result
 
 
@@ -76,6 +91,10 @@ def sheet_rows(dataset: Dataset) -> list[Row]:
         )
         for label in np.flatnonzero(counts)[:SHEET_ROWS]
     ]
+
+
+def _pixel_text(pixel: int | list[int]) -> str:
+    return str(pixel) if isinstance(pixel, int) else "#{:02x}{:02x}{:02x}".format(*pixel)
 
 
 def _edges(cells: list[str]) -> list[str]:

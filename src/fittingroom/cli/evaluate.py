@@ -51,7 +51,15 @@ def add_parser(commands: Commands) -> None:
     options.add_device(parser, default="cpu")
     options.add_threads(parser)
     options.add_no_cache(parser)
+    options.add_skip_broken(parser)
     options.add_trust_code(parser, "execute the model's own source that the run keeps")
+    parser.add_argument(
+        "--csv",
+        metavar="FILE",
+        type=Path,
+        help="write a line for each mistake, the most confident first: file, row, label, predicted, probability",
+    )
+    parser.add_argument("--all", action="store_true", help="with --csv: a line for each image, in the order of DATA")
     parser.add_argument("--json", action="store_true", help="the scores as JSON on stdout")
     parser.set_defaults(run=run_evaluate)
 
@@ -61,18 +69,21 @@ def run_evaluate(args: argparse.Namespace) -> int:
     from fittingroom.cli import console
     from fittingroom.runs.run import open_run
 
+    _refuse_what_does_not_go_together(args)
     run = open_run(args.folder)
-    dataset = None if args.data is None else _open_split(args)
+    dataset = None if args.data is None else _open_split(run, args)
     subsets = _subsets(run, dataset, args) if args.subsets or args.suspects else ()
 
     # PyTorch is loaded only now: a run or data that can't be opened is answered at once.
     from fittingroom.training.device import prepare_torch
 
-    before = run.result
+    before, written_before = run.result, _predictions_files(run)
     prepare_torch(args.threads, deterministic=False)
     scores = run.evaluate(dataset, subsets=subsets, trust_code=args.trust_code, device=args.device or "cpu")
     if run.result != before or (subsets and dataset is None):
         _renew_the_report(run)
+    if args.csv:
+        _write_csv(args.csv, run, _predictions_files(run) - written_before, every_image=args.all)
 
     if args.json:
         console.print_json(scores)
@@ -83,11 +94,70 @@ def run_evaluate(args: argparse.Namespace) -> int:
     return 0
 
 
-def _open_split(args: argparse.Namespace) -> Dataset:
+def _refuse_what_does_not_go_together(args: argparse.Namespace) -> None:
+    from fittingroom.errors import UsageError
+
+    if args.all and args.csv is None:
+        raise UsageError("--all: every image in place of the mistakes alone, in the file that --csv FILE names")
+
+    # An evaluation is put on record, so its figures are not to be lost for want of a folder.
+    if args.csv is not None and not args.csv.absolute().parent.is_dir():
+        raise UsageError(f"--csv {args.csv}: there is no folder {args.csv.parent}; make it first")
+
+
+def _predictions_files(run: Run) -> set[Path]:
+    """The files of predictions that the run has so far, each member's own too."""
+    folders = [member.path for member in run.members or [run]]
+    return {
+        file
+        for folder in folders
+        for file in (*folder.glob("predictions*.parquet"), *folder.glob("evaluations/*.parquet"))
+    }
+
+
+def _write_csv(path: Path, run: Run, files: set[Path], *, every_image: bool) -> None:
+    """Write what this evaluation has kept as CSV, a line an image; of several seeds, each with its seed."""
+    import polars as pl
+
+    from fittingroom.errors import DataError
+    from fittingroom.evaluation.mistakes import find_mistakes
+    from fittingroom.evaluation.predictions import read_predictions
+    from fittingroom.files.atomic import atomic_write
+
+    tables = []
+    for member in run.members or [run]:
+        (file,) = (file for file in files if file.is_relative_to(member.path))
+        judged = read_predictions(file, member.artifact.classes)
+        rows = range(len(judged)) if every_image else find_mistakes(judged).tolist()
+
+        # Where nothing was read from picture files the column is empty, so that programs find the same columns.
+        table = {
+            "file": [judged.files[row] if judged.files else None for row in rows],
+            "row": list(rows),
+            "label": [judged.classes[judged.truth[row]] for row in rows],
+            "predicted": [judged.classes[judged.predicted[row]] for row in rows],
+            "probability": [round(float(judged.confidence[row]), 6) for row in rows],
+        }
+        schema = {"file": pl.String, "row": pl.Int64, "label": pl.String, "predicted": pl.String}
+        seed = {"seed": [member.recipe.seed] * len(rows)} if run.members else {}
+        tables.append(pl.DataFrame(seed | table, schema_overrides=schema | {"probability": pl.Float64}))
+    try:
+        with atomic_write(path) as out:
+            pl.concat(tables).write_csv(out)
+    except OSError as error:
+        raise DataError(f"{path}: can't be written: {error.strerror or error}") from error
+
+
+def _open_split(run: Run, args: argparse.Namespace) -> Dataset:
     """The split of DATA that was asked for, or the one that judges best of those that it has."""
     from fittingroom.errors import DataError
 
-    splits = options.open_data(args.data, cache=not args.no_cache)
+    splits = options.open_data(
+        args.data,
+        cache=not args.no_cache,
+        preprocessing=run.preprocessing,
+        skip_broken=bool(args.skip_broken),
+    )
     dataset: Dataset | None = getattr(splits, args.split) if args.split else splits.test or splits.train
     if dataset is None:
         raise DataError(f"{args.data}: a {args.split} set expected, it has none")

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fittingroom.data.dataset import Splits
+    from fittingroom.data.preprocessing import Preprocessing
     from fittingroom.events import Hooks
     from fittingroom.parallel.ray_engine import RayEngine
     from fittingroom.recipes.recipe import Recipe
@@ -49,7 +50,39 @@ def add_recipe(options: Options, *, what: str) -> None:
         "--lr", type=float, metavar="X", help="peak learning rate of the first stage; the others keep their ratio"
     )
     options.add_argument("--batch-size", type=int, metavar="N", help="number of images a step; default: the recipe's")
+    add_pictures(options)
     options.add_argument("--set", action="append", metavar="KEY=VALUE", help="any key of the recipe: stages.0.lr=0.02")
+
+
+def add_pictures(options: Options) -> None:
+    """Add ``--size`` and ``--grey``, which :func:`recipe_of` and :func:`preprocessing_of` read."""
+    options.add_argument(
+        "--size",
+        type=_size,
+        metavar="N|HxW",
+        help="bring all images to this many pixels a side, 1–256; default: the size that all have, if it is at most "
+        "256, else 64",
+    )
+    options.add_argument("--grey", action="store_true", default=None, help="make colour images grey")
+
+
+def add_skip_broken(options: Options) -> None:
+    """Add ``--skip-broken``: None where it isn't given, so that a resumed run can refuse it."""
+    options.add_argument(
+        "--skip-broken", action="store_true", default=None, help="leave out pictures that can't be read, and name them"
+    )
+
+
+def _size(text: str) -> tuple[int, int]:
+    from fittingroom.recipes.picture_keys import LARGEST_SIDE
+
+    match = re.fullmatch(r"(\d{1,9})(?:[x×](\d{1,9}))?", text, re.ASCII)
+    sides = () if match is None else (int(match[1]), int(match[2] or match[1]))
+    if not sides or not all(1 <= side <= LARGEST_SIDE for side in sides):
+        raise argparse.ArgumentTypeError(
+            f"a side in pixels, or height and width such as 64x48, each 1–{LARGEST_SIDE}, expected, {text} found"
+        )
+    return sides
 
 
 def add_device(options: Options, *, what: str = "where to compute", default: str = "auto") -> None:
@@ -132,6 +165,10 @@ def recipe_of(args: argparse.Namespace) -> Recipe:
         overrides.append(f"model={args.model!r}")
     if args.batch_size is not None:
         overrides.append(f"batch_size={args.batch_size}")
+    if args.size is not None:
+        overrides.append(f"size={list(args.size)}")
+    if args.grey:
+        overrides.append("channels=1")
     recipe = load_recipe(name, overrides=overrides)
 
     # Epochs and rate are shared out among the stages, which no single key of the recipe does.
@@ -142,14 +179,31 @@ def recipe_of(args: argparse.Namespace) -> Recipe:
     return recipe if args.seed is None else replace(recipe, seed=args.seed)
 
 
-def open_data(name: str | None, *, test: str | None = None, cache: bool = True, or_sample: bool = False) -> Splits:
-    """Open a data set, fetched if need be, with its progress on stderr.
+def preprocessing_of(args: argparse.Namespace) -> Preprocessing:
+    """What ``--size`` and ``--grey`` ask of pictures, for a command without a recipe."""
+    from fittingroom.data.preprocessing import Preprocessing
+
+    return Preprocessing(size=args.size, channels=1 if args.grey else None)
+
+
+def open_data(
+    name: str | None,
+    *,
+    test: str | None = None,
+    cache: bool = True,
+    or_sample: bool = False,
+    preprocessing: Preprocessing | None = None,
+    skip_broken: bool = False,
+) -> Splits:
+    """Open a data set, fetched if need be, with its progress, and what its user should know of it, on stderr.
 
     Args:
         name: a known name or a path; None for Fashion-MNIST.
         test: path of a test set that lies elsewhere.
         cache: whether what is read is kept, and what was kept is used.
         or_sample: take the sample where no source has the data, and say so in letters that can't be overlooked.
+        preprocessing: what to make of each picture; what it leaves open, the data decides.
+        skip_broken: leave out pictures that can't be read.
     """
     from fittingroom.cli import console
     from fittingroom.data.fetch.known_sets import NoSourceError
@@ -158,7 +212,14 @@ def open_data(name: str | None, *, test: str | None = None, cache: bool = True, 
     name = name or DEFAULT_DATA
     try:
         with console.fetching() as progress:
-            return open_dataset(name, test=test, cache=cache, progress=progress)
+            splits = open_dataset(
+                name,
+                test=test,
+                cache=cache,
+                progress=progress,
+                preprocessing=preprocessing,
+                skip_broken=skip_broken,
+            )
     except NoSourceError as error:
         if not or_sample:
             raise
@@ -170,7 +231,11 @@ def open_data(name: str | None, *, test: str | None = None, cache: bool = True, 
             f"What follows says little about {name}.\n\n{error}\n{frame}",
             file=sys.stderr,
         )
-    return open_dataset("sample", cache=cache)
+        splits = open_dataset("sample", cache=cache, preprocessing=preprocessing)
+
+    for note in splits.notes:
+        print(note, file=sys.stderr)
+    return splits
 
 
 def warn_of_faults(splits: Splits) -> None:

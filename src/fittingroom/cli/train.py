@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
 MAIN_FILES = ("model.safetensors", "model.onnx", "result.json", "predictions.parquet")  # that a user looks for first
 FOR_A_NEW_RUN = (  # what --resume takes from the run
-    *("data", "test", "recipe", "model", "epochs", "lr", "batch_size", "set", "seed", "seeds", "out"),
-    *("device", "threads", "keep", "deterministic", "no_cache", "xkcd", "track", "or_sample"),
+    *("data", "test", "recipe", "model", "epochs", "lr", "batch_size", "size", "grey", "set", "seed"),
+    *("seeds", "out", "device", "threads", "keep", "deterministic", "no_cache", "xkcd", "track", "or_sample"),
+    "skip_broken",
 )
 
 
@@ -61,6 +62,7 @@ def add_parser(commands: Commands) -> None:
     how.add_argument("--keep", type=int, metavar="N", help="number of checkpoints that stay on disk; default: 2")
     how.add_argument("--deterministic", action="store_true", default=None, help="the same result each time on CUDA too")
     options.add_no_cache(how)
+    options.add_skip_broken(how)
     how.add_argument("--xkcd", action="store_true", default=None, help="draw the loss curve in the notebook's style")
     how.add_argument(
         "--track", action="append", choices=("tensorboard", "mlflow"), help="log to this tracker too; may be repeated"
@@ -130,11 +132,20 @@ def _resume(args: argparse.Namespace, engine: RayEngine | None, group: ProcessGr
 
 
 def _begin(args: argparse.Namespace, engine: RayEngine | None, group: ProcessGroup) -> Run:
+    from fittingroom.runs.preprocessing import preprocessing_of
+
     recipe = options.recipe_of(args)
 
     # The others of this host wait, and then find in the cache what the first one fetched and read.
     with group.local_main_first():
-        splits = options.open_data(args.data, test=args.test, cache=not args.no_cache, or_sample=bool(args.or_sample))
+        splits = options.open_data(
+            args.data,
+            test=args.test,
+            cache=not args.no_cache,
+            or_sample=bool(args.or_sample),
+            preprocessing=preprocessing_of(recipe),
+            skip_broken=bool(args.skip_broken),
+        )
     options.warn_of_faults(splits)
 
     # PyTorch is loaded only now: a mistake in recipe or data is answered at once.

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from fittingroom.tune import Study
 
 FOR_A_NEW_STUDY = (  # what --resume takes from the study
-    *("data", "space", "recipe", "model", "epochs", "lr", "batch_size", "set", "seed", "out"),
-    *("objective", "pruner", "device", "threads", "no_cache"),
+    *("data", "space", "recipe", "model", "epochs", "lr", "batch_size", "size", "grey", "set", "seed"),
+    *("out", "objective", "pruner", "device", "threads", "no_cache"),
 )
 EXAMPLE = """example, with this in space.toml:
   lr = { low = 0.02, high = 0.5, log = true }
@@ -143,13 +143,15 @@ def _begin(args: argparse.Namespace, engine: RayEngine | None, hooks: Hooks) -> 
     from dataclasses import replace
 
     from fittingroom.errors import UsageError
+    from fittingroom.runs.preprocessing import preprocessing_of
 
     recipe = options.recipe_of(args)
     if recipe.validation == 0:
         raise UsageError("tune chooses by validation images, and the recipe holds none out; say --set validation=2000")
 
     # What is chosen by a search must never have been near the test set: it isn't even handed on.
-    splits = replace(options.open_data(args.data, cache=not args.no_cache), test=None)
+    data = options.open_data(args.data, cache=not args.no_cache, preprocessing=preprocessing_of(recipe))
+    splits = replace(data, test=None)
     options.warn_of_faults(splits)
 
     from fittingroom.runs.environment_record import Options

@@ -14,10 +14,11 @@ class Summary:
     Attributes:
         name: what messages call it.
         images: how many there are, of ``height`` by ``width`` pixels.
+        channels: 1 for grey, 3 for RGB.
         images_dtype, labels_dtype: NumPy's names; ``labels_dtype`` is None for a set without labels.
         class_counts: images by class name, empty for a set without labels.
         low, high: the smallest and largest pixel, on the scale of 0–255.
-        mean, sd: of all pixels, on the scale of 0–1.
+        mean, sd: of all pixels, on the scale of 0–1; of colour, over the three channels together.
         fingerprint: of its images, labels and names.
         identity: the known set that it is, None where it is none.
     """
@@ -26,6 +27,7 @@ class Summary:
     images: int
     height: int
     width: int
+    channels: int
     images_dtype: str
     labels_dtype: str | None
     class_counts: dict[str, int]
@@ -47,6 +49,7 @@ def summary_of(dataset: Dataset) -> Summary:
         images=len(dataset),
         height=height,
         width=width,
+        channels=dataset.channels,
         images_dtype=str(dataset.images.dtype),
         labels_dtype=None if dataset.labels is None else str(dataset.labels.dtype),
         class_counts=dict(zip(dataset.classes, dataset.class_counts().tolist(), strict=True)),
