@@ -18,7 +18,8 @@ from typing import Any
 import torch
 
 from fittingroom.artifact.artifact import SOURCE, Artifact, save_artifact
-from fittingroom.artifact.export import ExportError, export_onnx
+from fittingroom.artifact.export import ExportError, Shipped, export_onnx
+from fittingroom.artifact.onnx_model import MODEL
 from fittingroom.data.dataset import Dataset, Splits
 from fittingroom.errors import ArtifactError, Interrupted, PeerLost, RecipeError
 from fittingroom.evaluation.predictions import write_predictions
@@ -28,6 +29,8 @@ from fittingroom.models.summary import count_parameters
 from fittingroom.parallel.jobs import Job, run_jobs
 from fittingroom.parallel.process_group import ALONE, ProcessGroup, launcher, process_group, processes
 from fittingroom.parallel.ray_engine import RayEngine, check_engine
+from fittingroom.predict.classifier import Classifier, load
+from fittingroom.predict.picture_gate import PicturesDiffer, check_pictures, pictures_to_check
 from fittingroom.recipes.recipe import Recipe
 from fittingroom.report.model_card import write_model_card
 from fittingroom.report.page import write_report
@@ -35,6 +38,7 @@ from fittingroom.report.plots import plot_loss
 from fittingroom.runs.create import as_splits, start, write_start
 from fittingroom.runs.environment_record import Environment, Options
 from fittingroom.runs.metrics_log import MetricsLog
+from fittingroom.runs.preprocessing import preprocessing_of, resolve_preprocessing
 from fittingroom.runs.recorded import (
     recorded_environment,
     recorded_recipe,
@@ -147,8 +151,7 @@ def resume(
         True
     """
     with process_group() if group is None else nullcontext(group) as joined:
-        given = None if data is None else as_splits(data, Options())
-        run = Run(Path(path), given)
+        run = Run(Path(path))
         environment, recipe = recorded_environment(run, joined), recorded_recipe(run, joined)
         if look_at_test is None:
             look_at_test = environment.look_at_test
@@ -159,7 +162,7 @@ def resume(
 
         # Nothing is trained before recipe, data and code are known to be those that the run was started with.
         with joined.local_main_first():
-            run = Run(run.path, given or open_recorded_data(run.path, environment))
+            run = Run(run.path, _data_of(run, environment, recipe, data))
         refuse_changes(run, environment, recipe, joined)
         joined.broadcast(lambda: _refuse_untrusted_code(run, trust_code))
 
@@ -167,6 +170,13 @@ def resume(
         if joined.is_main:
             _judge_and_report(run, look_at_test, trust_code=trust_code)
         return run
+
+
+def _data_of(run: Run, environment: Environment, recipe: Recipe, given: Splits | Dataset | None) -> Splits:
+    """The data of a run that is resumed: opened again, or as the caller gives it, with the run's own preprocessing."""
+    if given is None:
+        return open_recorded_data(run.path, environment)
+    return as_splits(given, Options(), environment.preprocessing or preprocessing_of(recipe))
 
 
 def _refuse_untrusted_code(run: Run, trusted: bool) -> None:
@@ -280,8 +290,9 @@ def _train_one(
 
     # The result last: a folder that has one is finished, and one without it is resumed.
     parameters = count_parameters(fitted.network)
-    _write_artifact(run, recipe, model_source, splits, fitted, parameters, environment)
+    artifact = _write_artifact(run, recipe, model_source, splits, fitted, parameters, environment)
     validation = _judge_on_validation(run, fitted)
+    pictures = _check_pictures(artifact, splits, fitted, environment.machine.threads)
     plot_loss(run.path, xkcd=options.xkcd, stage_epochs=[stage.epochs for stage in recipe.stages])
     result = {
         "recipe": recipe.name,
@@ -292,6 +303,7 @@ def _train_one(
         "test": None,
         "validation": validation,
         "test_looks": [],
+        "pictures_checked": pictures,
     }
     write_result(run.path, result)
 
@@ -323,7 +335,7 @@ def _write_artifact(
     fitted: Fitted,
     parameters: int,
     environment: Environment,
-) -> None:
+) -> Artifact:
     """Write what ships: the weights with all that reads them, and the same model in ONNX where it can be exported."""
     artifact = Artifact(
         path=run.path,
@@ -333,6 +345,7 @@ def _write_artifact(
         classes=splits.train.classes,
         channels=splits.train.channels,
         image_size=splits.train.image_size,
+        preprocessing=environment.preprocessing or resolve_preprocessing(splits, recipe),  # 0.1 recorded none
         normalization=fitted.normalization,
         parameters=parameters,
         versions=environment.versions,
@@ -345,6 +358,29 @@ def _write_artifact(
         export_onnx(artifact, fitted.network, fitted.train_set, fitted.validation_set)
     except ExportError as error:
         warnings.warn(f"{error}\nthe run is complete without it; only predict and serve would be faster", stacklevel=2)
+    return artifact
+
+
+def _check_pictures(artifact: Artifact, splits: Splits, fitted: Fitted, threads: int) -> int | None:
+    """How many pictures ``predict`` was seen to see as training saw them; None where it doesn't, which is warned of."""
+    pictures = pictures_to_check(fitted.validation_set or fitted.train_set)
+    device = torch.device(fitted.device)
+    expected = predict_dataset(fitted.network, pictures, fitted.normalization, device=device)
+
+    # A network that is beyond ONNX answers for itself, as it does in predict.
+    if (artifact.path / MODEL).exists():
+        model = load(artifact.path, threads=threads)
+    else:
+        shipped = Shipped(fitted.network, fitted.normalization)
+        model = Classifier(artifact, 0, None, shipped.answer)
+
+    try:
+        folder = Path(splits.source).expanduser() if splits.source else None
+        return check_pictures(model, pictures, expected, folder)
+    except PicturesDiffer as error:
+        (artifact.path / MODEL).unlink(missing_ok=True)
+        warnings.warn(f"{error}\nthe run is complete without {MODEL}; don't rely on predict and serve", stacklevel=2)
+        return None
 
 
 def _judge_on_validation(run: Run, fitted: Fitted) -> dict[str, Any] | None:

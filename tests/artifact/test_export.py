@@ -98,7 +98,8 @@ def test_onnx_says_what_it_is(run: fr.Run, file: Path) -> None:
     assert [opset.version for opset in model.opset_import] == [18]
     assert [value.name for value in model.graph.output] == ["probabilities", "label", "energy"]
     metadata = {pair.key: pair.value for pair in model.metadata_props}
-    assert json.loads(metadata["fittingroom.format"]) == 1
+    assert json.loads(metadata["fittingroom.format"]) == 2
+    assert json.loads(metadata["fittingroom.preprocessing"]) == run.artifact.preprocessing.as_dict()
     assert json.loads(metadata["fittingroom.classes"]) == list(run.artifact.classes)
     assert json.loads(metadata["fittingroom.normalization"]) == {
         "mean": run.artifact.normalization.mean,

@@ -23,7 +23,8 @@ import fittingroom as fr
 from fittingroom.data.convert import convert
 from fittingroom.data.formats.idx import write_idx
 from fittingroom.errors import ArtifactError, DataError
-from fittingroom.predict.inputs import data_blocks
+from fittingroom.predict.classifier import Classifier
+from fittingroom.predict.inputs import Notes, data_blocks
 from fittingroom.predict.shards import Scoring, read_record, score_shards
 from tests.support.small_run import train_small
 
@@ -148,17 +149,19 @@ def test_damage_in_a_late_row_leaves_no_half_of_an_output(run: Path, inputs: Pat
     assert [file.name for file in Path("out").iterdir() if file.name != ".lock"] == ["manifest.json"]
 
 
-def test_images_of_another_size_are_refused_by_name(run: Path, inputs: Path) -> None:
+def test_images_of_another_size_are_resized_and_it_is_said(run: Path, inputs: Path) -> None:
     np.savez(inputs / "small.npz", images=np.zeros((3, 8, 8), np.uint8))
-    (failed,) = score_shards(run, ["in/small.npz"], "out").failed
-    assert failed.problem == f"{inputs / 'small.npz'}: images of 28×28 pixels expected, as in the training, 8×8 found"
+    (done,) = score_shards(run, ["in/small.npz"], "out").done
+    assert (done.problem, done.rows) == (None, 3)
+    (note,) = done.notes
+    assert "images of another size than 28×28 are fitted in" in note
 
 
 def test_an_input_that_changes_while_it_is_read_has_no_output(
     run: Path, inputs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def read_and_touch(file: Path, size: tuple[int, int]) -> Any:
-        yield from data_blocks(file, size)
+    def read_and_touch(file: Path, model: Classifier, notes: Notes) -> Any:
+        yield from data_blocks(file, model, notes)
         os.utime(file, ns=(1, 1))
 
     monkeypatch.setattr("fittingroom.predict.shards.data_blocks", read_and_touch)

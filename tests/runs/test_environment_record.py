@@ -16,6 +16,9 @@ from tests.support import GOLDEN
 RECORDED = sorted(GOLDEN.glob("format-1*/**/environment.json"))
 
 
+PREPROCESSING = {"size": [28, 28], "channels": 1, "resize": "pad", "background": [255, 255, 255], "photo": "none"}
+
+
 def plain() -> dict[str, Any]:
     """What the file of a finished run holds."""
     values: dict[str, Any] = json.loads((GOLDEN / "format-1/swift-1/environment.json").read_text(encoding="utf-8"))
@@ -29,7 +32,9 @@ def test_what_older_versions_wrote_is_written_back_as_it_was(file: Path, tmp_pat
     write_environment(tmp_path, read_environment(file.parent))
 
     after = json.loads((tmp_path / "environment.json").read_text(encoding="utf-8"))
-    added = {"processes": 1, "torchrun": None, "code_sha256": None, "look_at_test": False}
+    assert after["data"].pop("pictures") is False
+    assert after["options"].pop("skip_broken") is False
+    added = {"processes": 1, "torchrun": None, "preprocessing": None, "code_sha256": None, "look_at_test": False}
     assert after == added | before
     assert [key for key in after if key in before] == list(before)
 
@@ -43,7 +48,8 @@ def test_the_file_of_a_new_run_is_its_record_byte_for_byte(tmp_path: Path) -> No
 
     assert (tmp_path / "environment.json").read_bytes() == written
     assert list(json.loads(written)) == [
-        *("format", "command", "started", "seeds", "processes", "torchrun", "precision", "options", "data", "recipe"),
+        *("format", "command", "started", "seeds", "processes", "torchrun", "precision", "options", "data"),
+        *("preprocessing", "recipe"),
         *("code_sha256", "versions", "machine", "revision", "look_at_test"),
     ]
 
@@ -52,6 +58,7 @@ def test_what_the_first_runs_lack_has_a_default() -> None:
     environment = Environment.from_dict(plain())
     assert (environment.processes, environment.torchrun) == (1, None)
     assert (environment.code_sha256, environment.look_at_test) == (None, False)
+    assert (environment.preprocessing, environment.data.pictures) == (None, False)
 
 
 def test_keys_of_a_later_version_are_ignored() -> None:
@@ -74,6 +81,10 @@ def test_keys_of_a_later_version_are_ignored() -> None:
         ({"versions": {"torch": 2}}, "versions.torch: text expected, 2 found"),
         ({"machine": plain()["machine"] | {"threads": 0}}, "machine.threads: 1 or more expected, 0 found"),
         ({"precision": "float8"}, "precision: float32 or bf16 expected, 'float8' found"),
+        (
+            {"preprocessing": PREPROCESSING | {"photo": None}},
+            "preprocessing: size, channels and photo expected, one of them is null",
+        ),
         ({"look_at_test": "yes"}, "look_at_test: true or false expected, 'yes' found"),
     ],
     ids=str,

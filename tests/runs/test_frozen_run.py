@@ -76,12 +76,17 @@ def test_it_is_listed_and_reported(run: fr.Run, capsys: pytest.CaptureFixture[st
     assert (run.path / "report.html").exists()
 
 
-@pytest.mark.parametrize("name", ["config.json", "environment.json", "result.json"])
-def test_a_newer_format_is_refused_by_name(run: fr.Run, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(("name", "newest"), [("config.json", 2), ("environment.json", 1), ("result.json", 1)])
+def test_a_newer_format_is_refused_by_name(
+    run: fr.Run, name: str, newest: int, capsys: pytest.CaptureFixture[str]
+) -> None:
     file = run.path / name
-    file.write_text(json.dumps(json.loads(file.read_text(encoding="utf-8")) | {"format": 2}), encoding="utf-8")
+    newer = json.loads(file.read_text(encoding="utf-8")) | {"format": newest + 1}
+    file.write_text(json.dumps(newer), encoding="utf-8")
+
     assert main(["evaluate", str(run.path)]) == 2
-    assert f"{name}: format 1 expected" in capsys.readouterr().err
+
+    assert f"{name}: format {newest} expected" in capsys.readouterr().err
 
 
 def test_several_seeds_are_judged_as_they_were(runs: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 import fittingroom as fr
+from fittingroom.cli import main
 from fittingroom.evaluation.predictions import read_predictions
 from fittingroom.report.plots import plot_loss
 
@@ -41,11 +42,22 @@ def test_a_set_with_other_class_names_is_refused_with_both_lists(sample: fr.Spli
         run.evaluate(other)
 
 
-def test_images_of_another_size_are_refused(sample: fr.Splits, run: fr.Run) -> None:
+def test_images_of_another_size_are_judged_as_predict_sees_them_and_it_is_said(
+    sample: fr.Splits, run: fr.Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert sample.test is not None
-    cropped = replace(sample.test, images=sample.test.images[:, 2:-2, 2:-2])
-    with pytest.raises(fr.DataError, match=r"images of \(28, 28\) pixels expected.*\(24, 24\) found"):
-        run.evaluate(cropped)
+    large = replace(sample.test, images=sample.test.images.repeat(2, axis=1).repeat(2, axis=2))
+    np.savez(tmp_path / "large.npz", images=large.images)
+
+    with pytest.warns(UserWarning, match=r"grey images of 28×28 pixels; these, grey images of 56×56 pixels, are made"):
+        scores = run.evaluate(large)
+
+    assert main(["predict", str(run.path), str(tmp_path / "large.npz"), "--json"]) == 0
+    printed = capsys.readouterr()
+    labels = [answer["label"] for answer in json.loads(printed.out)]
+    assert scores["correct"] == np.count_nonzero(labels == large.labels)
+    assert scores["accuracy"] > 0.5, "an image that was only enlarged shows the same"
+    assert printed.err.count("images of another size than 28×28 are fitted in") == 1
 
 
 def test_another_test_set_in_place_of_the_runs_own_is_refused(sample: fr.Splits, run: fr.Run) -> None:

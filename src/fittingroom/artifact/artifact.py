@@ -13,13 +13,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fittingroom.data.normalization import Normalization
+from fittingroom.data.preprocessing import Preprocessing
 from fittingroom.errors import ArtifactError, RecipeError
 from fittingroom.files.atomic import atomic_write
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-FORMAT = 1
+FORMAT = 2
+FORMATS = (1, 2)  # that are read; 1 has no preprocessing
 CONFIG, WEIGHTS, SOURCE = "config.json", "model.safetensors", "model_source.py"
 
 
@@ -33,12 +35,14 @@ class Artifact:
         model_args: further arguments of the model's constructor.
         code_sha256: of the user's own source; None for the package's models.
         classes: names; index = label.
-        channels: 1 (grey).
+        channels: 1 (grey) or 3 (red, green, blue).
         image_size: (H, W) in pixels.
+        preprocessing: how the bytes of a picture become such an image.
         normalization: what pixels of 0–255 go through first.
         parameters: learned numbers.
         versions: of fittingroom, torch and Python at the time of training.
         data: ``source``, and name, size and fingerprints of each split that the training saw.
+        format: of the ``config.json`` that it was read from.
 
     Example:
         >>> import fittingroom as fr
@@ -56,10 +60,12 @@ class Artifact:
     classes: tuple[str, ...]
     channels: int
     image_size: tuple[int, int]
+    preprocessing: Preprocessing
     normalization: Normalization
     parameters: int
     versions: dict[str, str]
     data: dict[str, Any]
+    format: int = FORMAT
 
     def network(self, *, trust_code: bool = False) -> nn.Module:
         """The network with its weights, float32, on the CPU, in evaluation mode.
@@ -78,7 +84,11 @@ class Artifact:
         try:
             source = package_model(self.model) if self.code_sha256 is None else model_from_code(*self._code(trust_code))
             model = build_model(
-                source, num_classes=len(self.classes), image_size=self.image_size, model_args=self.model_args
+                source,
+                num_classes=len(self.classes),
+                image_size=self.image_size,
+                channels=self.channels,
+                model_args=self.model_args,
             )
             weights = safetensors.torch.load_file(self.path / WEIGHTS)
             model.load_state_dict(weights)
@@ -139,6 +149,7 @@ def save_artifact(artifact: Artifact, weights: dict[str, Tensor], code: str | No
 
     # The description is written last: a folder that has one is complete.
     config = {"format": FORMAT} | asdict(artifact)
+    config |= {"format": FORMAT, "preprocessing": artifact.preprocessing.as_dict()}
     del config["path"]
     with atomic_write(folder / CONFIG) as file:
         file.write(json.dumps(config, indent=2, ensure_ascii=False).encode())
@@ -157,16 +168,40 @@ def open_artifact(path: str | Path) -> Artifact:
 
     try:
         config = json.loads(file.read_text(encoding="utf-8"))
-        if config.pop("format") != FORMAT:
+        if config["format"] not in FORMATS:
             raise ArtifactError(f"{file}: format {FORMAT} expected; it was written by a newer version of fittingroom")
 
         # JSON knows neither tuples nor dataclasses.
         config["classes"] = tuple(config["classes"])
         config["image_size"] = tuple(config["image_size"])
         config["normalization"] = Normalization(**config["normalization"])
+        config["preprocessing"] = _preprocessing_of(config, file)
         return Artifact(path=folder, **config)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ArtifactError(f"{file}: a model's description expected, but it is damaged: {error!r}") from None
+
+
+def _preprocessing_of(config: dict[str, Any], file: Path) -> Preprocessing:
+    """How pictures became the images of the training: as recorded or, of a run of 0.1, as far as that can be told."""
+    size, channels = config["image_size"], config["channels"]
+    if config["format"] > 1:
+        recorded = Preprocessing.from_dict(config["preprocessing"], str(file))
+        if (recorded.size, recorded.channels) != (size, channels) or not recorded.is_resolved:
+            raise ArtifactError(f"{file}: preprocessing: size {size} and {channels} channels expected, as the model's")
+        return recorded
+
+    # 0.1 treated every picture as a product photo of Fashion-MNIST, which is right for that set alone.
+    return Preprocessing(size=size, channels=channels, photo="fashion-mnist" if _is_fashion_mnist(config) else "none")
+
+
+def _is_fashion_mnist(config: dict[str, Any]) -> bool:
+    """Whether a run of 0.1 was trained on the official images, by what its description says of its data."""
+    # The list of known sets takes its time to load, and newer runs don't need it.
+    from fittingroom.data.fetch.known_sets import FASHION_MNIST_CLASSES, KNOWN_FINGERPRINTS
+
+    # Kaggle's two files split the images anew, so that these are known by the names of their classes alone.
+    is_known = config["data"]["train"]["images"] in {known.images for known in KNOWN_FINGERPRINTS.values()}
+    return is_known or (config["image_size"] == (28, 28) and config["classes"] == FASHION_MNIST_CLASSES)
 
 
 def _what_is_there_instead(folder: Path) -> str:

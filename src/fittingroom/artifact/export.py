@@ -47,7 +47,8 @@ class ExportError(ArtifactError):
 class Shipped(nn.Module):
     """What is exported: a copy of a network, with what its pixels go through and what its logits become.
 
-    uint8 (N, H, W), 0–255 → probabilities float32 (N, C), labels int64 (N,), energies float32 (N,).
+    uint8 (N, H, W) or, in colour, (N, H, W, 3), 0–255 → probabilities float32 (N, C), labels int64 (N,), energies
+    float32 (N,).
     """
 
     def __init__(self, network: nn.Module, normalization: Normalization):
@@ -55,16 +56,16 @@ class Shipped(nn.Module):
         self.network = copy.deepcopy(network).cpu().float().eval().requires_grad_(False)
         self.normalization = normalization
 
-    def forward(self, images_NHW: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """See the class."""
-        x_NCHW = normalize(images_NHW, self.normalization.mean, self.normalization.std)
+        x_NCHW = normalize(images, self.normalization.mean, self.normalization.std)
         logits_NC = self.network(x_NCHW).float()
         probabilities_NC = logits_NC.softmax(dim=1)
         return probabilities_NC, probabilities_NC.argmax(dim=1), -logits_NC.logsumexp(dim=1)
 
-    def answer(self, images_NHW: NDArray[np.uint8], device: str = "cpu") -> Predictions:
+    def answer(self, images: NDArray[np.uint8], device: str = "cpu") -> Predictions:
         """The same for any number of images, 0 too, in batches; ``device`` says where it was moved to."""
-        return _answer(self, images_NHW, device)
+        return _answer(self, images, device)
 
 
 @dataclass(frozen=True)
@@ -155,7 +156,7 @@ def export_torch(
             program = torch.export.export(shipped, (_example(artifact),), dynamic_shapes=_any_number())
             torch.export.save(program, content, extra_files=metadata_of(artifact, gate).to_texts())
         module = program.module()
-        gate.check(lambda images_NHW: _answer(module, images_NHW))
+        gate.check(lambda images: _answer(module, images))
     except Exception as error:  # as above
         raise ExportError(f"{path}: model {artifact.model} can't be exported: {_first_line(error)}") from error
 
@@ -174,6 +175,7 @@ def metadata_of(artifact: Artifact, gate: ParityGate) -> Metadata:
 
     # A picture that is predicted later is laid on what is around the things in the training images.
     corners = gate.sets[0].images[:, [0, 0, -1, -1], [0, -1, 0, -1]]
+    background = np.median(corners, axis=(0, 1)).round().astype(int).tolist()
 
     # Of images that were trained on, energies are too low to compare others with.
     energies = gate.expected[1].energies if len(gate.sets) > 1 else None
@@ -181,8 +183,9 @@ def metadata_of(artifact: Artifact, gate: ParityGate) -> Metadata:
     return Metadata(
         classes=artifact.classes,
         image_size=artifact.image_size,
+        preprocessing=artifact.preprocessing,
         normalization=artifact.normalization,
-        background=round(float(np.median(corners))),
+        background=background if isinstance(background, int) else tuple(background),
         ood_scale=OodScale.of(energies) if energies is not None else None,
         weights=hashlib.sha256(weights).hexdigest(),
         recipe=recipe,
@@ -202,8 +205,8 @@ def with_metadata(content: bytes, metadata: Metadata) -> bytes:
 
 
 @torch.inference_mode()
-def _answer(module: nn.Module, images_NHW: NDArray[np.uint8], device: str = "cpu") -> Predictions:
-    parts = [module(batch.to(device)) for batch in as_tensor(images_NHW).split(BATCH)]
+def _answer(module: nn.Module, images: NDArray[np.uint8], device: str = "cpu") -> Predictions:
+    parts = [module(batch.to(device)) for batch in as_tensor(images).split(BATCH)]
     return Predictions(*(torch.cat(part).cpu().numpy() for part in zip(*parts, strict=True)))
 
 
@@ -225,12 +228,12 @@ def _compare(exported: Predictions, expected: Predictions, dataset: Dataset) -> 
     )
 
 
-def _by_torchscript(shipped: Shipped, example_NHW: Tensor) -> bytes:
+def _by_torchscript(shipped: Shipped, example: Tensor) -> bytes:
     content = io.BytesIO()
     with _quietly():
         torch.onnx.export(
             shipped,
-            (example_NHW,),
+            (example,),
             content,  # type: ignore[arg-type]  # it takes a file, too
             dynamo=False,
             opset_version=OPSET,
@@ -241,11 +244,11 @@ def _by_torchscript(shipped: Shipped, example_NHW: Tensor) -> bytes:
     return content.getvalue()
 
 
-def _by_torch_export(shipped: Shipped, example_NHW: Tensor) -> bytes:
+def _by_torch_export(shipped: Shipped, example: Tensor) -> bytes:
     with _quietly():
         program = torch.onnx.export(
             shipped,
-            (example_NHW,),
+            (example,),
             dynamo=True,
             opset_version=OPSET,
             input_names=[INPUT],
@@ -289,7 +292,8 @@ def _without_stdout() -> Iterator[None]:
 
 def _example(artifact: Artifact) -> Tensor:
     """Two images: a batch of one would be taken for a fixed size."""
-    return torch.zeros(2, *artifact.image_size, dtype=torch.uint8)
+    colours = (3,) if artifact.channels == 3 else ()
+    return torch.zeros(2, *artifact.image_size, *colours, dtype=torch.uint8)
 
 
 def _any_number() -> Any:

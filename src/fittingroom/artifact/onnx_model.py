@@ -15,10 +15,12 @@ from numpy.typing import NDArray
 
 from fittingroom.artifact.ood_score import OodScale
 from fittingroom.data.normalization import Normalization
+from fittingroom.data.preprocessing import Preprocessing
 from fittingroom.errors import ArtifactError
 from fittingroom.evaluation.predictions import Predictions
 
-FORMAT = 1
+FORMAT = 2
+FORMATS = (1, 2)  # that are read; 1 has no preprocessing
 MODEL = "model.onnx"
 IN_FILE = {"ood_scale": "doubt"}  # what the file calls a field otherwise
 BATCH, SMALLEST = 100, 25  # images at once: few enough to stay in a core's cache, enough to be worth another thread
@@ -31,8 +33,9 @@ class Metadata:
     Attributes:
         classes: names; index = label.
         image_size: (H, W) in pixels.
+        preprocessing: how the bytes of a picture become such an image; None where 0.1 wrote the file.
         normalization: of the pixels. It is done inside; this tells what it is.
-        background: the median of the training images' corner pixels, 0–255.
+        background: the median of the training images' corner pixels, 0–255; of coloured ones, of each channel.
         ood_scale: what energies mean, if validation images were there to tell; the file calls it ``doubt``.
         weights: SHA-256 of the ``model.safetensors`` that it was made from.
         recipe: the whole resolved recipe, as TOML.
@@ -42,8 +45,9 @@ class Metadata:
 
     classes: tuple[str, ...]
     image_size: tuple[int, int]
+    preprocessing: Preprocessing | None
     normalization: Normalization
-    background: int
+    background: int | tuple[int, int, int]
     ood_scale: OodScale | None
     weights: str
     recipe: str
@@ -53,6 +57,7 @@ class Metadata:
     def to_texts(self) -> dict[str, str]:
         """As pairs of texts: the recipe as it is, everything else as JSON."""
         values = {"format": FORMAT} | {IN_FILE.get(key, key): value for key, value in asdict(self).items()}
+        values["preprocessing"] = self.preprocessing and self.preprocessing.as_dict()
         return {
             f"fittingroom.{key}": value if key == "recipe" else json.dumps(value, ensure_ascii=False)
             for key, value in values.items()
@@ -66,7 +71,7 @@ class Metadata:
             for key, text in texts.items()
             if key.startswith("fittingroom.")
         }
-        if values.pop("format") != FORMAT:
+        if values.pop("format") not in FORMATS:
             raise ValueError(f"format {FORMAT} expected, it was written by another version of fittingroom")
 
         # JSON knows neither tuples nor dataclasses.
@@ -75,8 +80,12 @@ class Metadata:
         if scale := values["ood_scale"]:
             values["ood_scale"] = OodScale(tuple(scale["percentiles"]), scale["n"])
         values["normalization"] = Normalization(**values["normalization"])
+        recorded = values.get("preprocessing")
+        values["preprocessing"] = recorded and Preprocessing.from_dict(recorded, MODEL)
         for key in ("classes", "image_size"):
             values[key] = tuple(values[key])
+        if isinstance(values["background"], list):
+            values["background"] = tuple(values["background"])
         return cls(**values)
 
 
@@ -112,17 +121,17 @@ class OnnxModel:
                 f"{where}: a model written by `fittingroom export` expected, but it can't be opened: {error}"
             ) from error
 
-    def answer(self, images_NHW: NDArray[np.uint8]) -> Predictions:
-        """uint8 (N, H, W), 0–255, any N, 0 too."""
-        n = len(images_NHW)
+    def answer(self, images: NDArray[np.uint8]) -> Predictions:
+        """uint8 (N, H, W), or (N, H, W, 3) where the model knows colour, 0–255, any N, 0 too."""
+        n = len(images)
         probabilities_NC = np.empty((n, len(self.metadata.classes)), dtype=np.float32)
         predicted_N, energies_N = np.empty(n, dtype=np.int64), np.empty(n, dtype=np.float32)
 
         # Each batch is written in its place, so that it doesn't matter which thread is done first.
         def fill(start: int) -> None:
             batch = slice(start, start + size)
-            images = np.ascontiguousarray(images_NHW[batch])
-            probabilities_NC[batch], predicted_N[batch], energies_N[batch] = self._session.run(None, {"images": images})
+            inputs = {"images": np.ascontiguousarray(images[batch])}
+            probabilities_NC[batch], predicted_N[batch], energies_N[batch] = self._session.run(None, inputs)
 
         # As many batches as threads where there are few images, so that none is idle.
         size = BATCH if self._threads == 1 else max(SMALLEST, min(BATCH, -(-n // self._threads)))

@@ -107,6 +107,6 @@ def _root_logger_off() -> Iterator[None]:
         log.disabled = was_off
 
 
-def _batches(images_NHW: NDArray[np.uint8]) -> Iterator[dict[str, NDArray[np.uint8]]]:
-    for start in range(0, len(images_NHW), BATCH):
-        yield {"images": images_NHW[start : start + BATCH]}
+def _batches(images: NDArray[np.uint8]) -> Iterator[dict[str, NDArray[np.uint8]]]:
+    for start in range(0, len(images), BATCH):
+        yield {"images": images[start : start + BATCH]}

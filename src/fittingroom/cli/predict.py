@@ -27,8 +27,8 @@ def add_parser(commands: Commands) -> None:
     parser = commands.add_parser(
         "predict",
         help="say what is in a picture, a folder of them or a data set",
-        description="Say what is in pictures. A photo of a thing on a plain background is converted as Fashion-MNIST's "
-        "own photos were; what has the size and the background of the training images already is left as it is.",
+        description="Say what is in pictures, which are prepared as those of the training were. For a model of "
+        "Fashion-MNIST, a photo of a thing on a plain background is converted as the set's own photos were.",
         epilog="examples: fittingroom predict runs/swift-1 shoe.jpg · "
         "fittingroom predict runs/swift-1 'photos/*.webp' --csv > answers.csv · "
         "fittingroom predict runs/swift-1 fashion-mnist_test.csv --parquet answers.parquet · "
@@ -59,7 +59,7 @@ def add_parser(commands: Commands) -> None:
     )
     parser.add_argument("--html", metavar="FILE", type=Path, help=f"a page with the first {ON_A_SHEET} images")
     sheet = parser.add_argument(
-        "--sheet", metavar="FILE", type=Path, help="a contact sheet of the same images, as the model saw them"
+        "--sheet", metavar="FILE", type=Path, help="a contact sheet of the same: each picture and what the model saw"
     )
     add_old_spelling(parser, "--show", sheet)
 
@@ -104,10 +104,14 @@ def _score(args: argparse.Namespace) -> int:
     # Each shard is reported as it ends: hours may pass until the last.
     since = perf_counter()
     images = 0
+    said: set[str] = set()
 
     def observe(done: ShardDone, number: int, total: int) -> None:
         nonlocal images
         images += done.rows
+        for note in set(done.notes) - said:
+            _log(note)
+        said.update(done.notes)
         speed = f"{done.rows:,} images   {images / (perf_counter() - since):,.0f} images/s so far"
         _log(f"fittingroom: {done.problem}" if done.problem else f"{number}/{total}   {done.shard.input}   {speed}")
 
@@ -136,7 +140,7 @@ def _predict(args: argparse.Namespace) -> int:
     """Answer every input that can be read, in the form that was asked for."""
     from fittingroom.predict.classifier import load
     from fittingroom.predict.inputs import read_inputs
-    from fittingroom.predict.output import Sheet, write_parquet
+    from fittingroom.predict.output import Sheet, tile_size, write_parquet
 
     failed: list[DataError] = []
 
@@ -146,8 +150,8 @@ def _predict(args: argparse.Namespace) -> int:
 
     # Nothing is read or answered yet: inputs larger than memory go through block by block, while they are printed.
     classifier = load(args.folder, trust_code=args.trust_code, threads=args.threads, device=args.device or "cpu")
-    size, background = classifier.artifact.image_size, classifier.background
-    blocks = read_inputs(args.files, image_size=size, background=background, on_error=on_error)
+    originals = tile_size(classifier.artifact.image_size) if args.html or args.sheet else None
+    blocks = read_inputs(args.files, classifier, on_error=on_error, on_note=_log, originals=originals)
     classes = classifier.classes
     sheet = Sheet(classes, ON_A_SHEET if args.html or args.sheet else 0)
     answered = _answer(classifier, blocks, sheet)

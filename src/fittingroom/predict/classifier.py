@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from fittingroom.artifact.artifact import WEIGHTS, Artifact, open_artifact
 from fittingroom.artifact.onnx_model import MODEL, OnnxModel
 from fittingroom.artifact.ood_score import OodScale, is_out_of_distribution
+from fittingroom.data.preprocessing import FORMATS, read_picture
 from fittingroom.errors import ArtifactError, DataError
 from fittingroom.evaluation.predictions import Predictions
 
@@ -56,7 +57,7 @@ class Classifier:
 
     Attributes:
         artifact: what it is.
-        background: what is around the things in the training images, 0–255.
+        background: what is around the things in the training images, 0–255; of coloured ones (red, green, blue).
         ood_scale: what its energies mean; None for a run without validation images, or without ``model.onnx``.
 
     Example:
@@ -68,7 +69,7 @@ class Classifier:
     """
 
     artifact: Artifact
-    background: int
+    background: int | tuple[int, int, int]
     ood_scale: OodScale | None
     _answer: Callable[[NDArray[np.uint8]], Predictions] = field(repr=False)
 
@@ -83,18 +84,44 @@ class Classifier:
         """Class names; the index is the label."""
         return self.artifact.classes
 
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        """Of one image: (H, W), or (H, W, 3) where the model knows colour."""
+        return self.artifact.image_size + ((3,) if self.artifact.channels == 3 else ())
+
+    def image_of(
+        self, content: bytes, where: str = "the picture", *, formats: tuple[str, ...] = FORMATS
+    ) -> NDArray[np.uint8]:
+        """The bytes of a picture file → the image that the model takes, in the way in which its training images came.
+
+        Args:
+            content: PNG, JPEG, …, of any size up to 50 million pixels.
+            where: what an error message calls it.
+            formats: that are tried, by Pillow's names.
+
+        Raises:
+            DataError: no picture, a damaged one, or one too large.
+        """
+        # Only the conversion of product photos asks for it, and what that makes is grey.
+        background = int(np.mean(self.background))
+        preprocessing = self.artifact.preprocessing
+        return read_picture(content, where, preprocessing, formats=formats, training_background=background)
+
     def classify(self, images: NDArray[np.uint8]) -> Classified:
-        """uint8 (N, H, W) or one image (H, W), 0–255 → probabilities, labels and out-of-distribution scores.
+        """Probabilities, labels and out-of-distribution scores of images of the training's size and channels.
+
+        Args:
+            images: uint8 (N, H, W) or one (H, W), 0–255; in colour (N, H, W, 3) or one (H, W, 3).
 
         Raises:
             DataError: another dtype or image size than the model was trained on.
         """
         images = np.asarray(images)
-        images = images[None] if images.ndim == 2 else images
-        if images.ndim != 3 or images.dtype != np.uint8 or images.shape[1:] != self.artifact.image_size:
-            height, width = self.artifact.image_size
+        images = images[None] if images.ndim == len(self.image_shape) else images
+        if images.shape[1:] != self.image_shape or images.dtype != np.uint8:
+            expected = ", ".join(map(str, self.image_shape))
             raise DataError(
-                f"images: uint8 (N, {height}, {width}) expected, as the model was trained on, "
+                f"images: uint8 (N, {expected}) expected, as the model was trained on, "
                 f"{images.dtype} {images.shape} found"
             )
         said = self._answer(images)
@@ -142,7 +169,9 @@ def load(path: str | Path, *, trust_code: bool = False, threads: int | None = No
     model = OnnxModel(file, threads=threads)
     metadata, weights = model.metadata, artifact.path / WEIGHTS
     is_of_these = not weights.exists() or hashlib.sha256(weights.read_bytes()).hexdigest() == metadata.weights
-    if metadata.classes != artifact.classes or metadata.image_size != artifact.image_size or not is_of_these:
+    is_of_these &= (metadata.classes, metadata.image_size) == (artifact.classes, artifact.image_size)
+    is_of_these &= metadata.preprocessing in (None, artifact.preprocessing)
+    if not is_of_these:
         raise ArtifactError(
             f"{file}: the model of {WEIGHTS} beside it expected, another one found; "
             f"`fittingroom export {artifact.path}` makes it anew"

@@ -5,57 +5,129 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from glob import glob, has_magic
-from itertools import groupby
+from itertools import groupby, islice
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fittingroom.data.fashion_photo import picture_to_image
 from fittingroom.data.formats.table import is_data_file, read_blocks
+from fittingroom.data.preprocessing import Preprocessing, probe_picture, read_picture, resize_images
+from fittingroom.environment import cores
 from fittingroom.errors import DataError
+from fittingroom.predict.classifier import Classifier
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 PICTURES = 200  # that one block holds
+MAX_DECODERS = 4  # pictures that are decoded at once, 150 MB each at the worst
 STDIN = "-"
+RESIZED = {  # what a way of resizing does, in words
+    "pad": "fitted in, with a border in the colour of their corner",
+    "crop": "cut to its proportions around their middle",
+    "stretch": "stretched to it",
+}
 
 
 @dataclass(frozen=True)
 class Block:
-    """Some images uint8 (N, H, W), with the file of each and its row there, from 0; None for a picture."""
+    """Some images as the model takes them, with where each is from.
+
+    Attributes:
+        images: uint8 (N, H, W) or, in colour, (N, H, W, 3).
+        files: of each.
+        rows: of each in its file, from 0; None for pictures.
+        originals: the pictures before anything was done to them but to make them small, uint8 (N, H', W', 3); None for
+            data sets, and where nobody asked for them.
+    """
 
     images: NDArray[np.uint8]
     files: list[str]
     rows: list[int] | list[None]
+    originals: NDArray[np.uint8] | None = None
+
+
+class Notes:
+    """What is worth knowing of how images are made ready for a model, each said once and only where it happens.
+
+    Args:
+        model: that the images are for.
+        say: receives a sentence.
+    """
+
+    def __init__(self, model: Classifier, say: Callable[[str], None]):
+        artifact = model.artifact
+        height, width = artifact.image_size
+        self._shape, self._say, self._lock = model.image_shape, say, Lock()
+
+        # The conversion of product photos takes any size and colour: it was made for them.
+        self._converts_photos = artifact.preprocessing.photo != "none"
+        was_recorded = bool(artifact.data.get("pictures", False))
+        self._minds_size = not (self._converts_photos or was_recorded)
+
+        unknown = ""
+        if self._minds_size:
+            unknown = "the model was trained on arrays, and how pictures became these isn't known; "
+        if artifact.format == 1:
+            unknown = "a run of fittingroom 0.1 doesn't say how its pictures were prepared; "
+        how = RESIZED[artifact.preprocessing.resize]
+        self._of_size = f"{unknown}images of another size than {height}×{width} are {how}"
+        self._of_colour = "the model was trained on grey images; coloured ones are made grey"
+        if artifact.channels == 3:
+            self._of_colour = ""
+
+    def of_picture(self, content: bytes, where: str) -> None:
+        """Say what there is to say of a picture. Raises DataError where it is none."""
+        if self._converts_photos or not (self._of_colour or (self._minds_size and self._of_size)):
+            return
+        facts = probe_picture(content, where)
+        self._of_image(facts.size if self._minds_size else self._shape[:2], is_colour=facts.is_colour)
+
+    def of_arrays(self, images: NDArray[np.uint8]) -> None:
+        """The same of a data set's images."""
+        self._of_image(images.shape[1:3], is_colour=images.ndim == 4)
+
+    def _of_image(self, size: tuple[int, ...], *, is_colour: bool) -> None:
+        with self._lock:  # pictures are decoded by several threads
+            if self._of_size and size != self._shape[:2]:
+                self._say(self._of_size)
+                self._of_size = ""
+            if self._of_colour and is_colour:
+                self._say(self._of_colour)
+                self._of_colour = ""
 
 
 def read_inputs(
     names: Iterable[str],
+    model: Classifier,
     *,
-    image_size: tuple[int, int],
-    background: int = 0,
     on_error: Callable[[DataError], None],
+    on_note: Callable[[str], None] = lambda _note: None,
+    originals: tuple[int, int] | None = None,
 ) -> Iterator[Block]:
     """Yield what the model is to see, in order, in the memory of one block.
 
     Args:
-        names: pictures; data sets (IDX, CSV, npz, Parquet), whose images are taken as they are; folders with any of
-            these at any depth; patterns such as ``photos/*.jpg``; ``-`` for a picture on standard input.
-        image_size: (H, W) of the images that the model was trained on.
-        background: what is around the things in those, 0–255.
+        names: pictures; data sets (IDX, CSV, npz, Parquet); folders with any of these at any depth; patterns such as
+            ``photos/*.jpg``; ``-`` for a picture on standard input.
+        model: that is to see them. Pictures become images as its training's own pictures did.
         on_error: receives what can't be read; the rest goes on.
+        on_note: receives, once, each thing that is worth knowing of how they were prepared.
+        originals: (H', W') in which the pictures themselves are wanted, too, to be shown; None for none.
     """
+    notes = Notes(model, on_note)
     for holds_data, files in groupby(_files_of(names, on_error), is_data):
         if holds_data:
             for file in files:
                 try:
-                    yield from data_blocks(file, image_size)
+                    yield from data_blocks(file, model, notes)
                 except DataError as error:
                     on_error(error)
         else:
-            yield from _picture_blocks(files, image_size, background, on_error)
+            yield from _picture_blocks(files, model, notes, on_error, originals)
 
 
 def _files_of(names: Iterable[str], on_error: Callable[[DataError], None]) -> Iterator[Path]:
@@ -106,39 +178,54 @@ def shown(file: Path) -> str:
     return os.fsencode(file).decode("utf-8", "backslashreplace")
 
 
-def data_blocks(file: Path, image_size: tuple[int, int]) -> Iterator[Block]:
-    """Yield the images of one data file in the memory of one block.
-
-    Raises DataError where the file is damaged, and for images of another size (H, W).
-    """
+def data_blocks(file: Path, model: Classifier, notes: Notes) -> Iterator[Block]:
+    """Yield the images of one data file in the memory of one block; raises DataError where the file is damaged."""
     row = 0
+    preprocessing = model.artifact.preprocessing
     for images in read_blocks(file):
-        if images.shape[1:] != image_size:
-            expected, actual = ("{}×{}".format(*size) for size in (image_size, images.shape[1:]))
-            raise DataError(f"{file}: images of {expected} pixels expected, as in the training, {actual} found")
-        yield Block(images, [str(file)] * len(images), list(range(row, row + len(images))))
+        shown = images
+        if images.shape[1:] != model.image_shape:
+            notes.of_arrays(images)
+            shown = resize_images(images, preprocessing)
+        yield Block(shown, [str(file)] * len(images), list(range(row, row + len(images))))
         row += len(images)
 
 
 def _picture_blocks(
-    files: Iterator[Path], image_size: tuple[int, int], background: int, on_error: Callable[[DataError], None]
+    files: Iterator[Path],
+    model: Classifier,
+    notes: Notes,
+    on_error: Callable[[DataError], None],
+    originals: tuple[int, int] | None,
 ) -> Iterator[Block]:
-    images, names = [], []
-    for file in files:
+    def read(file: Path) -> tuple[NDArray[np.uint8], ...] | DataError:
+        """What the model is to see and, where it is asked for, the picture itself."""
         try:
-            image = picture_to_image(_content(file), shown(file), image_size=image_size, background=background)
+            content, where = _content(file), shown(file)
+            notes.of_picture(content, where)
+            image = model.image_of(content, where)
+            return (image,) if originals is None else (image, _small(content, where, originals))
         except DataError as error:
-            on_error(error)
-            continue
+            return error
 
-        images.append(image)
-        names.append(shown(file))
-        if len(images) == PICTURES:
-            yield Block(np.stack(images), names, [None] * len(names))
-            images, names = [], []
+    # Decoding takes longer than the model, and Pillow lets several threads do it at once.
+    with ThreadPoolExecutor(min(MAX_DECODERS, cores()), thread_name_prefix="decoder") as pool:
+        while some := list(islice(files, PICTURES)):
+            pictures, names = [], []
+            for file, outcome in zip(some, pool.map(read, some), strict=True):
+                if isinstance(outcome, DataError):
+                    on_error(outcome)
+                else:
+                    pictures.append(outcome)
+                    names.append(shown(file))
+            if pictures:
+                stacks = [np.stack(images) for images in zip(*pictures, strict=True)]
+                yield Block(stacks[0], names, [None] * len(names), *stacks[1:])
 
-    if images:
-        yield Block(np.stack(images), names, [None] * len(names))
+
+def _small(content: bytes, where: str, size: tuple[int, int]) -> NDArray[np.uint8]:
+    """A picture as a person sees it, reduced to fit into a tile."""
+    return read_picture(content, where, Preprocessing(size=size, channels=3, photo="none"))
 
 
 def _content(file: Path) -> bytes:

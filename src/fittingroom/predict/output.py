@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from fittingroom.files.atomic import atomic_write
 from fittingroom.predict.classifier import Classified
 from fittingroom.predict.inputs import Block
-from fittingroom.rendering.contact_sheet import png_uri
+from fittingroom.rendering.contact_sheet import TILE, png_uri
 from fittingroom.rendering.html_page import render_page
 
 if TYPE_CHECKING:
@@ -99,6 +99,7 @@ class Sheet:
     classes: Sequence[str]
     limit: int
     images: list[NDArray[np.uint8]] = field(default_factory=list)
+    originals: list[NDArray[np.uint8] | None] = field(default_factory=list)
     answers: list[dict[str, Any]] = field(default_factory=list)
     seen: int = 0
 
@@ -108,28 +109,56 @@ class Sheet:
         room = self.limit - len(self.images)
         if room > 0:
             self.images += list(block.images[:room])
+            originals = [None] * len(block.files) if block.originals is None else block.originals
+            self.originals += list(originals[:room])
             self.answers += records(block, classified, self.classes, len(self.classes))[:room]
 
     def write_html(self, path: Path, *, title: str, top: int) -> None:
-        """Write a page that needs no other file: each image, its ``top`` classes as bars, whether it looks strange."""
-        shown = [(png_uri(image), answer) for image, answer in zip(self.images, self.answers, strict=True)]
+        """Write a page that needs no other file: each picture, what the model saw of it, and what it said.
+
+        ``top`` is the number of classes that are drawn as bars.
+        """
+        shown = [
+            (None if original is None else png_uri(original), png_uri(image), answer)
+            for original, image, answer in zip(self.originals, self.images, self.answers, strict=True)
+        ]
         html = render_page(TEMPLATE, {"title": title, "seen": self.seen, "top": top, "shown": shown})
         with atomic_write(path) as file:
             file.write(html.encode())
 
     def write_png(self, path: Path) -> None:
-        """Draw what the model saw, enlarged, under a note of what it said. Does nothing where no image was read."""
+        """Draw each picture beside what the model saw of it, under a note of what it said; nothing if none was read."""
         from fittingroom.rendering.contact_sheet import Row, contact_sheet
 
         rows = [
-            Row(Path(answer["file"]).name, f"{answer['class']} {answer['probability']:.1%}", image[None])
-            for image, answer in zip(self.images, self.answers, strict=True)
+            Row(
+                Path(answer["file"]).name,
+                f"{answer['class']} {answer['probability']:.1%}",
+                _side_by_side(original, image),
+                (("picture", ""), ("seen", "")) if original is not None else (),
+            )
+            for original, image, answer in zip(self.originals, self.images, self.answers, strict=True)
         ]
         if rows:
+            subtitle = f"{len(rows):,} of {self.seen:,} images"
             with atomic_write(path) as file:
-                contact_sheet(rows, title="What the model saw", subtitle=f"{len(rows):,} of {self.seen:,} images").save(
-                    file, "PNG"
-                )
+                contact_sheet(rows, title="What the model saw", subtitle=subtitle).save(file, "PNG")
+
+
+def tile_size(image_size: tuple[int, int]) -> tuple[int, int]:
+    """(H, W) of the tiles in which a sheet shows images of this size, enlarged by a whole number."""
+    scale = max(1, round(TILE / max(image_size)))
+    return image_size[0] * scale, image_size[1] * scale
+
+
+def _side_by_side(original: NDArray[np.uint8] | None, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """What a row of the sheet shows: uint8 (2, H', W', 3) with the picture first, or the image alone."""
+    scale = tile_size(image.shape[:2])[0] // image.shape[0]
+    enlarged = image.repeat(scale, axis=0).repeat(scale, axis=1)
+    if original is None:
+        return enlarged[None]
+    rgb = enlarged if enlarged.ndim == 3 else np.repeat(enlarged[..., None], 3, axis=2)
+    return np.stack([original, rgb])
 
 
 def _schema(classes: int) -> dict[str, Any]:

@@ -30,7 +30,7 @@ from fittingroom.files.lock import exclusive
 from fittingroom.parallel.jobs import Job, run_jobs
 from fittingroom.parallel.ray_engine import RayEngine
 from fittingroom.predict.classifier import Classified, load
-from fittingroom.predict.inputs import Block, data_blocks, data_files_below, is_data
+from fittingroom.predict.inputs import Block, Notes, data_blocks, data_files_below, is_data
 from fittingroom.predict.output import write_parquet
 
 SCORING_INDEX = "manifest.json"
@@ -68,12 +68,16 @@ class Record:
 
 @dataclass(frozen=True)
 class ShardDone:
-    """A shard was scored, or, with a ``problem``, could not be. ``rows`` images took ``seconds``."""
+    """A shard was scored, or, with a ``problem``, could not be. ``rows`` images took ``seconds``.
+
+    ``notes`` say what is worth knowing of how its images were made ready for the model.
+    """
 
     shard: Shard
     rows: int
     seconds: float
     problem: str | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -110,10 +114,11 @@ class Scorer:
         """
         started = perf_counter()
         rows = 0
+        notes: list[str] = []
 
         def answered() -> Iterator[tuple[Block, Classified]]:
             nonlocal rows
-            for block in data_blocks(shard.input, self.classifier.artifact.image_size):
+            for block in data_blocks(shard.input, self.classifier, Notes(self.classifier, notes.append)):
                 yield block, self.classifier.classify(block.images)
                 rows += len(block.files)
 
@@ -128,7 +133,7 @@ class Scorer:
             write_parquet(answered(), self.classifier.classes, shard.output, metadata=kept)
         except DataError as error:
             return ShardDone(shard, 0, perf_counter() - started, str(error))
-        return ShardDone(shard, rows, perf_counter() - started)
+        return ShardDone(shard, rows, perf_counter() - started, notes=tuple(notes))
 
     def _record_of(self, file: Path) -> Record:
         size, mtime_ns = _state(file)

@@ -12,8 +12,9 @@ from pathlib import Path
 
 from fittingroom.artifact.artifact import SOURCE
 from fittingroom.data.dataset import Dataset, Splits
-from fittingroom.data.formats.kaggle_csv import LABEL_NAMES_IN_WORDS
+from fittingroom.data.formats.columns import LABEL_NAMES_IN_WORDS
 from fittingroom.data.open import open_dataset
+from fittingroom.data.preprocessing import Preprocessing
 from fittingroom.environment import describe_machine, git_revision, versions
 from fittingroom.errors import ArtifactError, DataError, RecipeError
 from fittingroom.files.atomic import atomic_write
@@ -23,6 +24,7 @@ from fittingroom.parallel.process_group import ALONE, ProcessGroup, is_own_job, 
 from fittingroom.recipes.recipe import Recipe, load_recipe
 from fittingroom.runs import environment_record
 from fittingroom.runs.environment_record import Environment, Options, RecordedData, write_environment
+from fittingroom.runs.preprocessing import prepared, preprocessing_of, resolve_preprocessing
 from fittingroom.runs.recorded import recorded_environment, refuse_changes
 from fittingroom.runs.run import Run, command_line
 from fittingroom.training.device import pick_device, prepare_torch, resolve_precision
@@ -58,7 +60,7 @@ def start(
 
     # One process of each host fills the cache, from which the others read.
     with group.local_main_first():
-        splits = as_splits(data, options)
+        splits = as_splits(data, options, preprocessing_of(recipe))
     source = source or find_model(recipe.model)
 
     # Before the precision is decided: what is faster depends on the threads.
@@ -80,13 +82,15 @@ def start(
     return run
 
 
-def as_splits(data: Splits | Dataset | str | Path, options: Options) -> Splits:
-    """Data in any form that :func:`fittingroom.train` takes."""
+def as_splits(data: Splits | Dataset | str | Path, options: Options, wanted: Preprocessing) -> Splits:
+    """Data in any form that :func:`fittingroom.train` takes, with pictures prepared as ``wanted`` says."""
     if isinstance(data, Dataset):
         data = Splits(data)
     if isinstance(data, Splits):
-        return data
-    return open_dataset(data, test=options.test, cache=options.cache)
+        return prepared(data, wanted)
+    return open_dataset(
+        data, test=options.test, cache=options.cache, preprocessing=wanted, skip_broken=options.skip_broken
+    )
 
 
 def _seed_list(recipe: Recipe, seeds: int | Sequence[int] | None) -> tuple[int, ...] | None:
@@ -117,6 +121,7 @@ def _describe(
         precision=_precision(splits, recipe, source, options),
         options=options,
         data=RecordedData.of(splits),
+        preprocessing=resolve_preprocessing(splits, recipe),
         recipe=recipe.as_dict(),
         code_sha256=source.sha256,
         versions=versions(),
@@ -128,9 +133,8 @@ def _describe(
 def _refuse_unlabelled(splits: Splits) -> None:
     """Raise DataError where there is nothing to learn from, or to validate by."""
     if splits.train.labels is None:
-        hint = (
-            f"; a CSV has them first, or in a column called {LABEL_NAMES_IN_WORDS}" if ".csv" in splits.source else ""
-        )
+        places = f"; a CSV has them first or last, or in a column called {LABEL_NAMES_IN_WORDS}"
+        hint = places if ".csv" in splits.source else ""
         raise DataError(f"{splits.train.name}: labels expected, none found: training needs them{hint}")
     if splits.validation is not None and splits.validation.labels is None:
         raise DataError(f"{splits.validation.name}: labels expected, none found: validation needs them")
@@ -140,7 +144,9 @@ def _precision(splits: Splits, recipe: Recipe, source: ModelSource, options: Opt
     """What the run computes in; on this machine ``auto`` is decided once, and kept with the data sets' cache."""
     train = splits.train
     device, cache = pick_device(options.device), cache_dir() / "precision" if options.cache else None
-    return resolve_precision(recipe, source, train.num_classes, train.image_size, device, cache)
+    return resolve_precision(
+        recipe, source, train.num_classes, train.image_size, device, cache, channels=train.channels
+    )
 
 
 def _own_folder(out: str | Path | None, name: str) -> Path | None:

@@ -7,13 +7,14 @@ the type that they are said to have: a run's folder may have come by mail, or be
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
+from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from reprlib import repr as brief
 from types import NoneType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 from fittingroom.data.dataset import Dataset, Splits
+from fittingroom.data.preprocessing import Preprocessing
 from fittingroom.environment import Machine
 from fittingroom.errors import ArtifactError
 from fittingroom.files.json_file import read_json, write_json
@@ -34,6 +35,7 @@ class Options:
         deterministic: ask CUDA for the same result each time, at some cost in speed. The CPU always gives it.
         test: path of a test set that lies elsewhere.
         cache: whether data sets are read through the cache.
+        skip_broken: whether pictures that can't be read are left out.
         xkcd: draw curves in the hand-drawn style of the tutorial notebook.
         track: trackers that receive the run as well, see :mod:`fittingroom.runs.tracking`.
 
@@ -49,6 +51,7 @@ class Options:
     deterministic: bool = False
     test: str | None = None
     cache: bool = True
+    skip_broken: bool = False
     xkcd: bool = False
     track: tuple[str, ...] = ()
 
@@ -82,18 +85,20 @@ class RecordedData:
     Attributes:
         source: a name or a path that opens it again; empty for data that was given in memory.
         train, validation, test: the parts; None for one that the data doesn't have.
+        pictures: whether the training images were read from picture files; false for arrays, and in runs of 0.1.
     """
 
     source: str
     train: DataIdentity
     validation: DataIdentity | None = None
     test: DataIdentity | None = None
+    pictures: bool = False
 
     @classmethod
     def of(cls, splits: Splits) -> RecordedData:
         """What is recorded of open data."""
         identities = {name: part and DataIdentity.of(part) for name, part in _parts(splits).items()}
-        return cls(source=splits.source, **identities)
+        return cls(source=splits.source, **identities, pictures=splits.train.files is not None)
 
     @property
     def parts(self) -> dict[str, DataIdentity]:
@@ -118,6 +123,7 @@ class Environment:
         precision: ``float32`` or ``bf16``, resolved.
         options: see :class:`Options`.
         data: see :class:`RecordedData`.
+        preprocessing: how a picture becomes an image of this data, resolved; None in runs of 0.1.
         recipe: the resolved recipe as plain values, against which a resumed run's ``recipe.toml`` is held.
         code_sha256: of the user's own source; None for a model of the package, and in runs of 0.1.
         versions: of fittingroom, Python and the packages that decide a result.
@@ -134,6 +140,7 @@ class Environment:
     precision: str
     options: Options
     data: RecordedData
+    preprocessing: Preprocessing | None = None
     recipe: dict[str, Any]
     code_sha256: str | None = None
     versions: dict[str, str]
@@ -148,7 +155,9 @@ class Environment:
 
     def as_dict(self) -> dict[str, Any]:
         """What stands in the file, in its order."""
-        return {"format": FORMAT} | asdict(self) | {"machine": self.machine.as_dict()}
+        preprocessing = self.preprocessing and self.preprocessing.as_dict()
+        nested = {"preprocessing": preprocessing, "machine": self.machine.as_dict()}
+        return {"format": FORMAT} | asdict(self) | nested
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any], where: str = FILE) -> Environment:
@@ -164,7 +173,12 @@ class Environment:
             ArtifactError: a key is missing, or its value is of another type or out of its range.
         """
         try:
-            environment: Environment = _record(cls, value, "")
+            # The record of a picture's way reads itself, and names the file where that can't be done.
+            raw = _plain(dict, value, "")
+            environment: Environment = _record(cls, {**raw, "preprocessing": None}, "")
+            if raw.get("preprocessing") is not None:
+                preprocessing = Preprocessing.from_dict(raw["preprocessing"], where)
+                environment = replace(environment, preprocessing=preprocessing)
             _refuse_nonsense(environment)
         except _Unexpected as problem:
             raise ArtifactError(
@@ -248,6 +262,9 @@ def _refuse_nonsense(environment: Environment) -> None:
     for key, count in counts.items():
         if count is not None and count < 1:
             raise _Unexpected(f"{key}: 1 or more expected, {count} found")
+
+    if environment.preprocessing is not None and not environment.preprocessing.is_resolved:
+        raise _Unexpected("preprocessing: size, channels and photo expected, one of them is null")
 
     seeds = environment.seeds
     if seeds is not None and (not seeds or len(set(seeds)) < len(seeds)):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import sys
+import warnings
 from collections.abc import Container, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -20,6 +21,7 @@ from fittingroom.artifact.artifact import Artifact, open_artifact
 from fittingroom.audit.subsets import Subset, mean_of_subsets, score_subsets
 from fittingroom.data.dataset import Dataset, Splits
 from fittingroom.data.open import open_dataset
+from fittingroom.data.preprocessing import Preprocessing
 from fittingroom.errors import ArtifactError, DataError
 from fittingroom.evaluation.metrics import mean_interval
 from fittingroom.evaluation.predictions import JudgedPredictions, write_predictions
@@ -27,6 +29,7 @@ from fittingroom.files.json_file import read_json, write_json
 from fittingroom.parallel.process_group import launcher
 from fittingroom.recipes.recipe import Recipe, parse_recipe
 from fittingroom.runs.environment_record import Environment, read_environment
+from fittingroom.runs.preprocessing import described, prepared_dataset
 from fittingroom.runs.test_ledger import record_evaluation
 
 RESULT = "result.json"
@@ -81,6 +84,12 @@ class Run:
             return parse_recipe(file.read_text(encoding="utf-8"), where=str(file))
         except (OSError, UnicodeDecodeError) as error:
             raise ArtifactError(f"{file}: the run's recipe expected, but it can't be read: {error}") from None
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """How a picture becomes an image of the run's data, by which other data is to be read too."""
+        recorded = self.environment.preprocessing
+        return recorded or (self.members or [self])[0].artifact.preprocessing
 
     @property
     def members(self) -> list[Run]:
@@ -141,7 +150,8 @@ class Run:
         ``predictions.parquet``. Any later one has files of its own, ``evaluations/<number>.json`` and ``.parquet``.
 
         Args:
-            data: what to judge on; by default the run's own test set. Its labels are matched by class name.
+            data: what to judge on; by default the run's own test set. Its labels are matched by class name. Images of
+                another size, or in colour where the model knows grey ones, are made over as ``predict`` does it.
             subsets: of ``data``, on which the accuracy is given beside that on all of it, under ``"subsets"``; see
                 :func:`fittingroom.audit.subsets.make_subsets`.
             trust_code: permits executing the source that the user's own network came with.
@@ -152,7 +162,7 @@ class Run:
             their mean, sd, interval of the mean, and each member's.
 
         Raises:
-            DataError: there is no test set, or its classes or image size differ from the model's.
+            DataError: there is no test set, or its classes differ from the model's.
             ArtifactError: the run can't be opened.
         """
         # Of several seeds each model is judged by itself, and what is given is their mean.
@@ -225,6 +235,18 @@ class Run:
         return str(self.path.resolve().relative_to(runs_folder(self.path).resolve()))
 
 
+def _as_the_model_takes_it(dataset: Dataset, preprocessing: Preprocessing) -> Dataset:
+    """The images with the size and channels of the training; says so where they had others."""
+    made_over = prepared_dataset(dataset, preprocessing)
+    if made_over is not dataset:
+        warnings.warn(
+            f"{dataset.name}: the model was trained on {described(made_over)}; these, {described(dataset)}, are "
+            "made over",
+            stacklevel=3,
+        )
+    return made_over
+
+
 def _judge(artifact: Artifact, dataset: Dataset, *, trust_code: bool, device: str) -> JudgedPredictions:
     """What the artifact's network says of a data set with its classes, beside the truth."""
     import torch
@@ -232,14 +254,11 @@ def _judge(artifact: Artifact, dataset: Dataset, *, trust_code: bool, device: st
     from fittingroom.training.device import pick_device
     from fittingroom.training.inference import judge, predict_dataset
 
-    if dataset.image_size != artifact.image_size:
-        raise DataError(
-            f"{dataset.name}: images of {artifact.image_size} pixels expected, as the model was trained on, "
-            f"{dataset.image_size} found; resize them first"
-        )
     device = pick_device(device)
     network = artifact.network(trust_code=trust_code).to(device)
-    return judge(predict_dataset(network, dataset, artifact.normalization, device=torch.device(device)), dataset)
+    shown = _as_the_model_takes_it(dataset, artifact.preprocessing)
+    predictions = predict_dataset(network, shown, artifact.normalization, device=torch.device(device))
+    return judge(predictions, dataset)  # images go by their own hashes, whatever a model makes of them
 
 
 def open_recorded_data(path: Path, environment: Environment) -> Splits:
@@ -247,7 +266,13 @@ def open_recorded_data(path: Path, environment: Environment) -> Splits:
     source, options = environment.data.source, environment.options
     if not source:
         raise DataError(f"{path}: its data was given in memory; give it again")
-    return open_dataset(source, test=options.test, cache=options.cache)
+    return open_dataset(
+        source,
+        test=options.test,
+        cache=options.cache,
+        preprocessing=environment.preprocessing,
+        skip_broken=options.skip_broken,
+    )
 
 
 def open_run(path: str | Path) -> Run:

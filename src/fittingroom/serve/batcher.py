@@ -37,7 +37,8 @@ class Batcher:
     """One model's queue. Use within a running event loop, as an asynchronous context manager.
 
     Args:
-        classify: uint8 (N, H, W) → what the model says. One call at a time; in a thread of its own unless it is quick.
+        classify: uint8 (N, H, W[, 3]) → what the model says. One call at a time; in a thread of its own unless it is
+            quick.
         most_waiting: images that may wait.
         largest: images in one batch; a request of more is a batch of its own.
         observe: receives the number of images of each batch.
@@ -69,7 +70,7 @@ class Batcher:
         self._thread.shutdown()
 
     async def classify(self, images: Images) -> Classified:
-        """What the model says of these images, uint8 (N, H, W).
+        """What the model says of these images, uint8 (N, H, W[, 3]).
 
         Raises:
             Refused: 503, too many wait already.

@@ -70,10 +70,11 @@ ENDPOINTS = (
         path="/predict",
         handler=Service.predict,
         summary="What is in a picture",
-        description="PNG, JPEG, WebP, GIF or BMP, as the body or as a form's file. A photo is converted as "
-        "Fashion-MNIST's own were. Answers `class`, `probability`, `top` (every class, the most probable first), "
-        "`doubt` (the out-of-distribution score, 0–1; above 0.95 `unfamiliar` is true: the picture is unlike the "
-        "training images) and `seen`, the image that the model saw.",
+        description="PNG, JPEG, WebP, GIF or BMP, as the body or as a form's file. It is prepared as the pictures of "
+        "the model's training were; for a model of Fashion-MNIST, as the set's own photos were. Answers `class`, "
+        "`probability`, `top` (every class, the most probable first), `doubt` (the out-of-distribution score, 0–1; "
+        "above 0.95 `unfamiliar` is true: the picture is unlike the training images) and `seen`, the image that the "
+        "model saw.",
         method="POST",
         query=("model", "explain"),
         content={
@@ -85,7 +86,7 @@ ENDPOINTS = (
         path="/models",
         handler=Service.list_models,
         summary="The models",
-        description="Name, classes, image size, accuracy with its 95 % interval.",
+        description="Name, classes, image size, channels, accuracy with its 95 % interval.",
     ),
     Endpoint(
         path="/models/{name}/examples",
@@ -142,8 +143,9 @@ ENDPOINTS = (
         path="/v2/models/{name}/infer",
         handler=Service.infer,
         summary="Tensors in, tensors out",
-        description="`images` UINT8 [N, H, W] → `probabilities` FP32 [N, C], `label` INT64 [N], `doubt` FP64 [N]. At "
-        "most 1,000 images. With `Inference-Header-Content-Length`, tensors may follow the JSON as bytes.",
+        description="`images` UINT8 [N, H, W] or, in colour, [N, H, W, 3] → `probabilities` FP32 [N, C], `label` INT64 "
+        "[N], `doubt` FP64 [N]. At most 1,000 images. With `Inference-Header-Content-Length`, tensors may follow the "
+        "JSON as bytes.",
         method="POST",
         content={"application/json": {"schema": INFER}, "application/octet-stream": {"schema": PICTURE}},
         alias="/v2/models/{name}/versions/{version}/infer",

@@ -27,7 +27,7 @@ class InferRequest:
     """What a client asks.
 
     Attributes:
-        images: uint8 (N, H, W), 0–255.
+        images: uint8 (N, H, W) or, in colour, (N, H, W, 3), 0–255.
         id: to be given back; None where the client gave none.
         outputs: which ones, and of each whether as bytes after the JSON.
     """
@@ -39,13 +39,12 @@ class InferRequest:
 
 def model_metadata(name: str, model: Classifier) -> dict[str, Any]:
     """Inputs and outputs of the model that is served as ``name``: what ``/v2/models/NAME`` answers."""
-    height, width = model.artifact.image_size
     shapes = {"probabilities": [-1, len(model.classes)], "label": [-1], "doubt": [-1]}
     return {
         "name": name,
         "versions": ["1"],
         "platform": "onnxruntime_onnx",
-        "inputs": [{"name": "images", "datatype": "UINT8", "shape": [-1, height, width]}],
+        "inputs": [{"name": "images", "datatype": "UINT8", "shape": [-1, *model.image_shape]}],
         "outputs": [
             {"name": output, "datatype": DATATYPES[output], "shape": shapes[output]} for output in _outputs(model)
         ],
@@ -133,16 +132,16 @@ def _outputs(model: Classifier) -> list[str]:
 
 
 def _images(tensor: dict[str, Any], tail: bytes, model: Classifier) -> NDArray[np.uint8]:
-    """The images uint8 (N, H, W) of an input tensor, in its JSON or in the ``tail`` of bytes after all JSON.
+    """The images uint8 (N, H, W) or (N, H, W, 3) of a tensor, in its JSON or in the ``tail`` of bytes after all JSON.
 
     Raises:
         Refused: 400, and what was expected.
     """
-    height, width = model.artifact.image_size
     shape: Any = tensor.get("shape")
-    is_right = isinstance(shape, list) and all(type(side) is int for side in shape) and len(shape) == 3
-    if not is_right or shape[1:] != [height, width] or shape[0] < 1 or tensor.get("datatype") != "UINT8":
-        raise Refused(400, f"images: UINT8 of shape [N, {height}, {width}] expected, another datatype or shape found")
+    is_right = isinstance(shape, list) and len(shape) > 0 and all(type(side) is int for side in shape)
+    if not is_right or shape[1:] != [*model.image_shape] or shape[0] < 1 or tensor.get("datatype") != "UINT8":
+        expected = ", ".join(map(str, model.image_shape))
+        raise Refused(400, f"images: UINT8 of shape [N, {expected}] expected, another datatype or shape found")
     if shape[0] > MAX_IMAGES:
         raise Refused(400, f"images: at most {MAX_IMAGES:,} in one request expected, {shape[0]:,} found")
 

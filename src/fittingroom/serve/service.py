@@ -17,7 +17,6 @@ from starlette.formparsers import MultiPartException
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 
-from fittingroom.data.fashion_photo import picture_to_image
 from fittingroom.errors import DataError
 from fittingroom.predict.classifier import Classifier
 from fittingroom.predict.inputs import Block
@@ -139,7 +138,12 @@ class Service:
         for served in self.models.values():
             summary = await asyncio.to_thread(run_info.summary, served.run)
             model = served.model
-            inputs = {"classes": model.classes, "image_size": model.artifact.image_size, "background": model.background}
+            inputs = {
+                "classes": model.classes,
+                "image_size": model.artifact.image_size,
+                "channels": model.artifact.channels,
+                "background": round(float(np.mean(model.background))),  # of coloured images, how bright it is
+            }
             described.append({"name": served.name} | inputs | summary)
         return JSONResponse(described)
 
@@ -181,7 +185,7 @@ class Service:
         return self.models[name]
 
     async def _decode(self, content: bytes, model: Classifier) -> NDArray[np.uint8]:
-        """The image uint8 (H, W) that a model takes, from the bytes of a picture.
+        """The image uint8 (H, W) or (H, W, 3) that a model takes, from the bytes of a picture.
 
         Raises:
             Refused: 400 for what is no picture, 503 where too many wait already.
@@ -194,14 +198,7 @@ class Service:
         self.waiting_pictures += 1
         try:
             async with self.decoding:
-                return await asyncio.to_thread(
-                    picture_to_image,
-                    content,
-                    "the picture",
-                    image_size=model.artifact.image_size,
-                    background=model.background,
-                    formats=UPLOADS,
-                )
+                return await asyncio.to_thread(model.image_of, content, formats=UPLOADS)
         except DataError as error:
             raise Refused(400, str(error)) from None
         finally:
