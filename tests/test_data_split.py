@@ -102,7 +102,7 @@ def test_equal_images_lie_on_one_side_whatever_their_labels_and_groups() -> None
     data = Dataset(once.images[rows], labels, once.classes, "twice")
 
     # The first images of groups a and b are equal: through them both groups are one.
-    groups = [None] * 290
+    groups: list[str | None] = [None] * 290
     groups[0] = groups[100] = "a"
     groups[200] = groups[101] = "b"
     split = split_dataset(data, test=0.3, validation=0.2, groups=groups, near=False)

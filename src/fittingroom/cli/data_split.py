@@ -30,9 +30,11 @@ def add_parser(actions: Commands) -> None:
         "fittingroom data split things.csv --test 20% --validation 10% --out things.npz",
     )
     parser.add_argument("data", metavar="DATA", help="a known name or a path of one set, without a test set of its own")
-    parser.add_argument("--test", type=_share, metavar="SHARE", default=0.0, help="of all images, as 20%% or 0.2")
     parser.add_argument(
-        "--validation", type=_share, metavar="SHARE", default=0.0, help="in the same way; default: none"
+        "--test", type=_share, metavar="SHARE", default=0.0, help="share of all images for test, as 20%% or 0.2"
+    )
+    parser.add_argument(
+        "--validation", type=_share, metavar="SHARE", default=0.0, help="share for validation; default: none"
     )
     parser.add_argument(
         "--group",
@@ -40,15 +42,15 @@ def add_parser(actions: Commands) -> None:
         help="what shows that images belong together: a column of a table of files, or a regular expression whose one "
         "group is searched in each file's path",
     )
-    parser.add_argument("--seed", type=int, metavar="S", default=0, help="of the draw; default: 0")
+    parser.add_argument("--seed", type=int, metavar="S", default=0, help="seed of the draw; default: 0")
     parser.add_argument("--no-near-duplicates", action="store_true", help="do not look for near-duplicates")
     parser.add_argument(
         "--out",
         metavar="DIR",
         type=Path,
         required=True,
-        help=f"of picture files: a folder for {TABLE}, a table with a line a file; nothing is copied. Of other data, "
-        "and with --to: as in `data convert`, a folder or a file",
+        help=f"where to write: of picture files {TABLE} in this folder, a line a file, and nothing is copied; of other "
+        "data, and with --to, a file or folder as in `data convert`",
     )
     parser.add_argument("--to", metavar="FORMAT", help="write copies of all images: idx, csv, npz or parquet")
     parser.add_argument("--force", action="store_true", help="put it in the place of what is at --out")
