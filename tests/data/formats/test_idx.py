@@ -10,8 +10,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fittingroom.data.dataset import Splits
-from fittingroom.data.formats.idx import IdxHeader, read_idx, read_idx_dataset, read_idx_header, write_idx
+from fittingroom.data.dataset import Dataset, Splits
+from fittingroom.data.formats.idx import (
+    PART_FILES,
+    IdxHeader,
+    idx_blocks,
+    read_idx,
+    read_idx_dataset,
+    read_idx_header,
+    write_idx,
+    write_idx_part,
+)
+from fittingroom.data.formats.idx_header import report_header
 from fittingroom.errors import DataError
 from tests.support.same import assert_same
 
@@ -256,6 +266,64 @@ def test_whole_numbers_of_any_type_are_taken_exactly(tmp_path: Path) -> None:
     train = read_idx_dataset(tmp_path).train
     np.testing.assert_array_equal(train.images, images)
     assert train.num_classes == 301
+
+
+def test_qmnist_labels_are_the_first_of_eight_columns(tmp_path: Path, tiny: Splits) -> None:
+    assert tiny.train.labels is not None
+    columns = np.random.default_rng(0).integers(0, 5000, (12, 8)).astype(np.int32)
+    columns[:, 0] = tiny.train.labels
+    write_idx(tmp_path / "qmnist-train-images-idx3-ubyte.gz", tiny.train.images)
+    write_idx(tmp_path / "qmnist-train-labels-idx2-int.gz", columns)
+    assert_same(read_idx_dataset(tmp_path).train, tiny.train)
+
+    report = report_header(tmp_path / "qmnist-train-labels-idx2-int.gz")
+    assert report.what == "12 labels in 8 columns (int32), as QMNIST has them"
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (np.zeros((12, 5), np.int32), "one label an image expected, 5 columns found: keep the column of the classes"),
+        (np.zeros((11, 8), np.int32), "one label for each image of .*: the two don't belong together"),
+        (np.zeros((12, 4, 4), np.int32), "this is the image file; give the labels file"),
+        (np.full((12, 8), -1, np.int32), "labels 0 to 999 expected, -1 found at image 0"),
+    ],
+)
+def test_other_columns_of_labels_are_refused(tmp_path: Path, tiny: Splits, labels: Any, message: str) -> None:
+    write_idx(tmp_path / "train-images-idx3-ubyte", tiny.train.images)
+    write_idx(tmp_path / "train-labels-idx2-int", labels)
+    with pytest.raises(DataError, match=message):
+        read_idx_dataset(tmp_path)
+
+
+def test_labels_under_the_name_of_images_are_no_images(tmp_path: Path) -> None:
+    write_idx(tmp_path / "train-images-idx2-int", np.zeros((12, 8), np.int32))
+    with pytest.raises(DataError, match="12 rows of 8 found: these look like labels; give the image file"):
+        read_idx_dataset(tmp_path / "train-images-idx2-int")
+
+
+def test_colour_makes_the_round_trip(tmp_path: Path) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (12, 4, 5, 3), dtype=np.uint8)
+    data = Dataset(images, np.arange(12) % 3, ("0", "1", "2"), "x")
+    write_idx_part(tmp_path, "train", data)
+
+    file = tmp_path / "train-images-idx4-ubyte.gz"
+    assert PART_FILES.fullmatch(file.name)
+    assert_same(read_idx_dataset(tmp_path).train, data)
+    assert (np.concatenate(list(idx_blocks(file, 5))) == images).all()
+    assert report_header(file).what == "12 images of 4×5 in colour (uint8)"
+    assert [field.meaning for field in report_header(file).fields][3:5] == [
+        "columns, the width",
+        "channels, red, green and blue",
+    ]
+
+
+def test_four_dimensions_of_another_kind_are_refused(tmp_path: Path) -> None:
+    write_idx(tmp_path / "train-images-idx4-ubyte", np.zeros((12, 4, 5, 2), np.uint8))
+    with pytest.raises(DataError, match=r"images .* expected, an array \(12, 4, 5, 2\) found"):
+        read_idx_dataset(tmp_path / "train-images-idx4-ubyte")
+    with pytest.raises(DataError, match="12×4×5×2 found"):
+        list(idx_blocks(tmp_path / "train-images-idx4-ubyte", 5))
 
 
 def test_official_files_are_read_right_and_fast(official_folder: Path) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fittingroom.data.dataset import Dataset, Splits
-from fittingroom.data.formats.kaggle_csv import read_kaggle_csv, write_kaggle_csv
+from fittingroom.data.formats.kaggle_csv import csv_blocks, read_kaggle_csv, write_kaggle_csv
 from fittingroom.errors import DataError
 from tests.support.same import assert_same
 
@@ -114,7 +114,7 @@ def test_file_whose_name_says_test_is_the_only_part(tmp_path: Path) -> None:
         ("0,1,é,3,4", "row 3, column pixel2: a whole number 0–255 expected, 'é' found"),
         (
             "bag,1,2,3,4",
-            "row 3, column label: a whole number 0–999 expected, 'bag' found: number the classes .* classes.txt",
+            "row 3, column label: a whole number 0–999 expected, 'bag' found: the other labels are numbers; write",
         ),
         ("-1,1,2,3,4", "row 3, column label: a whole number 0–999 expected, '-1' found"),
         ("99999,1,2,3,4", "row 3, column label: a whole number 0–999 expected, '99999' found"),
@@ -151,6 +151,126 @@ def test_whole_numbers_may_be_written_with_a_point(tmp_path: Path, kind: str) ->
     assert np.array_equal(points.labels, whole.labels)
 
 
+NAMED = ["bag,0,1,2,3", "cap 10,252,253,254,255", "cap 9,9,8,7,6"]
+EXPECTED_NAMED = Dataset(EXPECTED.images, np.array([0, 2, 1]), ("bag", "cap 9", "cap 10"), "expected")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        text(HEADER, *NAMED),
+        text(HEADER, *NAMED, end="\r\n"),
+        text(*NAMED),
+        text(HEADER, '"bag",0,1,2,3', '"cap 10",252,253,254,255', " cap 9 ,9,8,7,6"),
+        text(
+            "pixel1,pixel2,pixel3,pixel4,kind", *(f"{row.partition(',')[2]},{row.partition(',')[0]}" for row in NAMED)
+        ),
+        text(*(f"{row.partition(',')[2]},{row.partition(',')[0]}" for row in NAMED)),
+        text("kind," + HEADER[6:], *NAMED),
+        gzip.compress(text(HEADER, *NAMED), mtime=0),
+    ],
+)
+def test_labels_may_be_the_names_of_the_classes(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a.csv").write_bytes(content)
+    assert_same(read_kaggle_csv(tmp_path / "a.csv").train, EXPECTED_NAMED)
+    np.testing.assert_array_equal(np.concatenate(list(csv_blocks(tmp_path / "a.csv", 2))), EXPECTED.images)
+
+
+def test_a_name_may_hold_commas_in_quotation_marks(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(text(HEADER, '"bag, ""red""",0,1,2,3', *NAMED[1:]))
+    assert read_kaggle_csv(tmp_path / "a.csv").train.classes == ('bag, "red"', "cap 9", "cap 10")
+
+    (tmp_path / "a.csv").write_bytes(text(HEADER, '"bag, red",0,1,2,3', '"a, b",1,2,256,3'))
+    with pytest.raises(DataError, match="row 3, column pixel3: a whole number 0–255 expected, '256' found"):
+        read_kaggle_csv(tmp_path / "a.csv")
+
+
+def test_digits_and_letters_are_names(tmp_path: Path) -> None:
+    """As in sets of handwriting, where most rows at the start may be digits."""
+    rows = [f"{label},0,1,2,3" for label in [*"0123456789" * 3, *"abcdef"]]
+    (tmp_path / "a.csv").write_bytes(text(HEADER, *rows))
+    train = read_kaggle_csv(tmp_path / "a.csv").train
+    assert train.classes == tuple("0123456789abcdef")
+    assert train.labels is not None
+    assert train.labels[-2:].tolist() == [14, 15]
+
+
+def test_names_count_by_those_of_train_or_of_classes_txt(tmp_path: Path) -> None:
+    (tmp_path / "train.csv").write_bytes(text(HEADER, *NAMED))
+    (tmp_path / "test.csv").write_bytes(text(HEADER, NAMED[2]))
+    data = read_kaggle_csv(tmp_path)
+    assert_same(data.test, EXPECTED_NAMED.subset([2]))
+
+    (tmp_path / "classes.txt").write_text("cap 9\nhat\nbag\ncap 10\n")
+    assert_same(read_kaggle_csv(tmp_path).train, EXPECTED_NAMED.aligned_to(("cap 9", "hat", "bag", "cap 10")))
+    (tmp_path / "test.csv").write_bytes(text(HEADER, "shoe,1,2,3,4"))
+    with pytest.raises(DataError, match=r"classes of train expected in test .*, 'shoe' found"):
+        read_kaggle_csv(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "name", ["class", "Target", "y", "category", "Emotion", "fine_label", "class name", "digit", "étiquette"]
+)
+@pytest.mark.parametrize("is_last", [True, False])
+def test_the_labels_column_is_known_by_its_name_or_its_place(tmp_path: Path, name: str, is_last: bool) -> None:
+    rows = [row.split(",") for row in (f"{name},pixel1,pixel2,pixel3,pixel4", *ROWS)]
+    lines = [",".join([*row[1:], row[0]] if is_last else row) for row in rows]
+    (tmp_path / "a.csv").write_bytes(text(*lines))
+    assert_same(read_kaggle_csv(tmp_path / "a.csv").train, EXPECTED)
+
+
+def digits(rows: int) -> tuple[np.ndarray, np.ndarray]:
+    from sklearn.datasets import load_digits
+
+    images = np.pad(np.round(load_digits().images * 255 / 16), ((0, 0), (1, 1), (1, 1))).astype(np.uint8)
+    return images[:rows], load_digits().target[:rows]
+
+
+@pytest.mark.parametrize("background", ["black", "white", "photo"])
+@pytest.mark.parametrize("is_last", [True, False])
+@pytest.mark.parametrize("rows", [12, 300])
+def test_without_a_header_the_values_tell_where_the_labels_are(
+    tmp_path: Path, background: str, is_last: bool, rows: int
+) -> None:
+    images, labels = digits(rows)
+    if background == "white":
+        images = 255 - images
+    if background == "photo":
+        from sklearn.datasets import load_sample_images
+
+        photo = load_sample_images().images[0][..., 1]
+        places = np.random.default_rng(0).integers(0, (400, 600), (rows, 2))
+        images = np.stack([photo[top : top + 10, left : left + 10] for top, left in places])
+
+    pixels = images.reshape(rows, -1)
+    table = np.hstack([pixels, labels[:, None]] if is_last else [labels[:, None], pixels])
+    (tmp_path / "a.csv").write_bytes(text(*(",".join(map(str, row)) for row in table.tolist())))
+    train = read_kaggle_csv(tmp_path / "a.csv").train
+    np.testing.assert_array_equal(train.images, images)
+    np.testing.assert_array_equal(train.labels, labels)
+    np.testing.assert_array_equal(np.concatenate(list(csv_blocks(tmp_path / "a.csv", 100))), images)
+
+
+@pytest.mark.parametrize("rows", [["0,0,0,0,0"] * 3, ["0,0,9,0,0", "1,1,9,1,1"], ["3,3,9,3,3"]])
+def test_without_a_header_and_without_a_sign_it_is_refused(tmp_path: Path, rows: list[str]) -> None:
+    (tmp_path / "a.csv").write_bytes(text(*rows))
+    with pytest.raises(DataError, match=r"the values don't tell .* put label,pixel1,pixel2,… or pixel1,pixel2,…,label"):
+        read_kaggle_csv(tmp_path / "a.csv")
+
+
+def test_a_label_above_255_is_no_pixel(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(text("9,9,9,9,300", "9,9,9,9,2"))
+    train = read_kaggle_csv(tmp_path / "a.csv").train
+    assert train.labels is not None
+    assert train.labels.tolist() == [300, 2]
+
+
+def test_colour_is_not_written(tmp_path: Path) -> None:
+    colour = Dataset(np.zeros((2, 4, 4, 3), np.uint8), np.array([0, 1]), ("a", "b"), "x")
+    with pytest.raises(DataError, match="a CSV holds grey images, colour found: convert to npz or parquet"):
+        write_kaggle_csv(tmp_path / "a.csv", colour)
+
+
 def test_a_header_that_counts_the_columns_is_no_image(tmp_path: Path) -> None:
     pixels = [f"{n}.0" for n in range(16)]
     (tmp_path / "a.csv").write_bytes(text(",".join(map(str, range(16))), ",".join(pixels)))
@@ -184,7 +304,9 @@ def test_label_of_four_digits_is_refused(tmp_path: Path) -> None:
         (text("label,pixel1,pixel2,pixel4,pixel5", *ROWS), "row 1, column 4: pixel3 expected, 'pixel4' found"),
         (text("id," + HEADER, *("7," + row for row in ROWS)), "row 1: .* other columns found: 'id'; remove"),
         (text("," + HEADER, *("7," + row for row in ROWS)), "row 1: .* other columns found: ''; remove"),
-        (text("kind," + HEADER[6:], *ROWS), "other columns found: 'kind'; a label is called label, class, target or y"),
+        (text("id," + HEADER[6:], *ROWS), "other columns found: 'id'; a label is called label, class, target, y or"),
+        (text("a,pixel1,pixel2,b,pixel3,pixel4", *ROWS), "other columns found: 'a', 'b'; a label is called"),
+        (text("pixel1,pixel2,kind,pixel3,pixel4", *ROWS), "other columns found: 'kind'; a label is called"),
         (text("0.0,0.5,0.25,1.0,0.0", *ROWS), "row 1, column pixel1: a whole number 0–255 expected, '0.5' found"),
         (text("label,pixel1,pixel2,pixel3,pixel3", *ROWS), "row 1: .* 'pixel3' found 2 times"),
         (text("label," + ",".join(f"pixel{n}" for n in range(257**2)), "1"), "at most 256 pixels a side expected, 257"),

@@ -66,13 +66,27 @@ def test_what_is_exactly_grey_and_whole_is_taken(file: Path, images: Any, labels
         ({"x_train": np.full((4, 2, 3), np.nan)}, "float64 from nan to nan found"),
         ({"x_train": IMAGES > 3}, "x_train: pixels 0–255 expected, values of type bool found"),
         ({"x_train": np.full((4, 2, 3), "a")}, "values of type <U1 found"),
-        ({"x_train": IMAGES[0]}, r"images \(N, height, width\) expected, an array \(2, 3\) found"),
-        ({"x_train": np.arange(72, dtype=np.uint8).reshape(4, 2, 3, 3)}, "x_train: grey images expected, colour found"),
+        ({"x_train": IMAGES[0]}, r"images \(N, height, width\) or .* expected, an array \(2, 3\) found"),
+        (
+            {"x_train": np.zeros((4, 2, 3, 4), np.uint8)},
+            "x_train: 1 or 3 channels expected, 4 found: put the pictures on",
+        ),
+        ({"x_train": np.zeros((4, 2, 3, 5), np.uint8)}, r"x_train: images .* expected, an array \(4, 2, 3, 5\) found"),
         ({"x_train": np.zeros((4, 300, 2), np.uint8)}, "1 to 256 pixels a side expected, 300×2 found"),
         ({"x_train": IMAGES[:0], "y_train": LABELS[:0]}, "at least one image expected, none found"),
         ({"y_train": LABELS[:3]}, "4 labels expected, one an image, 3 found"),
         ({"y_train": LABELS + 0.5}, "y_train: whole numbers as labels expected, others found"),
-        ({"y_train": np.array(["a", "b", "c", "d"])}, "y_train: whole numbers as labels expected, others found"),
+        (
+            {"y_train": np.array(["a", "", "c", "d"])},
+            "a class's name as the label of each image expected, none found at",
+        ),
+        ({"y_train": np.array([b"a", b"\xff", b"c", b"d"])}, "y_train: text in UTF-8 expected, other bytes found"),
+        ({"y_train": np.array([["a", "b"]] * 4)}, r"y_train: text \(N,\) expected, <U1 \(4, 2\) found"),
+        (
+            {"y_train": np.array(["a", "b", "c", "d"]), "x_test": IMAGES, "y_test": LABELS},
+            r"y_test: text \(N,\) expected",
+        ),
+        ({"y_train": LABELS > 0}, "y_train: whole numbers as labels expected, others found"),
         ({"y_train": LABELS - 1}, "y_train: labels 0 to 999 expected, -1 found at image 0"),
         ({"y_train": np.array([0, 1, 2**62, 1])}, "y_train: labels 0 to 999 expected, .* found at image 2"),
         ({"y_train": np.eye(4)}, r"y_train: one label an image, \(N,\), expected, \(4, 4\) found"),
@@ -87,6 +101,49 @@ def test_what_is_exactly_grey_and_whole_is_taken(file: Path, images: Any, labels
 def test_anything_else_is_refused(file: Path, arrays: dict[str, Any], message: str) -> None:
     np.savez(file, **({"x_train": IMAGES, "y_train": LABELS} | arrays))
     with pytest.raises(DataError, match=message):
+        read_npz(file)
+
+
+COLOUR = np.random.default_rng(0).integers(0, 256, (4, 2, 5, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("names", [("x_train", "y_train"), ("train_images", "train_labels"), ("X", "y")])
+@pytest.mark.parametrize(
+    "images", [COLOUR, COLOUR.astype(np.int64), np.asfortranarray(COLOUR), COLOUR.transpose(0, 3, 1, 2)]
+)
+def test_colour_is_taken_as_it_is(file: Path, names: tuple[str, str], images: Any) -> None:
+    np.savez(file, **{names[0]: images, names[1]: LABELS})
+    assert_same(read_npz(file).train, Dataset(COLOUR, LABELS, ("0", "1", "2"), "x"))
+
+
+def test_a_grey_looking_part_of_a_colour_set_stays_in_colour(file: Path) -> None:
+    grey = np.repeat(COLOUR[..., :1], 3, axis=3)
+    np.savez(file, x_train=COLOUR, y_train=LABELS, x_test=grey, y_test=LABELS)
+    data = read_npz(file)
+    assert data.test is not None
+    np.testing.assert_array_equal(data.test.images, grey)
+
+
+@pytest.mark.parametrize("names", ["classes", "class_names", "label_names"])
+def test_names_of_the_classes(file: Path, names: str) -> None:
+    np.savez(file, x_train=IMAGES, y_train=LABELS, **{names: np.array(["hat", "bag", "cap"])})
+    assert read_npz(file).train.classes == ("hat", "bag", "cap")
+
+
+@pytest.mark.parametrize("labels", [np.array(["b9", "b10", "a", "b10"]), np.array([b"b9", b"b10", b"a", b"b10"])])
+def test_labels_that_are_names_are_numbered_in_natural_order(file: Path, labels: Any) -> None:
+    np.savez(file, x_train=IMAGES, y_train=labels[:, None], x_test=IMAGES[:2], y_test=labels[:2])
+    data = read_npz(file)
+    assert_same(data.train, Dataset(IMAGES, np.array([1, 2, 0, 2]), ("a", "b9", "b10"), "x"))
+    assert_same(data.test, Dataset(IMAGES[:2], np.array([1, 2]), ("a", "b9", "b10"), "x"))
+
+    np.savez(file, x_train=IMAGES, y_train=labels, classes=np.array(["b10", "c", "b9", "a"]))
+    assert_same(read_npz(file).train, Dataset(IMAGES, np.array([2, 0, 3, 0]), ("b10", "c", "b9", "a"), "x"))
+
+
+def test_a_class_that_train_lacks_is_refused(file: Path) -> None:
+    np.savez(file, x_train=IMAGES, y_train=np.array(list("abca")), x_test=IMAGES[:2], y_test=np.array(["a", "z"]))
+    with pytest.raises(DataError, match=r"classes of train expected in test \(a, b, c\), 'z' found"):
         read_npz(file)
 
 

@@ -68,8 +68,9 @@ def test_a_new_format_is_its_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_messages_list_every_format() -> None:
     assert WHAT_A_PATH_MAY_BE == (
-        "a folder with IDX files, with CSV files, with Parquet files, or with a folder of pictures for each class; "
-        "or one file: IDX, .csv, .csv.gz, .npz or .parquet"
+        "a folder with IDX files, with CSV files, with Parquet files, with CIFAR's binary files, with SVHN's .mat files, "
+        "or with a folder of pictures for each class; "
+        "or one file: IDX, CIFAR, .csv, .csv.gz, .npz, .parquet, .tar.gz, .tgz or .mat"
     )
 
 

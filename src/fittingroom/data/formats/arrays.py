@@ -1,5 +1,6 @@
 """Arrays of any type to uint8 images and int64 labels: exactly, or not at all."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -8,18 +9,21 @@ from numpy.typing import NDArray
 from fittingroom.data.dataset import MAX_CLASSES
 from fittingroom.errors import DataError
 
+BLOCK = 1 << 22  # values that are looked at at once
+
 
 def as_images(array: NDArray[Any], where: str) -> NDArray[np.uint8]:
-    """An array of grey images as uint8 (N, H, W), exactly: nothing is scaled or rounded.
+    """An array of images as uint8 (N, H, W), or (N, H, W, 3) in colour, exactly: nothing is scaled or rounded.
 
     Args:
-        array: whole numbers 0–255 of any type, (N, H, W), (N, H, W, 1), (N, 1, H, W), or (N, H, W, 3) with R=G=B.
+        array: whole numbers 0–255 of any type: (N, H, W), (N, H, W, 1) or (N, 1, H, W) in grey, (N, H, W, 3) or
+            (N, 3, H, W) in colour. Colour with R = G = B in every pixel is grey.
         where: what an error message calls it.
 
     Raises:
         DataError: anything else.
     """
-    images = _grey(array, where)
+    images = _grey_or_colour(array, where)
     if images.dtype == np.uint8 or images.size == 0:
         return images.astype(np.uint8, copy=False)
 
@@ -56,18 +60,40 @@ def as_labels(array: NDArray[Any], where: str) -> NDArray[np.int64]:
     return labels.astype(np.int64)
 
 
-def _grey(array: NDArray[Any], where: str) -> NDArray[Any]:
+def alike(images: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """The images of all parts in colour, if those of any part are: each part alone can't tell that its set is."""
+    if not any(array.ndim == 4 for array in images.values()):
+        return dict(images)
+    return {
+        part: array if array.ndim == 4 else np.repeat(array[..., None], 3, axis=3) for part, array in images.items()
+    }
+
+
+def is_grey(images_NHW3: NDArray[Any]) -> bool:
+    """Whether R = G = B in every pixel. The first coloured block decides, so that colour is told at once."""
+    rows = max(1, BLOCK // max(1, images_NHW3[:1].size))
+    blocks = (images_NHW3[start : start + rows] for start in range(0, len(images_NHW3), rows))
+    return all(bool((block == block[..., :1]).all()) for block in blocks)
+
+
+def _grey_or_colour(array: NDArray[Any], where: str) -> NDArray[Any]:
     if array.ndim == 3:
         return array
     if array.ndim == 4 and array.shape[3] == 1:
         return array[..., 0]
     if array.ndim == 4 and array.shape[1] == 1:
         return array[:, 0]
+
+    # PyTorch puts the channels before height and width
+    if array.ndim == 4 and array.shape[1] == 3 and array.shape[3] != 3:
+        array = array.transpose(0, 2, 3, 1)
     if array.ndim == 4 and array.shape[3] == 3:
-        if (array == array[..., :1]).all():
-            return array[..., 0]
-        raise DataError(f"{where}: grey images expected, colour found: convert them to grey first")
-    raise DataError(f"{where}: images (N, height, width) expected, an array {array.shape} found")
+        return array[..., 0] if is_grey(array) else array
+    if array.ndim == 4 and array.shape[3] == 4:
+        raise DataError(f"{where}: 1 or 3 channels expected, 4 found: put the pictures on a background first")
+    raise DataError(
+        f"{where}: images (N, height, width) or (N, height, width, 3) expected, an array {array.shape} found"
+    )
 
 
 def _whole(array: NDArray[Any]) -> bool:

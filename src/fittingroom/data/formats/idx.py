@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fittingroom.data.dataset import MAX_SIDE, Dataset, Splits
-from fittingroom.data.formats.arrays import as_images, as_labels
+from fittingroom.data.formats.arrays import alike, as_images, as_labels
 from fittingroom.data.formats.gzipped import expansion_limit, is_gzip, open_bytes
 from fittingroom.data.formats.splits import Images, Labels, part_of, splits
 from fittingroom.data.large import allocate, fill
@@ -36,8 +36,11 @@ DTYPES: dict[int, np.dtype[Any]] = {
     0x0E: np.dtype(">f8"),
 }
 STEMS = {"train": "train", "validation": "validation", "test": "t10k"}  # as MNIST's files are called
-PART_FILES = re.compile(r"(train|validation|test|t10k)-(images-idx3-ubyte|labels-idx1-(ubyte|short))(\.gz)?")
+PART_FILES = re.compile(r"(train|validation|test|t10k)-(images-idx[34]-ubyte|labels-idx1-(ubyte|short))(\.gz)?")
 """The names of the files that :func:`write_idx_part` writes, raw or packed."""
+
+QMNIST_COLUMNS = 8
+"""QMNIST has eight whole numbers an image: its class (0–9), and what is known of its writer."""
 
 _NAME = re.compile(r"(?P<stem>.+)-(?P<kind>images|labels)[-.]idx\d+-\w+(\.gz)?", re.IGNORECASE)
 
@@ -120,7 +123,7 @@ def read_idx(path: Path) -> NDArray[Any]:
 
 
 def idx_blocks(path: Path, rows: int) -> Iterator[Images]:
-    """Yield the images of an IDX file as uint8 (up to ``rows``, H, W), never holding more than one block in memory.
+    """Yield the images of an IDX file as uint8 (up to ``rows``, H, W[, 3]), with one block in memory at a time.
 
     Raises:
         DataError: as :func:`read_idx`, and for a file that holds something else than images.
@@ -128,9 +131,11 @@ def idx_blocks(path: Path, rows: int) -> Iterator[Images]:
     with open_bytes(path) as file:
         header = _read_header(file, path)
         _check_size(header, path)
-        if len(header.shape) != 3 or not 1 <= max(header.shape[1:]) <= MAX_SIDE:
+        if not is_images(header) or not 1 <= max(header.shape[1:]) <= MAX_SIDE:
             size = "×".join(map(str, header.shape))
-            raise DataError(f"{path}: images (N×H×W) of at most {MAX_SIDE} pixels a side expected, {size} found")
+            raise DataError(
+                f"{path}: images (N×H×W or N×H×W×3) of at most {MAX_SIDE} pixels a side expected, {size} found"
+            )
 
         # the header is believed only as far as the file goes: a block at a time
         count = header.shape[0]
@@ -142,6 +147,11 @@ def idx_blocks(path: Path, rows: int) -> Iterator[Images]:
 
         if file.read(1):
             raise DataError(f"{path}: {header.file_size:,} bytes expected by its header, more found")
+
+
+def is_images(header: IdxHeader) -> bool:
+    """Whether by its header a file holds images, grey (N×H×W) or in colour (N×H×W×3), and not labels."""
+    return len(header.shape) == 3 or (len(header.shape) == 4 and 3 in (header.shape[1], header.shape[3]))
 
 
 def write_idx(path: Path, array: NDArray[Any]) -> None:
@@ -173,7 +183,7 @@ def write_idx_part(folder: Path, part: str, dataset: Dataset) -> None:
         # images without their labels look like a folder that lost a file, and are refused when read
         raise DataError(f"{dataset.name}: labels expected for a folder of IDX files: convert to npz or parquet")
     kind, dtype = ("ubyte", np.uint8) if dataset.num_classes <= 256 else ("short", np.int16)
-    write_idx(folder / f"{STEMS[part]}-images-idx3-ubyte.gz", dataset.images)
+    write_idx(folder / f"{STEMS[part]}-images-idx{dataset.images.ndim}-ubyte.gz", dataset.images)
     write_idx(folder / f"{STEMS[part]}-labels-idx1-{kind}.gz", dataset.labels.astype(dtype))
 
 
@@ -233,11 +243,16 @@ def read_idx_dataset(path: Path) -> Splits:
     # zlib works outside Python's lock: the big files are decompressed side by side
     with ThreadPoolExecutor() as pool:
         reading = {part: (pool.submit(read_idx, pair.images), pair) for part, pair in pairs.items()}
-        parts: dict[str, tuple[Images, Labels | None]] = {}
-        for part, (future, pair) in reading.items():
-            labels = None if pair.labels is None else as_labels(read_idx(pair.labels), str(pair.labels))
-            parts[part] = as_images(future.result(), str(pair.images)), labels
-    return splits(parts, path)
+        labels = {part: None if pair.labels is None else _labels(pair.labels) for part, pair in pairs.items()}
+        images = {part: as_images(future.result(), str(pair.images)) for part, (future, pair) in reading.items()}
+    return splits({part: (array, labels[part]) for part, array in alike(images).items()}, path)
+
+
+def _labels(path: Path) -> Labels:
+    """One label an image; of QMNIST's columns the first, which is the class."""
+    values = read_idx(path)
+    is_qmnist = values.ndim == 2 and values.shape[1] == QMNIST_COLUMNS
+    return as_labels(values[:, 0] if is_qmnist else values, str(path))
 
 
 def _by_stem_and_kind(folder: Path) -> dict[tuple[str, str], Path]:
@@ -322,9 +337,14 @@ def _check_pair(pair: IdxPair) -> None:
             f"{pair.images}: images (3 dimensions) expected, {images.shape[0]:,} labels found: "
             "this is the label file; give the image file"
         )
+    size = "×".join(map(str, images.shape[1:]))
     if max(images.shape[1:], default=0) > MAX_SIDE:
-        size = "×".join(map(str, images.shape[1:]))
         raise DataError(f"{pair.images}: images of at most {MAX_SIDE} pixels a side expected, {size} found")
+    if len(images.shape) == 2:
+        raise DataError(
+            f"{pair.images}: images (3 dimensions, or 4 in colour) expected, {images.shape[0]:,} rows of {size} found: "
+            "these look like labels; give the image file"
+        )
 
     if pair.labels is None:
         return
@@ -332,12 +352,18 @@ def _check_pair(pair: IdxPair) -> None:
     # the size that the label file would have, for as many labels as there are images
     labels = read_idx_header(pair.labels)
     expected = IdxHeader(labels.code, images.shape[:1])
-    if len(labels.shape) != 1:
+    is_qmnist = len(labels.shape) == 2 and labels.shape[1] == QMNIST_COLUMNS
+    if len(labels.shape) == 2 and not is_qmnist and labels.shape[1] != 1:
+        raise DataError(
+            f"{pair.labels}: one label an image expected, {labels.shape[1]} columns found: "
+            "keep the column of the classes alone, or QMNIST's eight"
+        )
+    if len(labels.shape) > 2:
         raise DataError(
             f"{pair.labels}: {expected.file_size:,} bytes expected, {labels.file_size:,} found: "
             "this is the image file; give the labels file"
         )
-    if labels.shape != expected.shape:
+    if labels.shape[:1] != expected.shape:
         raise DataError(
             f"{pair.labels}: {expected.file_size:,} bytes expected, one label for each image of "
             f"{pair.images.name}, {labels.file_size:,} found: the two don't belong together"

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from fittingroom.data.formats.gzipped import is_gzip, open_bytes
-from fittingroom.data.formats.idx import IdxHeader, read_idx_header
+from fittingroom.data.formats.idx import QMNIST_COLUMNS, IdxHeader, read_idx_header
 
 FIRST_VALUES = 8
 BLOCK = 1 << 20
@@ -98,10 +98,15 @@ def _header_fields(header: IdxHeader, start: bytes) -> list[Field]:
     rank = len(header.shape)
     magic = f"magic number: values {header.dtype.name}, {rank} dimension{'s' * (rank != 1)}"
 
-    # only ranks 1 and 3 are those of labels and images
-    names = {1: ["labels"], 3: ["images", "rows, the height", "columns, the width"]}.get(
+    # other ranks are those of no data set
+    sides = ["rows, the height", "columns, the width"]
+    names = {1: ["labels"], 3: ["images", *sides]}.get(
         rank, [f"size of dimension {number}" for number in range(1, rank + 1)]
     )
+    if _is_colour(header):
+        names = ["images", *sides, "channels, red, green and blue"]
+    if _is_qmnist(header):
+        names = ["labels", "columns, of which QMNIST's first is the class"]
 
     offsets = range(0, header.size, 4)
     return [
@@ -118,7 +123,8 @@ def _header_fields(header: IdxHeader, start: bytes) -> list[Field]:
 def _first_values(header: IdxHeader, payload: bytes) -> Field:
     whole = len(payload) - len(payload) % header.dtype.itemsize
     values = np.frombuffer(payload[:whole], header.dtype)
-    kind = "labels" if len(header.shape) == 1 else "pixels" if len(header.shape) == 3 else "values"
+    is_pixels = len(header.shape) == 3 or _is_colour(header)
+    kind = "labels" if len(header.shape) == 1 else "pixels" if is_pixels else "values"
     return Field(
         header.size,
         header.dtype.name,
@@ -135,5 +141,17 @@ def _what(header: IdxHeader) -> str:
             return f"{count:,} labels ({header.dtype.name})"
         case (count, height, width):
             return f"{count:,} images of {height}×{width} ({header.dtype.name})"
+        case (count, height, width, _) if _is_colour(header):
+            return f"{count:,} images of {height}×{width} in colour ({header.dtype.name})"
+        case (count, columns) if _is_qmnist(header):
+            return f"{count:,} labels in {columns} columns ({header.dtype.name}), as QMNIST has them"
         case _:
             return f"an array {shape} ({header.dtype.name}), neither images nor labels"
+
+
+def _is_colour(header: IdxHeader) -> bool:
+    return len(header.shape) == 4 and header.shape[3] == 3
+
+
+def _is_qmnist(header: IdxHeader) -> bool:
+    return len(header.shape) == 2 and header.shape[1] == QMNIST_COLUMNS

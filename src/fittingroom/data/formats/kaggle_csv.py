@@ -1,24 +1,26 @@
 """Kaggle's CSV: a row an image, ``label,pixel1,…,pixel784``, pixels row by row from the top left."""
 
+import csv
 import gzip
 import io
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fittingroom.data.dataset import MAX_SIDE, Dataset, Splits
 from fittingroom.data.formats.arrays import as_labels
+from fittingroom.data.formats.columns import LABEL_NAMES_IN_WORDS, label_column, numbered, plain
 from fittingroom.data.formats.gzipped import expansion_limit, is_gzip, open_bytes
-from fittingroom.data.formats.splits import Images, Labels, by_part, splits
+from fittingroom.data.formats.splits import Images, by_part, read_class_names, splits
 from fittingroom.errors import DataError
 from fittingroom.files.atomic import atomic_write
 
@@ -26,8 +28,6 @@ if TYPE_CHECKING:
     import polars as pl
 
 SUFFIXES = (".csv", ".csv.gz")
-LABEL_NAMES = ("label", "class", "target", "y")
-LABEL_NAMES_IN_WORDS = f"{', '.join(LABEL_NAMES[:-1])} or {LABEL_NAMES[-1]}"
 LONGEST_LINE = 1 << 20  # bytes; the longest header of 256×256 images has 0.7 MB
 PART_FILES = re.compile(r"(train|validation|test)\.csv(\.gz)?")
 """The names of the files that :func:`write_csv_part` writes, raw or packed."""
@@ -36,6 +36,14 @@ _PIXEL_NAME = re.compile(r"(?:pixel|px|p)?[ _]?(\d+)", re.IGNORECASE)
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 _PIXEL = rb" *\+?0*(?:25[0-5]|2[0-4]\d|1\d\d|\d?\d)(?:\.0*)?"  # pandas writes whole numbers as 9.0, too
 _LABEL = rb" *\+?0*\d{1,3}(?:\.0*)?"
+_NAME = rb'(?:"(?:[^"]|"")+"|[^",\r\n]*[^",\s][^",\r\n]*)'
+_COUNTER_NAMES = ("", "id", "index", "unnamed:_0")  # of a column that counts the rows
+
+EVIDENCE_ROWS = 100_000
+"""By how many rows it is told which column of a file without a header holds the labels."""
+
+NAMES_SHARE = 0.05
+"""So many of the labels must be text, at least, before it is names and no mistake in a column of numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +54,13 @@ class _Layout:
         columns: their names, made up where there is no header.
         label: the name of the label's column; None: there is none.
         has_header: whether the first line is one, and not an image.
+        has_names: whether the labels are the names of the classes, and not numbers.
     """
 
     columns: list[str]
     label: str | None
     has_header: bool
+    has_names: bool = False
 
     @property
     def pixels(self) -> list[str]:
@@ -84,8 +94,9 @@ def csv_files(path: Path) -> list[Path]:
 def read_kaggle_csv(path: Path) -> Splits:
     """Read one CSV, or a folder with one for train and one for test.
 
-    With or without a header; the label in the first column or in the one called ``label``; no label column
-    makes the part unlabelled. Whole numbers may be written as 9.0. Images are square.
+    With or without a header; the label in the first or last column, or in one called ``label`` or the like; no
+    label column makes the part unlabelled. Labels are numbers or names. Whole numbers may be written as 9.0. Images
+    are square.
 
     Raises:
         DataError: names the row (the line of the file) and the column of the first cell that isn't a whole number
@@ -94,7 +105,20 @@ def read_kaggle_csv(path: Path) -> Splits:
     files = find_csv(path)
     if not files:
         raise DataError(f"{path}: CSV files called …train.csv and …test.csv expected, none found")
-    return splits({part: _read(file) for part, file in files.items()}, path)
+    return labelled({part: read_rows(file) for part, file in files.items()}, path)
+
+
+def labelled(parts: Mapping[str, tuple[Images, NDArray[Any] | None]], path: Path) -> Splits:
+    """``Splits`` of parts whose labels are numbers, or in any of them names.
+
+    Raises:
+        DataError: parts that don't fit together.
+    """
+    if not any(labels is not None and labels.dtype.kind == "U" for _, labels in parts.values()):
+        return splits(parts, path)
+    order = read_class_names(path if path.is_dir() else path.parent)
+    labels, classes = numbered({part: labels for part, (_, labels) in parts.items()}, str(path), order)
+    return splits({part: (images, labels[part]) for part, (images, _) in parts.items()}, path, classes)
 
 
 def write_kaggle_csv(path: Path, dataset: Dataset) -> None:
@@ -106,6 +130,8 @@ def write_kaggle_csv(path: Path, dataset: Dataset) -> None:
     """
     import polars as pl
 
+    if dataset.images.ndim != 3:
+        raise DataError(f"{path}: a CSV holds grey images, colour found: convert to npz or parquet")
     height, width = dataset.image_size
     if height != width:
         raise DataError(f"{path}: a CSV holds square images, {height}×{width} found: convert to npz or parquet")
@@ -147,14 +173,19 @@ def csv_blocks(path: Path, rows: int) -> Iterator[Images]:
         raise DataError(f"{path}: a row for each image expected, no rows found")
 
 
-def _read(path: Path) -> tuple[Images, Labels | None]:
+def read_rows(path: Path) -> tuple[Images, NDArray[Any] | None]:
+    """The images of one file, and its labels as whole numbers, or as text where they are names.
+
+    Raises:
+        DataError: as :func:`read_kaggle_csv`.
+    """
     layout = _layout(path)
     return _parse(_content(path), layout, path, skip_lines=int(layout.has_header))
 
 
 def _parse(
     content: Path | io.BytesIO, layout: _Layout, path: Path, skip_lines: int = 0
-) -> tuple[Images, Labels | None]:
+) -> tuple[Images, NDArray[Any] | None]:
     """Images and labels of the rows in ``content``, which is the file at ``path`` or a part of it."""
     table = _table(content, layout, path, skip_lines)
 
@@ -166,8 +197,13 @@ def _parse(
         raise DataError(f"{path}: a row for each image expected, no rows found")
 
     images = _rows(table.select(layout.pixels).to_numpy(order="fortran")).reshape(-1, layout.side, layout.side)
-    labels = as_labels(table[layout.label].to_numpy(), str(path)) if layout.label else None
-    return images, labels
+    if layout.label is None:
+        return images, None
+
+    # Polars has made text of the column where it couldn't make numbers of it
+    column = table[layout.label]
+    is_text = not column.dtype.is_numeric()
+    return images, np.array(column.to_list(), np.str_) if is_text else as_labels(column.to_numpy(), str(path))
 
 
 def _table(content: Path | io.BytesIO, layout: _Layout, path: Path, skip_lines: int) -> "pl.DataFrame":
@@ -175,18 +211,24 @@ def _table(content: Path | io.BytesIO, layout: _Layout, path: Path, skip_lines: 
     import polars as pl
 
     # uint8 says of each cell that it is 0–255, and is four times as small as what a CSV is read into otherwise
-    schema = pl.Schema(
-        dict.fromkeys(layout.columns, pl.UInt8()) | ({layout.label: pl.UInt16()} if layout.label else {})
-    )
-    read = partial(pl.read_csv, has_header=False, skip_lines=skip_lines, quote_char=None, glob=False)
+    of_label = pl.String() if layout.has_names else pl.UInt16()
+    label: dict[str, pl.DataType] = {layout.label: of_label} if layout.label else {}
+    schema = pl.Schema({**dict.fromkeys(layout.columns, pl.UInt8()), **label})
+    quote = '"' if layout.has_names else None
+    read = partial(pl.read_csv, has_header=False, skip_lines=skip_lines, quote_char=quote, glob=False)
     try:
         return read(content, schema=schema)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-        # whole numbers written as 9.0 are no uint8 to Polars: once more by way of float32, which holds them exactly
+        # names may begin anywhere: letters follow the digits in sets of both
         if isinstance(content, io.BytesIO):
             content.seek(0)
+        if not layout.has_names and layout.label and _are_names(_label_cells(path, layout)):
+            return _table(content, replace(layout, has_names=True), path, skip_lines)
+
+        # whole numbers written as 9.0 are no uint8 to Polars: once more by way of float32, which holds them exactly
+        floats = {**dict.fromkeys(layout.columns, pl.Float32()), **(label if layout.has_names else {})}
         try:
-            return _whole_numbers(read(content, schema=dict.fromkeys(layout.columns, pl.Float32())), schema)
+            return _whole_numbers(read(content, schema=floats), schema)
         except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
             _refuse_bad_cell(path, layout)
             raise DataError(f"{path}: {str(error).splitlines()[0]}") from error
@@ -233,17 +275,32 @@ def _content(path: Path) -> Path | io.BytesIO:
 
 
 def _layout(path: Path) -> _Layout:
-    line = _first_line(path)
-    cells = [cell.strip().strip('"') for cell in line.split(",")]
+    line = first_line(path)
+    cells = cells_of(line)
     if len(cells) == 1 and (mark := re.search(r"[;\t|]", line)):
         raise DataError(f"{path}: row 1: commas between the cells expected, {mark[0]!r} found: save it with commas")
 
-    layout = _from_header(cells, path) if is_header(cells) else _without_header(cells)
+    layout = _from_header(cells, path) if is_header(cells) else _without_header(cells, path)
     _check_shape(layout, path)
-    return layout
+    return replace(layout, has_names=bool(layout.label) and _begins_with_a_name(path, layout))
 
 
-def _first_line(path: Path) -> str:
+def cells_of(line: str) -> list[str]:
+    """The cells of a line, without blanks and quotation marks around them."""
+    if '"' not in line:
+        return [cell.strip() for cell in line.split(",")]
+    try:
+        return [cell.strip() for cell in next(csv.reader([line], skipinitialspace=True))]
+    except (csv.Error, StopIteration):
+        return [cell.strip().strip('"') for cell in line.split(",")]
+
+
+def first_line(path: Path) -> str:
+    """The first line of a CSV, without its end.
+
+    Raises:
+        DataError: the file can't be read, is empty, a web page, or not in UTF-8.
+    """
     with open_bytes(path) as file:
         first = file.readline(LONGEST_LINE)
     if not first.strip():
@@ -265,8 +322,8 @@ def _first_line(path: Path) -> str:
 
 
 def label_name(cells: list[str]) -> str | None:
-    """Which of a header's names is the label's: of ``label``, ``class``, ``target``, ``y`` the first that is there."""
-    return next((cell for name in LABEL_NAMES for cell in cells if cell.lower() == name), None)
+    """Which of a header's names is the label's: the first there is of :data:`columns.LABEL_NAMES`; None: none is."""
+    return label_column(cells)
 
 
 def pixel_number(cell: str) -> int | None:
@@ -281,19 +338,34 @@ def is_header(cells: list[str]) -> bool:
     Otherwise a bad cell would pass for a name. A row that counts the columns from 0 or 1 on is one too, as pandas
     writes it where they have no names.
     """
-    counts = [[str(number) for number in range(first, first + len(cells))] for first in (0, 1)]
     has_names = label_name(cells) is not None or not any(_NUMBER.fullmatch(cell) for cell in cells)
-    return has_names or (len(cells) >= 16 and cells in counts)
+
+    # a name beside the counted columns is that of the label
+    counted = [cells, *([cells[1:]] if cells[0] and not _NUMBER.fullmatch(cells[0]) else [])]
+    counted += [cells[:-1]] if cells[-1] and not _NUMBER.fullmatch(cells[-1]) else []
+    return has_names or any(len(names) >= 16 and _counts(names) for names in counted)
+
+
+def _counts(cells: list[str]) -> bool:
+    return any(cells == [str(number) for number in range(first, first + len(cells))] for first in (0, 1))
 
 
 def _from_header(cells: list[str], path: Path) -> _Layout:
-    label = label_name(cells)
+    return _from_header_with(cells, label_name(cells), path)
+
+
+def _from_header_with(cells: list[str], label: str | None, path: Path) -> _Layout:
     name, count = Counter(cells).most_common(1)[0]
     if count > 1:
         raise DataError(f"{path}: row 1: columns of different names expected, {name!r} found {count:,} times")
 
     numbers = {cell: pixel_number(cell) for cell in cells if cell != label}
     others = [cell for cell, number in numbers.items() if number is None]
+
+    # whatever it is called, the only column that is no pixel is the label if it stands at an end
+    is_at_end = others in ([cells[0]], [cells[-1]]) and plain(others[0]) not in _COUNTER_NAMES
+    if label is None and is_at_end and len(numbers) > 1:
+        return _from_header_with(cells, others[0], path)
 
     # where some are called as pixels are, all have to be
     if 0 < len(others) < len(numbers):
@@ -316,10 +388,107 @@ def _from_header(cells: list[str], path: Path) -> _Layout:
     return _Layout(cells, label, has_header=True)
 
 
-def _without_header(cells: list[str]) -> _Layout:
+def _without_header(cells: list[str], path: Path) -> _Layout:
     is_unlabelled = math.isqrt(len(cells)) ** 2 == len(cells)
     pixels = [f"pixel{number}" for number in range(1, len(cells) + is_unlabelled)]
-    return _Layout(pixels if is_unlabelled else ["label", *pixels], None if is_unlabelled else "label", False)
+    if is_unlabelled:
+        return _Layout(pixels, None, has_header=False)
+    is_last = math.isqrt(len(pixels)) ** 2 == len(pixels) and _label_is_last(path)
+    return _Layout([*pixels, "label"] if is_last else ["label", *pixels], "label", has_header=False)
+
+
+def _label_is_last(path: Path) -> bool:
+    """Tell by the values whether the labels of a file without a header stand in its last column or in its first.
+
+    A column of labels counts 0, 1, 2, … with a fair share of each; and it is unlike the column beside it, which
+    that of a corner's pixels resembles. The two must not contradict each other.
+
+    Raises:
+        DataError: the values can't tell.
+    """
+    lines = list(islice((line for line in _lines(path) if line.count(b",") > 2), EVIDENCE_ROWS))
+    columns = [[line.split(b",", 2)[index] for line in lines] for index in (0, 1)]
+    columns += [[line.rstrip(b"\r\n").rsplit(b",", 2)[index] for line in lines] for index in (-2, -1)]
+
+    # text is no pixel
+    are_names = [_are_names(columns[0]), _are_names(columns[-1])]
+    if are_names[0] != are_names[1]:
+        return are_names[1]
+
+    try:
+        first, second, last_but_one, last = np.array(
+            [row for row in zip(*columns, strict=True) if all(_is_number(cell) for cell in row)], np.float64
+        ).T
+    except ValueError:
+        return False  # no row of numbers: the reader says which cell is wrong
+    if (first.max() > 255) != (last.max() > 255):
+        return bool(last.max() > 255)
+
+    votes = set()
+    counts = [_counts_classes(first), _counts_classes(last)]
+    if counts[0] != counts[1]:
+        votes.add(counts[1])
+    unlike = [float(np.abs(first - second).mean()), float(np.abs(last - last_but_one).mean())]
+    if max(unlike) >= 3 * min(unlike) + 0.3:
+        votes.add(unlike[1] > unlike[0])
+    if len(votes) != 1:
+        raise DataError(
+            f"{path}: a first row with the names of the columns expected, none found, and the values don't tell "
+            "whether the labels stand in the first column or in the last: "
+            "put label,pixel1,pixel2,… or pixel1,pixel2,…,label above them"
+        )
+    return votes.pop()
+
+
+def _counts_classes(values: NDArray[np.float64]) -> bool:
+    """Whether the values are 0, 1, 2, … or 1, 2, 3, … without a gap, and each is there for a twentieth of its share."""
+    found, counts = np.unique(values, return_counts=True)
+    is_counting = len(found) > 1 and found[0] in (0, 1) and bool((np.diff(found) == 1).all())
+    return is_counting and bool(counts.min() * len(found) * 20 >= len(values))
+
+
+def _is_number(cell: bytes) -> bool:
+    return _NUMBER.fullmatch(cell.decode("utf-8", "replace").strip()) is not None
+
+
+def _are_names(cells: Sequence[bytes]) -> bool:
+    """Whether a column of labels is one of names: all of them are text, or too many for a mistake."""
+    texts = sum(1 for cell in cells if cell.strip() and not _is_number(cell))
+    return texts > 0 and (texts == len(cells) or (texts > 1 and texts >= NAMES_SHARE * len(cells)))
+
+
+def _begins_with_a_name(path: Path, layout: _Layout) -> bool:
+    """Whether the first label is text, and enough of the others are too."""
+    first = next(_lines(path, skip_header=layout.has_header), b"")
+    cells = _label_cells(path, layout) if any(map(bytes.isalpha, re.findall(rb"[^\W\d_]+", first))) else []
+    return bool(cells) and _are_names(cells)
+
+
+def _label_cells(path: Path, layout: _Layout) -> list[bytes]:
+    """The cells of the labels' column, as they stand in the file."""
+    assert layout.label is not None
+    place = layout.columns.index(layout.label)
+    lines = islice(_lines(path, skip_header=layout.has_header), EVIDENCE_ROWS)
+    rows = (_cells_of_bytes(line) for line in lines if line.strip())
+    return [row[place] for row in rows if place < len(row)]
+
+
+def _lines(path: Path, *, skip_header: bool = False) -> Iterator[bytes]:
+    with open_bytes(path) as file:
+        if skip_header:
+            file.readline()
+        for number, line in enumerate(iter(partial(file.readline, LONGEST_LINE), b"")):
+            yield line.removeprefix(b"\xef\xbb\xbf") if number == 0 else line
+
+
+def _cells_of_bytes(line: bytes) -> list[bytes]:
+    """The cells of a line; a quoted one may hold commas."""
+    content = line.rstrip(b"\r\n")
+    return (
+        re.findall(rb'((?:"(?:[^"]|"")*"|[^,])*)(?:,|$)', content)[: content.count(b",") + 1]
+        if b'"' in content
+        else content.split(b",")
+    )
 
 
 def _check_shape(layout: _Layout, path: Path) -> None:
@@ -340,7 +509,8 @@ def _refuse_bad_cell(path: Path, layout: _Layout) -> None:
     # one expression for a whole line is many times as fast as one for each of its 785 cells
     before = layout.columns.index(layout.label) if layout.label else 0
     after = len(layout.columns) - before - 1
-    cell = _LABEL if layout.label else _PIXEL
+    label = _NAME if layout.has_names else _LABEL
+    cell = label if layout.label else _PIXEL
     good_line = re.compile(rb"(?:%b,){%d}%b(?:,%b){%d}\r?\n?" % (_PIXEL, before, cell, _PIXEL, after))
 
     first_row = 1 + layout.has_header
@@ -356,15 +526,17 @@ def _refuse_bad_cell(path: Path, layout: _Layout) -> None:
 
 
 def _refuse_line(line: bytes, row: int, path: Path, layout: _Layout) -> None:
-    cells = line.rstrip(b"\r\n").split(b",")
+    cells = _cells_of_bytes(line) if layout.has_names else line.rstrip(b"\r\n").split(b",")
     for name, cell in zip(layout.columns, cells, strict=False):
         is_label = name == layout.label
-        if not re.fullmatch(_LABEL if is_label else _PIXEL, cell):
+        pattern = (_NAME if layout.has_names else _LABEL) if is_label else _PIXEL
+        if not re.fullmatch(pattern, cell):
             is_name = is_label and re.search(rb"[^\W\d_]", cell)
-            advice = ": number the classes 0, 1, 2, … and put their names into classes.txt, one a line"
+            expected = f"a whole number {'0–999' if is_label else '0–255'}"
             raise DataError(
-                f"{path}: row {row:,}, column {name}: a whole number {'0–999' if is_label else '0–255'} expected, "
-                f"{_shown(cell)} found{advice if is_name else ''}"
+                f"{path}: row {row:,}, column {name}: {'a name' if is_label and layout.has_names else expected} "
+                f"expected, {_shown(cell)} found"
+                + (": the other labels are numbers; write this one as a number too" if is_name else "")
             )
     raise DataError(f"{path}: row {row:,}: {len(layout.columns):,} cells expected, {len(cells):,} found")
 

@@ -2,7 +2,7 @@
 
 import math
 import zipfile
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -12,19 +12,36 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from fittingroom.data.dataset import Splits
-from fittingroom.data.formats.arrays import as_images, as_labels
+from fittingroom.data.formats.arrays import alike, as_images, as_labels
+from fittingroom.data.formats.columns import class_name, numbered
 from fittingroom.data.formats.gzipped import expansion_limit
-from fittingroom.data.formats.splits import Images, splits
+from fittingroom.data.formats.splits import Images, Labels, read_class_names, splits
 from fittingroom.data.large import allocate, fill
 from fittingroom.errors import DataError
 from fittingroom.files.atomic import atomic_write
 
 NAMES = {
-    "train": [("x_train", "y_train"), ("train_images", "train_labels"), ("images", "labels"), ("x", "y")],
-    "validation": [("x_val", "y_val"), ("x_valid", "y_valid"), ("val_images", "val_labels")],
-    "test": [("x_test", "y_test"), ("test_images", "test_labels")],
+    "train": [
+        ("x_train", "y_train"),
+        ("X_train", "y_train"),
+        ("train_images", "train_labels"),
+        ("images", "labels"),
+        ("x", "y"),
+        ("X", "y"),
+    ],
+    "validation": [
+        ("x_val", "y_val"),
+        ("X_val", "y_val"),
+        ("x_valid", "y_valid"),
+        ("X_valid", "y_valid"),
+        ("val_images", "val_labels"),
+    ],
+    "test": [("x_test", "y_test"), ("X_test", "y_test"), ("test_images", "test_labels")],
 }
 """The names of (images, labels) that are known for each part."""
+
+CLASSES_NAMES = ("classes", "class_names", "label_names")
+"""What an array with the names of the classes may be called, in the order of their numbers."""
 
 
 def npz_files(path: Path) -> list[Path]:
@@ -33,9 +50,10 @@ def npz_files(path: Path) -> list[Path]:
 
 
 def read_npz(path: Path) -> Splits:
-    """Read the parts of an .npz file; an array ``classes`` of text names the classes.
+    """Read the parts of an .npz file, grey or in colour.
 
-    Nothing in the file is executed: arrays of Python objects are refused.
+    Labels are whole numbers, whose names may stand in an array ``classes`` or ``class_names``, or they are the names
+    themselves. Nothing in the file is executed: arrays of Python objects are refused.
 
     Raises:
         DataError: no or a damaged .npz, arrays of unknown names, values that aren't images and labels.
@@ -45,7 +63,7 @@ def read_npz(path: Path) -> Splits:
 
 
 def npz_blocks(path: Path, rows: int) -> Iterator[Images]:
-    """Yield the images of all parts as uint8 (up to ``rows``, H, W), never holding more than one block in memory.
+    """Yield the images of all parts as uint8 (up to ``rows``, H, W[, 3]), never holding more than one block in memory.
 
     Only an array that is stored column by column is read whole.
 
@@ -101,15 +119,30 @@ def write_npz(path: Path, data: Splits) -> None:
 
 def _read(archive: zipfile.ZipFile, path: Path) -> Splits:
     names = _names_in(archive)
-    parts = {
-        part: (
-            as_images(read_array(archive, images, path), f"{path}: {images}"),
-            as_labels(read_array(archive, labels, path), f"{path}: {labels}") if labels in names else None,
-        )
-        for part, (images, labels) in _array_names(names, path).items()
-    }
-    classes = _class_names(read_array(archive, "classes", path), path) if "classes" in names else None
-    return splits(parts, path, classes)
+    images: dict[str, Images] = {}
+    found: dict[str, NDArray[Any] | None] = {}
+    where: dict[str, str] = {}
+    for part, (of_images, of_labels) in _array_names(names, path).items():
+        images[part] = as_images(read_array(archive, of_images, path), f"{path}: {of_images}")
+        found[part] = read_array(archive, of_labels, path) if of_labels in names else None
+        where[part] = f"{path}: {of_labels}"
+
+    listed = next((name for name in CLASSES_NAMES if name in names), None)
+    classes = None if listed is None else _text(read_array(archive, listed, path), f"{path}: {listed}")
+    labels, in_order = _labels(found, where, path, None if classes is None else list(map(class_name, classes)))
+    return splits({part: (array, labels[part]) for part, array in alike(images).items()}, path, in_order)
+
+
+def _labels(
+    found: Mapping[str, NDArray[Any] | None], where: Mapping[str, str], path: Path, classes: list[str] | None
+) -> tuple[Mapping[str, Labels | None], Sequence[str] | None]:
+    """The labels of each part as numbers, and the names of the classes, where there are any."""
+    are_names = any(values is not None and values.dtype.kind in "US" for values in found.values())
+    if not are_names:
+        numbers = {part: None if array is None else as_labels(array, where[part]) for part, array in found.items()}
+        return numbers, classes
+    names = {part: None if array is None else _text(array, where[part]) for part, array in found.items()}
+    return numbered(names, str(path), classes or read_class_names(path.parent))
 
 
 def _names_in(archive: zipfile.ZipFile) -> set[str]:
@@ -175,7 +208,12 @@ def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     return npy.read_array_header_1_0(file) if version == (1, 0) else npy.read_array_header_2_0(file)
 
 
-def _class_names(names: NDArray[Any], path: Path) -> list[str]:
-    if names.dtype.kind != "U" or names.ndim != 1:
-        raise DataError(f"{path}: classes: text (N,) expected, {names.dtype} {names.shape} found")
-    return [str(name) for name in names]
+def _text(values: NDArray[Any], where: str) -> NDArray[np.str_]:
+    """An array of text, or of text as bytes, as text (N,)."""
+    column = values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
+    if column.dtype.kind not in "US" or column.ndim != 1:
+        raise DataError(f"{where}: text (N,) expected, {values.dtype} {values.shape} found")
+    try:
+        return np.char.decode(column, "utf-8") if column.dtype.kind == "S" else column
+    except UnicodeDecodeError as error:
+        raise DataError(f"{where}: text in UTF-8 expected, other bytes found") from error

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fittingroom.data.dataset import Dataset, Splits
-from fittingroom.data.formats import idx, image_folder, kaggle_csv, npz, parquet
+from fittingroom.data.formats import cifar, idx, image_folder, kaggle_csv, npz, parquet, svhn
+from fittingroom.data.formats.folder_layout import has_class_folders
 from fittingroom.data.formats.splits import Images
 from fittingroom.data.preprocessing import Preprocessing
 from fittingroom.errors import DataError
@@ -67,7 +68,7 @@ IDX = Format(
     files=idx.idx_files,
     read=idx.read_idx_dataset,
     blocks=idx.idx_blocks,
-    has_images=lambda path: len(idx.read_idx_header(path).shape) != 1,
+    has_images=lambda path: len(idx.read_idx_header(path).shape) > 2,
     write_part=idx.write_idx_part,
     part_files=idx.PART_FILES,
 )
@@ -105,6 +106,23 @@ PARQUET = Format(
     part_files=parquet.PART_FILES,
     keeps_class_names=True,
 )
+CIFAR = Format(
+    name="cifar",
+    in_folder="CIFAR's binary files",
+    suffixes=cifar.SUFFIXES,
+    sniff=cifar.is_cifar,
+    files=cifar.cifar_files,
+    read=cifar.read_cifar,
+    blocks=cifar.cifar_blocks,
+)
+SVHN = Format(
+    name="svhn",
+    in_folder="SVHN's .mat files",
+    suffixes=svhn.SUFFIXES,
+    files=svhn.svhn_files,
+    read=svhn.read_svhn,
+    blocks=svhn.svhn_blocks,
+)
 PICTURES = Format(
     name="pictures",
     in_folder="a folder of pictures for each class",
@@ -113,7 +131,8 @@ PICTURES = Format(
     read_pictures=image_folder.read_image_folder,
 )
 
-FORMATS = (IDX, CSV, NPZ, PARQUET, PICTURES)  # a folder with files of several formats is of the first of them
+FORMATS = (IDX, CSV, NPZ, PARQUET, CIFAR, SVHN, PICTURES)
+"""A folder with files of several formats is of the first of them."""
 
 
 def _what_a_path_may_be() -> str:
@@ -140,6 +159,8 @@ def format_at(path: Path) -> tuple[Format, list[Path]]:
     """
     if path.is_dir():
         for kind in FORMATS:
+            if kind is CSV and _lies_beside_pictures(path):
+                continue
             if files := kind.files(path):
                 return kind, files
         raise DataError(f"{path}: no data found in it; a path may be {WHAT_A_PATH_MAY_BE}")
@@ -182,6 +203,12 @@ def read_blocks(path: Path, rows: int = ROWS) -> Iterator[Images]:
     kind = _format_of_file(path)
     assert kind.blocks is not None, "a format with a suffix or a sniff is one of files"
     return kind.blocks(path, rows)
+
+
+def _lies_beside_pictures(path: Path) -> bool:
+    """Whether the CSV files in a folder say something about the pictures in its folders, and hold no images."""
+    tables = [file for file in path.iterdir() if file.name.lower().endswith(CSV.suffixes) and file.is_file()]
+    return bool(tables) and has_class_folders(path) and not any(kaggle_csv.holds_pixels(file) for file in tables)
 
 
 def _format_of_file(path: Path) -> Format:
