@@ -221,7 +221,7 @@ def _summary(run: Run, result: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield from _diagnosis(run)
 
     # Runs of 0.1 were not checked; of several seeds each was, and all saw the same pictures.
-    checked = [member.result.get("pictures_checked") for member in run.members or [run]]
+    checked: list[int] = [member.result.get("pictures_checked") or 0 for member in run.members or [run]]
     if all(checked):
         yield "pictures", f"predict sees what training saw: checked on {min(checked):,} pictures"
     yield "time", f"{result['train_seconds']:.1f} s training; {result['parameters']:,} parameters"
