@@ -69,20 +69,21 @@ def cached_read(
         files: every file that ``read`` reads; a change of one makes the entry count for nothing.
         read: reads the data set.
         settings: what else ``read`` goes by, as JSON has it: what is asked of ``preprocessing``, say. Other settings
-            make an entry of their own; what came of those that were left open finds the same one.
+            make an entry of their own; with ``preprocessing`` as it was resolved, the entry is found as well.
     """
     state = _state_of(files)
-    entry = _entry(name, path, settings)
-    kept = _load(entry, state)
+    entry = _datasets() / f"{name[:40]}-{_digest(f'{name} {path.absolute()}')[:16]}"
+    wanted = None
+    if settings is not None:
+        wanted = _digest(json.dumps(settings))
+        entry = entry.with_name(f"{entry.name}-{wanted[:16]}")
+    kept = _load(entry, state) or _load_other(entry, state, wanted)
     if kept is not None:
         return kept
 
     data = read()
     if _state_of(files) == state:  # else a file changed while it was read, and may change again
-        _store(entry, state, data)
-        if settings is not None and data.preprocessing is not None:
-            resolved = {**settings, "preprocessing": data.preprocessing.as_dict()}
-            _store_resolved(_entry(name, path, resolved), entry, state)
+        _store(entry, state, data, settings)
         if is_large(data.train.images):
             return _load(entry, state) or data  # frees what it was read into
     return data
@@ -132,11 +133,6 @@ def clear_cache() -> int:
     return freed
 
 
-def _entry(name: str, path: Path, settings: Mapping[str, Any] | None) -> Path:
-    what = f"{name} {path.absolute()}" + ("" if settings is None else json.dumps(settings))
-    return _datasets() / f"{name[:40]}-{_digest(what)[:16]}"
-
-
 def _datasets() -> Path:
     return cache_dir() / "datasets"
 
@@ -162,9 +158,6 @@ def _load(entry: Path, state: str) -> Splits | None:
     """The entry's data if it is whole and of this state; None otherwise."""
     try:
         meta = _meta(entry)
-        if "same_as" in meta:
-            entry = entry.with_name(meta["same_as"])
-            meta = _meta(entry)
         if meta["format"] != FORMAT or meta["state"] != state:
             return None
         parts = {name: _load_part(entry, name, part) for name, part in meta["parts"].items()}
@@ -175,6 +168,22 @@ def _load(entry: Path, state: str) -> Splits | None:
         return Splits(**parts, source=meta["source"], preprocessing=preprocessing, notes=tuple(meta["notes"]))
     except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, DataError, ArtifactError):
         return None  # not there, or damaged
+
+
+def _load_other(entry: Path, state: str, wanted: str | None) -> Splits | None:
+    """What another entry of the same path has, if the settings that came of its own are those that are wanted."""
+    if wanted is None:
+        return None
+    prefix = entry.name.rpartition("-")[0]
+    for other in _folders(_datasets()):
+        if other.name.startswith(f"{prefix}-") and other != entry:
+            try:
+                is_wanted = _meta(other)["resolved"] == wanted
+            except (OSError, ValueError, KeyError, TypeError):
+                continue  # unfinished or damaged
+            if is_wanted and (kept := _load(other, state)) is not None:
+                return kept
+    return None
 
 
 def _load_part(entry: Path, name: str, meta: dict[str, Any]) -> Dataset:
@@ -192,11 +201,15 @@ def _load_part(entry: Path, name: str, meta: dict[str, Any]) -> Dataset:
     return dataset
 
 
-def _store(entry: Path, state: str, data: Splits) -> None:
+def _store(entry: Path, state: str, data: Splits, settings: Mapping[str, Any] | None) -> None:
     """Put the data into the cache, or warn that it can't be done."""
+    resolved = None
+    if settings is not None and data.preprocessing is not None:
+        resolved = _digest(json.dumps({**settings, "preprocessing": data.preprocessing.as_dict()}))
     meta: dict[str, Any] = {
         "format": FORMAT,
         "state": state,
+        "resolved": resolved,
         "source": data.source,
         "preprocessing": data.preprocessing and data.preprocessing.as_dict(),
         "notes": data.notes,
@@ -218,18 +231,6 @@ def _store(entry: Path, state: str, data: Splits) -> None:
             "time: set FITTINGROOM_CACHE to a folder with space that you may write to",
             stacklevel=4,
         )
-
-
-def _store_resolved(entry: Path, same_as: Path, state: str) -> None:
-    """Have what was read by settings left open found by those that came of them, by which a run opens it again."""
-    if entry == same_as or not same_as.exists():
-        return
-    meta = {"format": FORMAT, "state": state, "source": _source_of(same_as), "same_as": same_as.name}
-    try:
-        with atomic_directory(entry) as folder:
-            (folder / "meta.json").write_text(json.dumps(meta, indent=1), "utf-8")
-    except OSError:
-        return  # it is read anew then
 
 
 def _store_part(folder: Path, name: str, part: Dataset) -> dict[str, Any]:

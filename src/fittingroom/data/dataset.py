@@ -215,7 +215,7 @@ class Splits:
         notes: what whoever opened it should know, a sentence each: what was left out, what was resized.
 
     Raises:
-        DataError: the parts disagree about the image size or the channels or, where they have labels, about the classes.
+        DataError: the parts disagree about the image size, the channels or, where they have labels, the classes.
 
     Example:
         >>> import fittingroom as fr
@@ -237,10 +237,10 @@ class Splits:
             if part is None:
                 continue
             if part.images.shape[1:] != self.train.images.shape[1:]:
-                alike = "image size" if part.channels == self.train.channels else "image size, all in grey or all in colour"
+                alike = "one image size" if part.channels == self.train.channels else "grey images, or all in colour"
                 raise DataError(
                     f"{part.name}: images of {_size(self.train)} expected as in {self.train.name}, "
-                    f"{_size(part)} found: all parts of a data set must have one {alike}"
+                    f"{_size(part)} found: all parts of a data set must have {alike}"
                 )
 
             # labels are numbers: with the same names in another order they would be compared as equals
@@ -344,9 +344,7 @@ def stratified_split(dataset: Dataset, n: int, seed: int) -> tuple[Dataset, Data
 def _checked_images(images: NDArray[np.uint8], name: str) -> NDArray[np.uint8]:
     is_grey, is_colour = images.ndim == 3, images.ndim == 4 and images.shape[3] == 3
     if images.dtype != np.uint8 or not (is_grey or is_colour):
-        raise DataError(
-            f"{name}: images uint8 (N, H, W) or (N, H, W, 3) expected, {images.dtype} {images.shape} found"
-        )
+        raise DataError(f"{name}: images uint8 (N, H, W) or (N, H, W, 3) expected, {images.dtype} {images.shape} found")
     count, height, width = images.shape[:3]
     if count == 0:
         raise DataError(f"{name}: at least one image expected, none found")

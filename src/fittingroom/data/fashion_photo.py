@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from fittingroom.data.picture_file import FORMATS, open_picture, opaque_8_bit, upright_size
+from fittingroom.data.picture_file import FORMATS, opaque_8_bit, open_picture, upright_size
 
 CLOSENESS = 0.05  # of the largest distance between two colours: as near to the corner's colour, a pixel is border
 

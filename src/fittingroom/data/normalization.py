@@ -9,7 +9,6 @@ import numpy as np
 from fittingroom.data.dataset import Dataset
 from fittingroom.errors import DataError
 
-
 Scale = float | tuple[float, float, float]
 
 

@@ -126,6 +126,9 @@ def _existing(given: str | Path) -> Path:
     except (OSError, ValueError, RuntimeError) as error:  # too long, no permission, a NUL in it, ~nobody
         raise DataError(f"{str(given)!r}: can't be read: {error}") from error
 
+    # a run keeps the path in JSON, which holds text alone
+    if any("\udc80" <= letter <= "\udcff" for letter in str(path)):
+        raise DataError(f"{str(given)!r}: a path in UTF-8 expected, other bytes found: rename the folder or file")
     if not exists:
         near = [*KNOWN, *(str(path.parent / name) for name in _names_beside(path))]
         close = difflib.get_close_matches(str(path), near, n=1, cutoff=0.8)

@@ -6,9 +6,10 @@ Pillow is imported only when a picture is read.
 from __future__ import annotations
 
 import io
+import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -24,7 +25,11 @@ MAX_PIXELS = 50_000_000  # decoded: 150 MB
 WHITE = (255, 255, 255)
 PROBED_SIDE = 64  # a JPEG's colours are looked for in a picture of at least this size
 EXIF_ORIENTATION = 0x0112
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 TURNED = (5, 6, 7, 8)  # orientations in which height and width change places
+LARGE = 16_000_000  # pixels; of larger pictures no two are decoded at once, for with all steps one takes 750 MB
+
+_large = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +91,9 @@ def probe_picture(content: bytes, where: str) -> PictureFacts:
         size = upright_size(picture, where)
         is_deep = picture.mode.startswith(("I", "F"))
         picture.draft(None, (PROBED_SIDE, PROBED_SIDE))
-        is_transparent = picture.has_transparency_data and _has_clear_pixels(picture)
-        return PictureFacts(size, is_coloured(opaque_8_bit(picture)), is_deep, is_transparent)
+        with decoding(picture):
+            is_transparent = picture.has_transparency_data and _has_clear_pixels(picture)
+            return PictureFacts(size, is_coloured(opaque_8_bit(picture)), is_deep, is_transparent)
 
 
 def probe_size(file: bytes | BinaryIO, where: str) -> tuple[int, int]:
@@ -109,14 +115,25 @@ def upright_size(picture: Image.Image, where: str) -> tuple[int, int]:
     width, height = picture.size
     if width * height > MAX_PIXELS:
         raise DataError(f"{where}: at most {MAX_PIXELS:,} pixels expected, {width:,}×{height:,} found: make it smaller")
-    return (width, height) if _orientation(picture) in TURNED else (height, width)
+
+    # Pillow turns TIFF by itself, and says so from the start
+    is_turned = picture.format != "TIFF" and _orientation(picture) in TURNED
+    return (width, height) if is_turned else (height, width)
+
+
+@contextmanager
+def decoding(picture: Image.Image) -> Iterator[None]:
+    """Hold one large picture in memory at a time, whichever thread decodes it; small ones don't wait."""
+    with _large if picture.size[0] * picture.size[1] > LARGE else nullcontext():
+        yield
 
 
 def opaque_8_bit(picture: Image.Image, background: tuple[int, int, int] = WHITE) -> Image.Image:
     """Grey (``L``) or RGB, 8 bits a channel, upright by its EXIF data, transparent parts on the background's colour."""
     from PIL import Image, ImageOps
 
-    picture = ImageOps.exif_transpose(picture)
+    if picture.format == "TIFF" or _orientation(picture) != 1:
+        picture = ImageOps.exif_transpose(picture)
     if picture.mode == "F":
         raise ValueError("pixels with decimals have no known range")
     if picture.mode.startswith("I"):  # 16 bits, which Pillow would cut off at 255
@@ -136,10 +153,36 @@ def is_coloured(picture: Image.Image) -> bool:
 
 
 def _orientation(picture: Image.Image) -> int:
+    """What EXIF data says of how the camera was held, 1 to 8; 1 is upright."""
+    from PIL import Image
+
+    # of a PNG, Pillow decodes all of it first, for the data may stand at its end, where it seldom does
+    is_at_hand = picture.format == "PNG" and not _has_data_at_its_end(picture)
     try:
-        return int(picture.getexif().get(EXIF_ORIENTATION, 1))
+        exif = Image.Image.getexif(picture) if is_at_hand else picture.getexif()
+        return int(exif.get(EXIF_ORIENTATION, 1))
     except (TypeError, ValueError):  # other things than a number are written there
         return 1
+
+
+def _has_data_at_its_end(png: Image.Image) -> bool:
+    """Whether chunks that may hold EXIF data come after the pixels; nothing is decoded."""
+    file = getattr(png, "fp", None)
+    if file is None:
+        return False
+    place = file.tell()
+    try:
+        file.seek(len(PNG_SIGNATURE))
+        is_after_pixels = False
+        while len(head := file.read(8)) == 8:
+            length, kind = int.from_bytes(head[:4], "big"), head[4:]
+            if is_after_pixels and kind in (b"eXIf", b"tEXt", b"zTXt", b"iTXt"):
+                return True
+            is_after_pixels |= kind == b"IDAT"
+            file.seek(length + 4, io.SEEK_CUR)
+        return False
+    finally:
+        file.seek(place)
 
 
 def _has_clear_pixels(picture: Image.Image) -> bool:

@@ -15,8 +15,8 @@ import numpy as np
 
 from fittingroom.data.fashion_photo import convert_photo
 from fittingroom.data.picture_file import FORMATS as FORMATS
+from fittingroom.data.picture_file import WHITE, decoding, is_coloured, opaque_8_bit, open_picture, upright_size
 from fittingroom.data.picture_file import PictureFacts as PictureFacts
-from fittingroom.data.picture_file import WHITE, is_coloured, opaque_8_bit, open_picture, upright_size
 from fittingroom.data.picture_file import probe_picture as probe_picture
 from fittingroom.errors import ArtifactError, DataError
 
@@ -88,9 +88,9 @@ class Preprocessing:
         if not isinstance(raw, Mapping) or set(raw) != set(names):
             found = ", ".join(map(str, raw)) if isinstance(raw, Mapping) else repr(raw)[:80]
             raise ArtifactError(f"{where}: an object with {', '.join(names)} expected, found {found}")
-        values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in raw.items()}
+        values = {name: tuple(value) if isinstance(value, list) else value for name, value in raw.items()}
         try:
-            return cls(**values)
+            return cls(**values)  # type: ignore[arg-type]  # which is what is checked
         except DataError as error:
             raise ArtifactError(f"{where}: {error}") from None
 
@@ -127,11 +127,12 @@ def read_picture(
         if not is_photo:
             _draft(picture, size, target, preprocessing.resize)
 
-        opaque = opaque_8_bit(picture, preprocessing.background)
-        channels = preprocessing.channels or (3 if is_coloured(opaque) else 1)
-        if is_photo:
-            return _in_channels(_photo(opaque, target, training_background), channels)
-        return np.asarray(_resized(opaque.convert("L" if channels == 1 else "RGB"), target, preprocessing.resize))
+        with decoding(picture):
+            opaque = opaque_8_bit(picture, preprocessing.background)
+            channels = preprocessing.channels or (3 if is_coloured(opaque) else 1)
+            if is_photo:
+                return _in_channels(_photo(opaque, target, training_background), channels)
+            return np.asarray(_resized(opaque.convert("L" if channels == 1 else "RGB"), target, preprocessing.resize))
 
 
 def resize_images(images: NDArray[np.uint8], preprocessing: Preprocessing) -> NDArray[np.uint8]:

@@ -1,149 +1,103 @@
 """A folder of pictures: ``train/<class>/*.png`` and ``test/…``, or one level of classes only."""
 
-import os
-import re
+from __future__ import annotations
+
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from fittingroom.data.dataset import Splits
-from fittingroom.data.formats.splits import PARTS, Images, Labels, splits
-from fittingroom.data.preprocessing import Preprocessing, decode_grey
+from fittingroom.data.formats.folder_layout import FolderPart, Layout, find_layout
+from fittingroom.data.formats.many_pictures import decode, other_sizes, refuse_broken, resolve
+from fittingroom.data.formats.splits import Images, Labels, splits
+from fittingroom.data.preprocessing import Preprocessing
 from fittingroom.errors import DataError
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
-LARGEST_FILE = 16 << 20  # bytes
+SHOWN = 20  # broken pictures that a note names
 
 
 @dataclass(frozen=True, slots=True)
-class FolderPart:
-    """One part of the set: its class names, and its files by class, in natural order."""
+class _Read:
+    """A part as it was read, and what of it could not be."""
 
-    folder: Path
-    files: dict[str, list[Path]]
-
-
-def find_images(path: Path) -> dict[str, FolderPart]:
-    """The pictures below ``path`` by part and class; none for a folder without folders.
-
-    Files and folders whose names begin with a dot, and files that are no pictures by their names, are skipped.
-
-    Raises:
-        DataError: pictures outside a class, or folders inside one.
-    """
-    folders = _folders(path)
-    parts = {PARTS[folder.name.lower()]: folder for folder in folders if folder.name.lower() in PARTS}
-    if not parts:
-        return {"train": _part(path, folders)} if folders else {}
-
-    # a class called "test" can't be told from the test part
-    others = [folder.name for folder in folders if folder not in parts.values()]
-    if others:
-        names = ", ".join(folder.name for folder in parts.values())
-        raise DataError(f"{path}: either parts ({names}) or classes expected, {others[0]} found too: move it")
-    return {part: _part(folder, _folders(folder)) for part, folder in parts.items()}
+    images: Images
+    labels: Labels
+    files: list[str]
+    broken: dict[Path, str]
 
 
 def image_files(path: Path) -> list[Path]:
     """Every file that :func:`read_image_folder` reads."""
-    return [file for part in find_images(path).values() for files in part.files.values() for file in files]
+    return [file for part in find_layout(path).parts.values() for files in part.files.values() for file in files]
 
 
-def read_image_folder(
-    path: Path, preprocessing: Preprocessing | None = None, skip_broken: bool = False
-) -> Splits:
-    """Read a folder of grey pictures of one size; the names of the folders are those of the classes.
+def read_image_folder(path: Path, preprocessing: Preprocessing | None = None, skip_broken: bool = False) -> Splits:
+    """Read a folder of pictures of any sizes; the names of the folders are those of the classes.
 
     Class names are in natural order ("10" after "9"), taken from train; another part may lack some.
 
+    Args:
+        path: of the folder whose folders are the classes, or the parts (``train``, ``val``, ``test`` and the like).
+        preprocessing: what to make of each picture; what it leaves open is told by the pictures of train.
+        skip_broken: leave out pictures that can't be read, and say so in the notes.
+
     Raises:
-        DataError: names the file, for damaged, coloured or wrongly sized pictures.
+        DataError: names every picture that can't be read; folders that are no parts and no classes.
     """
-    parts = find_images(path)
-    if not parts:
+    layout = find_layout(path)
+    if not layout.parts:
         raise DataError(f"{path}: folders named after classes, with pictures in them, expected, none found")
-    first = parts.get("train") or next(iter(parts.values()))
-    classes = list(first.files)
-    return splits({part: _read(files, classes) for part, files in parts.items()}, path, classes)
+    first = "train" if "train" in layout.parts else next(iter(layout.parts))
+    classes = list(layout.parts[first].files)
+    record, notes = resolve(_files(layout.parts[first]), preprocessing or Preprocessing())
+    assert record.size is not None
+
+    if preprocessing is None or preprocessing.size is None:
+        for name, part in layout.parts.items():
+            others = 0 if name == first else other_sizes(_files(part), record.size)
+            if others:
+                size = "{}×{}".format(*record.size)
+                notes.append(f"{name}: {others:,} pictures of other sizes than train's become {size} ({record.resize})")
+
+    read = {name: _read(part, classes, record, path) for name, part in layout.parts.items()}
+    broken = layout.broken | {file: why for part in read.values() for file, why in part.broken.items()}
+    notes = [*layout.notes, *notes, *_handle_broken(broken, layout, path, skip=skip_broken)]
+    return splits(
+        {name: (part.images, part.labels) for name, part in read.items()},
+        path,
+        classes,
+        files={name: part.files for name, part in read.items()},
+        preprocessing=record,
+        notes=notes,
+    )
 
 
-def _folders(path: Path) -> list[Path]:
-    """The folders in ``path`` in natural order; refuses pictures beside them."""
-    entries = [entry for entry in path.iterdir() if not entry.name.startswith(".")]
-    folders = sorted((entry for entry in entries if entry.is_dir()), key=_natural)
-    stray = [entry for entry in entries if entry.suffix.lower() in SUFFIXES and not entry.is_dir()]
-    if folders and stray:
-        raise DataError(f"{min(stray)}: a picture inside a folder named after its class expected, it lies outside")
-    return folders
+def _files(part: FolderPart) -> list[Path]:
+    return [file for of_class in part.files.values() for file in of_class]
 
 
-def _part(path: Path, folders: Sequence[Path]) -> FolderPart:
-    files = {folder.name: _pictures(folder) for folder in folders}
-    if not any(files.values()):
-        raise DataError(f"{path}: pictures ({' '.join(SUFFIXES)}) in folders named after classes expected, none found")
-    return FolderPart(path, files)
-
-
-def _pictures(folder: Path) -> list[Path]:
-    # scandir knows what is a file without asking the disk for each of 60,000
-    with os.scandir(folder) as directory:
-        entries = [entry for entry in directory if not entry.name.startswith(".")]
-
-    for entry in entries:
-        is_folder, is_file = _kind(entry)
-        if is_folder:
-            raise DataError(
-                f"{entry.path}: a class's folder holds pictures only, a folder found: give the folder "
-                "whose folders are the classes, or train and test"
-            )
-        if not is_file:
-            raise DataError(f"{entry.path}: a file expected, a broken link, device or pipe found")
-
-    return sorted((folder / entry.name for entry in entries if entry.name.lower().endswith(SUFFIXES)), key=_natural)
-
-
-def _kind(entry: os.DirEntry[str]) -> tuple[bool, bool]:
-    """(whether it is a folder, whether it is a file)."""
-    try:
-        return entry.is_dir(), entry.is_file()
-    except OSError as error:  # a link in a circle
-        raise DataError(f"{entry.path}: can't be read: {error.strerror}") from error
-
-
-def _natural(path: Path) -> list[tuple[int, str]]:
-    """Sort key that counts: "img2" before "img10"."""
-    words = re.split(r"(\d+)", path.name)
-    return [(int(word), "") if word.isdecimal() else (-1, word) for word in words]
-
-
-def _read(part: FolderPart, classes: Sequence[str]) -> tuple[Images, Labels]:
+def _read(part: FolderPart, classes: Sequence[str], record: Preprocessing, path: Path) -> _Read:
     unknown = [name for name in part.files if name not in classes]
     if unknown:
         raise DataError(f"{part.folder / unknown[0]}: a class of train expected ({', '.join(classes)}), another found")
 
-    # Pillow decodes outside Python's lock
-    files = [file for of_class in part.files.values() for file in of_class]
-    with ThreadPoolExecutor() as pool:
-        images = list(pool.map(_read_picture, files))
-
-    for image, file in zip(images, files, strict=True):
-        if image.shape != images[0].shape:
-            expected, found = ("{}×{}".format(*picture.shape) for picture in (images[0], image))
-            raise DataError(f"{file}: {expected} pixels expected as in {files[0].name}, {found} found: resize it first")
-
+    files = _files(part)
+    images, is_good, broken = decode(files, record)
     counts = [len(of_class) for of_class in part.files.values()]
-    return np.stack(images), np.repeat([classes.index(name) for name in part.files], counts)
+    labels = np.repeat([classes.index(name) for name in part.files], counts)
+    names = [file.relative_to(path).as_posix() for file, good in zip(files, is_good, strict=True) if good]
+    return _Read(images, labels[is_good], names, broken)
 
 
-def _read_picture(file: Path) -> Images:
-    try:
-        with file.open("rb") as stream:
-            content = stream.read(LARGEST_FILE + 1)
-    except OSError as error:
-        raise DataError(f"{file}: can't be read: {error.strerror}") from error
-    if len(content) > LARGEST_FILE:
-        raise DataError(f"{file}: a small picture of at most {LARGEST_FILE:,} bytes expected, more found")
-    return decode_grey(content, str(file))
+def _handle_broken(broken: dict[Path, str], layout: Layout, path: Path, *, skip: bool) -> list[str]:
+    """Refuse pictures that can't be read, all in one error, or say which are left out."""
+    messages = [why if why.startswith(str(file)) else f"{file}: {why}" for file, why in broken.items()]
+    if not skip:
+        refuse_broken(messages, sum(len(_files(part)) for part in layout.parts.values()), path)
+    if not messages:
+        return []
+    names = ", ".join(file.relative_to(path).as_posix() for file in list(broken)[:SHOWN])
+    more = f" and {len(broken) - SHOWN:,} more" if len(broken) > SHOWN else ""
+    return [f"left out, as they can't be read: {names}{more}"]

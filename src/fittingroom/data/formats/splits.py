@@ -17,6 +17,7 @@ PARTS = {
     "validation": "validation",
     "valid": "validation",
     "val": "validation",
+    "dev": "validation",
     "test": "test",
     "testing": "test",
     "t10k": "test",
@@ -105,9 +106,7 @@ def splits(
         sets = {"train": next(iter(sets.values()))}
     if "train" not in sets:
         raise DataError(f"{path}: a train part expected, only {' and '.join(sets)} found")
-    return Splits(
-        sets["train"], sets.get("validation"), sets.get("test"), str(path), preprocessing, tuple(notes)
-    )
+    return Splits(sets["train"], sets.get("validation"), sets.get("test"), str(path), preprocessing, tuple(notes))
 
 
 def read_class_names(folder: Path) -> tuple[str, ...] | None:

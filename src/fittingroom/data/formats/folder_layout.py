@@ -1,0 +1,322 @@
+"""Which pictures in a folder belong to which part and class, told by the names of folders alone."""
+
+from __future__ import annotations
+
+import os
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+
+from fittingroom.data.formats.splits import PARTS
+from fittingroom.errors import DataError
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".bmp", ".gif", ".webp", ".tif", ".tiff")
+JUNK = ("__macosx", "@eadir", "thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin", "system volume information")
+CONVERT_HEIC = (
+    "HEIC is not read: convert such pictures to JPEG, for instance by heif-convert of Debian's libheif-examples"
+)
+DEEPEST = 32  # folders in folders
+HEIC = (".heic", ".heif")
+
+_PART = re.compile(rf"({'|'.join(PARTS)})([ _-]?(set|data|images|pictures))?")
+
+
+@dataclass(frozen=True, slots=True)
+class FolderPart:
+    """One part of the set: its class names in Unicode's NFC, and its files by class, all in natural order."""
+
+    folder: Path
+    files: dict[str, list[Path]]
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What lies in a folder of pictures.
+
+    Attributes:
+        parts: by ``train``, ``validation``, ``test``; empty where there are no pictures in folders.
+        broken: links that lead nowhere, pipes and the like, with what is wrong.
+        notes: what was left out or understood in a way that may surprise, a sentence each.
+    """
+
+    parts: dict[str, FolderPart]
+    broken: dict[Path, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Folder:
+    """A folder with what lies in it, in natural order, and whether a picture lies in it at any depth."""
+
+    path: Path
+    pictures: list[Path] = field(default_factory=list)
+    folders: list[_Folder] = field(default_factory=list)
+    others: Counter[str] = field(default_factory=Counter)
+    broken: dict[Path, str] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return unicodedata.normalize("NFC", self.path.name)
+
+    @property
+    def holding(self) -> list[_Folder]:
+        """The folders in it that hold pictures."""
+        return [folder for folder in self.folders if folder.holds]
+
+    @property
+    def holds(self) -> bool:
+        return bool(self.pictures) or any(folder.holds for folder in self.folders)
+
+    def all(self) -> Iterator[_Folder]:
+        """This folder and all below it."""
+        yield self
+        for folder in self.folders:
+            yield from folder.all()
+
+
+def find_layout(path: Path) -> Layout:
+    """The pictures below ``path`` by part and class; no parts for a folder without pictures in folders.
+
+    Files and folders whose names begin with a dot, and what systems leave behind (:data:`JUNK`), are skipped.
+
+    Raises:
+        DataError: names that aren't UTF-8, pictures outside a class, folders without any, folders that can't be told to
+            be parts or classes.
+    """
+    root = _scan(path, ())
+    if not root.folders:
+        return Layout({})
+    parts, notes = _parts(root)
+
+    # a class may be empty in one part, as long as another has pictures of it
+    classes = {folder.name for part in parts.values() for folder in part.holding}
+    result = Layout({name: _part(part, classes) for name, part in parts.items()}, notes=notes)
+    for part in parts.values():
+        result.broken.update(chain.from_iterable(folder.broken.items() for folder in part.all()))
+    result.notes.extend(_left_out(parts, classes))
+    result.notes.extend(_merged(parts))
+    return result
+
+
+def has_class_folders(path: Path) -> bool:
+    """Whether pictures lie in at least two folders of classes, in a part or without parts."""
+    folders = _scan(path, ()).holding
+    return sum(1 for folder in folders if part_of_folder(folder.name) is None) > 1 or any(
+        len(folder.holding) > 1 for folder in folders
+    )
+
+
+def part_of_folder(name: str) -> str | None:
+    """The part that a folder's whole name names: ``Training``, ``val``, ``test_set``.
+
+    Example:
+        >>> part_of_folder("test_set"), part_of_folder("test tubes")
+        ('test', None)
+    """
+    match = _PART.fullmatch(name.lower())
+    return PARTS[match[1]] if match else None
+
+
+def natural(name: str) -> list[tuple[int, str]]:
+    """Sort key that counts: "img2" before "img10"."""
+    words = re.split(r"(\d+)", name)
+    return [(int(word), "") if word.isdecimal() else (-1, word) for word in words]
+
+
+# ── what lies there ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _scan(path: Path, above: tuple[tuple[int, int], ...]) -> _Folder:
+    found = _Folder(path)
+    if len(above) > DEEPEST:
+        raise DataError(f"{path}: folders at most {DEEPEST} deep expected: move the classes further up")
+    place = path.stat()
+    if (place.st_dev, place.st_ino) in above:
+        raise DataError(f"{path}: a folder expected, a link in a circle found: remove it")
+    above = (*above, (place.st_dev, place.st_ino))
+
+    # scandir knows what is a file without asking the disk for each of 60,000
+    with os.scandir(path) as directory:
+        entries = [entry for entry in directory if not _is_junk(entry.name)]
+    for entry in sorted(entries, key=lambda entry: natural(entry.name)):
+        _refuse_undecodable(path, entry.name)
+        is_folder, is_file = _kind(entry)
+        suffix = Path(entry.name).suffix.lower()
+        if is_folder:
+            found.folders.append(_scan(path / entry.name, above))
+        elif not is_file:
+            found.broken[path / entry.name] = "a file expected, a broken link, device or pipe found"
+        elif suffix in SUFFIXES:
+            found.pictures.append(path / entry.name)
+        else:
+            found.others[suffix] += 1
+    return found
+
+
+def _is_junk(name: str) -> bool:
+    return name.startswith(".") or name.lower() in JUNK
+
+
+def _kind(entry: os.DirEntry[str]) -> tuple[bool, bool]:
+    """(whether it is a folder, whether it is a file)."""
+    try:
+        return entry.is_dir(), entry.is_file()
+    except OSError:  # a link to itself
+        return False, False
+
+
+def _refuse_undecodable(folder: Path, name: str) -> None:
+    """Refuse a name that no report could print: those of a ZIP archive packed in GBK, say, and unpacked here."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        shown = os.fsencode(name).decode("ascii", "backslashreplace")
+        raise DataError(
+            f"{folder}: names in UTF-8 expected, {shown} found: rename it; if it comes from a ZIP archive, "
+            "unpack that with the encoding of its names (unzip -O GBK, say)"
+        ) from None
+
+
+# ── what it means ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _parts(root: _Folder) -> tuple[dict[str, _Folder], list[str]]:
+    """The folders of the parts, whose own folders are the classes; the root itself where there are no parts."""
+    folders = root.holding
+    if not folders:
+        raise DataError(
+            f"{root.path}: pictures ({' '.join(SUFFIXES)}) in folders named after classes expected, none found"
+            f"{_instead(root.folders)}"
+        )
+    _refuse_stray(root)
+
+    called_so = [folder for folder in folders if part_of_folder(folder.name)]
+    others = [folder for folder in folders if not part_of_folder(folder.name)]
+    if called_so and others and not any(folder.holding for folder in called_so):
+        names = " and ".join(folder.name for folder in called_so)
+        return {"train": root}, [f"{names} taken for a class, for pictures lie in it and no folders of classes"]
+
+    if not called_so:
+        _refuse_too_high(root)
+        _refuse_parts_in_classes(root)
+        return {"train": root}, []
+    if others:
+        names = ", ".join(folder.name for folder in called_so)
+        raise DataError(f"{root.path}: either parts ({names}) or classes expected, {others[0].name} found too: move it")
+    return _by_part(root, called_so), []
+
+
+def _by_part(root: _Folder, folders: Sequence[_Folder]) -> dict[str, _Folder]:
+    parts: dict[str, _Folder] = {}
+    for folder in folders:
+        part = part_of_folder(folder.name)
+        assert part is not None
+        if part in parts:
+            raise DataError(
+                f"{root.path}: one folder of the {part} part expected, {parts[part].name} and {folder.name} found: "
+                "move one of them"
+            )
+
+        # some archives hold train/train/<class>
+        while not folder.pictures and len(folder.holding) == 1 and part_of_folder(folder.holding[0].name) == part:
+            folder = folder.holding[0]
+        _refuse_stray(folder)
+        if not folder.holding:
+            raise DataError(f"{folder.path}: pictures in folders named after classes expected, they lie outside of any")
+        parts[part] = folder
+    return parts
+
+
+def _part(folder: _Folder, classes: set[str]) -> FolderPart:
+    files: dict[str, list[Path]] = {}
+    for of_class in sorted(folder.folders, key=lambda folder: natural(folder.name)):
+        if of_class.name in classes:
+            pictures = chain.from_iterable(below.pictures for below in of_class.all())
+            files.setdefault(of_class.name, []).extend(pictures)
+    return FolderPart(folder.path, files)
+
+
+def _refuse_stray(folder: _Folder) -> None:
+    if folder.holding and folder.pictures:
+        raise DataError(
+            f"{min(folder.pictures)}: a picture inside a folder named after its class expected, it lies outside"
+        )
+
+
+def _refuse_too_high(root: _Folder) -> None:
+    """Refuse a folder whose only folder, or the only one in that, is the one that holds the classes."""
+    inner = root
+    while not inner.pictures and len(inner.holding) == 1:
+        inner = inner.holding[0]
+    if inner is not root and not inner.pictures:
+        names = ", ".join(folder.name for folder in inner.holding[:5])
+        raise DataError(
+            f"{root.path}: folders named after classes expected, {root.holding[0].name} alone found: "
+            f"give {inner.path}, where {names} lie"
+        )
+
+
+def _refuse_parts_in_classes(root: _Folder) -> None:
+    """Refuse <class>/train, <class>/test: the test pictures would be learned from."""
+    for of_class in root.holding:
+        inner = {part_of_folder(folder.name) for folder in of_class.holding}
+        if not of_class.pictures and len(inner) > 1 and None not in inner:
+            first = of_class.holding[0].name
+            raise DataError(
+                f"{of_class.path}: parts that hold classes expected ({first}/{of_class.name}), the classes hold the "
+                f"parts ({of_class.name}/{first}): turn the folders round"
+            )
+
+
+# ── what to say about it ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def _left_out(parts: dict[str, _Folder], classes: set[str]) -> list[str]:
+    """Sentences on files that are no pictures by their names, and on folders without any."""
+    notes = []
+    folders = [folder for part in parts.values() for folder in part.folders]
+    if suffixes := _suffixes(folders):
+        notes.append(f"left out, as their names are not those of pictures: {_counts(suffixes)}")
+    if any(suffix in HEIC for suffix in suffixes):
+        notes.append(CONVERT_HEIC)
+
+    empty = list(dict.fromkeys(folder.name for folder in folders if folder.name not in classes))
+    if empty:
+        names = ", ".join(empty[:5]) + (" …" if len(empty) > 5 else "")
+        notes.append(f"not taken for classes, as no pictures lie in them: {names}")
+    return notes
+
+
+def _instead(folders: Sequence[_Folder]) -> str:
+    """What there is in the place of pictures, for the end of an error's message."""
+    suffixes = _suffixes(folders)
+    advice = f"; {CONVERT_HEIC}" if any(suffix in HEIC for suffix in suffixes) else ""
+    return (f", but {_counts(suffixes)}" if suffixes else "") + advice
+
+
+def _suffixes(folders: Sequence[_Folder]) -> Counter[str]:
+    """How many files of which suffix are no pictures, in these folders and below."""
+    suffixes: Counter[str] = Counter()
+    for folder in chain.from_iterable(folder.all() for folder in folders):
+        suffixes.update(folder.others)
+    return suffixes
+
+
+def _counts(suffixes: Counter[str]) -> str:
+    shown = [f"{count:,} {suffix or 'without a suffix'}" for suffix, count in suffixes.most_common(8)]
+    more = sum(suffixes.values()) - sum(count for _, count in suffixes.most_common(8))
+    return ", ".join([*shown, *([f"{more:,} others"] if more else [])])
+
+
+def _merged(parts: dict[str, _Folder]) -> list[str]:
+    """A sentence on folders inside those of classes, where there are any."""
+    classes = [of_class for part in parts.values() for of_class in part.holding]
+    names = list(dict.fromkeys(below.name for of_class in classes for below in of_class.holding))
+    if not names:
+        return []
+    shown = ", ".join(names[:5]) + (" …" if len(names) > 5 else "")
+    return [f"pictures in folders inside a class's folder ({shown}) count for that class"]

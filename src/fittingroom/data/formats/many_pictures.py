@@ -1,0 +1,163 @@
+"""Many picture files → one array: what is to be made of them, and all of them decoded, on all cores."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fittingroom.data.formats.splits import Images
+from fittingroom.data.large import allocate
+from fittingroom.data.picture_file import probe_picture, probe_size
+from fittingroom.data.preprocessing import DEFAULT_SIDE, MAX_SIDE, Preprocessing, read_picture
+from fittingroom.environment import cores
+from fittingroom.errors import DataError
+
+SAMPLE = 500  # pictures whose colours are looked at
+LARGEST_FILE = 256 << 20  # bytes; 50 million pixels have 150 MB without compression
+LARGE_FILE = 32 << 20  # bytes; of larger ones no two are in memory at once
+
+Result = TypeVar("Result")
+
+_large = threading.Lock()
+
+
+def resolve(files: Sequence[Path], asked: Preprocessing) -> tuple[Preprocessing, list[str]]:
+    """What to make of these pictures where ``asked`` leaves it open, and what to say about that.
+
+    Pictures of one size up to 256×256 keep it, others become 64×64. They are read in colour if any of up to 500,
+    from all over the files, is coloured. Pictures that can't be read have no say.
+
+    Returns:
+        ``asked`` with size and channels.
+    """
+    size, channels = asked.size, asked.channels
+    notes: list[str] = []
+    if size is None:
+        sizes = [found for found in _each(_size, files) if not isinstance(found, DataError)]
+        size, notes = _common_size(sizes, asked)
+    if channels is None:
+        sample = np.unique(np.linspace(0, len(files) - 1, SAMPLE).astype(np.int64))
+        found_colours = _each(_is_coloured, [files[row] for row in sample])
+        coloured = [found for found in found_colours if not isinstance(found, DataError)]
+        channels = 3 if any(coloured) else 1
+        if any(coloured) and not all(coloured):
+            notes.append(
+                f"read in colour, as {sum(coloured):,} of {len(coloured):,} pictures looked at are coloured; "
+                "channels = 1 makes all of them grey"
+            )
+    return asked.resolved_for(size=size, channels=channels, photo=None), notes
+
+
+def other_sizes(files: Sequence[Path], size: tuple[int, int]) -> int:
+    """How many of the pictures have another size than this; those that can't be read don't count."""
+    return sum(found != size for found in _each(_size, files) if not isinstance(found, DataError))
+
+
+def decode(files: Sequence[Path], preprocessing: Preprocessing) -> tuple[Images, NDArray[np.bool_], dict[Path, str]]:
+    """Read all pictures by a record that has size and channels, on all cores.
+
+    Returns:
+        uint8 (N, H, W) or (N, H, W, 3) of the pictures that could be read; the mask (len(files),) of those; and of the
+        others the message by file.
+    """
+    assert preprocessing.size is not None, "resolve gives it"
+    shape = (*preprocessing.size, 3) if preprocessing.channels == 3 else preprocessing.size
+    images = allocate((len(files), *shape), np.uint8)
+    is_good = np.ones(len(files), dtype=bool)
+    broken: dict[Path, str] = {}
+
+    def read(file: Path) -> Images:
+        return _with_content(file, lambda content: read_picture(content, str(file), preprocessing))
+
+    row = 0
+    for file, image in zip(files, _each(read, files), strict=True):
+        if isinstance(image, DataError):
+            is_good[len(broken) + row] = False
+            broken[file] = str(image)
+        else:
+            images[row] = image
+            row += 1
+    return images[:row], is_good, broken
+
+
+def refuse_broken(broken: Sequence[str], count: int, where: Path) -> None:
+    """Raise one error for all pictures of a data set that can't be read.
+
+    Args:
+        broken: the message of each.
+        count: how many pictures there are.
+        where: they lie.
+
+    Raises:
+        DataError: there are any.
+    """
+    if len(broken) == 1:
+        raise DataError(broken[0])
+    if broken:
+        lines = "\n  ".join(broken)
+        raise DataError(
+            f"{where}: {len(broken):,} of {count:,} pictures can't be read (--skip-broken leaves them out):\n  {lines}"
+        )
+
+
+def _common_size(sizes: Sequence[tuple[int, int]], asked: Preprocessing) -> tuple[tuple[int, int], list[str]]:
+    counts = Counter(sizes)
+    if len(counts) == 1 and max(sizes[0]) <= MAX_SIDE:
+        return sizes[0], []
+    if not counts:
+        return (DEFAULT_SIDE, DEFAULT_SIDE), []
+
+    smallest, largest = ("{}×{}".format(*size) for size in (min(counts, key=_area), max(counts, key=_area)))
+    what = f"of {len(counts):,} sizes, {smallest} to {largest}," if len(counts) > 1 else f"of {smallest}"
+    return (DEFAULT_SIDE, DEFAULT_SIDE), [
+        f"pictures {what} become {DEFAULT_SIDE}×{DEFAULT_SIDE} (resize = {asked.resize}); size sets another"
+    ]
+
+
+def _area(size: tuple[int, int]) -> tuple[int, tuple[int, int]]:
+    return size[0] * size[1], size
+
+
+def _size(file: Path) -> tuple[int, int]:
+    try:
+        with file.open("rb") as stream:
+            return probe_size(stream, str(file))
+    except OSError as error:
+        raise DataError(f"{file}: can't be read: {error.strerror}") from error
+
+
+def _is_coloured(file: Path) -> bool:
+    return _with_content(file, lambda content: probe_picture(content, str(file)).is_colour)
+
+
+def _with_content(file: Path, use: Callable[[bytes], Result]) -> Result:
+    """What is made of a file's content; large ones, and what is decoded of them, one at a time."""
+    try:
+        size = file.stat().st_size
+        if size > LARGEST_FILE:
+            raise DataError(f"{file}: a picture of at most {LARGEST_FILE:,} bytes expected, {size:,} found")
+        with _large if size > LARGE_FILE else nullcontext():
+            return use(file.read_bytes())
+    except OSError as error:
+        raise DataError(f"{file}: can't be read: {error.strerror}") from error
+
+
+def _each(function: Callable[[Path], Result], files: Sequence[Path]) -> Iterator[Result | DataError]:
+    """What the function gives for each file, in order, or its error. Pillow decodes outside Python's lock."""
+
+    def tried(file: Path) -> Result | DataError:
+        try:
+            return function(file)
+        except DataError as error:
+            return error
+
+    with ThreadPoolExecutor(cores(), thread_name_prefix="pictures") as pool:
+        yield from pool.map(tried, files)
