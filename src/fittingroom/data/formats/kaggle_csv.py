@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from fittingroom.data.dataset import MAX_SIDE, Dataset, Splits
 from fittingroom.data.formats.arrays import as_labels
-from fittingroom.data.formats.columns import LABEL_NAMES_IN_WORDS, label_column, numbered, plain
+from fittingroom.data.formats.columns import LABEL_NAMES_IN_WORDS, label_column, named, numbered, plain
 from fittingroom.data.formats.gzipped import expansion_limit, is_gzip, open_bytes
 from fittingroom.data.formats.splits import Images, by_part, read_class_names, splits
 from fittingroom.errors import DataError
@@ -38,6 +38,10 @@ _PIXEL = rb" *\+?0*(?:25[0-5]|2[0-4]\d|1\d\d|\d?\d)(?:\.0*)?"  # pandas writes w
 _LABEL = rb" *\+?0*\d{1,3}(?:\.0*)?"
 _NAME = rb'(?:"(?:[^"]|"")+"|[^",\r\n]*[^",\s][^",\r\n]*)'
 _COUNTER_NAMES = ("", "id", "index", "unnamed:_0")  # of a column that counts the rows
+
+SMALLEST_ROW = 4  # pixels; rows of fewer numbers are no images
+PIXELS_NAMES = ("pixels", "pixel_values")
+"""What a column may be called that holds all pixels of an image, with blanks between them, as FER2013's."""
 
 EVIDENCE_ROWS = 100_000
 """By how many rows it is told which column of a file without a header holds the labels."""
@@ -89,6 +93,20 @@ def find_csv(path: Path) -> dict[str, Path]:
 def csv_files(path: Path) -> list[Path]:
     """Every file that :func:`read_kaggle_csv` reads."""
     return list(find_csv(path).values())
+
+
+def holds_pixels(path: Path) -> bool:
+    """Tell by its first row whether a CSV holds images, and not something about pictures that lie elsewhere.
+
+    Raises:
+        DataError: the file can't be read.
+    """
+    cells = cells_of(first_line(path))
+    if not is_header(cells):
+        return sum(1 for cell in cells if _NUMBER.fullmatch(cell)) >= SMALLEST_ROW
+    names = [cell for cell in cells if cell != label_name(cells)]
+    is_text = named(cells, PIXELS_NAMES) is not None
+    return is_text or (len(names) >= SMALLEST_ROW and all(pixel_number(name) is not None for name in names))
 
 
 def read_kaggle_csv(path: Path) -> Splits:
