@@ -24,6 +24,7 @@ SAMPLE = 500  # pictures whose colours are looked at
 LARGEST_FILE = 256 << 20  # bytes; 50 million pixels have 150 MB without compression
 LARGE_FILE = 32 << 20  # bytes; of larger ones no two are in memory at once
 
+Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 _large = threading.Lock()
@@ -41,24 +42,19 @@ def resolve(files: Sequence[Path], asked: Preprocessing) -> tuple[Preprocessing,
     size, channels = asked.size, asked.channels
     notes: list[str] = []
     if size is None:
-        sizes = [found for found in _each(_size, files) if not isinstance(found, DataError)]
-        size, notes = _common_size(sizes, asked)
+        sizes = [found for found in each(_size, files) if not isinstance(found, DataError)]
+        size, notes = common_size(sizes, asked)
     if channels is None:
         sample = np.unique(np.linspace(0, len(files) - 1, SAMPLE).astype(np.int64))
-        found_colours = _each(_is_coloured, [files[row] for row in sample])
-        coloured = [found for found in found_colours if not isinstance(found, DataError)]
-        channels = 3 if any(coloured) else 1
-        if any(coloured) and not all(coloured):
-            notes.append(
-                f"read in colour, as {sum(coloured):,} of {len(coloured):,} pictures looked at are coloured; "
-                "channels = 1 makes all of them grey"
-            )
+        found_colours = each(_is_coloured, [files[row] for row in sample])
+        channels, said = common_channels([found for found in found_colours if not isinstance(found, DataError)])
+        notes += said
     return asked.resolved_for(size=size, channels=channels, photo=None), notes
 
 
 def other_sizes(files: Sequence[Path], size: tuple[int, int]) -> int:
     """How many of the pictures have another size than this; those that can't be read don't count."""
-    return sum(found != size for found in _each(_size, files) if not isinstance(found, DataError))
+    return sum(found != size for found in each(_size, files) if not isinstance(found, DataError))
 
 
 def decode(files: Sequence[Path], preprocessing: Preprocessing) -> tuple[Images, NDArray[np.bool_], dict[Path, str]]:
@@ -78,7 +74,7 @@ def decode(files: Sequence[Path], preprocessing: Preprocessing) -> tuple[Images,
         return _with_content(file, lambda content: read_picture(content, str(file), preprocessing))
 
     row = 0
-    for file, image in zip(files, _each(read, files), strict=True):
+    for file, image in zip(files, each(read, files), strict=True):
         if isinstance(image, DataError):
             is_good[len(broken) + row] = False
             broken[file] = str(image)
@@ -108,7 +104,18 @@ def refuse_broken(broken: Sequence[str], count: int, where: Path) -> None:
         )
 
 
-def _common_size(sizes: Sequence[tuple[int, int]], asked: Preprocessing) -> tuple[tuple[int, int], list[str]]:
+def common_channels(coloured: Sequence[bool]) -> tuple[int, list[str]]:
+    """3 where any of the pictures looked at is coloured, and what to say about it if not all of them are."""
+    if all(coloured) or not any(coloured):
+        return 3 if any(coloured) else 1, []
+    return 3, [
+        f"read in colour, as {sum(coloured):,} of {len(coloured):,} pictures looked at are coloured; "
+        "channels = 1 makes all of them grey"
+    ]
+
+
+def common_size(sizes: Sequence[tuple[int, int]], asked: Preprocessing) -> tuple[tuple[int, int], list[str]]:
+    """The size of pictures whose sizes these are, where none is asked for, and what to say about it."""
     counts = Counter(sizes)
     if len(counts) == 1 and max(sizes[0]) <= MAX_SIDE:
         return sizes[0], []
@@ -150,14 +157,14 @@ def _with_content(file: Path, use: Callable[[bytes], Result]) -> Result:
         raise DataError(f"{file}: can't be read: {error.strerror}") from error
 
 
-def _each(function: Callable[[Path], Result], files: Sequence[Path]) -> Iterator[Result | DataError]:
-    """What the function gives for each file, in order, or its error. Pillow decodes outside Python's lock."""
+def each(function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result | DataError]:
+    """What the function gives for each file or content, in order, or its error. Pillow decodes outside Python's lock."""
 
-    def tried(file: Path) -> Result | DataError:
+    def tried(item: Item) -> Result | DataError:
         try:
-            return function(file)
+            return function(item)
         except DataError as error:
             return error
 
     with ThreadPoolExecutor(cores(), thread_name_prefix="pictures") as pool:
-        yield from pool.map(tried, files)
+        yield from pool.map(tried, items)
