@@ -2,7 +2,7 @@
 
 Its steps are those of section 2 of the data set's paper, Xiao, Rasul and Vollgraf 2017 (arXiv 1708.07747): trim the
 border, bring the longer edge to 28 pixels by leaving out rows and columns, sharpen along outlines, centre, negate,
-8-bit grey. ``predict`` and ``serve`` go through :func:`picture_to_image`; training data are never converted.
+8-bit grey. :func:`fittingroom.data.preprocessing.read_picture` goes through it where a model's preprocessing says so.
 """
 
 from __future__ import annotations
@@ -10,41 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from fittingroom.data.picture_file import FORMATS, opaque_8_bit, open_picture, upright_size
-
 CLOSENESS = 0.05  # of the largest distance between two colours: as near to the corner's colour, a pixel is border
-
-
-def picture_to_image(
-    content: bytes,
-    where: str,
-    *,
-    image_size: tuple[int, int] = (28, 28),
-    background: int = 0,
-    formats: tuple[str, ...] = FORMATS,
-) -> NDArray[np.uint8]:
-    """The bytes of a picture file → uint8 (H, W) as the model was trained on.
-
-    A picture that has the size and the background of the training images already is only made grey. Anything else
-    goes through :func:`convert_photo`.
-
-    Args:
-        content: PNG, JPEG, WebP, BMP, GIF or TIFF, of any mode and depth up to 50 million pixels; of several frames
-            the first. Rotation by EXIF is carried out; transparent parts are taken for white paper.
-        where: what an error message calls it.
-        image_size: (H, W) of the training images.
-        background: what is around the things in the training images, 0 (black) to 255.
-        formats: that are tried, by Pillow's names.
-
-    Raises:
-        DataError: no picture, a damaged one, or one too large.
-    """
-    rgb_HW3, grey_HW = _decode(content, where, formats)
-    corners = _corners(grey_HW)
-    if grey_HW.shape == image_size and (np.median(corners) < 128) == (background < 128):
-        return grey_HW
-    bright_on_black_HW = convert_photo(rgb_HW3, image_size)
-    return bright_on_black_HW if background < 128 else 255 - bright_on_black_HW
 
 
 def convert_photo(rgb_HW3: NDArray[np.uint8], image_size: tuple[int, int] = (28, 28)) -> NDArray[np.uint8]:
@@ -117,11 +83,3 @@ def _luma(rgb: NDArray[np.floating]) -> NDArray[np.floating]:
     """Grey of (…, 3) by ITU-R 601, as Pillow does it."""
     grey: NDArray[np.floating] = rgb @ np.array([0.299, 0.587, 0.114], dtype=rgb.dtype)
     return grey
-
-
-def _decode(content: bytes, where: str, formats: tuple[str, ...]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """The picture in colour (H, W, 3) and in grey (H, W)."""
-    with open_picture(content, where, formats=formats) as picture:
-        upright_size(picture, where)
-        opaque = opaque_8_bit(picture)
-        return np.asarray(opaque.convert("RGB")), np.asarray(opaque.convert("L"))

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".bmp", ".gif", ".webp", ".tif", ".tiff")  # of the formats, in lower case
 MAX_PIXELS = 50_000_000  # decoded: 150 MB
 WHITE = (255, 255, 255)
 PROBED_SIDE = 64  # a JPEG's colours are looked for in a picture of at least this size

@@ -16,12 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fittingroom.data.formats.table import is_data_file, read_blocks
+from fittingroom.data.picture_file import SUFFIXES
 from fittingroom.data.preprocessing import Preprocessing, probe_picture, read_picture, resize_images
 from fittingroom.environment import cores
 from fittingroom.errors import DataError
 from fittingroom.predict.classifier import Classifier
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 PICTURES = 200  # that one block holds
 MAX_DECODERS = 4  # pictures that are decoded at once, 150 MB each at the worst
 STDIN = "-"

@@ -12,9 +12,9 @@ from itertools import chain
 from pathlib import Path
 
 from fittingroom.data.formats.splits import PARTS
+from fittingroom.data.picture_file import SUFFIXES
 from fittingroom.errors import DataError
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".bmp", ".gif", ".webp", ".tif", ".tiff")
 JUNK = ("__macosx", "@eadir", "thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin", "system volume information")
 CONVERT_HEIC = (
     "HEIC is not read: convert such pictures to JPEG, for instance by heif-convert of Debian's libheif-examples"

@@ -14,6 +14,7 @@ from pathlib import Path
 from fittingroom.data.dataset import Dataset, Splits
 from fittingroom.data.formats import cifar, idx, image_folder, kaggle_csv, npz, parquet, svhn
 from fittingroom.data.formats.folder_layout import has_class_folders
+from fittingroom.data.formats.gzipped import open_bytes
 from fittingroom.data.formats.splits import Images
 from fittingroom.data.preprocessing import Preprocessing
 from fittingroom.errors import DataError
@@ -208,7 +209,16 @@ def read_blocks(path: Path, rows: int = ROWS) -> Iterator[Images]:
 def _lies_beside_pictures(path: Path) -> bool:
     """Whether the CSV files in a folder say something about the pictures in its folders, and hold no images."""
     tables = [file for file in path.iterdir() if file.name.lower().endswith(CSV.suffixes) and file.is_file()]
-    return bool(tables) and has_class_folders(path) and not any(kaggle_csv.holds_pixels(file) for file in tables)
+    return bool(tables) and has_class_folders(path) and not any(map(_has_many_columns, tables))
+
+
+def _has_many_columns(table: Path) -> bool:
+    """Whether the first line of a CSV has a cell for each pixel of the smallest images that anyone keeps so, 4×4."""
+    try:
+        with open_bytes(table) as file:
+            return file.readline(1 << 20).count(b",") >= 16
+    except DataError:
+        return False  # not a file of data in any case
 
 
 def _format_of_file(path: Path) -> Format:
