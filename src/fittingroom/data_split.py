@@ -215,12 +215,15 @@ def _dealt(
     order = order[np.argsort(-sizes[order], kind="stable")]
     several = order[: int((sizes > 1).sum())]
 
-    # What a part would lack or have too much, squared, by what it is to have: parts fill up side by side.
+    # What a part would lack or have too much of each class, and in all, squared, by what it is to have: parts fill up
+    # side by side, and one isn't filled beyond its size for the sake of a class.
     weight_P = 1 / np.maximum(wanted_KP.sum(axis=0), 1e-9)
     for bundle in several:
         rows = rows_by_bundle[bundle]
         counts_K = np.bincount(labels[rows], minlength=len(wanted_KP))[:, None]
-        cost_P = (counts_K * (2 * (filled_KP - wanted_KP) + counts_K)).sum(axis=0) * weight_P
+        of_classes_P = (counts_K * (2 * (filled_KP - wanted_KP) + counts_K)).sum(axis=0)
+        of_size_P = len(rows) * (2 * (filled_KP - wanted_KP).sum(axis=0) + len(rows))
+        cost_P = (of_classes_P + of_size_P) * weight_P
         part = int(np.argmin(np.where(shares > 0, cost_P, np.inf)))
         part_N[rows] = part
         filled_KP[:, part] += counts_K[:, 0]
