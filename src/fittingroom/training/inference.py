@@ -76,6 +76,7 @@ def judge(predictions: Predictions, dataset: Dataset) -> JudgedPredictions:
         classes=dataset.classes,
         truth=labels_to_judge_by(dataset),
         images=tuple(digest.hex() for digest in dataset.image_hashes()),
+        files=dataset.files,
     )
 
 
