@@ -18,6 +18,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 import fittingroom as fr
 from fittingroom.estimator import FittingRoomClassifier
 from tests.support import SUPPORT
+from tests.support.photo_patches import photo_patches
 
 LINEAR = f"model='{SUPPORT / 'linear_net.py'}:net'"
 
@@ -100,16 +101,9 @@ def test_the_same_images_give_the_same_model_in_whatever_form(
 
 @pytest.fixture(scope="module")
 def patches() -> tuple[np.ndarray, np.ndarray]:
-    """Real colour: 16×16 pixels of scikit-learn's two photographs, uint8 (400, 16, 16, 3), and which one each is of."""
-    from sklearn.datasets import load_sample_images
-
-    random = np.random.default_rng(0)
-    images, names = [], []
-    for name, photo in zip(("china", "flower"), load_sample_images().images, strict=True):
-        for top, left in zip(random.integers(0, 400, 200), random.integers(0, 600, 200), strict=True):
-            images.append(photo[top : top + 16, left : left + 16])
-            names.append(name)
-    return np.stack(images), np.array(names)
+    """Pieces of photographs, uint8 (400, 16, 16, 3), and the name of each one's photograph."""
+    data = photo_patches()
+    return np.array(data.images), np.array(data.classes)[data.labels]
 
 
 @pytest.mark.parametrize("model", ["residual", "tutorial"])
@@ -133,7 +127,7 @@ def test_a_recipe_resizes_and_makes_grey_in_fit_and_predict(patches: tuple[np.nd
     overrides = ("model=residual", "precision=float32", "batch_size=32", "size=12", "channels=1")
     fitted = classifier(epochs=2, overrides=overrides).fit(X, y)
     assert fitted.image_size_ == (16, 16)  # of what it takes
-    assert len(fitted.network_.stages[0][0].weight[0]) == 1
+    assert fitted.network_.get_parameter("stages.0.0.weight").shape[1] == 1
     assert fitted.predict_proba(X).shape == (400, 2)
 
 

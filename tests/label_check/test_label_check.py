@@ -19,6 +19,7 @@ from fittingroom.label_check import Fold, LabelCheck, check_labels, estimate_lab
 from fittingroom.parallel.jobs import run_jobs
 from fittingroom.parallel.ray_engine import connected
 from tests.support import SUPPORT
+from tests.support.photo_patches import photo_patches
 
 LINEAR = f"model='{SUPPORT / 'linear_net.py'}:net'"
 QUICK = fr.load_recipe("plain", overrides=[LINEAR, "stages.0.epochs=4", "precision=float32", "mirror=none"])
@@ -114,6 +115,16 @@ def test_a_fold_is_a_job_that_another_process_can_do(sample: fr.Splits) -> None:
     fold = Fold(sample.train.subset(np.arange(200)), sample.train.images[200:260], QUICK, "cpu")
     again: Fold = pickle.loads(pickle.dumps(fold))
     np.testing.assert_array_equal(again.predict(), fold.predict())
+
+
+def test_colour_is_checked_apart_from_grey_of_the_same_size() -> None:
+    photos = photo_patches(160)
+    grey = replace(photos, images=photos.images[..., 1], name="grey")
+    recipe = fr.load_recipe("plain", overrides=["model=residual", "precision=float32", "batch_size=32", "validation=0"])
+    findings, found = check_labels([part_of("colour", photos), part_of("grey", grey)], replace(HOW, recipe=recipe))
+    assert [issues.n for issues in found] == [160, 160]
+    assert findings[0].figures["agree"] > 0.7
+    assert findings[0].figures["agree"] != findings[1].figures["agree"]
 
 
 def test_which_fold_ends_first_changes_no_bit(sample: fr.Splits, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,6 +38,11 @@ def test_multiply_adds_count_strides_groups_and_positions(layer: nn.Module, mult
     assert sum(row.multiply_adds for row in summarize(layer, (8, 8))) == multiply_adds
 
 
+def test_colour_counts_three_channels_of_the_first_layer() -> None:
+    first, *_ = summarize(TutorialCNN(in_channels=3), (28, 28), 3)
+    assert first == LayerRow("layer1.0", "Conv2d", (16, 28, 28), 3 * 5 * 5 * 16 + 16, 3 * 313_600)
+
+
 def test_a_layer_that_gives_several_tensors_is_listed_by_its_first() -> None:
     class Recurrent(nn.Module):
         def __init__(self) -> None:

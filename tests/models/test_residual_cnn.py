@@ -6,8 +6,9 @@ from torch.nn import functional as F
 import fittingroom as fr
 from fittingroom.errors import RecipeError
 from fittingroom.models import build_model, find_model
-from fittingroom.models.residual_cnn import PatternExtremes, ResidualCNN, cosine_patterns
+from fittingroom.models.residual_cnn import PatternExtremes, ResidualCNN, colour_patterns, cosine_patterns
 from fittingroom.models.summary import count_parameters
+from tests.support.photo_patches import photo_patches
 
 
 def test_its_parameters_are_those_of_its_layers() -> None:
@@ -31,6 +32,15 @@ def test_any_size_that_the_poolings_leave_something_of_fits(
 ) -> None:
     model = build_model(find_model("residual"), num_classes=classes, image_size=size, model_args=args)
     assert model(torch.zeros(3, 1, *size)).shape == (3, classes)
+
+
+@pytest.mark.parametrize("fixed_stem", [False, True])
+def test_colour_takes_no_more_than_wider_first_filters(fixed_stem: bool) -> None:
+    args = {"fixed_stem": fixed_stem}
+    colour = build_model(find_model("residual"), num_classes=4, image_size=(9, 12), channels=3, model_args=args)
+    assert colour(torch.zeros(2, 3, 9, 12)).shape == (2, 4)
+    grey = build_model(find_model("residual"), num_classes=4, image_size=(9, 12), model_args=args)
+    assert count_parameters(colour) - count_parameters(grey) == (0 if fixed_stem else 2 * 9 * 16)
 
 
 def test_images_that_the_poolings_use_up_are_refused() -> None:
@@ -76,10 +86,45 @@ def test_the_maps_of_a_fixed_stem_vary_by_about_one_on_real_images() -> None:
     assert ((maps.std(dim=(0, 2, 3)) > 0.7) & (maps.std(dim=(0, 2, 3)) < 1.5)).all()
 
 
+def test_a_fixed_stem_for_colour_is_convolution_with_patterns_and_their_negatives_and_pooling() -> None:
+    x = torch.randn(5, 3, 13, 28)
+    patterns = colour_patterns(8)
+    pooled = F.max_pool2d(F.conv2d(x, torch.cat([patterns, -patterns]), padding=1), 2)
+    largest, negative_least = pooled.chunk(2, dim=1)
+    expected = torch.cat([largest, -negative_least], dim=1)
+    assert torch.allclose(PatternExtremes(16, 3)(x), expected, atol=1e-5)
+    assert torch.allclose(PatternExtremes(16, 3).by_pooling(x), expected, atol=1e-5)
+
+
+def test_the_patterns_for_colour_are_orthogonal_and_see_grey_as_those_for_grey_do() -> None:
+    patterns = F.normalize(colour_patterns(27).flatten(1))
+    assert torch.allclose(patterns @ patterns.T, torch.eye(27), atol=1e-6)
+
+    # A grey picture in three equal channels: the brightness as ever, and no colour.
+    grey = torch.randn(2, 1, 8, 8)
+    responses = F.conv2d(grey.expand(-1, 3, -1, -1), colour_patterns(8))
+    of_grey = F.conv2d(grey, cosine_patterns(6).unsqueeze(1))
+    is_colour = responses.abs().amax(dim=(0, 2, 3)) < 1e-5
+    assert is_colour.sum() == 2
+    torch.testing.assert_close(responses[:, ~is_colour], of_grey)
+
+
+def test_the_maps_of_a_fixed_stem_vary_by_about_one_on_real_photographs() -> None:
+    images = torch.from_numpy(np.array(photo_patches(400, side=32).images)).permute(0, 3, 1, 2).float()
+    mean, std = images.mean(dim=(0, 2, 3), keepdim=True), images.std(dim=(0, 2, 3), keepdim=True)
+    maps = PatternExtremes(16, 3)((images - mean) / std)
+    assert ((maps.std(dim=(0, 2, 3)) > 0.3) & (maps.std(dim=(0, 2, 3)) < 1.5)).all()
+
+
 def test_nothing_in_a_fixed_stem_is_learned() -> None:
     model = ResidualCNN(widths=[18, 16], depths=[0, 0], pools=[True, True], fixed_stem=True)
     assert all(name.startswith(("stages.1.", "head.")) for name, _ in model.named_parameters())
     assert "stages.0.responses" in model.state_dict()  # the file of weights is the whole network
+
+
+def test_a_fixed_stem_of_another_number_of_channels_says_what_to_do() -> None:
+    with pytest.raises(RecipeError, match=r"1 or 3 channels expected, 4 given; set model_args\.fixed_stem = false"):
+        ResidualCNN(in_channels=4, fixed_stem=True)
 
 
 @pytest.mark.parametrize("width", [15, 20])

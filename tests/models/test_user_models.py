@@ -7,6 +7,7 @@ from torch import nn
 
 from fittingroom.errors import RecipeError
 from fittingroom.models import build_model, find_model
+from fittingroom.models.tensors import normalize
 
 NET = """\
 import torch
@@ -212,3 +213,54 @@ def test_checking_a_model_touches_no_running_statistic(file: Path) -> None:
         )
     )
     assert build(f"{file}:Net").get_buffer("norm.num_batches_tracked") == 0
+
+
+# ── colour ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def build_for_colour(name: str) -> nn.Module:
+    return build_model(find_model(name), num_classes=3, image_size=(10, 12), channels=3)
+
+
+def test_a_network_that_takes_in_channels_is_given_them(file: Path) -> None:
+    file.write_text(NET.replace("width=4", "in_channels, width=4").replace("Conv2d(1,", "Conv2d(in_channels,"))
+    assert build_for_colour(f"{file}:Net")(torch.zeros(5, 3, 10, 12)).shape == (5, 3)
+    assert build(f"{file}:Net")(torch.zeros(5, 1, 10, 12)).shape == (5, 3)
+
+
+def test_a_network_for_grey_images_says_on_colour_what_to_add(file: Path) -> None:
+    with pytest.raises(RecipeError) as caught:
+        build_for_colour(f"{file}:Net")
+    assert "it failed on a batch of shape (2, 3, 10, 12)" in str(caught.value)
+    assert "add in_channels to its arguments" in str(caught.value)
+    assert "channels = 1 in the recipe" in str(caught.value)
+
+
+def test_a_network_that_fits_itself_to_colour_needs_no_argument(file: Path) -> None:
+    file.write_text(
+        "from torch import nn\n\ndef lazy(num_classes):\n"
+        "    return nn.Sequential(nn.LazyConv2d(4, 3), nn.Flatten(), nn.LazyLinear(num_classes))\n"
+    )
+    assert build_for_colour(f"{file}:lazy")(torch.zeros(5, 3, 10, 12)).shape == (5, 3)
+
+
+def test_a_network_that_passes_anything_on_is_told_of_channels_only_in_colour(file: Path) -> None:
+    file.write_text(
+        NET
+        + "\n\ndef grey(**given):\n    return Net(**given)\n"
+        + "\n\ndef colour(**given):\n    assert given['in_channels'] == 3\n"
+        + "    return nn.Sequential(nn.Conv2d(3, 1, 1), Net(given['num_classes'], given['image_size']))\n"
+    )
+    assert build(f"{file}:grey")(torch.zeros(5, 1, 10, 12)).shape == (5, 3)
+    assert build_for_colour(f"{file}:colour")(torch.zeros(5, 3, 10, 12)).shape == (5, 3)
+
+
+def test_a_network_that_views_its_input_is_fed_colour_that_it_can_view(file: Path) -> None:
+    file.write_text(
+        "from torch import nn\n\nclass Flat(nn.Module):\n"
+        "    def __init__(self, num_classes, in_channels):\n        super().__init__()\n"
+        "        self.fc = nn.Linear(in_channels * 120, num_classes)\n\n"
+        "    def forward(self, x):\n        return self.fc(x.view(x.size(0), -1))\n"
+    )
+    x_NCHW = normalize(torch.zeros(5, 10, 12, 3, dtype=torch.uint8), (1.0, 2.0, 3.0), (1.0, 1.0, 1.0))
+    assert build_for_colour(f"{file}:Flat")(x_NCHW).shape == (5, 3)

@@ -123,6 +123,16 @@ def test_a_mistake_in_an_inline_stage_names_the_line_of_stages() -> None:
         ("image_sizes = [[0, 28], [0, 20]]", "image_sizes", "epochs rising from 0 expected"),
         ("image_sizes = [28]", "image_sizes.0", "pairs"),
         ('image_sizes = "28"', "image_sizes", "a list expected, '28' found"),
+        ("size = 0", "size", "a side of 1–256 pixels, or [height, width], expected, 0 found"),
+        ("size = [64, 257]", "size", "a side of 1–256 pixels, or [height, width], expected, [64, 257] found"),
+        ("size = [64]", "size", "or [height, width], expected, [64] found"),
+        ("size = true", "size", "expected, True found"),
+        ("channels = 4", "channels", "1 or 3 expected, 4 found"),
+        ("channels = true", "channels", "1 or 3 expected, True found"),
+        ('resize = "fit"', "resize", "pad, crop or stretch expected, 'fit' found"),
+        ('background = "grey"', "background", "white, black or [red, green, blue], each 0–255, expected, 'grey' found"),
+        ("background = [0, 0, 256]", "background", "each 0–255, expected, [0, 0, 256] found"),
+        ('photo = "mnist"', "photo", "auto, none or fashion-mnist expected, 'mnist' found"),
         ("stages = []", "stages", "at least one stage expected, none found"),
         ("stages = 3", "stages", "a list expected, 3 found"),
         ("stages = [3]", "stages.0", "a table with epochs and lr expected, 3 found"),
@@ -155,6 +165,32 @@ def test_what_chooses_by_validation_refuses_a_recipe_without(key: str, line: str
     assert message == f"mine.toml, line 2: {key}: chooses by validation images, but validation = 0 holds none out"
     parse_recipe(f"validation = 1\n{line}\n{SOUND}")
     parse_recipe(f"{line}\n{SOUND}")
+
+
+@pytest.mark.parametrize(
+    ("line", "key", "value"),
+    [
+        ("size = 64", "size", (64, 64)),
+        ("size = [64, 48]", "size", (64, 48)),
+        ("channels = 3", "channels", 3),
+        ('resize = "crop"', "resize", "crop"),
+        ('background = "white"', "background", (255, 255, 255)),
+        ('background = "black"', "background", (0, 0, 0)),
+        ("background = [1, 2, 3]", "background", (1, 2, 3)),
+        ('photo = "fashion-mnist"', "photo", "fashion-mnist"),
+        ('photo = "auto"', "photo", None),
+    ],
+)
+def test_how_pictures_become_images_may_stand_in_a_recipe(line: str, key: str, value: object) -> None:
+    parsed = parse_recipe(f"{line}\n{SOUND}")
+    assert getattr(parsed, key) == value
+    assert (key in parsed.as_dict()) == (value is not None)
+    assert parse_recipe(parsed.to_toml()) == recipe_from_dict(parsed.as_dict()) == parsed
+    assert recipe(**{key: value}) == parsed
+
+
+def test_a_recipe_that_says_nothing_of_pictures_is_written_as_ever() -> None:
+    assert not {"size", "channels", "resize", "background", "photo"} & parse_recipe(SOUND).as_dict().keys()
 
 
 def test_text_that_is_no_toml_says_where_it_breaks() -> None:

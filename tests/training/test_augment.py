@@ -1,5 +1,7 @@
 """Each transformation against slow loops over single pixels."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -77,6 +79,24 @@ def test_erase_blanks_a_square_cut_off_at_the_border(images: Images, side: int) 
     )
 
 
+def test_colour_is_augmented_as_each_of_its_channels(images: Images) -> None:
+    random = np.random.default_rng(3)
+    count, height, width = images.shape
+    colour = np.stack([images, random.permuted(images, axis=2), 255 - images], axis=-1)
+    flip = torch.from_numpy(random.random(count) < 0.5)
+    offsets = torch.from_numpy(random.integers(-2, 3, (count, 2)))
+    centres = torch.from_numpy(np.stack([random.integers(0, height, count), random.integers(0, width, count)], axis=1))
+
+    changes: list[Callable[[Tensor], Tensor]] = [
+        lambda given: augment.mirror(given, flip),
+        lambda given: augment.shift(given, offsets, 2),
+        lambda given: augment.erase(given, centres, 3),
+    ]
+    for change in changes:
+        expected = [change(torch.from_numpy(np.ascontiguousarray(colour[..., channel]))) for channel in range(3)]
+        assert_equal(change(torch.from_numpy(colour)), torch.stack(expected, dim=-1).numpy())
+
+
 def test_what_is_given_stays_as_it_was(images: Images) -> None:
     given, before = torch.from_numpy(images), images.copy()
     zeros = torch.zeros(len(images), 2, dtype=torch.int64)
@@ -94,6 +114,24 @@ def test_normalize_is_that_of_doubles(images: Images, mean: float, std: float) -
     assert found.shape == (len(images), 1, *images.shape[1:])
     expected = (images.astype(np.float64) - mean) / std
     np.testing.assert_allclose(found[:, 0].numpy(), expected, rtol=1e-6, atol=2e-7)
+
+
+def test_normalize_takes_grey_by_the_same_three_steps_as_ever(images: Images) -> None:
+    """Bit for bit, and in the layout that a network of somebody's own may call ``view`` on."""
+    mean, std = 72.94035223214286, 90.0211744246
+    found = normalize(torch.from_numpy(images), mean, std)
+    assert torch.equal(found, torch.from_numpy(images)[:, None].float().sub_(mean).div_(std))
+    assert found.is_contiguous()
+
+
+@pytest.mark.parametrize(("mean", "std"), [((120.5, 90.0, 7.25), (70.0, 50.5, 3.0)), (0.0, 255.0)])
+def test_normalize_takes_each_channel_by_its_own_numbers(images: Images, mean: object, std: object) -> None:
+    colour = np.stack([images, images // 2, 255 - images], axis=-1)
+    found = normalize(torch.from_numpy(colour), mean, std)  # type: ignore[arg-type]
+    assert found.dtype == torch.float32
+    assert found.is_contiguous()
+    expected = np.moveaxis((colour.astype(np.float64) - mean) / std, -1, 1)  # type: ignore[operator]
+    np.testing.assert_allclose(found.numpy(), expected, rtol=1e-6, atol=1e-5)
 
 
 def test_resize_keeps_flat_images_flat_and_their_own_size_untouched() -> None:

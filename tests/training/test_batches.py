@@ -13,6 +13,7 @@ from fittingroom.errors import DataError
 from fittingroom.recipes.recipe import Recipe, Stage
 from fittingroom.training.batches import Batches
 from fittingroom.training.seeds import derive_seed
+from tests.support.photo_patches import photo_patches
 
 CPU = torch.device("cpu")
 PLAIN = Recipe(model="tutorial", batch_size=8, stages=(Stage(epochs=4, lr=1),))
@@ -65,6 +66,22 @@ def test_batches_are_float32_with_one_channel(dataset: Dataset) -> None:
     x, _ = next(batches(dataset).epoch(0))
     assert x.dtype == torch.float32
     assert x.shape == (8, 1, 6, 6)
+
+
+@pytest.mark.parametrize("changes", [{}, {"mirror": "alternating"}, EVERYTHING], ids=["plain", "alternating", "all"])
+def test_a_batch_in_colour_is_that_of_each_of_its_channels(changes: dict[str, Any]) -> None:
+    photos = photo_patches(27, side=6)
+    normalization = Normalization((120.0, 90.0, 60.0), (70.0, 50.0, 40.0))
+    epoch = list(batches(photos, normalization, **changes).epoch(1))
+    assert epoch[0][0].shape[1] == 3
+
+    for channel in range(3):
+        grey = dataclasses.replace(photos, images=photos.images[..., channel])
+        of_channel = Normalization(normalization.mean[channel], normalization.std[channel])  # type: ignore[index]
+        expected = batches(grey, of_channel, **changes).epoch(1)
+        for (x, labels), (grey_x, grey_labels) in zip(epoch, expected, strict=True):
+            torch.testing.assert_close(x[:, channel : channel + 1], grey_x)
+            assert torch.equal(labels, grey_labels)
 
 
 def test_without_normalisation_and_augmentation_the_network_is_fed_the_pixels_0_to_255(dataset: Dataset) -> None:

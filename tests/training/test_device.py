@@ -82,6 +82,17 @@ def test_the_answer_of_the_probe_is_kept_and_a_damaged_one_is_measured_anew(
     assert json.loads(file.read_text(encoding="utf-8"))["precision"] in ("float32", "bf16")
 
 
+def test_colour_has_an_answer_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True, raising=False)
+    question = (recipe(precision="auto", batch_size=8), find_model("tutorial"), 10, (28, 28), "cpu", tmp_path)
+    resolve_precision(*question)
+    (grey,) = tmp_path.iterdir()
+    resolve_precision(*question, channels=1)
+    assert list(tmp_path.iterdir()) == [grey]
+    resolve_precision(*question, channels=3)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
 def test_where_memory_is_too_small_for_a_batch_the_probe_takes_less_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
     tried = []
 

@@ -16,6 +16,7 @@ from fittingroom.data.normalization import Normalization
 from fittingroom.parallel.process_group import ProcessGroup
 from fittingroom.recipes.recipe import Recipe, Stage
 from fittingroom.training.batches import Batches
+from tests.support.photo_patches import photo_patches
 
 N = 140_000  # two pools
 PLAIN = Recipe(model="tutorial", batch_size=300, stages=(Stage(epochs=4, lr=1),))
@@ -71,6 +72,23 @@ def test_the_parts_of_two_processes_are_the_batch_of_one(dataset: Dataset) -> No
     for (x, labels), ((x0, labels0), (x1, labels1)) in zip(whole, parts, strict=True):
         assert torch.equal(x, torch.cat([x0, x1]))
         assert torch.equal(labels, torch.cat([labels0, labels1]))
+
+
+def test_colour_goes_the_same_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    photos = photo_patches(200, side=8)
+    in_memory = Batches(photos, PLAIN, Normalization(0.0, 1.0), torch.device("cpu"))
+    monkeypatch.setattr(large, "LARGE", 0)
+    np.save(tmp_path / "images.npy", photos.images)
+    mapped = dataclasses.replace(photos, images=np.load(tmp_path / "images.npy", mmap_mode="r"))
+    made = batches(mapped, batch_size=32)
+    assert made.is_large
+    assert not in_memory.is_large
+
+    (x, labels), *_ = made.epoch(0)
+    assert x.shape == (32, 3, 8, 8)
+    ((whole, whole_labels),) = in_memory.epoch(0)
+    by_pixels = {image.byte().numpy().tobytes(): int(label) for image, label in zip(whole, whole_labels, strict=True)}
+    assert [by_pixels[image.byte().numpy().tobytes()] for image in x] == labels.tolist()
 
 
 def test_images_are_not_copied(dataset: Dataset) -> None:
