@@ -1,7 +1,11 @@
+import base64
+import io
+
 import numpy as np
 import pytest
+from PIL import Image
 
-from fittingroom.rendering.contact_sheet import PAPER, Row, contact_sheet
+from fittingroom.rendering.contact_sheet import PAPER, Row, contact_sheet, png_uri
 
 
 def random_images(count: int, height: int, width: int) -> np.ndarray:
@@ -18,6 +22,28 @@ def test_every_pixel_is_a_crisp_square(height: int, width: int, scale: int) -> N
     column = sheet[:bottom, right - tile.shape[1] : right, 0]
     rows = [top for top in range(len(column) - len(tile) + 1) if np.array_equal(column[top : top + len(tile)], tile)]
     assert len(rows) == 1
+
+
+def test_colour_and_grey_stand_on_one_sheet() -> None:
+    grey = random_images(2, 28, 28)
+    colour = np.stack([grey, 255 - grey, grey // 2], axis=-1)
+    both = [Row("grey", "", grey), Row("colour", "", colour)]
+    sheet = np.asarray(contact_sheet(both, title="x"))
+    for tile in (np.stack([grey[0]] * 3, axis=-1), colour[0]):
+        enlarged = np.repeat(np.repeat(tile, 4, 0), 4, 1)
+        corners = np.argwhere((sheet[:-111, :-111] == enlarged[0, 0]).all(axis=2))
+        assert any(np.array_equal(sheet[y : y + 112, x : x + 112], enlarged) for y, x in corners)
+
+
+def test_a_data_uri_keeps_the_colours_and_is_reduced() -> None:
+    image = np.zeros((128, 64, 3), np.uint8)
+    image[:, :32] = (200, 30, 90)
+
+    for longest, size in ((None, (64, 128)), (64, (32, 64))):
+        content = base64.b64decode(png_uri(image, longest).removeprefix("data:image/png;base64,"))
+        with Image.open(io.BytesIO(content)) as picture:
+            assert (picture.size, picture.mode) == (size, "RGB")
+            assert picture.getpixel((0, 0)) == (200, 30, 90)
 
 
 def test_sheet_grows_with_rows_and_columns_and_keeps_its_margin() -> None:

@@ -14,18 +14,20 @@ from fittingroom.audit.identity import Part, identity_findings, identity_of, par
 from fittingroom.audit.labels import classes, labels_displaced
 from fittingroom.audit.layout import shifted, wrong_width
 from fittingroom.audit.orientation import inverted, turned
-from fittingroom.audit.read_damaged import AuditedFile, read_audited_file
+from fittingroom.audit.read_damaged import AuditedFile, holds_pictures, read_audited_file
 from fittingroom.audit.repeats import duplicates, near_findings, overlap
 from fittingroom.audit.statistics import constant_images, leaky_pixel, scaled_range, split_shift
 from fittingroom.data.dataset import Dataset, Splits, parts_of
 from fittingroom.data.fetch.known_sets import FASHION_MNIST_CLASSES
 from fittingroom.data.large import is_large
+from fittingroom.data.preprocessing import Preprocessing
 
 FAST_IMAGES = 400  # of a part, on which the fast check judges whether images are whole and upright
 
 # Each takes a set and gives its findings and the set repaired. The order counts: rows must be as long as they say
 # before an offset within them can be measured, and images whole before it can be told which way up they are.
 IMAGE_CHECKS = (wrong_width, shifted, turned, inverted)
+BYTE_CHECKS = (wrong_width, shifted)  # of those, what no picture file can have: its pixels are no run of bytes
 
 # Each takes a part whose images are repaired and gives its findings.
 PART_CHECKS = (duplicates, constant_images, scaled_range, leaky_pixel)
@@ -74,19 +76,25 @@ class Report:
         return Report(_worst_first([*self.findings, *more]), self.checked, self.seconds + seconds)
 
 
-def check(paths: Sequence[str | Path], *, near: bool = True, cache: bool = True) -> Report:
+def check(
+    paths: Sequence[str | Path],
+    *,
+    near: bool = True,
+    cache: bool = True,
+    preprocessing: Preprocessing | None = None,
+) -> Report:
     """Check data sets, each by itself and against each other; what is wrong with them raises nothing.
 
     Args:
         paths: names of known sets, files or folders, as ``open_dataset`` takes them, damaged or not.
         near: whether to search for near-duplicates too, half a minute for 70,000 images.
-        cache: as in ``open_dataset``.
+        cache, preprocessing: as in ``open_dataset``.
     """
     begun = time.monotonic()
     findings: list[Finding] = []
     checked: list[Checked] = []
     for given in map(str, paths):
-        audited_file = read_audited_file(given, cache=cache)
+        audited_file = read_audited_file(given, cache=cache, preprocessing=preprocessing)
         image_findings, parts = _repaired_parts(audited_file)
         repairable = [*audited_file.findings, *image_findings]
         findings += repairable
@@ -117,8 +125,10 @@ def fast_findings(splits: Splits) -> list[Finding]:
     """
     findings: list[Finding] = []
     parts = []
+    is_pictures = splits.train.files is not None or holds_pictures(splits.source)
     for role, dataset in parts_of(splits).items():
-        image_findings, _ = repair_images(dataset.subset(np.arange(min(len(dataset), FAST_IMAGES))))
+        beginning = dataset.subset(np.arange(min(len(dataset), FAST_IMAGES)))
+        image_findings, _ = repair_images(beginning, is_pictures=is_pictures)
         findings += image_findings
         if is_large(dataset.images):
             continue  # a hash of every image takes longer than a fraction of a second
@@ -132,10 +142,17 @@ def fast_findings(splits: Splits) -> list[Finding]:
     return list(_worst_first([*findings, *classes(parts), *overlap(parts)]))
 
 
-def repair_images(dataset: Dataset) -> tuple[list[Finding], Dataset]:
-    """What is wrong with the images as such, and the set with all of it undone that can be known."""
+def repair_images(dataset: Dataset, *, is_pictures: bool = False) -> tuple[list[Finding], Dataset]:
+    """What is wrong with the images as such, and the set with all of it undone that can be known.
+
+    Args:
+        dataset: the images.
+        is_pictures: whether they come from picture files, which nothing can have shifted.
+    """
     findings: list[Finding] = []
     for image_check in IMAGE_CHECKS:
+        if is_pictures and image_check in BYTE_CHECKS:
+            continue
         more, dataset = image_check(dataset)
         findings += more
     return findings, dataset
@@ -146,7 +163,7 @@ def _repaired_parts(audited_file: AuditedFile) -> tuple[list[Finding], list[Part
     findings: list[Finding] = []
     parts = []
     for role, dataset in audited_file.parts:
-        image_findings, dataset = repair_images(dataset)
+        image_findings, dataset = repair_images(dataset, is_pictures=audited_file.is_pictures)
         # whether labels fit their images shows only in whole images, the right way up
         label_findings, dataset = labels_displaced(dataset)
         findings += [*image_findings, *label_findings]

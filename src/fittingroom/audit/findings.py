@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
+    from fittingroom.data.dataset import Dataset
     from fittingroom.rendering.contact_sheet import Row
 
 Severity = Literal["error", "warning", "note"]
@@ -35,7 +37,8 @@ class Finding:
         message: what was seen, with figures.
         effect: what it does to a result.
         advice: what to do.
-        figures: the message's numbers, for programs.
+        figures: the message's numbers, for programs; under ``files`` the files of the images in question, where the
+            data were read from picture files.
         fix: what ``--fix`` does about it; "" where it can't be undone without guessing.
         examples: rows of images to look at.
     """
@@ -62,7 +65,28 @@ class Finding:
             "where": self.where,
             "message": self.message,
             "figures": self.figures,
+            "files": self.figures.get("files", []),
             "effect": self.effect,
             "advice": self.advice,
             "fix": self.fix or None,
         }
+
+
+def place_text(dataset: Dataset, row: int) -> str:
+    """What a message calls an image: its file where it has one, else its row."""
+    return f"{row:,}" if dataset.files is None else dataset.files[row]
+
+
+def row_text(dataset: Dataset, row: int) -> str:
+    """:func:`place_text` for a sentence that says nothing of rows by itself: ``row 12``, or the file."""
+    return f"row {row:,}" if dataset.files is None else dataset.files[row]
+
+
+def kind_of_place(dataset: Dataset) -> str:
+    """What the places of a list are: ``rows`` or ``files``."""
+    return "rows" if dataset.files is None else "files"
+
+
+def file_figures(dataset: Dataset, rows: Iterable[int]) -> dict[str, list[str]]:
+    """``files`` for a finding's figures: those of the images at these rows; nothing where the data have none."""
+    return {} if dataset.files is None else {"files": [dataset.files[int(row)] for row in rows]}

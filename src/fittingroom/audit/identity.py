@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fittingroom.audit.findings import MAX_IMAGES_SHOWN, Finding
+from fittingroom.audit.features import dataset_in_grey
+from fittingroom.audit.findings import MAX_IMAGES_SHOWN, Finding, file_figures, row_text
 from fittingroom.audit.orientation import means_fit
 from fittingroom.audit.reference import TEST, TRAIN, hashes_of, manifest
 from fittingroom.data.dataset import Dataset
@@ -54,10 +55,11 @@ class Part:
 
 
 def part_of(role: str, dataset: Dataset) -> Part:
-    """Look up every image of the set in the manifest."""
+    """Look up every image of the set in the manifest; one in colour by what it is in grey."""
     hashes = hashes_of(dataset)
     if dataset.image_size == (28, 28):
-        return Part(role, dataset, hashes, manifest().rows_of(hashes))
+        in_grey = hashes if dataset.channels == 1 else hashes_of(dataset_in_grey(dataset))
+        return Part(role, dataset, hashes, manifest().rows_of(in_grey))
     return Part(role, dataset, hashes, np.full(len(dataset), -1))
 
 
@@ -252,7 +254,9 @@ def _label_noise(part: Part) -> list[Finding]:
     here = [part.dataset.classes[label] for label in labels[rows]]
 
     named = list(zip(rows.tolist(), here, official, strict=True))[:MAX_ROWS_LISTED]
-    listed = "; ".join(f"row {row:,}: {mine} here, {theirs} officially" for row, mine, theirs in named)
+    listed = "; ".join(
+        f"{row_text(part.dataset, row)}: {mine} here, {theirs} officially" for row, mine, theirs in named
+    )
 
     return [
         Finding(
@@ -263,7 +267,7 @@ def _label_noise(part: Part) -> list[Finding]:
             f"officially ({listed})",
             effect="Models learn what is wrong, and are marked down for what is right.",
             advice="Take the official labels, or correct these rows.",
-            figures={"differ": len(differ), "n": int(known.sum()), "share": share},
+            figures={"differ": len(differ), "n": int(known.sum()), "share": share} | file_figures(part.dataset, differ),
             examples=(Row("other labels", "than officially", part.dataset.images[rows]),),
         )
     ]

@@ -35,6 +35,7 @@ class LabelIssue:
         given: the class that its label names.
         suggested: the class that the reference names.
         of_given, of_suggested: the reference's probability of the two, 0–1.
+        file: where the image was read from, relative to its data; None for data that didn't come as picture files.
     """
 
     image: str
@@ -43,6 +44,16 @@ class LabelIssue:
     suggested: str
     of_given: float
     of_suggested: float
+    file: str | None = None
+
+    @property
+    def place(self) -> str:
+        """What messages call the image: its file where it has one, else its row."""
+        return self.file or f"row {self.row:,}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON has it: ``file`` only where there is one."""
+        return {key: value for key, value in asdict(self).items() if value is not None}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,8 +143,9 @@ def label_issues_of(dataset: Dataset, path: Path | None = None) -> LabelIssues |
 
 def _as_json(part: LabelIssues) -> dict[str, Any]:
     content = asdict(part)
-    content["suspects"] = content.pop("issues")  # the key of format 1, from before the name changed
-    return content
+    del content["issues"]
+    # the key of format 1, from before the name changed
+    return content | {"suspects": [issue.as_dict() for issue in part.issues]}
 
 
 def _parsed(part: dict[str, Any]) -> LabelIssues:

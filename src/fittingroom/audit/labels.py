@@ -68,9 +68,10 @@ def _moved(dataset: Dataset, lag: int) -> Dataset:
     """Give image n the label n + lag; images without one are left out."""
     assert dataset.labels is not None
     n = len(dataset)
-    images = dataset.images[max(0, -lag) : n - max(0, lag)]
+    kept = slice(max(0, -lag), n - max(0, lag))
     labels = dataset.labels[max(0, lag) : n - max(0, -lag)]
-    return Dataset(images, labels, dataset.classes, dataset.name)
+    files = dataset.files and dataset.files[kept]
+    return Dataset(dataset.images[kept], labels, dataset.classes, dataset.name, files)
 
 
 # ── classes ──────────────────────────────────────────────────────────────────────────────────────────────────

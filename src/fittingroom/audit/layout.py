@@ -1,7 +1,10 @@
 """Whether images are whole: as wide as they say, and beginning where they should.
 
 It is measured by the pixels themselves: neighbours in an image are alike, the last pixel of one row and the first
-of the next are not, nor are an image's last row and the next image's first one.
+of the next are not, nor are an image's last row and the next image's first one. Of a colour image the values of a pixel
+lie side by side, or those of each channel in a plane of their own: both are tried.
+
+All this is of formats that are a run of bytes: a picture file has a width of its own, and no byte of it is a pixel.
 
 Two checks, ``wrong_width`` and ``shifted``, over one measure: the correlation of pixels some distance apart.
 """
@@ -9,11 +12,12 @@ Two checks, ``wrong_width`` and ``shifted``, over one measure: the correlation o
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fittingroom.audit.features import coherence
+from fittingroom.audit.features import coherence, dataset_in_grey
 from fittingroom.audit.findings import MAX_IMAGES_SHOWN, Finding
 from fittingroom.data.dataset import Dataset
 from fittingroom.rendering.contact_sheet import Row
@@ -21,6 +25,8 @@ from fittingroom.rendering.contact_sheet import Row
 MIN_IMAGES = 100  # below which correlations are too rough to say anything by
 MAX_IMAGES = 5_000  # that are looked at, consecutive ones, for a displaced run goes on from image to image
 MIN_PIXELS = 64
+
+Order = Literal["pixels", "planes"]  # what lies side by side in the run: all of a pixel, or all of a channel
 
 # ── width ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -36,7 +42,7 @@ def wrong_width(part: Dataset) -> tuple[list[Finding], Dataset]:
         return [], part
 
     # only a divisor can be a width; its neighbours are measured too, for without them no peak can be seen
-    z_NP = _standardised(part)
+    z_NP = _standardised(dataset_in_grey(part), "pixels")
     divisors = [lag for lag in range(4, pixels // 4 + 1) if pixels % lag == 0]
     lags = {lag + step for lag in divisors for step in range(-2, 3)} | {width}
     correlations = {lag: _correlation(z_NP, lag) for lag in sorted(lags) if 2 <= lag <= pixels // 2}
@@ -51,7 +57,7 @@ def wrong_width(part: Dataset) -> tuple[list[Finding], Dataset]:
     if best == width or there < here + 0.1:
         return [], part
 
-    reshaped = Dataset(part.images.reshape(len(part), pixels // best, best), part.labels, part.classes, part.name)
+    reshaped = replace(part, images=part.images.reshape(len(part), pixels // best, best, *part.images.shape[3:]))
     finding = Finding(
         name="wrong-width",
         severity="error",
@@ -81,7 +87,8 @@ class Offset:
     """Where images begin, and how clear that is.
 
     Attributes:
-        start: in the run of pixels, 0 ≤ start < H × W.
+        order: of the run.
+        start: in the run, in bytes, 0 ≤ start < those of an image, or of a plane.
         rolled: whether each image for itself was rolled; else the whole run is displaced.
         gain: by how much the seams (correlation across them, down and across, below that elsewhere: 0–2 or so) are
             clearer there than at 0.
@@ -89,6 +96,7 @@ class Offset:
         low, high: starts that explain the pixels as well; ``start`` itself unless images have an empty border.
     """
 
+    order: Order
     start: int
     rolled: bool
     gain: float
@@ -108,19 +116,36 @@ def offset_of(part: Dataset) -> Offset | None:
     if len(part) < MIN_IMAGES or height < 4 or width < 4:
         return None
 
-    z_NP = _standardised(part)
+    if part.channels == 1:
+        return _offset_in(part, "pixels")
+
+    # an offset in the one order shows in the other too, but its seams lie three places wide there
+    in_pixels, in_planes = _offset_in(part, "pixels"), _offset_in(part, "planes")
+    return in_planes if in_planes.start and in_planes.gain > in_pixels.gain else in_pixels
+
+
+def _offset_in(part: Dataset, order: Order) -> Offset:
+    """Estimate where images begin in the run of their bytes in this order."""
+    step = part.channels if order == "pixels" else 1  # from a value to the same channel's of the pixel to the right
+    width = part.image_size[1] * step
+
+    z_NP = _standardised(part, order)
+    if order == "planes":
+        z_NP = z_NP.reshape(-1, z_NP.shape[1] // part.channels)
     fits = []
     for rolled in (False, True):
-        down_P, across_P = _to_neighbour(z_NP, width, rolled), _to_neighbour(z_NP, 1, rolled)
-        score_P, rest_P = _seam(down_P, across_P, width)
+        down_P, across_P = _to_neighbour(z_NP, width, rolled), _to_neighbour(z_NP, step, rolled)
+        score_P, rest_P = _seam(down_P, across_P, width, step)
 
         start = int(score_P.argmax())
         low, high = _as_good(score_P, start)
         gain = float(score_P[start] - score_P[0])
-        fits.append((rest_P[start], Offset(start, rolled, gain, float(rest_P[start]), low, high)))
+        fits.append((rest_P[start], Offset(order, start, rolled, gain, float(rest_P[start]), low, high)))
 
     # where the right one of the two is supposed, everything but the seams is alike; at a start of 0 they are the same
     in_run, in_image = fits
+    if order == "planes":
+        return in_run[1]  # an image that was rolled was so as a whole, which no plane shows by itself
     return in_image[1] if in_image[0] > in_run[0] + 0.001 and in_image[1].start else in_run[1]
 
 
@@ -130,7 +155,8 @@ def shifted(part: Dataset) -> tuple[list[Finding], Dataset]:
     if offset is None or not offset.start or offset.gain < 0.06 or offset.correlation < 0.6:
         return [], part
 
-    start, width = offset.start, part.image_size[1]
+    start, width = offset.start, part.image_size[1] * (part.channels if offset.order == "pixels" else 1)
+    columns = start % width * part.image_size[1] // width
     how = "each image is rolled" if offset.rolled else "the whole run of pixels is displaced"
     reach = "" if offset.is_exact else f", or {offset.low} to {offset.high}, which an empty border keeps from telling"
     examples = [Row("as it is", "", part.images[:MAX_IMAGES_SHOWN])]
@@ -146,7 +172,7 @@ def shifted(part: Dataset) -> tuple[list[Finding], Dataset]:
         name="shifted",
         severity="error",
         where=part.name,
-        message=f"images begin {start} bytes after where they should ({start // width} rows and {start % width} "
+        message=f"images begin {start} bytes after where they should ({start // width} rows and {columns} "
         f"columns{reach}); {how}. Seams between rows and images are {offset.gain:.2f} clearer there, in the "
         "correlation of neighbours"
         + ("; the first 16 bytes are the header of an IDX file" if start == 16 and _header_at_start(part) else ""),
@@ -154,7 +180,7 @@ def shifted(part: Dataset) -> tuple[list[Finding], Dataset]:
         advice="Read the pixels from the right offset (byte 16 of an IDX file of images)"
         + (", or use --fix." if fix else "."),
         figures={"offset": start, "lowest": offset.low, "highest": offset.high, "rolled": offset.rolled}
-        | {"rows": start // width, "columns": start % width, "gain": offset.gain},
+        | {"rows": start // width, "columns": columns, "gain": offset.gain},
         fix=fix,
         examples=tuple(examples),
     )
@@ -163,15 +189,18 @@ def shifted(part: Dataset) -> tuple[list[Finding], Dataset]:
 
 def _put_back(part: Dataset, offset: Offset) -> tuple[Dataset, str]:
     """The set with its images in place, and what had to be left out for it."""
-    height, width = part.image_size
-    flat_NP = part.images.reshape(len(part), -1)
+    flat_NV = _in_order(part.images, offset.order)
     if offset.rolled:  # nothing is lost
-        return replace(part, images=np.roll(flat_NP, -offset.start, 1).reshape(part.images.shape)), ""
+        return replace(part, images=np.roll(flat_NV, -offset.start, 1).reshape(part.images.shape)), ""
 
     # a displaced run has one image fewer that is whole
     whole = len(part) - 1
-    run = flat_NP.reshape(-1)[offset.start :][: whole * height * width]
-    images = run.reshape(whole, height, width)
+    run = flat_NV.reshape(-1)[offset.start :][: whole * flat_NV.shape[1]]
+    if offset.order == "planes":
+        channels, (height, width) = part.channels, part.image_size
+        images = np.ascontiguousarray(np.moveaxis(run.reshape(whole, channels, height, width), 1, 3))
+    else:
+        images = run.reshape(whole, *part.images.shape[1:])
     if part.labels is None:
         return replace(part, images=images), "the image that isn't whole left out"
 
@@ -200,9 +229,15 @@ def _header_at_start(part: Dataset) -> bool:
     return part.images.reshape(-1)[:4].tobytes() == b"\0\0\x08\x03"
 
 
-def _standardised(part: Dataset) -> NDArray[np.float32]:
-    """The first images as rows of pixels, each pixel with mean 0 and sd 1; 0 where a pixel (nearly) never changes."""
-    x_NP = part.images[:MAX_IMAGES].reshape(min(len(part), MAX_IMAGES), -1).astype(np.float32)
+def _in_order(images: NDArray[np.uint8], order: Order) -> NDArray[np.uint8]:
+    """The images as rows of bytes, uint8 (N, V)."""
+    ordered = np.moveaxis(images, 3, 1) if images.ndim == 4 and order == "planes" else images
+    return ordered.reshape(len(images), -1)
+
+
+def _standardised(part: Dataset, order: Order) -> NDArray[np.float32]:
+    """The first images as rows of bytes, each byte with mean 0 and sd 1; 0 where one (nearly) never changes."""
+    x_NP = _in_order(part.images[:MAX_IMAGES], order).astype(np.float32)
     sd_P = x_NP.std(axis=0)
     x_NP -= x_NP.mean(axis=0)
     x_NP /= np.where(sd_P < 1, np.inf, sd_P)
@@ -231,11 +266,12 @@ def _to_neighbour(z_NP: NDArray[np.float32], lag: int, rolled: bool) -> NDArray[
 
 
 def _seam(
-    down_P: NDArray[np.float32], across_P: NDArray[np.float32], width: int
+    down_P: NDArray[np.float32], across_P: NDArray[np.float32], width: int, step: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """For each start: by how much neighbours are less alike at the seams than elsewhere, and how alike they are there.
 
-    The seams of a start: the row before it (its pixels have no neighbours below), and the column before it.
+    The seams of a start: the row before it (its pixels have no neighbours below), and the column before it, which is
+    ``step`` bytes wide of the row's ``width``.
     """
     pixels = len(down_P)
     starts = np.arange(pixels)
@@ -248,7 +284,7 @@ def _seam(
 
     # a column is the same for all starts in it
     columns_W = across_P.reshape(-1, width).mean(axis=0, dtype=np.float64)
-    column_P = columns_W[(starts - 1) % width]
-    rest_across_P = (columns_W.sum() - column_P) / (width - 1)
+    column_P = np.sum([columns_W[(starts - place) % width] for place in range(1, step + 1)], axis=0) / step
+    rest_across_P = (columns_W.sum() - column_P * step) / (width - step)
 
     return rest_down_P - row_P + rest_across_P - column_P, rest_down_P + rest_across_P

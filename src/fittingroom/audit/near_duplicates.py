@@ -3,12 +3,19 @@
 An index makes it quick: each image, put on its centre of mass and reduced to 14 × 14 fields, goes into the cells of its
 nearest centres (k-means), and only images of one cell are compared, 1–3 % of all pairs. What is alike in that is then
 compared pixel by pixel.
+
+Colour images are compared in brightness and in two differences of colour, these averaged to fields, for JPEG keeps no
+more of them. Each has its mean taken off, since a cast that all images share (the pink of a stain, say) makes no two of
+them alike; and then the means count too, since the same drawing in another colour is another picture. They are also
+looked for where they are, as a photograph has no ground to be put on its centre by.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,12 +25,14 @@ from fittingroom.audit.features import coarse
 MIN_CORRELATION = 0.992  # of pixels, from which on two images count as near-duplicates
 MIN_REDUCED_CORRELATION = 0.988  # of the 14 × 14 fields, which a shift by part of a pixel changes
 FIELDS = 14
+COLOUR_FIELDS = 8  # over which differences of colour are averaged: finer ones a JPEG of small images changes
 IMAGES_A_CELL = 150
 FAINT = 0.08  # of an image's strongest pixel: so much counts for ground, as what JPEG leaves around edges does
 PROBES = 3  # cells that an image is looked for in
 ROUNDS = 6  # of k-means
 SAMPLE_IMAGES = 20_000  # that k-means is run on
-BLOCK = 4_096  # images or pairs at a time
+BLOCK = 4_096  # images or pairs at a time; of large images fewer
+BLOCK_VALUES = BLOCK * 32 * 32
 MAX_PAIRS = 200_000  # compared pixel by pixel, the most alike first
 
 Vectors = NDArray[np.float32]
@@ -46,17 +55,27 @@ class NearDuplicates:
     compared: float
 
 
-def near_duplicates(images_NHW: NDArray[np.uint8], threshold: float = MIN_CORRELATION) -> NearDuplicates:
+def near_duplicates(images: NDArray[np.uint8], threshold: float = MIN_CORRELATION) -> NearDuplicates:
     """Find the pairs of images whose pixels correlate by ``threshold`` or more, as they are or mirrored.
 
     The same images give the same pairs.
 
     Args:
-        images_NHW: uint8 (N, H, W), N ≥ 1. Constant images have no correlation and are in no pair; equal images are.
+        images: uint8 (N, H, W) or (N, H, W, 3), N ≥ 1. Constant images have no correlation and are in no pair; equal
+            images are.
         threshold: of the correlation, -1 to 1.
     """
-    centred = on_centre(images_NHW)
-    plain, flipped = _directions(centred), _directions(centred[:, :, ::-1])
+    views = [on_centre(images)] if images.ndim == 3 else [on_centre(images), images]
+    columns = zip(*(_found_in(view) for view in views), strict=True)
+    pairs, correlation, mirrored, compared = (np.concatenate(column) for column in columns)
+    return _distinct(pairs, correlation, mirrored, threshold, float(compared.mean()))
+
+
+def _found_in(
+    images: NDArray[np.uint8],
+) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.bool_], NDArray[np.float64]]:
+    """The pairs (P, 2) that may be alike, with their correlation, whether mirrored, and the share of pairs compared."""
+    plain, flipped = _directions(images), _directions(images[:, :, ::-1])
     centres = _centres(plain)
 
     # an image is at home in one cell and looked for in several: a near-duplicate may lie just across a cell's border
@@ -74,23 +93,26 @@ def near_duplicates(images_NHW: NDArray[np.uint8], threshold: float = MIN_CORREL
     pairs, mirrored = pairs[order], mirrored[order]
 
     # fields only pick the candidates: what counts as a near-duplicate goes by the pixels
-    correlation = _best_correlation(centred, pairs, mirrored)
-    return _distinct(pairs, correlation, mirrored, threshold, compared / max(1, len(plain) * (len(plain) - 1)))
+    correlation = _best_correlation(images, pairs, mirrored)
+    return pairs, correlation, mirrored, np.array([compared / max(1, len(plain) * (len(plain) - 1))])
 
 
-def on_centre(images_NHW: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def on_centre(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Move each image by whole pixels, around the edges, so that its centre of mass is the middle.
 
-    Mass is the difference from the ground, which is the median of the border.
+    Mass is the difference from the ground, which is the median of the border; of colour, the mean over the channels.
     """
-    n, height, width = images_NHW.shape
-    border = [images_NHW[:, 0], images_NHW[:, -1], images_NHW[:, :, 0], images_NHW[:, :, -1]]
-    ground_N = np.median(np.concatenate(border, axis=1), axis=1).astype(np.int16)
+    n, height, width = images.shape[:3]
+    border = [images[:, 0], images[:, -1], images[:, :, 0], images[:, :, -1]]
+    ground = np.median(np.concatenate(border, axis=1), axis=1).astype(np.int16)
 
-    result = np.empty_like(images_NHW)
-    for start in range(0, n, BLOCK):
-        block = slice(start, start + BLOCK)
-        mass = np.abs(images_NHW[block].astype(np.int16) - ground_N[block, None, None]).astype(np.float32)
+    result = np.empty_like(images)
+    step = _block_size(images)
+    for start in range(0, n, step):
+        block = slice(start, start + step)
+        mass = np.abs(images[block].astype(np.int16) - ground[block, None, None]).astype(np.float32)
+        if images.ndim == 4:
+            mass = mass.mean(axis=3)
         # faint pixels go for ground: spread over the whole image, JPEG's traces would pull the centre away
         mass = np.maximum(mass - FAINT * mass.max(axis=(1, 2), keepdims=True), 0)
         total = np.maximum(mass.sum(axis=(1, 2)), 1e-6)
@@ -102,18 +124,20 @@ def on_centre(images_NHW: NDArray[np.uint8]) -> NDArray[np.uint8]:
         moves = np.stack([down, right], axis=1).astype(int)
         for move in np.unique(moves, axis=0):
             members = start + np.flatnonzero((moves == move).all(axis=1))
-            result[members] = np.roll(images_NHW[members], tuple(move), axis=(1, 2))
+            result[members] = np.roll(images[members], tuple(move), axis=(1, 2))
     return result
 
 
-def _directions(images_NHW: NDArray[np.uint8]) -> Vectors:
+def _block_size(images: NDArray[np.uint8]) -> int:
+    """How many images, or pairs of them, are worked on at a time: as float32 they take 16 MiB at most."""
+    return max(1, min(BLOCK, BLOCK_VALUES // max(1, math.prod(images.shape[1:]))))
+
+
+def _directions(images: NDArray[np.uint8]) -> Vectors:
     """Reduced images less their mean, of length 1, so that a dot product is a correlation; zeros for constant ones."""
-    blocks = [coarse(images_NHW[start : start + BLOCK], FIELDS) for start in range(0, len(images_NHW), BLOCK)]
-    vectors = np.concatenate(blocks)
-    vectors -= vectors.mean(axis=1, keepdims=True)
-    length = np.linalg.norm(vectors, axis=1, keepdims=True)
-    vectors /= np.where(length < 1e-3, np.inf, length)
-    return vectors
+    step = _block_size(images)
+    blocks = [_unit(_planes(images[start : start + step]), FIELDS) for start in range(0, len(images), step)]
+    return np.concatenate(blocks)
 
 
 def _centres(vectors: Vectors) -> Vectors:
@@ -171,31 +195,74 @@ def _candidates(
 
 
 def _best_correlation(
-    images_NHW: NDArray[np.uint8], pairs: NDArray[np.int64], mirrored: NDArray[np.bool_]
+    images: NDArray[np.uint8], pairs: NDArray[np.int64], mirrored: NDArray[np.bool_]
 ) -> NDArray[np.float32]:
     """The correlation of each pair's pixels, float32 (P,), the second image mirrored where ``mirrored``.
 
     At the best of nine moves by at most one pixel: what rounding the centre may have cost.
     """
     result = np.zeros(len(pairs), np.float32)
-    for start in range(0, len(pairs), BLOCK):
-        block = slice(start, start + BLOCK)
-        firsts = _unit(images_NHW[pairs[block, 0]])
-        seconds = images_NHW[pairs[block, 1]]
-        seconds = np.where(mirrored[block, None, None], seconds[:, :, ::-1], seconds)
+    step = _block_size(images)
+    for start in range(0, len(pairs), step):
+        block = slice(start, start + step)
+        firsts, seconds = _planes(images[pairs[block, 0]]), _planes(images[pairs[block, 1]])
+        seconds = np.where(mirrored[block, None, None, None], seconds[..., ::-1], seconds)
+        unit = _unit(firsts)
         for down in (-1, 0, 1):
             for right in (-1, 0, 1):
-                moved = _unit(np.roll(seconds, (down, right), axis=(1, 2)))
-                np.maximum(result[block], np.einsum("np,np->n", firsts, moved), out=result[block])
+                moved = _unit(np.roll(seconds, (down, right), axis=(2, 3)))
+                np.maximum(result[block], np.einsum("np,np->n", unit, moved), out=result[block])
+        if images.ndim == 4:
+            np.minimum(result[block], _with_hues(result[block], firsts, seconds), out=result[block])
     return result
 
 
-def _unit(images_NHW: NDArray[np.uint8]) -> Vectors:
-    """All pixels of images less their mean, of length 1; zeros for constant images."""
-    vectors = images_NHW.reshape(len(images_NHW), -1).astype(np.float32)
+def _planes(images: NDArray[np.uint8]) -> NDArray[Any]:
+    """The planes that are compared: grey as it is, (N, 1, H, W); of colour Y, Cb and Cr, float32 (N, 3, H, W)."""
+    if images.ndim == 3:
+        return images[:, None]
+    red, green, blue = (images[..., channel].astype(np.float32) for channel in range(3))
+    luma = 0.299 * red + 0.587 * green + 0.114 * blue
+    return np.stack([luma, 0.564 * (blue - luma), 0.713 * (red - luma)], axis=1)
+
+
+def _less_mean(planes_NCHW: NDArray[Any], fields: int | None = None) -> Vectors:
+    """Pixels, or ``fields`` × ``fields`` fields, less their mean; then, of colour, fields of its two planes."""
+    if fields is None:
+        vectors = planes_NCHW[:, 0].reshape(len(planes_NCHW), -1).astype(np.float32)
+    else:
+        vectors = coarse(planes_NCHW[:, 0], fields)
     vectors -= vectors.mean(axis=1, keepdims=True)
+
+    # a field counts for as many pixels as it stands for, so that colour weighs no less for being averaged
+    parts = [vectors]
+    for plane in range(1, planes_NCHW.shape[1]):
+        colours = coarse(planes_NCHW[:, plane], COLOUR_FIELDS)
+        colours -= colours.mean(axis=1, keepdims=True)
+        parts.append(colours * np.float32(math.sqrt(vectors.shape[1] / colours.shape[1])))
+    return np.concatenate(parts, axis=1) if len(parts) > 1 else vectors
+
+
+def _unit(planes_NCHW: NDArray[Any], fields: int | None = None) -> Vectors:
+    """The vectors of :func:`_less_mean`, of length 1; zeros for constant images."""
+    vectors = _less_mean(planes_NCHW, fields)
     length = np.linalg.norm(vectors, axis=1, keepdims=True)
     return np.asarray(vectors / np.where(length < 1e-3, np.inf, length), np.float32)
+
+
+def _with_hues(correlation_N: NDArray[np.float32], firsts: NDArray[Any], seconds: NDArray[Any]) -> Vectors:
+    """The correlation of pairs of colour images by which the mean colour counts too, float32 (N,).
+
+    It follows from ``correlation_N``, which leaves that out, and so is known for the best of the moves without moving
+    anything: a move changes no mean.
+    """
+    pixels = firsts.shape[2] * firsts.shape[3]
+    hues = [planes[:, 1:].mean(axis=(2, 3)) for planes in (firsts, seconds)]
+    squares = [(_less_mean(planes) ** 2).sum(axis=1) for planes in (firsts, seconds)]
+
+    products_N = correlation_N * np.sqrt(squares[0] * squares[1]) + pixels * (hues[0] * hues[1]).sum(axis=1)
+    lengths = [square + pixels * (hue**2).sum(axis=1) for square, hue in zip(squares, hues, strict=True)]
+    return np.asarray(products_N / np.sqrt(np.maximum(lengths[0] * lengths[1], 1e-6)), np.float32)
 
 
 def _distinct(

@@ -1,7 +1,8 @@
 """Whether images are the right way round and white on black, as Fashion-MNIST and MNIST are.
 
 Two ways to know: by hash, where undoing a turn makes official images of them; and by the mean image of each class, for
-images that are like those of a known set without being the same.
+images that are like those of a known set without being the same. The known sets are grey: images in colour are judged
+by what they are in grey.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from fittingroom.audit.features import dataset_in_grey, in_grey
 from fittingroom.audit.findings import MAX_IMAGES_SHOWN, Finding
 from fittingroom.audit.reference import class_means, hashes_of, manifest
 from fittingroom.data.dataset import Dataset
@@ -27,7 +29,7 @@ Transform = Callable[[Images], Images]
 
 TURNS: dict[str, tuple[str, Transform, Transform]] = {
     # what was done to the images: the finding's name, how to do it, and how to undo it
-    "rows and columns are swapped": ("transposed", lambda x: x.transpose(0, 2, 1), lambda x: x.transpose(0, 2, 1)),
+    "rows and columns are swapped": ("transposed", lambda x: x.swapaxes(1, 2), lambda x: x.swapaxes(1, 2)),
     "left and right are swapped": ("mirrored", lambda x: x[:, :, ::-1], lambda x: x[:, :, ::-1]),
     "top and bottom are swapped": ("mirrored", lambda x: x[:, ::-1], lambda x: x[:, ::-1]),
     "they are turned by 180°": ("mirrored", lambda x: x[:, ::-1, ::-1], lambda x: x[:, ::-1, ::-1]),
@@ -43,8 +45,8 @@ TURNS: dict[str, tuple[str, Transform, Transform]] = {
     ),
     "rows and columns are swapped, and turned by 180°": (
         "transposed",
-        lambda x: x.transpose(0, 2, 1)[:, ::-1, ::-1],
-        lambda x: x[:, ::-1, ::-1].transpose(0, 2, 1),
+        lambda x: x.swapaxes(1, 2)[:, ::-1, ::-1],
+        lambda x: x[:, ::-1, ::-1].swapaxes(1, 2),
     ),
 }
 
@@ -55,7 +57,8 @@ def turned(part: Dataset) -> tuple[list[Finding], Dataset]:
         return [], part
 
     # hashes first: they are certain, and need no labels
-    evidence_of_turn = _official_turned(part) or _known_turned(part)
+    grey = dataset_in_grey(part)
+    evidence_of_turn = _official_turned(grey) or _known_turned(grey)
     if evidence_of_turn is None:
         return [], part
 
@@ -81,21 +84,23 @@ def turned(part: Dataset) -> tuple[list[Finding], Dataset]:
 
 
 def inverted(part: Dataset) -> tuple[list[Finding], Dataset]:
-    """See whether the ground is white where it should be black."""
+    """See whether the ground is white where it should be black; of colour images only where that is sure."""
     if len(part) < MIN_IMAGES:
         return [], part
 
     # the border shows the ground: its median leaves out clothes that reach it, the share those that fill the image
-    border_NB = _border(part.images[: MAX_IMAGES * 2])
+    border_NB = _border(in_grey(part.images[: MAX_IMAGES * 2]))
     share = float((np.median(border_NB, axis=1) >= 128).mean())
     if share < 0.8:
         return [], part
 
     # a white ground may be meant: it is a fault only of images that are known to be white on black
     back = replace(part, images=255 - part.images)
-    official = _official_share(back.images[_spread_rows(part)])
+    official = _official_share(in_grey(back.images[_spread_rows(part)]))
     known = means_fit(back)
     is_known = official >= 0.5 or (known is not None and known[1] >= 0.85)
+    if part.channels == 3 and not is_known:
+        return [], part  # most pictures in colour have a light ground, and are meant to
 
     message = f"the ground is white: {share:.0%} of the images have a border of 128 or more (median)"
     if official >= 0.5:
@@ -170,7 +175,7 @@ def means_fit(part: Dataset) -> tuple[str, float] | None:
 
     # spread over the set, for files are often sorted by class
     rows = np.linspace(0, len(part) - 1, min(len(part), MAX_IMAGES)).astype(np.int64)
-    labels, images = part.labels[rows], part.images[rows].reshape(len(rows), -1).astype(np.float32)
+    labels, images = part.labels[rows], in_grey(part.images[rows]).reshape(len(rows), -1).astype(np.float32)
     present = [label for label in range(10) if (labels == label).sum() >= MIN_IMAGES_A_CLASS]
     if len(present) < MIN_CLASSES:
         return None
@@ -188,7 +193,7 @@ def means_fit(part: Dataset) -> tuple[str, float] | None:
 
 
 def _official_share(images: Images) -> float:
-    """The share of images that are official Fashion-MNIST, 0–1."""
+    """The share of grey images that are official Fashion-MNIST, 0–1."""
     hashes = hashes_of(Dataset(np.ascontiguousarray(images), None, (), "images looked at"))
     return float((manifest().rows_of(hashes) >= 0).mean())
 

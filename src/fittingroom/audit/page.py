@@ -37,7 +37,7 @@ def as_sheet(findings: Sequence[Finding], title: str) -> Image.Image | None:
     if not rows:
         return None
 
-    fitting = [row for row in rows if row.images.shape[1:] == rows[0].images.shape[1:]]
+    fitting = [row for row in rows if row.images.shape[1:3] == rows[0].images.shape[1:3]]
     shown = f", the first {MAX_ROWS_SHOWN} rows" if len(fitting) > MAX_ROWS_SHOWN else ""
     return contact_sheet(fitting[:MAX_ROWS_SHOWN], title=title, subtitle=f"what data check found{shown}")
 
@@ -73,15 +73,15 @@ def as_html(report: Report) -> str:
 
 def _tiles(row: Row) -> list[tuple[str, str, str]]:
     """The images of a row one by one: each as a data URI, what it is called, and what it may be."""
-    return [(png_uri(image_HW, 64), *captions) for image_HW, captions in zip(row.images, row.captions, strict=True)]
+    return [(png_uri(image, 64), *captions) for image, captions in zip(row.images, row.captions, strict=True)]
 
 
 def _strip(row: Row) -> dict[str, Any]:
     """The images of a row side by side as one PNG, with its caption and its size on the page."""
-    height, width = row.images.shape[1:]
+    _, height, width, *channels = row.images.shape
     # a line of grey between the images, and none after the last
-    padded = np.pad(row.images, ((0, 0), (0, 0), (0, 2)), constant_values=127)
-    side_by_side = np.ascontiguousarray(padded.transpose(1, 0, 2).reshape(height, -1)[:, :-2])
+    padded = np.pad(row.images, ((0, 0), (0, 0), (0, 2), *((0, 0) for _ in channels)), constant_values=127)
+    side_by_side = np.ascontiguousarray(padded.swapaxes(0, 1).reshape(height, -1, *channels)[:, :-2])
 
     scale = max(1, round(SIDE / max(height, width)))
     return {

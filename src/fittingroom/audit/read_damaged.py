@@ -19,14 +19,15 @@ from numpy.typing import NDArray
 from fittingroom.audit.damaged_idx import IdxFile, examine_idx, idx_like, kind_of
 from fittingroom.audit.file_bytes import GZIP, MAX_BYTES, unpack
 from fittingroom.audit.findings import Finding
-from fittingroom.audit.values import as_grey, as_whole_labels, colour, picture_findings
+from fittingroom.audit.values import as_pixels, as_whole_labels, picture_findings
 from fittingroom.data.dataset import MAX_SIDE, Dataset, parts_of
 from fittingroom.data.fetch.known_sets import KNOWN, class_names_for
 from fittingroom.data.formats import npz
 from fittingroom.data.formats.kaggle_csv import LONGEST_LINE, csv_files, is_header, label_name, pixel_number
 from fittingroom.data.formats.splits import PARTS, part_of, read_class_names
-from fittingroom.data.formats.table import CSV, NPZ, format_of_name
+from fittingroom.data.formats.table import CSV, NPZ, PARQUET, PICTURES, format_at, format_of_name
 from fittingroom.data.open import open_dataset
+from fittingroom.data.preprocessing import Preprocessing
 from fittingroom.errors import DataError
 
 
@@ -39,20 +40,23 @@ class AuditedFile:
         findings: what is wrong with the bytes and the types of values.
         parts: (role, data), as far as they could be read; role as in :class:`fittingroom.audit.identity.Part`.
         problem: why it couldn't be read, where no finding says so.
+        is_pictures: whether the images were decoded from picture files, or from those in a table, so that no byte
+            between them can be missing.
     """
 
     given: str
     findings: list[Finding] = field(default_factory=list)
     parts: list[tuple[str, Dataset]] = field(default_factory=list)
     problem: str | None = None
+    is_pictures: bool = False
 
 
-def read_audited_file(given: str, *, cache: bool = True) -> AuditedFile:
+def read_audited_file(given: str, *, cache: bool = True, preprocessing: Preprocessing | None = None) -> AuditedFile:
     """Read what lies at a path, or the known set of this name; what is wrong with it raises nothing.
 
     Args:
         given: a path or a name, as ``open_dataset`` takes it.
-        cache: as in ``open_dataset``.
+        cache, preprocessing: as in ``open_dataset``.
     """
     audited_file = AuditedFile(given)
     path = Path(given)
@@ -60,7 +64,7 @@ def read_audited_file(given: str, *, cache: bool = True) -> AuditedFile:
         if given not in KNOWN and _is_idx(path):
             _read_idx(path, audited_file)
         else:
-            _read_by_format(path, audited_file, cache)
+            _read_by_format(path, audited_file, cache, preprocessing)
     except DataError as error:
         audited_file.problem = str(error)
     except OSError as error:
@@ -130,9 +134,9 @@ def _add_part(
     if pixels is None or pixels.ndim < 3:
         return
 
-    images, labels = as_grey(pixels, str(file)), None
+    images, labels = as_pixels(pixels, str(file)), None
     audited_file.findings += images.findings
-    if images.array is None or max(images.array.shape[1:]) > MAX_SIDE or not len(images.array):
+    if images.array is None or max(images.array.shape[1:3]) > MAX_SIDE or not len(images.array):
         if not images.findings:
             audited_file.problem = (
                 f"{file}: images of at most {MAX_SIDE} pixels a side expected, shape {pixels.shape} found"
@@ -190,7 +194,21 @@ def _classes(
 # ── other formats ────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _read_by_format(path: Path, audited_file: AuditedFile, cache: bool) -> None:
+def holds_pictures(given: str) -> bool:
+    """Whether the images of a data set are picture files, or lie as such in a table; False where nothing can be told.
+
+    Args:
+        given: a path or a name, as ``open_dataset`` takes it; "" for data made in memory.
+    """
+    if not given or given in KNOWN:
+        return False
+    try:
+        return Path(given).exists() and format_at(Path(given))[0] in (PARQUET, PICTURES)
+    except (DataError, OSError, ValueError):
+        return False
+
+
+def _read_by_format(path: Path, audited_file: AuditedFile, cache: bool, preprocessing: Preprocessing | None) -> None:
     """Read a file or folder that isn't IDX, or a known set; by force what the reader refuses."""
     kind = format_of_name(path) if path.is_file() else None
     tables = [path] if kind is CSV else csv_files(path) if path.is_dir() else []
@@ -204,18 +222,20 @@ def _read_by_format(path: Path, audited_file: AuditedFile, cache: bool) -> None:
         _refuse_zip_bomb(path)
 
     try:
-        data = open_dataset(audited_file.given, cache=cache)
+        data = open_dataset(audited_file.given, cache=cache, preprocessing=preprocessing)
     except DataError as error:
         if kind is NPZ:
             _force_npz(path, audited_file)
         elif tables:
             for file in tables:
                 _force_csv(file, audited_file)
-        elif path.exists():
-            audited_file.findings += picture_findings(path)
         if not audited_file.findings:
             raise error  # nothing explains it: the reader's own message is the best there is
         return
+
+    if data.train.files is not None or holds_pictures(audited_file.given):
+        audited_file.is_pictures = True
+        audited_file.findings += picture_findings(path, data)
 
     parts = parts_of(data)
     for role, dataset in parts.items():
@@ -290,8 +310,7 @@ def _force_csv(path: Path, audited_file: AuditedFile) -> None:
     # three square planes, side by side: 3,072 columns, say, are 32 × 32 pixels in colour
     if pixels % 3 == 0 and _is_square(pixels // 3) and not _is_square(pixels):
         side = math.isqrt(pixels // 3)
-        audited_file.findings.append(colour(str(path), f"{pixels:,} pixel columns, 3 × {side} × {side}"))
-        return
+        return  # whether planes or pixels lie side by side would be a guess; the strict reader says what it takes
     if not _is_square(pixels):
         return
     side = math.isqrt(pixels)

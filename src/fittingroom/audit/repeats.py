@@ -7,7 +7,15 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from fittingroom.audit.findings import MAX_IMAGES_SHOWN, MAX_VALUES_LISTED, Finding, Severity
+from fittingroom.audit.findings import (
+    MAX_IMAGES_SHOWN,
+    MAX_VALUES_LISTED,
+    Finding,
+    Severity,
+    file_figures,
+    kind_of_place,
+    place_text,
+)
 from fittingroom.audit.identity import Part
 from fittingroom.audit.near_duplicates import MIN_CORRELATION, near_duplicates
 from fittingroom.rendering.contact_sheet import Row
@@ -33,19 +41,22 @@ def duplicates(part: Part) -> list[Finding]:
     images = part.dataset.images
     shown = np.stack([first[:MAX_IMAGES_SHOWN], again[:MAX_IMAGES_SHOWN]], axis=1).reshape(-1)[:MAX_IMAGES_SHOWN]
     pairs = list(zip(first.tolist(), again.tolist(), strict=True))
-    listed = ", ".join(f"{a:,} = {b:,}" for a, b in pairs[:MAX_VALUES_LISTED])
+    listed = ", ".join(_pair_text(part, part, a, b, "=") for a, b in pairs[:MAX_VALUES_LISTED])
 
     return [
         Finding(
             name="duplicates",
             severity="warning",
             where=part.name,
-            message=f"{len(again):,} of {len(part.hashes):,} images occur earlier in it (rows {listed}"
+            message=f"{len(again):,} of {len(part.hashes):,} images occur earlier in it "
+            f"({kind_of_place(part.dataset)} {listed}"
             + (", …)" if len(again) > MAX_VALUES_LISTED else ")")
             + (f"; {contradict:,} with another label" if contradict else ""),
             effect="They count more than once; split at random, one goes into train and its twin into test.",
             advice="Keep one of each" + (", and decide on its label." if contradict else "."),
-            figures={"duplicates": len(again), "n": len(part.hashes), "other_label": contradict},
+            figures={"duplicates": len(again), "n": len(part.hashes), "other_label": contradict}
+            | file_figures(part.dataset, again)
+            | _pairs_of_files(part, part, pairs),
             examples=(Row("pairs", "side by side", images[shown]),),
         )
     ]
@@ -59,7 +70,7 @@ def overlap(parts: Sequence[Part]) -> list[Finding]:
             # the share counts of the part that is judged: test before validation before train
             judged, seen = (part, other) if _rank(part) > _rank(other) else (other, part)
             common = np.flatnonzero(np.isin(judged.hashes, seen.hashes))
-            if len(common) and part.dataset.image_size == other.dataset.image_size:
+            if len(common) and _shape(part) == _shape(other):
                 findings.append(_overlap(judged, seen, common))
     return findings
 
@@ -70,7 +81,7 @@ def _overlap(judged: Part, seen: Part, common: NDArray[np.int64]) -> Finding:
     is_copy = judged.role == seen.role
     severity: Severity = "note" if is_copy else "error" if share >= 0.001 else "warning"
 
-    rows = ", ".join(f"{row:,}" for row in common[:MAX_VALUES_LISTED].tolist())
+    rows = ", ".join(place_text(judged.dataset, row) for row in common[:MAX_VALUES_LISTED].tolist())
     listed = rows + ", …" * (len(common) > MAX_VALUES_LISTED)
 
     return Finding(
@@ -78,12 +89,13 @@ def _overlap(judged: Part, seen: Part, common: NDArray[np.int64]) -> Finding:
         severity=severity,
         where=f"{judged.name} and {seen.name}",
         message=f"{len(common):,} of the {len(judged.hashes):,} images of {judged.name} ({share:.2%}) occur in "
-        f"{seen.name} too (rows {listed})",
+        f"{seen.name} too ({kind_of_place(judged.dataset)} {listed})",
         effect="Both are the same part: given twice, they count twice."
         if is_copy
         else f"Trained on the one, a model knows {share:.1%} of the other's answers: its accuracy is too high.",
         advice="Give one of them." if is_copy else "Take these images out of the part that is trained on.",
-        figures={"overlap": len(common), "n": len(judged.hashes), "share": share},
+        figures={"overlap": len(common), "n": len(judged.hashes), "share": share}
+        | file_figures(judged.dataset, common),
         examples=(Row("in both", "", judged.dataset.images[common[:MAX_IMAGES_SHOWN]]),),
     )
 
@@ -97,11 +109,11 @@ def _rank(part: Part) -> int:
 
 
 def near_findings(parts: Sequence[Part]) -> list[Finding]:
-    """See whether there are near-duplicates within and between parts of one image size."""
+    """See whether there are near-duplicates within and between parts of one image size, all grey or all in colour."""
     findings = []
-    for size in dict.fromkeys(part.dataset.image_size for part in parts):
+    for shape in dict.fromkeys(map(_shape, parts)):
         # one search over all parts of a size: within them and between them at once
-        same_size = [part for part in parts if part.dataset.image_size == size]
+        same_size = [part for part in parts if _shape(part) == shape]
         images = np.concatenate([part.dataset.images for part in same_size])
         hashes = np.concatenate([part.hashes for part in same_size])
         owner = np.repeat(np.arange(len(same_size)), [len(part.hashes) for part in same_size])
@@ -119,9 +131,27 @@ def near_findings(parts: Sequence[Part]) -> list[Finding]:
                 if not here.any():
                     continue
                 rows = pairs[here] - first_row[[first, second]]
-                sheet = _pair_rows(images, pairs[here], rows, correlation[here])
-                findings.append(_near(same_size[first], same_size[second], rows, int(mirrored[here].sum()), sheet))
+                both = same_size[first], same_size[second]
+                sheet = _pair_rows(images, pairs[here], rows, correlation[here], both)
+                findings.append(_near(*both, rows, int(mirrored[here].sum()), sheet))
     return findings
+
+
+def _shape(part: Part) -> tuple[int, ...]:
+    """(H, W) of grey images, (H, W, 3) of those in colour."""
+    return part.dataset.images.shape[1:]
+
+
+def _pair_text(first: Part, second: Part, a: int, b: int, sign: str) -> str:
+    """A pair of images, row ``a`` of the first part and row ``b`` of the second, as a message lists it."""
+    return f"{place_text(first.dataset, a)} {sign} {place_text(second.dataset, b)}"
+
+
+def _pairs_of_files(first: Part, second: Part, pairs: Sequence[Sequence[int]]) -> dict[str, list[list[str]]]:
+    """``pairs`` for a finding's figures, where both parts were read from picture files."""
+    if first.dataset.files is None or second.dataset.files is None:
+        return {}
+    return {"pairs_of_files": [[first.dataset.files[a], second.dataset.files[b]] for a, b in pairs]}
 
 
 def _near(first: Part, second: Part, rows: NDArray[np.int64], mirrored: int, sheet: tuple[Row, ...]) -> Finding:
@@ -129,11 +159,11 @@ def _near(first: Part, second: Part, rows: NDArray[np.int64], mirrored: int, she
     within = first is second
 
     # between parts the second one's images count: it is the later one, which is judged
-    images = len(np.unique(rows)) if within else len(np.unique(rows[:, 1]))
-    judged = len(second.hashes)
+    in_a_pair = np.unique(rows) if within else np.unique(rows[:, 1])
+    images, judged = len(in_a_pair), len(second.hashes)
     share = images / judged
 
-    listed = "; ".join(f"{a:,} ~ {b:,}" for a, b in rows[:MAX_PAIRS_LISTED].tolist())
+    listed = "; ".join(_pair_text(first, second, a, b, "~") for a, b in rows[:MAX_PAIRS_LISTED].tolist())
 
     return Finding(
         name="near-duplicates",
@@ -141,25 +171,40 @@ def _near(first: Part, second: Part, rows: NDArray[np.int64], mirrored: int, she
         where=first.name if within else f"{first.name} and {second.name}",
         message=f"{len(rows):,} pair{'s' * (len(rows) != 1)} of images alike but for a small shift, brightness, a "
         f"mirror or encoding: their pixels correlate by {MIN_CORRELATION} or more; {images:,} of {judged:,} images of "
-        f"{second.name} ({share:.2%}) are in one; {mirrored:,} mirrored (rows {listed})",
+        f"{second.name} ({share:.2%}) are in one; {mirrored:,} mirrored "
+        f"({kind_of_place(second.dataset)} {listed})",
         effect="They weigh more than others in training."
         if within
         else "What was trained on comes back in the test: accuracy is a little too high.",
-        advice="Look at the pairs (--sheet, --html): plain clothes can be this much alike and differ."
+        advice=f"Look at the pairs (--sheet, --html): {_what_may_differ(second)} can be this much alike and differ."
         + ("" if within else " Judge without these images too."),
-        figures={"pairs": len(rows), "images": images, "of": judged, "share": share, "mirrored": mirrored},
+        figures={"pairs": len(rows), "images": images, "of": judged, "share": share, "mirrored": mirrored}
+        | file_figures(second.dataset, in_a_pair)
+        | _pairs_of_files(first, second, rows.tolist()),
         examples=sheet,
     )
 
 
+def _what_may_differ(part: Part) -> str:
+    """What is alike without being the same, in words that are true of these images."""
+    return "plain clothes" if part.official.mean() >= 0.5 else "simple pictures"
+
+
 def _pair_rows(
-    images: NDArray[np.uint8], pairs: NDArray[np.int64], rows: NDArray[np.int64], correlation: NDArray[np.float32]
+    images: NDArray[np.uint8],
+    pairs: NDArray[np.int64],
+    rows: NDArray[np.int64],
+    correlation: NDArray[np.float32],
+    parts: tuple[Part, Part],
 ) -> tuple[Row, ...]:
     """Rows of a sheet: the pairs side by side, most alike first."""
     result = []
     for start in range(0, min(len(pairs), PAIRS_A_ROW * MAX_ROWS_SHOWN), PAIRS_A_ROW):
         shown = slice(start, start + PAIRS_A_ROW)
-        a, b = rows[start].tolist()
         note = f"correlation {correlation[shown].max():.4f} to {correlation[shown].min():.4f}"
-        result.append(Row(f"pairs from {a:,} ~ {b:,}", note, images[pairs[shown].reshape(-1)]))
+        # a path may be long, and a label makes room for itself on the whole sheet
+        a, b = rows[start].tolist()
+        has_files = any(part.dataset.files is not None for part in parts)
+        first = f"{start + 1}" if has_files else _pair_text(*parts, a, b, "~")
+        result.append(Row(f"pairs from {first}", note, images[pairs[shown].reshape(-1)]))
     return tuple(result)

@@ -8,7 +8,15 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from fittingroom.audit.findings import MAX_IMAGES_SHOWN, MAX_VALUES_LISTED, Finding
+from fittingroom.audit.features import in_grey
+from fittingroom.audit.findings import (
+    MAX_IMAGES_SHOWN,
+    MAX_VALUES_LISTED,
+    Finding,
+    file_figures,
+    kind_of_place,
+    place_text,
+)
 from fittingroom.audit.identity import Part
 from fittingroom.data.dataset import Dataset
 from fittingroom.rendering.contact_sheet import Row
@@ -18,6 +26,9 @@ MIN_IMAGES_A_HALF, MIN_IMAGES_A_CLASS = 50, 20  # whose brightness is compared
 MAX_IMAGES_A_CLASS = 3_000
 MIN_IMAGES_OF_RANGE = 20  # below which no brighter pixel may be chance
 MIN_IMAGES_OF_LEAK, MAX_IMAGES_OF_LEAK, MAX_CLASSES_OF_LEAK = 100, 20_000, 256
+MAX_VALUES_OF_LEAK = 1_000_000_000  # of colour images: three times as many as grey ones have are looked at each
+PIXELS_AT_A_TIME = 4_096  # of all images, so that large ones need no copy of the whole set
+CHANNELS = ("red", "green", "blue")
 
 
 def split_shift(parts: Sequence[Part]) -> list[Finding]:
@@ -78,11 +89,22 @@ def _shares_shift(train: Part, part: Part) -> list[Finding]:
 
 
 def _brightness_shift(first: Dataset, second: Dataset, where: str) -> list[Finding]:
-    """Compare the mean brightness of images of the same class: pooled over classes, in units of its sd."""
+    """Compare the mean brightness of images of the same class, and of colour each channel: the worst of these."""
+    if first.num_classes != second.num_classes or first.channels != second.channels:
+        return []
+
+    # another white balance leaves the brightness as it is
+    kinds: list[int | None] = [None] if first.channels == 1 else [None, 0, 1, 2]
+    findings = [finding for channel in kinds for finding in _shift_of(first, second, where, channel)]
+    return sorted(findings, key=lambda finding: -finding.figures["standard_deviations"])[:1]
+
+
+def _shift_of(first: Dataset, second: Dataset, where: str, channel: int | None) -> list[Finding]:
+    """Compare the mean brightness, or that of one channel: pooled over classes, in units of its sd."""
     # class by class, so that other class shares (a file sorted by class, say) don't count as another brightness
     gaps, variances, sds, weights = [], [], [], []
     for label in range(max(1, first.num_classes)):
-        a, b = _brightness(first, label), _brightness(second, label)
+        a, b = _brightness(first, label, channel), _brightness(second, label, channel)
         if len(a) < MIN_IMAGES_A_CLASS or len(b) < MIN_IMAGES_A_CLASS:
             continue
 
@@ -90,7 +112,7 @@ def _brightness_shift(first: Dataset, second: Dataset, where: str) -> list[Findi
         variances.append(a.var(ddof=1) / len(a) + b.var(ddof=1) / len(b))
         sds.append((a.var(ddof=1) + b.var(ddof=1)) / 2)
         weights.append(min(len(a), len(b)))
-    if not gaps or first.num_classes != second.num_classes:
+    if not gaps:
         return []
 
     # a class with few images in either set says little: the smaller number of the two weighs it
@@ -112,19 +134,23 @@ def _brightness_shift(first: Dataset, second: Dataset, where: str) -> list[Findi
             name="split-shift",
             severity="warning",
             where=where,
-            message=f"images of the same class differ in mean brightness by {abs(gap):.1f} of 255, {effect:.2f} "
+            message=f"images of the same class differ in mean "
+            f"{'brightness' if channel is None else CHANNELS[channel]} by {abs(gap):.1f} of 255, {effect:.2f} "
             f"standard deviations (p = {p:.1g})",
             effect="What was learned on the one does not hold on the other; a split between them isn't random.",
             advice="Look how the two were made or put together; shuffle before splitting.",
-            figures={"difference": gap, "standard_deviations": effect, "p": p},
+            figures={"difference": gap, "standard_deviations": effect, "p": p}
+            | ({} if channel is None else {"channel": CHANNELS[channel]}),
         )
     ]
 
 
-def _brightness(dataset: Dataset, label: int) -> NDArray[np.float64]:
-    """The mean pixel of each image of a class, 0–255; of all images where none has a label."""
+def _brightness(dataset: Dataset, label: int, channel: int | None) -> NDArray[np.float64]:
+    """The mean pixel of each image of a class, or that of one channel, 0–255; of all images where none has a label."""
     images = dataset.images if dataset.labels is None else dataset.images[dataset.labels == label]
-    means: NDArray[np.float64] = images[:MAX_IMAGES_A_CLASS].mean(axis=(1, 2), dtype=np.float64)
+    images = images[:MAX_IMAGES_A_CLASS]
+    plane = in_grey(images) if channel is None else images[..., channel]
+    means: NDArray[np.float64] = plane.mean(axis=(1, 2), dtype=np.float64)
     return means
 
 
@@ -132,27 +158,30 @@ def _brightness(dataset: Dataset, label: int) -> NDArray[np.float64]:
 
 
 def constant_images(part: Part) -> list[Finding]:
-    """See whether images are of one value throughout."""
-    flat_NP = part.dataset.images.reshape(len(part.hashes), -1)
+    """See whether images are of one value, or one colour, throughout."""
+    images = part.dataset.images
+    height, width = part.dataset.image_size
+    flat_NPC = images.reshape(len(images), height * width, part.dataset.channels)
 
     # two pixels rule out most images before all of their pixels are compared
-    candidates = np.flatnonzero(flat_NP[:, 0] == flat_NP[:, flat_NP.shape[1] // 2])
-    constant = candidates[(flat_NP[candidates] == flat_NP[candidates, :1]).all(axis=1)]
+    candidates = np.flatnonzero((flat_NPC[:, 0] == flat_NPC[:, height * width // 2]).all(axis=1))
+    constant = candidates[(flat_NPC[candidates] == flat_NPC[candidates, :1]).all(axis=(1, 2))]
     if not len(constant):
         return []
 
-    listed = ", ".join(f"{row:,}" for row in constant[:MAX_VALUES_LISTED].tolist())
+    listed = ", ".join(place_text(part.dataset, row) for row in constant[:MAX_VALUES_LISTED].tolist())
+    what = "value" if part.dataset.channels == 1 else "colour"
 
     return [
         Finding(
             name="constant-image",
             severity="warning",
             where=part.name,
-            message=f"{len(constant):,} of {len(flat_NP):,} images have one value throughout (rows {listed}"
-            f"{', …' * (len(constant) > MAX_VALUES_LISTED)})",
+            message=f"{len(constant):,} of {len(images):,} images have one {what} throughout "
+            f"({kind_of_place(part.dataset)} {listed}{', …' * (len(constant) > MAX_VALUES_LISTED)})",
             effect="There is nothing in them to learn, or to judge by.",
             advice="Leave them out, and see what went wrong where they come from.",
-            figures={"constant": len(constant), "n": len(flat_NP)},
+            figures={"constant": len(constant), "n": len(images)} | file_figures(part.dataset, constant),
             examples=(Row("constant", "", part.dataset.images[constant[:MAX_IMAGES_SHOWN]]),),
         )
     ]
@@ -181,7 +210,7 @@ def scaled_range(part: Part) -> list[Finding]:
 
 
 def leaky_pixel(part: Part) -> list[Finding]:
-    """See whether one pixel tells the label.
+    """See whether one pixel tells the label, of colour images one channel of it.
 
     Which class each of its values means is learned on one half of the images and tried on the other, pixel by pixel.
     """
@@ -189,17 +218,32 @@ def leaky_pixel(part: Part) -> list[Finding]:
     if labels is None or len(labels) < MIN_IMAGES_OF_LEAK or num_classes > MAX_CLASSES_OF_LEAK:
         return []
 
-    # evenly spread, for files are often sorted by class; pixels first, so that each one's values lie together
-    rows = np.linspace(0, len(labels) - 1, min(len(labels), MAX_IMAGES_OF_LEAK)).astype(np.int64)
-    pixels_PN = np.ascontiguousarray(part.dataset.images[rows].reshape(len(rows), -1).T)
+    # evenly spread, for files are often sorted by class
+    flat_NV = part.dataset.images.reshape(len(labels), -1)
+    most = MAX_IMAGES_OF_LEAK
+    if part.dataset.channels == 3:
+        most = min(most, max(MIN_IMAGES_OF_LEAK, MAX_VALUES_OF_LEAK // flat_NV.shape[1]))
+    rows = np.linspace(0, len(labels) - 1, min(len(labels), most)).astype(np.int64)
     labels_N = labels[rows]
-    accuracy_P = np.array([_accuracy_of_pixel(values, labels_N, num_classes) for values in pixels_PN])
+
+    # pixels first, so that each one's values lie together
+    accuracies = []
+    for start in range(0, flat_NV.shape[1], PIXELS_AT_A_TIME):
+        pixels_PN = np.ascontiguousarray(flat_NV[rows, start : start + PIXELS_AT_A_TIME].T)
+        accuracies += [_accuracy_of_pixel(values, labels_N, num_classes) for values in pixels_PN]
+
+    # of a pixel in colour its best channel
+    height, width = part.dataset.image_size
+    accuracy_PC = np.array(accuracies).reshape(height * width, part.dataset.channels)
+    accuracy_P = accuracy_PC.max(axis=1)
 
     # what the others tell is the yardstick: clothes and digits have pixels that say much about the class, too, but
     # then pixels elsewhere say nearly as much
     best = int(accuracy_P.argmax())
-    row, column = divmod(best, part.dataset.image_size[1])
-    by_others = _best_elsewhere(accuracy_P.reshape(part.dataset.image_size), row, column)
+    row, column = divmod(best, width)
+    channel = "" if part.dataset.channels == 1 else CHANNELS[int(accuracy_PC[best].argmax())]
+    place = f"row {row}, column {column}" + (f", its {channel}" if channel else "")
+    by_others = _best_elsewhere(accuracy_P.reshape(height, width), row, column)
     guess = float(np.bincount(labels_N).max() / len(labels_N))
 
     error, error_elsewhere = 1 - accuracy_P[best], 1 - by_others
@@ -211,12 +255,13 @@ def leaky_pixel(part: Part) -> list[Finding]:
             name="leaky-pixel",
             severity="error" if accuracy_P[best] >= 0.9 else "warning",
             where=part.name,
-            message=f"pixel {best + 1:,} (row {row}, column {column}) alone tells the label of "
+            message=f"pixel {best + 1:,} ({place}) alone tells the label of "
             f"{accuracy_P[best]:.1%} of the images (learned on one half, tried on the other, n = {len(rows) // 2:,}); "
             f"pixels away from it tell {by_others:.1%} at best, always the same class {guess:.1%}",
             effect="A model reads the answer from that pixel instead of the image, and fails where it isn't there.",
             advice="See how the label came into the images (a column too many, a stamp, a border), and take it out.",
-            figures={"pixel": best + 1, "row": row, "column": column, "accuracy": float(accuracy_P[best])},
+            figures={"pixel": best + 1, "row": row, "column": column, "accuracy": float(accuracy_P[best])}
+            | ({"channel": channel} if channel else {}),
             examples=(Row("as it is", f"row {row}, column {column}", part.dataset.images[rows[:MAX_IMAGES_SHOWN]]),),
         )
     ]

@@ -50,7 +50,7 @@ def make_subsets(judged: Dataset, train: Dataset | None, label_issues: LabelIssu
     """
     subsets = [Subset("all", "", np.ones(len(judged), dtype=bool))]
 
-    if train is not None and train.image_size == judged.image_size:
+    if train is not None and train.images.shape[1:] == judged.images.shape[1:]:
         left_out = (
             f"that are like an image of {train.name}: pixels correlate by {MIN_CORRELATION} or more, mirrored or not"
         )

@@ -1,13 +1,12 @@
-"""Values that aren't grey 8-bit pixels or whole labels: what they are instead, and the pixels if they are exact.
+"""Values that aren't 8-bit pixels or whole labels: what they are instead, and the pixels if they are exact.
 
 Of arrays, as IDX, CSV and npz files hold them, and of pictures, as folders and Parquet files do.
 """
 
 from __future__ import annotations
 
-import io
-import warnings
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,8 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fittingroom.audit.findings import Finding
-from fittingroom.data.dataset import MAX_CLASSES, MAX_SIDE
-from fittingroom.data.formats import image_folder, parquet
+from fittingroom.data.dataset import MAX_CLASSES, Splits, parts_of
+from fittingroom.data.formats import parquet
+from fittingroom.data.formats.arrays import is_grey
+from fittingroom.data.preprocessing import PictureFacts, probe_picture
+from fittingroom.errors import DataError
 
 MAX_FRACTION = 1e-3  # of 255 by which a float32 pixel may differ from a whole number, divided and multiplied again
 MAX_PICTURES = 300  # looked at in a folder or file
@@ -28,7 +30,7 @@ class Values:
     """What was made of an array.
 
     Attributes:
-        array: images uint8 (N, H, W), or labels int64 (N,); None where they can't be had exactly.
+        array: images uint8 (N, H, W) or (N, H, W, 3), or labels int64 (N,); None where they can't be had exactly.
         findings: what is wrong with the values.
     """
 
@@ -36,18 +38,17 @@ class Values:
     findings: tuple[Finding, ...] = ()
 
 
-def as_grey(array: NDArray[Any], where: str) -> Values:
-    """The images of an array of any type and shape: uint8 (N, H, W); None for colour and inexact values."""
+def as_pixels(array: NDArray[Any], where: str) -> Values:
+    """The images of an array of any type and shape: uint8 (N, H, W) or (N, H, W, 3); None for inexact values."""
     # one channel is grey, before or behind; so are three that are equal everywhere
     if array.ndim == 4 and 1 in (array.shape[1], array.shape[3]):
         array = array[..., 0] if array.shape[3] == 1 else array[:, 0]
     if array.ndim == 4 and 3 in (array.shape[1], array.shape[3]):
-        channels_last = array if array.shape[3] == 3 else np.moveaxis(array, 1, 3)
-        if (channels_last != channels_last[..., :1]).any():
-            return Values(None, (colour(where, f"three channels that differ, shape {array.shape}"),))
-        array = channels_last[..., 0]
+        array = array if array.shape[3] == 3 else np.moveaxis(array, 1, 3)
+        if is_grey(array):
+            array = array[..., 0]
 
-    if array.ndim != 3:
+    if array.ndim != 3 and (array.ndim != 4 or array.shape[3] != 3):
         return Values(None)
 
     if array.dtype == np.uint8 or array.size == 0:
@@ -82,20 +83,34 @@ def as_whole_labels(array: NDArray[Any], where: str) -> Values:
     return Values(None, (finding,))
 
 
-def colour(where: str, seen: str) -> Finding:
-    """The finding for images that aren't grey."""
+def made_grey(where: str, coloured: int, looked_at: int) -> Finding:
+    """The finding for pictures in colour that were read as grey ones, as somebody asked for."""
     return Finding(
         name="colour",
-        severity="error",
+        severity="note",
         where=where,
-        message=f"colour where grey is expected: {seen}",
-        effect="Models for grey images can't take them.",
-        advice="Convert them to grey (Pillow: `image.convert('L')`), the test set in the same way as train.",
+        message=f"{coloured:,} of {looked_at:,} pictures looked at are in colour; all are made grey, as was asked for",
+        effect="What only their colour tells apart, no model can.",
+        advice="Leave out the choice of grey to train on colour.",
+        figures={"coloured": coloured, "looked_at": looked_at},
+    )
+
+
+def made_8_bit(where: str, deep: int, looked_at: int) -> Finding:
+    """The finding for pictures of more than 8 bits, which the reader scales."""
+    return Finding(
+        name="sixteen-bit",
+        severity="note",
+        where=where,
+        message=f"{deep:,} of {looked_at:,} pictures looked at have more than 8 bits a channel; they are scaled to 8",
+        effect="Differences finer than 1 in 256 of the range are lost.",
+        advice="Nothing, unless such differences matter: then stretch the range before saving 8 bits.",
+        figures={"deep": deep, "looked_at": looked_at},
     )
 
 
 def sixteen_bit(where: str, low: float, high: float, fix: str = "") -> Finding:
-    """The finding for whole pixel values beyond 255."""
+    """The finding for arrays with whole pixel values beyond 255, which readers refuse: their range is a guess."""
     return Finding(
         name="sixteen-bit",
         severity="error",
@@ -156,59 +171,50 @@ def _range(where: str, array: NDArray[Any], seen: str, fix: str = "") -> Finding
 # ── pictures ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def picture_findings(path: Path) -> list[Finding]:
-    """See whether the first pictures of a folder or of Parquet files are in colour, or of more than 8 bits."""
-    kinds = list(_picture_kinds(path))
+def picture_findings(path: Path, data: Splits) -> list[Finding]:
+    """See what the reader changed in some of the pictures of a data set.
+
+    Args:
+        path: where the set was opened.
+        data: what was read. That pictures have colour is worth a word only where that was taken out.
+    """
+    facts = list(_facts(path, data))
+    coloured, deep = sum(fact.is_colour for fact in facts), sum(fact.is_deep for fact in facts)
+
     findings = []
-    if coloured := kinds.count("colour"):
-        findings.append(colour(str(path), f"{coloured:,} of {len(kinds):,} pictures looked at"))
-    if "deep" in kinds:
-        findings.append(sixteen_bit(str(path), 0, 65_535))
+    if coloured and data.train.channels == 1:
+        findings.append(made_grey(str(path), coloured, len(facts)))
+    if deep:
+        findings.append(made_8_bit(str(path), deep, len(facts)))
     return findings
 
 
-def _picture_kinds(path: Path) -> Iterator[str]:
-    """``colour``, ``deep`` or ``grey`` for each picture that can be read."""
-    for content in _picture_files(path):
-        try:
-            kind = _kind(content)
-        except Exception:  # Pillow raises almost anything on damaged files; the reader is who reports them
-            continue
-        if kind is not None:
-            yield kind
+def _facts(path: Path, data: Splits) -> Iterator[PictureFacts]:
+    """What is known of each picture looked at that can be read; of the others the reader tells."""
+    for name, content in _picture_files(path, data):
+        with suppress(DataError):
+            yield probe_picture(content, name)
 
 
-def _kind(content: bytes) -> str | None:
-    """``colour``, ``deep`` or ``grey``; None for a picture that is too large to be decoded."""
-    from PIL import Image
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow's on large pictures, as soon as it opens one
-        with Image.open(io.BytesIO(content)) as picture:
-            if max(picture.size) > MAX_SIDE:
-                return None
-            if picture.mode.startswith(("I", "F")):
-                return "deep"
-            if picture.mode not in ("RGB", "RGBA", "P", "PA", "CMYK", "YCbCr", "LAB", "HSV"):
-                return "grey"
-            # many grey pictures are saved as RGB: the pixels decide
-            rgb = np.asarray(picture.convert("RGB"))
-            return "colour" if (rgb != rgb[..., :1]).any() else "grey"
+def _picture_files(path: Path, data: Splits) -> Iterator[tuple[str, bytes]]:
+    """Some of the picture files, evenly spread over all parts, or the first pictures of a Parquet file."""
+    files = [file for part in parts_of(data).values() for file in part.files or ()]
+    root = path if path.is_dir() else path.parent
+    for number in np.linspace(0, len(files) - 1, min(len(files), MAX_PICTURES)).astype(int).tolist():
+        with suppress(OSError):
+            yield files[number], (root / files[number]).read_bytes()
+    if not files:
+        yield from _pictures_of_table(path)
 
 
-def _picture_files(path: Path) -> Iterator[bytes]:
-    """The bytes of the first pictures of a folder, or of the first Parquet file."""
-    if path.is_dir() and not list(path.glob("*.parquet")):
-        for file in image_folder.image_files(path)[:MAX_PICTURES]:
-            yield file.read_bytes()
-        return
-
+def _pictures_of_table(path: Path) -> Iterator[tuple[str, bytes]]:
     import polars as pl
 
-    files = parquet.parquet_files(path)
     try:
-        table = pl.read_parquet(files[0], n_rows=MAX_PICTURES)
+        file = parquet.parquet_files(path)[0]
+        table = pl.read_parquet(file, n_rows=MAX_PICTURES)
         name = next(name for name in parquet.IMAGE_NAMES if name in table.columns)
-        yield from parquet.picture_bytes(table[name], files[0])
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, StopIteration, OSError):
+        for row, content in enumerate(parquet.picture_bytes(table[name], file)):
+            yield f"{file}: row {row:,}", content
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, StopIteration, IndexError, OSError, DataError):
         return

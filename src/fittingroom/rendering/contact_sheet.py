@@ -31,7 +31,7 @@ class Row:
     Attributes:
         label: what the row shows.
         note: below the label, in small grey type.
-        images: uint8 (N, H, W).
+        images: uint8 (N, H, W), grey, or (N, H, W, 3), colour.
         captions: two short texts below each image, or none.
     """
 
@@ -42,7 +42,7 @@ class Row:
 
 
 def contact_sheet(rows: Sequence[Row], *, title: str, subtitle: str = "") -> Image.Image:
-    """Lay out rows of images of one size below a title.
+    """Lay out rows of images of one size below a title, grey rows and coloured ones.
 
     Args:
         rows: one or more.
@@ -61,7 +61,7 @@ def contact_sheet(rows: Sequence[Row], *, title: str, subtitle: str = "") -> Ima
         raise ValueError("a contact sheet needs a row")
 
     # Enlarged by a whole number: by any other, some pixels would be wider than others.
-    height, width = rows[0].images.shape[1:]
+    height, width = rows[0].images.shape[1:3]
     scale = max(1, round(TILE / max(height, width)))
     tile_height, tile_width = height * scale, width * scale
     columns = max(len(row.images) for row in rows)
@@ -92,8 +92,8 @@ def contact_sheet(rows: Sequence[Row], *, title: str, subtitle: str = "") -> Ima
         draw.text((left - LABEL_GAP, middle - 3), row.label, INK, label_font, anchor="rs")
         draw.text((left - LABEL_GAP, middle + 8), row.note, MUTED, note_font, anchor="rt")
 
-        for column, image_HW in enumerate(row.images):
-            tile = Image.fromarray(image_HW).resize((tile_width, tile_height), Image.Resampling.NEAREST)
+        for column, image in enumerate(row.images):
+            tile = Image.fromarray(image).resize((tile_width, tile_height), Image.Resampling.NEAREST)
             sheet.paste(tile, (left + column * (tile_width + GAP), y + (row_height - tile_height) // 2))
         for column, pair in enumerate(row.captions):
             for line, (text, colour) in enumerate(zip(pair, (MUTED, INK), strict=True)):
@@ -126,16 +126,16 @@ def _cut(font: FreeTypeFont | ImageFont, text: str, width: int) -> str:
     return text
 
 
-def png_uri(image_HW: NDArray[np.uint8], longest_side: int | None = None) -> str:
+def png_uri(image: NDArray[np.uint8], longest_side: int | None = None) -> str:
     """Write an image as a PNG in a data URI, reduced to ``longest_side`` pixels where it is larger.
 
     Args:
-        image_HW: uint8 (H, W).
+        image: uint8 (H, W), grey, or (H, W, 3), colour.
         longest_side: in pixels; None leaves the image as it is.
     """
     from PIL import Image
 
-    picture = Image.fromarray(image_HW)
+    picture = Image.fromarray(image)
     if longest_side is not None and max(picture.size) > longest_side:
         picture.thumbnail((longest_side, longest_side), Image.Resampling.BOX)
     file = io.BytesIO()
