@@ -31,6 +31,7 @@ class Answers:
         classes: the model's class names.
         truth: (N,) true class names.
         predicted: (S, N) predicted class names.
+        files: (N,) paths relative to the data; None for data that didn't come as picture files.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Answers:
     classes: tuple[str, ...]
     truth: NDArray[np.str_]
     predicted: NDArray[np.str_]
+    files: Sequence[str] | None = None
 
     @property
     def seeds(self) -> int:
@@ -53,7 +55,8 @@ class Answers:
     def subset(self, rows: NDArray[np.int64]) -> Answers:
         """The answers on these images alone, in this order."""
         images = [self.images[row] for row in rows]
-        return Answers(self.name, self.run, images, self.classes, self.truth[rows], self.predicted[:, rows])
+        files = None if self.files is None else [self.files[row] for row in rows]
+        return Answers(self.name, self.run, images, self.classes, self.truth[rows], self.predicted[:, rows], files)
 
 
 def read_answers(run: Run, name: str, on: Split) -> Answers:
@@ -81,7 +84,8 @@ def read_answers(run: Run, name: str, on: Split) -> Answers:
             )
         predicted.append(np.array(table.classes)[table.predicted][[row_of[image] for image in images]])
 
-    return Answers(name, run, images, first.classes, np.array(first.classes)[first.truth], np.stack(predicted))
+    truth = np.array(first.classes)[first.truth]
+    return Answers(name, run, images, first.classes, truth, np.stack(predicted), first.files)
 
 
 def pair(first: Answers, second: Answers) -> tuple[Answers, Answers]:

@@ -32,6 +32,7 @@ class DiscordantImage:
         predicted: what the side that is wrong says most often when it is wrong.
         margin: how much larger the other side's share of right answers is, 0.5 to 1.
         won_by_second: which side is right.
+        file: where the image was read from, relative to its data; None where neither run knows.
     """
 
     image: str
@@ -39,6 +40,7 @@ class DiscordantImage:
     predicted: str
     margin: float
     won_by_second: bool
+    file: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +58,7 @@ class Disagreements:
 
     @property
     def pixels(self) -> dict[str, NDArray[np.uint8]]:
-        """Of these images, by their SHA-256; empty where the data can't be opened."""
+        """Of these images, (H, W) or (H, W, 3), by their SHA-256; empty where the data can't be opened."""
         return self._opened[0]
 
     @property
@@ -108,6 +110,7 @@ class Disagreements:
 
 def find_disagreements(first: Answers, second: Answers) -> Disagreements:
     """Find the discordant images of two runs, by their answers on the same images in the same order."""
+    files = first.files or second.files
     margin_N = second.correct.mean(axis=0) - first.correct.mean(axis=0)
     rows = np.flatnonzero(np.abs(margin_N) >= 0.5)
     images = []
@@ -116,7 +119,8 @@ def find_disagreements(first: Answers, second: Answers) -> Disagreements:
         mistakes = Counter(loser.predicted[~loser.correct[:, row], row].tolist())
         predicted, _ = mistakes.most_common(1)[0]
         image, truth = first.images[row][0], str(first.truth[row])
-        images.append(DiscordantImage(image, truth, predicted, abs(float(margin_N[row])), bool(margin_N[row] > 0)))
+        margin, file = float(margin_N[row]), files[row] if files else None
+        images.append(DiscordantImage(image, truth, predicted, abs(margin), margin > 0, file))
     return Disagreements(first, second, images)
 
 

@@ -8,7 +8,6 @@ side. Confident learning (Northcutt, Jiang and Chuang 2021) is cleanlab's.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fittingroom.audit import Finding
+from fittingroom.audit.findings import file_figures
 from fittingroom.audit.identity import Part
 from fittingroom.audit.label_issues import LabelIssue, LabelIssues
 from fittingroom.data.dataset import Dataset
@@ -96,6 +96,7 @@ def _issues(part: Part, noise: LabelNoise, probabilities_NC: NDArray[np.float32]
             LabelIssue(
                 image=f"{part.hashes[row]:016x}",
                 row=row,
+                file=None if dataset.files is None else dataset.files[row],
                 given=dataset.classes[dataset.labels[row]],
                 suggested=dataset.classes[noise.suggested[row]],
                 of_given=round(float(probabilities_NC[row, dataset.labels[row]]), 4),
@@ -110,7 +111,7 @@ def _finding(part: Part, noise: LabelNoise, issues: LabelIssues) -> Finding:
     """What the check of a part reports: the estimate in words and figures, the worst issues as pictures."""
     low, high = noise.interval
     named = "; ".join(
-        f"row {issue.row:,}: {issue.given}, rather {issue.suggested}" for issue in issues.issues[:MAX_ISSUES_NAMED]
+        f"{issue.place}: {issue.given}, rather {issue.suggested}" for issue in issues.issues[:MAX_ISSUES_NAMED]
     )
     worst = f" (worst: {named})" if named else ""
     figures: dict[str, Any] = {
@@ -119,8 +120,9 @@ def _finding(part: Part, noise: LabelNoise, issues: LabelIssues) -> Finding:
         "interval": [low, high],
         "agree": noise.agree,
         "reference": issues.reference,
-        "suspects": [dataclasses.asdict(issue) for issue in issues.issues],
+        "suspects": [issue.as_dict() for issue in issues.issues],
     }
+    figures |= file_figures(part.dataset, (issue.row for issue in issues.issues))
 
     return Finding(
         name="label-noise",

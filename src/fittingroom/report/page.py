@@ -51,9 +51,14 @@ TEMPLATE = Path(__file__).with_name("report.html")
 
 @dataclass(frozen=True)
 class Picture:
-    """One image of the judged set with the model's answer; ``source`` is a data URI, None where it isn't at hand."""
+    """One image of the judged set with the model's answer.
+
+    ``source`` is a data URI, None where it isn't at hand; ``file`` a path relative to the data, None where they came as
+    no picture files.
+    """
 
     source: str | None
+    file: str | None
     where: str
     truth: str
     answer: str
@@ -181,9 +186,11 @@ def _picture(
 ) -> Picture:
     table = judged.table
     image = images.get(table.images[row])
+    file = None if table.files is None else table.files[row]
     return Picture(
         source=None if image is None else png_uri(image, PICTURE_SIDE),
-        where=f"{judged.split} image {row:,}, SHA-256 {table.images[row][:16]}…",
+        file=file,
+        where=f"{file or f'{judged.split} image {row:,}'}, SHA-256 {table.images[row][:16]}…",
         truth=table.classes[table.truth[row]],
         answer=table.classes[table.predicted[row]],
         probability=float(table.confidence[row]),
