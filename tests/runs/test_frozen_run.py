@@ -6,7 +6,11 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
+import onnx
 import pytest
+from numpy.typing import NDArray
+from PIL import Image
 
 import fittingroom as fr
 from fittingroom.cli import main
@@ -49,6 +53,54 @@ def test_it_is_judged_as_it_was(run: fr.Run) -> None:
     assert scores["loss"] == pytest.approx(before["test"]["loss"], rel=1e-5)
     assert run.result == before
     assert len(read_evaluations(run.path.parent, before["test_looks"][0]["fingerprint"])) == 2
+
+
+def photo_of(image: NDArray[np.uint8], file: Path) -> None:
+    """Write the image as a shop's photo would show it: large, dark on white, with a margin."""
+    Image.fromarray(np.pad(255 - image, 3, constant_values=255)).resize((340, 340)).convert("RGB").save(file)
+
+
+def test_it_goes_on_converting_product_photos(run: fr.Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    test = fr.open_dataset("sample").test
+    assert test is not None
+    for row in range(50):
+        photo_of(test.images[row], tmp_path / f"{row:04}.jpg")
+
+    assert main(["predict", str(run.path), str(tmp_path / "*.jpg"), "--json"]) == 0
+
+    printed = capsys.readouterr()
+    labels = np.array([answer["label"] for answer in json.loads(printed.out)])
+    assert run.artifact.preprocessing.photo == "fashion-mnist"
+    assert (labels == fr.load(run.path).predict(test.images[:50])).mean() > 0.8
+    assert printed.err == ""
+
+
+def test_one_of_other_data_resizes_pictures_plainly_and_says_so_once(
+    run: fr.Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    classes = [f"class {i}" for i in range(10)]
+    config = json.loads((run.path / "config.json").read_text(encoding="utf-8"))
+    config["classes"], config["data"]["train"]["images"] = classes, "0" * 64
+    (run.path / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    model = onnx.load(run.path / "model.onnx")
+    onnx.helper.set_model_props(
+        model,
+        {pair.key: pair.value for pair in model.metadata_props} | {"fittingroom.classes": json.dumps(classes)},
+    )
+    onnx.save(model, run.path / "model.onnx")
+
+    test = fr.open_dataset("sample").test
+    assert test is not None
+    for row in range(20):
+        Image.fromarray(test.images[row]).resize((280, 280), Image.Resampling.NEAREST).save(tmp_path / f"{row:04}.png")
+
+    assert main(["predict", str(run.path), str(tmp_path / "*.png"), "--json"]) == 0
+
+    printed = capsys.readouterr()
+    labels = np.array([answer["label"] for answer in json.loads(printed.out)])
+    assert (labels == fr.load(run.path).predict(test.images[:20])).mean() > 0.9, "what was enlarged is made small again"
+    (note,) = printed.err.splitlines()
+    assert note.startswith("a run of fittingroom 0.1 doesn't say how its pictures were prepared; images of another")
 
 
 def test_its_exported_model_gives_the_same_answers(run: fr.Run) -> None:

@@ -1,0 +1,84 @@
+"""A model of a folder of colour pictures is served as it is predicted with: pictures, tensors, examples, occlusion."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fittingroom as fr
+from fittingroom.cli import main
+from tests.serve.conftest import Running, started
+from tests.support.picture_folders import write_folder
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> fr.Run:
+    """Of JPEGs of many sizes, half of which are noted to be turned."""
+    folder = tmp_path_factory.mktemp("colour")
+    write_folder(folder / "data" / "train", "jpeg", 80)
+    write_folder(folder / "data" / "test", "jpeg", 40, seed=1)
+    overrides = ["stages.0.epochs=2", "stages.0.warmup=0", "precision=float32", "batch_size=16", "size=[24,28]"]
+    recipe = fr.load_recipe("plain", overrides=overrides)
+    return fr.train(folder / "data", recipe, out=folder / "run", look_at_test=True)
+
+
+@pytest.fixture(scope="module")
+def served(run: fr.Run) -> Iterator[Running]:
+    with started([run.path]) as running:
+        yield running
+
+
+def test_a_picture_is_answered_as_predict_answers_it(
+    run: fr.Run, served: Running, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pictures = run.path.parent / "data" / "test"
+    assert main(["predict", str(run.path), str(pictures), "--json", "--top", "2"]) == 0
+    answers = json.loads(capsys.readouterr().out)
+    with served.client() as client:
+        for answer in answers:
+            said = client.post("/predict", content=Path(answer["file"]).read_bytes()).json()
+            assert (said["class"], said["top"]) == (answer["class"], answer["top"])
+
+
+def test_tensors_in_colour_have_a_last_axis_of_three(run: fr.Run, served: Running) -> None:
+    test = run.open_data().test
+    assert test is not None
+    expected = fr.load(run.path).predict_proba(test.images[:5])
+    with served.client() as client:
+        (described,) = client.get("/v2/models/run").json()["inputs"]
+        assert described["shape"] == [-1, 24, 28, 3]
+
+        def infer(images: np.ndarray) -> tuple[int, Any]:
+            tensor = {"name": "images", "datatype": "UINT8", "shape": list(images.shape), "data": images.tolist()}
+            reply = client.post("/v2/models/run/infer", json={"inputs": [tensor]})
+            return reply.status_code, reply.json()
+
+        status, reply = infer(test.images[:5])
+        assert status == 200
+        np.testing.assert_allclose(reply["outputs"][0]["data"], expected.reshape(-1), atol=1e-6)
+
+        status, reply = infer(test.images[:5, ..., 0])
+        assert (status, "shape [N, 24, 28, 3] expected" in str(reply)) == (400, True)
+
+
+def test_what_mattered_is_told_of_a_colour_picture(run: fr.Run, served: Running) -> None:
+    picture = next((run.path.parent / "data" / "test" / "temple").iterdir())
+    with served.client() as client:
+        said = client.post("/predict?explain=1", content=picture.read_bytes()).json()
+    assert np.array(said["occlusion"]).shape == (14, 14)
+    assert said["seen"].startswith("data:image/png;base64,")
+
+
+def test_examples_and_what_the_page_needs_are_there(served: Running) -> None:
+    with served.client() as client:
+        (model,) = client.get("/models").json()
+        assert (model["channels"], model["image_size"]) == (3, [24, 28])
+        assert 0 <= model["background"] <= 255
+        examples = client.get("/models/run/examples").json()
+    assert len(examples) == 40
+    assert {example["class"] for example in examples} == {"temple", "flower"}
