@@ -71,6 +71,26 @@ def test_a_folder_becomes_a_table_of_its_files_and_nothing_is_copied(
     assert Path("below/split/files.csv").read_text() != before
 
 
+def test_a_table_of_files_is_read_back_and_split_by_its_column_again(
+    things: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    split(capsys, str(things), "--test", "20%", "--group", r"(person\d+)_", "--out", "split", "--no-near-duplicates")
+    whole, data = fr.open_dataset(things).train, fr.open_dataset("split")
+    assert data.test is not None
+    assert len(data.test) == pytest.approx(60, abs=4)
+    assert sorted(data.train.image_hashes() + data.test.image_hashes()) == sorted(whole.image_hashes())
+
+    # A table without parts, whose own column names the groups, from another folder.
+    table = pl.read_csv("split/files.csv").drop("split").rename({"group": "person"})
+    table.write_csv("split/all.csv")
+    Path("split/files.csv").unlink()
+    split(capsys, "split/all.csv", "--test", "30%", "--group", "person", "--out", "a/b", "--no-near-duplicates")
+    again = pl.read_csv("a/b/files.csv")
+    assert all(Path("a/b", file).is_file() for file in again["file"])
+    assert again["group"].to_list() == table["person"].to_list()
+    assert (again.group_by("group").agg(pl.col("split").n_unique())["split"] == 1).all()
+
+
 def test_arrays_become_copies_in_the_format_of_the_name(capsys: pytest.CaptureFixture[str]) -> None:
     train = fr.open_dataset("sample").train
     convert(Splits(train), Path("things.npz"))

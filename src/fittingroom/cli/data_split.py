@@ -207,7 +207,8 @@ def _write_table(
     try:
         args.out.mkdir(parents=True, exist_ok=True)
         prefix = Path(os.path.relpath(folder.resolve(), args.out.resolve())).as_posix()
-        names = [file if prefix == "." else f"{prefix}/{file}" for file in dataset.files]
+        is_beside = prefix == "."
+        names = [file if is_beside or Path(file).is_absolute() else f"{prefix}/{file}" for file in dataset.files]
         columns: dict[str, Sequence[str | None]] = {
             "file": names,
             "label": [dataset.classes[label] for label in dataset.labels],
