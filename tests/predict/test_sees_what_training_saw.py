@@ -97,7 +97,7 @@ def test_arrays_are_predicted_as_they_were_judged(to: str, is_colour: bool, tmp_
 
     assert_same_answers(run, said.with_columns(key=pl.col("row").cast(pl.String)), [str(row) for row in range(40)])
     assert run.artifact.channels == (3 if is_colour else 1)
-    assert run.result["pictures_checked"] == run.result["validation"]["n"] == 16
+    assert run.result["pictures_checked"] == run.result["validation"]["n"]
 
 
 @pytest.mark.parametrize("is_colour", [False, True], ids=["grey", "colour"])
@@ -149,7 +149,7 @@ def test_pictures_that_change_under_a_training_are_found_out(tmp_path: Path) -> 
     for name in splits.train.files:
         Image.new("RGB", (90, 90), "red").save(data / name)
 
-    with pytest.warns(UserWarning, match=r"predict would not see what training saw: 12 of 12 pictures come out .*jpg"):
+    with pytest.warns(UserWarning, match=r"predict would not see what training saw: 6 of 6 pictures come out .*jpg"):
         run = fr.train(splits, recipe, out=tmp_path / "run")
 
     assert run.result["pictures_checked"] is None
@@ -182,7 +182,7 @@ def test_a_stopped_run_goes_on_with_its_own_preprocessing(tmp_path: Path) -> Non
 
     assert run.artifact.preprocessing == whole.artifact.preprocessing
     assert (run.path / "model.safetensors").read_bytes() == (whole.path / "model.safetensors").read_bytes()
-    assert run.result["pictures_checked"] == 12
+    assert run.result["pictures_checked"] == run.result["validation"]["n"]
 
 
 def test_files_opened_in_one_size_are_not_trained_on_in_another(tmp_path: Path) -> None:
