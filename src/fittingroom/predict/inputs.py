@@ -182,7 +182,7 @@ def data_blocks(file: Path, model: Classifier, notes: Notes) -> Iterator[Block]:
     """Yield the images of one data file in the memory of one block; raises DataError where the file is damaged."""
     row = 0
     preprocessing = model.artifact.preprocessing
-    for images in read_blocks(file):
+    for images in read_blocks(file, preprocessing=preprocessing):
         shown = images
         if images.shape[1:] != model.image_shape:
             notes.of_arrays(images)

@@ -112,7 +112,7 @@ COLOUR = np.random.default_rng(0).integers(0, 256, (4, 2, 5, 3), dtype=np.uint8)
     "images", [COLOUR, COLOUR.astype(np.int64), np.asfortranarray(COLOUR), COLOUR.transpose(0, 3, 1, 2)]
 )
 def test_colour_is_taken_as_it_is(file: Path, names: tuple[str, str], images: Any) -> None:
-    np.savez(file, **{names[0]: images, names[1]: LABELS})
+    np.savez(file, **{names[0]: images, names[1]: LABELS})  # type: ignore[arg-type]
     assert_same(read_npz(file).train, Dataset(COLOUR, LABELS, ("0", "1", "2"), "x"))
 
 

@@ -21,6 +21,7 @@ from fittingroom.data.formats import table
 from fittingroom.data.formats.idx import write_idx
 from fittingroom.data.formats.splits import Images
 from fittingroom.data.formats.table import FORMATS, WHAT_A_PATH_MAY_BE, Format, format_at, is_data_file, read_blocks
+from fittingroom.data.preprocessing import Preprocessing
 
 KINDS = ["idx", "idx.gz", "csv", "csv.gz", "npz", "parquet"]
 
@@ -68,8 +69,8 @@ def test_a_new_format_is_its_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_messages_list_every_format() -> None:
     assert WHAT_A_PATH_MAY_BE == (
-        "a folder with IDX files, with CSV files, with Parquet files, with CIFAR's binary files, with SVHN's .mat files, "
-        "or with a folder of pictures for each class; "
+        "a folder with IDX files, with CSV files, with Parquet files, with CIFAR's binary files, "
+        "with SVHN's .mat files, or with a folder of pictures for each class; "
         "or one file: IDX, CIFAR, .csv, .csv.gz, .npz, .parquet, .tar.gz, .tgz or .mat"
     )
 
@@ -173,14 +174,17 @@ def test_a_bad_cell_in_a_late_block_is_named_by_the_line_of_the_file(images: NDA
         next(blocks)
 
 
-def test_a_picture_of_another_size_in_a_late_block_is_named(images: NDArray[np.uint8], tmp_path: Path) -> None:
+def test_pictures_of_several_sizes_come_in_one(images: NDArray[np.uint8], tmp_path: Path) -> None:
     tables = []
     for name, pictures in (("large", images[:10]), ("small", images[:10, :8, :8])):
         (tmp_path / name).mkdir()
         tables.append(pl.read_parquet(written(pictures, tmp_path / name, "parquet")))
     pl.concat(tables).write_parquet(tmp_path / "mixed.parquet")
-    with pytest.raises(fr.DataError, match="row 11: 28×28 pixels expected as in row 1, 8×8 found"):
-        list(read_blocks(tmp_path / "mixed.parquet", 10))
+    assert [block.shape for block in read_blocks(tmp_path / "mixed.parquet", 10)] == [(10, 64, 64)] * 2
+    asked = Preprocessing(size=(28, 28), channels=1)
+    blocks = list(read_blocks(tmp_path / "mixed.parquet", 10, asked))
+    assert (blocks[0] == images[:10]).all()
+    assert blocks[1].shape == (10, 28, 28)
 
 
 @pytest.mark.parametrize("name", ["data.csv", "data.csv.gz", "DATA.NPZ", "a.parquet"])

@@ -33,7 +33,7 @@ LABEL_NAMES = (
 )
 """What a column of labels may be called, the likeliest first; in any case, with blanks or dashes for underscores."""
 
-SPLIT_NAMES = ("split", "usage", "subset", "partition", "part", "set", "phase")
+SPLIT_NAMES = ("split", "usage", "subset", "partition", "part", "set", "data_set", "dataset", "phase")
 """What a column may be called that says of each row whether it is of train, validation or test."""
 
 LABEL_NAMES_IN_WORDS = "label, class, target, y or category"

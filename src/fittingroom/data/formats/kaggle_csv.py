@@ -104,9 +104,8 @@ def holds_pixels(path: Path) -> bool:
     cells = cells_of(first_line(path))
     if not is_header(cells):
         return sum(1 for cell in cells if _NUMBER.fullmatch(cell)) >= SMALLEST_ROW
-    names = [cell for cell in cells if cell != label_name(cells)]
-    is_text = named(cells, PIXELS_NAMES) is not None
-    return is_text or (len(names) >= SMALLEST_ROW and all(pixel_number(name) is not None for name in names))
+    pixels = sum(1 for cell in cells if pixel_number(cell) is not None)
+    return pixels >= SMALLEST_ROW or named(cells, PIXELS_NAMES) is not None
 
 
 def read_kaggle_csv(path: Path) -> Splits:
@@ -198,7 +197,7 @@ def read_rows(path: Path) -> tuple[Images, NDArray[Any] | None]:
         DataError: as :func:`read_kaggle_csv`.
     """
     layout = _layout(path)
-    return _parse(_content(path), layout, path, skip_lines=int(layout.has_header))
+    return _parse(unpacked(path), layout, path, skip_lines=int(layout.has_header))
 
 
 def _parse(
@@ -274,8 +273,12 @@ def _rows(table_NP: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return rows_NP
 
 
-def _content(path: Path) -> Path | io.BytesIO:
-    """The path itself, or the whole content if it is gzip."""
+def unpacked(path: Path) -> Path | io.BytesIO:
+    """The path itself, or the whole content if it is gzip.
+
+    Raises:
+        DataError: more content than real data can have.
+    """
     with open_bytes(path) as file:
         if not is_gzip(path):
             return path

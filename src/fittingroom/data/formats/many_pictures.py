@@ -158,7 +158,7 @@ def _with_content(file: Path, use: Callable[[bytes], Result]) -> Result:
 
 
 def each(function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result | DataError]:
-    """What the function gives for each file or content, in order, or its error. Pillow decodes outside Python's lock."""
+    """What the function gives for each item, in order, or its error. Pillow decodes outside Python's lock."""
 
     def tried(item: Item) -> Result | DataError:
         try:

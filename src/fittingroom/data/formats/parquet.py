@@ -1,4 +1,7 @@
-"""Parquet as Hugging Face keeps images: ``image`` (a struct of ``bytes``, ``path``), ``label``, metadata with names."""
+"""Parquet as Hugging Face keeps images: ``image`` (a struct of ``bytes``, ``path``), ``label``, metadata with names.
+
+A table without pictures, but with a column of paths, is a table of files (:mod:`fittingroom.data.formats.file_table`).
+"""
 
 from __future__ import annotations
 
@@ -12,23 +15,37 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from fittingroom.data.formats.arrays import as_labels
+from fittingroom.data.formats.columns import LABEL_NAMES_IN_WORDS, label_column, named, numbered
+from fittingroom.data.formats.file_table import (
+    FileTable,
+    file_table,
+    path_column,
+    read_tables,
+    refuse_unclear_labels,
+    table_blocks,
+    table_files,
+)
 from fittingroom.data.formats.gzipped import expansion_limit
-from fittingroom.data.formats.splits import Images, Labels, part_of, splits
+from fittingroom.data.formats.many_pictures import common_channels, common_size, each, refuse_broken
+from fittingroom.data.formats.splits import Images, part_of, read_class_names, splits
 from fittingroom.data.large import allocate
-from fittingroom.data.preprocessing import decode_grey, encode_png
+from fittingroom.data.picture_file import probe_picture, probe_size
+from fittingroom.data.preprocessing import Preprocessing, encode_png, read_picture
 from fittingroom.errors import DataError
 from fittingroom.files.atomic import atomic_write
 
 if TYPE_CHECKING:
     import polars as pl
+    from numpy.typing import NDArray
 
     from fittingroom.data.dataset import Dataset, Splits
 
-IMAGE_NAMES = ("image", "img")
-LABEL_NAMES = ("label", "labels")
+IMAGE_NAMES = ("image", "img", "picture", "photo", "bytes", "image_bytes", "jpg", "png")
 SMALLEST_PICTURE = 60  # bytes; a PNG of one pixel has 67
-ROWS = 2_000  # that are decoded at once
-FETCHED = 20_000  # rows whose pictures are read at once
+FETCHED = 20_000  # rows whose pictures are read at once, of small pictures
+FETCHED_BYTES = 256 << 20  # of pictures that are read at once
+SAMPLE = 500  # pictures whose colours are looked at
+SHOWN = 20  # broken pictures that a note names
 UNLABELLED = -1  # what Hugging Face writes where there is no label
 PART_FILES = re.compile(r"(train|validation|test)-00000-of-00001\.parquet")
 """The names of the files that :func:`write_parquet_part` writes."""
@@ -58,24 +75,54 @@ def find_parquet(path: Path) -> dict[str, list[Path]]:
 
 
 def parquet_files(path: Path) -> list[Path]:
-    """Every file that :func:`read_parquet` reads."""
-    return [file for files in find_parquet(path).values() for file in files]
+    """Every file that :func:`read_parquet` reads: the Parquet files, and the pictures that they name."""
+    files = [file for files in find_parquet(path).values() for file in files]
+    pictures = [picture for file in files if is_file_table(file) for picture in table_files(_file_table(file))[1:]]
+    return [*files, *dict.fromkeys(pictures)]
 
 
-def read_parquet(path: Path) -> Splits:
-    """Read one Parquet file, or a folder of shards.
+def read_parquet(path: Path, preprocessing: Preprocessing | None = None, skip_broken: bool = False) -> Splits:
+    """Read one Parquet file, or a folder of shards, of pictures or of their paths.
 
-    Class names come from the metadata (``huggingface``), where they are there; labels that are all -1 count
-    as none.
+    Labels are whole numbers, whose names come from the metadata (``huggingface``) where they are there, or names;
+    labels that are all -1 count as none.
+
+    Args:
+        path: of the file or folder.
+        preprocessing: what to make of each picture; what it leaves open is told by the pictures of train.
+        skip_broken: leave out pictures that can't be read, and say so in the notes.
 
     Raises:
-        DataError: names the file and the row of a picture that isn't grey or can't be read.
+        DataError: names the file and the row of every picture that can't be read; columns that can't be told.
     """
     shards = find_parquet(path)
     if not shards:
         raise DataError(f"{path}: files called train-….parquet expected, none found")
-    parts = {part: _read(files) for part, files in shards.items()}
-    return splits(parts, path, _class_names(next(iter(shards.values()))[0]))
+    asked = preprocessing or Preprocessing()
+    all_files = [file for files in shards.values() for file in files]
+    if all(map(is_file_table, all_files)):
+        return read_tables(list(map(_file_table, all_files)), path, asked, skip_broken=skip_broken)
+
+    found = {part: _labels_of(files) for part, files in shards.items()}
+    record, notes = _resolve(shards.get("train") or next(iter(shards.values())), asked)
+    images: dict[str, Images] = {}
+    broken: list[str] = []
+    for part, files in shards.items():
+        images[part], is_good, of_part = _decoded(files, record)
+        broken += of_part
+        values = found[part]
+        found[part] = None if values is None else values[is_good]
+
+    if not skip_broken:
+        refuse_broken(broken, sum(map(len, images.values())) + len(broken), path)
+    if broken:
+        more = f" and {len(broken) - SHOWN:,} more" if len(broken) > SHOWN else ""
+        notes.append(f"left out, as they can't be read: {'; '.join(broken[:SHOWN])}{more}")
+    labels, classes = _as_numbers(found, path, all_files[0])
+    parts = {part: (images[part], labels[part]) for part in images if len(images[part])}
+    if not parts:
+        raise DataError(f"{path}: a picture that can be read expected, none found")
+    return splits(parts, path, classes, preprocessing=record, notes=notes)
 
 
 def write_parquet(path: Path, dataset: Dataset) -> None:
@@ -102,93 +149,149 @@ def write_parquet_part(folder: Path, part: str, dataset: Dataset) -> None:
     write_parquet(folder / f"{part}-00000-of-00001.parquet", dataset)
 
 
-def parquet_blocks(path: Path, rows: int) -> Iterator[Images]:
-    """Yield the images of a Parquet file as uint8 (up to ``rows``, H, W), in the memory of a few blocks.
+def parquet_blocks(path: Path, rows: int, preprocessing: Preprocessing | None = None) -> Iterator[Images]:
+    """Yield the images of a Parquet file as uint8 (up to ``rows``, H, W[, 3]), in the memory of a few blocks.
+
+    Args:
+        path: of the file.
+        rows: images of a block.
+        preprocessing: what to make of each picture; what it leaves open is told by all of them.
 
     Raises:
         DataError: as :func:`read_parquet`.
     """
+    if is_file_table(path):
+        yield from table_blocks(_file_table(path), rows, preprocessing)
+        return
+    record, _ = _resolve([path], preprocessing or Preprocessing())
+    for first, contents in _contents(path):
+        for start in range(0, len(contents), rows):
+            images = list(_pictures(contents[start : start + rows], path, first + start, record))
+            refuse_broken([str(image) for image in images if isinstance(image, DataError)], _count(path), path)
+            yield np.stack([image for image in images if not isinstance(image, DataError)])
+
+
+def is_file_table(path: Path) -> bool:
+    """Whether a Parquet file has no pictures, but a column of paths.
+
+    Raises:
+        DataError: the file can't be read.
+    """
+    import polars as pl
+
+    with _opened(path) as file:
+        schema = pl.scan_parquet(file).collect_schema()
+    place = path_column(schema.names())
+    return place is not None and schema[place] == pl.String and _pictures_column(schema) is None
+
+
+def _file_table(path: Path) -> FileTable:
     import polars as pl
 
     with _opened(path) as file:
         table = pl.scan_parquet(file)
-        name = _image_column(table.collect_schema().names(), path)
-        size = None
-        count = table.select(pl.len()).collect().item()
-        if count == 0:
-            raise DataError(f"{path}: a row for each image expected, no rows found")
-
-        # many blocks at once: each time, Polars reads a row group from its start
-        for first in range(0, count, FETCHED):
-            contents = picture_bytes(table.select(name).slice(first, FETCHED).collect()[name], path, first)
-            for start in range(0, len(contents), rows):
-                images = _decoded(contents[start : start + rows], path, first + start)
-
-                # _decoded compares within a block
-                size = size or images.shape[1:]
-                if images.shape[1:] != size:
-                    expected, found = ("{}×{}".format(*sides) for sides in (size, images.shape[1:]))
-                    where = f"{path}: row {first + start + 1:,}"
-                    raise DataError(f"{where}: {expected} pixels expected as in row 1, {found} found")
-                yield images
+        kinds = table.collect_schema()
+        plain = [name for name, kind in kinds.items() if not kind.is_nested() and kind != pl.Binary]
+        return file_table(table.select(plain).collect(), path, 1)
 
 
-def _read(files: list[Path]) -> tuple[Images, Labels | None]:
-    """All images and labels of the shards of a part, one after another."""
+# ── pictures ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _resolve(files: Sequence[Path], asked: Preprocessing) -> tuple[Preprocessing, list[str]]:
+    """What to make of these pictures where ``asked`` leaves it open, as for picture files, and what to say about it."""
+    if asked.size is not None and asked.channels is not None:
+        return asked, []
+
+    counts = [_count(file) for file in files]
+    sample = set(np.unique(np.linspace(0, sum(counts) - 1, SAMPLE).astype(np.int64)).tolist()) if sum(counts) else set()
+    sizes: list[tuple[int, int]] = []
+    coloured: list[bool] = []
+    rows_before = 0
+    for file, count in zip(files, counts, strict=True):
+        for first, contents in _contents(file):
+            heads = each(lambda content: probe_size(content or b"", ""), contents)
+            sizes += [size for size in heads if not isinstance(size, DataError)]
+            looked_at = [content for row, content in enumerate(contents, rows_before + first) if row in sample]
+            colours = each(lambda content: probe_picture(content or b"", "").is_colour, looked_at)
+            coloured += [is_colour for is_colour in colours if not isinstance(is_colour, DataError)]
+        rows_before += count
+
+    size, notes = common_size(sizes, asked) if asked.size is None else (asked.size, [])
+    channels, said = common_channels(coloured) if asked.channels is None else (asked.channels, [])
+    return asked.resolved_for(size=size, channels=channels, photo=None), [*notes, *said]
+
+
+def _decoded(files: Sequence[Path], record: Preprocessing) -> tuple[Images, NDArray[np.bool_], list[str]]:
+    """All pictures of the shards of a part that can be read, the mask of these, and what is wrong with the others."""
     # images go where they stay at once: a list of blocks would take twice the memory
+    assert record.size is not None, "_resolve gives it"
     count = sum(_count(file) for file in files)
-    images: Images | None = None
-    labels_of_files = []
+    images = allocate((count, *record.size, 3) if record.channels == 3 else (count, *record.size), np.uint8)
+    is_good = np.ones(count, dtype=bool)
+    broken: list[str] = []
     row = 0
     for file in files:
-        for block in parquet_blocks(file, ROWS):
-            if images is None:
-                images = allocate((count, *block.shape[1:]), np.uint8)
-
-            # within a file, its blocks have been compared already
-            if block.shape[1:] != images.shape[1:]:
-                expected, found = ("{}×{}".format(*array.shape[1:]) for array in (images, block))
-                raise DataError(f"{file}: images of {expected} expected as in {files[0].name}, {found} found")
-            images[row : row + len(block)] = block
-            row += len(block)
-
-        labels_of_files.append(_labels(file))
-
-    labels = [numbers for numbers in labels_of_files if numbers is not None]
-    if labels and len(labels) < len(files):
-        raise DataError(
-            f"{files[0].parent}: labels in all of {', '.join(file.name for file in files)} expected, or in none"
-        )
-    assert images is not None
-    return images, np.concatenate(labels) if labels else None
+        for first, contents in _contents(file):
+            for image in _pictures(contents, file, first, record):
+                if isinstance(image, DataError):
+                    is_good[row + len(broken)] = False
+                    broken.append(str(image))
+                else:
+                    images[row] = image
+                    row += 1
+    return images[:row], is_good, broken
 
 
-def _image_column(columns: Sequence[str], path: Path) -> str:
-    name = next((name for name in IMAGE_NAMES if name in columns), None)
-    if name is None:
-        raise DataError(f"{path}: a column called image expected, found {', '.join(columns[:20])}")
-    return name
+def _pictures(
+    contents: Sequence[bytes | None], path: Path, rows_before: int, record: Preprocessing
+) -> Iterator[Images | DataError]:
+    def read(numbered_content: tuple[int, bytes | None]) -> Images:
+        row, content = numbered_content
+        if content is None:
+            raise DataError(f"{path}: row {row:,}: a picture's bytes expected, none found")
+        return read_picture(content, f"{path}: row {row:,}", record)
+
+    return each(read, list(enumerate(contents, rows_before + 1)))
 
 
-def _decoded(contents: list[bytes], path: Path, rows_before: int) -> Images:
-    first = rows_before + 1
-    images = [decode_grey(content, f"{path}: row {row:,}") for row, content in enumerate(contents, first)]
-    for row, image in enumerate(images, first):
-        if image.shape != images[0].shape:
-            expected, found = ("{}×{}".format(*picture.shape) for picture in (images[0], image))
-            raise DataError(f"{path}: row {row:,}: {expected} pixels expected as in row {first:,}, {found} found")
-    return np.stack(images)
-
-
-def _count(path: Path) -> int:
-    """Rows of the file, if it can hold as many."""
+def _contents(path: Path) -> Iterator[tuple[int, list[bytes | None]]]:
+    """The bytes of many pictures at once, with the number of rows before them; None where a cell is empty."""
     import polars as pl
 
     with _opened(path) as file:
-        rows = int(pl.scan_parquet(file).select(pl.len()).collect().item())
-    if rows * SMALLEST_PICTURE > expansion_limit(path):
-        raise DataError(f"{path}: claims {rows:,} rows, which a file of its size can't hold of real images")
-    return rows
+        table = pl.scan_parquet(file)
+        name = _image_column(table.collect_schema(), path)
+        count = _count(path)
+        if count == 0:
+            raise DataError(f"{path}: a row for each image expected, no rows found")
+
+        # many at once: each time, Polars reads a row group from its start
+        rows = max(1, min(FETCHED, FETCHED_BYTES * count // max(1, path.stat().st_size)))
+        for first in range(0, count, rows):
+            yield first, _bytes_of(table.select(name).slice(first, rows).collect()[name], path)
+
+
+def _pictures_column(schema: pl.Schema) -> str | None:
+    """The column of pictures: one that is called so, or the only one of bytes; None where there is none."""
+    import polars as pl
+
+    holding = [
+        name
+        for name, kind in schema.items()
+        if kind == pl.Binary or (isinstance(kind, pl.Struct) and "bytes" in [field.name for field in kind.fields])
+    ]
+    return named(holding, IMAGE_NAMES) or (holding[0] if len(holding) == 1 else None)
+
+
+def _image_column(schema: pl.Schema, path: Path) -> str:
+    name = _pictures_column(schema) or named(schema.names(), IMAGE_NAMES)
+    if name is None:
+        raise DataError(
+            f"{path}: a column called image expected, found {', '.join(schema.names()[:20])}: "
+            "call the one with the pictures' bytes image, or the one with their paths file"
+        )
+    return name
 
 
 @contextmanager
@@ -203,6 +306,17 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
         raise DataError(f"{path}: a whole Parquet file expected, damaged or other content found ({error})") from error
 
 
+def _count(path: Path) -> int:
+    """Rows of the file, if it can hold as many."""
+    import polars as pl
+
+    with _opened(path) as file:
+        rows = int(pl.scan_parquet(file).select(pl.len()).collect().item())
+    if rows * SMALLEST_PICTURE > expansion_limit(path):
+        raise DataError(f"{path}: claims {rows:,} rows, which a file of its size can't hold of real images")
+    return rows
+
+
 def picture_bytes(column: pl.Series, path: Path, rows_before: int = 0) -> list[bytes]:
     """The bytes of the pictures in a column of bytes, or of structs with a field ``bytes``.
 
@@ -214,45 +328,98 @@ def picture_bytes(column: pl.Series, path: Path, rows_before: int = 0) -> list[b
     Raises:
         DataError: another column, or one with an empty cell.
     """
+    contents = _bytes_of(column, path)
+    if None in contents:
+        row = rows_before + contents.index(None) + 1
+        raise DataError(f"{path}: row {row:,}: a picture's bytes expected, none found")
+    return [content for content in contents if content is not None]
+
+
+def _bytes_of(column: pl.Series, path: Path) -> list[bytes | None]:
     import polars as pl
 
     if isinstance(column.dtype, pl.Struct) and "bytes" in column.struct.fields:
         column = column.struct.field("bytes")
     if column.dtype != pl.Binary:
         raise DataError(f"{path}: pictures as bytes in column {column.name} expected, {column.dtype} found")
-    if column.null_count():
-        row = rows_before + int(column.is_null().arg_max() or 0) + 1
-        raise DataError(f"{path}: row {row:,}: a picture's bytes expected, none found")
     return column.to_list()
 
 
-def _labels(path: Path) -> Labels | None:
+# ── labels ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _labels_of(files: Sequence[Path]) -> NDArray[Any] | None:
+    """The labels of the shards of a part, one after another: whole numbers, or text where they are names."""
+    labels = [_labels(file) for file in files]
+    there = [numbers for numbers in labels if numbers is not None]
+    if there and len(there) < len(files):
+        raise DataError(
+            f"{files[0].parent}: labels in all of {', '.join(file.name for file in files)} expected, or in none"
+        )
+    if len({numbers.dtype.kind for numbers in there}) > 1:
+        there = [numbers.astype(np.str_) for numbers in there]
+    return np.concatenate(there) if there else None
+
+
+def _labels(path: Path) -> NDArray[Any] | None:
     import polars as pl
 
     with _opened(path) as file:
         table = pl.scan_parquet(file)
-        name = next((name for name in LABEL_NAMES if name in table.collect_schema().names()), None)
-        if name is None:
+        schema = table.collect_schema()
+        known = _class_names(path)
+        name = label_column(schema.names()) or (next(iter(known)) if len(known) == 1 else None)
+        if name is None or name not in schema:
+            plain = [name for name, kind in schema.items() if not kind.is_nested() and kind != pl.Binary]
+            refuse_unclear_labels(table.select(plain).collect(), ["group"], path, schema.names())
             return None
         column = table.select(name).collect()[name]
 
-    if not column.dtype.is_integer():
-        raise DataError(f"{path}: whole numbers in column {column.name} expected, {column.dtype} found")
+    where = f"{path}: column {column.name}"
+    if column.null_count() == len(column) and len(column):
+        return None
     if column.null_count():
         row = int(column.is_null().arg_max() or 0) + 1
         raise DataError(f"{path}: row {row:,}, column {column.name}: a label expected, none found")
+    if column.dtype in (pl.String, pl.Categorical, pl.Enum, pl.Boolean):
+        return np.array(column.cast(pl.String).to_list(), np.str_)
+    if not column.dtype.is_numeric():
+        raise DataError(
+            f"{where}: whole numbers or names expected as labels, {column.dtype} found; the columns are "
+            f"{', '.join(schema.names()[:20])}: call the one with the labels {LABEL_NAMES_IN_WORDS}"
+        )
 
     labels = column.to_numpy()
-    return None if (labels == UNLABELLED).all() else as_labels(labels, f"{path}: column {column.name}")
+    return None if (labels == UNLABELLED).all() else as_labels(labels, where)
 
 
-def _class_names(path: Path) -> list[str] | None:
+def _as_numbers(
+    found: dict[str, NDArray[Any] | None], path: Path, first: Path
+) -> tuple[dict[str, NDArray[Any] | None], Sequence[str] | None]:
+    """The labels of each part as numbers, and the names of the classes, where there are any."""
+    kinds = {values.dtype.kind for values in found.values() if values is not None}
+    known = _class_names(first)
+    names = next((known[name] for name in known if name == label_column(list(known))), None)
+    names = names or (next(iter(known.values())) if len(known) == 1 else None)
+    if "U" not in kinds:
+        return found, names
+    texts = {part: None if values is None else values.astype(np.str_) for part, values in found.items()}
+    labels, classes = numbered(texts, str(path), names or read_class_names(path if path.is_dir() else path.parent))
+    return dict(labels), classes
+
+
+def _class_names(path: Path) -> dict[str, list[str]]:
+    """The names of the classes by column, from what Hugging Face's library writes; none of what others made."""
     import polars as pl
 
     with path.open("rb") as file:
         metadata = pl.read_parquet_metadata(file)
     try:
         features = json.loads(metadata["huggingface"])["info"]["features"]
-        return next((list(map(str, features[name]["names"])) for name in LABEL_NAMES if name in features), None)
-    except (KeyError, TypeError, ValueError):
-        return None  # made by something else than Hugging Face's library
+        return {
+            column: list(map(str, feature["names"]))
+            for column, feature in features.items()
+            if isinstance(feature, dict) and feature.get("names")
+        }
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return {}

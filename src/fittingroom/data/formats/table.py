@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fittingroom.data.dataset import Dataset, Splits
-from fittingroom.data.formats import cifar, idx, image_folder, kaggle_csv, npz, parquet, svhn
+from fittingroom.data.formats import cifar, csv_kinds, idx, image_folder, kaggle_csv, npz, parquet, svhn
 from fittingroom.data.formats.folder_layout import has_class_folders
 from fittingroom.data.formats.gzipped import open_bytes
 from fittingroom.data.formats.splits import Images
@@ -36,6 +36,8 @@ class Format:
         read_pictures: the same, of a format whose images may be picture files: with what to make of them, and whether
             to leave out those that are broken. It takes the place of ``read``.
         blocks: the images of one file, at most so many at a time, in the memory of a block. None: not one file.
+        picture_blocks: the same, of a format whose images may be picture files: with what to make of them. It takes the
+            place of ``blocks``.
         has_images: tells whether a file of this format holds images, and not labels alone.
         names_known_set: the names of its files say which known set they hold, wherever they lie.
         write: writes one file; of a format without ``holds_all_parts``, the only part that there is.
@@ -53,6 +55,7 @@ class Format:
     suffixes: tuple[str, ...] = ()
     sniff: Callable[[Path], bool] | None = None
     blocks: Callable[[Path, int], Iterator[Images]] | None = None
+    picture_blocks: Callable[[Path, int, Preprocessing | None], Iterator[Images]] | None = None
     has_images: Callable[[Path], bool] = lambda _: True
     names_known_set: bool = False
     write: Callable[[Path, Splits], None] | None = None
@@ -77,9 +80,11 @@ CSV = Format(
     name="csv",
     in_folder="CSV files",
     suffixes=kaggle_csv.SUFFIXES,
-    files=kaggle_csv.csv_files,
-    read=kaggle_csv.read_kaggle_csv,
-    blocks=kaggle_csv.csv_blocks,
+    files=csv_kinds.csv_data_files,
+    read=csv_kinds.read_csv,
+    read_pictures=csv_kinds.read_csv,
+    blocks=csv_kinds.csv_kinds_blocks,
+    picture_blocks=csv_kinds.csv_kinds_blocks,
     names_known_set=True,
     write=lambda path, data: kaggle_csv.write_kaggle_csv(path, data.train),
     write_part=kaggle_csv.write_csv_part,
@@ -101,7 +106,9 @@ PARQUET = Format(
     suffixes=(".parquet",),
     files=parquet.parquet_files,
     read=parquet.read_parquet,
+    read_pictures=parquet.read_parquet,
     blocks=parquet.parquet_blocks,
+    picture_blocks=parquet.parquet_blocks,
     write=lambda path, data: parquet.write_parquet(path, data.train),
     write_part=parquet.write_parquet_part,
     part_files=parquet.PART_FILES,
@@ -188,20 +195,23 @@ def is_data_file(path: Path) -> bool:
     return kind is not None and kind.has_images(path)
 
 
-def read_blocks(path: Path, rows: int = ROWS) -> Iterator[Images]:
+def read_blocks(path: Path, rows: int = ROWS, preprocessing: Preprocessing | None = None) -> Iterator[Images]:
     """Read a data file of any size in the memory of one block, without its labels.
 
     Args:
         path: a data file; of one with several parts, the images of all of them come.
         rows: images of a block.
+        preprocessing: what to make of picture files in it; arrays come as they are. None: what the pictures suggest.
 
     Returns:
-        Blocks uint8 (up to ``rows``, H, W), in file order.
+        Blocks uint8 (up to ``rows``, H, W) or (up to ``rows``, H, W, 3), in file order.
 
     Raises:
         DataError: where :func:`fittingroom.data.open.open_dataset` would raise it, at the block that is wrong.
     """
     kind = _format_of_file(path)
+    if kind.picture_blocks is not None:
+        return kind.picture_blocks(path, rows, preprocessing)
     assert kind.blocks is not None, "a format with a suffix or a sniff is one of files"
     return kind.blocks(path, rows)
 
@@ -209,14 +219,15 @@ def read_blocks(path: Path, rows: int = ROWS) -> Iterator[Images]:
 def _lies_beside_pictures(path: Path) -> bool:
     """Whether the CSV files in a folder say something about the pictures in its folders, and hold no images."""
     tables = [file for file in path.iterdir() if file.name.lower().endswith(CSV.suffixes) and file.is_file()]
-    return bool(tables) and has_class_folders(path) and not any(map(_has_many_columns, tables))
+    return bool(tables) and has_class_folders(path) and not any(map(_is_data, tables))
 
 
-def _has_many_columns(table: Path) -> bool:
-    """Whether the first line of a CSV has a cell for each pixel of the smallest images that anyone keeps so, 4×4."""
+def _is_data(table: Path) -> bool:
+    """Whether a CSV has a cell for each pixel of the smallest images that anyone keeps so, 4×4, or gives labels."""
     try:
         with open_bytes(table) as file:
-            return file.readline(1 << 20).count(b",") >= 16
+            has_many_columns = file.readline(1 << 20).count(b",") >= 16
+        return has_many_columns or csv_kinds.gives_labels(table)
     except DataError:
         return False  # not a file of data in any case
 

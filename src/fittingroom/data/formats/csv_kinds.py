@@ -1,0 +1,171 @@
+"""A CSV of any kind: pixels in columns, pixels in one column, or paths of picture files; its first row tells which."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from fittingroom.data.dataset import Splits
+from fittingroom.data.formats.columns import label_column
+from fittingroom.data.formats.file_table import (
+    FileTable,
+    file_table,
+    is_picture_name,
+    path_column,
+    read_tables,
+    table_blocks,
+    table_files,
+)
+from fittingroom.data.formats.kaggle_csv import (
+    SMALLEST_ROW,
+    cells_of,
+    csv_blocks,
+    find_csv,
+    first_line,
+    is_header,
+    labelled,
+    pixel_number,
+    read_rows,
+    unpacked,
+)
+from fittingroom.data.formats.pixels_column import (
+    FER2013_CLASSES,
+    has_pixels_column,
+    is_fer2013,
+    pixels_column_blocks,
+    read_pixels_column,
+)
+from fittingroom.data.formats.splits import Images, part_of, read_class_names, splits
+from fittingroom.data.preprocessing import Preprocessing
+from fittingroom.errors import DataError
+
+
+def csv_data_files(path: Path) -> list[Path]:
+    """Every file that :func:`read_csv` reads: the CSV files, and the pictures that they name."""
+    files = list(find_csv(path).values())
+    tables = [file for file in files if _is_file_table(file)]
+    pictures = [picture for file in tables for picture in table_files(_file_table(file))[1:]]
+    return [*files, *dict.fromkeys(pictures)]
+
+
+def read_csv(path: Path, preprocessing: Preprocessing | None = None, skip_broken: bool = False) -> Splits:
+    """Read one CSV, or a folder with one for each part.
+
+    Args:
+        path: of the file or folder.
+        preprocessing: what to make of picture files; None: what these suggest.
+        skip_broken: leave out picture files that can't be read, and say so in the notes.
+
+    Raises:
+        DataError: names the row of what is wrong, or all pictures that can't be read.
+    """
+    files = find_csv(path)
+    if not files:
+        raise DataError(f"{path}: CSV files called …train.csv and …test.csv expected, none found")
+    are_tables = {file: _is_file_table(file) for file in files.values()}
+    if all(are_tables.values()):
+        tables = [_file_table(file) for file in files.values()]
+        return read_tables(tables, path, preprocessing or Preprocessing(), skip_broken=skip_broken)
+    if any(are_tables.values()):
+        names = ", ".join(file.name for file, is_table in are_tables.items() if is_table)
+        raise DataError(f"{path}: pixels in all CSV files expected, or paths in all, found paths in {names} alone")
+
+    if not any(has_pixels_column(file) for file in files.values()):
+        return labelled({part: read_rows(file) for part, file in files.items()}, path)
+    return _read_pixels_columns(files, path)
+
+
+def csv_kinds_blocks(path: Path, rows: int, preprocessing: Preprocessing | None = None) -> Iterator[Images]:
+    """Yield the images of a CSV as uint8 (up to ``rows``, H, W[, 3]), never holding more than one block in memory.
+
+    Raises:
+        DataError: as :func:`read_csv`.
+    """
+    if _is_file_table(path):
+        yield from table_blocks(_file_table(path), rows, preprocessing)
+    elif has_pixels_column(path):
+        yield from pixels_column_blocks(path, rows)
+    else:
+        yield from csv_blocks(path, rows)
+
+
+def gives_labels(path: Path) -> bool:
+    """Whether a CSV is the table of the picture files of one part, by its name, and of their labels.
+
+    Raises:
+        DataError: the file can't be read.
+    """
+    return part_of(path.name) is not None and _is_file_table(path) and _is_labelled(path)
+
+
+def _read_pixels_columns(files: dict[str, Path], path: Path) -> Splits:
+    parts = {}
+    for part, file in files.items():
+        read = read_pixels_column(file, part)
+        for name, found in read.items():
+            if name in parts:
+                raise DataError(f"{path}: one set of {name} images expected, another found in {file.name}")
+            parts[name] = found
+
+    numbers = {name: None if labels is None else np.array(labels, np.str_) for name, (_, labels) in parts.items()}
+    are_numbers = all(np.char.isdecimal(labels).all() for labels in numbers.values() if labels is not None)
+    if not are_numbers:
+        return labelled({name: (images, numbers[name]) for name, (images, _) in parts.items()}, path)
+
+    names = read_class_names(path if path.is_dir() else path.parent)
+    is_fer = names is None and all(is_fer2013(file, parts) for file in files.values() if _is_labelled(file))
+    with_numbers = {
+        name: (images, None if labels is None else np.array(labels, np.int64))
+        for name, (images, labels) in parts.items()
+    }
+    return splits(with_numbers, path, FER2013_CLASSES if is_fer else None)
+
+
+def _is_labelled(path: Path) -> bool:
+    return label_column(cells_of(first_line(path))) is not None
+
+
+def _is_file_table(path: Path) -> bool:
+    """Whether a CSV names picture files: in a column called so, or without a header in one of its first row's cells."""
+    cells = cells_of(first_line(path))
+    if any(map(is_picture_name, cells)):
+        return True
+    pixels = sum(1 for cell in cells if pixel_number(cell) is not None)
+    return is_header(cells) and path_column(cells) is not None and pixels < SMALLEST_ROW and not has_pixels_column(path)
+
+
+def _file_table(path: Path) -> FileTable:
+    import polars as pl
+
+    cells = cells_of(first_line(path))
+    has_header = not any(map(is_picture_name, cells))
+    names = cells if has_header else _names_of(cells, path)
+    if len(set(names)) < len(names):
+        raise DataError(f"{path}: row 1: columns of different names expected, found {', '.join(names[:20])}")
+    try:
+        frame = pl.read_csv(
+            unpacked(path),
+            has_header=False,
+            skip_rows=int(has_header),
+            schema=dict.fromkeys(names, pl.String()),
+            quote_char='"',
+            glob=False,
+        )
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        if "empty" in str(error) or "no data" in str(error):
+            raise DataError(f"{path}: a row for each picture expected, no rows found") from error
+        raise DataError(
+            f"{path}: {len(names)} cells in every row, in UTF-8, expected: {str(error).splitlines()[0]}"
+        ) from error
+    return file_table(frame, path, 1 + has_header)
+
+
+def _names_of(cells: list[str], path: Path) -> list[str]:
+    """Names for the columns of a table without a header: the path, and beside it the label, if there is no more."""
+    place = next(index for index, cell in enumerate(cells) if is_picture_name(cell))
+    if len(cells) > 2:
+        raise DataError(
+            f"{path}: a first row with the names of the columns expected (file, label, split), none found: "
+            f"put one above the {len(cells)} columns"
+        )
+    return ["file" if index == place else "label" for index in range(len(cells))]

@@ -1,0 +1,372 @@
+"""A table of picture files: CSV or Parquet with a column of paths, one of labels and, if there is one, one of parts.
+
+    file,label,split            the paths count from the table's folder, or from the one folder beside the table
+    photos/1.jpg,cat,train      in which the first of them lies; absolute ones are taken as they are
+    photos/2.jpg,dog,test
+
+Paths may lead out of the table's folder, as those that ``data split`` writes do: whatever they name is read as a
+picture and as nothing else, and the notes say where it lies.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fittingroom.data.dataset import Splits
+from fittingroom.data.formats.columns import (
+    LABEL_NAMES_IN_WORDS,
+    SPLIT_NAMES,
+    label_column,
+    named,
+    numbered,
+    parts_of_rows,
+)
+from fittingroom.data.formats.many_pictures import decode, refuse_broken, resolve
+from fittingroom.data.formats.splits import Images, Labels, part_of, read_class_names, splits
+from fittingroom.data.picture_file import SUFFIXES
+from fittingroom.data.preprocessing import Preprocessing
+from fittingroom.errors import DataError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+PATH_NAMES = (
+    "file",
+    "filename",
+    "file_name",
+    "filepath",
+    "file_path",
+    "path",
+    "image",
+    "img",
+    "image_path",
+    "img_path",
+    "image_file",
+    "image_name",
+    "image_id",
+    "picture",
+    "photo",
+    "files",
+    "filenames",
+    "filepaths",
+    "paths",
+    "images",
+)
+"""What a column of paths may be called, the likeliest first."""
+
+MAX_ROWS_SHOWN = 20
+WEB = re.compile(r"[a-z]+://", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class FileTable:
+    """What a table says.
+
+    Attributes:
+        path: of the table.
+        names: the paths as they stand in it.
+        labels: the class of each row as text; None where a cell is empty. None: there is no such column.
+        parts: of each row, as it stands in the table; None: there is no such column.
+        first_row: the number of the first row in the file.
+    """
+
+    path: Path
+    names: list[str]
+    labels: list[str | None] | None
+    parts: list[str] | None
+    first_row: int
+
+
+def path_column(columns: Sequence[str]) -> str | None:
+    """The column that is called as paths are; None where there is none."""
+    return named(columns, PATH_NAMES)
+
+
+def is_picture_name(cell: str) -> bool:
+    """Whether a cell is the name of a picture file by its suffix."""
+    return cell.strip().lower().endswith(SUFFIXES)
+
+
+def file_table(frame: pl.DataFrame, path: Path, first_row: int) -> FileTable:
+    """What a table says, by the names of its columns.
+
+    Args:
+        frame: its columns of any types.
+        path: of its file.
+        first_row: the number of its first row there.
+
+    Raises:
+        DataError: no rows, no column of paths, an empty path, columns of which none can be told to be the labels.
+    """
+    import polars as pl
+
+    place = path_column(frame.columns)
+    if place is None:
+        raise DataError(f"{path}: a column called {', '.join(PATH_NAMES[:4])} expected, found {_listed(frame.columns)}")
+    if frame.is_empty():
+        raise DataError(f"{path}: a row for each picture expected, no rows found")
+
+    label, part = label_column(frame.columns), named(frame.columns, SPLIT_NAMES)
+    if label is None:
+        refuse_unclear_labels(frame, [name for name in (place, part, "group") if name], path)
+
+    def text(column: str) -> list[str | None]:
+        values = frame[column]
+        # pandas makes 3.0 of 3 where a cell of the column is empty
+        if values.dtype.is_float() and bool((values.drop_nulls() == values.drop_nulls().floor()).all()):
+            values = values.cast(pl.Int64)
+        return [value if value and value.strip() else None for value in values.cast(pl.String).to_list()]
+
+    names, parts = text(place), None if part is None else [value or "" for value in text(part)]
+    if None in names:
+        raise DataError(f"{path}: row {names.index(None) + first_row:,}, column {place}: a path expected, none found")
+    return FileTable(path, [name or "" for name in names], None if label is None else text(label), parts, first_row)
+
+
+def refuse_unclear_labels(
+    frame: pl.DataFrame, known: Sequence[str], path: Path, columns: Sequence[str] | None = None
+) -> None:
+    """Refuse a table whose labels may stand in a column, but none is called so.
+
+    Args:
+        frame: the table, or the columns of it that aren't pictures.
+        known: columns that are something else.
+        path: of its file.
+        columns: all that there are, for the message; None: those of ``frame``.
+
+    Raises:
+        DataError: with the columns that may be the labels, and all the others.
+    """
+    import polars as pl
+
+    rest = [name for name in frame.columns if name not in known]
+    may_be = [
+        name
+        for name in rest
+        if (frame[name].dtype.is_integer() or frame[name].dtype in (pl.String, pl.Categorical, pl.Enum, pl.Boolean))
+        and 2 <= frame[name].n_unique() <= max(2, len(frame) // 2)
+    ]
+    if may_be:
+        raise DataError(
+            f"{path}: a column of labels expected, called {LABEL_NAMES_IN_WORDS}; "
+            f"found {_listed(columns or frame.columns)}: "
+            f"call the one with the labels label (it may be {' or '.join(may_be[:5])}), or leave out what is neither"
+        )
+
+
+def table_files(table: FileTable) -> list[Path]:
+    """The table and every picture of it that is there."""
+    found, _ = _located(table)
+    return [table.path, *dict.fromkeys(file for file in found if file.is_file())]
+
+
+def read_tables(
+    tables: Sequence[FileTable], path: Path, preprocessing: Preprocessing, *, skip_broken: bool = False
+) -> Splits:
+    """Read the pictures of one table, or of one for each part.
+
+    Args:
+        tables: without a column of parts, a table is of the part that its name says, or train.
+        path: that was opened, a table or its folder.
+        preprocessing: what to make of each picture; what it leaves open is told by the pictures of train.
+        skip_broken: leave out pictures that are missing or can't be read, and say so in the notes.
+
+    Raises:
+        DataError: all missing and broken pictures, in one error.
+    """
+    files: dict[str, list[Path]] = {}
+    rows: dict[str, list[str]] = {}
+    labels: dict[str, list[str | None]] = {}
+    outside: list[Path] = []
+    for table in tables:
+        found, where = _located(table)
+        outside += [file for file in found if not file.is_relative_to(table.path.parent)]
+        for part, chosen in _parts_of(table).items():
+            files.setdefault(part, []).extend(found[row] for row in chosen)
+            rows.setdefault(part, []).extend(where[row] for row in chosen)
+            of_table = table.labels or [None] * len(found)
+            labels.setdefault(part, []).extend(of_table[row] for row in chosen)
+
+    missing = [_problem(file, row) for part in files for file, row in zip(files[part], rows[part], strict=True)]
+    lost = [message for message in missing if message]
+    count = len(missing)
+    if lost and not skip_broken:
+        _refuse_missing(lost, count, path)
+    there = {part: [file for file in files[part] if file.is_file()] for part in files}
+
+    first = "train" if "train" in there else next(iter(there))
+    record, notes = resolve(list(dict.fromkeys(there[first])), preprocessing)
+    images: dict[str, Images] = {}
+    names: dict[str, list[str]] = {}
+    kept: dict[str, list[str | None]] = {}
+    broken: list[str] = []
+    for part in files:
+        images[part], is_good, of_part = _decoded(files[part], rows[part], record)
+        broken += of_part
+        names[part] = [_shown(file, path) for file, good in zip(files[part], is_good, strict=True) if good]
+        kept[part] = [label for label, good in zip(labels[part], is_good, strict=True) if good]
+
+    if not skip_broken:
+        refuse_broken(broken, count, path)
+    numbers, classes = _numbers(kept, rows, path)
+    parts = {part: (images[part], numbers[part]) for part in images if len(images[part])}
+    if not parts:
+        raise DataError(f"{path}: a picture that can be read expected, none of {count:,} found")
+    notes += _notes(broken, outside, path)
+    return splits(parts, path, classes, files=names, preprocessing=record, notes=notes)
+
+
+def table_blocks(table: FileTable, rows: int, preprocessing: Preprocessing | None) -> Iterator[Images]:
+    """Yield the pictures of a table as uint8 (up to ``rows``, H, W[, 3]), in its order.
+
+    Raises:
+        DataError: missing and broken pictures, those of a block in one error.
+    """
+    files, where = _located(table)
+    missing = [message for file, row in zip(files, where, strict=True) if (message := _problem(file, row))]
+    if missing:
+        _refuse_missing(missing, len(files), table.path)
+    record, _ = resolve(files, preprocessing or Preprocessing())
+    for start in range(0, len(files), rows):
+        block = slice(start, start + rows)
+        images, _, broken = _decoded(files[block], where[block], record)
+        refuse_broken(broken, len(files), table.path)
+        yield images
+
+
+def _decoded(files: Sequence[Path], rows: Sequence[str], record: Preprocessing) -> tuple[Images, list[bool], list[str]]:
+    """The images that could be read, which those are, and of the others what is wrong. Each file is read once."""
+    unique = list(dict.fromkeys(file for file in files if file.is_file()))
+    images, is_good, why = decode(unique, record)
+    place = {file: row for row, file in enumerate(file for file, good in zip(unique, is_good, strict=True) if good)}
+
+    good = [file in place for file in files]
+    broken = [
+        f"{row}: {why[file]}" if file in why else _problem(file, row) or row
+        for file, row in zip(files, rows, strict=True)
+        if file not in place
+    ]
+    chosen = [place[file] for file in files if file in place]
+    return images if chosen == list(range(len(images))) else images[chosen], good, broken
+
+
+def _located(table: FileTable) -> tuple[list[Path], list[str]]:
+    """The file of each row, whether it is there or not, and what an error message calls the row."""
+    names = [name.strip().replace("\\", "/") for name in table.names]
+    where = [f"{table.path}: row {row:,}" for row in range(table.first_row, table.first_row + len(names))]
+    web = next((row for row, name in enumerate(names) if WEB.match(name)), None)
+    if web is not None:
+        raise DataError(
+            f"{where[web]}: a path expected, an address found ({names[web][:60]}): download the pictures first"
+        )
+
+    folder, suffix = _base(table.path.parent, names[0])
+    files = [
+        Path(os.path.normpath(folder / (name if not suffix or is_picture_name(name) else name + suffix)))
+        for name in names
+    ]
+    return files, where
+
+
+def _base(folder: Path, name: str) -> tuple[Path, str]:
+    """The folder from which the paths count, and what the names lack at their end, by the first of them."""
+    suffixes = ("",) if is_picture_name(name) else ("", *SUFFIXES)
+    for suffix in suffixes:
+        if (folder / f"{name}{suffix}").is_file():
+            return folder, suffix
+    try:
+        beside = sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    except OSError:
+        return folder, ""
+    found = [(inner, suffix) for suffix in suffixes for inner in beside if (inner / f"{name}{suffix}").is_file()]
+    return found[0] if len(found) == 1 else (folder, "")
+
+
+def _parts_of(table: FileTable) -> dict[str, list[int]]:
+    if table.parts is None:
+        return {part_of(table.path.name) or "train": list(range(len(table.names)))}
+    chosen = parts_of_rows(table.parts, str(table.path), table.first_row)
+    return {part: rows.tolist() for part, rows in chosen.items()}
+
+
+def _problem(file: Path, row: str) -> str:
+    """What is wrong before the file is opened; "" where nothing is."""
+    if file.is_file():
+        return ""
+    return f"{row}: {file}: {'a file expected, something else found' if file.exists() else 'no such file'}"
+
+
+def _refuse_missing(missing: Sequence[str], count: int, path: Path) -> None:
+    if len(missing) == count and count > 1:
+        raise DataError(
+            f"{path}: none of the {count:,} files of the table is there; the first: {missing[0]}: "
+            "paths count from the table's folder, or from one folder beside it"
+        )
+    lines = [*missing[:MAX_ROWS_SHOWN], *([f"and {len(missing) - MAX_ROWS_SHOWN:,} more"] * (len(missing) > 20))]
+    if len(lines) == 1:
+        raise DataError(missing[0])
+    shown = "\n  ".join(lines)
+    raise DataError(
+        f"{path}: {len(missing):,} of {count:,} pictures are missing (skip_broken leaves them out):\n  {shown}"
+    )
+
+
+def _numbers(
+    labels: dict[str, list[str | None]], rows: dict[str, list[str]], path: Path
+) -> tuple[dict[str, Labels | None], tuple[str, ...]]:
+    """The labels of each part as numbers, and the classes. A part without any label is unlabelled."""
+    names: dict[str, np.ndarray | None] = {}
+    for part, values in labels.items():
+        if all(value is None for value in values):
+            names[part] = None
+            continue
+        if None in values:
+            raise DataError(
+                f"{rows[part][values.index(None)]}: a label expected as in other rows of {part}, none found"
+            )
+        names[part] = np.array(values, np.str_)
+    order = read_class_names(path if path.is_dir() else path.parent)
+
+    # numbers count the lines of classes.txt, as they do for every other format
+    found = {str(name) for values in names.values() if values is not None for name in np.unique(values)}
+    if (
+        order
+        and found
+        and all(name.isdecimal() and int(name) < len(order) for name in found)
+        and not found & set(order)
+    ):
+        return {part: None if values is None else values.astype(np.int64) for part, values in names.items()}, order
+    return numbered(names, str(path), order)
+
+
+def _notes(broken: Sequence[str], outside: Sequence[Path], path: Path) -> list[str]:
+    notes = []
+    if broken:
+        more = f" and {len(broken) - MAX_ROWS_SHOWN:,} more" if len(broken) > MAX_ROWS_SHOWN else ""
+        notes.append(f"left out, as they can't be read: {'; '.join(broken[:MAX_ROWS_SHOWN])}{more}")
+    if outside:
+        notes.append(
+            f"{len(outside):,} pictures lie outside of the table's folder, the first is {_shown(outside[0], path)}"
+        )
+    return notes
+
+
+def _shown(file: Path, path: Path) -> str:
+    """A file's path from the table's folder, with ``/`` between its parts."""
+    folder = path if path.is_dir() else path.parent
+    try:
+        return Path(os.path.relpath(file, folder)).as_posix()
+    except ValueError:  # of Windows, on another drive
+        return file.name
+
+
+def _listed(columns: Sequence[str]) -> str:
+    more = f" and {len(columns) - 20:,} more" if len(columns) > 20 else ""
+    return ", ".join(map(str, columns[:20])) + more
