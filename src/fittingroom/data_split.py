@@ -18,7 +18,7 @@ from fittingroom.data.dataset import Dataset, Splits
 from fittingroom.errors import DataError, UsageError
 
 PARTS = ("train", "validation", "test")
-MAX_COMPARED = 10_000  # images among which near-duplicates are looked for: half a minute at most
+MAX_COMPARED = 10_000  # images among which near-duplicates are looked for: a minute for 64×64 in colour
 LONGEST_PATTERN, LONGEST_NAME = 200, 1_000  # characters, of --group and of a file's path
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from fittingroom.data_split import DataSplit
 
 TABLE = "files.csv"
+LONG_SEARCH = 2_000  # images, from which on it is said that near-duplicates are looked for
 
 
 def add_parser(actions: Commands) -> None:
@@ -65,10 +66,12 @@ def run_split(args: argparse.Namespace) -> int:
     """Split, write, and print how many images of each class came where."""
     from fittingroom.cli import console
     from fittingroom.data.dataset import parts_of
-    from fittingroom.data_split import split_dataset
+    from fittingroom.data_split import MAX_COMPARED, split_dataset
 
     dataset = _open(args)
     groups = None if args.group is None else _groups(args, dataset)
+    if not args.no_near_duplicates and LONG_SEARCH < len(dataset) <= MAX_COMPARED:
+        console.stderr().print("looking for near-duplicates, up to a minute; --no-near-duplicates leaves that out")
     split = split_dataset(
         dataset,
         test=args.test,
