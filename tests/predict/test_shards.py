@@ -26,6 +26,7 @@ from fittingroom.errors import ArtifactError, DataError
 from fittingroom.predict.classifier import Classifier
 from fittingroom.predict.inputs import Notes, data_blocks
 from fittingroom.predict.shards import Scoring, read_record, score_shards
+from tests.support.photo_patches import photo_patches
 from tests.support.small_run import train_small
 
 ROWS = 300  # of a shard
@@ -351,3 +352,17 @@ def command_of(pid: int) -> str:
     with contextlib.suppress(OSError):
         return Path(f"/proc/{pid}/cmdline").read_text()
     return ""
+
+
+def test_images_in_colour_are_scored_as_they_are_predicted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    recipe = fr.load_recipe("plain", overrides=["stages.0.epochs=1", "stages.0.warmup=0", "precision=float32"])
+    run = fr.train(photo_patches(300), recipe, out=tmp_path / "run").path
+    other = photo_patches(120, seed=1)
+    np.savez("a.npz", images=other.images)
+
+    (done,) = score_shards(run, ["a.npz"], "out").done
+
+    assert (done.problem, done.rows, done.notes) == (None, 120, ())
+    table = pl.read_parquet("out/a.npz.parquet")
+    assert table["label"].to_list() == fr.load(run).predict(other.images).tolist()

@@ -77,7 +77,7 @@ def test_what_mattered_is_told_of_a_colour_picture(run: fr.Run, served: Running)
 def test_examples_and_what_the_page_needs_are_there(served: Running) -> None:
     with served.client() as client:
         (model,) = client.get("/models").json()
-        assert (model["channels"], model["image_size"]) == (3, [24, 28])
+        assert (model["channels"], model["image_size"], model["photo"]) == (3, [24, 28], "none")
         assert 0 <= model["background"] <= 255
         examples = client.get("/models/run/examples").json()
     assert len(examples) == 40

@@ -142,6 +142,7 @@ class Service:
                 "classes": model.classes,
                 "image_size": model.artifact.image_size,
                 "channels": model.artifact.channels,
+                "photo": model.artifact.preprocessing.photo,
                 "background": round(float(np.mean(model.background))),  # of coloured images, how bright it is
             }
             described.append({"name": served.name} | inputs | summary)

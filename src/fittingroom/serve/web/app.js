@@ -401,6 +401,7 @@ function showModel() {
     n: number(model.n),
   };
   $("score").textContent = values ? word(model.judged_on, values) : "";
+  $("plain-ground").hidden = model.photo !== "fashion-mnist"; // others know things on any ground
   showMatrix();
 }
 
