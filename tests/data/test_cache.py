@@ -4,6 +4,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ import numpy as np
 import pytest
 
 from fittingroom.data.cache import cache_entries, cached_read, clear_cache
-from fittingroom.data.dataset import Splits
+from fittingroom.data.dataset import Dataset, Splits
 from fittingroom.data.formats.npz import read_npz, write_npz
+from fittingroom.data.preprocessing import Preprocessing
 from fittingroom.files.cache_dir import cache_dir
 from tests.support.same import assert_same
 
@@ -241,3 +243,39 @@ def test_place_of_the_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
 
     monkeypatch.setattr("sys.platform", "darwin")
     assert cache_dir() == Path.home() / "Library" / "Caches" / "fittingroom"
+
+
+def test_colour_files_preprocessing_and_notes_are_kept(file: Path) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (4, 5, 6, 3), np.uint8)
+    files = ("a/1.png", "a/2.png", "b/ü.png", "b/2.png")
+    train = Dataset(images, np.array([0, 0, 1, 1]), ("a", "b"), "mine", files)
+    record = Preprocessing(size=(5, 6), channels=3, resize="crop")
+    data = Splits(train, source="here", preprocessing=record, notes=("one picture left out",))
+
+    cached_read("mine", file.parent, [file], lambda: data)
+    again = cached_read("mine", file.parent, [file], lambda: pytest.fail("read anew"))
+    assert_same(again.train, train)
+    assert again.train.files == files
+    assert is_memory_mapped(again.train.images)
+    assert (again.preprocessing, again.notes) == (record, data.notes)
+
+
+def test_other_settings_are_another_entry(file: Path, tiny: Splits) -> None:
+    def read(settings: dict[str, object], times: list[object]) -> Splits:
+        def made() -> Splits:
+            times.append(settings)
+            return replace(tiny, preprocessing=Preprocessing(size=(4, 4), channels=1))
+
+        return cached_read("mine", file.parent, [file], made, settings)
+
+    read_by: list[object] = []
+    left_open = {"preprocessing": Preprocessing().as_dict()}
+    resolved = {"preprocessing": Preprocessing(size=(4, 4), channels=1).as_dict()}
+    other = {"preprocessing": Preprocessing(size=(2, 2)).as_dict()}
+    for settings in (left_open, left_open, resolved, other, resolved, other, left_open):
+        read(settings, read_by)
+    assert read_by == [left_open, other]
+
+    file.write_bytes(b"changed")
+    read(resolved, read_by)
+    assert read_by == [left_open, other, resolved]

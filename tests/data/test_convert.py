@@ -196,3 +196,28 @@ def test_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match="can't be written"):
         convert(small(), tmp_path / "file" / "x.npz")
+
+
+def in_colour(*, parts: tuple[str, ...] = ("train", "validation", "test")) -> Splits:
+    """The same sets, of images in colour."""
+    data = small(parts=parts)
+    random = np.random.default_rng(5)
+    made = {
+        name: Dataset(random.integers(0, 256, (len(part), 6, 5, 3), np.uint8), part.labels, part.classes, name)
+        for name, part in parts_of(data).items()
+    }
+    return Splits(**made, source="made")
+
+
+@pytest.mark.parametrize(("to", "name"), [target for target in ALL if target[0] != "csv"])
+def test_colour_is_exact_in_every_format_that_can_hold_it(to: str, name: str, tmp_path: Path) -> None:
+    data = in_colour()
+    convert(data, tmp_path / name, to=to)
+    assert_equal(opened(tmp_path / name), data)
+
+
+@pytest.mark.parametrize("name", ["folder", "one.csv"])
+def test_colour_is_refused_for_csv_with_what_to_do(name: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="colour found: convert to npz or parquet"):
+        convert(in_colour(parts=("train",)), tmp_path / name, to="csv")
+    assert list(tmp_path.iterdir()) == []

@@ -1,3 +1,4 @@
+import hashlib
 import pickle
 import subprocess
 import sys
@@ -185,3 +186,63 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
 def test_importing_open_loads_neither_torch_nor_what_a_format_needs() -> None:
     code = "import sys, fittingroom.data.open; print({'polars', 'PIL', 'torch'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
+
+
+# ── colour, and the files that images come from ──────────────────────────────────────────────────────────────
+
+COLOUR = np.arange(6 * 2 * 3 * 3, dtype=np.uint8).reshape(6, 2, 3, 3)
+FILES = tuple(f"bag/{number}.png" for number in range(6))
+
+
+def test_images_in_colour() -> None:
+    dataset = made(images=COLOUR)
+    assert (dataset.image_size, dataset.channels) == ((2, 3), 3)
+    assert repr(dataset) == "Dataset('six': 6 images 2×3 colour, 3 classes)"
+    assert (dataset.subset([5, 0]).images == COLOUR[[5, 0]]).all()
+
+
+@pytest.mark.parametrize("shape", [(6, 2, 3, 1), (6, 3, 2, 3, 3), (6, 2, 3, 4), (6, 3, 4, 5)])
+def test_other_numbers_of_channels_are_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(DataError, match=r"six: images uint8 \(N, H, W\) or \(N, H, W, 3\) expected"):
+        made(images=np.zeros(shape, np.uint8))
+
+
+def test_hash_of_an_image_in_colour_is_that_of_its_shape_and_pixels() -> None:
+    expected = [hashlib.sha256(b"2x3x3:" + image.tobytes()).digest() for image in COLOUR]
+    assert made(images=COLOUR).image_hashes() == expected
+    grey = np.repeat(IMAGES[..., None], 3, axis=3)
+    assert made(images=grey).fingerprint.images != made().fingerprint.images
+
+
+def test_grey_and_colour_are_not_put_together() -> None:
+    colour, grey = made(images=COLOUR), made()
+    with pytest.raises(DataError, match=r"images of 2×3 expected as in six, 2×3 colour found.* grey images, or all in"):
+        Splits(grey, test=colour)
+    with pytest.raises(DataError, match="images of 2×3 colour expected, 2×3 found"):
+        concatenate([colour, grey], "both")
+    assert concatenate([colour, colour], "both").images.shape == (12, 2, 3, 3)
+
+
+def test_files_go_with_their_images() -> None:
+    dataset = made(files=FILES)
+    assert dataset.subset([3, 1]).files == (FILES[3], FILES[1])
+    assert dataset.subset(np.array([True, False] * 3)).files == FILES[::2]
+    assert dataset.aligned_to(("shirt", "coat", "bag")).files == FILES
+    assert concatenate([dataset, dataset], "both").files == FILES + FILES
+    assert concatenate([dataset, made()], "both").files is None
+    for part in stratified_split(dataset, 3, seed=0):
+        assert part.files == tuple(FILES[image.flat[0] // 6] for image in part.images)
+    with pytest.raises(DataError, match="six: 6 files expected, one an image, 5 found"):
+        made(files=FILES[:5])
+
+
+def test_files_go_with_the_images_of_a_large_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fittingroom.data.large.LARGE", 1)
+    for part in stratified_split(made(files=FILES), 3, seed=0):
+        assert part.files == tuple(FILES[image.flat[0] // 6] for image in part.images)
+
+
+def test_as_torch_gives_images_in_colour_with_channels_first() -> None:
+    image, _ = made(images=COLOUR).as_torch()[1]
+    assert image.shape == (3, 2, 3)
+    np.testing.assert_array_equal(image.numpy(), COLOUR[1].transpose(2, 0, 1).astype(np.float32) / 255)

@@ -1,8 +1,11 @@
+import json
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 
 from fittingroom.data.dataset import Dataset, Splits
-from fittingroom.data.normalization import Normalization, normalization_of, pixel_mean_std
+from fittingroom.data.normalization import Normalization, channel_mean_std, normalization_of, pixel_mean_std
 from fittingroom.errors import DataError
 
 
@@ -35,3 +38,31 @@ def test_mean_and_deviation_are_exact_where_the_answer_is_whole() -> None:
 def test_a_set_of_equal_pixels_is_refused_with_their_value(value: int) -> None:
     with pytest.raises(DataError, match=f"drawn: pixels that differ expected, all are {value}"):
         normalization_of("standard", of(np.full((1000, 3, 3), value)))
+
+
+def test_colour_is_normalized_by_channel() -> None:
+    images = np.random.default_rng(0).integers(0, [10, 100, 256], (2_500, 4, 5, 3), dtype=np.uint8)
+    pixels = images.astype(np.float64).reshape(-1, 3)
+    made = normalization_of("standard", of(images))
+    assert made.mean == pytest.approx(tuple(pixels.mean(0)), rel=1e-12)
+    assert made.std == pytest.approx(tuple(pixels.std(0)), rel=1e-12)
+    assert channel_mean_std(of(images)) == list(zip(made.mean, made.std, strict=True))  # type: ignore[arg-type]
+    assert pixel_mean_std(of(images)) == pytest.approx((pixels.mean(), pixels.std()), rel=1e-12)
+    assert normalization_of("none", of(images)) == Normalization((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+    assert normalization_of("unit", of(images)) == Normalization((0.0, 0.0, 0.0), (255.0, 255.0, 255.0))
+
+
+def test_a_channel_of_equal_values_is_only_made_zero() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (9, 4, 5, 3), dtype=np.uint8)
+    images[..., 2] = 7
+    made = normalization_of("standard", of(images))
+    assert isinstance(made.mean, tuple)
+    assert isinstance(made.std, tuple)
+    assert (made.mean[2], made.std[2]) == (7.0, 1.0)
+    with pytest.raises(DataError, match="drawn: pixels that differ expected, all are 1 2 3"):
+        normalization_of("standard", of(np.full((10, 3, 3, 3), (1, 2, 3))))
+
+
+def test_it_comes_back_from_json() -> None:
+    for made in (Normalization(1.5, 2.0), Normalization((1.0, 2.0, 3.0), (4.0, 5.0, 6.0))):
+        assert Normalization(**json.loads(json.dumps(asdict(made)))) == made

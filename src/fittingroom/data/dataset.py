@@ -333,8 +333,9 @@ def stratified_split(dataset: Dataset, n: int, seed: int) -> tuple[Dataset, Data
     name = f"{dataset.name} (without {n:,} held out)"
     if is_large(dataset.images):
         images, labels = without(dataset.images, is_held_out), without(dataset.labels, is_held_out)
-        rows = without(np.arange(len(dataset)), is_held_out)  # in the order that the images are in now
-        files = None if dataset.files is None else _chosen(dataset.files, rows)
+        files = None
+        if dataset.files is not None:
+            files = _chosen(dataset.files, without(np.arange(len(dataset)), is_held_out))
         rest = Dataset(images, labels, dataset.classes, name, files)
     else:
         rest = dataset.subset(~is_held_out, name)

@@ -83,10 +83,10 @@ def open_picture(
 
 
 def probe_picture(content: bytes, where: str) -> PictureFacts:
-    """Tell a picture's size and kind. A large JPEG is decoded at an eighth of its size or so, for its colours.
+    """Tell a picture's size and kind. A large JPEG is decoded at an eighth of its size or so, a grey picture not at all.
 
     Raises:
-        DataError: no picture, a damaged one, or one too large.
+        DataError: no picture, a damaged one as far as that is noticed, or one too large.
     """
     with open_picture(content, where) as picture:
         size = upright_size(picture, where)

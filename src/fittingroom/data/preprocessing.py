@@ -7,7 +7,7 @@ A folder's or table's reader, ``evaluate``, ``predict`` and ``serve`` all go thr
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 MAX_SIDE = 256
 DEFAULT_SIDE = 64  # of pictures of several sizes, or of one above MAX_SIDE, where no size is asked for
+LONGEST = 16  # times the target that a filling picture is as long as, before it is cut
 RESIZES = ("pad", "crop", "stretch")
 PHOTOS = ("none", "fashion-mnist")
 
@@ -132,7 +133,8 @@ def read_picture(
             channels = preprocessing.channels or (3 if is_coloured(opaque) else 1)
             if is_photo:
                 return _in_channels(_photo(opaque, target, training_background), channels)
-            return np.asarray(_resized(opaque.convert("L" if channels == 1 else "RGB"), target, preprocessing.resize))
+            mode = "L" if channels == 1 else "RGB"
+            return np.asarray(_resized(opaque.convert(mode), size, target, preprocessing.resize))
 
 
 def resize_images(images: NDArray[np.uint8], preprocessing: Preprocessing) -> NDArray[np.uint8]:
@@ -142,16 +144,16 @@ def resize_images(images: NDArray[np.uint8], preprocessing: Preprocessing) -> ND
     """
     from PIL import Image
 
-    size = preprocessing.size or images.shape[1:3]
+    size: tuple[int, int] = preprocessing.size or images.shape[1:3]
     channels = preprocessing.channels or (1 if images.ndim == 3 else 3)
-    shape = (*size, 3) if channels == 3 else tuple(size)
+    shape = (*size, 3) if channels == 3 else size
     if images.shape[1:] == shape:
         return images
 
     resized = np.empty((len(images), *shape), np.uint8)
     for row, image in enumerate(images):
         picture = Image.fromarray(np.ascontiguousarray(image)).convert("L" if channels == 1 else "RGB")
-        resized[row] = _resized(picture, tuple(size), preprocessing.resize)
+        resized[row] = _resized(picture, images.shape[1:3], size, preprocessing.resize)
     return resized
 
 
@@ -164,48 +166,65 @@ def encode_png(image: NDArray[np.uint8]) -> bytes:
     return file.getvalue()
 
 
-def decode_grey(content: bytes, where: str) -> NDArray[np.uint8]:
-    """A picture in grey, in its own size: for readers that go by no :class:`Preprocessing` yet."""
-    image = read_picture(content, where, Preprocessing(channels=1))
-    if max(image.shape) > MAX_SIDE:
-        raise DataError(f"{where}: at most {MAX_SIDE} pixels a side expected, found {image.shape}")
-    return image
-
-
 # ── from any size to one ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def _resized(picture: Image.Image, target: tuple[int, int], resize: str) -> Image.Image:
-    """An ``L`` or RGB picture of the size ``target`` (height, width); one that has it is left alone."""
+def _resized(picture: Image.Image, size: tuple[int, int], target: tuple[int, int], resize: str) -> Image.Image:
+    """An ``L`` or RGB picture made to have the size ``target``; one that has it is left alone.
+
+    Args:
+        picture: as it is, or a reduced version of it.
+        size: (height, width) of the whole picture, whose proportions count.
+        target: (height, width) that is wanted.
+        resize: see :class:`Preprocessing`.
+    """
     from PIL import Image
 
-    height, width = target
-    if picture.size == (width, height):
+    if size == target:
         return picture
     if resize == "stretch":
-        return picture.resize((width, height), Image.Resampling.BILINEAR)
-    if resize == "crop":
-        return picture.resize((width, height), Image.Resampling.BILINEAR, box=_middle(picture.size, (width, height)))
+        return _scaled(picture, target)
+    if resize == "pad":
+        small = _scaled(picture, _in_proportion(size, target, min))
+        canvas = Image.new(picture.mode, (target[1], target[0]), _corner_colour(small))
+        canvas.paste(small, ((target[1] - small.width) // 2, (target[0] - small.height) // 2))
+        return canvas
 
-    small = picture.resize(_fitted(picture.size, (width, height)), Image.Resampling.BILINEAR)
-    canvas = Image.new(picture.mode, (width, height), _corner_colour(small))
-    canvas.paste(small, ((width - small.width) // 2, (height - small.height) // 2))
-    return canvas
-
-
-def _fitted(size: tuple[int, int], target: tuple[int, int]) -> tuple[int, int]:
-    """The size, in proportion, that just fits into the target; half pixels are rounded up."""
-    scale = min(there / here for here, there in zip(size, target, strict=True))
-    width, height = (min(there, max(1, int(here * scale + 0.5))) for here, there in zip(size, target, strict=True))
-    return width, height
+    # a strip, which would fill the target a thousand times over, is cut before as well
+    picture, size = _without_far_ends(picture, size, target)
+    filled = _scaled(picture, _in_proportion(size, target, max))
+    left, top = (filled.width - target[1]) // 2, (filled.height - target[0]) // 2
+    return filled.crop((left, top, left + target[1], top + target[0]))
 
 
-def _middle(size: tuple[int, int], target: tuple[int, int]) -> tuple[int, int, int, int]:
-    """The largest box (left, top, right, bottom) of whole pixels in the middle that has the target's proportions."""
-    width = min(size[0], max(1, int(size[1] * target[0] / target[1] + 0.5)))
-    height = min(size[1], max(1, int(size[0] * target[1] / target[0] + 0.5)))
-    left, top = (size[0] - width) // 2, (size[1] - height) // 2
-    return left, top, left + width, top + height
+def _scaled(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
+    from PIL import Image
+
+    return picture.resize((size[1], size[0]), Image.Resampling.BILINEAR)
+
+
+def _in_proportion(
+    size: tuple[int, int], target: tuple[int, int], which: Callable[[Sequence[float]], float]
+) -> tuple[int, int]:
+    """The size, in proportion, that fits into the target (``min``) or fills it (``max``); halves are rounded up."""
+    scale = which([there / here for here, there in zip(size, target, strict=True)])
+    height, width = (max(1, int(side * scale + 0.5)) for side in size)
+    return height, width
+
+
+def _without_far_ends(
+    picture: Image.Image, size: tuple[int, int], target: tuple[int, int]
+) -> tuple[Image.Image, tuple[int, int]]:
+    """The middle of a picture, and of its size, that is at most 16 times as long as what will be left of it."""
+    height, width = (
+        min(own, max(1, other * LONGEST * side // across))
+        for own, other, side, across in zip(size, size[::-1], target, target[::-1], strict=True)
+    )
+    if (height, width) == size:
+        return picture, size
+    rows, columns = max(1, picture.height * height // size[0]), max(1, picture.width * width // size[1])
+    left, top = (picture.width - columns) // 2, (picture.height - rows) // 2
+    return picture.crop((left, top, left + columns, top + rows)), (height, width)
 
 
 def _corner_colour(picture: Image.Image) -> tuple[int, ...]:
@@ -216,12 +235,12 @@ def _corner_colour(picture: Image.Image) -> tuple[int, ...]:
 
 
 def _draft(picture: Image.Image, size: tuple[int, int], target: tuple[int, int], resize: str) -> None:
-    """Have a JPEG decoded at ½, ¼ or ⅛ of its size where twice the size that is needed remains; others ignore it."""
+    """Have a JPEG decoded at ½, ¼ or ⅛ of its size where four times the size that is needed remains."""
     shares = [there / here for here, there in zip(size, target, strict=True)]
-    share = 2 * (min(shares) if resize == "pad" else max(shares))
+    share = 4 * (min(shares) if resize == "pad" else max(shares))
     if share < 1:
         width, height = (max(1, round(side * share)) for side in picture.size)
-        picture.draft(None, (width, height))
+        picture.draft(None, (width, height))  # of other formats it does nothing
 
 
 def _photo(opaque: Image.Image, target: tuple[int, int], training_background: int) -> NDArray[np.uint8]:

@@ -1,8 +1,10 @@
 import io
 import os
 import struct
+import sys
 import time
 import zlib
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +12,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+from sklearn.datasets import load_sample_images
 
+from fittingroom.data.cache import cache_entries
 from fittingroom.data.dataset import Dataset, Splits
 from fittingroom.data.formats.image_folder import read_image_folder
+from fittingroom.data.open import open_dataset
+from fittingroom.data.preprocessing import Preprocessing, read_picture
 from fittingroom.errors import DataError
 from tests.support.same import assert_same
 
@@ -131,14 +137,11 @@ def png(image: NDArray[Any], mode: str | None = None) -> bytes:
         (png(GREY)[:50], "damaged or other content found"),
         (png(GREY)[:40] + b"\xff" * 10 + png(GREY)[50:], "damaged or other content found"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "damaged or other content found"),
-        (png(GREY[:3]), r"4×4 pixels expected as in 1.png, 3×4 found"),
-        (png(np.zeros((257, 4), np.uint8)), "at most 256 pixels a side expected, 257×4 found"),
-        (png_that_claims(2**31 - 1, 2**31 - 1), "at most 256 pixels a side expected"),
-        (png_that_claims(60_000, 60_000), "at most 256 pixels a side expected"),
+        (png_that_claims(2**31 - 1, 2**31 - 1), "at most 50,000,000 pixels expected"),
+        (png_that_claims(60_000, 60_000), "at most 50,000,000 pixels expected"),
+        (png_that_claims(10_000, 10_000), "at most 50,000,000 pixels expected"),
         (png_that_claims(0, 0), "damaged or other content found"),
-        (png(GREY.astype(np.uint16) * 256), "8-bit grey expected, mode I;16 found"),
-        (png(np.stack([GREY, GREY, GREY.T], -1)), "a grey picture expected, colour found"),
-        (png(np.stack([GREY] * 4, -1)), "an opaque picture expected, transparency found"),
+        (png_that_claims(100, 100), "damaged or other content found"),
     ],
 )
 def test_bad_picture_is_refused_by_name(tmp_path: Path, content: bytes, message: str) -> None:
@@ -162,8 +165,11 @@ def test_bad_picture_is_refused_by_name(tmp_path: Path, content: bytes, message:
         (["train/a/1.png", "train/1.png"], r"train.1\.png: a picture inside a folder named after its class expected"),
         (["train/a/1.png", "train/b/1.png", "test/1.png"], "test: .* in folders named after classes expected"),
         (["train/a/1.png", "train/b/1.png", "c/1.png"], r"either parts \(train\) or classes expected, c found too"),
-        (["train/a/1.png", "training/a/1.png"], r"either parts .* or classes expected, train(ing)? found too"),
-        (["a/1.png", "b/1.png", "b/deep/1.png"], r"b.deep: a class's folder holds pictures only, a folder found"),
+        (["train/a/1.png", "training/a/1.png"], r"one folder of the train part expected, train and training found"),
+        (["a/train/1.png", "a/test/1.png", "b/train/1.png"], r"a: parts that hold classes expected .*test/a.*turn the"),
+        (["photos/a/1.png", "photos/b/1.png"], r"photos alone found: give .*photos, where a, b lie"),
+        (["up/photos/train/a/1.png", "up/photos/test/b/1.png"], r"give .*up.photos, where test, train lie"),
+        (["a/1.heic", "b/1.HEIC", "b/x.txt"], r"none found, but 2 \.heic, 1 \.txt; HEIC is not read: convert"),
         (["train/a/1.png", "train/b/1.png", "test/x/1.png"], r"test.x: a class of train expected \(a, b\)"),
     ],
 )
@@ -196,7 +202,7 @@ def test_pipe_and_huge_file_are_refused_without_being_read(tmp_path: Path) -> No
         save(tmp_path / name / "1.png")
     with (tmp_path / "a" / "2.png").open("wb") as file:
         file.truncate(1 << 40)
-    with pytest.raises(DataError, match=r"2\.png: a small picture of at most 16,777,216 bytes expected, more found"):
+    with pytest.raises(DataError, match=r"2\.png: a picture of at most 268,435,456 bytes expected"):
         read_image_folder(tmp_path)
 
     (tmp_path / "a" / "2.png").unlink()
@@ -213,3 +219,263 @@ def test_linked_classes_and_pictures_are_followed(tmp_path: Path) -> None:
     (tmp_path / "data" / "b").mkdir()
     (tmp_path / "data" / "b" / "1.png").symlink_to(tmp_path / "store" / "b" / "1.png")
     assert len(read_image_folder(tmp_path / "data").train) == 2
+
+
+# ── pictures as they come ────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture(scope="module")
+def photos() -> list[Image.Image]:
+    """Real photos in colour, of four sizes."""
+    china, flower = (Image.fromarray(image) for image in load_sample_images().images)
+    return [china, flower.resize((300, 500)), china.crop((0, 0, 200, 90)), flower]
+
+
+def write_photos(folder: Path, photos: list[Image.Image], names: tuple[str, ...] = ("a", "b")) -> None:
+    for name in names:
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        for number, photo in enumerate(photos):
+            photo.save(folder / name / f"{number}.jpg", quality=90)
+
+
+def test_photos_of_several_sizes_become_64_by_64_in_colour_and_that_is_said(
+    tmp_path: Path, photos: list[Image.Image]
+) -> None:
+    write_photos(tmp_path, photos)
+    data = open_dataset(tmp_path)
+    assert data.train.images.shape == (8, 64, 64, 3)
+    assert data.preprocessing == Preprocessing(size=(64, 64), channels=3)
+    assert data.notes == ("pictures of 3 sizes, 90×200 to 427×640, become 64×64 (resize = pad); size sets another",)
+    assert repr(data.train) == f"Dataset('{tmp_path.name} train': 8 images 64×64 colour, 2 classes)"
+    assert data.train.files == tuple(f"{name}/{number}.jpg" for name in "ab" for number in range(4))
+
+
+def test_the_reader_makes_of_each_file_what_read_picture_makes_of_it(tmp_path: Path, photos: list[Image.Image]) -> None:
+    write_photos(tmp_path, photos)
+    asked = Preprocessing(size=(40, 56), channels=1, resize="crop")
+    data = open_dataset(tmp_path, preprocessing=asked)
+    assert data.preprocessing == asked
+    assert data.notes == ()
+    assert data.train.files is not None
+    for file, image in zip(data.train.files, data.train.images, strict=True):
+        assert (read_picture((tmp_path / file).read_bytes(), file, asked) == image).all()
+
+
+def test_what_was_resolved_reads_the_same_again(tmp_path: Path, photos: list[Image.Image]) -> None:
+    write_photos(tmp_path, photos)
+    first = open_dataset(tmp_path, cache=False)
+    again = open_dataset(tmp_path, cache=False, preprocessing=first.preprocessing)
+    assert (first.train.images == again.train.images).all()
+    assert first.preprocessing == again.preprocessing
+
+
+def test_photos_of_one_size_above_256_become_64_by_64(tmp_path: Path, photos: list[Image.Image]) -> None:
+    write_photos(tmp_path, photos[:1])
+    data = read_image_folder(tmp_path)
+    assert data.train.image_size == (64, 64)
+    assert data.notes == ("pictures of 427×640 become 64×64 (resize = pad); size sets another",)
+
+
+def test_small_pictures_of_one_size_keep_it_and_every_pixel(tmp_path: Path, photos: list[Image.Image]) -> None:
+    small = [photo.resize((50, 30)) for photo in photos]
+    for name, pictures in (("a", small[:2]), ("b", small[2:])):
+        for number, picture in enumerate(pictures):
+            save(tmp_path / name / f"{number}.png", np.asarray(picture))
+    data = read_image_folder(tmp_path)
+    assert (data.train.images == np.stack([np.asarray(picture) for picture in small])).all()
+    assert data.notes == ()
+
+
+def test_one_coloured_picture_makes_the_folder_colour_and_that_is_said(tmp_path: Path) -> None:
+    for number in range(5):
+        save(tmp_path / "a" / f"{number}.png")
+        save(tmp_path / "b" / f"{number}.png")
+    save(tmp_path / "b" / "5.png", np.stack([GREY, GREY, GREY.T], -1))
+    data = read_image_folder(tmp_path)
+    assert data.train.channels == 3
+    assert (data.train.images[0] == GREY[..., None]).all()
+    assert data.notes == (
+        "read in colour, as 1 of 11 pictures looked at are coloured; channels = 1 makes all of them grey",
+    )
+    assert read_image_folder(tmp_path, Preprocessing(channels=1)).train.channels == 1
+
+
+def test_the_parts_are_made_like_train_and_that_is_said(tmp_path: Path) -> None:
+    for name in ("train/a", "train/b", "test/b"):
+        save(tmp_path / name / "1.png")
+    save(tmp_path / "test" / "a" / "1.png", np.zeros((9, 9), np.uint8))
+    data = read_image_folder(tmp_path)
+    assert data.test is not None
+    assert data.test.image_size == (4, 4)
+    assert data.notes == ("test: 1 pictures of other sizes than train's become 4×4 (pad)",)
+
+
+def test_pictures_of_a_test_set_elsewhere_are_made_like_train(tmp_path: Path, photos: list[Image.Image]) -> None:
+    for name in ("a", "b"):
+        save(tmp_path / "mine" / name / "1.png")
+    write_photos(tmp_path / "theirs", photos)
+    data = open_dataset(tmp_path / "mine", test=tmp_path / "theirs")
+    assert data.test is not None
+    assert data.test.images.shape == (8, 4, 4)
+
+
+def test_16_bits_transparency_and_a_turned_jpeg_are_read(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for name in ("a", "b"):
+        save(tmp_path / name / "1.png", GREY.astype(np.uint16) * 257)
+        save(tmp_path / name / "2.png", np.dstack([GREY] * 3 + [np.zeros_like(GREY)]))
+        save(tmp_path / name / "3.jpg", np.repeat([[0, 255]], 4, axis=0).repeat(2, axis=1).astype("u1"), exif=exif)
+    images = read_image_folder(tmp_path).train.images
+    assert (images[0] == GREY).all()
+    assert (images[1] == 255).all()
+    assert (images[2, :2] < 20).all()
+    assert (images[2, 2:] > 235).all()
+
+
+# ── folders as they come ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_every_suffix_of_pictures_is_read_and_the_others_are_counted(tmp_path: Path) -> None:
+    for suffix in (".png", ".JPG", ".jpeg", ".jfif", ".bmp", ".gif", ".webp", ".tif", ".TIFF"):
+        for name in ("a", "b"):
+            kind = {".jfif": "JPEG", ".tif": "TIFF"}.get(suffix)
+            save(tmp_path / name / f"1{suffix}", **({"format": kind} if kind else {}))
+    for name in ("1.heic", "2.HEIC", "notes.txt"):
+        (tmp_path / "a" / name).write_bytes(b"")
+    data = read_image_folder(tmp_path)
+    assert len(data.train) == 18
+    assert data.notes[0] == "left out, as their names are not those of pictures: 2 .heic, 1 .txt"
+    assert "heif-convert" in data.notes[1]
+
+
+def test_what_systems_leave_behind_is_passed_over_without_a_word(tmp_path: Path) -> None:
+    for name in ("a", "b", "__MACOSX/a", "@eaDir/x", ".thumbnails"):
+        save(tmp_path / name / "1.png")
+    for name in ("a/.DS_Store", "a/Thumbs.db", "b/._1.png", ".DS_Store"):
+        (tmp_path / name).write_bytes(b"junk")
+    data = read_image_folder(tmp_path)
+    assert data.train.classes == ("a", "b")
+    assert len(data.train) == 2
+    assert data.notes == ()
+
+
+@pytest.mark.parametrize(
+    ("train", "validation", "test"),
+    [
+        ("train", "val", "test"),
+        ("Training", "Validation", "Testing"),
+        ("TRAIN", "valid", "TEST"),
+        ("train_set", "dev", "test set"),
+        ("training-data", "dev_set", "test_images"),
+        ("train/train", "val", "test/test"),
+    ],
+)
+def test_parts_in_their_usual_spellings(tmp_path: Path, train: str, validation: str, test: str) -> None:
+    for part, n in ((train, 3), (validation, 2), (test, 1)):
+        for name, number in product(("a", "b"), range(n)):
+            save(tmp_path / part / name / f"{number}.png")
+    data = read_image_folder(tmp_path)
+    assert data.validation is not None
+    assert data.test is not None
+    assert (len(data.train), len(data.validation), len(data.test)) == (6, 4, 2)
+
+
+def test_a_class_called_train_beside_others_is_a_class(tmp_path: Path) -> None:
+    for name in ("bus", "car", "train"):
+        save(tmp_path / name / "1.png")
+    data = read_image_folder(tmp_path)
+    assert data.train.classes == ("bus", "car", "train")
+    assert data.notes == ("train taken for a class, for pictures lie in it and no folders of classes",)
+
+
+def test_pictures_at_any_depth_belong_to_the_folder_at_the_top(tmp_path: Path) -> None:
+    for file in ("cat/1.png", "cat/black/old/2.png", "cat/white/3.png", "dog/black/1.png"):
+        save(tmp_path / file)
+    data = read_image_folder(tmp_path)
+    assert data.train.classes == ("cat", "dog")
+    assert data.train.class_counts().tolist() == [3, 1]
+    assert data.train.files is not None
+    assert data.train.files[1] == "cat/black/old/2.png"
+    assert data.notes == ("pictures in folders inside a class's folder (black, white) count for that class",)
+
+
+def test_a_folder_without_pictures_is_no_class_and_that_is_said(tmp_path: Path) -> None:
+    for name in ("train/a", "train/b", "test/a"):
+        save(tmp_path / name / "1.png")
+    (tmp_path / "train" / "labels").mkdir()
+    (tmp_path / "test" / "b").mkdir()
+    data = read_image_folder(tmp_path)
+    assert data.train.classes == ("a", "b")
+    assert data.notes == ("not taken for classes, as no pictures lie in them: labels",)
+
+
+def test_class_names_are_in_nfc_and_files_as_they_are_on_disk(tmp_path: Path) -> None:
+    for name in ("cafe\u0301", "the\u0301"):
+        save(tmp_path / name / "1.png")
+    data = read_image_folder(tmp_path)
+    assert data.train.classes == ("caf\u00e9", "th\u00e9")
+    assert data.train.files is not None
+    assert all((tmp_path / file).exists() for file in data.train.files)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file names are bytes on Linux alone")
+@pytest.mark.parametrize("is_folder", [True, False])
+def test_names_that_are_not_utf8_are_refused_at_once(tmp_path: Path, is_folder: bool) -> None:
+    for name in ("a", "b"):
+        save(tmp_path / name / "1.png")
+    odd = os.fsdecode(os.fsencode(tmp_path) + b"/a/" + "裤子".encode("gbk"))
+    if is_folder:
+        Path(odd).mkdir()
+    else:
+        (tmp_path / "a" / "1.png").rename(f"{odd}.png")
+    with pytest.raises(DataError, match=r"a: names in UTF-8 expected, \\xbf\\xe3\\xd7\\xd3(\.png)? found: rename it"):
+        open_dataset(tmp_path)
+    with pytest.raises(DataError, match="a path in UTF-8 expected"):
+        open_dataset(odd)
+
+
+def test_broken_pictures_are_all_named_in_one_error_or_left_out(tmp_path: Path) -> None:
+    for name, number in product(("a", "b"), range(4)):
+        save(tmp_path / name / f"{number}.png")
+    (tmp_path / "a" / "1.png").write_bytes(b"")
+    (tmp_path / "b" / "3.png").write_bytes((tmp_path / "b" / "0.png").read_bytes()[:45])
+    (tmp_path / "b" / "9.png").symlink_to("nowhere")
+
+    with pytest.raises(DataError, match=r"3 of 8 pictures can't be read \(--skip-broken leaves them out\):") as caught:
+        open_dataset(tmp_path)
+    for file in ("a/1.png", "b/3.png", "b/9.png"):
+        assert f"  {tmp_path / file}: " in str(caught.value)
+
+    data = open_dataset(tmp_path, skip_broken=True)
+    assert data.notes == ("left out, as they can't be read: b/9.png, a/1.png, b/3.png",)
+    assert data.train.files == ("a/0.png", "a/2.png", "a/3.png", "b/0.png", "b/1.png", "b/2.png")
+    assert data.train.class_counts().tolist() == [3, 3]
+
+
+def test_a_csv_that_describes_the_pictures_does_not_hide_them(tmp_path: Path, tiny: Splits) -> None:
+    write_set(tmp_path / "train", tiny.train)
+    (tmp_path / "class_dict.csv").write_text("class_index,class,height,width\n0,a,8,8\n1,b,8,8\n")
+    (tmp_path / "train.csv").write_text("id,species\n1,a\n")
+    assert_same(open_dataset(tmp_path).train, by_class(tiny.train))
+
+
+def test_folders_are_opened_once_and_then_come_from_the_cache(
+    tmp_path: Path, photos: list[Image.Image], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_photos(tmp_path, photos)
+    first = open_dataset(tmp_path)
+    small = open_dataset(tmp_path, preprocessing=Preprocessing(size=(8, 8)))
+    assert small.train.image_size == (8, 8)
+    assert first.preprocessing is not None
+
+    monkeypatch.setattr("fittingroom.data.formats.image_folder.decode", None)  # nothing is read anew
+    resolved = first.preprocessing.resolved_for(size=(1, 1), channels=1, photo="none")
+    for asked in (None, first.preprocessing, resolved):
+        again = open_dataset(tmp_path, preprocessing=asked)
+        assert (again.train.images == first.train.images).all()
+        assert (again.train.files, again.notes) == (first.train.files, first.notes)
+        assert again.preprocessing is not None
+        assert (again.preprocessing.size, again.preprocessing.channels) == ((64, 64), 3)
+    assert open_dataset(tmp_path, preprocessing=Preprocessing(size=(8, 8))).train.image_size == (8, 8)
+    assert len(cache_entries()) == 2
