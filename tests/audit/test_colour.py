@@ -14,6 +14,7 @@ from fittingroom.audit.features import in_grey
 from fittingroom.audit.identity import part_of
 from fittingroom.audit.near_duplicates import near_duplicates
 from fittingroom.data.dataset import Dataset, Splits
+from fittingroom.data.formats.idx import write_idx
 from fittingroom.data.preprocessing import Preprocessing
 from tests.support.colour_images import Images, crops, flags, photographs, write_pictures
 from tests.support.planted import checked, names, only, parts, replaced
@@ -346,6 +347,30 @@ def test_pictures_of_16_bits_are_a_note(tmp_path: Path, sample: Splits) -> None:
     assert not report.has_errors
 
 
+def test_pictures_that_cannot_be_read_are_named_and_the_rest_is_checked(tmp_path: Path, photos: Dataset) -> None:
+    folder = write_pictures(tmp_path / "set", photos.subset(np.arange(60)))
+    pictures = sorted(folder.rglob("*.png"))
+    pictures[3].write_bytes(pictures[3].read_bytes()[:200])
+    pictures[7].write_bytes(b"no picture")
+    pictures[9].write_bytes(pictures[8].read_bytes())
+    report = checked(folder)
+
+    finding = only(report, "unreadable")
+    assert finding.severity == "error"
+    assert finding.figures["files"] == [file.relative_to(folder).as_posix() for file in (pictures[3], pictures[7])]
+    assert all(file.name in finding.message for file in (pictures[3], pictures[7]))
+    assert "duplicates" in names(report)
+    assert len(parts(report)["train"]) == 58
+
+
+def test_what_the_reader_did_is_said(tmp_path: Path, photos: Dataset) -> None:
+    folder = write_pictures(tmp_path / "set", photos.subset(np.arange(60)))
+    Image.fromarray(crops(1, side=100)[0]).save(folder / "flower" / "large.png")
+    report = checked(folder)
+    assert any("become 64×64" in note for note in report.checked[0].notes)
+    assert "become 64×64" in as_html(report)
+
+
 # ── what is drawn, and the fast part ─────────────────────────────────────────────────────────────────────────
 
 
@@ -366,3 +391,44 @@ def test_the_fast_part_knows_pictures_and_colour(tmp_path: Path, photos: Dataset
     files = tuple(f"temple/{row}.png" for row in range(len(photos)))
     as_files = Dataset(run, photos.labels, photos.classes, "x", files)
     assert fast_findings(Splits(as_files)) == []
+
+
+# ── other formats ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_cifars_binary_files_are_known_alone_and_in_their_folder(tmp_path: Path, photos: Dataset) -> None:
+    assert photos.labels is not None
+    planes = np.moveaxis(photos.images, 3, 1).reshape(len(photos), -1)
+    content = np.concatenate([photos.labels[:, None].astype(np.uint8), planes], axis=1).tobytes()
+    (tmp_path / "data_batch_1.bin").write_bytes(content)
+
+    for path in (tmp_path, tmp_path / "data_batch_1.bin"):
+        report = checked(path)
+        assert not names(report, "error")
+        np.testing.assert_array_equal(parts(report)["train"].images, photos.images)
+
+
+def test_qmnists_eight_columns_are_labels(tmp_path: Path, digits: Dataset) -> None:
+    assert digits.labels is not None
+    columns = np.zeros((len(digits), 8), np.int32)
+    columns[:, 0], columns[:, 1:] = digits.labels, 9_000
+    write_idx(tmp_path / "qmnist-train-images-idx3-ubyte", digits.images)
+    write_idx(tmp_path / "qmnist-train-labels-idx2-int", columns)
+    report = checked(tmp_path)
+    assert not names(report, "error")
+    np.testing.assert_array_equal(parts(report)["train"].labels, digits.labels)
+
+
+def test_a_table_of_files_is_checked_as_pictures_are(tmp_path: Path, photos: Dataset) -> None:
+    some = photos.subset(np.arange(120))
+    folder = write_pictures(tmp_path / "set", some)
+    files = sorted(file.relative_to(tmp_path / "set").as_posix() for file in folder.rglob("*.png"))
+    (folder / files[1]).write_bytes((folder / files[0]).read_bytes())
+    (folder / files[5]).write_bytes(b"no picture")
+    table = folder / "labels.csv"
+    table.write_text("path,label\n" + "".join(f"{name},{name.partition('/')[0]}\n" for name in files))
+
+    report = checked(table)
+    assert only(report, "duplicates").figures["files"] == [files[1]]
+    assert files[5] in only(report, "unreadable").message
+    assert len(parts(report)["train"]) == 119

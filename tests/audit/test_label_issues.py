@@ -1,5 +1,6 @@
 """Label issues are written, read back and matched by image; what ships is about the official test images."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -53,6 +54,20 @@ def three_issues(judged: Dataset) -> LabelIssues:
 def test_what_is_written_is_read_back(three_issues: LabelIssues, tmp_path: Path) -> None:
     write_label_issues(tmp_path / "s.json", [three_issues, three_issues])
     assert read_label_issues(tmp_path / "s.json") == [three_issues, three_issues]
+
+
+def test_a_file_is_kept_where_there_is_one_and_rows_are_written_as_before(
+    three_issues: LabelIssues, tmp_path: Path
+) -> None:
+    first, *others = three_issues.issues
+    named = replace(three_issues, issues=(replace(first, file="bag/7.png"), *others))
+    write_label_issues(tmp_path / "s.json", [named])
+    written = json.loads((tmp_path / "s.json").read_text())["parts"][0]["suspects"]
+
+    assert [issue.get("file") for issue in written] == ["bag/7.png", None, None]
+    assert "file" not in written[1]
+    assert read_label_issues(tmp_path / "s.json") == [named]
+    assert [issue.place for issue in named.issues] == ["bag/7.png", "row 30", "row 100"]
 
 
 def test_the_mask_is_by_image_whatever_the_order(three_issues: LabelIssues, judged: Dataset) -> None:

@@ -127,7 +127,7 @@ def test_a_label_behind_the_pixels_is_found_by_the_header(
     np.testing.assert_array_equal(kept.labels, sample.train.labels[: len(kept)])
 
 
-@pytest.mark.parametrize("name", ["id", "", "kind"])
+@pytest.mark.parametrize("name", ["id", ""])
 @pytest.mark.parametrize("scale", [1, 255])
 def test_a_column_that_may_be_anything_is_not_taken_for_the_label(
     scale: int, name: str, tmp_path: Path, sample: Splits

@@ -43,6 +43,7 @@ class Checked:
         parts: the repaired parts.
         changes: what was repaired.
         problem: why it couldn't be read, where no finding says so.
+        notes: what its reader says of it, a sentence each: what was left out, what was resized.
     """
 
     given: str
@@ -50,6 +51,7 @@ class Checked:
     parts: tuple[Part, ...]
     changes: tuple[str, ...]
     problem: str | None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +105,7 @@ def check(
         findings += identity_findings(parts, _claims_fashion(audited_file))
         identity = {part.name: identity_of(part) for part in parts}
         changes = tuple(f"{finding.where}: {finding.fix}" for finding in repairable if finding.fix)
-        checked.append(Checked(given, identity, tuple(parts), changes, audited_file.problem))
+        checked.append(Checked(given, identity, tuple(parts), changes, audited_file.problem, audited_file.notes))
         findings += [*classes(parts), *split_shift(parts)]
 
     # across paths: somebody trains on the one and judges on the other

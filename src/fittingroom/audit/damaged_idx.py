@@ -150,7 +150,7 @@ def _values(data: bytes, header: IdxHeader, dtype: np.dtype[Any] | None = None) 
 
 
 def _kind(array: NDArray[Any]) -> Kind | None:
-    return {1: "labels", 3: "images"}.get(array.ndim)  # type: ignore[return-value]
+    return {1: "labels", 3: "images", 4: "images"}.get(array.ndim)  # type: ignore[return-value]
 
 
 def _size(header: IdxHeader) -> str:

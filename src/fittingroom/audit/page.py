@@ -57,6 +57,7 @@ def as_html(report: Report) -> str:
             for checked in report.checked
             for (name, identity), part in zip(checked.identity.items(), checked.parts, strict=True)
         ],
+        "notes": [note for checked in report.checked for note in checked.notes],
         "problems": [checked.problem for checked in report.checked if checked.problem],
         "findings": [
             (

@@ -20,15 +20,25 @@ from fittingroom.audit.damaged_idx import IdxFile, examine_idx, idx_like, kind_o
 from fittingroom.audit.file_bytes import GZIP, MAX_BYTES, unpack
 from fittingroom.audit.findings import Finding
 from fittingroom.audit.values import as_pixels, as_whole_labels, picture_findings
-from fittingroom.data.dataset import MAX_SIDE, Dataset, parts_of
+from fittingroom.data.dataset import MAX_SIDE, Dataset, Splits, parts_of
 from fittingroom.data.fetch.known_sets import KNOWN, class_names_for
-from fittingroom.data.formats import npz
-from fittingroom.data.formats.kaggle_csv import LONGEST_LINE, csv_files, is_header, label_name, pixel_number
+from fittingroom.data.formats import image_folder, npz
+from fittingroom.data.formats.idx import QMNIST_COLUMNS
+from fittingroom.data.formats.kaggle_csv import (
+    LONGEST_LINE,
+    csv_files,
+    holds_pixels,
+    is_header,
+    label_name,
+    pixel_number,
+)
 from fittingroom.data.formats.splits import PARTS, part_of, read_class_names
-from fittingroom.data.formats.table import CSV, NPZ, PARQUET, PICTURES, format_at, format_of_name
+from fittingroom.data.formats.table import CSV, FORMATS, IDX, NPZ, PARQUET, PICTURES, format_at, format_of_name
 from fittingroom.data.open import open_dataset
 from fittingroom.data.preprocessing import Preprocessing
 from fittingroom.errors import DataError
+
+UNREADABLE = "left out, as they can't be read"  # begins the notes of the readers of pictures
 
 
 @dataclass(eq=False)
@@ -40,6 +50,7 @@ class AuditedFile:
         findings: what is wrong with the bytes and the types of values.
         parts: (role, data), as far as they could be read; role as in :class:`fittingroom.audit.identity.Part`.
         problem: why it couldn't be read, where no finding says so.
+        notes: what its reader says of it, a sentence each: what was left out, what was resized.
         is_pictures: whether the images were decoded from picture files, or from those in a table, so that no byte
             between them can be missing.
     """
@@ -48,6 +59,7 @@ class AuditedFile:
     findings: list[Finding] = field(default_factory=list)
     parts: list[tuple[str, Dataset]] = field(default_factory=list)
     problem: str | None = None
+    notes: tuple[str, ...] = ()
     is_pictures: bool = False
 
 
@@ -78,7 +90,9 @@ def _is_idx(path: Path) -> bool:
     """A folder with files called like IDX files, or a file that no other format's name claims."""
     if path.is_dir():
         return bool(list(idx_like(path)))
-    return path.is_file() and format_of_name(path) is None
+    if not path.is_file() or format_of_name(path) is not None:
+        return False
+    return not any(kind.sniff(path) for kind in FORMATS if kind.sniff is not None and kind is not IDX)
 
 
 # ── IDX ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -143,6 +157,8 @@ def _add_part(
             )
         return
 
+    if numbers is not None and numbers.ndim == 2 and numbers.shape[1] == QMNIST_COLUMNS:
+        numbers = numbers[:, 0]
     if numbers is not None and numbers.ndim <= 2:
         whole = as_whole_labels(numbers, str(file))
         audited_file.findings += whole.findings
@@ -203,7 +219,9 @@ def holds_pictures(given: str) -> bool:
     if not given or given in KNOWN:
         return False
     try:
-        return Path(given).exists() and format_at(Path(given))[0] in (PARQUET, PICTURES)
+        path = Path(given)
+        kind = format_at(path)[0] if path.exists() else None
+        return kind in (PARQUET, PICTURES) or (kind is CSV and not holds_pixels(path))
     except (DataError, OSError, ValueError):
         return False
 
@@ -222,7 +240,7 @@ def _read_by_format(path: Path, audited_file: AuditedFile, cache: bool, preproce
         _refuse_zip_bomb(path)
 
     try:
-        data = open_dataset(audited_file.given, cache=cache, preprocessing=preprocessing)
+        data = _opened(audited_file, cache, preprocessing)
     except DataError as error:
         if kind is NPZ:
             _force_npz(path, audited_file)
@@ -233,6 +251,7 @@ def _read_by_format(path: Path, audited_file: AuditedFile, cache: bool, preproce
             raise error  # nothing explains it: the reader's own message is the best there is
         return
 
+    audited_file.notes = data.notes
     if data.train.files is not None or holds_pictures(audited_file.given):
         audited_file.is_pictures = True
         audited_file.findings += picture_findings(path, data)
@@ -242,6 +261,46 @@ def _read_by_format(path: Path, audited_file: AuditedFile, cache: bool, preproce
         if len(parts) == 1:
             role = "" if path.is_file() and part_of(path.name) is None else _last_word(dataset.name)
         audited_file.parts.append((role, dataset))
+
+
+def _opened(audited_file: AuditedFile, cache: bool, preprocessing: Preprocessing | None) -> Splits:
+    """The data set; without the pictures that can't be read, which are a finding then.
+
+    Raises:
+        DataError: it can't be read for another reason.
+    """
+    try:
+        return open_dataset(audited_file.given, cache=cache, preprocessing=preprocessing)
+    except DataError as error:
+        if not holds_pictures(audited_file.given):
+            raise
+        try:
+            data = open_dataset(audited_file.given, cache=cache, preprocessing=preprocessing, skip_broken=True)
+        except DataError:
+            raise error from None
+
+    # the readers name those that they left out in a note, which this finding stands for
+    said = [note for note in data.notes if UNREADABLE in note]
+    audited_file.findings.append(_unreadable(audited_file.given, data, said))
+    return replace(data, notes=tuple(note for note in data.notes if note not in said))
+
+
+def _unreadable(given: str, data: Splits, said: list[str]) -> Finding:
+    read = {file for part in parts_of(data).values() for file in part.files or ()}
+    path = Path(given)
+    broken: list[str] = []
+    if read and path.is_dir():
+        names = (file.relative_to(path).as_posix() for file in image_folder.image_files(path))
+        broken = [name for name in names if name not in read]
+    return Finding(
+        name="unreadable",
+        severity="error",
+        where=given,
+        message="; ".join(said) or "some pictures can't be read, and were left out",
+        effect="Training refuses such a set; what follows is of the pictures that can be read.",
+        advice="Get these files again or remove them; with --skip-broken train leaves them out.",
+        figures={"files": broken} if broken else {},
+    )
 
 
 def _last_word(name: str) -> str:
@@ -307,10 +366,7 @@ def _force_csv(path: Path, audited_file: AuditedFile) -> None:
     pixels = columns - (label is not None)
     values = np.delete(table, [] if label is None else [label], axis=1)
 
-    # three square planes, side by side: 3,072 columns, say, are 32 × 32 pixels in colour
-    if pixels % 3 == 0 and _is_square(pixels // 3) and not _is_square(pixels):
-        side = math.isqrt(pixels // 3)
-        return  # whether planes or pixels lie side by side would be a guess; the strict reader says what it takes
+    # of three values a pixel, as 3,072 columns are, it would be a guess whether pixels or planes lie side by side
     if not _is_square(pixels):
         return
     side = math.isqrt(pixels)

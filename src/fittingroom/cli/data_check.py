@@ -36,6 +36,7 @@ def add_parser(actions: Commands) -> None:
         help="fashion-mnist, sample, files or folders, damaged or not",
     )
     add_old_spelling(parser, "--test", paths)
+    options.add_pictures(parser)
     parser.add_argument("--json", action="store_true", help="print JSON, for programs")
     parser.add_argument("--fix", type=Path, metavar="OUT", help="write a copy with all repaired that can be known")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write a page with examples of what was found")
@@ -69,7 +70,8 @@ def run_check(args: argparse.Namespace) -> int:
     from fittingroom.cli import console
 
     how, engine = _label_check(args)
-    report = check(args.paths, near=not args.no_near_duplicates, cache=not args.no_cache)
+    preprocessing = options.preprocessing_of(args)
+    report = check(args.paths, near=not args.no_near_duplicates, cache=not args.no_cache, preprocessing=preprocessing)
     issues: list[LabelIssues] = []
     problem = ""
     if how is not None:
@@ -93,7 +95,8 @@ def _as_json(report: Report, written: dict[str, str]) -> dict[str, Any]:
     return {
         "findings": [finding.as_json() for finding in report.findings],
         "checked": [
-            {"path": checked.given, "parts": checked.identity, "problem": checked.problem} for checked in report.checked
+            {"path": checked.given, "parts": checked.identity, "problem": checked.problem, "notes": checked.notes}
+            for checked in report.checked
         ],
         "written": written,
         "seconds": report.seconds,
@@ -162,6 +165,8 @@ def _print(report: Report) -> None:
         for part in checked.parts:
             identity = checked.identity[part.name] or "no known data set"
             out.print(f"  {part.name}: {len(part.hashes):,} images; {identity}")
+        for note in checked.notes:
+            out.print(f"  {note}")
         if checked.problem:
             out.print(f"  not read: {checked.problem}", style="red")
 
