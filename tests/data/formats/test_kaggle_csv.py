@@ -245,9 +245,10 @@ def test_without_a_header_the_values_tell_where_the_labels_are(
     pixels = images.reshape(rows, -1)
     table = np.hstack([pixels, labels[:, None]] if is_last else [labels[:, None], pixels])
     (tmp_path / "a.csv").write_bytes(text(*(",".join(map(str, row)) for row in table.tolist())))
-    train = read_kaggle_csv(tmp_path / "a.csv").train
-    np.testing.assert_array_equal(train.images, images)
-    np.testing.assert_array_equal(train.labels, labels)
+    data = read_kaggle_csv(tmp_path / "a.csv")
+    np.testing.assert_array_equal(data.train.images, images)
+    np.testing.assert_array_equal(data.train.labels, labels)
+    assert data.notes == ("a.csv has no header; by its values, the labels are those of the last column",) * is_last
     np.testing.assert_array_equal(np.concatenate(list(csv_blocks(tmp_path / "a.csv", 100))), images)
 
 

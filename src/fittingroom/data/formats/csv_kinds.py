@@ -25,7 +25,7 @@ from fittingroom.data.formats.kaggle_csv import (
     is_header,
     labelled,
     pixel_number,
-    read_rows,
+    read_parts,
     unpacked,
 )
 from fittingroom.data.formats.pixels_column import (
@@ -71,7 +71,7 @@ def read_csv(path: Path, preprocessing: Preprocessing | None = None, skip_broken
         raise DataError(f"{path}: pixels in all CSV files expected, or paths in all, found paths in {names} alone")
 
     if not any(has_pixels_column(file) for file in files.values()):
-        return labelled({part: read_rows(file) for part, file in files.items()}, path)
+        return read_parts(files, path)
     return _read_pixels_columns(files, path)
 
 

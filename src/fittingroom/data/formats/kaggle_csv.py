@@ -122,20 +122,37 @@ def read_kaggle_csv(path: Path) -> Splits:
     files = find_csv(path)
     if not files:
         raise DataError(f"{path}: CSV files called …train.csv and …test.csv expected, none found")
-    return labelled({part: read_rows(file) for part, file in files.items()}, path)
+    return read_parts(files, path)
 
 
-def labelled(parts: Mapping[str, tuple[Images, NDArray[Any] | None]], path: Path) -> Splits:
-    """``Splits`` of parts whose labels are numbers, or in any of them names.
+def read_parts(files: Mapping[str, Path], path: Path) -> Splits:
+    """Read the CSV of each part, of the data set at ``path``.
+
+    Raises:
+        DataError: as :func:`read_kaggle_csv`.
+    """
+    parts, notes = {}, []
+    for part, file in files.items():
+        layout = _layout(file)
+        parts[part] = _parse(unpacked(file), layout, file, skip_lines=int(layout.has_header))
+
+        # nobody has said so: it was told by the values
+        if not layout.has_header and layout.label == layout.columns[-1]:
+            notes.append(f"{file.name} has no header; by its values, the labels are those of the last column")
+    return labelled(parts, path, notes)
+
+
+def labelled(parts: Mapping[str, tuple[Images, NDArray[Any] | None]], path: Path, notes: Sequence[str] = ()) -> Splits:
+    """``Splits`` of parts whose labels are numbers, or in any of them names; ``notes`` are passed through.
 
     Raises:
         DataError: parts that don't fit together.
     """
     if not any(labels is not None and labels.dtype.kind == "U" for _, labels in parts.values()):
-        return splits(parts, path)
+        return splits(parts, path, notes=notes)
     order = read_class_names(path if path.is_dir() else path.parent)
     labels, classes = numbered({part: labels for part, (_, labels) in parts.items()}, str(path), order)
-    return splits({part: (images, labels[part]) for part, (images, _) in parts.items()}, path, classes)
+    return splits({part: (images, labels[part]) for part, (images, _) in parts.items()}, path, classes, notes=notes)
 
 
 def write_kaggle_csv(path: Path, dataset: Dataset) -> None:
@@ -188,16 +205,6 @@ def csv_blocks(path: Path, rows: int) -> Iterator[Images]:
                 yield _parse(io.BytesIO(block), layout, path)[0]
     if is_empty:
         raise DataError(f"{path}: a row for each image expected, no rows found")
-
-
-def read_rows(path: Path) -> tuple[Images, NDArray[Any] | None]:
-    """The images of one file, and its labels as whole numbers, or as text where they are names.
-
-    Raises:
-        DataError: as :func:`read_kaggle_csv`.
-    """
-    layout = _layout(path)
-    return _parse(unpacked(path), layout, path, skip_lines=int(layout.has_header))
 
 
 def _parse(
