@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
+from functools import cache
 from pathlib import Path
 from reprlib import repr as brief
 from types import NoneType, UnionType
@@ -195,10 +196,13 @@ class _Unexpected(Exception):
 WORDS: dict[Any, str] = {str: "text", int: "a whole number", bool: "true or false", list: "a list", dict: "an object"}
 
 
+_hints = cache(get_type_hints)  # which evaluates each annotation anew
+
+
 def _record(cls: type, value: Any, key: str) -> Any:
     """An instance of a dataclass from plain values, its own dataclasses included."""
     members = _plain(dict, value, key)
-    hints = get_type_hints(cls)
+    hints = _hints(cls)
     values = {}
     for field in fields(cls):
         place = f"{key}.{field.name}" if key else field.name
