@@ -144,6 +144,8 @@ def test_labels_are_doubted_one_by_one_and_kept_for_evaluate(capsys: pytest.Capt
     files = ["--suspects", "s.json", "--html", "a.html", "--sheet", "a.png"]
     out, err = run(capsys, *how, "--json", *files)
     assert [line for line in err.splitlines() if "fold" in line] == ["fold 1 of 2", "fold 2 of 2"]
+
+    # The worst of each set comes first, with the label that the models would give it.
     report = json.loads(out)
     found = {each["where"]: each for each in report["findings"] if each["name"] == "label-noise"}
     assert found.keys() == {"sample train", "sample test"}
@@ -153,10 +155,13 @@ def test_labels_are_doubted_one_by_one_and_kept_for_evaluate(capsys: pytest.Capt
     assert test.labels is not None
     assert first["given"] == test.classes[test.labels[first["row"]]]
     assert [part["suspects"] for part in json.loads(Path("s.json").read_text())["parts"]][1] == of_test["suspects"]
+
+    # File, page and sheet hold the same.
     assert report["written"] == {"suspects": "s.json", "page": "a.html", "sheet": "a.png"}
     page = Path("a.html").read_text()
     assert f"<s>{first['given']}</s><br>{first['suggested']}" in page
     assert page.count("<figcaption><s>") == 240
+
     again, err = run(capsys, *how)
     assert "fold" not in err  # what was done is kept
     assert f"row {first['row']:,}: {first['given']}, rather {first['suggested']}" in again

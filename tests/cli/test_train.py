@@ -45,6 +45,8 @@ def test_train_writes_a_judged_run_and_says_so_in_a_dozen_lines(capsys: pytest.C
     assert "runs/plain-1/" in printed.out
     assert len(printed.out.splitlines()) <= 17
     assert "epoch 1/1" in printed.err
+
+    # The folder holds what the lines say, and the ledger what the result says.
     names = {file.name for file in Path("runs/plain-1").iterdir()}
     assert names >= {
         *("model.safetensors", "config.json", "recipe.toml", "environment.json", "metrics.jsonl", "result.json"),
@@ -130,10 +132,13 @@ def test_a_signal_saves_and_the_printed_line_resumes_to_the_same_weights(number:
                 process.send_signal(number)
                 break
         printed = process.stderr.read()
+
+    # Stopped with its state saved; the line that goes on with it is printed as it is to be typed.
     assert process.returncode == 130
     resume = re.search(r"^  fittingroom (train --resume .*)$", printed, re.MULTILINE)
     assert resume, printed
     assert not Path("stopped/result.json").exists()
+
     assert main([*shlex.split(resume[1]), "--quiet"]) == 0
     assert fr.open_run("stopped").result["test_looks"] == []  # --no-test is remembered
     assert main([*options, "--out", "whole", "--quiet"]) == 0
