@@ -115,6 +115,17 @@ def test_the_diagnosis_of_several_seeds_is_a_line_a_verdict_with_how_many(capsys
     assert lines[0].startswith("diagnosis   too-short (2 of 2 seeds; the words are of seed 0): The epochs are too few")
 
 
+def test_a_terminal_has_a_bar_for_each_seed_and_the_same_lines_above_them(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    assert main(["train", "sample", *TINY, "--seeds", "2", "--no-test"]) == 0
+    printed = capsys.readouterr().err
+    assert printed.count("training   1,") == 1  # it is the same for both
+    assert all(f"seed-{seed}   epoch 1/1   loss " in printed for seed in (0, 1))
+    assert "images/s" in printed
+
+
 def test_opening_a_run_of_several_seeds_as_one_model_lists_the_members() -> None:
     main(["train", "sample", *TINY, "--seeds", "2", "--no-test", "--quiet"])
     with pytest.raises(fr.ArtifactError, match=r"2 seeds found; give one of seed-0, seed-1"):
