@@ -250,8 +250,8 @@ def _weakest_class(scores: dict[str, Any]) -> str:
 
 
 def _evaluations_so_far(run: Run, fingerprint: str) -> str:
+    from fittingroom.runs.ledger import LEDGER, read_evaluations
     from fittingroom.runs.run import runs_folder
-    from fittingroom.runs.test_ledger import LEDGER, read_evaluations
 
     count = len(read_evaluations(runs_folder(run.path), fingerprint))
     return f"{count} evaluation{'s' * (count != 1)} on this test set so far, by all runs here ({LEDGER})"
