@@ -192,7 +192,7 @@ def test_a_mistake_in_the_options_of_labels_is_one_message(
 def test_without_ray_one_message_says_what_to_install_before_anything_is_checked(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fittingroom.cli.options.find_spec", lambda _name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
     out, err = run(capsys, "sample", "--labels", "--engine", "ray", code=2)
     assert "pip install 'fittingroom[ray]'" in err
     assert out == ""

@@ -7,7 +7,6 @@ import os
 from collections.abc import Iterator
 from contextlib import redirect_stderr
 from pathlib import Path
-from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from fittingroom.cli import options
@@ -167,6 +166,8 @@ def _seconds(text: str) -> float:
 
 def _report(run: Run, args: argparse.Namespace) -> None:
     """The dozen lines at the end: what came out, how sure, where it lies, what to do next."""
+    from shlex import quote
+
     from fittingroom.cli import console
 
     result = run.result
@@ -217,6 +218,8 @@ def _summary(run: Run, result: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _scores_of_one(run: Run, result: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    from shlex import quote
+
     for split in ("test", "validation"):
         if scores := result[split]:
             low, high = scores["interval"]
