@@ -6,6 +6,7 @@ the type that they are said to have: a run's folder may have come by mail, or be
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
 from functools import cache
@@ -150,6 +151,11 @@ class Environment:
     def as_dict(self) -> dict[str, Any]:
         """What stands in the file, in its order."""
         return {"format": FORMAT} | asdict(self) | {"machine": self.machine.as_dict()}
+
+    def __getitem__(self, key: str) -> Any:
+        """What the file calls ``key``: until 0.1 ``Run.environment`` was a dict. Taken for this release."""
+        warnings.warn(f"environment[{key!r}] is now environment.{key}", DeprecationWarning, stacklevel=2)
+        return self.as_dict()[key]
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any], where: str = FILE) -> Environment:
