@@ -39,7 +39,7 @@ def tree() -> None:
     between = [(above, below) for above, below in pairs if above != below]
     against = [(above, below) for above, below in between if LAYER[below] > LAYER[above]]
     print(f"parts: {len({part(module) for module in FILES})}, in {1 + max(LAYER.values())} layers")
-    print(f"imports between parts: {len(between)}, against the order: {len(against)}")
+    print(f"imports between parts: {len(between)}, of {len(set(between))} pairs; against the order: {len(against)}")
     print(f"circles: {circles(IMPORTS)} between files, {circles(graph(between))} between parts")
 
     lines = dict.fromkeys({part(module) for module in FILES}, 0)

@@ -37,11 +37,26 @@ def test_nothing_heavy_is_loaded_before_it_is_needed(code: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["data"], ["data", "info"], ["data", "convert"], ["models"], ["recipes"], ["train"], ["evaluate"]]
+    "arguments",
+    [
+        *([], ["data"], ["data", "info"], ["data", "convert"], ["data", "check"], ["models"], ["recipes"], ["train"]),
+        *(["tune"], ["runs"], ["evaluate"], ["compare"], ["report"], ["bench"], ["predict"], ["export"], ["serve"]),
+    ],
+    ids=" ".join,
 )
 def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
     ends = f"try: main({[*arguments, '--help']})\nexcept SystemExit as end: assert not end.code"
     assert heavy_after(f"from fittingroom.cli import main\n{ends}") == set()
+
+
+def test_a_slip_is_answered_without_anything_heavy() -> None:
+    ends = "try: main(['train', '--weight-decay', '0.1'])\nexcept SystemExit as end: assert end.code == 2"
+    assert heavy_after(f"from fittingroom.cli import main\n{ends}") == set()
+
+
+def test_the_command_line_loads_no_engine_and_no_bench() -> None:
+    modules = {"fittingroom.parallel.ray_engine", "fittingroom.bench"}
+    assert heavy_after(f"import sys, fittingroom.cli\nassert not {modules!r} & sys.modules.keys()") == set()
 
 
 def test_reading_data_does_not_load_torch() -> None:
@@ -79,6 +94,6 @@ for name in package.__all__ * 2:
 
 
 @PACKAGES
-def test_a_name_that_is_not_public_is_told(package: ModuleType) -> None:
+def test_a_name_that_is_not_public_is_named_in_the_error(package: ModuleType) -> None:
     with pytest.raises(AttributeError, match=f"module '{package.__name__}' has no attribute 'nothing'"):
         package.nothing  # noqa: B018

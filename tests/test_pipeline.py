@@ -213,7 +213,6 @@ def test_training_leaves_the_callers_generator_alone(sample: fr.Splits, in_tmp: 
 NET = """
 import torch
 from torch import nn
-from tests.support import SUPPORT
 
 
 LIMIT = {limit}

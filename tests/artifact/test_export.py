@@ -86,8 +86,10 @@ def test_onnx_takes_pixels_and_gives_what_the_network_gives(run: fr.Run, file: P
     test = fr.open_dataset("sample").test
     assert test is not None
     images = test.subset(range(count))
+
     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
     probabilities, labels, energies = session.run(None, {"images": images.images})
+
     expected = predict_dataset(run.artifact.network(), images, run.artifact.normalization).probabilities
     np.testing.assert_allclose(probabilities, expected, atol=1e-5)
     assert (labels == expected.argmax(axis=1)).all()
@@ -100,6 +102,7 @@ def test_onnx_says_what_it_is(run: fr.Run, file: Path) -> None:
     onnx.checker.check_model(model, full_check=True)
     assert [opset.version for opset in model.opset_import] == [18]
     assert [value.name for value in model.graph.output] == ["probabilities", "label", "energy"]
+
     metadata = {pair.key: pair.value for pair in model.metadata_props}
     assert json.loads(metadata["fittingroom.format"]) == 2
     assert json.loads(metadata["fittingroom.preprocessing"]) == run.artifact.preprocessing.as_dict()
@@ -111,6 +114,7 @@ def test_onnx_says_what_it_is(run: fr.Run, file: Path) -> None:
     assert json.loads(metadata["fittingroom.data"])["train"]["content"] == run.open_data().train.fingerprint.content
     assert metadata["fittingroom.recipe"] == (run.path / "recipe.toml").read_text(encoding="utf-8")
 
+    # The package reads the same.
     opened = OnnxModel(file).metadata
     assert (opened.background, opened.image_size) == (0, (28, 28))
     assert opened.ood_scale is not None
@@ -142,6 +146,7 @@ def test_a_network_of_the_users_own_is_exported_and_then_needs_no_code(
     run = of_the_user(name)
     network = run.artifact.network(trust_code=True)
     export_onnx(run.artifact, network, *seen_in_training(run))
+
     images = fr.open_dataset("sample").train.images[:50]
     with torch.inference_mode():
         expected = Shipped(network, run.artifact.normalization)(torch.tensor(images))[0].numpy()
@@ -154,6 +159,7 @@ def test_a_network_that_no_exporter_gets_right_is_refused_with_the_reasons(
 ) -> None:
     with pytest.warns(UserWarning, match="the run is complete without it"):
         run = of_the_user("Whimsical")
+
     file = tmp_path / "model.onnx"
     with pytest.raises(ExportError, match=r"Whimsical can't be exported(.|\n)*TorchScript(.|\n)*images of .* differ"):
         export_onnx(run.artifact, run.artifact.network(trust_code=True), *seen_in_training(run), path=file)
@@ -163,7 +169,9 @@ def test_a_network_that_no_exporter_gets_right_is_refused_with_the_reasons(
 def test_export_changes_nothing_about_the_network(run: fr.Run, tmp_path: Path) -> None:
     network = run.artifact.network().train()
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+
     export_onnx(run.artifact, network, *seen_in_training(run), path=tmp_path / "model.onnx")
+
     assert network.training
     assert all(parameter.requires_grad for parameter in network.parameters())
     assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
@@ -210,7 +218,9 @@ def test_torch_export_is_a_program_of_its_own(run: fr.Run, tmp_path: Path) -> No
     network = run.artifact.network()
     file = export_torch(run.artifact, network, *seen_in_training(run), tmp_path / "model.pt2")
     extra = {"fittingroom.classes": ""}
+
     program = torch.export.load(file, extra_files=extra).module()
+
     images = torch.tensor(fr.open_dataset("sample").train.images[:33])
     with torch.inference_mode():
         expected = Shipped(network, run.artifact.normalization)(images)

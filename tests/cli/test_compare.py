@@ -49,6 +49,8 @@ def test_json_has_the_promised_keys_and_the_runs_own_figures(capsys: pytest.Capt
     assert main(["compare", "runs/fast", "runs/slow", "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)
     assert answer["baseline"] == "fast"
+
+    # The figures are those that the runs have themselves: nothing is judged anew.
     (found,) = answer["comparisons"]
     assert found.keys() >= {"run", "difference", "interval", "seeds", "n", "verdict", "warnings"}
     fast, slow = (fr.open_run(f"runs/{name}").result["mean"] for name in ("fast", "slow"))
@@ -56,6 +58,7 @@ def test_json_has_the_promised_keys_and_the_runs_own_figures(capsys: pytest.Capt
     assert found["interval"][0] < found["difference"] < found["interval"][1] < 0
     assert (found["run"], found["seeds"], found["n"], found["verdict"]) == ("slow", [2, 2], 1000, "worse")
     assert found["warnings"] == []
+
     assert found["sheet"] == "runs/compare-fast-slow.png"
 
     compared = json.loads(json.dumps(fr.compare_runs(["runs/fast", "runs/slow"], on="test").as_dict()))

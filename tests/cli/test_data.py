@@ -247,6 +247,8 @@ from fittingroom.data.fetch.known_sets import KNOWN
 KNOWN["fashion-mnist"] = replace(KNOWN["fashion-mnist"], debian_folder=Path("/nowhere"))  # as on a fresh machine
 sys.exit(main(["data", "fetch"]))
 """
+
+    # Each source that was asked is named with what it answered, and what to do at the end.
     done = python("-c", code, PATH="", FITTINGROOM_MIRRORS="http://127.0.0.1:1", FITTINGROOM_DATA="empty")
     assert done.returncode == 2
     assert done.stdout == ""

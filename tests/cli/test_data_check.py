@@ -144,6 +144,8 @@ def test_labels_are_doubted_one_by_one_and_kept_for_evaluate(capsys: pytest.Capt
     files = ["--suspects", "s.json", "--html", "a.html", "--sheet", "a.png"]
     out, err = run(capsys, *how, "--json", *files)
     assert [line for line in err.splitlines() if "fold" in line] == ["fold 1 of 2", "fold 2 of 2"]
+
+    # The worst of each set comes first, with the label that the models would give it.
     report = json.loads(out)
     found = {each["where"]: each for each in report["findings"] if each["name"] == "label-noise"}
     assert found.keys() == {"sample train", "sample test"}
@@ -153,10 +155,13 @@ def test_labels_are_doubted_one_by_one_and_kept_for_evaluate(capsys: pytest.Capt
     assert test.labels is not None
     assert first["given"] == test.classes[test.labels[first["row"]]]
     assert [part["suspects"] for part in json.loads(Path("s.json").read_text())["parts"]][1] == of_test["suspects"]
+
+    # File, page and sheet hold the same.
     assert report["written"] == {"suspects": "s.json", "page": "a.html", "sheet": "a.png"}
     page = Path("a.html").read_text()
     assert f"<s>{first['given']}</s><br>{first['suggested']}" in page
     assert page.count("<figcaption><s>") == 240
+
     again, err = run(capsys, *how)
     assert "fold" not in err  # what was done is kept
     assert f"row {first['row']:,}: {first['given']}, rather {first['suggested']}" in again
@@ -187,7 +192,7 @@ def test_a_mistake_in_the_options_of_labels_is_one_message(
 def test_without_ray_one_message_says_what_to_install_before_anything_is_checked(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fittingroom.cli.options.find_spec", lambda _name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
     out, err = run(capsys, "sample", "--labels", "--engine", "ray", code=2)
     assert "pip install 'fittingroom[ray]'" in err
     assert out == ""

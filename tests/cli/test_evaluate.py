@@ -52,6 +52,8 @@ def test_subsets_stand_beside_all_images_and_replace_nothing(capsys: pytest.Capt
     assert isinstance(subsets, list)
     assert [row["name"] for row in subsets] == ["all", "without near-duplicates", "without suspects"]
     assert (subsets[0]["accuracy"], subsets[0]["n"]) == (scores["accuracy"], 1000)
+
+    # Counted from the file of predictions, image by image.
     test = fr.open_dataset("sample").test
     assert test is not None
     doubted = label_issues_of(test)
@@ -60,6 +62,8 @@ def test_subsets_stand_beside_all_images_and_replace_nothing(capsys: pytest.Capt
     right = (table["label"] == table["predicted"]).to_numpy()
     assert subsets[2]["correct"] == right[~doubted.mask(test)].sum()
     assert subsets[2]["n"] < 1000
+
+    # What the run said before stays: a later evaluation goes to a file of its own.
     assert Path("runs/one/result.json").read_bytes() == before
     assert json.loads(Path("runs/one/evaluations/1.json").read_text())["scores"]["subsets"] == subsets
     assert "With some images left out" in Path("runs/one/report.html").read_text()

@@ -58,6 +58,8 @@ def test_json_is_what_the_design_promises(run: str, capsys: Captured, test_set: 
     classified = fr.load(run).classify(test_set.images[0])
     probabilities = classified.probabilities[0]
     order = np.argsort(-probabilities)[:4]
+
+    # Every key that programs read, with the figures of the Python API.
     assert classified.doubt is not None
     assert answer == {
         "file": "as-it-is.png",

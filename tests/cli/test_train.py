@@ -45,6 +45,8 @@ def test_train_writes_a_judged_run_and_says_so_in_a_dozen_lines(capsys: pytest.C
     assert "runs/plain-1/" in printed.out
     assert len(printed.out.splitlines()) <= 17
     assert "epoch 1/1" in printed.err
+
+    # The folder holds what the lines say, and the ledger what the result says.
     names = {file.name for file in Path("runs/plain-1").iterdir()}
     assert names >= {
         *("model.safetensors", "config.json", "recipe.toml", "environment.json", "metrics.jsonl", "result.json"),
@@ -113,6 +115,17 @@ def test_the_diagnosis_of_several_seeds_is_a_line_a_verdict_with_how_many(capsys
     assert lines[0].startswith("diagnosis   too-short (2 of 2 seeds; the words are of seed 0): The epochs are too few")
 
 
+def test_a_terminal_has_a_bar_for_each_seed_and_the_same_lines_above_them(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    assert main(["train", "sample", *TINY, "--seeds", "2", "--no-test"]) == 0
+    printed = capsys.readouterr().err
+    assert printed.count("training   1,") == 1  # it is the same for both
+    assert all(f"seed-{seed}   epoch 1/1   loss " in printed for seed in (0, 1))
+    assert "images/s" in printed
+
+
 def test_opening_a_run_of_several_seeds_as_one_model_lists_the_members() -> None:
     main(["train", "sample", *TINY, "--seeds", "2", "--no-test", "--quiet"])
     with pytest.raises(fr.ArtifactError, match=r"2 seeds found; give one of seed-0, seed-1"):
@@ -130,10 +143,13 @@ def test_a_signal_saves_and_the_printed_line_resumes_to_the_same_weights(number:
                 process.send_signal(number)
                 break
         printed = process.stderr.read()
+
+    # Stopped with its state saved; the line that goes on with it is printed as it is to be typed.
     assert process.returncode == 130
     resume = re.search(r"^  fittingroom (train --resume .*)$", printed, re.MULTILINE)
     assert resume, printed
     assert not Path("stopped/result.json").exists()
+
     assert main([*shlex.split(resume[1]), "--quiet"]) == 0
     assert fr.open_run("stopped").result["test_looks"] == []  # --no-test is remembered
     assert main([*options, "--out", "whole", "--quiet"]) == 0

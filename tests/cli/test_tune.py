@@ -58,6 +58,8 @@ def test_tune_ends_with_fresh_seeds_a_recipe_and_what_to_do_next(capsys: pytest.
     assert result["final"]["seeds"] == [5, 6]
     assert "trial 2   epoch 3/3" in printed.err
     assert re.search(r"^trial 2   finished   validation accuracy .* best so far: ", printed.err, re.MULTILINE)
+
+    # What is advised can be typed, and a study that has ended is reported again as it was.
     advice = re.search(r"^ +fittingroom (train .*)$", printed.out, re.MULTILINE)
     assert advice
     assert main([*shlex.split(advice[1])[:-1], "2", "--quiet", "--no-test"]) == 0
@@ -103,10 +105,13 @@ def test_a_study_that_is_killed_in_a_trial_goes_on_as_if_it_had_not_been(number:
                 process.send_signal(number)
                 break
         printed = process.stderr.read()
+
+    # A kill saves nothing and says nothing; whoever is asked to stop says how to go on.
     if number == signal.SIGINT:
         assert process.returncode == 130
         assert "  fittingroom tune --resume killed" in printed
     assert not Path("killed/result.json").exists()
+
     assert main(["tune", "--resume", "killed", "--trust-code", "--final-seeds", "0", "--quiet"]) == 0
     assert main(["tune", *args, "--out", "whole"]) == 0
     assert figures("killed") == figures("whole")
@@ -145,20 +150,26 @@ def _serve(folder: Path) -> Iterator[str]:
     folders = [*sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)]
     if not folders:
         pytest.skip("PostgreSQL is not installed (Debian's package postgresql)")
+
+    # PostgreSQL refuses to run as root, so it is run by the user that its package made.
     as_user: list[str] = []
     if os.geteuid() == 0:
         if shutil.which("runuser") is None:
             pytest.skip("PostgreSQL does not run as root, and there is no runuser to become another user")
         as_user = ["runuser", "-u", "postgres", "--"]
         shutil.chown(folder, "postgres")
+
+    # A password, so that what is kept in a study can be searched for it.
     secret, data = folder / "password", folder / "data"
     secret.write_text("a secret", encoding="utf-8")
     secret.chmod(0o644)
     run = [*as_user, str(folders[0] / "initdb"), "-D", str(data), "-U", "tuner", "-A", "scram-sha-256"]
     subprocess.run([*run, f"--pwfile={secret}"], check=True, capture_output=True, cwd=folder)
+
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
+
     options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1"
     control = [*as_user, str(folders[0] / "pg_ctl"), "-D", str(data), "-w"]
     log = ["-l", str(folder / "log")]

@@ -16,7 +16,7 @@ from fittingroom.compare.answers import Answers, read_answers
 from fittingroom.compare.verdict import compare_answers, p_text, points
 from fittingroom.data.formats.npz import write_npz
 from fittingroom.evaluation.predictions import Predictions, write_predictions
-from fittingroom.runs.test_ledger import read_evaluations
+from fittingroom.runs.ledger import read_evaluations
 from fittingroom.training.inference import judge
 
 

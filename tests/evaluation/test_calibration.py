@@ -19,6 +19,7 @@ def calibrated_sample(n: int, classes: int, seed: int) -> tuple[NDArray[np.float
 def test_ece_is_the_weighted_distance_of_the_bins() -> None:
     probabilities = np.array([[0.95, 0.05], [0.95, 0.05], [0.55, 0.45], [0.35, 0.65]], np.float32)
     found = calibration(probabilities, np.array([0, 1, 0, 1]), bins=10)
+
     # (0.5, 0.6]: right, 0.55 sure; (0.6, 0.7]: right, 0.65 sure; (0.9, 1]: half right, 0.95 sure
     assert found.ece == pytest.approx(1 / 4 * 0.45 + 1 / 4 * 0.35 + 2 / 4 * 0.45, abs=1e-6)
     assert [(b.n, b.accuracy) for b in found.bins] == [(1, 1.0), (1, 1.0), (2, 0.5)]
@@ -28,9 +29,11 @@ def test_ece_is_the_weighted_distance_of_the_bins() -> None:
 def test_brier_score_is_scikit_learns() -> None:
     probabilities, labels = calibrated_sample(2_000, 10, seed=0)
     found = calibration(probabilities, labels)
+
     rows = probabilities.astype(np.float64)
     rows /= rows.sum(axis=1, keepdims=True)
     theirs = brier_score_loss(labels, rows, scale_by_half=False, labels=range(10))
+
     assert found.brier == pytest.approx(theirs, abs=1e-6)
     assert found.brier_interval is not None
     assert found.brier_interval[0] < found.brier < found.brier_interval[1]
@@ -45,6 +48,7 @@ def test_over_confidence_is_measured() -> None:
     probabilities, labels = calibrated_sample(5_000, 10, seed=1)
     sharper = probabilities**3
     sharper /= sharper.sum(axis=1, keepdims=True)
+
     found = calibration(sharper, labels)
     assert found.confidence > found.accuracy + 0.05
     assert found.ece > 5 * found.ece_by_chance

@@ -72,9 +72,11 @@ def test_scores_are_scikit_learns(n: int) -> None:
     assert found["accuracy"] == found["correct"] / n
     assert found["interval"] == list(wilson_interval(found["correct"], n))
     assert found["loss"] == pytest.approx(-np.log(probabilities[np.arange(n), labels].astype(float)).mean())
+
     every = range(4)
     assert found["top2"] == pytest.approx(reference.top_k_accuracy_score(labels, probabilities, k=2, labels=every))
     assert found["confusion"] == reference.confusion_matrix(labels, predicted, labels=every).tolist()
+
     expected = reference.precision_recall_fscore_support(labels, predicted, labels=every, zero_division=np.nan)
     rows = found["per_class"]
     assert [row["class"] for row in rows] == list(NAMES)

@@ -10,7 +10,7 @@ def test_file_is_there_whole_when_the_block_ends(tmp_path: Path) -> None:
         file.write(b"new")
         assert not (tmp_path / "a").exists()
     assert (tmp_path / "a").read_bytes() == b"new"
-    assert [each.name for each in tmp_path.iterdir()] == ["a"]
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
 
 def test_failure_while_writing_keeps_the_old_file_and_leaves_nothing(tmp_path: Path) -> None:
@@ -24,7 +24,7 @@ def test_failure_while_writing_keeps_the_old_file_and_leaves_nothing(tmp_path: P
     with pytest.raises(KeyboardInterrupt):
         killed_halfway()
     assert (tmp_path / "a").read_bytes() == b"old"
-    assert [each.name for each in tmp_path.iterdir()] == ["a"]
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
 
 @pytest.mark.parametrize("existing", [False, True])
@@ -33,10 +33,12 @@ def test_directory_takes_its_name_as_a_whole(tmp_path: Path, existing: bool) -> 
     if existing:
         target.mkdir()
         (target / "old").write_bytes(b"")
+
     with atomic_directory(target) as folder:
         (folder / "inner").mkdir()
         (folder / "inner" / "new").write_bytes(b"x")
-    assert [str(each.relative_to(tmp_path)) for each in sorted(tmp_path.rglob("*"))] == ["d", "d/inner", "d/inner/new"]
+
+    assert [str(path.relative_to(tmp_path)) for path in sorted(tmp_path.rglob("*"))] == ["d", "d/inner", "d/inner/new"]
 
 
 def test_failure_while_filling_a_directory_keeps_the_old_one(tmp_path: Path) -> None:
@@ -51,7 +53,7 @@ def test_failure_while_filling_a_directory_keeps_the_old_one(tmp_path: Path) -> 
 
     with pytest.raises(KeyboardInterrupt):
         killed_halfway()
-    assert [each.name for each in tmp_path.rglob("*")] == ["d", "old"]
+    assert [path.name for path in tmp_path.rglob("*")] == ["d", "old"]
 
 
 def test_what_killed_processes_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
@@ -59,5 +61,6 @@ def test_what_killed_processes_left_is_removed_and_nothing_else(tmp_path: Path) 
     kept = ["a", ".a.tmp", "deep/.b", "deep/b.0123456789ab.tmp", "deep/.b.0123456789ag.tmp"]
     for name in [*kept, ".a.0123456789ab.tmp", "deep/.b.parquet.0123456789ab.tmp"]:
         (tmp_path / name).touch()
+
     remove_leftovers(tmp_path)
-    assert sorted(str(each.relative_to(tmp_path)) for each in tmp_path.rglob("*") if each.is_file()) == sorted(kept)
+    assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()) == sorted(kept)

@@ -23,7 +23,7 @@ def test_a_value_that_is_no_json_leaves_the_old_file(tmp_path: Path) -> None:
     with pytest.raises(TypeError):
         write_json(tmp_path / "a.json", {"format": 1, "path": object()})
     assert read_json(tmp_path / "a.json") == {"format": 1}
-    assert [each.name for each in tmp_path.iterdir()] == ["a.json"]
+    assert [file.name for file in tmp_path.iterdir()] == ["a.json"]
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_a_damaged_or_foreign_file_is_named(tmp_path: Path, content: bytes | Non
         read_json(file)
 
 
-def test_a_folder_in_its_place_is_told(tmp_path: Path) -> None:
+def test_a_folder_in_its_place_is_named(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match="can't be read"):
         read_json(tmp_path)
 

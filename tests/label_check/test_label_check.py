@@ -299,7 +299,6 @@ KILLED_ONCE = """
 import os, signal
 from pathlib import Path
 from tests.support.linear_net import net as linear
-from tests.support import SUPPORT
 
 
 def net(num_classes, image_size):

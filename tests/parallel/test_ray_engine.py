@@ -54,7 +54,6 @@ import subprocess, sys
 import ray
 import fittingroom as fr
 from fittingroom.parallel.ray_engine import connected
-from tests.support import SUPPORT
 
 
 if "used" in sys.argv:
@@ -167,7 +166,11 @@ def test_trials_on_a_cluster_are_what_their_recipes_make_of_them_here(cluster: d
     on_cluster(cluster, *tune, "--final-seeds", "0", "--out", "study")
     for trial in range(3):
         folder = f"study/trial-{trial:04d}"
-        here("train", "sample", "--recipe", f"{folder}/recipe.toml", "--threads", "1", "--no-test", "--quiet",
+        code = [
+            "--model",
+            f"{SUPPORT / 'linear_net.py'}:net",
+        ]  # the code that a trial's recipe names is named by its user
+        here("train", "sample", "--recipe", f"{folder}/recipe.toml", *code, "--threads", "1", "--no-test", "--quiet",
              "--out", f"alone-{trial}")  # fmt: skip
         again, drawn = (Path(each, "model.safetensors").read_bytes() for each in (f"alone-{trial}", folder))
         assert again == drawn

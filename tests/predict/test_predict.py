@@ -31,6 +31,7 @@ def test_set() -> fr.Dataset:
 def test_the_answers_are_those_of_the_network(run: fr.Run, test_set: fr.Dataset) -> None:
     model = fr.load(run.path)
     expected = predict_dataset(run.artifact.network(), test_set, run.artifact.normalization).probabilities
+
     np.testing.assert_allclose(model.predict_proba(test_set.images), expected, atol=1e-5)
     assert (model.predict(test_set.images) == expected.argmax(axis=1)).all()
     assert model.classes == test_set.classes
@@ -52,6 +53,7 @@ print([name for name in ("torch", "polars", "rich", "scipy", "onnx") if name in 
 def test_without_model_onnx_the_network_itself_answers(run: fr.Run, test_set: fr.Dataset, tmp_path: Path) -> None:
     shutil.copytree(run.path, tmp_path / "run")
     (tmp_path / "run" / "model.onnx").unlink()
+
     images = test_set.images[:50]
     bare, whole = fr.load(tmp_path / "run").classify(images), fr.load(run.path).classify(images)
     np.testing.assert_allclose(bare.probabilities, whole.probabilities, atol=1e-5)
@@ -64,12 +66,13 @@ def test_one_image_and_none_are_predicted_too(run: fr.Run, tmp_path: Path, onnx:
     shutil.copytree(run.path, tmp_path / "run")
     if not onnx:
         (tmp_path / "run" / "model.onnx").unlink()
+
     model = fr.load(tmp_path / "run")
     assert model.predict(np.zeros((28, 28), np.uint8)).shape == (1,)
     assert model.predict_proba(np.zeros((0, 28, 28), np.uint8)).shape == (0, 10)
 
 
-def test_a_run_without_validation_images_has_no_scale_of_doubt(tmp_path: Path) -> None:
+def test_a_run_without_validation_images_has_no_out_of_distribution_score(tmp_path: Path) -> None:
     run = train_small(tmp_path / "run", "validation=0")
     assert fr.load(run.path).classify(np.zeros((28, 28), np.uint8)).doubt is None
 
@@ -92,10 +95,12 @@ def test_images_of_another_kind_are_refused_with_what_was_expected(run: fr.Run, 
 def test_a_model_onnx_of_other_weights_is_refused(run: fr.Run, tmp_path: Path) -> None:
     other = train_small(tmp_path / "other", "seed=1")
     shutil.copy(run.path / "model.onnx", other.path)
+
     with pytest.raises(
         fr.ArtifactError, match=r"safetensors beside it expected, another one found; `fittingroom export"
     ):
         fr.load(other.path)
+
     assert main(["export", str(other.path)]) == 0
     fr.load(other.path)
 
@@ -105,6 +110,7 @@ def test_a_damaged_model_onnx_is_named(run: fr.Run, tmp_path: Path, content: byt
     shutil.copytree(run.path, tmp_path / "run")
     file = tmp_path / "run" / "model.onnx"
     file.write_bytes(file.read_bytes()[:-5_000] if content is None else content)
+
     with pytest.raises(fr.ArtifactError, match=r"model.onnx: a model written by `fittingroom export` expected"):
         fr.load(tmp_path / "run")
 
@@ -117,5 +123,6 @@ def test_a_model_that_fittingroom_did_not_export_is_refused(run: fr.Run, tmp_pat
     model = onnx.load(file)
     del model.metadata_props[:]
     onnx.save(model, file)
+
     with pytest.raises(fr.ArtifactError, match="a model written by `fittingroom export` expected"):
         fr.load(tmp_path / "run")

@@ -60,32 +60,35 @@ def names(scoring: Scoring) -> list[str]:
 
 
 def manifest(out: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((out / "manifest.json").read_text())
-    return found
+    index: dict[str, Any] = json.loads((out / "manifest.json").read_text())
+    return index
 
 
 def answers(out: Path) -> dict[str, pl.DataFrame]:
-    return {each["output"]: pl.read_parquet(out / each["output"]) for each in manifest(out)["shards"]}
+    return {shard["output"]: pl.read_parquet(out / shard["output"]) for shard in manifest(out)["shards"]}
 
 
 def test_every_input_gets_one_output_of_its_name_with_the_answers_of_the_model(
     run: Path, inputs: Path, images: fr.Dataset
 ) -> None:
     scoring = score_shards(run, ["in"], "out")
+
     outputs = ["a.parquet", "b.parquet", "c.npz.parquet", "d-images-idx3-ubyte.gz.parquet", "later/a.parquet"]
-    assert [each["output"] for each in manifest(Path("out"))["shards"]] == outputs
+    assert [shard["output"] for shard in manifest(Path("out"))["shards"]] == outputs
     assert sorted(file.relative_to("out").as_posix() for file in Path("out").rglob("*.parquet")) == outputs
-    assert sum(each.rows for each in scoring.done) == manifest(Path("out"))["rows"] == 5 * ROWS
+    assert sum(shard.rows for shard in scoring.done) == manifest(Path("out"))["rows"] == 5 * ROWS
+
     classified = fr.load(run).classify(images.images[3 * ROWS : 4 * ROWS])
-    found = answers(Path("out"))["later/a.parquet"]
-    assert found["row"].to_list() == list(range(ROWS))
-    assert found["file"].unique().to_list() == [str(inputs / "later/a.parquet")]
-    np.testing.assert_array_equal(found["label"], classified.labels)
-    np.testing.assert_array_equal(found.select(pl.col("^p[0-9]+$")).to_numpy(), classified.probabilities)
+    table = answers(Path("out"))["later/a.parquet"]
+    assert table["row"].to_list() == list(range(ROWS))
+    assert table["file"].unique().to_list() == [str(inputs / "later/a.parquet")]
+    np.testing.assert_array_equal(table["label"], classified.labels)
+    np.testing.assert_array_equal(table.select(pl.col("^p[0-9]+$")).to_numpy(), classified.probabilities)
 
 
 def test_the_manifest_says_what_was_made_of_what(run: Path, inputs: Path) -> None:
     score_shards(run, ["in/a.parquet"], "out")
+
     (shard,) = manifest(Path("out"))["shards"]
     stat = (inputs / "a.parquet").stat()
     assert (shard["input"], shard["bytes"], shard["mtime_ns"]) == (
@@ -102,6 +105,7 @@ def test_the_manifest_says_what_was_made_of_what(run: Path, inputs: Path) -> Non
 def test_a_second_time_nothing_is_done(run: Path, inputs: Path) -> None:
     score_shards(run, ["in"], "out")
     before = {file: file.stat().st_mtime_ns for file in Path("out").rglob("*.parquet")}
+
     again = score_shards(run, ["in"], "out")
     assert (again.done, again.already) == ((), 5)
     assert {file: file.stat().st_mtime_ns for file in Path("out").rglob("*.parquet")} == before
@@ -113,6 +117,7 @@ def test_only_what_is_missing_or_changed_is_done(run: Path, inputs: Path, images
     (inputs / "a.parquet").unlink()
     convert(fr.Splits(images.subset(range(7))), inputs / "a.parquet")
     os.utime(inputs / "c.npz")  # touched, with the content that it had
+
     assert sorted(names(score_shards(run, ["in"], "out"))) == ["a.parquet", "b.parquet"]
     assert len(answers(Path("out"))["a.parquet"]) == 7
     assert manifest(Path("out"))["rows"] == 4 * ROWS + 7
@@ -129,13 +134,16 @@ def test_shards_that_come_later_are_added_to_the_manifest(run: Path, inputs: Pat
 def test_a_damaged_input_is_named_and_the_others_go_on_and_a_rerun_tries_it_again(run: Path, inputs: Path) -> None:
     whole = (inputs / "a.parquet").read_bytes()
     (inputs / "a.parquet").write_bytes(whole[: len(whole) // 2])
+
     scoring = score_shards(run, ["in"], "out")
     (failed,) = scoring.failed
     assert failed.problem is not None
     assert failed.problem.startswith(f"{inputs / 'a.parquet'}: a whole Parquet file expected")
+
     assert len(answers(Path("out"))) == 4
     assert manifest(Path("out"))["failed"] == [{"input": str(inputs / "a.parquet"), "problem": failed.problem}]
     assert not Path("out/a.parquet").exists()
+
     (inputs / "a.parquet").write_bytes(whole)
     assert names(score_shards(run, ["in"], "out")) == ["a.parquet"]
     assert manifest(Path("out"))["failed"] == []
@@ -145,6 +153,7 @@ def test_damage_in_a_late_row_leaves_no_half_of_an_output(run: Path, inputs: Pat
     table = pl.read_parquet(inputs / "a.parquet")
     bad = pl.DataFrame({"image": [{"bytes": b"no picture", "path": None}], "label": [0]}, schema=table.schema)
     pl.concat([table, bad]).write_parquet(inputs / "a.parquet")
+
     (failed,) = score_shards(run, ["in/a.parquet"], "out").failed
     assert f"row {ROWS + 1}: a picture" in str(failed.problem)
     assert [file.name for file in Path("out").iterdir() if file.name != ".lock"] == ["manifest.json"]
@@ -190,11 +199,14 @@ def test_files_of_others_are_never_written_over(run: Path, inputs: Path) -> None
     before = (inputs / "a.parquet").read_bytes()
     with pytest.raises(DataError, match="to score expected, none found there"):
         score_shards(run, ["in/a.parquet"], "in")
+
     Path("out").mkdir()
     shutil.copy(inputs / "a.parquet", "out/a.parquet")
     with pytest.raises(DataError, match=r"out/a\.parquet: no answers of a scoring, and in the way of some"):
         score_shards(run, ["in"], "out")
+
     assert (inputs / "a.parquet").read_bytes() == Path("out/a.parquet").read_bytes() == before
+
     Path("out/a.parquet").unlink()
     Path("out/manifest.json").write_text('{"format": 1}')
     with pytest.raises(DataError, match=r"manifest\.json: not the manifest of a scoring"):
@@ -239,6 +251,7 @@ def test_killed_anywhere_nothing_is_lost_or_doubled(run: Path, inputs: Path, ima
     """SIGKILL at many moments of a scoring, from its start to its end; each next one goes on from what is there."""
     for i in range(more):
         convert(fr.Splits(images.subset(range(i, 1_000 + i))), inputs / f"more-{i:02}.parquet")
+
     draw = random.Random(0)
     kept: dict[Path, int] = {}
     kills = 0
@@ -248,22 +261,27 @@ def test_killed_anywhere_nothing_is_lost_or_doubled(run: Path, inputs: Path, ima
         if kills:
             process.stderr.readline()  # the first shard of this turn is done; the first turn ends while it starts
         time.sleep(draw.uniform(0, 0.1))
+
         process.send_signal(signal.SIGKILL)
         was_killed = process.wait() == -signal.SIGKILL
         process.stderr.close()
+
         there = {file: file.stat().st_ino for file in Path("out").rglob("*.parquet") if not file.name.startswith(".")}
         assert kept.items() <= there.items()  # what was made is not made again
         for file in there.keys() - kept.keys():
             assert read_record(file) is not None
             assert len(pl.read_parquet(file)) in (ROWS, 1_000)
+
         kept = there
         if not was_killed:
             break
         kills += 1
+
     assert kills > 1
     score_shards(run, ["in"], "out")
     assert manifest(Path("out"))["rows"] == 5 * ROWS + more * 1_000
     assert not list(Path("out").rglob("*.tmp"))
+
     score_shards(run, ["in"], "undisturbed")
     for name, table in answers(Path("undisturbed")).items():
         assert table.equals(answers(Path("out"))[name])
@@ -272,10 +290,12 @@ def test_killed_anywhere_nothing_is_lost_or_doubled(run: Path, inputs: Path, ima
 def test_the_command_says_what_it_did(run: Path, inputs: Path) -> None:
     (inputs / "b.parquet").write_bytes(b"PAR1")
     first = subprocess.run(score_command(run), capture_output=True, text=True, check=False)
+
     assert first.returncode == 2
     assert first.stdout.splitlines()[0] == f"scored     4 shards, {4 * ROWS:,} images"
     assert "failed     1 shard" in first.stdout
     assert f"fittingroom: {inputs / 'b.parquet'}: a whole Parquet file expected" in first.stderr
+
     (inputs / "b.parquet").unlink()
     second = subprocess.run(score_command(run), capture_output=True, text=True, check=False)
     assert second.returncode == 0
@@ -315,6 +335,7 @@ def test_ray_gives_the_same_files(run: Path, inputs: Path) -> None:
     (inputs / "b.parquet").write_bytes(b"PAR1")
     score_shards(run, ["in"], "alone")
     done = subprocess.run([*score_command(run), "--engine", "ray"], capture_output=True, text=True, check=False)
+
     assert done.returncode == 2
     assert f"fittingroom: {inputs / 'b.parquet'}: a whole Parquet file expected" in done.stderr
     assert list(answers(Path("out"))) == list(answers(Path("alone")))
@@ -329,6 +350,7 @@ def test_ray_gives_the_shard_of_a_worker_that_was_killed_to_another(
 ) -> None:
     for i in range(8):
         convert(fr.Splits(images), inputs / f"more-{i}.parquet")
+
     command = [*score_command(run), "--engine", "ray"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
@@ -336,16 +358,17 @@ def test_ray_gives_the_shard_of_a_worker_that_was_killed_to_another(
         workers = [pid for pid in descendants(process.pid) if "ray::_work_on_ray" in command_of(pid)]
         os.kill(workers[0], signal.SIGKILL)
         assert process.wait() == 0
+
     assert manifest(Path("out"))["rows"] == 5 * ROWS + 8 * 2_000
 
 
 def descendants(pid: int) -> list[int]:
     """The processes that a process started, and those that they started."""
-    found = []
+    started = []
     for children in Path(f"/proc/{pid}/task").glob("*/children"):
         for child in map(int, children.read_text().split()):
-            found += [child, *descendants(child)]
-    return found
+            started += [child, *descendants(child)]
+    return started
 
 
 def command_of(pid: int) -> str:

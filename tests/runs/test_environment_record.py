@@ -61,6 +61,12 @@ def test_what_the_first_runs_lack_has_a_default() -> None:
     assert (environment.preprocessing, environment.data.pictures) == (None, False)
 
 
+def test_it_answers_as_the_dict_that_it_was_and_says_what_to_write_instead() -> None:
+    environment = Environment.from_dict(plain())
+    with pytest.warns(DeprecationWarning, match=r"environment.machine$"):
+        assert environment["machine"]["threads"] == environment.machine.threads
+
+
 def test_keys_of_a_later_version_are_ignored() -> None:
     assert Environment.from_dict(plain() | {"cut": 2}) == Environment.from_dict(plain())
 

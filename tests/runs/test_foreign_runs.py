@@ -112,6 +112,7 @@ def test_code_that_a_run_holds_waits_for_trust_wherever_it_lies(
     (run / "result.json").unlink()
     (run / "seed-1" / "result.json").unlink()
     (run / where / "model_source.py").write_text(HOSTILE)
+
     assert_refused(main(["train", "--resume", str(run), "--quiet"]), capsys, "--trust-code")
 
 
@@ -122,12 +123,14 @@ def test_code_that_was_changed_since_the_start_is_not_executed(
     name_code(run, "net.py:Net")
     (run / "model_source.py").write_text(HOSTILE)
     edit(run / "environment.json", code_sha256="0" * 64)
+
     assert_refused(main(["train", "--resume", str(run), "--trust-code", "--quiet"]), capsys, "it was changed")
 
 
 def test_a_recipe_of_a_run_names_no_code_by_itself(mailed: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = mailed / "one"
     name_code(run, "mailed/net.py:Net")
+
     command = ["train", "sample", "--recipe", f"{run}/recipe.toml", "--no-test", "--quiet", "--out", "mine"]
     assert_refused(main(command), capsys, "--model FILE.py:Net")
     assert main([*command, "--model", "mailed/net.py:Net"]) == 0  # the user's own word
@@ -151,6 +154,7 @@ def test_a_trial_whose_recipe_names_a_file_is_not_carried_out(mailed: Path, caps
     a_study("mailed/study")
     shutil.copytree(mailed / "study" / "trial-0000", mailed / "study" / "trial-0001")
     name_code(mailed / "study" / "trial-0001", "mailed/net.py:Net")
+
     main(["tune", "--resume", "mailed/study", "--trials", "2", "--final-seeds", "0", "--quiet"])
     assert not MARK.exists()
     assert [trial.state for trial in fr.resume_study("mailed/study", trials=2, final_seeds=0).trials()] == [
@@ -164,7 +168,9 @@ def test_a_study_goes_on_with_the_code_that_it_kept_and_not_with_what_lies_at_it
     Path("net.py").write_text(HOSTILE)
     recipe = fr.load_recipe("plain", overrides=["stages.0.epochs=1", "precision=float32", "model='net.py:Net'"])
     fr.tune_recipe("sample", recipe, "lr = [0.001, 0.002]", plan=Plan(trials=1), final_seeds=0, out="study")
+
     Path("net.py").write_text("raise SystemExit")
     study = fr.resume_study("study", trials=2, final_seeds=2, trust_code=True)
+
     assert [trial.state for trial in study.trials()] == ["finished", "finished"]
     assert study.result["final"]["values"]

@@ -14,8 +14,8 @@ from PIL import Image
 
 import fittingroom as fr
 from fittingroom.cli import main
+from fittingroom.runs.ledger import read_evaluations
 from fittingroom.runs.metrics_log import read_metrics
-from fittingroom.runs.test_ledger import read_evaluations
 from fittingroom.serve.server import open_models
 from fittingroom.training.checkpoint import load_newest_checkpoint
 from tests.support import GOLDEN

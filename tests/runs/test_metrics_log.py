@@ -55,6 +55,7 @@ def kinds(path: Path) -> list[tuple[str, int | None]]:
 
 def test_a_log_opens_with_its_format_and_has_a_line_an_event(path: Path) -> None:
     log(path, started(), step(1, loss=0.25), MicroBatchHalved(epoch=0, micro_batch=128), step(2), step(3), epoch(0))
+
     lines: list[dict[str, Any]] = [json.loads(line) for line in path.read_text().splitlines()]
     assert lines[0] == {"event": "format", "format": 1}
     assert [line["event"] for line in lines[1:]] == ["start", "step", "micro-batch", "step", "step", "epoch"]
@@ -79,6 +80,7 @@ def test_each_line_is_on_disk_as_soon_as_it_is_logged(path: Path) -> None:
 def test_a_resumed_training_is_logged_as_if_it_had_never_stopped(path: Path) -> None:
     log(path, started(), *map(step, (1, 2, 3)), epoch(0), step(4), step(5))
     log(path, started(steps_done=4), step(5), step(6), epoch(1))
+
     assert kinds(path) == [
         ("format", None),
         ("start", None),
@@ -117,6 +119,7 @@ def test_a_line_torn_by_a_kill_is_left_out_and_gone_after_a_resume(path: Path, c
     whole = path.read_bytes()
     path.write_bytes(whole[:-cut])
     assert kinds(path)[-1] == ("step", 2 if cut > 1 else 3)  # without its line break a line is still whole
+
     log(path, started(steps_done=2), step(3))
     assert kinds(path)[-3:] == [("step", 2), ("start", None), ("step", 3)]
     assert all(json.loads(line) for line in path.read_text().splitlines())
@@ -125,4 +128,4 @@ def test_a_line_torn_by_a_kill_is_left_out_and_gone_after_a_resume(path: Path, c
 def test_the_log_is_replaced_as_a_whole_and_leaves_no_other_file(path: Path) -> None:
     log(path, started(), step(1), step(2))
     log(path, started(steps_done=1))
-    assert [each.name for each in path.parent.iterdir()] == ["metrics.jsonl"]
+    assert [file.name for file in path.parent.iterdir()] == ["metrics.jsonl"]

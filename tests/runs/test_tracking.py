@@ -36,11 +36,14 @@ def track_with_a_stop(name: str, run: fr.Run) -> None:
     start = events[0]
     assert isinstance(start, TrainingStarted)
     stop = 2 * start.steps_per_epoch
+
     tracker = open_tracker(name, run)
     replay(tracker, [*[e for e in events if getattr(e, "step", 0) <= stop + 3], CheckpointSaved(step=stop, path="")])
+
     again = TrainingStarted(**{**vars(start), "steps_done": stop})
     tracker = open_tracker(name, run)
     replay(tracker, [again, *[e for e in events if getattr(e, "step", 0) > stop]])
+
     tracker = open_tracker(name, run)
     tracker.finish(run)
     tracker.close()
@@ -56,8 +59,8 @@ def measured(run: fr.Run) -> dict[str, list[tuple[int, float]]]:
     """Each metric as (step, value), from the run's own log."""
     steps = [event for event in events_of(run) if isinstance(event, StepDone)]
     epochs = [event for event in events_of(run) if isinstance(event, EpochDone)]
-    found = {name: [(e.step, getattr(e, name)) for e in steps] for name in ("loss", "lr")}
-    return found | {name: [(e.step, getattr(e, name.replace("/", "_"))) for e in epochs] for name in PARTS}
+    of_steps = {name: [(e.step, getattr(e, name)) for e in steps] for name in ("loss", "lr")}
+    return of_steps | {name: [(e.step, getattr(e, name.replace("/", "_"))) for e in epochs] for name in PARTS}
 
 
 def final(run: fr.Run) -> dict[str, float]:
@@ -77,15 +80,19 @@ def test_tensorboard_reads_back_every_figure(run: fr.Run) -> None:
         str(run.path / "tensorboard"), size_guidance={"scalars": 0, "tensors": 0}
     )
     reader.Reload()
+
     for name, values in measured(run).items():
-        found = [(scalar.step, scalar.value) for scalar in reader.Scalars(name)]
-        assert found == [(step, pytest.approx(value, rel=1e-6)) for step, value in values]
+        read = [(scalar.step, scalar.value) for scalar in reader.Scalars(name)]
+        assert read == [(step, pytest.approx(value, rel=1e-6)) for step, value in values]
     for name, value in final(run).items():
         assert reader.Scalars(name)[-1].value == pytest.approx(value)
+
     texts = {tag: reader.Tensors(tag)[-1].tensor_proto.string_val[0].decode() for tag in reader.Tags()["tensors"]}
     assert 'model = "tutorial"' in texts["recipe/text_summary"]
     assert str(run.path / "report.html") in texts["report.html/text_summary"]
     assert texts["README.md/text_summary"].startswith("---")
+
+    # What TensorBoard shows under hyper-parameters has no reader of its own.
     content = reader.summary_metadata["_hparams_/session_start_info"].plugin_data.content
     assert b"stages.0.lr" in content
 
@@ -100,19 +107,22 @@ def test_mlflow_reads_back_every_figure_from_its_sqlite_store(run: fr.Run, monke
     client = MlflowClient(f"sqlite:///{run.path.parent / 'mlflow.db'}")
     experiment = client.get_experiment_by_name("fittingroom")
     assert experiment is not None
-    (found,) = client.search_runs([experiment.experiment_id])
-    assert found.info.run_name == "tracked"
-    assert found.info.status == "FINISHED"
-    assert found.data.params["stages.0.lr"] == "0.003"
-    assert found.data.params["model"] == "tutorial"
+
+    (tracked,) = client.search_runs([experiment.experiment_id])
+    assert tracked.info.run_name == "tracked"
+    assert tracked.info.status == "FINISHED"
+    assert tracked.data.params["stages.0.lr"] == "0.003"
+    assert tracked.data.params["model"] == "tutorial"
+
     for name, values in measured(run).items():
-        history = [(metric.step, metric.value) for metric in client.get_metric_history(found.info.run_id, name)]
+        history = [(metric.step, metric.value) for metric in client.get_metric_history(tracked.info.run_id, name)]
         assert sorted(history) == values
     for name, value in final(run).items():
-        assert found.data.metrics[name] == value
-    names = {item.path for item in client.list_artifacts(found.info.run_id)}
+        assert tracked.data.metrics[name] == value
+
+    names = {item.path for item in client.list_artifacts(tracked.info.run_id)}
     assert names >= {"report.html", "README.md", "result.json", "recipe.toml", "model.safetensors"}
-    copy = Path(client.download_artifacts(found.info.run_id, "report.html", str(run.path.parent)))
+    copy = Path(client.download_artifacts(tracked.info.run_id, "report.html", str(run.path.parent)))
     assert copy.read_bytes() == (run.path / "report.html").read_bytes()
 
 
@@ -126,6 +136,7 @@ def test_mlflow_goes_where_its_own_variable_says(run: fr.Run, tmp_path: Path, mo
 
     monkeypatch.setattr(pytest.importorskip("mlflow"), "MlflowClient", Client)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:5000")
+
     with pytest.raises(ConnectionError):
         open_tracker("mlflow", run)
     assert asked == ["http://127.0.0.1:5000"]
@@ -152,9 +163,11 @@ def test_metrics_that_mlflow_did_not_take_are_sent_later(run: fr.Run, monkeypatc
     monkeypatch.setattr(tracker, "client", client)
     events = events_of(run)
     halfway = len(events) // 2
+
     with pytest.warns(UserWarning, match="MLflow does not take the metrics"):
         replay(tracker, events[:halfway])
     assert client.taken == []
+
     client.is_away = False
     replay(tracker, events[halfway:])
     assert [step for key, step in client.taken if key == "loss"] == [step for step, _ in measured(run)["loss"]]

@@ -57,7 +57,6 @@ def test_a_bad_trial_is_pruned_and_keeps_its_checkpoint(data: fr.Splits) -> None
 
 NOT_A_NUMBER = """
 from torch import nn
-from tests.support import SUPPORT
 
 
 class Net(nn.Module):

@@ -8,11 +8,9 @@ from __future__ import annotations
 import argparse
 import os
 import re
-import signal
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -138,6 +136,8 @@ def engine_of(args: argparse.Namespace) -> RayEngine | None:
             raise UsageError("--ray-address says where Ray is; give --engine ray with it")
         return None
 
+    from importlib.util import find_spec
+
     from fittingroom.parallel.process_group import processes
     from fittingroom.parallel.ray_engine import RayEngine
 
@@ -256,6 +256,8 @@ def observing(*, quiet: bool) -> Iterator[Hooks]:
     Args:
         quiet: show nothing; it can be stopped all the same.
     """
+    import signal
+
     from fittingroom.cli.progress import showing
     from fittingroom.events import Hooks
 

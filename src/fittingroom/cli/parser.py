@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import shlex
 import sys
 from collections.abc import Sequence
-from difflib import get_close_matches
 from typing import Any, TypeAlias
 
 USAGE = 2  # the exit code of whatever could not be understood
@@ -32,6 +30,8 @@ class Parser(argparse.ArgumentParser):
         namespace, unknown = super().parse_known_args(words, namespace)
         if unknown:
             options = [word for word in unknown if word.startswith("--")]
+            import shlex
+
             refused = [self._refusal(option, words) for option in options] or [
                 f"too many arguments: {shlex.join(unknown)}"
             ]
@@ -41,6 +41,8 @@ class Parser(argparse.ArgumentParser):
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         """Refuse a value that is none of the choices; for a command, with the one it is most like."""
         if isinstance(action, argparse._SubParsersAction) and value not in action.choices:
+            from difflib import get_close_matches
+
             close = get_close_matches(value, action.choices, n=1)
             hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(action.choices)}"
             raise argparse.ArgumentError(None, f"{value}: no such command; {hint}")
@@ -52,6 +54,9 @@ class Parser(argparse.ArgumentParser):
 
     def _refusal(self, word: str, words: Sequence[str]) -> str:
         """What to say of an option that isn't one: the recipe's key or the option that was meant, if any is like it."""
+        import shlex
+        from difflib import get_close_matches
+
         option, _, value = word.partition("=")
         known = [name for action in self._actions if action.help != argparse.SUPPRESS for name in action.option_strings]
         keys = _recipe_keys() if "--set" in known else {}

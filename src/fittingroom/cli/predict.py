@@ -64,7 +64,9 @@ def add_parser(commands: Commands) -> None:
     add_old_spelling(parser, "--show", sheet)
 
     # ONNX Runtime is used from the CPU alone: a device is for networks that could not be exported.
-    options.add_device(parser, what="for a run without model.onnx, which computes on the CPU", default="cpu")
+    options.add_device(
+        parser, what="where to compute if the run has no model.onnx, which the CPU alone runs", default="cpu"
+    )
     options.add_threads(parser, default="every core")
     options.add_engine(parser, what="with --out: score the shards side by side, a thread each,")
     options.add_trust_code(parser, "execute the model's own source that the run keeps")

@@ -7,7 +7,6 @@ import os
 from collections.abc import Iterator
 from contextlib import redirect_stderr
 from pathlib import Path
-from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from fittingroom.cli import options
@@ -178,6 +177,8 @@ def _seconds(text: str) -> float:
 
 def _report(run: Run, args: argparse.Namespace) -> None:
     """The dozen lines at the end: what came out, how sure, where it lies, what to do next."""
+    from shlex import quote
+
     from fittingroom.cli import console
 
     result = run.result
@@ -232,6 +233,8 @@ def _summary(run: Run, result: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _scores_of_one(run: Run, result: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    from shlex import quote
+
     for split in ("test", "validation"):
         if scores := result[split]:
             low, high = scores["interval"]
@@ -265,8 +268,8 @@ def _weakest_class(scores: dict[str, Any]) -> str:
 
 
 def _evaluations_so_far(run: Run, fingerprint: str) -> str:
+    from fittingroom.runs.ledger import LEDGER, read_evaluations
     from fittingroom.runs.run import runs_folder
-    from fittingroom.runs.test_ledger import LEDGER, read_evaluations
 
     count = len(read_evaluations(runs_folder(run.path), fingerprint))
     return f"{count} evaluation{'s' * (count != 1)} on this test set so far, by all runs here ({LEDGER})"

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from fittingroom.compare.answers import Answers, Split
 from fittingroom.errors import ArtifactError, DataError
 from fittingroom.evaluation.predictions import read_predictions
+from fittingroom.runs.ledger import read_evaluations, record_evaluation_on
 from fittingroom.runs.run import Run, command_line, runs_folder
-from fittingroom.runs.test_ledger import read_evaluations, record_evaluation_on
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ from fittingroom.evaluation.mistakes import find_suspicious_labels
 from fittingroom.evaluation.predictions import JudgedPredictions, read_predictions
 from fittingroom.files.json_file import read_json
 from fittingroom.report.diagnosis import Diagnosis, diagnose
+from fittingroom.runs.ledger import read_evaluations
 from fittingroom.runs.metrics_log import read_metrics
 from fittingroom.runs.run import Run, runs_folder
-from fittingroom.runs.test_ledger import read_evaluations
 
 
 @dataclass(frozen=True)

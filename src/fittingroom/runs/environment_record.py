@@ -6,8 +6,10 @@ the type that they are said to have: a run's folder may have come by mail, or be
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass, replace
+from functools import cache
 from pathlib import Path
 from reprlib import repr as brief
 from types import NoneType, UnionType
@@ -159,6 +161,11 @@ class Environment:
         nested = {"preprocessing": preprocessing, "machine": self.machine.as_dict()}
         return {"format": FORMAT} | asdict(self) | nested
 
+    def __getitem__(self, key: str) -> Any:
+        """What the file calls ``key``: until 0.1 ``Run.environment`` was a dict. Taken for this release."""
+        warnings.warn(f"environment[{key!r}] is now environment.{key}", DeprecationWarning, stacklevel=2)
+        return self.as_dict()[key]
+
     @classmethod
     def from_dict(cls, value: Mapping[str, Any], where: str = FILE) -> Environment:
         """The record of what :meth:`as_dict` gave.
@@ -209,10 +216,13 @@ class _Unexpected(Exception):
 WORDS: dict[Any, str] = {str: "text", int: "a whole number", bool: "true or false", list: "a list", dict: "an object"}
 
 
+_hints = cache(get_type_hints)  # which evaluates each annotation anew
+
+
 def _record(cls: type, value: Any, key: str) -> Any:
     """An instance of a dataclass from plain values, its own dataclasses included."""
     members = _plain(dict, value, key)
-    hints = get_type_hints(cls)
+    hints = _hints(cls)
     values = {}
     for field in fields(cls):
         place = f"{key}.{field.name}" if key else field.name

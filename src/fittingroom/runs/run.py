@@ -29,8 +29,8 @@ from fittingroom.files.json_file import read_json, write_json
 from fittingroom.parallel.process_group import launcher
 from fittingroom.recipes.recipe import Recipe, parse_recipe
 from fittingroom.runs.environment_record import Environment, read_environment
+from fittingroom.runs.ledger import record_evaluation
 from fittingroom.runs.preprocessing import described, prepared_dataset
-from fittingroom.runs.test_ledger import record_evaluation
 
 RESULT = "result.json"
 FORMAT = 1  # of result.json

@@ -21,6 +21,7 @@ from fittingroom.errors import ArtifactError
 from fittingroom.files.atomic import atomic_directory
 
 FORMAT = 1
+CHECKPOINT_SECONDS = 60.0  # longest time between two checkpoints
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -28,14 +28,18 @@ from fittingroom.models.summary import count_parameters
 from fittingroom.parallel.process_group import ALONE, ProcessGroup
 from fittingroom.recipes.recipe import Recipe, differences
 from fittingroom.training.batches import Batches
-from fittingroom.training.checkpoint import Checkpoints, load_newest_checkpoint, save_checkpoint, tensors_to_bytes
+from fittingroom.training.checkpoint import (
+    CHECKPOINT_SECONDS,
+    Checkpoints,
+    load_newest_checkpoint,
+    save_checkpoint,
+    tensors_to_bytes,
+)
 from fittingroom.training.device import is_out_of_memory, keep_freed_memory
 from fittingroom.training.inference import labels_to_judge_by, predict_dataset
 from fittingroom.training.optimizer import lr_at, set_lr
 from fittingroom.training.seeds import derive_seed
 from fittingroom.training.state import TrainState
-
-CHECKPOINT_SECONDS = 60.0  # longest time between two checkpoints
 
 
 @dataclass(frozen=True, kw_only=True)

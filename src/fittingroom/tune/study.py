@@ -47,7 +47,7 @@ from fittingroom.training.device import pick_device, prepare_torch
 from fittingroom.training.hold_out import hold_out
 from fittingroom.tune.kept_code import KeptCodes, executed_files, keep_code, models_named, open_source, recorded_code
 from fittingroom.tune.objective import OBJECTIVES, Objective
-from fittingroom.tune.sampling import distributions, make_pruner, sampler_of_trial
+from fittingroom.tune.sampler_pruner import distributions, make_pruner, sampler_of_trial
 from fittingroom.tune.space import Choices, SearchSpace, apply, baseline_values, label, parse_space, read_space
 from fittingroom.tune.storage import open_storage, sqlite_in, without_password
 from fittingroom.tune.trial import Outcome, Plan, Trial, open_trial, run_trial

@@ -13,7 +13,7 @@ from fittingroom.events import EpochDone, Event, Hooks
 from fittingroom.pipeline import finish
 from fittingroom.runs.run import Run
 from fittingroom.tune.objective import OBJECTIVES, ObjectiveName
-from fittingroom.tune.sampling import Pruner, make_pruner
+from fittingroom.tune.sampler_pruner import Pruner, make_pruner
 from fittingroom.tune.storage import open_storage
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fittingroom.data.dataset import Dataset
-from fittingroom.runs.test_ledger import LEDGER, read_evaluations, record_evaluation
+from fittingroom.runs.ledger import LEDGER, read_evaluations, record_evaluation
 
 
 def images(seed: int) -> Dataset:
