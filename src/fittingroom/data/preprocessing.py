@@ -46,6 +46,12 @@ class Preprocessing:
 
     Raises:
         DataError: a value that isn't one of these.
+
+    Example:
+        >>> from fittingroom.data import Preprocessing
+        >>> asked = Preprocessing(size=(64, 64), resize="crop")
+        >>> asked.is_resolved, asked.resolved_for(size=(28, 28), channels=3).is_resolved
+        (False, True)
     """
 
     size: tuple[int, int] | None = None
@@ -120,6 +126,13 @@ def read_picture(
 
     Raises:
         DataError: no picture, a damaged one, or one too large.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from fittingroom.data import Preprocessing, read_picture
+        >>> content = Path("shoe.jpg").read_bytes()
+        >>> read_picture(content, "shoe.jpg", Preprocessing(size=(64, 48), channels=3)).shape
+        (64, 48, 3)
     """
     with open_picture(content, where, formats=formats) as picture:
         size = upright_size(picture, where)

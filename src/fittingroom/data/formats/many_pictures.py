@@ -20,7 +20,8 @@ from fittingroom.data.preprocessing import DEFAULT_SIDE, MAX_SIDE, Preprocessing
 from fittingroom.environment import cores
 from fittingroom.errors import DataError
 
-SAMPLE = 500  # pictures whose colours are looked at
+FIRST_SAMPLE = 20  # pictures whose colours are looked at
+SAMPLE = 500  # the same, where the first are all grey
 LARGEST_FILE = 256 << 20  # bytes; 50 million pixels have 150 MB without compression
 LARGE_FILE = 32 << 20  # bytes; of larger ones no two are in memory at once
 
@@ -45,9 +46,7 @@ def resolve(files: Sequence[Path], asked: Preprocessing) -> tuple[Preprocessing,
         sizes = [found for found in each(_size, files) if not isinstance(found, DataError)]
         size, notes = common_size(sizes, asked)
     if channels is None:
-        sample = np.unique(np.linspace(0, len(files) - 1, SAMPLE).astype(np.int64))
-        found_colours = each(_is_coloured, [files[row] for row in sample])
-        channels, said = common_channels([found for found in found_colours if not isinstance(found, DataError)])
+        channels, said = common_channels(_colours(files))
         notes += said
     return asked.resolved_for(size=size, channels=channels, photo=None), notes
 
@@ -127,6 +126,16 @@ def common_size(sizes: Sequence[tuple[int, int]], asked: Preprocessing) -> tuple
     return (DEFAULT_SIDE, DEFAULT_SIDE), [
         f"pictures {what} become {DEFAULT_SIDE}×{DEFAULT_SIDE} (resize = {asked.resize}); size sets another"
     ]
+
+
+def _colours(files: Sequence[Path]) -> list[bool]:
+    """Whether pictures are coloured: of 20 from all over the files, and where these are grey, of up to 500."""
+    for count in (FIRST_SAMPLE, SAMPLE):
+        rows = np.unique(np.linspace(0, len(files) - 1, count).astype(np.int64))
+        found = [colour for colour in each(_is_coloured, [files[row] for row in rows]) if isinstance(colour, bool)]
+        if any(found) or len(rows) == len(files):
+            break
+    return found
 
 
 def _area(size: tuple[int, int]) -> tuple[int, tuple[int, int]]:
