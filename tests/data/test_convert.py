@@ -169,6 +169,8 @@ def test_class_names_of_other_data_in_the_folder_are_left_alone(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("name", "to", "message"),
     [
+        ("x.mat", None, "a name that ends in .csv, .csv.gz, .npz, .parquet expected"),
+        ("x.tar.gz", None, "a name that ends in .csv, .csv.gz, .npz, .parquet expected"),
         ("folder", None, "--to for a folder"),
         ("x.txt", None, "ends in"),
         ("folder", "hdf5", "one of idx, csv, npz, parquet expected"),

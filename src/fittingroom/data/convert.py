@@ -47,8 +47,8 @@ def _target(out: Path, to: str | None) -> Format:
         raise DataError(f"--to {to}: one of {', '.join(WRITABLE)} expected")
     target = by_suffix if to is None else WRITABLE[to]
 
-    # a name without a suffix is that of a folder, whose format can't be told
-    if target is None:
+    # a name without a suffix is that of a folder, whose format can't be told; some formats are read and never written
+    if target is None or target.name not in WRITABLE:
         suffixes = [suffix for kind in WRITABLE.values() for suffix in kind.suffixes]
         folders = [kind.name for kind in WRITABLE.values() if kind.write_part is not None]
         raise DataError(
