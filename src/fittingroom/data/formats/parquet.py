@@ -44,7 +44,7 @@ IMAGE_NAMES = ("image", "img", "picture", "photo", "bytes", "image_bytes", "jpg"
 SMALLEST_PICTURE = 60  # bytes; a PNG of one pixel has 67
 FETCHED = 20_000  # rows whose pictures are read at once, of small pictures
 FETCHED_BYTES = 256 << 20  # of pictures that are read at once
-SAMPLE = 500  # pictures whose colours are looked at
+SAMPLES = (20, 500)  # pictures whose colours are looked at; more only where the first are all grey
 SHOWN = 20  # broken pictures that a note names
 UNLABELLED = -1  # what Hugging Face writes where there is no label
 PART_FILES = re.compile(r"(train|validation|test)-00000-of-00001\.parquet")
@@ -204,21 +204,26 @@ def _resolve(files: Sequence[Path], asked: Preprocessing) -> tuple[Preprocessing
         return asked, []
 
     counts = [_count(file) for file in files]
-    sample = set(np.unique(np.linspace(0, sum(counts) - 1, SAMPLE).astype(np.int64)).tolist()) if sum(counts) else set()
+    samples = [np.unique(np.linspace(0, sum(counts) - 1, size).astype(np.int64)).tolist() for size in SAMPLES]
+    looked_at = set().union(*samples) if asked.channels is None else set()
     sizes: list[tuple[int, int]] = []
-    coloured: list[bool] = []
+    coloured: dict[int, bool] = {}
     rows_before = 0
     for file, count in zip(files, counts, strict=True):
         for first, contents in _contents(file):
-            heads = each(lambda content: probe_size(content or b"", ""), contents)
+            heads = each(lambda content: probe_size(content or b"", ""), contents if asked.size is None else [])
             sizes += [size for size in heads if not isinstance(size, DataError)]
-            looked_at = [content for row, content in enumerate(contents, rows_before + first) if row in sample]
-            colours = each(lambda content: probe_picture(content or b"", "").is_colour, looked_at)
-            coloured += [is_colour for is_colour in colours if not isinstance(is_colour, DataError)]
+            rows = [row for row in range(len(contents)) if rows_before + first + row in looked_at]
+            colours = each(lambda content: probe_picture(content or b"", "").is_colour, [contents[row] for row in rows])
+            found = zip(rows, colours, strict=True)
+            coloured |= {rows_before + first + row: colour for row, colour in found if isinstance(colour, bool)}
         rows_before += count
 
+    # the first sample decides where it can, as it does for picture files
+    of_samples = [[coloured[row] for row in rows if row in coloured] for rows in samples]
+    of_sample = next((colours for colours in of_samples if any(colours)), of_samples[-1])
     size, notes = common_size(sizes, asked) if asked.size is None else (asked.size, [])
-    channels, said = common_channels(coloured) if asked.channels is None else (asked.channels, [])
+    channels, said = common_channels(of_sample) if asked.channels is None else (asked.channels, [])
     return asked.resolved_for(size=size, channels=channels, photo=None), [*notes, *said]
 
 
