@@ -43,7 +43,8 @@ def test_train_writes_a_judged_run_and_says_so_in_a_dozen_lines(capsys: pytest.C
     assert f"test        accuracy {result['test']['accuracy']:.2%} on 1,000 images; 95 % interval " in printed.out
     assert "ledger      1 evaluation on this test set so far" in printed.out
     assert "runs/plain-1/" in printed.out
-    assert len(printed.out.splitlines()) <= 17
+    assert "pictures    predict sees what training saw: checked on 200 pictures" in printed.out
+    assert len(printed.out.splitlines()) <= 18
     assert "epoch 1/1" in printed.err
 
     # The folder holds what the lines say, and the ledger what the result says.

@@ -281,3 +281,19 @@ def test_a_picture_on_standard_input_is_prepared_alike(tmp_path: Path, monkeypat
     without_name = [{**json.loads(text.getvalue())[0], "file": None} for text in (one, other)]
     assert without_name[0] == without_name[1]
     assert os.fspath(file) == json.loads(one.getvalue())[0]["file"]
+
+
+def test_a_folder_is_walked_as_a_training_walks_it(tmp_path: Path) -> None:
+    """What zip programs and file servers leave behind is no picture, and a linked folder is read once."""
+    data = write_folder(tmp_path / "data", "grey", 60)
+    run = trained(data, tmp_path / "run")
+    for junk in ("__MACOSX", "@eaDir"):
+        (data / junk).mkdir()
+        (data / junk / "0001.png").write_bytes(b"no picture")
+    write_folder(tmp_path / "elsewhere", "grey", 10, seed=1)
+    (data / "more").symlink_to(tmp_path / "elsewhere")
+    (data / "temple" / "round").symlink_to(data)
+
+    said = predicted(run, data, tmp_path / "answers.parquet")
+
+    assert len(said) == 70

@@ -15,6 +15,7 @@ from threading import Lock
 import numpy as np
 from numpy.typing import NDArray
 
+from fittingroom.data.formats.folder_layout import is_junk
 from fittingroom.data.formats.table import is_data_file, read_blocks
 from fittingroom.data.picture_file import SUFFIXES
 from fittingroom.data.preprocessing import Preprocessing, probe_picture, read_picture, resize_images
@@ -149,9 +150,15 @@ def _files_of(names: Iterable[str], on_error: Callable[[DataError], None]) -> It
 
 
 def _below(folder: Path) -> Iterator[Path]:
-    for parent, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        yield from (Path(parent, name) for name in names if not name.startswith("."))
+    """Every file at any depth that a training on this folder would not pass over either."""
+    visited = set()
+    for parent, folders, names in os.walk(folder, followlinks=True):
+        # A link may lead back to a folder above it.
+        stat = Path(parent).stat()
+        is_new = (stat.st_dev, stat.st_ino) not in visited
+        visited.add((stat.st_dev, stat.st_ino))
+        folders[:] = [name for name in folders if is_new and not is_junk(name)]
+        yield from (Path(parent, name) for name in names if is_new and not is_junk(name))
 
 
 def _is_taken(file: Path) -> bool:

@@ -141,7 +141,7 @@ def _scan(path: Path, above: tuple[tuple[int, int], ...]) -> _Folder:
 
     # scandir knows what is a file without asking the disk for each of 60,000
     with os.scandir(path) as directory:
-        entries = [entry for entry in directory if not _is_junk(entry.name)]
+        entries = [entry for entry in directory if not is_junk(entry.name)]
     for entry in sorted(entries, key=lambda entry: natural(entry.name)):
         _refuse_undecodable(path, entry.name)
         is_folder, is_file = _kind(entry)
@@ -157,7 +157,8 @@ def _scan(path: Path, above: tuple[tuple[int, int], ...]) -> _Folder:
     return found
 
 
-def _is_junk(name: str) -> bool:
+def is_junk(name: str) -> bool:
+    """Whether a file or folder of this name is what zip programs, cameras and servers leave behind, or is hidden."""
     return name.startswith(".") or name.lower() in JUNK
 
 
