@@ -261,7 +261,7 @@ def test_colour_files_preprocessing_and_notes_are_kept(file: Path) -> None:
 
 
 def test_other_settings_are_another_entry(file: Path, tiny: Splits) -> None:
-    def read(settings: dict[str, object], times: list[object]) -> Splits:
+    def read(settings: dict[str, Any], times: list[object]) -> Splits:
         def made() -> Splits:
             times.append(settings)
             return replace(tiny, preprocessing=Preprocessing(size=(4, 4), channels=1))

@@ -1,5 +1,6 @@
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ def small(
 ) -> Splits:
     """A set that is easy to get wrong: names that look like numbers or are not ASCII, a class without images."""
     generator = np.random.default_rng(seed)
-    made = {}
+    made: dict[str, Any] = {}
     for number, part in enumerate(parts):
         images = generator.integers(0, 256, (11 + number, *size), np.uint8)
         labels = generator.integers(0, len(classes) - 1, len(images))
@@ -204,7 +205,7 @@ def in_colour(*, parts: tuple[str, ...] = ("train", "validation", "test")) -> Sp
     """The same sets, of images in colour."""
     data = small(parts=parts)
     random = np.random.default_rng(5)
-    made = {
+    made: dict[str, Any] = {
         name: Dataset(random.integers(0, 256, (len(part), 6, 5, 3), np.uint8), part.labels, part.classes, name)
         for name, part in parts_of(data).items()
     }

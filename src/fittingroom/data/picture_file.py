@@ -83,7 +83,7 @@ def open_picture(
 
 
 def probe_picture(content: bytes, where: str) -> PictureFacts:
-    """Tell a picture's size and kind. A large JPEG is decoded at an eighth of its size or so, a grey picture not at all.
+    """Tell a picture's size and kind. A large JPEG is decoded at about an eighth of its size, a grey one not at all.
 
     Raises:
         DataError: no picture, a damaged one as far as that is noticed, or one too large.

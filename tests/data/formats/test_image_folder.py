@@ -25,7 +25,7 @@ from tests.support.same import assert_same
 GREY = np.arange(16, dtype=np.uint8).reshape(4, 4) * 16
 
 
-def save(path: Path, image: NDArray[np.uint8] = GREY, mode: str | None = None, **options: Any) -> None:
+def save(path: Path, image: NDArray[Any] = GREY, mode: str | None = None, **options: Any) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     picture = Image.fromarray(image)
     (picture.convert(mode) if mode else picture).save(path, **options)
@@ -340,7 +340,7 @@ def test_every_suffix_of_pictures_is_read_and_the_others_are_counted(tmp_path: P
     for suffix in (".png", ".JPG", ".jpeg", ".jfif", ".bmp", ".gif", ".webp", ".tif", ".TIFF"):
         for name in ("a", "b"):
             kind = {".jfif": "JPEG", ".tif": "TIFF"}.get(suffix)
-            save(tmp_path / name / f"1{suffix}", **({"format": kind} if kind else {}))
+            save(tmp_path / name / f"1{suffix}", format=kind)
     for name in ("1.heic", "2.HEIC", "notes.txt"):
         (tmp_path / "a" / name).write_bytes(b"")
     data = read_image_folder(tmp_path)

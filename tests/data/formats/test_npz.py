@@ -112,7 +112,7 @@ COLOUR = np.random.default_rng(0).integers(0, 256, (4, 2, 5, 3), dtype=np.uint8)
     "images", [COLOUR, COLOUR.astype(np.int64), np.asfortranarray(COLOUR), COLOUR.transpose(0, 3, 1, 2)]
 )
 def test_colour_is_taken_as_it_is(file: Path, names: tuple[str, str], images: Any) -> None:
-    np.savez(file, **{names[0]: images, names[1]: LABELS})  # type: ignore[arg-type]
+    np.savez(file, **{names[0]: images, names[1]: LABELS})
     assert_same(read_npz(file).train, Dataset(COLOUR, LABELS, ("0", "1", "2"), "x"))
 
 
@@ -126,7 +126,8 @@ def test_a_grey_looking_part_of_a_colour_set_stays_in_colour(file: Path) -> None
 
 @pytest.mark.parametrize("names", ["classes", "class_names", "label_names"])
 def test_names_of_the_classes(file: Path, names: str) -> None:
-    np.savez(file, x_train=IMAGES, y_train=LABELS, **{names: np.array(["hat", "bag", "cap"])})
+    arrays: dict[str, Any] = {"x_train": IMAGES, "y_train": LABELS, names: np.array(["hat", "bag", "cap"])}
+    np.savez(file, **arrays)
     assert read_npz(file).train.classes == ("hat", "bag", "cap")
 
 
