@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from fittingroom.data.fashion_photo import convert_photo
+from fittingroom.data.large import allocate
 from fittingroom.data.picture_file import FORMATS as FORMATS
 from fittingroom.data.picture_file import WHITE, decoding, is_coloured, opaque_8_bit, open_picture, upright_size
 from fittingroom.data.picture_file import PictureFacts as PictureFacts
@@ -163,7 +164,7 @@ def resize_images(images: NDArray[np.uint8], preprocessing: Preprocessing) -> ND
     if images.shape[1:] == shape:
         return images
 
-    resized = np.empty((len(images), *shape), np.uint8)
+    resized = allocate((len(images), *shape), np.uint8)
     for row, image in enumerate(images):
         picture = Image.fromarray(np.ascontiguousarray(image)).convert("L" if channels == 1 else "RGB")
         resized[row] = _resized(picture, images.shape[1:3], size, preprocessing.resize)
