@@ -42,9 +42,9 @@ def official_folder() -> Path:
     missing("the official data is not on this machine: apt-get install dataset-fashion-mnist, or set $FITTINGROOM_DATA")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """One browser for a whole process: Playwright allows no second one beside it."""
+    """A browser, closed before the next module: Playwright's event loop lets no other run in the same process."""
     if not CHROMIUM.exists():
         missing(f"the pages were not opened in a browser: {CHROMIUM} is missing (apt-get install chromium)")
     from playwright.sync_api import sync_playwright
