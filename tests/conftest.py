@@ -1,6 +1,7 @@
 """What every test has: one thread for torch, which others may share the machine with, and a cache of its own."""
 
 import os
+import sys
 
 os.environ["OMP_NUM_THREADS"] = "1"  # before anything imports torch, which reads it once
 
@@ -25,3 +26,12 @@ def cache_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Non
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FITTINGROOM_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture(autouse=True)
+def _one_thread_again() -> Iterator[None]:
+    """Undo what a test's ``--threads`` set for the whole process: other threads round sums otherwise."""
+    yield
+    torch = sys.modules.get("torch")  # never loaded here: some tests hold that nothing loads it
+    if torch is not None and torch.get_num_threads() != 1:
+        torch.set_num_threads(1)
