@@ -11,7 +11,7 @@ from fittingroom.audit import Report, fast_findings
 from fittingroom.audit.reference import MANIFEST, TEST, TRAIN, hashes_of, manifest
 from fittingroom.data.convert import convert
 from fittingroom.data.dataset import Dataset, Splits, concatenate
-from fittingroom.data.fetch.known_sets import FASHION_MNIST_CLASSES
+from fittingroom.data.fetch.fingerprints import FASHION_MNIST_CLASSES
 from tests.support.planted import both, checked, fast_errors, names, only, replaced, write_folder
 
 KAGGLE_ROWS = Path(__file__).parents[1] / "data" / "kaggle_rows.csv"

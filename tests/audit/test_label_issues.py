@@ -16,7 +16,7 @@ from fittingroom.audit.label_issues import (
 )
 from fittingroom.audit.reference import MANIFEST, TRAIN, hashes_of, manifest
 from fittingroom.data.dataset import Dataset
-from fittingroom.data.fetch.known_sets import FASHION_MNIST_CLASSES
+from fittingroom.data.fetch.fingerprints import FASHION_MNIST_CLASSES
 from fittingroom.data.open import open_dataset
 from fittingroom.errors import ArtifactError, DataError
 

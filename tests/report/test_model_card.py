@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import fittingroom as fr
-from fittingroom.data.fetch.known_sets import KNOWN_FINGERPRINTS
+from fittingroom.data.fetch.fingerprints import KNOWN_FINGERPRINTS
 from fittingroom.pipeline import train
 from fittingroom.report.model_card import write_model_card
 

@@ -197,7 +197,7 @@ def _preprocessing_of(config: dict[str, Any], file: Path) -> Preprocessing:
 def _is_fashion_mnist(config: dict[str, Any]) -> bool:
     """Whether a run of 0.1 was trained on the official images, by what its description says of its data."""
     # The list of known sets takes its time to load, and newer runs don't need it.
-    from fittingroom.data.fetch.known_sets import FASHION_MNIST_CLASSES, KNOWN_FINGERPRINTS
+    from fittingroom.data.fetch.fingerprints import FASHION_MNIST_CLASSES, KNOWN_FINGERPRINTS
 
     # Kaggle's two files split the images anew, so that these are known by the names of their classes alone.
     is_known = config["data"]["train"]["images"] in {known.images for known in KNOWN_FINGERPRINTS.values()}

@@ -18,7 +18,7 @@ from fittingroom.audit.read_damaged import AuditedFile, holds_pictures, read_aud
 from fittingroom.audit.repeats import duplicates, near_findings, overlap
 from fittingroom.audit.statistics import constant_images, leaky_pixel, scaled_range, split_shift
 from fittingroom.data.dataset import Dataset, Splits, parts_of
-from fittingroom.data.fetch.known_sets import FASHION_MNIST_CLASSES
+from fittingroom.data.fetch.fingerprints import FASHION_MNIST_CLASSES
 from fittingroom.data.large import is_large
 from fittingroom.data.preprocessing import Preprocessing
 

@@ -13,7 +13,7 @@ from fittingroom.audit.findings import MAX_IMAGES_SHOWN, Finding, file_figures, 
 from fittingroom.audit.orientation import means_fit
 from fittingroom.audit.reference import TEST, TRAIN, hashes_of, manifest
 from fittingroom.data.dataset import Dataset
-from fittingroom.data.fetch.known_sets import FASHION_MNIST_CLASSES
+from fittingroom.data.fetch.fingerprints import FASHION_MNIST_CLASSES
 from fittingroom.rendering.contact_sheet import Row
 
 MAX_ROWS_LISTED = 4  # by a message

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fittingroom.data.fetch.known_sets import KNOWN_FINGERPRINTS
+from fittingroom.data.fetch.fingerprints import KNOWN_FINGERPRINTS
 from fittingroom.evaluation.calibration import calibration
 from fittingroom.files.atomic import atomic_write
 from fittingroom.rendering.html_page import render_page

@@ -17,8 +17,8 @@ import fittingroom.data.fetch.download as download_module
 import tests.support.mirror as mirrors
 from fittingroom.data.dataset import Dataset
 from fittingroom.data.fetch.checksum import KnownFile, problem_of
+from fittingroom.data.fetch.fingerprints import FASHION_MNIST_CLASSES
 from fittingroom.data.fetch.known_sets import (
-    FASHION_MNIST_CLASSES,
     KNOWN,
     Fetched,
     KnownSet,
