@@ -6,7 +6,6 @@ import os
 import platform
 import subprocess
 from dataclasses import asdict, dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +56,8 @@ def describe_machine(device: str) -> Machine:
 
 def versions() -> dict[str, str]:
     """Of fittingroom, Python and the packages that decide a result, those that are installed."""
+    from importlib import metadata  # it loads the parser of e-mails, which predict has no use for
+
     installed = {"fittingroom": __version__, "python": platform.python_version()}
     for package in PACKAGES:
         try:
