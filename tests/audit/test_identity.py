@@ -227,6 +227,71 @@ def test_classes_in_the_order_of_their_names_are_the_official_ones(sample: Split
     assert "label-noise" not in {finding.name for finding in fast_findings(Splits(as_folder))}
 
 
+def relabelled(dataset: Dataset, to: dict[int, int], classes: tuple[str, ...]) -> Dataset:
+    """The images of these official classes, under other numbers and names."""
+    assert dataset.labels is not None
+    kept = dataset.subset(np.flatnonzero(np.isin(dataset.labels, list(to))))
+    assert kept.labels is not None
+    return Dataset(kept.images, np.array([to[label] for label in kept.labels.tolist()]), classes, "of one's own")
+
+
+SHOES = {label: int(label in (5, 7, 9)) for label in range(10)}
+GERMAN = ("Oberteil", "Hose", "Pullover", "Kleid", "Mantel", "Sandale", "Hemd", "Turnschuh", "Tasche", "Stiefel")
+OF_THEIR_OWN = {
+    "a subset, one name short": ({0: 0, 1: 1, 3: 2, 8: 3}, ("T-shirt", "Trouser", "Dress", "Bag")),
+    "a subset numbered anew": ({0: 0, 1: 1, 3: 2, 8: 3}, ("0", "1", "2", "3")),
+    "a subset that keeps most numbers": ({0: 0, 1: 1, 2: 2, 3: 3, 9: 4}, tuple("01234")),
+    "a subset from the second class on": ({1: 0, 2: 1, 3: 2, 4: 3}, tuple("0123")),
+    "two groups": (SHOES, ("not shoe", "shoe")),
+    "two groups, numbered": (SHOES, ("0", "1")),
+    "groups under an official name": ({0: 0, 2: 0, 6: 0, 8: 1}, ("Shirt", "Bag")),
+    "translated": ({label: label for label in range(10)}, GERMAN),
+    "all ten in another order of numbers": ({label: (7 * label) % 10 for label in range(10)}, tuple("0123456789")),
+}
+
+
+@pytest.mark.parametrize("what", OF_THEIR_OWN)
+def test_classes_of_ones_own_are_not_called_wrong(what: str, sample: Splits) -> None:
+    data = relabelled(sample.train, *OF_THEIR_OWN[what])
+    assert {finding.name for finding in fast_findings(Splits(data))} <= {"subset", "imbalance"}
+
+
+@pytest.mark.parametrize(
+    ("what", "wrong"),
+    [("a subset, one name short", 3), ("groups under an official name", 1), ("a subset that keeps most numbers", 3)],
+)
+def test_a_wrong_label_among_classes_of_ones_own_is_still_found(what: str, wrong: int, sample: Splits) -> None:
+    data = relabelled(sample.train, *OF_THEIR_OWN[what])
+    labels = data.labels.copy()  # type: ignore[union-attr]
+    rows = np.flatnonzero(labels == 0)[:8]
+    labels[rows] = wrong  # an image whose own name is not known may have a name that is
+    findings = fast_findings(Splits(replaced(data, labels=labels)))
+    (finding,) = (finding for finding in findings if finding.name == "label-noise")
+    assert finding.figures["differ"] == 8
+
+
+def test_names_in_a_wrong_order_are_an_error(sample: Splits) -> None:
+    swapped = list(FASHION_MNIST_CLASSES)
+    swapped[2], swapped[4] = swapped[4], swapped[2]
+    data = Dataset(sample.train.images, sample.train.labels, tuple(swapped), "swapped")
+    (finding,) = (finding for finding in fast_findings(Splits(data)) if finding.name == "label-noise")
+    assert (finding.figures["share"], finding.severity) == (pytest.approx(0.2, abs=0.03), "error")
+
+
+@pytest.mark.parametrize(("last", "low", "high"), [("10", 1, 10), ("9", 0, 9)])
+def test_labels_that_are_all_one_off_are_one_error_with_what_to_do(
+    last: str, low: int, high: int, sample: Splits
+) -> None:
+    assert sample.train.labels is not None
+    labels = sample.train.labels + 1 if last == "10" else (sample.train.labels + 1) % 10
+    data = Dataset(sample.train.images, labels, tuple(map(str, range(high + 1))), "from R")
+    findings = [finding for finding in fast_findings(Splits(data)) if finding.name != "subset"]
+    assert [finding.name for finding in findings] == ["label-range"]
+    assert findings[0].figures == {"offset": 1, "displaced": 2_000, "n": 2_000, "low": low, "high": high}
+    assert "all one off" in findings[0].message
+    assert findings[0].advice.startswith("Subtract 1 from each label")
+
+
 @pytest.mark.parametrize(
     ("share", "expected"), [(0.0, set()), (0.001, set()), (0.02, {"resplit"}), (0.5, {"resplit"}), (1.0, {"resplit"})]
 )

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.datasets import load_digits
 
 from fittingroom.audit.check import repair_images
 from fittingroom.audit.layout import offset_of
@@ -108,6 +109,22 @@ def test_several_faults_at_once_are_all_undone(sample: Splits) -> None:
     findings, repaired = repair_images(wrong)
     assert [finding.name for finding in findings] == ["wrong-width", "shifted", "transposed", "inverted"]
     np.testing.assert_array_equal(repaired.images, sample.train.images[:-1])
+
+
+@pytest.mark.parametrize("size", [50, 150, 400])
+@pytest.mark.parametrize("order", ["random", "sorted by class"])
+def test_no_subset_of_sound_digits_is_moved(size: int, order: str) -> None:
+    """8×8 in arrays, where rows in the middle are as unlike as strangers; benchmarks/false_alarms.py has 3,360 sets."""
+    digits, random = load_digits(), np.random.default_rng(size)
+    images, names = (digits.images * (255 / 16)).round().astype(np.uint8), tuple(map(str, range(10)))
+    for classes in (2, 3, 5) * 8:
+        rows = random.permutation(np.flatnonzero(np.isin(digits.target, random.permutation(10)[:classes])))[:size]
+        if order != "random":
+            rows = rows[np.argsort(digits.target[rows], kind="stable")]
+        subset = Dataset(images[rows], digits.target[rows].astype(np.int64), names, "a subset")
+        findings, repaired = repair_images(subset)
+        assert not findings
+        assert repaired is subset
 
 
 def test_good_images_are_left_alone(sample: Splits, digits: Dataset) -> None:

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from fittingroom.audit import fast_findings
 from fittingroom.data.convert import convert
 from fittingroom.data.dataset import Splits
-from tests.support.planted import checked, names, only, parts
+from tests.support.planted import checked, names, only, parts, replaced
 
 
 def write_npz(path: Path, images: NDArray[Any], labels: NDArray[Any] | None) -> Path:
@@ -59,6 +60,12 @@ def test_a_range_of_0_to_16_in_bytes_is_named(tmp_path: Path, sample: Splits) ->
     finding = only(report, "scaled-range")
     assert finding.figures == {"low": 0, "high": 15}
     assert finding.severity == "warning"
+
+
+def test_train_warns_of_a_range_of_0_to_16(sample: Splits) -> None:
+    dark = replaced(sample.train, sample.train.images // 16)
+    assert "scaled-range" in {finding.name for finding in fast_findings(Splits(dark))}
+    assert "scaled-range" not in {finding.name for finding in fast_findings(sample)}
 
 
 @pytest.mark.parametrize("labels", [[0.5], [-1], [np.nan], [100_000]])

@@ -122,8 +122,8 @@ def check(
 def fast_findings(splits: Splits) -> list[Finding]:
     """The part of the check that takes a fraction of a second: for ``train``, which warns of what it finds.
 
-    Identity, labels, classes, equal images within and between parts, and the structure of the first 400 images; of a
-    large part (:mod:`fittingroom.data.large`) the structure alone.
+    Identity, labels, classes, the range of pixels, equal images within and between parts, and the structure of the
+    first 400 images; of a large part (:mod:`fittingroom.data.large`) the structure alone.
     """
     findings: list[Finding] = []
     parts = []
@@ -137,7 +137,7 @@ def fast_findings(splits: Splits) -> list[Finding]:
 
         part = part_of(role, dataset)
         parts.append(part)
-        findings += duplicates(part)
+        findings += [*duplicates(part), *scaled_range(part)]
 
     claims = "fashion" in splits.source.lower() or splits.train.classes == FASHION_MNIST_CLASSES
     findings += identity_findings(parts, claims)

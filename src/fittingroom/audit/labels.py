@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from fittingroom.audit.damaged_idx import header_in, labels_from_offset_0
 from fittingroom.audit.features import coherence
 from fittingroom.audit.findings import MAX_IMAGES_SHOWN, MAX_VALUES_LISTED, Finding
-from fittingroom.audit.identity import Part
+from fittingroom.audit.identity import Part, displaced_numbers
 from fittingroom.data.dataset import Dataset
 from fittingroom.rendering.contact_sheet import Row
 
@@ -94,6 +94,9 @@ def _label_range(part: Part) -> list[Finding]:
     is_numbered = part.dataset.classes == tuple(map(str, range(len(counts))))
     if labels is None or len(used) < 2:
         return []
+
+    if finding := displaced_numbers(part):
+        return finding
 
     # what classes there are is known of Fashion-MNIST, guessed from bare numbers, and given with names
     if float(part.official.mean()) >= 0.5:

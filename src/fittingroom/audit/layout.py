@@ -11,8 +11,9 @@ Two checks, ``wrong_width`` and ``shifted``, over one measure: the correlation o
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,10 @@ from fittingroom.rendering.contact_sheet import Row
 MIN_IMAGES = 100  # below which correlations are too rough to say anything by
 MAX_IMAGES = 5_000  # that are looked at, consecutive ones, for a displaced run goes on from image to image
 MIN_PIXELS = 64
+
+MIN_Z = 5.0  # standard errors by which a displacement must stand out: it is the best of hundreds of starts
+MAX_VALUES = 5_000_000  # of pixels that this is measured on
+BLOCKS = 20  # of consecutive images, whose means give that error: images that resemble their neighbours count less
 
 Order = Literal["pixels", "planes"]  # what lies side by side in the run: all of a pixel, or all of a channel
 
@@ -154,6 +159,8 @@ def shifted(part: Dataset) -> tuple[list[Finding], Dataset]:
     offset = offset_of(part)
     if offset is None or not offset.start or offset.gain < 0.06 or offset.correlation < 0.6:
         return [], part
+    if not _is_beyond_chance(part, offset):
+        return [], part
 
     start, width = offset.start, part.image_size[1] * (part.channels if offset.order == "pixels" else 1)
     columns = start % width * part.image_size[1] // width
@@ -185,6 +192,88 @@ def shifted(part: Dataset) -> tuple[list[Finding], Dataset]:
         examples=tuple(examples),
     )
     return [finding], back
+
+
+def _is_beyond_chance(part: Dataset, offset: Offset) -> bool:
+    """Whether images are cut where they are said to begin, and whole where they would then be cut.
+
+    Where the best of all seams lies says little by itself: in images of 8×8 the rows in the middle may be as unlike as
+    strangers, and at the edges alike. Two things a displacement alone brings about. The end of an image goes on in the
+    next one, and not in the one before it, which in a set that is not displaced, sorted or not, it resembles as much.
+    And across the place where images now are cut pixels are alike the more the nearer they are, while across the
+    true seam nearness doesn't count.
+    """
+    step = part.channels if offset.order == "pixels" else 1
+    width = part.image_size[1] * step
+    looked_at = max(MIN_IMAGES, MAX_VALUES // part.images[0].size)
+    z_NP = _standardised(part.subset(np.arange(min(len(part), looked_at))), offset.order)
+    if offset.order == "planes":
+        z_NP = z_NP.reshape(-1, z_NP.shape[1] // part.channels)
+
+    if not offset.rolled:
+        difference, z = _goes_on_in_next(z_NP, width, offset.start)
+        if difference >= 0.2 and z >= MIN_Z:
+            return True
+    here, there, usual, z = _continuity(z_NP, width, step, offset)
+    return there <= 0.1 * usual and here - there >= 0.5 * usual and z >= MIN_Z
+
+
+def _goes_on_in_next(z_NP: NDArray[np.float32], width: int, start: int) -> tuple[float, float]:
+    """By how much an image's last row is more like the first one of the next image than like that of the one before.
+
+    Returns:
+        The difference of the two correlations, over those pixels that a displacement by ``start`` makes neighbours, and
+        the same in standard errors; 0, 0 where there are no such pixels.
+    """
+    pixels = z_NP.shape[1]
+    last = np.arange(pixels - width, pixels)
+    last = last[(last - start) % pixels < pixels - width]
+    if not len(last):
+        return 0.0, 0.0
+    end, first = z_NP[1:-1, last], last + width - pixels
+    return _mean_and_z(np.mean(end * (z_NP[2:, first] - z_NP[:-2, first]), axis=1))
+
+
+def _continuity(z_NP: NDArray[np.float32], width: int, step: int, offset: Offset) -> tuple[float, float, float, float]:
+    """How much more alike neighbours are than pixels three apart, across the seams of start 0 and of ``offset``.
+
+    Returns:
+        That at the seams of 0, at those of the offset, everywhere, and the difference of the first two in standard
+        errors; down and across added.
+    """
+    places = np.arange(z_NP.shape[1])
+    in_row_NP, in_column_NP = (_continuity_at(z_NP, lag, offset.rolled) for lag in (width, step))
+
+    at_seams_N = []
+    for start in (0, offset.start):
+        before_row = (places - start) % len(places) >= len(places) - width
+        before_column = (places - start) % width >= width - step
+        at_seams_N.append(in_row_NP[:, before_row].mean(axis=1) + in_column_NP[:, before_column].mean(axis=1))
+    here_N, there_N = at_seams_N
+    difference, z = _mean_and_z(here_N - there_N)
+    there = float(there_N.mean())
+    return there + difference, there, float(in_row_NP.mean() + in_column_NP.mean()), z
+
+
+def _continuity_at(z_NP: NDArray[np.float32], lag: int, rolled: bool) -> NDArray[np.float32]:
+    """Of each pixel and the one ``lag`` further on: their product, less that of the two around them, (N - 2, P)."""
+    if rolled:
+        near_NP = z_NP * np.roll(z_NP, -lag, axis=1)
+        far_NP = np.roll(z_NP, lag, axis=1) * np.roll(z_NP, -2 * lag, axis=1)
+    else:
+        run = z_NP.reshape(-1)
+        near_NP = (run * np.roll(run, -lag)).reshape(z_NP.shape)
+        far_NP = (np.roll(run, lag) * np.roll(run, -2 * lag)).reshape(z_NP.shape)
+    return np.asarray((near_NP - far_NP)[1:-1], np.float32)  # the run's two ends are no neighbours
+
+
+def _mean_and_z(values_N: NDArray[np.floating[Any]]) -> tuple[float, float]:
+    """The mean, and how many of its standard errors it is, by means of consecutive blocks."""
+    blocks = min(BLOCKS, len(values_N))
+    means_B = values_N[: len(values_N) // blocks * blocks].reshape(blocks, -1).mean(axis=1, dtype=np.float64)
+    error = float(means_B.std(ddof=1)) / math.sqrt(blocks)
+    mean = float(means_B.mean())
+    return mean, mean / error if error > 0 else 0.0
 
 
 def _put_back(part: Dataset, offset: Offset) -> tuple[Dataset, str]:
