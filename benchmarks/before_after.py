@@ -69,8 +69,9 @@ def measure(trees: list[Path], where: Path, command: list[str], turns: int) -> l
 
 
 def run(tree: Path, where: Path, command: list[str]) -> float:
-    """Run one command of one tree to its end."""
-    process = whole_process([sys.executable, *command], cwd=where, PYTHONPATH=str(tree))
+    """Run one command of one tree to its end, with bytecode kept, as an installed package has it."""
+    kept = {"PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": ""}
+    process = whole_process([sys.executable, *command], cwd=where, **kept)
     return process.cpu_seconds
 
 

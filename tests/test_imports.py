@@ -4,21 +4,37 @@ import importlib
 import inspect
 import subprocess
 import sys
+from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 
 import fittingroom
 import fittingroom.data
+from fittingroom.data.preprocessing import encode_png
+from tests.support.small_run import train_small
 
 HEAVY = {"torch", "numpy", "polars", "PIL", "rich", "matplotlib", "scipy", "safetensors"}
 
 
-def heavy_after(code: str) -> set[str]:
-    """Which of the heavy packages a fresh Python has loaded after this code."""
-    report = f"{code}\nimport sys; print('loaded', *({HEAVY!r} & sys.modules.keys()))"
+def loaded_after(code: str) -> set[str]:
+    """Every module that a fresh Python has loaded after this code."""
+    report = f"{code}\nimport sys; print('loaded', *sys.modules)"
     done = subprocess.run([sys.executable, "-c", report], capture_output=True, text=True, timeout=60, check=True)
     return set(done.stdout.splitlines()[-1].split()[1:])
+
+
+def heavy_after(code: str) -> set[str]:
+    """Which of the heavy packages it has loaded."""
+    return loaded_after(code) & HEAVY
+
+
+def ours_after(*words: str) -> set[str]:
+    """Which modules of this package a command has loaded, without the name of the package itself."""
+    ends = f"try: main({list(words)})\nexcept SystemExit as end: assert not end.code"
+    loaded = loaded_after(f"from fittingroom.cli import main\n{ends}")
+    return {name.partition(".")[2] for name in loaded if name.startswith("fittingroom.")}
 
 
 @pytest.mark.parametrize(
@@ -47,6 +63,31 @@ def test_nothing_heavy_is_loaded_before_it_is_needed(code: str) -> None:
 def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
     ends = f"try: main({[*arguments, '--help']})\nexcept SystemExit as end: assert not end.code"
     assert heavy_after(f"from fittingroom.cli import main\n{ends}") == set()
+
+
+def test_help_loads_no_command() -> None:
+    assert ours_after("--help") == {"cli", "cli.parser", "errors", "version"}
+
+
+def test_a_command_loads_no_other_command() -> None:
+    of_every_command = {"cli", "cli.parser", "errors", "version"}
+    assert ours_after("train", "--help") == of_every_command | {"cli.train", "cli.options"}
+    assert ours_after("recipes", "--help") == of_every_command | {"cli.recipes"}
+
+
+def test_predict_of_a_picture_loads_what_pictures_need_alone(tmp_path: Path) -> None:
+    picture = tmp_path / "picture.png"
+    picture.write_bytes(encode_png(np.zeros((28, 28), np.uint8)))
+    command = ["predict", str(train_small(tmp_path / "run").path), str(picture)]
+    loaded = loaded_after(f"from fittingroom.cli import main\nassert main({command}) == 0")
+
+    # No data set is opened, nothing is written or fetched, and a single picture needs no threads.
+    ours = {name.split(".")[1] for name in loaded if name.startswith("fittingroom.")}
+    assert ours <= {"artifact", "cli", "data", "environment", "errors", "evaluation", "files", "predict", "version"}
+    data = {name.removeprefix("fittingroom.data.") for name in loaded if name.startswith("fittingroom.data.")}
+    assert data <= {"large", "normalization", "picture_file", "preprocessing"}
+    assert loaded.isdisjoint({"concurrent.futures", "csv", "email", "tarfile", "tempfile", "urllib.request", "zipfile"})
+    assert loaded & HEAVY <= {"numpy", "PIL"}
 
 
 def test_a_slip_is_answered_without_anything_heavy() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fittingroom.cli import main, make_parser
+from fittingroom.cli import COMMANDS, main, make_parser
 from fittingroom.cli.parser import Parser
 
 Captured = pytest.CaptureFixture[str]
@@ -95,6 +95,14 @@ def test_an_unknown_option_is_answered_by_the_command_that_it_was_given_to(
     command = " ".join(words[:2] if words[0] == "data" else words[:1])
     assert printed.startswith(f"usage: fittingroom {command} ")
     assert hint in printed
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_that_is_asked_for_gets_all_its_options(command: str) -> None:
+    def helps(root: Parser) -> list[str]:
+        return [inner.format_help() for inner in parsers(root) if inner.prog.startswith(f"fittingroom {command}")]
+
+    assert helps(make_parser(command)) == helps(make_parser())
 
 
 @pytest.mark.parametrize("parser", PARSERS, ids=[parser.prog for parser in PARSERS])

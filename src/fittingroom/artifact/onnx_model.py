@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,9 @@ from fittingroom.data.normalization import Normalization
 from fittingroom.data.preprocessing import Preprocessing
 from fittingroom.errors import ArtifactError
 from fittingroom.evaluation.predictions import Predictions
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
 
 FORMAT = 2
 FORMATS = (1, 2)  # that are read; 1 has no preprocessing
@@ -110,8 +113,6 @@ class OnnxModel:
         options.log_severity_level = 3  # errors, which are raised anyway
 
         self._threads = threads or _processors()
-        self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="onnx")  # starts none before there is work
-
         try:
             content = source if isinstance(source, bytes) else source.read_bytes()
             self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
@@ -142,6 +143,13 @@ class OnnxModel:
         else:
             list(self._pool.map(fill, starts))  # a thread's error is raised here
         return Predictions(probabilities_NC, predicted_N, energies_N)
+
+    @cached_property
+    def _pool(self) -> ThreadPoolExecutor:
+        """The threads that many images are shared among; a few never need them."""
+        from concurrent.futures import ThreadPoolExecutor
+
+        return ThreadPoolExecutor(self._threads, thread_name_prefix="onnx")
 
 
 def _processors() -> int:

@@ -1,7 +1,8 @@
 """The command ``fittingroom``: parsing, printing and exit codes; everything else is in the package.
 
-To add a command: write ``cli/<name>.py`` with ``add_parser`` and a ``run_…`` function, and name it in ``make_parser``.
-Nothing heavy is imported before a command runs, so that ``--help`` answers at once.
+To add a command: write ``cli/<name>.py`` with ``add_options`` and a ``run_…`` function, and its line in ``COMMANDS``.
+Only the module of the command that is asked for is imported, and nothing heavy before it runs, so that ``--help`` and
+small answers come at once.
 """
 
 from __future__ import annotations
@@ -12,13 +13,28 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
+from importlib import import_module
 
-from fittingroom.cli import bench, compare, data, evaluate, export, models, predict, report, runs, serve, train, tune
 from fittingroom.cli.parser import Parser
 from fittingroom.errors import FittingRoomError, Interrupted, PeerFailed
 from fittingroom.version import __version__
 
 DONE, OUR_FAULT, USERS_MISTAKE, INTERRUPTED = 0, 1, 2, 130
+COMMANDS = {  # in the order of the help; the module of the same name has its options and what it does
+    "data": "fetch, look at, check, split, and convert data sets",
+    "models": "list the models, or take one apart",
+    "recipes": "list the recipes, or print one",
+    "train": "train a model and judge it on the test set, once",
+    "tune": "search for a better recipe, on validation images",
+    "runs": "list the runs, best first",
+    "evaluate": "judge a run on its test set or on other labelled data",
+    "compare": "say whether one run is better than another, or that one can't tell",
+    "report": "write a run's report.html anew, and its model card",
+    "bench": "measure this machine beside the tutorial notebook's loop",
+    "predict": "say what is in a picture, a folder of them or a data set",
+    "export": "write a run's model as ONNX or a torch.export program",
+    "serve": "answer over HTTP: a page to try a model on, and an API",
+}
 EXTRAS = {  # which extra of the package brings a module that may be missing
     "train": ("matplotlib", "onnx", "onnxscript", "scipy", "torch"),
     "labels": ("cleanlab",),
@@ -30,8 +46,12 @@ EXTRAS = {  # which extra of the package brings a module that may be missing
 }
 
 
-def make_parser() -> Parser:
-    """The whole command line. The reference in the docs is written from it."""
+def make_parser(asked: str | None = None) -> Parser:
+    """The command line. The reference in the docs is written from it.
+
+    Args:
+        asked: the one command that gets its options; the others are only listed. None: all get theirs.
+    """
     parser = Parser(
         prog="fittingroom",
         description="Takes labelled small images to a trained, honestly judged, shippable classifier.",
@@ -39,15 +59,18 @@ def make_parser() -> Parser:
     )
     parser.add_argument("--version", action="version", version=f"fittingroom {__version__}")
     commands = parser.add_commands()
-    for module in (data, models, train, tune, runs, evaluate, compare, report, bench, predict, export, serve):
-        module.add_parser(commands)
+    for name, summary in COMMANDS.items():
+        command = commands.add_parser(name, help=summary)
+        if asked in (None, name):
+            import_module(f"fittingroom.cli.{name}").add_options(command)
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0 done, 2 the user's mistake, 1 our fault, 130 interrupted."""
     _spare_the_machine()
-    args = make_parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else list(argv)
+    args = make_parser(next((word for word in words if word in COMMANDS), "")).parse_args(words)
     warnings.showwarning = lambda message, *_rest: _log(f"warning: {message}")
     try:
         return int(args.run(args))

@@ -7,21 +7,19 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from fittingroom.cli import options
-from fittingroom.cli.parser import Commands
+from fittingroom.cli.parser import Parser
 
 if TYPE_CHECKING:
     from fittingroom.bench import Figures, Pass
 
 
-def add_parser(commands: Commands) -> None:
-    """Add ``bench``."""
-    parser = commands.add_parser(
-        "bench",
-        help="measure this machine beside the tutorial notebook's loop",
-        description="Run one epoch of the tutorial notebook's loop, one of ours with the same network, and a whole "
-        "training, and print them side by side. About a minute on two cores; let nothing else run meanwhile.",
-        epilog="example: fittingroom bench",
+def add_options(parser: Parser) -> None:
+    """Add the options of ``bench``."""
+    parser.description = (
+        "Run one epoch of the tutorial notebook's loop, one of ours with the same network, and a whole "
+        "training, and print them side by side. About a minute on two cores; let nothing else run meanwhile."
     )
+    parser.epilog = "example: fittingroom bench"
     parser.add_argument(
         "data", metavar="DATA", nargs="?", default="fashion-mnist", help="labelled data; default: fashion-mnist"
     )

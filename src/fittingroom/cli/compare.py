@@ -6,23 +6,21 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fittingroom.cli.parser import Commands, add_old_spelling
+from fittingroom.cli.parser import Parser, add_old_spelling
 
 if TYPE_CHECKING:
     from fittingroom.compare.disagreements import Disagreements
     from fittingroom.compare.verdict import Comparison
 
 
-def add_parser(commands: Commands) -> None:
-    """Add ``compare``."""
-    parser = commands.add_parser(
-        "compare",
-        help="say whether one run is better than another, or that one can't tell",
-        description="Compare runs with the first of them, image by image, and say in one sentence whether they differ "
+def add_options(parser: Parser) -> None:
+    """Add the options of ``compare``."""
+    parser.description = (
+        "Compare runs with the first of them, image by image, and say in one sentence whether they differ "
         "and how sure that is. Runs of several seeds are compared as recipes, others as the models that they are. "
-        "Nothing is trained or judged anew. On test, it is a test-set evaluation and goes on record.",
-        epilog="example: fittingroom compare runs/swift-1 runs/strong-1 --split validation",
+        "Nothing is trained or judged anew. On test, it is a test-set evaluation and goes on record."
     )
+    parser.epilog = "example: fittingroom compare runs/swift-1 runs/strong-1 --split validation"
     parser.add_argument(
         "folders", metavar="RUN", nargs="+", type=Path, help="the runs' folders; the first is the baseline"
     )

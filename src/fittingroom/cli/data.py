@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fittingroom.cli import data_check, data_split, options
-from fittingroom.cli.parser import Commands, add_old_spelling
+from fittingroom.cli.parser import Commands, Parser, add_old_spelling
 
 if TYPE_CHECKING:
     from fittingroom.data.dataset import Dataset, Splits
@@ -19,15 +19,11 @@ DATA_HELP = (
 PARTS = ("train", "validation", "test")
 
 
-def add_parser(commands: Commands) -> None:
-    """Add ``data`` and its commands."""
-    data = commands.add_parser(
-        "data",
-        help="fetch, look at, check, split, and convert data sets",
-        description="Fetch, look at, check, split, and convert data sets.",
-        epilog="example: fittingroom data info fashion-mnist",
-    )
-    actions = data.add_commands()
+def add_options(parser: Parser) -> None:
+    """Add the commands of ``data``."""
+    parser.description = "Fetch, look at, check, split, and convert data sets."
+    parser.epilog = "example: fittingroom data info fashion-mnist"
+    actions = parser.add_commands()
 
     for add in (_add_fetch, _add_info, _add_show, _add_header, _add_convert):
         add(actions)

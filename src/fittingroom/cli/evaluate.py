@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fittingroom.cli import options
-from fittingroom.cli.parser import Commands
+from fittingroom.cli.parser import Parser
 
 if TYPE_CHECKING:
     from fittingroom.audit.subsets import Subset
@@ -19,14 +19,10 @@ if TYPE_CHECKING:
 MOST_CLASSES = 20  # of a confusion matrix that is printed
 
 
-def add_parser(commands: Commands) -> None:
-    """Add ``evaluate``."""
-    parser = commands.add_parser(
-        "evaluate",
-        help="judge a run on its test set or on other labelled data",
-        description="Judge a run's model as it ships. Every evaluation on a test set is put on record.",
-        epilog="example: fittingroom evaluate runs/swift-1 photos/",
-    )
+def add_options(parser: Parser) -> None:
+    """Add the options of ``evaluate``."""
+    parser.description = "Judge a run's model as it ships. Every evaluation on a test set is put on record."
+    parser.epilog = "example: fittingroom evaluate runs/swift-1 photos/"
     parser.add_argument("folder", metavar="RUN", type=Path, help="the run's folder")
     parser.add_argument("data", metavar="DATA", nargs="?", help="labelled data; default: the run's own test set")
     parser.add_argument(

@@ -6,20 +6,18 @@ import argparse
 from pathlib import Path
 
 from fittingroom.cli import options
-from fittingroom.cli.parser import Commands
+from fittingroom.cli.parser import Parser
 
 SUFFIXES = {"onnx": ".onnx", "torch-export": ".pt2"}
 
 
-def add_parser(commands: Commands) -> None:
-    """Add ``export``."""
-    parser = commands.add_parser(
-        "export",
-        help="write a run's model as ONNX or a torch.export program",
-        description="Write a run's model with the preprocessing inside: pixels go in, probabilities come out. Before a "
-        "file is written it has to agree with the network on all validation images and 10,000 of train.",
-        epilog="examples: fittingroom export runs/swift-1 · fittingroom export runs/swift-1 --quantize int8",
+def add_options(parser: Parser) -> None:
+    """Add the options of ``export``."""
+    parser.description = (
+        "Write a run's model with the preprocessing inside: pixels go in, probabilities come out. Before a "
+        "file is written it has to agree with the network on all validation images and 10,000 of train."
     )
+    parser.epilog = "examples: fittingroom export runs/swift-1 · fittingroom export runs/swift-1 --quantize int8"
     parser.add_argument("folder", metavar="RUN", type=Path, help="the run's folder")
 
     # Not by argparse's choices: safetensors, which 0.1 wrote, gets an answer of its own.

@@ -1,32 +1,28 @@
-"""``fittingroom models`` and ``fittingroom recipes``: what there is to train, and how."""
+"""``fittingroom models``: what there is to train."""
 
 from __future__ import annotations
 
 import argparse
 from typing import TYPE_CHECKING
 
-from fittingroom.cli.parser import Commands
+from fittingroom.cli.parser import Parser
 
 if TYPE_CHECKING:
     from torch import nn
 
 
-def add_parser(commands: Commands) -> None:
-    """Add ``models`` and ``recipes``."""
-    models = commands.add_parser(
-        "models",
-        help="list the models, or take one apart",
-        description="List the models, or print one's layers, output shapes, parameters and multiply–adds.",
-        epilog="example: fittingroom models tutorial",
-    )
-    models.add_argument(
+def add_options(parser: Parser) -> None:
+    """Add the options of ``models``."""
+    parser.description = "List the models, or print one's layers, output shapes, parameters and multiply–adds."
+    parser.epilog = "example: fittingroom models tutorial"
+    parser.add_argument(
         "name",
         nargs="?",
         metavar="NAME",
         help="one of the list, or your own as path/to/file.py:ClassName (is executed)",
     )
-    models.add_argument("--classes", type=int, default=10, metavar="C", help="number of classes; default: 10")
-    models.add_argument(
+    parser.add_argument("--classes", type=int, default=10, metavar="C", help="number of classes; default: 10")
+    parser.add_argument(
         "--image-size",
         type=int,
         nargs=2,
@@ -34,21 +30,8 @@ def add_parser(commands: Commands) -> None:
         metavar=("H", "W"),
         help="image size in pixels; default: 28 28",
     )
-    models.add_argument("--json", action="store_true", help="JSON on stdout")
-    models.set_defaults(run=run_models)
-    _add_recipes(commands)
-
-
-def _add_recipes(commands: Commands) -> None:
-    recipes = commands.add_parser(
-        "recipes",
-        help="list the recipes, or print one",
-        description="List the recipes, or print one as TOML, ready to be saved, changed and given to --recipe.",
-        epilog="example: fittingroom recipes swift > mine.toml",
-    )
-    recipes.add_argument("name", nargs="?", metavar="NAME", help="one of the list, or the path of a TOML file")
-    recipes.add_argument("--json", action="store_true", help="JSON on stdout")
-    recipes.set_defaults(run=run_recipes)
+    parser.add_argument("--json", action="store_true", help="JSON on stdout")
+    parser.set_defaults(run=run_models)
 
 
 def run_models(args: argparse.Namespace) -> int:
@@ -110,30 +93,3 @@ def _print_layers(network: nn.Module, size: tuple[int, int], classes: int) -> No
     listing.add_row("", "", "", "", "")
     listing.add_row("all", "", f"{classes}", f"{count_parameters(network):,}", f"{work:,}", style="bold")
     console.stdout().print(listing)
-
-
-def run_recipes(args: argparse.Namespace) -> int:
-    """Print the list of recipes, or one as TOML."""
-    from fittingroom.cli import console
-    from fittingroom.recipes.recipe import RECIPES_DIR, load_recipe, recipe_names
-
-    if args.name is None:
-        recipes = {name: load_recipe(name) for name in recipe_names()}
-        if args.json:
-            console.print_json({name: recipe.as_dict() for name, recipe in recipes.items()})
-            return 0
-        listing = console.table("recipe", "model", "epochs", "", right=("epochs",))
-        for name, recipe in recipes.items():
-            listing.add_row(name, recipe.model, f"{recipe.epochs}", recipe.description)
-        console.stdout().print(listing)
-        return 0
-
-    recipe = load_recipe(args.name)
-    if args.json:
-        console.print_json(recipe.as_dict())
-        return 0
-
-    # The package's own are printed as they are written: their opening comment says what they reach.
-    path = RECIPES_DIR / f"{args.name}.toml"
-    print(path.read_text(encoding="utf-8") if path.exists() else recipe.to_toml(), end="")
-    return 0

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fittingroom.cli import options
-from fittingroom.cli.parser import Commands, add_old_spelling
+from fittingroom.cli.parser import Parser, add_old_spelling
 
 if TYPE_CHECKING:
     from fittingroom.errors import DataError
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
 ON_A_SHEET = 200  # images that --html and --sheet draw
 
 
-def add_parser(commands: Commands) -> None:
-    """Add ``predict``."""
-    parser = commands.add_parser(
-        "predict",
-        help="say what is in a picture, a folder of them or a data set",
-        description="Say what is in pictures, which are prepared as those of the training were. For a model of "
-        "Fashion-MNIST, a photo of a thing on a plain background is converted as the set's own photos were.",
-        epilog="examples: fittingroom predict runs/swift-1 shoe.jpg · "
+def add_options(parser: Parser) -> None:
+    """Add the options of ``predict``."""
+    parser.description = (
+        "Say what is in pictures, which are prepared as those of the training were. For a model of "
+        "Fashion-MNIST, a photo of a thing on a plain background is converted as the set's own photos were."
+    )
+    parser.epilog = (
+        "examples: fittingroom predict runs/swift-1 shoe.jpg · "
         "fittingroom predict runs/swift-1 'photos/*.webp' --csv > answers.csv · "
         "fittingroom predict runs/swift-1 fashion-mnist_test.csv --parquet answers.parquet · "
-        "fittingroom predict runs/swift-1 'in/*.parquet' --out out/",
+        "fittingroom predict runs/swift-1 'in/*.parquet' --out out/"
     )
     parser.add_argument("folder", metavar="RUN", type=Path, help="the run's folder")
     parser.add_argument(

@@ -5,18 +5,16 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from fittingroom.cli.parser import Commands
+from fittingroom.cli.parser import Parser
 
 
-def add_parser(commands: Commands) -> None:
-    """Add ``report``."""
-    parser = commands.add_parser(
-        "report",
-        help="write a run's report.html anew, and its model card",
-        description="Write report.html, one self-contained page, and the model card README.md into a run's folder; "
-        "into each member's too where the run has several seeds. The test set is not evaluated.",
-        epilog="example: fittingroom report runs/swift-1",
+def add_options(parser: Parser) -> None:
+    """Add the options of ``report``."""
+    parser.description = (
+        "Write report.html, one self-contained page, and the model card README.md into a run's folder; "
+        "into each member's too where the run has several seeds. The test set is not evaluated."
     )
+    parser.epilog = "example: fittingroom report runs/swift-1"
     parser.add_argument("folder", metavar="RUN", type=Path, help="the run's folder")
     parser.add_argument("--xkcd", action="store_true", help="draw the curves as if by hand")
     parser.set_defaults(run=run_report)

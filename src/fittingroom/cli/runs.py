@@ -6,20 +6,16 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fittingroom.cli.parser import Commands
+from fittingroom.cli.parser import Parser
 
 if TYPE_CHECKING:
     from fittingroom.runs.run import Run
 
 
-def add_parser(commands: Commands) -> None:
-    """Add ``runs``."""
-    parser = commands.add_parser(
-        "runs",
-        help="list the runs, best first",
-        description="List every run below a folder: by test, then by validation accuracy; unfinished ones last.",
-        epilog="example: fittingroom runs --json",
-    )
+def add_options(parser: Parser) -> None:
+    """Add the options of ``runs``."""
+    parser.description = "List every run below a folder: by test, then by validation accuracy; unfinished ones last."
+    parser.epilog = "example: fittingroom runs --json"
     parser.add_argument(
         "folder", metavar="DIR", nargs="?", type=Path, default=Path("runs"), help="folder of runs; default: runs"
     )

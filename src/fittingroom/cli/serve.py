@@ -7,17 +7,15 @@ import os
 from pathlib import Path
 
 from fittingroom.cli import options
-from fittingroom.cli.parser import Commands
+from fittingroom.cli.parser import Parser
 
 
-def add_parser(commands: Commands) -> None:
-    """Add ``serve``."""
-    parser = commands.add_parser(
-        "serve",
-        help="answer over HTTP: a page to try a model on, and an API",
-        description="Serve runs: a page at /, the Open Inference Protocol at /v2, pictures at /predict, docs at /docs.",
-        epilog="example: fittingroom serve runs/swift-1 runs/tutorial-1",
+def add_options(parser: Parser) -> None:
+    """Add the options of ``serve``."""
+    parser.description = (
+        "Serve runs: a page at /, the Open Inference Protocol at /v2, pictures at /predict, docs at /docs."
     )
+    parser.epilog = "example: fittingroom serve runs/swift-1 runs/tutorial-1"
     parser.add_argument("folders", metavar="RUN", nargs="+", type=Path, help="folders of runs")
     parser.add_argument(
         "--host",

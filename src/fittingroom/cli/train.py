@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fittingroom.cli import options
-from fittingroom.cli.parser import Commands, add_old_spelling
+from fittingroom.cli.parser import Parser, add_old_spelling
 
 if TYPE_CHECKING:
     from fittingroom.parallel.process_group import ProcessGroup
@@ -25,14 +25,12 @@ FOR_A_NEW_RUN = (  # what --resume takes from the run
 )
 
 
-def add_parser(commands: Commands) -> None:
-    """Add ``train``."""
-    parser = commands.add_parser(
-        "train",
-        help="train a model and judge it on the test set, once",
-        description="Train a model, judge it on the test set once, and write the run's folder.",
-        epilog="examples: fittingroom train photos/ --epochs 20 · fittingroom train --resume runs/swift-1 · "
-        "torchrun --nproc-per-node 2 -m fittingroom train",
+def add_options(parser: Parser) -> None:
+    """Add the options of ``train``."""
+    parser.description = "Train a model, judge it on the test set once, and write the run's folder."
+    parser.epilog = (
+        "examples: fittingroom train photos/ --epochs 20 · fittingroom train --resume runs/swift-1 · "
+        "torchrun --nproc-per-node 2 -m fittingroom train"
     )
     parser.add_argument(
         "data",

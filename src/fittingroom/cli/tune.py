@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fittingroom.cli import options
-from fittingroom.cli.parser import Commands
+from fittingroom.cli.parser import Parser
 
 if TYPE_CHECKING:
     from fittingroom.events import Hooks
@@ -27,16 +27,14 @@ EXAMPLE = """example, with this in space.toml:
   fittingroom tune --recipe swift --space space.toml --trials 40"""
 
 
-def add_parser(commands: Commands) -> None:
-    """Add ``tune``."""
-    parser = commands.add_parser(
-        "tune",
-        help="search for a better recipe, on validation images",
-        description="Search over keys of a recipe with Optuna: chosen on validation images, the test set is never "
-        "opened. The best recipe is trained again with seeds that no trial had, and written as best.toml.",
-        epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+def add_options(parser: Parser) -> None:
+    """Add the options of ``tune``."""
+    parser.description = (
+        "Search over keys of a recipe with Optuna: chosen on validation images, the test set is never "
+        "opened. The best recipe is trained again with seeds that no trial had, and written as best.toml."
     )
+    parser.epilog = EXAMPLE
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument(
         "data", nargs="?", metavar="DATA", help=f"a known name or a path; default: {options.DEFAULT_DATA}"
     )

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fittingroom.data.dataset import Dataset
 from fittingroom.errors import DataError
+
+if TYPE_CHECKING:
+    from fittingroom.data.dataset import Dataset
 
 Scale = float | tuple[float, float, float]
 

@@ -131,9 +131,11 @@ def decoding(picture: Image.Image) -> Iterator[None]:
 
 def opaque_8_bit(picture: Image.Image, background: tuple[int, int, int] = WHITE) -> Image.Image:
     """Grey (``L``) or RGB, 8 bits a channel, upright by its EXIF data, transparent parts on the background's colour."""
-    from PIL import Image, ImageOps
+    from PIL import Image
 
     if picture.format == "TIFF" or _orientation(picture) != 1:
+        from PIL import ImageOps
+
         picture = ImageOps.exif_transpose(picture)
     if picture.mode == "F":
         raise ValueError("pixels with decimals have no known range")

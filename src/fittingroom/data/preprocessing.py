@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from fittingroom.data.fashion_photo import convert_photo
 from fittingroom.data.large import allocate
 from fittingroom.data.picture_file import FORMATS as FORMATS
 from fittingroom.data.picture_file import WHITE, decoding, is_coloured, opaque_8_bit, open_picture, upright_size
@@ -258,6 +257,8 @@ def _draft(picture: Image.Image, size: tuple[int, int], target: tuple[int, int],
 
 
 def _photo(opaque: Image.Image, target: tuple[int, int], training_background: int) -> NDArray[np.uint8]:
+    from fittingroom.data.fashion_photo import convert_photo
+
     bright_on_black_HW = convert_photo(np.asarray(opaque.convert("RGB")), target)
     return bright_on_black_HW if training_background < 128 else 255 - bright_on_black_HW
 

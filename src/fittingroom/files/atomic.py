@@ -6,7 +6,6 @@ Both functions write under a temporary name in the same folder, sync to disk, an
 import errno
 import os
 import re
-import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -102,7 +101,7 @@ def _rename_over(folder: Path, path: Path) -> None:
 def _temporary_name(path: Path) -> Path:
     if not path.name:
         raise IsADirectoryError(errno.EISDIR, "Is a directory", str(path))
-    return path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
+    return path.with_name(f".{path.name}.{os.urandom(6).hex()}.tmp")
 
 
 def _sync_file(path: Path) -> None:

@@ -1,11 +1,13 @@
-"""What a user names to be predicted – pictures, folders, patterns, data sets – as blocks of images for the model."""
+"""What a user names to be predicted – pictures, folders, patterns, data sets – as blocks of images for the model.
+
+What knows the formats of data sets and folders is imported where one is named: most calls name a picture.
+"""
 
 from __future__ import annotations
 
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from glob import glob, has_magic
 from itertools import groupby, islice
@@ -15,8 +17,6 @@ from threading import Lock
 import numpy as np
 from numpy.typing import NDArray
 
-from fittingroom.data.formats.folder_layout import is_junk
-from fittingroom.data.formats.table import is_data_file, read_blocks
 from fittingroom.data.picture_file import SUFFIXES
 from fittingroom.data.preprocessing import Preprocessing, probe_picture, read_picture, resize_images
 from fittingroom.environment import cores
@@ -26,6 +26,7 @@ from fittingroom.predict.classifier import Classifier
 PICTURES = 200  # that one block holds
 MAX_DECODERS = 4  # pictures that are decoded at once, 150 MB each at the worst
 STDIN = "-"
+Decoded = tuple[NDArray[np.uint8], ...] | DataError  # of a picture: what the model sees of it, or why it can't
 RESIZED = {  # what a way of resizing does, in words
     "pad": "fitted in, with a border in the colour of their corner",
     "crop": "cut to its proportions around their middle",
@@ -151,6 +152,8 @@ def _files_of(names: Iterable[str], on_error: Callable[[DataError], None]) -> It
 
 def _below(folder: Path) -> Iterator[Path]:
     """Every file at any depth that a training on this folder would not pass over either."""
+    from fittingroom.data.formats.folder_layout import is_junk
+
     visited = set()
     for parent, folders, names in os.walk(folder, followlinks=True):
         # A link may lead back to a folder above it.
@@ -169,6 +172,9 @@ def is_data(file: Path) -> bool:
     """Whether it is a data set's file of images, damaged or not; false for a picture."""
     if str(file) == STDIN or file.name.lower().endswith(SUFFIXES):
         return False
+
+    from fittingroom.data.formats.table import is_data_file
+
     try:
         return is_data_file(file)
     except DataError:  # the reader will say what is wrong
@@ -187,6 +193,8 @@ def shown(file: Path) -> str:
 
 def data_blocks(file: Path, model: Classifier, notes: Notes) -> Iterator[Block]:
     """Yield the images of one data file in the memory of one block; raises DataError where the file is damaged."""
+    from fittingroom.data.formats.table import read_blocks
+
     row = 0
     preprocessing = model.artifact.preprocessing
     for images in read_blocks(file, preprocessing=preprocessing):
@@ -205,7 +213,7 @@ def _picture_blocks(
     on_error: Callable[[DataError], None],
     originals: tuple[int, int] | None,
 ) -> Iterator[Block]:
-    def read(file: Path) -> tuple[NDArray[np.uint8], ...] | DataError:
+    def read(file: Path) -> Decoded:
         """What the model is to see and, where it is asked for, the picture itself."""
         try:
             content, where = _content(file), shown(file)
@@ -215,19 +223,29 @@ def _picture_blocks(
         except DataError as error:
             return error
 
-    # Decoding takes longer than the model, and Pillow lets several threads do it at once.
+    while some := list(islice(files, PICTURES)):
+        pictures, names = [], []
+        for file, outcome in zip(some, _side_by_side(read, some), strict=True):
+            if isinstance(outcome, DataError):
+                on_error(outcome)
+            else:
+                pictures.append(outcome)
+                names.append(shown(file))
+        if pictures:
+            stacks = [np.stack(images) for images in zip(*pictures, strict=True)]
+            yield Block(stacks[0], names, [None] * len(names), *stacks[1:])
+
+
+def _side_by_side(read: Callable[[Path], Decoded], files: list[Path]) -> list[Decoded]:
+    """What is read of each file, in order: decoding takes longer than the model, and Pillow lets several threads do it
+    at once."""
+    if len(files) == 1:
+        return [read(files[0])]
+
+    from concurrent.futures import ThreadPoolExecutor
+
     with ThreadPoolExecutor(min(MAX_DECODERS, cores()), thread_name_prefix="decoder") as pool:
-        while some := list(islice(files, PICTURES)):
-            pictures, names = [], []
-            for file, outcome in zip(some, pool.map(read, some), strict=True):
-                if isinstance(outcome, DataError):
-                    on_error(outcome)
-                else:
-                    pictures.append(outcome)
-                    names.append(shown(file))
-            if pictures:
-                stacks = [np.stack(images) for images in zip(*pictures, strict=True)]
-                yield Block(stacks[0], names, [None] * len(names), *stacks[1:])
+        return list(pool.map(read, files))
 
 
 def _small(content: bytes, where: str, size: tuple[int, int]) -> NDArray[np.uint8]:

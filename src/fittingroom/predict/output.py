@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 from fittingroom.files.atomic import atomic_write
 from fittingroom.predict.classifier import Classified
 from fittingroom.predict.inputs import Block
-from fittingroom.rendering.contact_sheet import TILE, png_uri
-from fittingroom.rendering.html_page import render_page
 
 if TYPE_CHECKING:
     import polars as pl
@@ -118,6 +116,9 @@ class Sheet:
 
         ``top`` is the number of classes that are drawn as bars.
         """
+        from fittingroom.rendering.contact_sheet import png_uri
+        from fittingroom.rendering.html_page import render_page
+
         shown = [
             (None if original is None else png_uri(original), png_uri(image), answer)
             for original, image, answer in zip(self.originals, self.images, self.answers, strict=True)
@@ -147,6 +148,8 @@ class Sheet:
 
 def tile_size(image_size: tuple[int, int]) -> tuple[int, int]:
     """(H, W) of the tiles in which a sheet shows images of this size, enlarged by a whole number."""
+    from fittingroom.rendering.contact_sheet import TILE
+
     scale = max(1, round(TILE / max(image_size)))
     return image_size[0] * scale, image_size[1] * scale
 
