@@ -53,7 +53,7 @@ from sklearn.datasets import load_digits
 from sklearn.metrics import roc_auc_score
 
 import fittingroom as fr
-from fittingroom.data.dataset import stratified_split
+from fittingroom.data.cut import stratified_split
 from fittingroom.recipes.recipe import with_epochs
 
 

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 import fittingroom as fr
 from fittingroom.data.dataset import Dataset
-from fittingroom.data_split import PARTS, groups_by_pattern, split_dataset
-from fittingroom.errors import DataError, UsageError
+from fittingroom.data_split import PARTS, split_dataset
+from fittingroom.errors import DataError
 
 
 @pytest.fixture(scope="module")
@@ -145,32 +145,3 @@ def test_one_group_of_all_can_not_be_split(sample: Dataset) -> None:
 def test_a_set_without_labels_is_refused(sample: Dataset) -> None:
     with pytest.raises(DataError, match="labels expected"):
         split_dataset(Dataset(sample.images, None, (), "bare"), test=0.2)
-
-
-# ── groups by file names ─────────────────────────────────────────────────────────────────────────────────────
-
-
-def test_a_pattern_finds_groups_in_paths() -> None:
-    files = ["cat/anna_1.png", "cat/anna_2.png", "dog/ben_1.png", "dog/stray.png"]
-    assert groups_by_pattern(files, r"/([a-z]+)_\d+") == ["anna", "anna", "ben", None]
-
-
-@pytest.mark.parametrize(
-    ("pattern", "message"),
-    [
-        ("(a", "no regular expression"),
-        ("a", "one with 0 groups"),
-        ("(a)(b)", "one with 2 groups"),
-        ("(zebra)", r"found in none of 2 files, such as cat/1\.png"),
-        ("(" + "a" * 200 + ")", "at most 200 characters expected, 202 found"),
-        ("(a{99999999999999})", "no regular expression"),
-    ],
-)
-def test_patterns_that_are_none_are_refused(pattern: str, message: str) -> None:
-    with pytest.raises(UsageError, match=message):
-        groups_by_pattern(["cat/1.png", "cat/2.png"], pattern)
-
-
-def test_a_path_beyond_all_measure_is_refused() -> None:
-    with pytest.raises(DataError, match="at most 1,000 characters"):
-        groups_by_pattern(["a" * 1001], "(a)")

@@ -6,7 +6,6 @@ image whose twin was trained on measures memory.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fittingroom.audit.near_duplicates import near_duplicates
+from fittingroom.data.cut import bundles, deal_bundles
 from fittingroom.data.dataset import Dataset, Splits
-from fittingroom.errors import DataError, UsageError
+from fittingroom.errors import DataError
 
 PARTS = ("train", "validation", "test")
 MAX_COMPARED = 10_000  # images among which near-duplicates are looked for: a minute for 64×64 in colour
-LONGEST_PATTERN, LONGEST_NAME = 200, 1_000  # characters, of --group and of a file's path
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +64,7 @@ def split_dataset(
     Args:
         dataset: labelled, N images.
         test, validation: the share of all images, 0 to less than 1; together more than 0 and less than 1.
-        groups: of each image, N; None or "" for one in no group.
+        groups: of each image, N; None or "" for one in no group. None: those of the data set.
         seed: of the draw, ≥ 0. The same images, groups, shares and seed give the same split.
         near: keep near-duplicates together too, in sets of up to 10,000 images.
 
@@ -82,6 +81,7 @@ def split_dataset(
     if dataset.labels is None:
         raise DataError(f"{dataset.name}: labels expected, none found: a stratified split needs them")
     _check_shares(test, validation)
+    groups = dataset.groups if groups is None else groups
     if groups is not None and len(groups) != len(dataset):
         raise DataError(f"{dataset.name}: {len(dataset):,} groups expected, one an image, {len(groups):,} found")
 
@@ -99,92 +99,34 @@ def split_dataset(
     return DataSplit(part_N, bundle_N, (*notes, *_missing_classes(dataset, part_N, shares)))
 
 
-def groups_by_pattern(files: Sequence[str], pattern: str) -> list[str | None]:
-    """The group of each file by a regular expression with one group, searched in its path; None where it isn't found.
-
-    Raises:
-        UsageError: no such expression, one of more than 200 characters, or one that no file matches.
-        DataError: a path of more than 1,000 characters.
-
-    Example:
-        >>> groups_by_pattern(["cat/anna_1.png", "cat/anna_2.png", "cat/ben_1.png"], "/([a-z]+)_")
-        ['anna', 'anna', 'ben']
-    """
-    # What may be typed is bounded: of an unlucky expression the time grows with both lengths.
-    if len(pattern) > LONGEST_PATTERN:
-        raise UsageError(f"--group: at most {LONGEST_PATTERN} characters expected, {len(pattern):,} found")
-    try:
-        compiled = re.compile(pattern)
-    except (re.error, OverflowError, RecursionError) as error:
-        raise UsageError(f"--group {pattern}: no regular expression: {error}") from None
-    if compiled.groups != 1:
-        raise UsageError(
-            f"--group {pattern}: a column of the table, or a regular expression with one group expected, as in "
-            f"'([a-z]+)_\\d+', one with {compiled.groups} groups found"
-        )
-
-    longest = max(files, key=len, default="")
-    if len(longest) > LONGEST_NAME:
-        raise DataError(f"{longest[:80]}…: a path of at most {LONGEST_NAME:,} characters expected, it has more")
-    found = [compiled.search(file) for file in files]
-    if not any(found):
-        raise UsageError(f"--group {pattern}: found in none of {len(files):,} files, such as {files[0]}")
-    return [match.group(1) if match else None for match in found]
-
-
 # ── what stays together ──────────────────────────────────────────────────────────────────────────────────────
 
 
 def _bundles(dataset: Dataset, groups: Sequence[str | None] | None, near: bool) -> tuple[NDArray[np.int64], list[str]]:
     """Number the images so that those that must stay together have one number; and what was found in doing so."""
-    parent = list(range(len(dataset)))
     notes = []
-
     if groups is not None:
-        named = [group or None for group in groups]
-        _join_equal(parent, named)
-        count = len(set(named) - {None})
-        alone = sum(group is None for group in named)
+        count = len({group for group in groups if group})
+        alone = sum(not group for group in groups)
         without = f"; {alone:,} images are in none" if alone else ""
         notes.append(f"{count:,} group{'s' * (count != 1)} kept together{without}")
 
-    hashes = dataset.image_hashes()
-    _join_equal(parent, hashes)
-    if repeated := len(hashes) - len(set(hashes)):
+    if repeated := len(dataset.repeats):
         notes.append(f"{repeated:,} image{'s' * (repeated != 1)} equal to another: kept on its side")
 
+    pairs = [dataset.repeats]
     if near and len(dataset) > MAX_COMPARED:
         notes.append(f"near-duplicates were not looked for among more than {MAX_COMPARED:,} images")
     elif near:
-        pairs = near_duplicates(dataset.images).pairs.tolist()
-        distinct = sum(hashes[first] != hashes[second] for first, second in pairs)
-        for first, second in pairs:
-            _join(parent, first, second)
+        found = near_duplicates(dataset.images).pairs
+        pairs.append(found)
+        equal = bundles(len(dataset), pairs=[dataset.repeats])
+        distinct = len(found) if equal is None else int((equal[found[:, 0]] != equal[found[:, 1]]).sum())
         if distinct:
             notes.append(f"{distinct:,} pair{'s' * (distinct != 1)} of near-duplicates: kept together")
 
-    roots = np.array([_root(parent, row) for row in range(len(parent))])
-    return np.unique(roots, return_inverse=True)[1].astype(np.int64), notes
-
-
-def _join_equal(parent: list[int], keys: Sequence[object]) -> None:
-    """Join the rows of equal keys; None equals nothing."""
-    first_of: dict[object, int] = {}
-    for row, key in enumerate(keys):
-        if key is not None:
-            _join(parent, first_of.setdefault(key, row), row)
-
-
-def _join(parent: list[int], one: int, other: int) -> None:
-    low, high = sorted((_root(parent, one), _root(parent, other)))
-    parent[high] = low
-
-
-def _root(parent: list[int], row: int) -> int:
-    while parent[row] != row:
-        parent[row] = parent[parent[row]]
-        row = parent[row]
-    return row
+    bundle_N = bundles(len(dataset), groups=groups, pairs=pairs)
+    return np.arange(len(dataset)) if bundle_N is None else bundle_N, notes
 
 
 # ── dealing out ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -205,31 +147,11 @@ def _dealt(
     assert dataset.labels is not None
     labels = dataset.labels
     wanted_KP = _wanted(dataset.class_counts(), shares)
-    filled_KP = np.zeros_like(wanted_KP)
-    part_N = np.zeros(len(dataset), np.int64)
-
-    # The largest first, as they fit worst; by chance among those of one size.
-    sizes = np.bincount(bundle_N)
-    rows_by_bundle = np.split(np.argsort(bundle_N, kind="stable"), np.cumsum(sizes)[:-1])
-    order = random.permutation(len(sizes))
-    order = order[np.argsort(-sizes[order], kind="stable")]
-    several = order[: int((sizes > 1).sum())]
-
-    # What a part would lack or have too much of each class, and in all, squared, by what it is to have: parts fill up
-    # side by side, and one isn't filled beyond its size for the sake of a class.
-    weight_P = 1 / np.maximum(wanted_KP.sum(axis=0), 1e-9)
-    for bundle in several:
-        rows = rows_by_bundle[bundle]
-        counts_K = np.bincount(labels[rows], minlength=len(wanted_KP))[:, None]
-        of_classes_P = (counts_K * (2 * (filled_KP - wanted_KP) + counts_K)).sum(axis=0)
-        of_size_P = len(rows) * (2 * (filled_KP - wanted_KP).sum(axis=0) + len(rows))
-        cost_P = (of_classes_P + of_size_P) * weight_P
-        part = int(np.argmin(np.where(shares > 0, cost_P, np.inf)))
-        part_N[rows] = part
-        filled_KP[:, part] += counts_K[:, 0]
+    part_N, filled_KP = deal_bundles(labels, bundle_N, wanted_KP, random)
+    single_N = part_N < 0
+    part_N[single_N] = 0
 
     # Single images make each class's share exact, as far as the bundles have left it open.
-    single_N = sizes[bundle_N] == 1
     for label in range(len(wanted_KP)):
         members = random.permutation(np.flatnonzero(single_N & (labels == label)))
         for part in (2, 1):

@@ -12,7 +12,7 @@ from typing import Any
 from fittingroom.version import __version__
 
 # Those whose versions decide a result.
-PACKAGES = ("torch", "numpy", "polars", "safetensors")
+PACKAGES = ("torch", "numpy", "polars", "safetensors", "pillow")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,10 +14,12 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
+from fittingroom.data.cut import bundles
 from fittingroom.data.dataset import Dataset, Splits
 from fittingroom.recipes.recipe import Recipe, load_recipe, parse_recipe, with_epochs, with_lr
 from fittingroom.runs.preprocessing import prepared_dataset, preprocessing_of
 from fittingroom.training.fit import fit
+from fittingroom.training.hold_out import held_out_count
 from fittingroom.training.inference import predict_dataset
 
 WHITE = 255  # of whole numbers, where no scale is given
@@ -119,7 +121,11 @@ class FittingRoomClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         recipe = self._resolved_recipe()
         self.preprocessing_ = preprocessing_of(recipe)
         train = prepared_dataset(Dataset(self._as_images(flat_NP), labels_N, names, "X"), self.preprocessing_)
-        fitted = fit(Splits(train), recipe, device=self.device)
+
+        # where it validates by some of X, by none that equals one that it learns from
+        splits = Splits(train)
+        group_N = bundles(len(train), pairs=[train.repeats]) if held_out_count(splits, recipe) else None
+        fitted = fit(splits, recipe, device=self.device, group_N=group_N)
         self.network_ = fitted.network.cpu()
         self.normalization_ = fitted.normalization
         self.n_iter_ = fitted.epochs

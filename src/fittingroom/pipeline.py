@@ -36,6 +36,7 @@ from fittingroom.report.model_card import write_model_card
 from fittingroom.report.page import write_report
 from fittingroom.report.plots import plot_loss
 from fittingroom.runs.create import as_splits, start, write_start
+from fittingroom.runs.cut import bundles_of
 from fittingroom.runs.environment_record import Environment, Options
 from fittingroom.runs.metrics_log import MetricsLog
 from fittingroom.runs.preprocessing import preprocessing_of, resolve_preprocessing
@@ -280,6 +281,7 @@ def _train_one(
             recipe,
             device=options.device,
             precision=environment.precision,
+            group_N=bundles_of(environment, splits),
             model_source=model_source,
             checkpoints=checkpoints if group.is_main else None,
             hooks=recording,

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fittingroom.data.dataset import Dataset, Splits, concatenate, stratified_split
+from fittingroom.data.cut import stratified_split
+from fittingroom.data.dataset import Dataset, Splits, concatenate
 from fittingroom.errors import DataError
 
 IMAGES = np.arange(6 * 2 * 3, dtype=np.uint8).reshape(6, 2, 3)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 import fittingroom as fr
 from fittingroom.data import large
-from fittingroom.data.dataset import stratified_split
+from fittingroom.data.cut import stratified_split
 from fittingroom.data.large import allocate, fill, is_large, read_ahead, without
 from fittingroom.files.cache_dir import cache_dir
 

@@ -92,6 +92,35 @@ def test_no_image_is_judged_by_a_model_that_saw_it_or_its_equal(sample: fr.Split
     assert probabilities.sum(axis=1) == pytest.approx(1, abs=1e-5)
 
 
+def test_no_image_is_judged_by_a_model_that_saw_its_group_or_a_near_duplicate(
+    sample: fr.Splits, folds: list[Fold]
+) -> None:
+    images = sample.train.images[:300]
+    brighter = np.clip(images[:100].astype(np.int16) + 6 * (images[:100] > 0), 0, 255).astype(np.uint8)
+    labels = labels_of(sample.train)[:300]
+    groups = tuple(f"person {row % 25}" if row >= 200 else None for row in range(400))
+    train = Dataset(
+        np.concatenate([images, brighter]),
+        np.concatenate([labels, labels[:100]]),
+        sample.train.classes,
+        "t",
+        groups=groups,
+    )
+    out_of_fold([part_of("train", train)], QUICK, HOW)
+
+    of_row = {image.tobytes(): row for row, image in enumerate(train.images)}
+    for fold in folds:
+        seen = {of_row[image.tobytes()] for image in fold.train.images}
+        judged = {of_row[image.tobytes()] for image in fold.judged}
+        assert not {groups[row] for row in seen if groups[row]} & {groups[row] for row in judged if groups[row]}
+        assert sum(1 for row in judged if row < 100 and row + 300 in seen) <= 3  # plain clothes lose their detail
+        assert len(judged) == pytest.approx(100, abs=20)
+
+    one_group = replace(train, groups=tuple("all" if label == 3 else None for label in labels_of(train)))
+    with pytest.raises(fr.errors.DataError, match="those of Dress are all of one group or near-duplicates"):
+        out_of_fold([part_of("train", one_group)], QUICK, HOW)
+
+
 def test_test_images_are_judged_by_every_model_and_trained_on_by_none(sample: fr.Splits, folds: list[Fold]) -> None:
     parts = parts_of(sample)
     out_of_fold(parts, QUICK, HOW)
@@ -204,7 +233,7 @@ def test_a_check_that_was_stopped_goes_on_with_what_was_done(
     assert told == ["fold 3 of 4", "fold 4 of 4"]
     assert len(folds) == 8
 
-    assert [entry.kind for entry in cache_entries()] == ["label check"]
+    assert [entry.kind for entry in cache_entries()] == ["label check", "near-duplicates"]
     clear_cache()
     assert cache_entries() == []
 

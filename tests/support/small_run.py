@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import fittingroom as fr
+from fittingroom.runs.cut import bundles_of
 from fittingroom.training.hold_out import hold_out
 
 
@@ -18,4 +19,4 @@ def train_small(folder: Path, *overrides: str, model: str = "tutorial") -> fr.Ru
 
 def seen_in_training(run: fr.Run) -> tuple[fr.Dataset, fr.Dataset | None]:
     """Train and validation, as the run's training had them."""
-    return hold_out(run.open_data(), run.recipe)
+    return hold_out(run.open_data(), run.recipe, bundles_of(run.environment, run.open_data()))

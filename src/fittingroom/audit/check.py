@@ -114,7 +114,7 @@ def check(
         findings += [finding for part_check in PART_CHECKS for finding in part_check(part)]
     findings += overlap(all_parts)
     if near:
-        findings += near_findings(all_parts)
+        findings += near_findings(all_parts, keep=cache)
 
     return Report(_worst_first(findings), tuple(checked), time.monotonic() - begun)
 

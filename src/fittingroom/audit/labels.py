@@ -70,8 +70,8 @@ def _moved(dataset: Dataset, lag: int) -> Dataset:
     n = len(dataset)
     kept = slice(max(0, -lag), n - max(0, lag))
     labels = dataset.labels[max(0, lag) : n - max(0, -lag)]
-    files = dataset.files and dataset.files[kept]
-    return Dataset(dataset.images[kept], labels, dataset.classes, dataset.name, files)
+    known = dataset.per_image(np.arange(n)[kept])
+    return Dataset(dataset.images[kept], labels, dataset.classes, dataset.name, **known)
 
 
 # ── classes ──────────────────────────────────────────────────────────────────────────────────────────────────

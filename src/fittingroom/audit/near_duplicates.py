@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from fittingroom.audit.features import coarse
 
+SEARCH = 1  # count up when other pairs are found of the same images: what caches hold is then searched for anew
 MIN_CORRELATION = 0.992  # of pixels, from which on two images count as near-duplicates
 MIN_REDUCED_CORRELATION = 0.988  # of the 14 × 14 fields, which a shift by part of a pixel changes
 FIELDS = 14

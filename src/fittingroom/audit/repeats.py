@@ -17,6 +17,7 @@ from fittingroom.audit.findings import (
     place_text,
 )
 from fittingroom.audit.identity import Part
+from fittingroom.audit.known_pairs import keep_pairs
 from fittingroom.audit.near_duplicates import MIN_CORRELATION, near_duplicates
 from fittingroom.rendering.contact_sheet import Row
 
@@ -108,8 +109,13 @@ def _rank(part: Part) -> int:
 # ── near-duplicates ──────────────────────────────────────────────────────────────────────────────────────────
 
 
-def near_findings(parts: Sequence[Part]) -> list[Finding]:
-    """See whether there are near-duplicates within and between parts of one image size, all grey or all in colour."""
+def near_findings(parts: Sequence[Part], *, keep: bool = False) -> list[Finding]:
+    """See whether there are near-duplicates within and between parts of one image size, all grey or all in colour.
+
+    Args:
+        parts: of one or several sets.
+        keep: whether to keep what is found within each part, for trainings that hold images out of it.
+    """
     findings = []
     for shape in dict.fromkeys(map(_shape, parts)):
         # one search over all parts of a size: within them and between them at once
@@ -120,6 +126,11 @@ def near_findings(parts: Sequence[Part]) -> list[Finding]:
         first_row = np.cumsum([0, *(len(part.hashes) for part in same_size)])
 
         near = near_duplicates(images)
+
+        if keep:
+            for number, part in enumerate(same_size):
+                within = (owner[near.pairs] == number).all(axis=1)
+                keep_pairs(part.dataset, near.pairs[within] - first_row[number])
 
         # equal images have a finding of their own: duplicates, or overlap
         differ = hashes[near.pairs[:, 0]] != hashes[near.pairs[:, 1]]

@@ -37,12 +37,7 @@ def add_parser(actions: Commands) -> None:
     parser.add_argument(
         "--validation", type=_share, metavar="SHARE", default=0.0, help="share for validation; default: none"
     )
-    parser.add_argument(
-        "--group",
-        metavar="PATTERN|COLUMN",
-        help="what shows that images belong together: a column of a table of files, or a regular expression whose one "
-        "group is searched in each file's path",
-    )
+    options.add_group(parser)
     parser.add_argument("--seed", type=int, metavar="S", default=0, help="seed of the draw; default: 0")
     parser.add_argument("--no-near-duplicates", action="store_true", help="do not look for near-duplicates")
     parser.add_argument(
@@ -69,7 +64,7 @@ def run_split(args: argparse.Namespace) -> int:
     from fittingroom.data_split import MAX_COMPARED, split_dataset
 
     dataset = _open(args)
-    groups = None if args.group is None else _groups(args, dataset)
+    groups = dataset.groups
     if not args.no_near_duplicates and LONG_SEARCH < len(dataset) <= MAX_COMPARED:
         console.stderr().print("looking for near-duplicates, up to a minute; --no-near-duplicates leaves that out")
     split = split_dataset(
@@ -121,6 +116,7 @@ def _open(args: argparse.Namespace) -> Dataset:
         cache=not args.no_cache,
         preprocessing=options.preprocessing_of(args),
         skip_broken=bool(args.skip_broken),
+        group=args.group,
     )
     parts = parts_of(splits)
     if len(parts) > 1:
@@ -129,46 +125,6 @@ def _open(args: argparse.Namespace) -> Dataset:
             "give the path of one of them"
         )
     return splits.train
-
-
-def _groups(args: argparse.Namespace, dataset: Dataset) -> list[str | None]:
-    """The group of each image: by a column of that name if DATA is a table that has it, else by the pattern."""
-    from fittingroom.data_split import groups_by_pattern
-    from fittingroom.errors import UsageError
-
-    column = _column(Path(args.data).expanduser(), args.group)
-    if column is not None:
-        if len(column) != len(dataset):
-            raise UsageError(
-                f"--group {args.group}: {len(dataset):,} values expected in this column, {len(column):,} found: "
-                "pictures were left out, or the table has other rows too"
-            )
-        return column
-    if dataset.files is None:
-        raise UsageError(
-            f"--group {args.group}: {args.data} has no such column, and no files in whose names it could be found"
-        )
-    return groups_by_pattern(dataset.files, args.group)
-
-
-def _column(path: Path, name: str) -> list[str | None] | None:
-    """A column of the CSV or Parquet file at ``path``, as text; None where there is none of this name."""
-    import polars as pl
-
-    from fittingroom.errors import DataError
-
-    readers = {".csv": pl.scan_csv, ".parquet": pl.scan_parquet}
-    read = readers.get(path.suffix.lower())
-    if read is None or not path.is_file():
-        return None
-    try:
-        table = read(path)  # type: ignore[operator]
-        if name not in table.collect_schema().names():
-            return None
-        values: list[str | None] = table.select(pl.col(name).cast(pl.String)).collect()[name].to_list()
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise DataError(f"{path}: the column {name} can't be read: {error}") from error
-    return values
 
 
 def _write(

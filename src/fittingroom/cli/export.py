@@ -44,6 +44,7 @@ def run_export(args: argparse.Namespace) -> int:
 
     # PyTorch is loaded only now: a run that can't be opened is answered at once.
     from fittingroom.artifact.export import TRAIN_IMAGES, export_onnx, export_torch
+    from fittingroom.runs.cut import bundles_of
     from fittingroom.runs.recorded import refuse_other_data
     from fittingroom.training.hold_out import hold_out
 
@@ -54,7 +55,7 @@ def run_export(args: argparse.Namespace) -> int:
     # The parity gate and the out-of-distribution score are measured on the run's own images, so others won't do.
     splits = run.open_data()
     refuse_other_data(run.path, splits, run.environment)
-    train, validation = hold_out(splits, run.recipe)
+    train, validation = hold_out(splits, run.recipe, bundles_of(run.environment, splits))
 
     checked = f"agrees with the network on {min(len(train), TRAIN_IMAGES) + len(validation or ()):,} images"
     if args.quantize:

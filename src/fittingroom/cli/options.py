@@ -71,6 +71,16 @@ def add_skip_broken(options: Options) -> None:
     )
 
 
+def add_group(options: Options) -> None:
+    """Add ``--group``, which :func:`open_data` is given."""
+    options.add_argument(
+        "--group",
+        metavar="PATTERN|COLUMN",
+        help="what shows that images belong together: a column of the table, or a regular expression whose one group "
+        "is searched in each file's path; default: the column group of a table that has one",
+    )
+
+
 def _size(text: str) -> tuple[int, int]:
     from fittingroom.recipes.picture_keys import LARGEST_SIDE
 
@@ -194,6 +204,7 @@ def open_data(
     or_sample: bool = False,
     preprocessing: Preprocessing | None = None,
     skip_broken: bool = False,
+    group: str | None = None,
 ) -> Splits:
     """Open a data set, fetched if need be, with its progress, and what its user should know of it, on stderr.
 
@@ -204,6 +215,7 @@ def open_data(
         or_sample: take the sample where no source has the data, and say so in letters that can't be overlooked.
         preprocessing: what to make of each picture; what it leaves open, the data decides.
         skip_broken: leave out pictures that can't be read.
+        group: a column or a pattern that says which images belong together; None: the column ``group``.
     """
     from fittingroom.cli import console
     from fittingroom.data.fetch.known_sets import NoSourceError
@@ -219,6 +231,7 @@ def open_data(
                 progress=progress,
                 preprocessing=preprocessing,
                 skip_broken=skip_broken,
+                group=group,
             )
     except NoSourceError as error:
         if not or_sample:

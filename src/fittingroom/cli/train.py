@@ -15,13 +15,14 @@ from fittingroom.cli.parser import Parser, add_old_spelling
 if TYPE_CHECKING:
     from fittingroom.parallel.process_group import ProcessGroup
     from fittingroom.parallel.ray_engine import RayEngine
+    from fittingroom.runs.environment_record import Environment
     from fittingroom.runs.run import Run
 
 MAIN_FILES = ("model.safetensors", "model.onnx", "result.json", "predictions.parquet")  # that a user looks for first
 FOR_A_NEW_RUN = (  # what --resume takes from the run
     *("data", "test", "recipe", "model", "epochs", "lr", "batch_size", "size", "grey", "set", "seed"),
     *("seeds", "out", "device", "threads", "keep", "deterministic", "no_cache", "xkcd", "track", "or_sample"),
-    "skip_broken",
+    *("skip_broken", "group"),
 )
 
 
@@ -60,6 +61,7 @@ def add_options(parser: Parser) -> None:
     how.add_argument("--deterministic", action="store_true", default=None, help="the same result each time on CUDA too")
     options.add_no_cache(how)
     options.add_skip_broken(how)
+    options.add_group(how)
     how.add_argument("--xkcd", action="store_true", default=None, help="draw the loss curve in the notebook's style")
     how.add_argument(
         "--track", action="append", choices=("tensorboard", "mlflow"), help="log to this tracker too; may be repeated"
@@ -142,6 +144,7 @@ def _begin(args: argparse.Namespace, engine: RayEngine | None, group: ProcessGro
             or_sample=bool(args.or_sample),
             preprocessing=preprocessing_of(recipe),
             skip_broken=bool(args.skip_broken),
+            group=args.group,
         )
     options.warn_of_faults(splits)
 
@@ -149,7 +152,7 @@ def _begin(args: argparse.Namespace, engine: RayEngine | None, group: ProcessGro
     from fittingroom.pipeline import train
     from fittingroom.runs.environment_record import Options
 
-    names = options.given(args, ("device", "threads", "keep", "deterministic", "xkcd", "test", "skip_broken"))
+    names = options.given(args, ("device", "threads", "keep", "deterministic", "xkcd", "test", "skip_broken", "group"))
     given = {name: getattr(args, name) for name in names}
     with options.observing(quiet=args.quiet) as hooks:
         return train(
@@ -218,6 +221,7 @@ def _summary(run: Run, result: dict[str, Any]) -> Iterator[tuple[str, str]]:
     else:
         yield from _scores_of_one(run, result)
     yield from _diagnosis(run)
+    yield from _kept_together(environment)
 
     # Runs of 0.1 were not checked; of several seeds each was, and all saw the same pictures.
     checked: list[int] = [member.result.get("pictures_checked") or 0 for member in run.members or [run]]
@@ -245,13 +249,27 @@ def _scores_of_one(run: Run, result: dict[str, Any]) -> Iterator[tuple[str, str]
     # Where test is missing it is said why: there is none, it has no labels, or it was not to be evaluated.
     if scores := result["test"]:
         yield "weakest", _weakest_class(scores)
-        yield "ledger", _evaluations_so_far(run, result["test_looks"][0]["fingerprint"])
+        yield "ledger", _evaluations_so_far(run, result["test_looks"][0])
     elif run.environment.data.test is None:
         yield "test", "not judged: the data has no test set; give one by --test PATH or fittingroom evaluate RUN DATA"
     elif (test := run.open_data().test) is not None and test.labels is None:
         yield "test", "not judged: it has no labels"
     else:
         yield "test", f"not evaluated; fittingroom evaluate {quote(str(run.path))} does it"
+
+
+def _kept_together(environment: Environment) -> Iterator[tuple[str, str]]:
+    """What lies on one side of train and validation, and what to do where nobody has looked for near-duplicates."""
+    from shlex import quote
+
+    kept = environment.together
+    if kept is None:
+        return
+    if kept.in_words:
+        yield "cut", f"on one side of train and validation: {kept.in_words}"
+    if not kept.near_from:
+        check = f"fittingroom data check {quote(environment.data.source or 'DATA')}"
+        yield "cut", f"near-duplicates were not looked for; {check} does it, and later trainings go by what it finds"
 
 
 def _weakest_class(scores: dict[str, Any]) -> str:
@@ -265,11 +283,12 @@ def _weakest_class(scores: dict[str, Any]) -> str:
     return f"{weakest['class']}: recall {weakest['recall']:.1%}{most}"
 
 
-def _evaluations_so_far(run: Run, fingerprint: str) -> str:
+def _evaluations_so_far(run: Run, evaluation: dict[str, Any]) -> str:
     from fittingroom.runs.ledger import LEDGER, read_evaluations
     from fittingroom.runs.run import runs_folder
 
-    count = len(read_evaluations(runs_folder(run.path), fingerprint))
+    of = evaluation["fingerprint"], evaluation.get("sources")
+    count = len(read_evaluations(runs_folder(run.path), *of))
     return f"{count} evaluation{'s' * (count != 1)} on this test set so far, by all runs here ({LEDGER})"
 
 

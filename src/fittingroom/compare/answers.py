@@ -17,7 +17,7 @@ from fittingroom.runs.run import Run
 
 Split = Literal["test", "validation"]
 
-Image = tuple[str, int]  # SHA-256 of (shape, pixels), and a number, as a set may hold the same image more than once
+Image = tuple[str, int]  # a SHA-256, and a number, as a set may hold the same image more than once
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,11 +27,12 @@ class Answers:
     Attributes:
         name: what messages call the run.
         run: of one seed or several.
-        images: (N,) what each is recognised by.
+        images: (N,) what each is recognised by: its pixels.
         classes: the model's class names.
         truth: (N,) true class names.
         predicted: (S, N) predicted class names.
         files: (N,) paths relative to the data; None for data that didn't come as picture files.
+        sources: (N,) what each is recognised by where both sides have it: its file's bytes. None for arrays.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Answers:
     truth: NDArray[np.str_]
     predicted: NDArray[np.str_]
     files: Sequence[str] | None = None
+    sources: Sequence[Image] | None = None
 
     @property
     def seeds(self) -> int:
@@ -56,7 +58,10 @@ class Answers:
         """The answers on these images alone, in this order."""
         images = [self.images[row] for row in rows]
         files = None if self.files is None else [self.files[row] for row in rows]
-        return Answers(self.name, self.run, images, self.classes, self.truth[rows], self.predicted[:, rows], files)
+        sources = None if self.sources is None else [self.sources[row] for row in rows]
+        return Answers(
+            self.name, self.run, images, self.classes, self.truth[rows], self.predicted[:, rows], files, sources
+        )
 
 
 def read_answers(run: Run, name: str, on: Split) -> Answers:
@@ -72,12 +77,13 @@ def read_answers(run: Run, name: str, on: Split) -> Answers:
     """
     models = run.members or [run]
     tables = [_read(model, on) for model in models]
-    first, images = tables[0], _recognise(tables[0])
+    first = tables[0]
 
     # Each file may have its own order: all follow the first one's.
     predicted = []
     for model, table in zip(models, tables, strict=True):
-        row_of = {image: row for row, image in enumerate(_recognise(table))}
+        images, others = _recognise(first, table)
+        row_of = {image: row for row, image in enumerate(others)}
         if row_of.keys() != set(images) or table.classes != first.classes:
             raise ArtifactError(
                 f"{model.path}: judged on other images or classes than {models[0].path}: compare it alone"
@@ -85,7 +91,9 @@ def read_answers(run: Run, name: str, on: Split) -> Answers:
         predicted.append(np.array(table.classes)[table.predicted][[row_of[image] for image in images]])
 
     truth = np.array(first.classes)[first.truth]
-    return Answers(name, run, images, first.classes, truth, np.stack(predicted), first.files)
+    by_pixels = _numbered(first, first.images)
+    by_source = None if first.sources is None else _numbered(first, first.sources)
+    return Answers(name, run, by_pixels, first.classes, truth, np.stack(predicted), first.files, by_source)
 
 
 def pair(first: Answers, second: Answers) -> tuple[Answers, Answers]:
@@ -94,8 +102,11 @@ def pair(first: Answers, second: Answers) -> tuple[Answers, Answers]:
     Raises:
         DataError: they have no image in common, or don't agree what is on one.
     """
-    row_of = {image: row for row, image in enumerate(second.images)}
-    rows = np.array([(row, row_of[image]) for row, image in enumerate(first.images) if image in row_of], dtype=np.int64)
+    ours, theirs = first.images, second.images
+    if first.sources is not None and second.sources is not None:
+        ours, theirs = first.sources, second.sources
+    row_of = {image: row for row, image in enumerate(theirs)}
+    rows = np.array([(row, row_of[image]) for row, image in enumerate(ours) if image in row_of], dtype=np.int64)
     if len(rows) < 2:
         raise DataError(
             f"{first.name} and {second.name} were judged on different images ({len(first.images):,} and "
@@ -127,11 +138,18 @@ def _read(model: Run, on: Split) -> JudgedPredictions:
     return read_predictions(path, model.artifact.classes)
 
 
-def _recognise(table: JudgedPredictions) -> list[Image]:
+def _recognise(one: JudgedPredictions, other: JudgedPredictions) -> tuple[list[Image], list[Image]]:
+    """The images of two tables, by their files where both have such, else by their pixels."""
+    if one.sources is not None and other.sources is not None:
+        return _numbered(one, one.sources), _numbered(other, other.sources)
+    return _numbered(one, one.images), _numbered(other, other.images)
+
+
+def _numbered(table: JudgedPredictions, hashes: Sequence[str]) -> list[Image]:
     """Each row's image. Equal images are numbered by their labels, so that the order of the rows doesn't matter."""
     count: Counter[str] = Counter()
     image_of: dict[int, Image] = {}
-    for row in sorted(range(len(table)), key=lambda row: (table.images[row], table.classes[table.truth[row]])):
-        image_of[row] = (table.images[row], count[table.images[row]])
-        count[table.images[row]] += 1
+    for row in sorted(range(len(table)), key=lambda row: (hashes[row], table.classes[table.truth[row]])):
+        image_of[row] = (hashes[row], count[hashes[row]])
+        count[hashes[row]] += 1
     return [image_of[row] for row in range(len(table))]

@@ -8,22 +8,35 @@ from dataclasses import dataclass
 from fittingroom.compare.answers import Answers, Split
 from fittingroom.errors import ArtifactError, DataError
 from fittingroom.evaluation.predictions import read_predictions
+from fittingroom.runs.environment_record import DataIdentity
 from fittingroom.runs.ledger import read_evaluations, record_evaluation_on
 from fittingroom.runs.run import Run, command_line, runs_folder
 
 
 @dataclass(frozen=True)
 class TrainingImages:
-    """The images that a run could learn from, by SHA-256, those held out included; or why they aren't known."""
+    """The images that a run could learn from, those held out included; or why they aren't known.
+
+    Attributes:
+        hashes: SHA-256 of their pixels and, where they were read from files, of these, hexadecimal.
+        unknown: why they aren't known.
+    """
 
     hashes: frozenset[str]
     unknown: str = ""
+
+    def among(self, answers: Answers) -> int:
+        """How many of the images that were answered are among them, by their pixels or by their files."""
+        sources = answers.images if answers.sources is None else answers.sources
+        pairs = zip(answers.images, sources, strict=True)
+        return len({image for (image, _), (source, _) in pairs if image in self.hashes or source in self.hashes})
 
 
 def training_images(run: Run) -> TrainingImages:
     """Open the data that a run was trained on; if that fails, it is the reason that is returned."""
     try:
-        return TrainingImages(frozenset(digest.hex() for digest in run.open_data().train.image_hashes()))
+        train = run.open_data().train
+        return TrainingImages(frozenset(digest.hex() for digest in (*train.image_hashes(), *(train.sources or ()))))
     except (DataError, ArtifactError, OSError) as error:
         return TrainingImages(frozenset(), str(error))
 
@@ -48,11 +61,10 @@ def find_warnings(
         )
 
     # What a model learned from, or was chosen by, it answers better than new images.
-    compared = {image for image, _ in common.images}
     for side, other in ((first, second), (second, first)):
         if on == "test":
-            warnings += _trained_on(side, other, compared, learned_from)
-        warnings += _chosen_on(side, compared)
+            warnings += _trained_on(side, other, common, learned_from)
+        warnings += _chosen_on(side, common)
 
     first_train, second_train = (side.run.environment.data.train for side in (first, second))
     if first_train.content != second_train.content:
@@ -63,36 +75,36 @@ def find_warnings(
     return warnings
 
 
-def _trained_on(
-    side: Answers, other: Answers, compared: set[str], learned_from: dict[str, TrainingImages]
-) -> list[str]:
+def _trained_on(side: Answers, other: Answers, common: Answers, learned_from: dict[str, TrainingImages]) -> list[str]:
     """Whether a run learned from test images: of the other, or of both."""
     train, of_other = side.run.environment.data.train, other.run.environment.data.test
-    if of_other is not None and train.images == of_other.images:
+    if of_other is not None and train.is_of_images(of_other):
         return [f"{side.name} was trained on the very images that {other.name} was tested on"]
 
     # In part, as where a set was cut anew: that takes the images themselves.
     images = learned_from[train.content]
     if images.unknown:
         return [f"whether {side.name} was trained on test images isn't known: {images.unknown}"]
-    tested_on = {image for image, _ in other.images}
-    seen = len(tested_on & images.hashes)
+    seen = images.among(other)
     if not seen:
         return []
-    among = len(compared & images.hashes)
+    among = images.among(common)
+    tested_on = {image for image, _ in other.images}
     left_out = "none of them is compared" if not among else f"{among:,} of them are compared"
     return [f"{side.name} was trained on {seen:,} of {len(tested_on):,} test images of {other.name}; {left_out}"]
 
 
-def _chosen_on(side: Answers, compared: set[str]) -> list[str]:
+def _chosen_on(side: Answers, common: Answers) -> list[str]:
     """Early stopping and the best checkpoint are choices by validation images: those flatter the model."""
     for model in side.run.members or [side.run]:
         recipe, file = model.recipe, model.predictions_file("validation")
         if (recipe.keep == "last" and not recipe.early_stop) or not file.exists():
             continue
-        chosen_by = compared & set(read_predictions(file, model.artifact.classes).images)
+        held_out = read_predictions(file, model.artifact.classes)
+        chosen_by = TrainingImages(frozenset((*held_out.images, *(held_out.sources or ())))).among(common)
         if chosen_by:
-            return [f"{side.name} chose its checkpoint by {len(chosen_by):,} of the {len(compared):,} images compared"]
+            compared = len({image for image, _ in common.images})
+            return [f"{side.name} chose its checkpoint by {chosen_by:,} of the {compared:,} images compared"]
     return []
 
 
@@ -103,26 +115,27 @@ def record_evaluations(sides: Sequence[Answers]) -> list[str]:
         A warning for each test set that was evaluated on before, more often than to judge each of these models once.
     """
     warnings = []
-    by_test_set: dict[str, list[Answers]] = {}
-    names: dict[str, str] = {}
+    by_test_set: list[tuple[DataIdentity, list[Answers]]] = []
     for side in sides:
         if test := side.run.environment.data.test:
-            by_test_set.setdefault(test.images, []).append(side)
-            names.setdefault(test.images, test.name)
+            judged = next((of_set for other, of_set in by_test_set if other.is_of_images(test)), None)
+            if judged is None:
+                by_test_set.append((test, [side]))
+            else:
+                judged.append(side)
 
-    for fingerprint, judged in by_test_set.items():
-        data = names[fingerprint]
+    for test, judged in by_test_set:
         folders = sorted({runs_folder(side.run.path) for side in judged})
-        before = sum(len(read_evaluations(folder, fingerprint)) for folder in folders)
+        before = sum(len(read_evaluations(folder, test.images, test.sources)) for folder in folders)
         models = sum(side.seeds for side in judged)
         if before > models:
             warnings.append(
-                f"{data} was evaluated on {before:,} times before, {models:,} of them to judge these models: the more "
-                "test-set evaluations, the likelier a good figure is luck"
+                f"{test.name} was evaluated on {before:,} times before, {models:,} of them to judge these models: the "
+                "more test-set evaluations, the likelier a good figure is luck"
             )
 
         # Counted first, then recorded: this comparison doesn't count against itself.
         for folder in folders:
             runs = ", ".join(side.name for side in judged)
-            record_evaluation_on(folder, fingerprint, data=data, run=runs, command=command_line())
+            record_evaluation_on(folder, test.images, test.sources, data=test.name, run=runs, command=command_line())
     return warnings

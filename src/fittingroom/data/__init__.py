@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from fittingroom.data.cache import cache_entries as cache_entries
     from fittingroom.data.cache import clear_cache as clear_cache
+    from fittingroom.data.cut import stratified_split as stratified_split
     from fittingroom.data.dataset import Dataset as Dataset
     from fittingroom.data.dataset import Fingerprint as Fingerprint
     from fittingroom.data.dataset import Splits as Splits
     from fittingroom.data.dataset import concatenate as concatenate
-    from fittingroom.data.dataset import stratified_split as stratified_split
     from fittingroom.data.fetch.known_sets import known_identity as known_identity
     from fittingroom.data.open import open_dataset as open_dataset
     from fittingroom.data.preprocessing import Preprocessing as Preprocessing
@@ -32,7 +32,7 @@ _HOMES = {
     "known_identity": "data.fetch.known_sets",
     "open_dataset": "data.open",
     "read_picture": "data.preprocessing",
-    "stratified_split": "data.dataset",
+    "stratified_split": "data.cut",
 }
 
 __all__ = sorted(_HOMES)

@@ -3,6 +3,7 @@
     <cache>/datasets/<name>-<key>/   meta.json, train-images.npy, train-labels.npy, test-images.npy, …
     <cache>/sources/<name>/          the files of known data sets, fetched and verified (see ``fetch/known_sets.py``)
     <cache>/label-checks/<name>-<key>/   what each fold of a check of labels said (see ``label_check``)
+    <cache>/near-duplicates/<name>-<key>/   pairs of near-duplicates (see ``audit/known_pairs.py``)
 
 An entry counts only while every file that it was read from has its size and time still, and while its own
 arrays have the checksum that they were written with. Nothing here ever fails a reading: without a usable
@@ -28,11 +29,12 @@ from fittingroom.errors import ArtifactError, DataError
 from fittingroom.files.atomic import atomic_directory
 from fittingroom.files.cache_dir import cache_dir
 
-FORMAT = 3
+FORMAT = 4
 READERS = 1  # count up when a reader changes what it makes of a file: older entries are then read again
 PARTS = ("train", "validation", "test")
 CHECKSUM_WORDS = 1021
 LABEL_CHECKS = "label-checks"
+NEAR_DUPLICATES = "near-duplicates"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,8 @@ class CacheEntry:
     """A folder in the cache.
 
     Attributes:
-        kind: ``data set`` (read arrays), ``source`` (fetched files) or ``label check`` (what folds said).
+        kind: ``data set`` (read arrays), ``source`` (fetched files), ``label check`` (what folds said) or
+            ``near-duplicates`` (pairs that were found).
         source: the path that it was read from, or the name that it was fetched for.
         path: of the folder.
         size: bytes on disk.
@@ -90,7 +93,7 @@ def cached_read(
 
 
 def cache_entries() -> list[CacheEntry]:
-    """What the cache holds: data sets that were read, known sets that were fetched, labels that were checked.
+    """What the cache holds: data sets that were read, known sets that were fetched, labels and pairs that were checked.
 
     Each entry has ``kind``, ``source`` (a path or a name), ``path`` and ``size`` in bytes.
 
@@ -104,7 +107,9 @@ def cache_entries() -> list[CacheEntry]:
     datasets = [("data set", _source_of(folder), folder) for folder in _folders(_datasets())]
     fetched = [("source", folder.name, folder) for folder in _folders(_fetched())]
     checks = [("label check", folder.name, folder) for folder in _folders(_label_checks())]
-    return [CacheEntry(kind, source, folder, _size(folder)) for kind, source, folder in datasets + fetched + checks]
+    pairs = [("near-duplicates", folder.name, folder) for folder in _folders(_near_duplicates())]
+    found = datasets + fetched + checks + pairs
+    return [CacheEntry(kind, source, folder, _size(folder)) for kind, source, folder in found]
 
 
 def clear_cache() -> int:
@@ -123,7 +128,7 @@ def clear_cache() -> int:
         (True, [])
     """
     freed = 0
-    for folder in (_datasets(), _fetched(), _label_checks()):
+    for folder in (_datasets(), _fetched(), _label_checks(), _near_duplicates()):
         freed += _size(folder)
         try:
             if folder.exists():
@@ -143,6 +148,10 @@ def _fetched() -> Path:
 
 def _label_checks() -> Path:
     return cache_dir() / LABEL_CHECKS
+
+
+def _near_duplicates() -> Path:
+    return cache_dir() / NEAR_DUPLICATES
 
 
 def _state_of(files: Sequence[Path]) -> str:
@@ -194,10 +203,14 @@ def _load_part(entry: Path, name: str, meta: dict[str, Any]) -> Dataset:
             raise ValueError(f"{file} is damaged")
         arrays[kind] = np.load(file, mmap_mode="r", allow_pickle=False)
 
-    files = None if meta["files"] is None else tuple(meta["files"])
-    dataset = Dataset(arrays["images"], arrays.get("labels"), tuple(meta["classes"]), meta["name"], files)
+    known = {field: None if meta[field] is None else tuple(meta[field]) for field in ("files", "groups")}
+    sources = tuple(row.tobytes() for row in arrays["sources"]) if "sources" in arrays else None
+    dataset = Dataset(
+        arrays["images"], arrays.get("labels"), tuple(meta["classes"]), meta["name"], **known, sources=sources
+    )
     # what cached_property would compute by hashing every image
     dataset.__dict__["fingerprint"] = Fingerprint(**meta["fingerprint"])
+    dataset.__dict__["repeats"] = arrays["repeats"]
     return dataset
 
 
@@ -234,16 +247,20 @@ def _store(entry: Path, state: str, data: Splits, settings: Mapping[str, Any] | 
 
 
 def _store_part(folder: Path, name: str, part: Dataset) -> dict[str, Any]:
-    arrays: dict[str, NDArray[Any]] = {"images": part.images}
+    fingerprint = part.fingerprint  # first, as it finds the repeats on its way
+    arrays: dict[str, NDArray[Any]] = {"images": part.images, "repeats": part.repeats}
     if part.labels is not None:
         arrays["labels"] = part.labels
+    if part.sources is not None:
+        arrays["sources"] = np.frombuffer(b"".join(part.sources), np.uint8).reshape(-1, 32)
     for kind, array in arrays.items():
         np.save(folder / f"{name}-{kind}.npy", array, allow_pickle=False)
     return {
         "name": part.name,
         "classes": part.classes,
         "files": part.files,
-        "fingerprint": asdict(part.fingerprint),
+        "groups": part.groups,
+        "fingerprint": asdict(fingerprint),
         "arrays": {kind: _checksum(folder / f"{name}-{kind}.npy") for kind in arrays},
     }
 

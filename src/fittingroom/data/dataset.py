@@ -9,14 +9,15 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fittingroom.data.large import is_large, without
+from fittingroom.data.fingerprint import Fingerprint as Fingerprint
+from fittingroom.data.fingerprint import repeats_among
 from fittingroom.data.preprocessing import MAX_SIDE as MAX_SIDE
 from fittingroom.data.preprocessing import Preprocessing
 from fittingroom.errors import DataError
@@ -29,30 +30,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 MAX_CLASSES = 1000
-
-
-@dataclass(frozen=True)
-class Fingerprint:
-    """Three SHA-256 sums (64 hexadecimal digits each) by which a data set is recognised.
-
-    Attributes:
-        content: over the sorted hashes of (shape, pixels, class name); the same for every row order.
-        images: over the sorted hashes of (shape, pixels); the same whatever the labels are.
-        order: over the hashes of (shape, pixels, class name) in file order.
-
-    Example:
-        >>> import fittingroom as fr
-        >>> train = fr.open_dataset("sample").train
-        >>> backwards = train.subset(range(len(train))[::-1])
-        >>> backwards.fingerprint.content == train.fingerprint.content
-        True
-        >>> backwards.fingerprint.order == train.fingerprint.order
-        False
-    """
-
-    content: str
-    images: str
-    order: str
+PER_IMAGE = ("files", "groups", "sources")  # what a set may know of each image, beside its label
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -84,11 +62,14 @@ class Dataset:
     classes: tuple[str, ...]
     name: str
     files: tuple[str, ...] | None = None
+    groups: tuple[str | None, ...] | None = None
+    sources: tuple[bytes, ...] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "images", _checked_images(self.images, self.name))
-        if self.files is not None:
-            object.__setattr__(self, "files", _checked_files(self.files, len(self.images), self.name))
+        for field in PER_IMAGE:
+            if (values := getattr(self, field)) is not None:
+                object.__setattr__(self, field, _one_an_image(values, len(self.images), self.name, field))
         object.__setattr__(self, "classes", _checked_classes(self.classes, self.name))
         if self.labels is not None:
             labels = _checked_labels(self.labels, len(self.images), len(self.classes), self.name)
@@ -129,6 +110,9 @@ class Dataset:
                 digest.update(names[self.labels[row]])
             content[row] = digest.digest()
 
+        # while the hashes of all images are at hand
+        self.__dict__.setdefault("repeats", repeats_among(images))
+
         # sorted, the hashes no longer tell the order of the file
         order = hashlib.sha256(content.data)
         images.sort()
@@ -137,7 +121,16 @@ class Dataset:
             content=hashlib.sha256(content.data).hexdigest(),
             images=hashlib.sha256(images.data).hexdigest(),
             order=order.hexdigest(),
+            **self._fingerprints_of_sources(names),
         )
+
+    @cached_property
+    def repeats(self) -> NDArray[np.int64]:
+        """int64 (R, 2): the row of each image that equals an earlier one in all pixels, and the first row of these."""
+        images = np.empty(len(self), "S32")
+        for row, digest in enumerate(self._image_digests()):
+            images[row] = digest.digest()
+        return repeats_among(images)
 
     def image_hashes(self) -> list[bytes]:
         """The SHA-256 of (shape, pixels) of each image, 32 bytes each, in file order."""
@@ -152,8 +145,16 @@ class Dataset:
         """
         chosen = np.asarray(indices)
         labels = None if self.labels is None else self.labels[chosen]
-        files = None if self.files is None else _chosen(self.files, chosen)
-        return Dataset(self.images[chosen], labels, self.classes, name or self.name, files)
+        return Dataset(self.images[chosen], labels, self.classes, name or self.name, **self.per_image(chosen))
+
+    def per_image(self, indices: Sequence[int] | NDArray[Any]) -> dict[str, Any]:
+        """What is known of each image beside its label (:data:`PER_IMAGE`), of those at ``indices`` or in the mask."""
+        chosen = np.asarray(indices)
+        rows = (np.flatnonzero(chosen) if chosen.dtype == bool else chosen.astype(np.int64, copy=False)).tolist()
+        known = {field: getattr(self, field) for field in PER_IMAGE}
+        return {
+            field: None if values is None else tuple(values[row] for row in rows) for field, values in known.items()
+        }
 
     def class_counts(self) -> NDArray[np.int64]:
         """How many images each class has: int64 (num_classes,); all 0 for a set without labels."""
@@ -177,7 +178,7 @@ class Dataset:
                 f"found {_listed(self.classes)}: rename the classes so that both sets use the same names"
             )
         number_there = np.array([wanted.index(name) for name in self.classes], dtype=np.int64)
-        return Dataset(self.images, number_there[self.labels], wanted, self.name, self.files)
+        return replace(self, labels=number_there[self.labels], classes=wanted)
 
     def as_torch(self) -> torch.utils.data.Dataset[tuple[Tensor, int]]:
         """A map-style PyTorch data set of (float32 image 1×H×W or 3×H×W in 0–1, label).
@@ -190,6 +191,16 @@ class Dataset:
         if self.labels is None:
             raise DataError(f"{self.name}: labels expected, none found: as_torch gives (image, label)")
         return TorchDataset(self.images, self.labels)
+
+    def _fingerprints_of_sources(self, names: Sequence[bytes]) -> dict[str, str]:
+        if self.sources is None:
+            return {}
+        labels = [b""] * len(self) if self.labels is None else [names[label] for label in self.labels.tolist()]
+        in_order = hashlib.sha256()
+        for source, name in zip(self.sources, labels, strict=True):
+            in_order.update(hashlib.sha256(source + name).digest())
+        of_images = hashlib.sha256(b"".join(sorted(self.sources)))
+        return {"sources": of_images.hexdigest(), "sources_in_order": in_order.hexdigest()}
 
     def _image_digests(self) -> Iterator[hashlib._Hash]:
         """Yield a SHA-256 object for each image, fed with ``HxW:``, or ``HxWx3:``, and the pixels."""
@@ -261,7 +272,8 @@ def concatenate(parts: Sequence[Dataset], name: str) -> Dataset:
     """One set with the images of all parts, in order; classes are aligned by name to the first's.
 
     Args:
-        parts: one or more, of one image size, all grey or all in colour. The files are kept where all parts have them.
+        parts: one or more, of one image size, all grey or all in colour. What is known of each image
+            (:data:`PER_IMAGE`) is kept where all parts have it.
         name: of the new set.
 
     Raises:
@@ -283,63 +295,11 @@ def concatenate(parts: Sequence[Dataset], name: str) -> Dataset:
             raise DataError(f"{first.name} and {part.name}: one has labels, the other has none")
     images = np.concatenate([part.images for part in aligned])
     labels = [part.labels for part in aligned if part.labels is not None]
-    files = [part.files for part in aligned if part.files is not None]
-    all_files = tuple(chain.from_iterable(files)) if len(files) == len(aligned) else None
-    return Dataset(images, np.concatenate(labels) if labels else None, first.classes, name, all_files)
-
-
-def stratified_split(dataset: Dataset, n: int, seed: int) -> tuple[Dataset, Dataset]:
-    """Hold exactly n images out of the set, by chance, in proportion to the classes.
-
-    Which classes give one more where n does not divide evenly is decided by the largest remainder. Both
-    parts keep the file order, but for the rest of a large set (:mod:`fittingroom.data.large`): its last images
-    take the places of those held out, so that it need not be copied. The same set, n and seed give the same split.
-
-    Args:
-        dataset: labelled, N images.
-        n: to hold out, 1 ≤ n < N.
-        seed: of the draw, ≥ 0.
-
-    Returns:
-        The rest, N - n images, and those held out.
-
-    Raises:
-        DataError: another n, or a set without labels.
-
-    Example:
-        >>> import fittingroom as fr
-        >>> from fittingroom.data import stratified_split
-        >>> rest, held_out = stratified_split(fr.open_dataset("sample").train, n=200, seed=0)
-        >>> held_out.class_counts()
-        array([20, 20, 20, 20, 20, 20, 20, 20, 20, 20])
-    """
-    if dataset.labels is None:
-        raise DataError(f"{dataset.name}: labels expected, none found: a stratified split needs them")
-    if not 1 <= n < len(dataset):
-        raise DataError(f"{dataset.name}: 1 to {len(dataset) - 1:,} images to hold out expected, {n:,} asked for")
-
-    # whole numbers throughout: a rounded share could give another split on another machine
-    shares = n * dataset.class_counts()
-    quotas = shares // len(dataset)
-    largest_remainder_first = np.argsort(-(shares % len(dataset)), kind="stable")
-    quotas[largest_remainder_first[: n - quotas.sum()]] += 1
-
-    generator = np.random.default_rng(seed)
-    is_held_out = np.zeros(len(dataset), dtype=bool)
-    for label, quota in enumerate(quotas):
-        members = np.flatnonzero(dataset.labels == label)
-        is_held_out[generator.permutation(members)[:quota]] = True
-
-    name = f"{dataset.name} (without {n:,} held out)"
-    if is_large(dataset.images):
-        images, labels = without(dataset.images, is_held_out), without(dataset.labels, is_held_out)
-        files = None
-        if dataset.files is not None:
-            files = _chosen(dataset.files, without(np.arange(len(dataset)), is_held_out))
-        rest = Dataset(images, labels, dataset.classes, name, files)
-    else:
-        rest = dataset.subset(~is_held_out, name)
-    return rest, dataset.subset(is_held_out, f"{dataset.name} ({n:,} held out)")
+    known: dict[str, Any] = {}
+    for field in PER_IMAGE:
+        values = [getattr(part, field) for part in aligned]
+        known[field] = None if None in values else tuple(chain.from_iterable(values))
+    return Dataset(images, np.concatenate(labels) if labels else None, first.classes, name, **known)
 
 
 def _checked_images(images: NDArray[np.uint8], name: str) -> NDArray[np.uint8]:
@@ -384,15 +344,10 @@ def _checked_labels(labels: NDArray[Any], count: int, num_classes: int, name: st
     return _read_only(labels.astype(np.int64, copy=False))
 
 
-def _checked_files(files: Sequence[str], count: int, name: str) -> tuple[str, ...]:
-    if len(files) != count:
-        raise DataError(f"{name}: {count:,} files expected, one an image, {len(files):,} found")
-    return tuple(files)
-
-
-def _chosen(files: tuple[str, ...], chosen: NDArray[Any]) -> tuple[str, ...]:
-    rows = np.flatnonzero(chosen) if chosen.dtype == bool else chosen.astype(np.int64, copy=False)
-    return tuple(files[row] for row in rows.tolist())
+def _one_an_image(values: Sequence[Any], count: int, name: str, field: str) -> tuple[Any, ...]:
+    if len(values) != count:
+        raise DataError(f"{name}: {count:,} {field} expected, one an image, {len(values):,} found")
+    return tuple(values)
 
 
 def _read_only(array: NDArray[Any]) -> NDArray[Any]:

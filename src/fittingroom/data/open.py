@@ -12,6 +12,7 @@ from fittingroom.data.fetch.download import Progress
 from fittingroom.data.fetch.known_sets import KNOWN, class_names_for, locate
 from fittingroom.data.formats.splits import CLASSES_FILE
 from fittingroom.data.formats.table import WHAT_A_PATH_MAY_BE, format_at
+from fittingroom.data.groups import with_groups
 from fittingroom.data.preprocessing import Preprocessing, resize_images
 from fittingroom.errors import DataError
 
@@ -24,6 +25,7 @@ def open_dataset(
     progress: Progress | None = None,
     preprocessing: Preprocessing | None = None,
     skip_broken: bool = False,
+    group: str | None = None,
 ) -> Splits:
     """Open a data set: the name of a known one ("fashion-mnist", "sample"), or a path.
 
@@ -38,6 +40,8 @@ def open_dataset(
         preprocessing: what to make of each picture. None, or a field that is None: what the data suggests; pictures
             of one size stay as they are, those of several become 64×64. Arrays get the size and channels as well.
         skip_broken: leave out pictures that can't be read, and say so in ``Splits.notes``.
+        group: what shows that images belong together: a column of the table that is opened, or a regular expression
+            whose one group is searched in each image's file. None: a table's column ``group``, where it has one.
 
     Returns:
         The parts, images uint8 (N, H, W) or (N, H, W, 3) of 0–255; ``Splits.preprocessing`` has size and channels.
@@ -53,12 +57,16 @@ def open_dataset(
     """
     asked = preprocessing or Preprocessing()
     data = _open(source, cache, progress, asked, skip_broken)
+    if group is not None:
+        data = with_groups(data, group, None if source in KNOWN else Path(source).expanduser())
     if test is None:
         return data
 
     # pictures are made like those of train; arrays are what they are
     assert data.preprocessing is not None
     other = _open(test, cache, progress, asked, skip_broken, pictures_like=data.preprocessing)
+    if group is not None:
+        other = with_groups(other, group, None if test in KNOWN else Path(test).expanduser(), required=False)
     chosen = other.train if other.test is None else other.test
     notes = (*data.notes, *(note for note in other.notes if note not in data.notes))
     return replace(data, test=chosen.aligned_to(data.train.classes), notes=notes)

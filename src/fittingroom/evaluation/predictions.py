@@ -16,6 +16,7 @@ from fittingroom.evaluation.metrics import score
 from fittingroom.files.atomic import atomic_write
 
 FORMAT = "1"
+OPTIONAL = ("source", "file", "group")  # columns that are there where the data has them
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,12 +61,16 @@ class JudgedPredictions(Predictions):
         truth: int64 (N,): the true classes, 0 to C - 1.
         images: SHA-256 of (shape, pixels) of each image, hexadecimal.
         files: path of each image relative to the data set's; None for data that didn't come as picture files.
+        sources: SHA-256 of each image's file, or of its cell in a table, hexadecimal; None for arrays.
+        groups: the group of each image, None for one in none; None where nothing is known of groups.
     """
 
     classes: tuple[str, ...]
     truth: NDArray[np.int64]
     images: tuple[str, ...]
     files: tuple[str, ...] | None = None
+    sources: tuple[str, ...] | None = None
+    groups: tuple[str | None, ...] | None = None
 
     @cached_property
     def is_right(self) -> NDArray[np.bool_]:
@@ -81,14 +86,17 @@ def write_predictions(path: Path, predictions: JudgedPredictions) -> None:
     """Write Parquet, a row an image: ``image`` (its SHA-256), ``file``, ``row``, ``label``, ``predicted``, ``p0``…
 
     ``label`` and ``predicted`` are class names; ``p<i>`` is the probability of class i as listed in the run's
-    ``config.json``. ``file`` is there where the images were read from picture files: a path relative to the data.
+    ``config.json``. ``file`` is there where the images were read from picture files: a path relative to the data;
+    ``source``, the SHA-256 of the file or of the cell in a table, where there was one; ``group`` where groups are
+    known.
     """
     import polars as pl
 
     classes = np.array(predictions.classes)
     columns: dict[str, Any] = {"image": list(predictions.images)}
-    if predictions.files is not None:
-        columns["file"] = list(predictions.files)
+    for name, values in zip(OPTIONAL, (predictions.sources, predictions.files, predictions.groups), strict=True):
+        if values is not None:
+            columns[name] = pl.Series(values, dtype=pl.String)
     columns |= {
         "row": np.arange(len(predictions), dtype=np.int32),
         "label": classes[predictions.truth],
@@ -101,7 +109,7 @@ def write_predictions(path: Path, predictions: JudgedPredictions) -> None:
 
 
 def read_predictions(path: Path, classes: Sequence[str]) -> JudgedPredictions:
-    """Read what :func:`write_predictions` wrote; before 0.2 it wrote no ``file``.
+    """Read what :func:`write_predictions` wrote; before 0.2 it wrote neither ``file`` nor ``source`` nor ``group``.
 
     Args:
         path: the Parquet file.
@@ -115,8 +123,9 @@ def read_predictions(path: Path, classes: Sequence[str]) -> JudgedPredictions:
     try:
         written = pl.read_parquet_metadata(path).get("format")
         probabilities = [f"p{i}" for i in range(len(classes))]
-        file = ["file"] if "file" in pl.read_parquet_schema(path) else []
-        table = pl.read_parquet(path, columns=["image", *file, "label", *probabilities])
+        there = pl.read_parquet_schema(path)
+        optional = [name for name in OPTIONAL if name in there]
+        table = pl.read_parquet(path, columns=["image", *optional, "label", *probabilities])
     except (OSError, pl.exceptions.PolarsError) as error:
         raise ArtifactError(f"{path}: predictions of {len(classes)} classes expected: {error}") from None
     if written != FORMAT:
@@ -128,6 +137,7 @@ def read_predictions(path: Path, classes: Sequence[str]) -> JudgedPredictions:
     if unknown:
         raise ArtifactError(f"{path}: labels among the model's classes expected, found {sorted(map(str, unknown))}")
 
+    known: dict[str, Any] = {f"{name}s": tuple(table[name]) for name in optional}
     probabilities_NC = table.select(probabilities).to_numpy().astype(np.float32, copy=False)
     return JudgedPredictions(
         probabilities_NC,
@@ -135,5 +145,5 @@ def read_predictions(path: Path, classes: Sequence[str]) -> JudgedPredictions:
         classes=tuple(classes),
         truth=np.array([number[name] for name in table["label"]], dtype=np.int64),
         images=tuple(table["image"]),
-        files=tuple(table["file"]) if file else None,
+        **known,
     )

@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import cast
 
@@ -15,7 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fittingroom.audit.identity import Part
+from fittingroom.audit.known_pairs import pairs_at_hand
 from fittingroom.data.cache import LABEL_CHECKS
+from fittingroom.data.cut import bundles, stratified_folds
 from fittingroom.data.dataset import Dataset, Splits
 from fittingroom.errors import DataError, RecipeError
 from fittingroom.events import Hooks
@@ -128,8 +131,8 @@ def out_of_fold(
     Raises:
         DataError: a class has fewer images than there are folds.
     """
-    folder = _folder(parts, recipe, how) if how.keep else None
     fold_N = _fold_numbers(parts, how)
+    folder = _folder(parts, recipe, how, fold_N) if how.keep else None
     rows_of = [np.flatnonzero((fold_N == number) | (fold_N == -1)) for number in range(how.folds)]
     classes = parts[0].dataset.num_classes
 
@@ -161,7 +164,8 @@ def for_training(parts: Sequence[Part]) -> list[Part]:
 def _fold_numbers(parts: Sequence[Part], how: LabelCheck) -> NDArray[np.int64]:
     """Give each image its fold, -1 for those that no fold is trained on: int64 (N,).
 
-    The classes are spread evenly, and equal images are in one fold, wherever they stand.
+    The classes are spread evenly; equal images are in one fold, wherever they stand, and so are those of one group and
+    near-duplicates.
     """
     # Of equal images, the first stands for all: U are the different ones.
     trained = for_training(parts)
@@ -179,15 +183,40 @@ def _fold_numbers(parts: Sequence[Part], how: LabelCheck) -> NDArray[np.int64]:
             f"{listed}: give fewer folds, or leave the class out"
         )
 
-    # Dealt out like cards, class by class and shuffled within each.
-    by_class = np.lexsort((np.random.default_rng(how.seed).random(len(known_U)), labels_U))
-    fold_U = np.empty(len(known_U), np.int64)
-    fold_U[by_class] = np.arange(len(known_U)) % how.folds
+    bundle_U = _bundles(trained, known_U, cache=how.keep)
+    fold_U = stratified_folds(labels_U, how.folds, how.seed, bundle_U)
+    unseen = [label for label in np.unique(labels_U).tolist() if len(set(fold_U[labels_U == label].tolist())) < 2]
+    if unseen:
+        raise DataError(
+            f"{trained[0].name}: images of each class in two bundles or more expected, for each fold has to see the "
+            f"class; those of {classes[unseen[0]]} are all of one group or near-duplicates: give finer groups, or leave"
+            " the class out"
+        )
 
     # Back to all images by their hashes. An image of a test set that training has too is in a fold as well.
     hashes_N = np.concatenate([part.hashes for part in parts])
     place_N = np.minimum(np.searchsorted(known_U, hashes_N), len(known_U) - 1)
     return np.where(known_U[place_N] == hashes_N, fold_U[place_N], -1)
+
+
+def _bundles(trained: Sequence[Part], known_U: NDArray[np.uint64], *, cache: bool) -> NDArray[np.int64] | None:
+    """Which of the different images, by their hashes, are tied by groups or as near-duplicates; None where none is."""
+    names: list[str | None] = []
+    ties = []
+    for part in trained:
+        place_N = np.searchsorted(known_U, part.hashes)
+        names += part.dataset.groups or [None] * len(part.hashes)
+        ties.append(place_N[pairs_at_hand(part.dataset, cache=cache)[1]])
+
+    # a group's images by their places among the different ones
+    rows_of: dict[str, list[int]] = {}
+    for place, name in zip(
+        np.searchsorted(known_U, np.concatenate([part.hashes for part in trained])), names, strict=True
+    ):
+        if name:
+            rows_of.setdefault(name, []).append(int(place))
+    chains = [pair for rows in rows_of.values() for pair in pairwise(rows)]
+    return bundles(len(known_U), pairs=[*ties, np.array(chains, np.int64).reshape(-1, 2)])
 
 
 def _carry_out(
@@ -255,7 +284,7 @@ def _fold(parts: Sequence[Part], fold_N: NDArray[np.int64], number: int, recipe:
     return Fold(train, judged, dataclasses.replace(recipe, seed=how.seed + number), how.device, how.threads)
 
 
-def _folder(parts: Sequence[Part], recipe: Recipe, how: LabelCheck) -> Path:
+def _folder(parts: Sequence[Part], recipe: Recipe, how: LabelCheck, fold_N: NDArray[np.int64]) -> Path:
     """Where finished folds of just this check are kept: by everything that decides what they say."""
     decides = [
         __version__,
@@ -263,6 +292,7 @@ def _folder(parts: Sequence[Part], recipe: Recipe, how: LabelCheck) -> Path:
         recipe.as_dict(),
         find_model(recipe.model).sha256,
         [how.folds, how.seed, how.device],
+        hashlib.sha256(np.ascontiguousarray(fold_N, "<i8").data).hexdigest(),
     ]
     key = hashlib.sha256(json.dumps(decides, default=str).encode()).hexdigest()[:16]
     return cache_dir() / LABEL_CHECKS / f"{parts[0].name.replace('/', '-')[:40]}-{key}"

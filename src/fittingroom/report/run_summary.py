@@ -112,7 +112,7 @@ def subsets_of(run: Run) -> list[dict[str, Any]]:
 def test_set_evaluations(run: Run) -> list[dict[str, Any]]:
     """Read every evaluation on the run's test set by any run of its folder, oldest first."""
     test = run.environment.data.test
-    return read_evaluations(runs_folder(run.path), test.images) if test else []
+    return read_evaluations(runs_folder(run.path), test.images, test.sources) if test else []
 
 
 def reproducing_command(run: Run) -> str:
@@ -125,6 +125,8 @@ def reproducing_command(run: Run) -> str:
         words += ["--model", f"{run.path / SOURCE}:{run.recipe.model.rpartition(':')[2]}"]
     if options.test:
         words += ["--test", str(options.test)]
+    if options.group:
+        words += ["--group", options.group]
     if seeds:
         words += ["--seeds", str(len(seeds))]
     words += ["--device", environment.machine.device, "--threads", str(environment.machine.threads)]

@@ -23,6 +23,7 @@ from fittingroom.models import ModelSource, find_model
 from fittingroom.parallel.process_group import ALONE, ProcessGroup, is_own_job, torchrun_job
 from fittingroom.recipes.recipe import Recipe, load_recipe
 from fittingroom.runs import environment_record
+from fittingroom.runs.cut import CUT, decide_cut
 from fittingroom.runs.environment_record import Environment, Options, RecordedData, write_environment
 from fittingroom.runs.preprocessing import prepared, preprocessing_of, resolve_preprocessing
 from fittingroom.runs.recorded import recorded_environment, refuse_changes
@@ -89,7 +90,12 @@ def as_splits(data: Splits | Dataset | str | Path, options: Options, wanted: Pre
     if isinstance(data, Splits):
         return prepared(data, wanted)
     return open_dataset(
-        data, test=options.test, cache=options.cache, preprocessing=wanted, skip_broken=options.skip_broken
+        data,
+        test=options.test,
+        cache=options.cache,
+        preprocessing=wanted,
+        skip_broken=options.skip_broken,
+        group=options.group,
     )
 
 
@@ -122,6 +128,8 @@ def _describe(
         options=options,
         data=RecordedData.of(splits),
         preprocessing=resolve_preprocessing(splits, recipe),
+        cut=CUT,
+        together=decide_cut(splits, recipe, cache=options.cache),
         recipe=recipe.as_dict(),
         code_sha256=source.sha256,
         versions=versions(),

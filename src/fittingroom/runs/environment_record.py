@@ -6,6 +6,7 @@ the type that they are said to have: a run's folder may have come by mail, or be
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass, replace
@@ -16,6 +17,7 @@ from types import NoneType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 from fittingroom.data.dataset import Dataset, Splits
+from fittingroom.data.fingerprint import Fingerprint, same_images
 from fittingroom.data.preprocessing import Preprocessing
 from fittingroom.environment import Machine
 from fittingroom.errors import ArtifactError
@@ -24,6 +26,7 @@ from fittingroom.files.json_file import read_json, write_json
 FILE = "environment.json"
 FORMAT = 1
 PRECISIONS = ("float32", "bf16")
+NEAR_PAIRS = re.compile(r"(\d{1,12}-\d{1,12}( |$))*", re.ASCII)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +41,7 @@ class Options:
         test: path of a test set that lies elsewhere.
         cache: whether data sets are read through the cache.
         skip_broken: whether pictures that can't be read are left out.
+        group: what says which images belong together, as ``open_dataset`` takes it; None: a table's column ``group``.
         xkcd: draw curves in the hand-drawn style of the tutorial notebook.
         track: trackers that receive the run as well, see :mod:`fittingroom.runs.tracking`.
 
@@ -54,6 +58,7 @@ class Options:
     test: str | None = None
     cache: bool = True
     skip_broken: bool = False
+    group: str | None = None
     xkcd: bool = False
     track: tuple[str, ...] = ()
 
@@ -66,6 +71,7 @@ class DataIdentity:
         name: such as ``sample train``.
         n: images.
         content, images, order: see :class:`fittingroom.data.dataset.Fingerprint`.
+        sources, sources_in_order: the same; None for arrays, and in runs of 0.1.
     """
 
     name: str
@@ -73,11 +79,26 @@ class DataIdentity:
     content: str
     images: str
     order: str
+    sources: str | None = None
+    sources_in_order: str | None = None
 
     @classmethod
     def of(cls, dataset: Dataset) -> DataIdentity:
         """The identity of an open data set."""
         return cls(name=dataset.name, n=len(dataset), **asdict(dataset.fingerprint))
+
+    def is_same_data(self, other: DataIdentity) -> bool:
+        """Whether both have the same images with the same labels in the same order: by the files where both have any.
+
+        Runs of 0.1 recorded the pixels alone.
+        """
+        if self.sources_in_order is not None and other.sources_in_order is not None:
+            return self.sources_in_order == other.sources_in_order
+        return self.order == other.order
+
+    def is_of_images(self, other: DataIdentity | Fingerprint) -> bool:
+        """Whether both have the same images, whatever their order and labels."""
+        return same_images((self.images, self.sources), (other.images, other.sources))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,6 +134,40 @@ def _parts(of: Any) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, kw_only=True)
+class KeptTogether:
+    """What a run keeps on one side when it holds images out of train, see :mod:`fittingroom.runs.cut`.
+
+    Attributes:
+        groups: that the data names; 0 where it names none.
+        equal: training images that equal an earlier one.
+        near_pairs: rows of near-duplicates that nothing else ties, in one line: ``12-40 17-96``.
+        near_from: who looked for near-duplicates: ``package``, ``search``, ``data check``; "" for nobody.
+        sha256: of the bundle of each image; "" where no image is tied to another.
+
+    Example:
+        >>> KeptTogether(groups=40, equal=1, near_pairs="12-40 17-96", near_from="search").in_words
+        '40 groups, 1 image equal to another, 2 pairs of near-duplicates'
+    """
+
+    groups: int = 0
+    equal: int = 0
+    near_pairs: str = ""
+    near_from: str = ""
+    sha256: str = ""
+
+    @property
+    def in_words(self) -> str:
+        """What is kept together; "" where nothing is."""
+        near = len(self.near_pairs.split())
+        counts = (
+            (self.groups, f"{self.groups:,} group{'s' * (self.groups != 1)}"),
+            (self.equal, f"{self.equal:,} image{'s' * (self.equal != 1)} equal to another"),
+            (near, f"{near:,} pair{'s' * (near != 1)} of near-duplicates"),
+        )
+        return ", ".join(text for count, text in counts if count)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Environment:
     """All that decides what a run will be, beside its recipe, and what it was made with.
 
@@ -126,6 +181,8 @@ class Environment:
         options: see :class:`Options`.
         data: see :class:`RecordedData`.
         preprocessing: how a picture becomes an image of this data, resolved; None in runs of 0.1.
+        cut: how validation images are held out: 2, with what belongs together on one side; 1 in runs of 0.1.
+        together: what is kept on one side; None where nothing is held out of train, and in runs of 0.1.
         recipe: the resolved recipe as plain values, against which a resumed run's ``recipe.toml`` is held.
         code_sha256: of the user's own source; None for a model of the package, and in runs of 0.1.
         versions: of fittingroom, Python and the packages that decide a result.
@@ -143,6 +200,8 @@ class Environment:
     options: Options
     data: RecordedData
     preprocessing: Preprocessing | None = None
+    cut: int = 1
+    together: KeptTogether | None = None
     recipe: dict[str, Any]
     code_sha256: str | None = None
     versions: dict[str, str]
@@ -272,6 +331,12 @@ def _refuse_nonsense(environment: Environment) -> None:
     for key, count in counts.items():
         if count is not None and count < 1:
             raise _Unexpected(f"{key}: 1 or more expected, {count} found")
+
+    if environment.cut not in (1, 2):
+        raise _Unexpected(f"cut: 1 or 2 expected, {environment.cut} found: a later version may have written it")
+    pairs = "" if environment.together is None else environment.together.near_pairs
+    if not NEAR_PAIRS.fullmatch(pairs):
+        raise _Unexpected(f"together.near_pairs: pairs of rows such as 12-40 17-96 expected, {brief(pairs)} found")
 
     if environment.preprocessing is not None and not environment.preprocessing.is_resolved:
         raise _Unexpected("preprocessing: size, channels and photo expected, one of them is null")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fittingroom.data.dataset import Dataset
+from fittingroom.data.fingerprint import same_images
 
 LEDGER = "test-looks.jsonl"
 FORMAT = 1
@@ -19,18 +20,23 @@ FORMAT = 1
 
 def record_evaluation(folder: Path, test_set: Dataset, *, run: str, command: str) -> dict[str, Any]:
     """Append an evaluation on ``test_set`` to the ledger of ``folder`` and return its line."""
-    return record_evaluation_on(folder, test_set.fingerprint.images, data=test_set.name, run=run, command=command)
+    of = test_set.fingerprint
+    return record_evaluation_on(folder, of.images, of.sources, data=test_set.name, run=run, command=command)
 
 
-def record_evaluation_on(folder: Path, fingerprint: str, *, data: str, run: str, command: str) -> dict[str, Any]:
-    """As :func:`record_evaluation`, where the test set isn't open: by the fingerprint of its images and its name.
+def record_evaluation_on(
+    folder: Path, fingerprint: str, sources: str | None = None, *, data: str, run: str, command: str
+) -> dict[str, Any]:
+    """As :func:`record_evaluation`, where the test set isn't open: by the fingerprints of its images and its name.
 
-    The line is one write, so that processes don't mix their lines.
+    ``sources`` is that of their files, where they were read from such. The line is one write, so that processes don't
+    mix their lines.
     """
     evaluation = {
         "format": FORMAT,
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
         "fingerprint": fingerprint,
+        **({} if sources is None else {"sources": sources}),
         "data": data,
         "run": run,
         "command": command,
@@ -48,13 +54,23 @@ def record_evaluation_on(folder: Path, fingerprint: str, *, data: str, run: str,
     return evaluation
 
 
-def read_evaluations(folder: Path, fingerprint: str) -> list[dict[str, Any]]:
-    """Every evaluation that the ledger of ``folder`` has on the images with this fingerprint, oldest first."""
+def read_evaluations(folder: Path, fingerprint: str, sources: str | None = None) -> list[dict[str, Any]]:
+    """Every evaluation that the ledger of ``folder`` has on the same images, oldest first.
+
+    Args:
+        folder: of all runs.
+        fingerprint: of the images' pixels.
+        sources: of their files, which decides where a line has one too; None for arrays.
+    """
     file = folder / LEDGER
     if not file.exists():
         return []
     evaluations = [_parse(line) for line in file.read_text(encoding="utf-8", errors="replace").split("\n")]
-    return [evaluation for evaluation in evaluations if evaluation.get("fingerprint") == fingerprint]
+    return [
+        evaluation
+        for evaluation in evaluations
+        if same_images((fingerprint, sources), (evaluation.get("fingerprint", ""), evaluation.get("sources")))
+    ]
 
 
 def _ends_in_a_torn_line(descriptor: int) -> bool:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from fittingroom.artifact.artifact import SOURCE, read_trusted_code
 from fittingroom.data.dataset import Splits
+from fittingroom.environment import versions
 from fittingroom.errors import ArtifactError, DataError
 from fittingroom.files.json_file import read_json
 from fittingroom.models import ModelSource, model_from_code, package_model
@@ -37,17 +38,29 @@ def refuse_changes(run: Run, environment: Environment, recipe: Recipe, group: Pr
 
 
 def refuse_other_data(path: Path, splits: Splits, environment: Environment) -> None:
-    """Raise DataError where a run's data is not what it was started with, such as on another host."""
+    """Raise DataError where a run's data is not what it was started with, such as on another host.
+
+    Pictures whose files are the same go on, and other pixels are warned of: another version of the decoder made them.
+    """
     recorded = environment.data
     for split, before, part in (
         ("train", recorded.train, splits.train),
         ("validation", recorded.validation, splits.validation),
     ):
         now = None if part is None else DataIdentity.of(part)
-        if before != now:
+        if before is None and now is None:
+            continue
+        if before is None or now is None or not now.is_same_data(before):
             raise DataError(
                 f"{path}: a run goes on only on the data that it was started with; its {split} set was "
                 f"{before and before.order[:16]} and is now {now and now.order[:16]} (fingerprints in file order)"
+            )
+        if before.order != now.order:
+            then, installed = environment.versions.get("pillow", "another"), versions().get("pillow", "another")
+            warnings.warn(
+                f"{now.name}: the files are those that the run was started with, the pixels are not: decoded by "
+                f"another version of Pillow ({then} then, {installed} now), so the result won't be the same to the bit",
+                stacklevel=3,
             )
 
 

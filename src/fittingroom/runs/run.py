@@ -28,7 +28,7 @@ from fittingroom.evaluation.predictions import JudgedPredictions, write_predicti
 from fittingroom.files.json_file import read_json, write_json
 from fittingroom.parallel.process_group import launcher
 from fittingroom.recipes.recipe import Recipe, parse_recipe
-from fittingroom.runs.environment_record import Environment, read_environment
+from fittingroom.runs.environment_record import DataIdentity, Environment, read_environment
 from fittingroom.runs.ledger import record_evaluation
 from fittingroom.runs.preprocessing import described, prepared_dataset
 
@@ -207,7 +207,8 @@ class Run:
         test, recorded = self.open_data().test, self.environment.data.test
         if test is None:
             raise DataError(f"{self.path}: its data has no test set; name one: fittingroom evaluate {self.path} DATA")
-        if recorded is None or test.fingerprint.content != recorded.content:
+        now = DataIdentity.of(test)
+        if recorded is None or not (now.content == recorded.content or now.is_same_data(recorded)):
             raise DataError(
                 f"{test.name}: this is not the test set that the run was started with; to judge on it all the same, "
                 f"name it: fittingroom evaluate {self.path} DATA"
@@ -272,6 +273,7 @@ def open_recorded_data(path: Path, environment: Environment) -> Splits:
         cache=options.cache,
         preprocessing=environment.preprocessing,
         skip_broken=options.skip_broken,
+        group=options.group,
     )
 
 

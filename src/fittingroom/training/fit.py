@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import nn
 
 from fittingroom.data.dataset import Dataset, Splits
@@ -50,6 +52,7 @@ def fit(
     *,
     device: str = "auto",
     precision: str | None = None,
+    group_N: NDArray[np.int64] | None = None,
     model_source: ModelSource | None = None,
     checkpoints: Checkpoints | None = None,
     hooks: Hooks = NO_HOOKS,
@@ -63,6 +66,8 @@ def fit(
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         precision: ``float32`` or ``bf16``, resolved by the caller; None resolves the recipe's here. Fits that belong
             together are given one, as ``auto`` is measured, and may come out otherwise while others are at work.
+        group_N: int64 (N,), the same for training images that are to stay on one side when some are held out; None
+            where nothing is tied.
         model_source: the recipe's model where the caller has it; None finds what the recipe names, and executes that
             file if it is one.
         checkpoints: where the state is kept, from the newest of which the fit goes on; None keeps none.
@@ -86,7 +91,7 @@ def fit(
     device = pick_device(device)
 
     # Held out first: what is learned of the pixels, too, is learned of the training images alone.
-    train_set, validation_set = hold_out(splits, recipe)
+    train_set, validation_set = hold_out(splits, recipe, group_N)
     normalization = normalization_of(recipe.normalize, train_set)
     precision = precision or resolve_precision(
         recipe,

@@ -2,20 +2,41 @@
 
 from __future__ import annotations
 
-from fittingroom.data.dataset import Dataset, Splits, stratified_split
+import numpy as np
+from numpy.typing import NDArray
+
+from fittingroom.data.cut import stratified_split
+from fittingroom.data.dataset import Dataset, Splits
 from fittingroom.recipes.recipe import Recipe
 
 HOLD_OUT = 5_000  # validation images where the recipe says nothing, if that is not more than a tenth
 LARGEST_SHARE = 5  # a recipe's number of validation images is at most a fifth of the training set
 
 
-def hold_out(splits: Splits, recipe: Recipe) -> tuple[Dataset, Dataset | None]:
+def hold_out(
+    splits: Splits, recipe: Recipe, group_N: NDArray[np.int64] | None = None
+) -> tuple[Dataset, Dataset | None]:
     """Split off the validation set: the data's own if it has one, else a stratified part of train; None for none.
 
     The split depends on the recipe's ``split_seed`` and not on its seed, so all seeds are judged on the same images.
+
+    Args:
+        splits: a labelled training set of N images, and its validation set if it has one.
+        recipe: says how many.
+        group_N: int64 (N,), the same for training images that are to stay on one side; None where nothing is tied.
+
+    Raises:
+        DataError: bundles so large that none can be held out.
     """
-    if splits.validation is not None:
+    n = held_out_count(splits, recipe)
+    if n is None:
         return splits.train, splits.validation
+    return stratified_split(splits.train, n, recipe.split_seed, group_N) if n else (splits.train, None)
+
+
+def held_out_count(splits: Splits, recipe: Recipe) -> int | None:
+    """How many images are to be held out of train, 0 for none; None where the data has a validation set of its own."""
+    if splits.validation is not None:
+        return None
     size = len(splits.train)
-    n = min(HOLD_OUT, size // 10) if recipe.validation is None else min(recipe.validation, size // LARGEST_SHARE)
-    return stratified_split(splits.train, n, recipe.split_seed) if n else (splits.train, None)
+    return min(HOLD_OUT, size // 10) if recipe.validation is None else min(recipe.validation, size // LARGEST_SHARE)

@@ -77,6 +77,8 @@ def judge(predictions: Predictions, dataset: Dataset) -> JudgedPredictions:
         truth=labels_to_judge_by(dataset),
         images=tuple(digest.hex() for digest in dataset.image_hashes()),
         files=dataset.files,
+        sources=None if dataset.sources is None else tuple(source.hex() for source in dataset.sources),
+        groups=dataset.groups,
     )
 
 

@@ -20,7 +20,6 @@ from fittingroom.pipeline import resume
 from fittingroom.recipes.recipe import Recipe
 from fittingroom.runs.create import start
 from fittingroom.runs.run import FORMAT, Run
-from fittingroom.training.hold_out import hold_out
 from fittingroom.tune.page import write_page
 from fittingroom.tune.space import apply
 from fittingroom.tune.study import Study
@@ -98,7 +97,7 @@ def _train_final(
 def _summary(study: Study, best: Trial, final: Run | None) -> dict[str, Any]:
     """What ``result.json`` of a study says."""
     trials = study.trials()
-    validation_set = hold_out(study.splits, study.recipe)[1]
+    validation = Run(study.folder(best.number)).result["validation"]
 
     # The first trial is the baseline only where its values lie in the space; else the search drew it.
     first = trials[0]
@@ -107,7 +106,7 @@ def _summary(study: Study, best: Trial, final: Run | None) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "objective": study.objective.name,
-        "n": len(validation_set) if validation_set is not None else 0,
+        "n": validation["n"] if validation else 0,
         "trials": dict(Counter(trial.state for trial in trials)),
         "best": {"trial": best.number, "value": best.value, "values": dict(best.values)},
         "as_it_is": first.value if is_baseline else None,

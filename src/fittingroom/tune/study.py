@@ -44,7 +44,7 @@ from fittingroom.runs.create import new_folder, start
 from fittingroom.runs.environment_record import Options
 from fittingroom.runs.run import FORMAT, Run, command_line
 from fittingroom.training.device import pick_device, prepare_torch
-from fittingroom.training.hold_out import hold_out
+from fittingroom.training.hold_out import held_out_count
 from fittingroom.tune.kept_code import KeptCodes, executed_files, keep_code, models_named, open_source, recorded_code
 from fittingroom.tune.objective import OBJECTIVES, Objective
 from fittingroom.tune.sampler_pruner import distributions, make_pruner, sampler_of_trial
@@ -347,7 +347,7 @@ def start_study(
     pick_device(options.device)
     prepare_torch(options.threads, options.deterministic)
     splits = dataclasses.replace(splits, test=None)
-    if hold_out(splits, recipe)[1] is None:
+    if held_out_count(splits, recipe) == 0:
         raise RecipeError(
             "tune chooses by validation images, and the recipe holds none out: give it validation = 2000, say"
         )

@@ -36,6 +36,9 @@ LABEL_NAMES = (
 SPLIT_NAMES = ("split", "usage", "subset", "partition", "part", "set", "data_set", "dataset", "phase")
 """What a column may be called that says of each row whether it is of train, validation or test."""
 
+GROUP = "group"
+"""What a column is called that says which images belong together, as those of one person do."""
+
 LABEL_NAMES_IN_WORDS = "label, class, target, y or category"
 
 

@@ -43,8 +43,8 @@ from fittingroom.errors import DataError
 def csv_data_files(path: Path) -> list[Path]:
     """Every file that :func:`read_csv` reads: the CSV files, and the pictures that they name."""
     files = list(find_csv(path).values())
-    tables = [file for file in files if _is_file_table(file)]
-    pictures = [picture for file in tables for picture in table_files(_file_table(file))[1:]]
+    tables = [file for file in files if _isread_file_table(file)]
+    pictures = [picture for file in tables for picture in table_files(read_file_table(file))[1:]]
     return [*files, *dict.fromkeys(pictures)]
 
 
@@ -62,9 +62,9 @@ def read_csv(path: Path, preprocessing: Preprocessing | None = None, skip_broken
     files = find_csv(path)
     if not files:
         raise DataError(f"{path}: CSV files called …train.csv and …test.csv expected, none found")
-    are_tables = {file: _is_file_table(file) for file in files.values()}
+    are_tables = {file: _isread_file_table(file) for file in files.values()}
     if all(are_tables.values()):
-        tables = [_file_table(file) for file in files.values()]
+        tables = [read_file_table(file) for file in files.values()]
         return read_tables(tables, path, preprocessing or Preprocessing(), skip_broken=skip_broken)
     if any(are_tables.values()):
         names = ", ".join(file.name for file, is_table in are_tables.items() if is_table)
@@ -81,8 +81,8 @@ def csv_kinds_blocks(path: Path, rows: int, preprocessing: Preprocessing | None 
     Raises:
         DataError: as :func:`read_csv`.
     """
-    if _is_file_table(path):
-        yield from table_blocks(_file_table(path), rows, preprocessing)
+    if _isread_file_table(path):
+        yield from table_blocks(read_file_table(path), rows, preprocessing)
     elif has_pixels_column(path):
         yield from pixels_column_blocks(path, rows)
     else:
@@ -95,7 +95,7 @@ def gives_labels(path: Path) -> bool:
     Raises:
         DataError: the file can't be read.
     """
-    return part_of(path.name) is not None and _is_file_table(path) and _is_labelled(path)
+    return part_of(path.name) is not None and _isread_file_table(path) and _is_labelled(path)
 
 
 def _read_pixels_columns(files: dict[str, Path], path: Path) -> Splits:
@@ -125,7 +125,7 @@ def _is_labelled(path: Path) -> bool:
     return label_column(cells_of(first_line(path))) is not None
 
 
-def _is_file_table(path: Path) -> bool:
+def _isread_file_table(path: Path) -> bool:
     """Whether a CSV names picture files: in a column called so, or without a header in one of its first row's cells."""
     cells = cells_of(first_line(path))
     if any(map(is_picture_name, cells)):
@@ -134,7 +134,30 @@ def _is_file_table(path: Path) -> bool:
     return is_header(cells) and path_column(cells) is not None and pixels < SMALLEST_ROW and not has_pixels_column(path)
 
 
-def _file_table(path: Path) -> FileTable:
+def text_column(path: Path, name: str) -> list[str | None] | None:
+    """A column of a CSV as text, None where a cell is empty; None where the first row has no such name.
+
+    Raises:
+        DataError: the file can't be read.
+    """
+    import polars as pl
+
+    cells = cells_of(first_line(path))
+    if name not in cells or not is_header(cells):
+        return None
+    try:
+        table = pl.read_csv(unpacked(path), columns=[cells.index(name)], infer_schema=False, glob=False)
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        raise DataError(f"{path}: the column {name} can't be read: {str(error).splitlines()[0]}") from error
+    return table.to_series().to_list()
+
+
+def read_file_table(path: Path) -> FileTable:
+    """What a CSV says of picture files.
+
+    Raises:
+        DataError: the file can't be read, or columns can't be told.
+    """
     import polars as pl
 
     cells = cells_of(first_line(path))

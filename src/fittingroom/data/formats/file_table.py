@@ -15,12 +15,13 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fittingroom.data.dataset import Splits
 from fittingroom.data.formats.columns import (
+    GROUP,
     LABEL_NAMES_IN_WORDS,
     SPLIT_NAMES,
     label_column,
@@ -74,6 +75,7 @@ class FileTable:
         names: the paths as they stand in it.
         labels: the class of each row as text; None where a cell is empty. None: there is no such column.
         parts: of each row, as it stands in the table; None: there is no such column.
+        groups: of each row, what the column ``group`` says, None for an empty cell; None: there is no such column.
         first_row: the number of the first row in the file.
     """
 
@@ -81,6 +83,7 @@ class FileTable:
     names: list[str]
     labels: list[str | None] | None
     parts: list[str] | None
+    groups: list[str | None] | None
     first_row: int
 
 
@@ -115,7 +118,7 @@ def file_table(frame: pl.DataFrame, path: Path, first_row: int) -> FileTable:
 
     label, part = label_column(frame.columns), named(frame.columns, SPLIT_NAMES)
     if label is None:
-        refuse_unclear_labels(frame, [name for name in (place, part, "group") if name], path)
+        refuse_unclear_labels(frame, [name for name in (place, part, GROUP) if name], path)
 
     def text(column: str) -> list[str | None]:
         values = frame[column]
@@ -127,7 +130,9 @@ def file_table(frame: pl.DataFrame, path: Path, first_row: int) -> FileTable:
     names, parts = text(place), None if part is None else [value or "" for value in text(part)]
     if None in names:
         raise DataError(f"{path}: row {names.index(None) + first_row:,}, column {place}: a path expected, none found")
-    return FileTable(path, [name or "" for name in names], None if label is None else text(label), parts, first_row)
+    labels, group = None if label is None else text(label), named(frame.columns, [GROUP])
+    groups = None if group is None else text(group)
+    return FileTable(path, [name or "" for name in names], labels, parts, groups, first_row)
 
 
 def refuse_unclear_labels(
@@ -167,6 +172,11 @@ def table_files(table: FileTable) -> list[Path]:
     return [table.path, *dict.fromkeys(file for file in found if file.is_file())]
 
 
+def shown_files(table: FileTable, path: Path) -> list[str]:
+    """The file of each row as :attr:`Dataset.files` has it for a set opened at ``path``, whether it is there or not."""
+    return [_shown(file, path) for file in _located(table)[0]]
+
+
 def read_tables(
     tables: Sequence[FileTable], path: Path, preprocessing: Preprocessing, *, skip_broken: bool = False
 ) -> Splits:
@@ -184,6 +194,7 @@ def read_tables(
     files: dict[str, list[Path]] = {}
     rows: dict[str, list[str]] = {}
     labels: dict[str, list[str | None]] = {}
+    groups: dict[str, list[str | None]] = {}
     outside: list[Path] = []
     for table in tables:
         found, where = _located(table)
@@ -193,6 +204,8 @@ def read_tables(
             rows.setdefault(part, []).extend(where[row] for row in chosen)
             of_table = table.labels or [None] * len(found)
             labels.setdefault(part, []).extend(of_table[row] for row in chosen)
+            in_groups = table.groups or [None] * len(found)
+            groups.setdefault(part, []).extend(in_groups[row] for row in chosen)
 
     missing = [_problem(file, row) for part in files for file, row in zip(files[part], rows[part], strict=True)]
     lost = [message for message in missing if message]
@@ -204,13 +217,17 @@ def read_tables(
     first = "train" if "train" in there else next(iter(there))
     record, notes = resolve(list(dict.fromkeys(there[first])), preprocessing)
     images: dict[str, Images] = {}
-    names: dict[str, list[str]] = {}
+    known: dict[str, dict[str, list[Any]]] = {}
     kept: dict[str, list[str | None]] = {}
     broken: list[str] = []
+    has_groups = any(table.groups is not None for table in tables)
     for part in files:
-        images[part], is_good, of_part = _decoded(files[part], rows[part], record)
+        images[part], is_good, sources, of_part = _decoded(files[part], rows[part], record)
         broken += of_part
-        names[part] = [_shown(file, path) for file, good in zip(files[part], is_good, strict=True) if good]
+        names = [_shown(file, path) for file, good in zip(files[part], is_good, strict=True) if good]
+        known[part] = {"files": names, "sources": sources}
+        if has_groups:
+            known[part]["groups"] = [group for group, good in zip(groups[part], is_good, strict=True) if good]
         kept[part] = [label for label, good in zip(labels[part], is_good, strict=True) if good]
 
     if not skip_broken:
@@ -220,7 +237,7 @@ def read_tables(
     if not parts:
         raise DataError(f"{path}: a picture that can be read expected, none of {count:,} found")
     notes += _notes(broken, outside, path)
-    return splits(parts, path, classes, files=names, preprocessing=record, notes=notes)
+    return splits(parts, path, classes, known=known, preprocessing=record, notes=notes)
 
 
 def table_blocks(table: FileTable, rows: int, preprocessing: Preprocessing | None) -> Iterator[Images]:
@@ -236,16 +253,23 @@ def table_blocks(table: FileTable, rows: int, preprocessing: Preprocessing | Non
     record, _ = resolve(files, preprocessing or Preprocessing())
     for start in range(0, len(files), rows):
         block = slice(start, start + rows)
-        images, _, broken = _decoded(files[block], where[block], record)
+        images, _, _, broken = _decoded(files[block], where[block], record)
         refuse_broken(broken, len(files), table.path)
         yield images
 
 
-def _decoded(files: Sequence[Path], rows: Sequence[str], record: Preprocessing) -> tuple[Images, list[bool], list[str]]:
-    """The images that could be read, which those are, and of the others what is wrong. Each file is read once."""
+def _decoded(
+    files: Sequence[Path], rows: Sequence[str], record: Preprocessing
+) -> tuple[Images, list[bool], list[bytes], list[str]]:
+    """The images that could be read, which those are, their sources, and what is wrong with the others.
+
+    Each file is read once.
+    """
     unique = list(dict.fromkeys(file for file in files if file.is_file()))
-    images, is_good, why = decode(unique, record)
-    place = {file: row for row, file in enumerate(file for file, good in zip(unique, is_good, strict=True) if good)}
+    decoded = decode(unique, record)
+    images, why = decoded.images, decoded.broken
+    good_files = [file for file, good in zip(unique, decoded.is_good, strict=True) if good]
+    place = {file: row for row, file in enumerate(good_files)}
 
     good = [file in place for file in files]
     broken = [
@@ -254,7 +278,8 @@ def _decoded(files: Sequence[Path], rows: Sequence[str], record: Preprocessing) 
         if file not in place
     ]
     chosen = [place[file] for file in files if file in place]
-    return images if chosen == list(range(len(images))) else images[chosen], good, broken
+    sources = [decoded.sources[row] for row in chosen]
+    return images if chosen == list(range(len(images))) else images[chosen], good, sources, broken
 
 
 def _located(table: FileTable) -> tuple[list[Path], list[str]]:

@@ -25,6 +25,7 @@ class _Read:
     images: Images
     labels: Labels
     files: list[str]
+    sources: list[bytes]
     broken: dict[Path, str]
 
 
@@ -68,7 +69,7 @@ def read_image_folder(path: Path, preprocessing: Preprocessing | None = None, sk
         {name: (part.images, part.labels) for name, part in read.items()},
         path,
         classes,
-        files={name: part.files for name, part in read.items()},
+        known={name: {"files": part.files, "sources": part.sources} for name, part in read.items()},
         preprocessing=record,
         notes=notes,
     )
@@ -84,11 +85,11 @@ def _read(part: FolderPart, classes: Sequence[str], record: Preprocessing, path:
         raise DataError(f"{part.folder / unknown[0]}: a class of train expected ({', '.join(classes)}), another found")
 
     files = _files(part)
-    images, is_good, broken = decode(files, record)
+    decoded = decode(files, record)
     counts = [len(of_class) for of_class in part.files.values()]
     labels = np.repeat([classes.index(name) for name in part.files], counts)
-    names = [file.relative_to(path).as_posix() for file, good in zip(files, is_good, strict=True) if good]
-    return _Read(images, labels[is_good], names, broken)
+    names = [file.relative_to(path).as_posix() for file, good in zip(files, decoded.is_good, strict=True) if good]
+    return _Read(decoded.images, labels[decoded.is_good], names, decoded.sources, decoded.broken)
 
 
 def _handle_broken(broken: dict[Path, str], layout: Layout, path: Path, *, skip: bool) -> list[str]:

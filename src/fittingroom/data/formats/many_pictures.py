@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -56,31 +58,52 @@ def other_sizes(files: Sequence[Path], size: tuple[int, int]) -> int:
     return sum(found != size for found in each(_size, files) if not isinstance(found, DataError))
 
 
-def decode(files: Sequence[Path], preprocessing: Preprocessing) -> tuple[Images, NDArray[np.bool_], dict[Path, str]]:
-    """Read all pictures by a record that has size and channels, on all cores.
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """What many picture files hold.
 
-    Returns:
-        uint8 (N, H, W) or (N, H, W, 3) of the pictures that could be read; the mask (len(files),) of those; and of the
-        others the message by file.
+    Attributes:
+        images: uint8 (N, H, W) or (N, H, W, 3), of the pictures that could be read.
+        is_good: bool (len(files),): which those are.
+        sources: SHA-256 of the bytes of each of those, 32 bytes.
+        broken: what is wrong with each of the others.
     """
+
+    images: Images
+    is_good: NDArray[np.bool_]
+    sources: list[bytes]
+    broken: dict[Path, str]
+
+
+def decode(files: Sequence[Path], preprocessing: Preprocessing) -> Decoded:
+    """Read all pictures by a record that has size and channels, on all cores."""
     assert preprocessing.size is not None, "resolve gives it"
     shape = (*preprocessing.size, 3) if preprocessing.channels == 3 else preprocessing.size
     images = allocate((len(files), *shape), np.uint8)
     is_good = np.ones(len(files), dtype=bool)
+    sources: list[bytes] = []
     broken: dict[Path, str] = {}
 
-    def read(file: Path) -> Images:
-        return _with_content(file, lambda content: read_picture(content, str(file), preprocessing))
+    def read(file: Path) -> tuple[Images, bytes]:
+        return _with_content(file, lambda content: read_with_source(content, str(file), preprocessing))
 
-    row = 0
-    for file, image in zip(files, each(read, files), strict=True):
-        if isinstance(image, DataError):
-            is_good[len(broken) + row] = False
-            broken[file] = str(image)
+    for file, found in zip(files, each(read, files), strict=True):
+        if isinstance(found, DataError):
+            is_good[len(broken) + len(sources)] = False
+            broken[file] = str(found)
         else:
-            images[row] = image
-            row += 1
-    return images[:row], is_good, broken
+            images[len(sources)], source = found
+            sources.append(source)
+    return Decoded(images[: len(sources)], is_good, sources, broken)
+
+
+def read_with_source(content: bytes, where: str, preprocessing: Preprocessing) -> tuple[Images, bytes]:
+    """The image that is made of a picture's bytes, and the SHA-256 of these, which no decoder changes.
+
+    Raises:
+        DataError: no picture, or a damaged one.
+    """
+    return read_picture(content, where, preprocessing), hashlib.sha256(content).digest()
 
 
 def refuse_broken(broken: Sequence[str], count: int, where: Path) -> None:

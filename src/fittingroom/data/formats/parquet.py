@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from fittingroom.data.formats.arrays import as_labels
-from fittingroom.data.formats.columns import LABEL_NAMES_IN_WORDS, label_column, named, numbered
+from fittingroom.data.formats.columns import GROUP, LABEL_NAMES_IN_WORDS, label_column, named, numbered
 from fittingroom.data.formats.file_table import (
     FileTable,
     file_table,
@@ -26,11 +26,11 @@ from fittingroom.data.formats.file_table import (
     table_files,
 )
 from fittingroom.data.formats.gzipped import expansion_limit
-from fittingroom.data.formats.many_pictures import common_channels, common_size, each, refuse_broken
+from fittingroom.data.formats.many_pictures import common_channels, common_size, each, read_with_source, refuse_broken
 from fittingroom.data.formats.splits import Images, part_of, read_class_names, splits
 from fittingroom.data.large import allocate
 from fittingroom.data.picture_file import probe_picture, probe_size
-from fittingroom.data.preprocessing import Preprocessing, encode_png, read_picture
+from fittingroom.data.preprocessing import Preprocessing, encode_png
 from fittingroom.errors import DataError
 from fittingroom.files.atomic import atomic_write
 
@@ -77,7 +77,7 @@ def find_parquet(path: Path) -> dict[str, list[Path]]:
 def parquet_files(path: Path) -> list[Path]:
     """Every file that :func:`read_parquet` reads: the Parquet files, and the pictures that they name."""
     files = [file for files in find_parquet(path).values() for file in files]
-    pictures = [picture for file in files if is_file_table(file) for picture in table_files(_file_table(file))[1:]]
+    pictures = [picture for file in files if is_file_table(file) for picture in table_files(read_file_table(file))[1:]]
     return [*files, *dict.fromkeys(pictures)]
 
 
@@ -101,15 +101,20 @@ def read_parquet(path: Path, preprocessing: Preprocessing | None = None, skip_br
     asked = preprocessing or Preprocessing()
     all_files = [file for files in shards.values() for file in files]
     if all(map(is_file_table, all_files)):
-        return read_tables(list(map(_file_table, all_files)), path, asked, skip_broken=skip_broken)
+        return read_tables(list(map(read_file_table, all_files)), path, asked, skip_broken=skip_broken)
 
     found = {part: _labels_of(files) for part, files in shards.items()}
     record, notes = _resolve(shards.get("train") or next(iter(shards.values())), asked)
     images: dict[str, Images] = {}
+    known: dict[str, dict[str, Sequence[Any]]] = {}
     broken: list[str] = []
     for part, files in shards.items():
-        images[part], is_good, of_part = _decoded(files, record)
+        images[part], is_good, sources, of_part = _decoded(files, record)
         broken += of_part
+        known[part] = {"sources": sources}
+        if any(has_column(file, GROUP) for file in all_files):
+            groups = [group for file in files for group in text_column(file, GROUP)]
+            known[part]["groups"] = [group for group, good in zip(groups, is_good, strict=True) if good]
         values = found[part]
         found[part] = None if values is None else values[is_good]
 
@@ -122,7 +127,7 @@ def read_parquet(path: Path, preprocessing: Preprocessing | None = None, skip_br
     parts = {part: (images[part], labels[part]) for part in images if len(images[part])}
     if not parts:
         raise DataError(f"{path}: a picture that can be read expected, none found")
-    return splits(parts, path, classes, preprocessing=record, notes=notes)
+    return splits(parts, path, classes, known=known, preprocessing=record, notes=notes)
 
 
 def write_parquet(path: Path, dataset: Dataset) -> None:
@@ -161,14 +166,14 @@ def parquet_blocks(path: Path, rows: int, preprocessing: Preprocessing | None = 
         DataError: as :func:`read_parquet`.
     """
     if is_file_table(path):
-        yield from table_blocks(_file_table(path), rows, preprocessing)
+        yield from table_blocks(read_file_table(path), rows, preprocessing)
         return
     record, _ = _resolve([path], preprocessing or Preprocessing())
     for first, contents in _contents(path):
         for start in range(0, len(contents), rows):
-            images = list(_pictures(contents[start : start + rows], path, first + start, record))
-            refuse_broken([str(image) for image in images if isinstance(image, DataError)], _count(path), path)
-            yield np.stack([image for image in images if not isinstance(image, DataError)])
+            pictures = list(_pictures(contents[start : start + rows], path, first + start, record))
+            refuse_broken([str(found) for found in pictures if isinstance(found, DataError)], _count(path), path)
+            yield np.stack([found[0] for found in pictures if not isinstance(found, DataError)])
 
 
 def is_file_table(path: Path) -> bool:
@@ -185,7 +190,12 @@ def is_file_table(path: Path) -> bool:
     return place is not None and schema[place] == pl.String and _pictures_column(schema) is None
 
 
-def _file_table(path: Path) -> FileTable:
+def read_file_table(path: Path) -> FileTable:
+    """What a Parquet file says of picture files.
+
+    Raises:
+        DataError: the file can't be read, or columns can't be told.
+    """
     import polars as pl
 
     with _opened(path) as file:
@@ -227,35 +237,37 @@ def _resolve(files: Sequence[Path], asked: Preprocessing) -> tuple[Preprocessing
     return asked.resolved_for(size=size, channels=channels, photo=None), [*notes, *said]
 
 
-def _decoded(files: Sequence[Path], record: Preprocessing) -> tuple[Images, NDArray[np.bool_], list[str]]:
-    """All pictures of the shards of a part that can be read, the mask of these, and what is wrong with the others."""
+def _decoded(files: Sequence[Path], record: Preprocessing) -> tuple[Images, NDArray[np.bool_], list[bytes], list[str]]:
+    """The pictures of the shards of a part that can be read, the mask of these, their sources; what is wrong else."""
     # images go where they stay at once: a list of blocks would take twice the memory
     assert record.size is not None, "_resolve gives it"
     count = sum(_count(file) for file in files)
     images = allocate((count, *record.size, 3) if record.channels == 3 else (count, *record.size), np.uint8)
     is_good = np.ones(count, dtype=bool)
+    sources: list[bytes] = []
     broken: list[str] = []
-    row = 0
     for file in files:
         for first, contents in _contents(file):
-            for image in _pictures(contents, file, first, record):
-                if isinstance(image, DataError):
-                    is_good[row + len(broken)] = False
-                    broken.append(str(image))
+            for found in _pictures(contents, file, first, record):
+                if isinstance(found, DataError):
+                    is_good[len(sources) + len(broken)] = False
+                    broken.append(str(found))
                 else:
-                    images[row] = image
-                    row += 1
-    return images[:row], is_good, broken
+                    images[len(sources)], source = found
+                    sources.append(source)
+    return images[: len(sources)], is_good, sources, broken
 
 
 def _pictures(
     contents: Sequence[bytes | None], path: Path, rows_before: int, record: Preprocessing
-) -> Iterator[Images | DataError]:
-    def read(numbered_content: tuple[int, bytes | None]) -> Images:
+) -> Iterator[tuple[Images, bytes] | DataError]:
+    """Each picture with the SHA-256 of its cell, or what is wrong with it."""
+
+    def read(numbered_content: tuple[int, bytes | None]) -> tuple[Images, bytes]:
         row, content = numbered_content
         if content is None:
             raise DataError(f"{path}: row {row:,}: a picture's bytes expected, none found")
-        return read_picture(content, f"{path}: row {row:,}", record)
+        return read_with_source(content, f"{path}: row {row:,}", record)
 
     return each(read, list(enumerate(contents, rows_before + 1)))
 
@@ -376,7 +388,7 @@ def _labels(path: Path) -> NDArray[Any] | None:
         name = label_column(schema.names()) or (next(iter(known)) if len(known) == 1 else None)
         if name is None or name not in schema:
             plain = [name for name, kind in schema.items() if not kind.is_nested() and kind != pl.Binary]
-            refuse_unclear_labels(table.select(plain).collect(), ["group"], path, schema.names())
+            refuse_unclear_labels(table.select(plain).collect(), [GROUP], path, schema.names())
             return None
         column = table.select(name).collect()[name]
 
@@ -396,6 +408,30 @@ def _labels(path: Path) -> NDArray[Any] | None:
 
     labels = column.to_numpy()
     return None if (labels == UNLABELLED).all() else as_labels(labels, where)
+
+
+def has_column(path: Path, name: str) -> bool:
+    """Whether a Parquet file has a column of this very name. Raises :class:`DataError` where it can't be read."""
+    import polars as pl
+
+    with _opened(path) as file:
+        return name in pl.scan_parquet(file).collect_schema()
+
+
+def text_column(path: Path, name: str) -> list[str | None]:
+    """A column of a Parquet file as text; None where a cell is empty, and everywhere in a file without the column.
+
+    Raises:
+        DataError: the file can't be read, or the column has no text.
+    """
+    import polars as pl
+
+    with _opened(path) as file:
+        table = pl.scan_parquet(file)
+        if name not in table.collect_schema():
+            return [None] * _count(path)
+        values: list[str | None] = table.select(pl.col(name).cast(pl.String)).collect()[name].to_list()
+        return values
 
 
 def _as_numbers(

@@ -69,7 +69,7 @@ def splits(
     path: Path,
     classes: Sequence[str] | None = None,
     *,
-    files: Mapping[str, Sequence[str]] | None = None,
+    known: Mapping[str, Mapping[str, Sequence[Any]]] | None = None,
     preprocessing: Preprocessing | None = None,
     notes: Sequence[str] = (),
 ) -> Splits:
@@ -81,7 +81,8 @@ def splits(
         path: that they were read from.
         classes: the names in the order of the labels' numbers; None: those of ``classes.txt`` beside the data, else
             the numbers themselves.
-        files: of data read from picture files, the path of each image's file by the same parts.
+        known: what is known of each image beside its label, such as ``files``, by the same parts; see
+            :class:`Dataset`.
         preprocessing: that the pictures were read by, with size and channels; None for arrays.
         notes: see :class:`Splits`.
 
@@ -97,7 +98,7 @@ def splits(
             labels,
             tuple(classes or ()) if labels is not None else (),
             f"{path.name} {part}",
-            None if files is None else tuple(files[part]),
+            **{name: tuple(values) for name, values in (known or {}).get(part, {}).items()},
         )
         for part, (images, labels) in parts.items()
     }
