@@ -365,3 +365,12 @@ def test_a_damaged_run_does_not_keep_the_others_from_the_list(capsys: pytest.Cap
     printed = capsys.readouterr()
     assert [row["run"] for row in json.loads(printed.out)] == ["good"]
     assert all(f"runs/{name} is not listed" in printed.err for name in ("cut", "foreign", "empty"))
+
+
+def test_models_are_described_for_colour_too(capsys: pytest.CaptureFixture[str]) -> None:
+    counted = {}
+    for channels in ("1", "3"):
+        assert main(["models", "tutorial", "--channels", channels, "--json"]) == 0
+        counted[channels] = json.loads(capsys.readouterr().out)[0]["parameters"]
+    kernel_weights = 2 * 25 * 16  # two more channels, 5×5 pixels, 16 filters
+    assert counted["3"] - counted["1"] == kernel_weights

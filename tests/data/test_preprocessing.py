@@ -19,6 +19,7 @@ from fittingroom.data.preprocessing import (
     probe_picture,
     read_picture,
     resize_images,
+    see_picture,
 )
 from fittingroom.errors import ArtifactError, DataError
 
@@ -347,3 +348,29 @@ def test_a_bomb_is_refused_before_it_is_decoded(side: int) -> None:
     for read in (lambda: read_picture(bomb, "a.png", COLOUR), lambda: probe_picture(bomb, "a.png")):
         with pytest.raises(DataError, match=r"^a\.png: at most 50,000,000 pixels expected"):
             read()
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_what_needs_nothing_is_given_as_it_was_written_whatever_stands_beside_the_pixels(mode: str) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (28, 28) if mode == "L" else (28, 28, 3), dtype=np.uint8)
+    upright = Image.Exif()
+    upright[0x0112] = 1
+    for name, options in {"bare": {}, "dpi": {"dpi": (72, 72)}, "EXIF": {"exif": upright}}.items():
+        file = io.BytesIO()
+        Image.fromarray(pixels).save(file, "PNG", **options)
+        record = Preprocessing(size=(28, 28), channels=1 if mode == "L" else 3, photo="none")
+        np.testing.assert_array_equal(read_picture(file.getvalue(), name, record), pixels)
+
+
+@pytest.mark.parametrize(("mode", "channels", "lost"), [("RGB", 1, True), ("RGB", 3, False), ("L", 1, False)])
+def test_it_is_told_where_colour_is_lost(photo: Image.Image, mode: str, channels: int, lost: bool) -> None:
+    file = io.BytesIO()
+    photo.convert(mode).save(file, "PNG")
+    seen = see_picture(file.getvalue(), "photo", Preprocessing(size=(20, 20), channels=channels, photo="none"))
+    assert (seen.size, seen.lost_colour) == ((photo.height, photo.width), lost)
+
+
+def test_a_grey_picture_kept_in_three_channels_loses_no_colour(photo: Image.Image) -> None:
+    file = io.BytesIO()
+    photo.convert("L").convert("RGB").save(file, "JPEG")
+    assert not see_picture(file.getvalue(), "photo", Preprocessing(size=(20, 20), channels=1)).lost_colour

@@ -349,3 +349,9 @@ def test_the_fold_of_a_worker_that_was_killed_is_trained_by_another(
     on_ray = out_of_fold(parts_of(sample), recipe, HOW, engine=ray)
     assert marker.exists()
     assert on_ray.tobytes() == out_of_fold(parts_of(sample), QUICK, replace(HOW, threads=1)).tobytes()
+
+
+def test_images_of_another_size_than_the_recipe_asks_for_are_refused(sample: fr.Splits) -> None:
+    how = replace(HOW, recipe=replace(QUICK, size=(20, 20)))
+    with pytest.raises(fr.RecipeError, match="images of 20×20 pixels asked for by the recipe's size"):
+        check_labels(parts_of(sample), how)

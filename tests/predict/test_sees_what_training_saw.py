@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 import pytest
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageFile
 
 import fittingroom as fr
 from fittingroom.cli import main
@@ -297,3 +297,23 @@ def test_a_folder_is_walked_as_a_training_walks_it(tmp_path: Path) -> None:
     said = predicted(run, data, tmp_path / "answers.parquet")
 
     assert len(said) == 70
+
+
+def test_a_grey_model_decodes_each_coloured_picture_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    run = trained(fr.Splits(arrays(80, False, seed=0)), tmp_path / "run")
+    other = write_folder(tmp_path / "other", "jpeg", 12, seed=1)
+    decoded: list[str] = []
+    load = ImageFile.ImageFile.load
+
+    def counted(picture: ImageFile.ImageFile) -> object:
+        decoded.extend([str(picture.format)] if picture.tile else [])
+        return load(picture)
+
+    monkeypatch.setattr(ImageFile.ImageFile, "load", counted)
+
+    assert main(["predict", str(run.path), str(other), "--json"]) == 0
+
+    assert len(decoded) == 12
+    assert "coloured ones are made grey" in capsys.readouterr().err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 
 import fittingroom as fr
 from fittingroom.cli import main
+from fittingroom.data.picture_file import FORMATS, SUFFIXES
 from tests.serve.conftest import Running, started
 from tests.support.picture_folders import write_folder
 
@@ -82,3 +84,22 @@ def test_examples_and_what_the_page_needs_are_there(served: Running) -> None:
         examples = client.get("/models/run/examples").json()
     assert len(examples) == 40
     assert {example["class"] for example in examples} == {"temple", "flower"}
+
+
+def test_every_format_that_a_folder_may_have_is_served_and_may_be_chosen_on_the_page(
+    run: fr.Run, served: Running, tmp_path: Path
+) -> None:
+    pictures = [file for file in sorted(write_folder(tmp_path, "formats", 8).rglob("*")) if file.is_file()]
+    pictures += list(write_folder(tmp_path / "palette", "palette", 2).rglob("*.gif"))
+    assert {file.suffix for file in pictures} == set(SUFFIXES)
+    model = fr.load(run.path)
+    with served.client() as client:
+        accepted = re.search('id="file" type="file" accept="([^"]+)"', client.get("/").text)
+        for file in pictures:
+            said = client.post("/predict", content=file.read_bytes()).json()
+            expected = model.classify(model.image_of(file.read_bytes()))
+            assert said["class"] == model.classes[int(expected.labels[0])], file.name
+
+    assert accepted is not None
+    kinds = accepted[1].split(",")
+    assert {f"image/{name.lower()}" for name in FORMATS} <= set(kinds)

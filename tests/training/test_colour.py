@@ -84,3 +84,9 @@ def test_large_images_are_predicted_a_few_at_once() -> None:
     assert batch_size_for((28, 28)) == batch_size_for((64, 64)) == 250
     assert batch_size_for((128, 128)) == 62
     assert batch_size_for((256, 256)) == 15
+
+
+@pytest.mark.parametrize("key", ["size=20", "channels=1"])
+def test_what_was_opened_otherwise_than_the_recipe_asks_is_not_trained_on(key: str, photos: Splits) -> None:
+    with pytest.raises(fr.RecipeError, match="colour ones of 28×28 found: open the data"):
+        fit(photos, fr.load_recipe("plain", overrides=[key]), device="cpu")

@@ -127,3 +127,9 @@ def test_lr_scales_all_stages_and_other_keys_are_set() -> None:
     assert changed.mirror == "none"
     assert baseline_values(two, parse_space("lr = [0.1, 0.3]\nshift = [0, 1]", two)) == {"lr": 0.1, "shift": 0}
     assert baseline_values(two, parse_space("lr = [0.3, 0.4]", two)) is None
+
+
+@pytest.mark.parametrize("key", ["size", "channels", "resize", "background", "photo"])
+def test_what_becomes_of_pictures_is_not_searched(key: str) -> None:
+    with pytest.raises(fr.RecipeError, match=f"{key}: not to be searched: all trials learn from the images as they"):
+        parse_space(f"{key} = [16, 20]", recipe())

@@ -16,6 +16,7 @@ from fittingroom.events import Event, Hooks, JobDone, JobEvent, StepDone
 from fittingroom.tune import Plan, Study
 from fittingroom.tune.space import apply
 from fittingroom.tune.study import open_study
+from tests.support.picture_folders import write_folder
 from tests.tune.conftest import LINEAR, SPACE, recipe
 
 
@@ -218,3 +219,13 @@ def test_what_is_no_study_is_refused(data: fr.Splits, study: Study) -> None:
         fr.ArtifactError, match=r"there is a study already; to go on with it: fittingroom tune --resume"
     ):
         fr.tune_recipe(data, recipe(), SPACE, out=study.path)
+
+
+def test_the_images_of_a_search_have_the_size_that_its_recipe_asks_for_also_when_it_goes_on(tmp_path: Path) -> None:
+    pictures = write_folder(tmp_path / "pictures", "jpeg", 60)
+    asked = recipe("size=20", "channels=1", "batch_size=16", "validation=10")
+    study = fr.tune_recipe(pictures, asked, "lr = [0.01, 0.02]", plan=Plan(trials=1), final_seeds=0)
+
+    assert study.splits.train.images.shape[1:] == (20, 20)
+    again = fr.resume_study(study.path, trials=2, final_seeds=0, trust_code=True)
+    assert [trial.state for trial in again.trials()] == ["finished"] * 2

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from fittingroom.cli.parser import Parser
 
 if TYPE_CHECKING:
     from torch import nn
+
+
+class _Image(NamedTuple):
+    """What the networks are built for: (height, width) in pixels, and 1 or 3 channels."""
+
+    size: tuple[int, int]
+    channels: int
 
 
 def add_options(parser: Parser) -> None:
@@ -30,6 +37,9 @@ def add_options(parser: Parser) -> None:
         metavar=("H", "W"),
         help="image size in pixels; default: 28 28",
     )
+    parser.add_argument(
+        "--channels", type=int, choices=(1, 3), default=1, help="1 for grey images, 3 for colour; default: 1"
+    )
     parser.add_argument("--json", action="store_true", help="JSON on stdout")
     parser.set_defaults(run=run_models)
 
@@ -38,19 +48,22 @@ def run_models(args: argparse.Namespace) -> int:
     """Print the list of models, or one model's layers."""
     from fittingroom.models import MODELS, build_model, find_model
 
-    size = tuple(args.image_size)
+    image = _Image(tuple(args.image_size), args.channels)
     names = [args.name] if args.name else list(MODELS)
-    networks = {name: build_model(find_model(name), num_classes=args.classes, image_size=size) for name in names}
+    networks = {
+        name: build_model(find_model(name), num_classes=args.classes, image_size=image.size, channels=image.channels)
+        for name in names
+    }
     if args.json:
-        _print_json(networks, size)
+        _print_json(networks, image)
     elif args.name is None:
-        _print_list(networks, size)
+        _print_list(networks, image)
     else:
-        _print_layers(networks[args.name], size, args.classes)
+        _print_layers(networks[args.name], image, args.classes)
     return 0
 
 
-def _print_json(networks: dict[str, nn.Module], size: tuple[int, int]) -> None:
+def _print_json(networks: dict[str, nn.Module], image: _Image) -> None:
     from dataclasses import asdict
 
     from fittingroom.cli import console
@@ -58,32 +71,32 @@ def _print_json(networks: dict[str, nn.Module], size: tuple[int, int]) -> None:
 
     described = []
     for name, network in networks.items():
-        layers = [asdict(row) for row in summarize(network, size)]
+        layers = [asdict(row) for row in summarize(network, image.size, image.channels)]
         described.append({"model": name, "parameters": count_parameters(network), "layers": layers})
     console.print_json(described)
 
 
-def _print_list(networks: dict[str, nn.Module], size: tuple[int, int]) -> None:
+def _print_list(networks: dict[str, nn.Module], image: _Image) -> None:
     """A line a model: how large it is, how much it computes, and the first line of its docstring."""
     from fittingroom.cli import console
     from fittingroom.models.summary import count_parameters, summarize
 
     listing = console.table("model", "parameters", "multiply–adds", "", right=("parameters", "multiply–adds"))
     for name, network in networks.items():
-        work = sum(row.multiply_adds for row in summarize(network, size))
+        work = sum(row.multiply_adds for row in summarize(network, image.size, image.channels))
         about = (type(network).__doc__ or "").strip().partition("\n")[0]
         listing.add_row(name, f"{count_parameters(network):,}", f"{work:,}", about)
     console.stdout().print(listing)
 
 
-def _print_layers(network: nn.Module, size: tuple[int, int], classes: int) -> None:
+def _print_layers(network: nn.Module, image: _Image, classes: int) -> None:
     """A line a layer, and their sum."""
     from fittingroom.cli import console
     from fittingroom.models.summary import count_parameters, summarize
 
     numbers = ("parameters", "multiply–adds")
     listing = console.table("layer", "kind", "output", *numbers, right=numbers)
-    rows = summarize(network, size)
+    rows = summarize(network, image.size, image.channels)
     for row in rows:
         shape = "×".join(map(str, row.output_shape))
         listing.add_row(row.name, row.kind, shape, f"{row.parameters:,}", f"{row.multiply_adds:,}")

@@ -26,6 +26,7 @@ MAX_PIXELS = 50_000_000  # decoded: 150 MB
 WHITE = (255, 255, 255)
 PROBED_SIDE = 64  # a JPEG's colours are looked for in a picture of at least this size
 EXIF_ORIENTATION = 0x0112
+PNG_EXIF = ("exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp")  # where Pillow looks for it
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 TURNED = (5, 6, 7, 8)  # orientations in which height and width change places
 LARGE = 16_000_000  # pixels; of larger pictures no two are decoded at once, for with all steps one takes 750 MB
@@ -89,12 +90,13 @@ def probe_picture(content: bytes, where: str) -> PictureFacts:
         DataError: no picture, a damaged one as far as that is noticed, or one too large.
     """
     with open_picture(content, where) as picture:
-        size = upright_size(picture, where)
+        turn = orientation(picture)
+        size = upright_size(picture, where, turn)
         is_deep = picture.mode.startswith(("I", "F"))
         picture.draft(None, (PROBED_SIDE, PROBED_SIDE))
         with decoding(picture):
             is_transparent = picture.has_transparency_data and _has_clear_pixels(picture)
-            return PictureFacts(size, is_coloured(opaque_8_bit(picture)), is_deep, is_transparent)
+            return PictureFacts(size, is_coloured(opaque_8_bit(picture, turn=turn)), is_deep, is_transparent)
 
 
 def probe_size(file: bytes | BinaryIO, where: str) -> tuple[int, int]:
@@ -104,11 +106,11 @@ def probe_size(file: bytes | BinaryIO, where: str) -> tuple[int, int]:
         DataError: no picture, or one too large.
     """
     with open_picture(file, where) as picture:
-        return upright_size(picture, where)
+        return upright_size(picture, where, orientation(picture))
 
 
-def upright_size(picture: Image.Image, where: str) -> tuple[int, int]:
-    """(height, width) after the rotation by EXIF; nothing is decoded.
+def upright_size(picture: Image.Image, where: str, turn: int) -> tuple[int, int]:
+    """(height, width) after the rotation by EXIF, which is ``turn``; nothing is decoded.
 
     Raises:
         DataError: more than 50 million pixels.
@@ -118,7 +120,7 @@ def upright_size(picture: Image.Image, where: str) -> tuple[int, int]:
         raise DataError(f"{where}: at most {MAX_PIXELS:,} pixels expected, {width:,}×{height:,} found: make it smaller")
 
     # Pillow turns TIFF by itself, and says so from the start
-    is_turned = picture.format != "TIFF" and _orientation(picture) in TURNED
+    is_turned = picture.format != "TIFF" and turn in TURNED
     return (width, height) if is_turned else (height, width)
 
 
@@ -129,11 +131,20 @@ def decoding(picture: Image.Image) -> Iterator[None]:
         yield
 
 
-def opaque_8_bit(picture: Image.Image, background: tuple[int, int, int] = WHITE) -> Image.Image:
-    """Grey (``L``) or RGB, 8 bits a channel, upright by its EXIF data, transparent parts on the background's colour."""
+def opaque_8_bit(
+    picture: Image.Image, background: tuple[int, int, int] = WHITE, *, turn: int | None = None
+) -> Image.Image:
+    """Grey (``L``) or RGB, 8 bits a channel, upright by its EXIF data, transparent parts on the background's colour.
+
+    Args:
+        picture: of any mode.
+        background: what transparent parts lie on.
+        turn: its :func:`orientation`, where the caller has asked for it already.
+    """
     from PIL import Image
 
-    if picture.format == "TIFF" or _orientation(picture) != 1:
+    turn = orientation(picture) if turn is None else turn
+    if picture.format == "TIFF" or turn != 1:
         from PIL import ImageOps
 
         picture = ImageOps.exif_transpose(picture)
@@ -149,18 +160,22 @@ def opaque_8_bit(picture: Image.Image, background: tuple[int, int, int] = WHITE)
 
 def is_coloured(picture: Image.Image) -> bool:
     """Whether any pixel of an ``L`` or RGB picture has R, G and B that differ."""
+    from PIL import ImageChops
+
     if picture.mode == "L":
         return False
-    rgb_HW3 = np.asarray(picture)
-    return bool((rgb_HW3[..., 1:] != rgb_HW3[..., :1]).any())
+    red, green, blue = picture.split()
+    return any(ImageChops.difference(red, other).getbbox() is not None for other in (green, blue))
 
 
-def _orientation(picture: Image.Image) -> int:
+def orientation(picture: Image.Image) -> int:
     """What EXIF data says of how the camera was held, 1 to 8; 1 is upright."""
     from PIL import Image
 
     # of a PNG, Pillow decodes all of it first, for the data may stand at its end, where it seldom does
     is_at_hand = picture.format == "PNG" and not _has_data_at_its_end(picture)
+    if is_at_hand and picture.info.keys().isdisjoint(PNG_EXIF):
+        return 1  # to make an empty table of EXIF data of each of 60,000 small pictures would take half a second
     try:
         exif = Image.Image.getexif(picture) if is_at_hand else picture.getexif()
         return int(exif.get(EXIF_ORIENTATION, 1))

@@ -15,7 +15,15 @@ import numpy as np
 
 from fittingroom.data.large import allocate
 from fittingroom.data.picture_file import FORMATS as FORMATS
-from fittingroom.data.picture_file import WHITE, decoding, is_coloured, opaque_8_bit, open_picture, upright_size
+from fittingroom.data.picture_file import (
+    WHITE,
+    decoding,
+    is_coloured,
+    opaque_8_bit,
+    open_picture,
+    orientation,
+    upright_size,
+)
 from fittingroom.data.picture_file import PictureFacts as PictureFacts
 from fittingroom.data.picture_file import probe_picture as probe_picture
 from fittingroom.errors import ArtifactError, DataError
@@ -102,6 +110,21 @@ class Preprocessing:
             raise ArtifactError(f"{where}: {error}") from None
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class SeenPicture:
+    """A picture as a model is to see it, and what of it had to go.
+
+    Attributes:
+        image: uint8 (H, W), or (H, W, 3) in colour.
+        size: (height, width) of the picture itself, upright.
+        lost_colour: whether it was coloured and was made grey.
+    """
+
+    image: NDArray[np.uint8]
+    size: tuple[int, int]
+    lost_colour: bool
+
+
 def read_picture(
     content: bytes,
     where: str,
@@ -134,20 +157,45 @@ def read_picture(
         >>> read_picture(content, "shoe.jpg", Preprocessing(size=(64, 48), channels=3)).shape
         (64, 48, 3)
     """
+    return see_picture(
+        content, where, preprocessing, formats=formats, training_background=training_background, look=False
+    ).image
+
+
+def see_picture(
+    content: bytes,
+    where: str,
+    preprocessing: Preprocessing,
+    *,
+    formats: tuple[str, ...] = FORMATS,
+    training_background: int = 0,
+    look: bool = True,
+) -> SeenPicture:
+    """The same as :func:`read_picture`, which explains the parameters, with what the picture was before.
+
+    Args:
+        look: whether to look for colour that is lost; else ``lost_colour`` is False.
+    """
     with open_picture(content, where, formats=formats) as picture:
-        size = upright_size(picture, where)
+        turn = orientation(picture)
+        size = upright_size(picture, where, turn)
         target = preprocessing.size or size
         is_photo = preprocessing.photo == "fashion-mnist" and size != target
         if not is_photo:
             _draft(picture, size, target, preprocessing.resize)
 
         with decoding(picture):
-            opaque = opaque_8_bit(picture, preprocessing.background)
+            opaque = opaque_8_bit(picture, preprocessing.background, turn=turn)
             channels = preprocessing.channels or (3 if is_coloured(opaque) else 1)
+            lost_colour = look and channels == 1 and is_coloured(opaque)
             if is_photo:
-                return _in_channels(_photo(opaque, target, training_background), channels)
+                image = _in_channels(_photo(opaque, target, training_background), channels)
+                return SeenPicture(image, size, lost_colour)
+
+            # converting to the mode that it has would copy it
             mode = "L" if channels == 1 else "RGB"
-            return np.asarray(_resized(opaque.convert(mode), size, target, preprocessing.resize))
+            converted = opaque if opaque.mode == mode else opaque.convert(mode)
+            return SeenPicture(np.asarray(_resized(converted, size, target, preprocessing.resize)), size, lost_colour)
 
 
 def resize_images(images: NDArray[np.uint8], preprocessing: Preprocessing) -> NDArray[np.uint8]:

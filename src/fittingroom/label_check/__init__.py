@@ -19,10 +19,11 @@ from fittingroom.audit.findings import file_figures
 from fittingroom.audit.identity import Part
 from fittingroom.audit.label_issues import LabelIssue, LabelIssues
 from fittingroom.data.dataset import Dataset
-from fittingroom.errors import DataError
+from fittingroom.errors import DataError, RecipeError
 from fittingroom.label_check.confident_learning import LabelNoise, estimate_label_noise
 from fittingroom.label_check.folds import Fold, LabelCheck, Log, for_training, out_of_fold
 from fittingroom.parallel.ray_engine import RayEngine
+from fittingroom.recipes.picture_keys import images_problem
 from fittingroom.rendering.contact_sheet import Row
 
 __all__ = ["Fold", "LabelCheck", "LabelNoise", "check_labels", "estimate_label_noise", "out_of_fold"]
@@ -57,8 +58,14 @@ def check_labels(
     """
     import cleanlab  # noqa: F401  # needed after the trainings: that it is missing should not be learned then
 
-    # One training serves all parts that a network can take together.
+    # The folds learn from the images that the rest of the check has read.
     recipe = how.resolved()
+    for part in parts:
+        dataset = part.dataset
+        if problem := images_problem(recipe.size, recipe.channels, dataset.image_size, dataset.channels):
+            raise RecipeError(f"{part.name}: {problem}")
+
+    # One training serves all parts that a network can take together.
     together: dict[tuple[object, ...], list[Part]] = {}
     for part in parts:
         if part.dataset.labels is not None:

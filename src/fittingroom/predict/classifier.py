@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from fittingroom.artifact.artifact import WEIGHTS, Artifact, open_artifact
 from fittingroom.artifact.onnx_model import MODEL, OnnxModel
 from fittingroom.artifact.ood_score import OodScale, is_out_of_distribution
-from fittingroom.data.preprocessing import FORMATS, read_picture
+from fittingroom.data.preprocessing import FORMATS, SeenPicture, see_picture
 from fittingroom.errors import ArtifactError, DataError
 from fittingroom.evaluation.predictions import Predictions
 
@@ -102,10 +102,20 @@ class Classifier:
         Raises:
             DataError: no picture, a damaged one, or one too large.
         """
+        return self.see(content, where, formats=formats).image
+
+    def see(self, content: bytes, where: str, *, formats: tuple[str, ...] = FORMATS, look: bool = False) -> SeenPicture:
+        """The same as :meth:`image_of`, with the picture's own size and, with ``look``, whether it loses its colour."""
         # Only the conversion of product photos asks for it, and what that makes is grey.
         background = int(np.mean(self.background))
-        preprocessing = self.artifact.preprocessing
-        return read_picture(content, where, preprocessing, formats=formats, training_background=background)
+        return see_picture(
+            content,
+            where,
+            self.artifact.preprocessing,
+            formats=formats,
+            training_background=background,
+            look=look,
+        )
 
     def classify(self, images: NDArray[np.uint8]) -> Classified:
         """Probabilities, labels and out-of-distribution scores of images of the training's size and channels.

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fittingroom.data.picture_file import SUFFIXES
-from fittingroom.data.preprocessing import Preprocessing, probe_picture, read_picture, resize_images
+from fittingroom.data.preprocessing import Preprocessing, SeenPicture, read_picture, resize_images
 from fittingroom.environment import cores
 from fittingroom.errors import DataError
 from fittingroom.predict.classifier import Classifier
@@ -81,12 +81,15 @@ class Notes:
         if artifact.channels == 3:
             self._of_colour = ""
 
-    def of_picture(self, content: bytes, where: str) -> None:
-        """Say what there is to say of a picture. Raises DataError where it is none."""
-        if self._converts_photos or not (self._of_colour or (self._minds_size and self._of_size)):
-            return
-        facts = probe_picture(content, where)
-        self._of_image(facts.size if self._minds_size else self._shape[:2], is_colour=facts.is_colour)
+    @property
+    def minds_colour(self) -> bool:
+        """Whether there is something to say, still, of a picture that loses its colour."""
+        return bool(self._of_colour) and not self._converts_photos
+
+    def of_picture(self, picture: SeenPicture) -> None:
+        """Say what there is to say of a picture that was read."""
+        if not self._converts_photos:
+            self._of_image(picture.size if self._minds_size else self._shape[:2], is_colour=picture.lost_colour)
 
     def of_arrays(self, images: NDArray[np.uint8]) -> None:
         """The same of a data set's images."""
@@ -217,8 +220,9 @@ def _picture_blocks(
         """What the model is to see and, where it is asked for, the picture itself."""
         try:
             content, where = _content(file), shown(file)
-            notes.of_picture(content, where)
-            image = model.image_of(content, where)
+            picture = model.see(content, where, look=notes.minds_colour)
+            notes.of_picture(picture)
+            image = picture.image
             return (image,) if originals is None else (image, _small(content, where, originals))
         except DataError as error:
             return error

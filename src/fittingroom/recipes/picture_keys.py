@@ -39,6 +39,34 @@ def photo_problem(value: Any) -> str | None:
     return f"{AUTO}, {' or '.join(get_args(Photo))} expected, {value!r} found"
 
 
+def images_problem(
+    asked_size: tuple[int, int] | None, asked_channels: int | None, size: tuple[int, int], channels: int
+) -> str | None:
+    """How images that are there already differ from what a recipe asks for; None where they don't.
+
+    Args:
+        asked_size, asked_channels: of the recipe; None where it leaves them to the data.
+        size: (height, width) of the images.
+        channels: 1 or 3, of the images.
+    """
+    if asked_size in (None, size) and asked_channels in (None, channels):
+        return None
+    kind = {1: "grey", 3: "colour"}
+    asked = " ".join(
+        text
+        for text in (
+            "" if asked_channels is None else kind[asked_channels],
+            "images",
+            "" if asked_size is None else "of {}×{} pixels".format(*asked_size),
+        )
+        if text
+    )
+    return (
+        f"{asked} asked for by the recipe's size and channels, {kind[channels]} ones of {size[0]}×{size[1]} found: "
+        "open the data with that size and these channels, or leave them out of the recipe"
+    )
+
+
 def size_of(value: Any) -> tuple[int, int] | None:
     """(height, width) of a ``size`` without a problem; None stays None."""
     if value is None:

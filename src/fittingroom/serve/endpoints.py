@@ -70,11 +70,11 @@ ENDPOINTS = (
         path="/predict",
         handler=Service.predict,
         summary="What is in a picture",
-        description="PNG, JPEG, WebP, GIF or BMP, as the body or as a form's file. It is prepared as the pictures of "
-        "the model's training were; for a model of Fashion-MNIST, as the set's own photos were. Answers `class`, "
-        "`probability`, `top` (every class, the most probable first), `doubt` (the out-of-distribution score, 0–1; "
-        "above 0.95 `unfamiliar` is true: the picture is unlike the training images) and `seen`, the image that the "
-        "model saw.",
+        description="PNG, JPEG, WebP, GIF, BMP or TIFF, as the body or as a form's file. It is prepared as the "
+        "pictures of the model's training were; for a model of Fashion-MNIST, as the set's own photos were. Answers "
+        "`class`, `probability`, `top` (every class, the most probable first), `doubt` (the out-of-distribution score, "
+        "0–1; above 0.95 `unfamiliar` is true: the picture is unlike the training images) and `seen`, the image that "
+        "the model saw.",
         method="POST",
         query=("model", "explain"),
         content={

@@ -30,7 +30,6 @@ from fittingroom.serve.metrics import Metrics
 from fittingroom.serve.occlusion import occlusion_map
 from fittingroom.version import __version__
 
-UPLOADS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
 DECODERS = 2  # pictures that are decoded at a time, 150 MB each at the worst
 MAX_WAITING_PICTURES = 32
 REPORT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'; sandbox"
@@ -199,7 +198,7 @@ class Service:
         self.waiting_pictures += 1
         try:
             async with self.decoding:
-                return await asyncio.to_thread(model.image_of, content, formats=UPLOADS)
+                return await asyncio.to_thread(model.image_of, content)
         except DataError as error:
             raise Refused(400, str(error)) from None
         finally:

@@ -10,10 +10,12 @@ from torch import nn
 
 from fittingroom.data.dataset import Dataset, Splits
 from fittingroom.data.normalization import Normalization, normalization_of
+from fittingroom.errors import RecipeError
 from fittingroom.events import NO_HOOKS, Hooks
 from fittingroom.files.cache_dir import cache_dir
 from fittingroom.models import ModelSource, find_model
 from fittingroom.parallel.process_group import ALONE, ProcessGroup
+from fittingroom.recipes.picture_keys import images_problem
 from fittingroom.recipes.recipe import Recipe
 from fittingroom.training.checkpoint import Checkpoints
 from fittingroom.training.device import pick_device, resolve_precision
@@ -75,7 +77,8 @@ def fit(
         group: the processes that train together, each of which calls this with the same data and recipe.
 
     Raises:
-        RecipeError: the recipe is wrong, or doesn't suit the data; no such device.
+        RecipeError: the recipe is wrong, or doesn't suit the data, as one that asks for another size or other channels
+            doesn't; no such device.
         DataError: the training set has no labels.
         Interrupted, TrainingDiverged, PeerLost: as for :func:`fittingroom.training.loop.fit_network`.
 
@@ -87,6 +90,10 @@ def fit(
         >>> fitted.epochs, len(fitted.train_set), len(fitted.validation_set)
         (1, 1800, 200)
     """
+    # Whoever reads pictures makes them as the recipe asks; what has been read otherwise would be trained on in silence.
+    train = splits.train
+    if problem := images_problem(recipe.size, recipe.channels, train.image_size, train.channels):
+        raise RecipeError(f"{train.name}: {problem}")
     model_source = model_source or find_model(recipe.model)
     device = pick_device(device)
 

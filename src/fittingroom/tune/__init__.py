@@ -21,6 +21,7 @@ from fittingroom.parallel.process_group import processes
 from fittingroom.parallel.ray_engine import RayEngine, check_engine
 from fittingroom.recipes.recipe import Recipe, load_recipe
 from fittingroom.runs.environment_record import Options
+from fittingroom.runs.preprocessing import preprocessing_of
 from fittingroom.tune.conclusion import conclude
 from fittingroom.tune.study import Study, open_study, start_study
 from fittingroom.tune.trial import Plan
@@ -85,7 +86,11 @@ def tune_recipe(
     if engine is not None:
         options = dataclasses.replace(options, threads=options.threads or 1)
     plan = plan or Plan(seed=recipe.seed)
-    splits = data if isinstance(data, Splits) else open_dataset(data, cache=options.cache)
+    splits = (
+        data
+        if isinstance(data, Splits)
+        else open_dataset(data, cache=options.cache, preprocessing=preprocessing_of(recipe))
+    )
     folder = None if out is None else Path(out)
     study = start_study(splits, recipe, space, plan, out=folder, options=options, storage=storage)
     study = dataclasses.replace(study, trust_code=True)  # it is what the caller gave

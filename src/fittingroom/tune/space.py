@@ -25,11 +25,13 @@ from fittingroom.recipes.toml_text import lines_of_keys, set_key
 
 LR = "lr"  # no key of a recipe: stands for the first stage's, to which the others keep their ratio
 MODEL_KEYS = ("model", "model_args")
+PICTURE_KEYS = ("size", "channels", "resize", "background", "photo")
 RANGE_KEYS = ("low", "high", "log", "step")
 NOT_SEARCHED = {
     "seed": "a seed that does well is luck; tune ends with fresh ones",
     "split_seed": "trials have to be judged on the same validation images",
     "validation": "trials have to be judged on the same validation images",
+    **dict.fromkeys(PICTURE_KEYS, "all trials learn from the images as they were opened: search each value by itself"),
     "name": "it decides nothing",
     "description": "it decides nothing",
 }

@@ -42,6 +42,7 @@ from fittingroom.parallel.ray_engine import RayEngine
 from fittingroom.recipes.recipe import Recipe, recipe_from_dict
 from fittingroom.runs.create import new_folder, start
 from fittingroom.runs.environment_record import Options
+from fittingroom.runs.preprocessing import preprocessing_of
 from fittingroom.runs.run import FORMAT, Run, command_line
 from fittingroom.training.device import pick_device, prepare_torch
 from fittingroom.training.hold_out import held_out_count
@@ -438,10 +439,13 @@ def open_study(path: Path, *, splits: Splits | None = None, storage: str | None 
     record = read_json(path / STUDY)
 
     # A study goes on with the images that it was begun with, or its trials could not be compared.
+    recipe = recipe_from_dict(record["recipe"], where=str(path / STUDY))
     if splits is None:
         if not record["data"]["source"]:
             raise DataError(f"{path}: its data was given in memory; give it again")
-        splits = open_dataset(record["data"]["source"], cache=record["options"]["cache"])
+        splits = open_dataset(
+            record["data"]["source"], cache=record["options"]["cache"], preprocessing=preprocessing_of(recipe)
+        )
     splits = dataclasses.replace(splits, test=None)
     for part, fingerprint in _fingerprints(splits).items():
         if record["data"][part] != fingerprint:
@@ -452,7 +456,6 @@ def open_study(path: Path, *, splits: Splits | None = None, storage: str | None 
     if storage is None and kept and kept != without_password(kept, mask=""):
         raise ArtifactError(f"{path}: its storage {kept} has a password, which is not kept: give --storage URL again")
 
-    recipe = recipe_from_dict(record["recipe"], where=str(path / STUDY))
     options = Options(**record["options"] | {"track": tuple(record["options"]["track"])})
     space = parse_space(record["space"], recipe, where=str(path / STUDY))
     code = recorded_code(record.get("code", {}))
