@@ -24,13 +24,13 @@ from torch.utils.data import DataLoader
 
 from fittingroom.data.dataset import Dataset, Splits
 from fittingroom.errors import DataError, FittingRoomError
-from fittingroom.files.cache_dir import cache_dir
 from fittingroom.models import find_model
 from fittingroom.models.tutorial_cnn import TutorialCNN
 from fittingroom.recipes.recipe import load_recipe, with_epochs
-from fittingroom.training.device import pick_device, resolve_precision
+from fittingroom.training.device import pick_device
 from fittingroom.training.fit import fit
 from fittingroom.training.inference import predict_dataset
+from fittingroom.training.precision import resolve_precision
 
 NOTEBOOK_STAGES = ((50, 0.01), (20, 0.001), (10, 0.001))  # epochs and learning rate, each with a fresh Adam
 NOTEBOOK_EPOCHS = sum(epochs for epochs, _lr in NOTEBOOK_STAGES)
@@ -225,9 +225,8 @@ def _ours(train_set: Dataset, judged: Dataset, device: str) -> tuple[dict[str, P
         train_set.num_classes,
         train_set.image_size,
         device,
-        cache_dir() / "precision",
         channels=train_set.channels,
-    )
+    ).name
 
     epochs = {}
     for precision in dict.fromkeys(("float32", auto)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import subprocess
@@ -97,3 +98,57 @@ def processor_name() -> str:
 def cores() -> int:
     """The number of processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def default_threads() -> int:
+    """The number of threads to compute with where nobody names one.
+
+    A function of what the process may use, never of load, as the number decides how sums are rounded: the cores in its
+    affinity (two hyper-threads of a core count once), at most the processor time that its control groups grant
+    (``cpu.max``). ``OMP_NUM_THREADS``, by which torchrun and schedulers say it, comes before both.
+    """
+    said = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    if said.isdecimal() and int(said) > 0:
+        return int(said)
+    return max(1, int(min(_physical_cores(), cpu_quota())))
+
+
+def _physical_cores(root: Path = Path("/sys/devices/system/cpu")) -> int:
+    """The cores among the processors that this process may use; all of these where the system doesn't say."""
+    if not hasattr(os, "sched_getaffinity"):
+        return cores()
+    siblings = set()
+    for number in os.sched_getaffinity(0):
+        try:
+            siblings.add((root / f"cpu{number}/topology/thread_siblings_list").read_text(encoding="ascii"))
+        except OSError:
+            return cores()
+    return len(siblings)
+
+
+def cpu_quota(membership: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/fs/cgroup")) -> float:
+    """Processors' worth of time that control groups (version 2) grant this process; infinite without a limit.
+
+    Args:
+        membership: the file that names the process's group, in a line ``0::/path``.
+        root: where the groups are mounted.
+    """
+    try:
+        lines = membership.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return math.inf
+    path = next((line.removeprefix("0::/") for line in lines if line.startswith("0::/")), None)
+    if path is None:
+        return math.inf
+
+    # A group gets no more than those that it lies in.
+    least, group = math.inf, root / path
+    for folder in [group, *group.parents]:
+        if not folder.is_relative_to(root):
+            break
+        try:
+            quota, period = (folder / "cpu.max").read_text(encoding="ascii").split()
+            least = min(least, int(quota) / int(period))
+        except (OSError, ValueError, ZeroDivisionError):
+            continue  # the root has no such file, and a group without a limit says "max"
+    return least

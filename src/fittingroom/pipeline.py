@@ -50,9 +50,10 @@ from fittingroom.runs.recorded import (
 from fittingroom.runs.run import Run, open_recorded_data, summarize_members, write_result
 from fittingroom.runs.tracking import open_tracker
 from fittingroom.training.checkpoint import Checkpoints
-from fittingroom.training.device import prepare_torch
+from fittingroom.training.device import pick_device, prepare_torch
 from fittingroom.training.fit import Fitted, fit
 from fittingroom.training.inference import judge, predict_dataset
+from fittingroom.training.precision import refuse_without_bf16
 
 
 def train(
@@ -252,6 +253,8 @@ def finish(run: Run, hooks: Hooks = NO_HOOKS, *, group: ProcessGroup = ALONE, tr
     """
     recipe, environment = recorded_recipe(run, group), recorded_environment(run, group)
     prepare_torch(environment.machine.threads, environment.options.deterministic)
+    device = pick_device(environment.options.device)
+    refuse_without_bf16(environment.precision, environment.bf16_emulated, device, str(run.path))
     model_source = recorded_source(run, recipe, group, trust_code=trust_code)
     _train_one(run, recipe, model_source, environment, hooks, group)
 

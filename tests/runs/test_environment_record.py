@@ -37,6 +37,7 @@ def test_what_older_versions_wrote_is_written_back_as_it_was(file: Path, tmp_pat
     assert after["options"].pop("group") is None
     for part in filter(None, (after["data"][name] for name in ("train", "validation", "test"))):
         assert (part.pop("sources"), part.pop("sources_in_order")) == (None, None)
+    assert (after.pop("precision_reason"), after.pop("bf16_emulated")) == ("", False)
     added = {"processes": 1, "torchrun": None, "preprocessing": None, "code_sha256": None, "look_at_test": False}
     added |= {"cut": 1, "together": None}
     assert after == added | before
@@ -52,7 +53,8 @@ def test_the_file_of_a_new_run_is_its_record_byte_for_byte(tmp_path: Path) -> No
 
     assert (tmp_path / "environment.json").read_bytes() == written
     assert list(json.loads(written)) == [
-        *("format", "command", "started", "seeds", "processes", "torchrun", "precision", "options", "data"),
+        *("format", "command", "started", "seeds", "processes", "torchrun", "precision"),
+        *("precision_reason", "bf16_emulated", "options", "data"),
         *("preprocessing", "cut", "together", "recipe"),
         *("code_sha256", "versions", "machine", "revision", "look_at_test"),
     ]

@@ -114,7 +114,7 @@ def _device(text: str) -> str:
     return text
 
 
-def add_threads(options: Options, *, of: str = "", default: str = "PyTorch's choice") -> None:
+def add_threads(options: Options, *, of: str = "", default: str = "the cores that it may use") -> None:
     """Add ``--threads``; ``of`` says whose threads they are, where it isn't the command's own."""
     options.add_argument("--threads", type=int, metavar="N", help=f"number of CPU threads{of}; default: {default}")
 

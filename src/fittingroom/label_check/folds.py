@@ -42,7 +42,7 @@ class LabelCheck:
         folds: ≥ 2; as many trainings.
         seed: of the split into folds; fold i is trained with seed + i.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
-        threads: of the CPU, for each training; None for PyTorch's choice, on Ray for one.
+        threads: of the CPU, for each training; None for the number of cores, on Ray for one.
         keep: whether finished folds are kept in the cache, so that a check that was stopped goes on.
     """
 
@@ -77,7 +77,8 @@ class Fold:
         judged: uint8 (M, H, W), or (M, H, W, 3) in colour.
         recipe: with the fold's own seed.
         device: where to compute.
-        threads: of the CPU; None for PyTorch's choice.
+        threads: of the CPU; None for the number of cores.
+        emulated: whether bf16 was asked for where the hardware of the caller doesn't compute in it.
     """
 
     train: Dataset
@@ -85,16 +86,18 @@ class Fold:
     recipe: Recipe
     device: str
     threads: int | None = None
+    emulated: bool = False
 
     def predict(self) -> NDArray[np.float32]:
         """Train, and return the probabilities (M, C) of the judged images; 0 for a class without an image."""
-        import torch  # only where a fold is trained: kept folds are read without it
-
+        # Only where a fold is trained: kept folds are read without torch.
+        from fittingroom.training.device import prepare_torch
         from fittingroom.training.fit import fit
         from fittingroom.training.inference import predict_dataset
+        from fittingroom.training.precision import refuse_without_bf16
 
-        if self.threads is not None:
-            torch.set_num_threads(self.threads)
+        prepare_torch(self.threads, deterministic=False)
+        refuse_without_bf16(self.recipe.precision, self.emulated, self.device, "label check")
 
         # The network gets an output for each class that has images: one that it never saw it can't suggest.
         assert self.train.labels is not None
@@ -231,33 +234,31 @@ def _carry_out(
     """Train the folds of these numbers; each with its probabilities (M, C), in the order in which they end."""
     if not numbers:
         return  # without loading torch
-    import torch
-
-    from fittingroom.training.device import pick_device, resolve_precision
+    from fittingroom.training.device import pick_device, prepare_torch
+    from fittingroom.training.precision import resolve_precision
 
     how = dataclasses.replace(how, device=pick_device(how.device), threads=how.threads or (1 if engine else None))
-    if how.threads is not None:
-        torch.set_num_threads(how.threads)
+    prepare_torch(how.threads, deterministic=False)
 
-    # Resolved once and here: measured by each worker, with others at work beside it, it could differ between folds.
-    dataset, model_source, cache = parts[0].dataset, find_model(recipe.model), cache_dir() / "precision"
+    # Resolved once and here: a worker's processor could be another, and its fold would be judged in other digits.
+    dataset, model_source = parts[0].dataset, find_model(recipe.model)
     precision = resolve_precision(
         recipe,
         model_source,
         dataset.num_classes,
         dataset.image_size,
         how.device,
-        cache if how.keep else None,
         channels=dataset.channels,
     )
-    recipe = dataclasses.replace(recipe, precision=cast("Precision", precision))
+    recipe = dataclasses.replace(recipe, precision=cast("Precision", precision.name))
 
     number_of = {f"fold {number + 1}": number for number in numbers}
 
     def jobs() -> Iterator[Job[NDArray[np.float32]]]:
         for name, number in number_of.items():
             log(f"{name} of {how.folds}")
-            yield Job(name, partial(_predict, _fold(parts, fold_N, number, recipe, how)))
+            fold = dataclasses.replace(_fold(parts, fold_N, number, recipe, how), emulated=precision.emulated)
+            yield Job(name, partial(_predict, fold))
 
     gpus = int(how.device.startswith("cuda"))
     for job, probabilities_MC in run_jobs(jobs(), engine, threads=how.threads or 1, gpus=gpus):

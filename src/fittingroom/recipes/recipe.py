@@ -91,7 +91,7 @@ class Recipe:
         erase: side in pixels of a random square set to 0; 0 for none.
         image_sizes: pairs [first epoch, side in pixels]: train at that size until the next pair. Empty: as they are.
         ema: decay per step of the moving average of weights that ships in place of the last weights; 0 for none.
-        precision: ``bf16`` is autocast; ``auto`` measures once per processor, torch version and model.
+        precision: ``bf16`` is autocast; ``auto`` goes by hardware, version of torch and model, never by a clock.
         normalize: ``none`` feeds 0–255, ``unit`` 0–1, ``standard`` zero mean and unit variance of the training set.
         validation: number of training images held out, at most a fifth of them; absent, min(5,000, 10 %); 0 for none.
         split_seed: of the stratified split that makes the validation set.

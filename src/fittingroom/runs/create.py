@@ -6,29 +6,31 @@ So it can be resumed from its first second on, in whichever process, and nothing
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import cast
 
 from fittingroom.artifact.artifact import SOURCE
 from fittingroom.data.dataset import Dataset, Splits
 from fittingroom.data.formats.columns import LABEL_NAMES_IN_WORDS
 from fittingroom.data.open import open_dataset
 from fittingroom.data.preprocessing import Preprocessing
-from fittingroom.environment import describe_machine, git_revision, versions
+from fittingroom.environment import cores, describe_machine, git_revision, versions
 from fittingroom.errors import ArtifactError, DataError, RecipeError
 from fittingroom.files.atomic import atomic_write
-from fittingroom.files.cache_dir import cache_dir
 from fittingroom.models import ModelSource, find_model
 from fittingroom.parallel.process_group import ALONE, ProcessGroup, is_own_job, torchrun_job
-from fittingroom.recipes.recipe import Recipe, load_recipe
+from fittingroom.recipes.recipe import Precision, Recipe, load_recipe
 from fittingroom.runs import environment_record
 from fittingroom.runs.cut import CUT, decide_cut
 from fittingroom.runs.environment_record import Environment, Options, RecordedData, write_environment
 from fittingroom.runs.preprocessing import prepared, preprocessing_of, resolve_preprocessing
 from fittingroom.runs.recorded import recorded_environment, refuse_changes
 from fittingroom.runs.run import Run, command_line
-from fittingroom.training.device import pick_device, prepare_torch, resolve_precision
+from fittingroom.training.device import pick_device, prepare_torch
+from fittingroom.training.precision import ResolvedPrecision, resolve_precision
 
 
 def start(
@@ -64,22 +66,37 @@ def start(
         splits = as_splits(data, options, preprocessing_of(recipe))
     source = source or find_model(recipe.model)
 
-    # Before the precision is decided: what is faster depends on the threads.
+    if options.threads is not None and options.threads > cores():
+        warnings.warn(
+            f"threads: {options.threads} asked for, {cores()} processors are there to run them: they wait for each "
+            "other, which is slower than as many threads as processors",
+            stacklevel=3,
+        )
+
+    # Before the machine is described, with its number of threads.
     prepare_torch(options.threads, options.deterministic)
 
     def make_folder() -> str:
         """The new folder of the run, or the one that it had before torchrun restarted it."""
         folder = _own_folder(out, recipe.name or "run")
         if folder is None:
-            environment = _describe(splits, recipe, source, options, _seed_list(recipe, seeds), group)
-            environment = dataclasses.replace(environment, look_at_test=look_at_test)
+            precision = _precision(splits, recipe, source, options)
+            resolved = dataclasses.replace(recipe, precision=cast("Precision", precision.name))
+            environment = _describe(splits, resolved, source, options, _seed_list(recipe, seeds), group)
+            environment = dataclasses.replace(
+                environment,
+                look_at_test=look_at_test,
+                precision_reason=precision.reason,
+                bf16_emulated=precision.emulated,
+            )
             folder = new_folder(out, recipe.name or "run")
-            write_start(folder, recipe, source, environment)
+            write_start(folder, resolved, source, environment)
         return str(folder)
 
     # The main process decides for all; where the others' hosts have other data, they refuse.
     run = Run(Path(group.broadcast(make_folder)), splits)
-    refuse_changes(run, recorded_environment(run, group), recipe, group)
+    environment = recorded_environment(run, group)
+    refuse_changes(run, environment, as_resolved(recipe, environment), group)
     return run
 
 
@@ -124,7 +141,7 @@ def _describe(
         seeds=seeds,
         processes=group.size,
         torchrun=torchrun_job(),
-        precision=_precision(splits, recipe, source, options),
+        precision=recipe.precision,
         options=options,
         data=RecordedData.of(splits),
         preprocessing=resolve_preprocessing(splits, recipe),
@@ -148,13 +165,17 @@ def _refuse_unlabelled(splits: Splits) -> None:
         raise DataError(f"{splits.validation.name}: labels expected, none found: validation needs them")
 
 
-def _precision(splits: Splits, recipe: Recipe, source: ModelSource, options: Options) -> str:
-    """What the run computes in; on this machine ``auto`` is decided once, and kept with the data sets' cache."""
-    train = splits.train
-    device, cache = pick_device(options.device), cache_dir() / "precision" if options.cache else None
-    return resolve_precision(
-        recipe, source, train.num_classes, train.image_size, device, cache, channels=train.channels
-    )
+def as_resolved(recipe: Recipe, environment: Environment) -> Recipe:
+    """A recipe with the run's own answer in place of ``auto``; as it is where the run, of 0.1, kept that too."""
+    if recipe.precision != "auto" or environment.recipe.get("precision") == "auto":
+        return recipe
+    return dataclasses.replace(recipe, precision=cast("Precision", environment.precision))
+
+
+def _precision(splits: Splits, recipe: Recipe, source: ModelSource, options: Options) -> ResolvedPrecision:
+    """What the run computes in, decided here for every process and every later day."""
+    train, device = splits.train, pick_device(options.device)
+    return resolve_precision(recipe, source, train.num_classes, train.image_size, device, channels=train.channels)
 
 
 def _own_folder(out: str | Path | None, name: str) -> Path | None:

@@ -35,7 +35,7 @@ class Options:
 
     Attributes:
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
-        threads: of the CPU; None for PyTorch's choice.
+        threads: of the CPU; None for the number of cores that the process may use.
         keep: checkpoints that stay on disk, ≥ 1.
         deterministic: ask CUDA for the same result each time, at some cost in speed. The CPU always gives it.
         test: path of a test set that lies elsewhere.
@@ -178,6 +178,8 @@ class Environment:
         processes: that train together, ≥ 1.
         torchrun: the name of torchrun's job; None without it.
         precision: ``float32`` or ``bf16``, resolved.
+        precision_reason: why it is that, in words; empty in runs of 0.1.
+        bf16_emulated: whether the recipe asked for bf16 where the hardware doesn't compute in it.
         options: see :class:`Options`.
         data: see :class:`RecordedData`.
         preprocessing: how a picture becomes an image of this data, resolved; None in runs of 0.1.
@@ -197,6 +199,8 @@ class Environment:
     processes: int = 1
     torchrun: str | None = None
     precision: str
+    precision_reason: str = ""
+    bf16_emulated: bool = False
     options: Options
     data: RecordedData
     preprocessing: Preprocessing | None = None

@@ -12,15 +12,15 @@ from fittingroom.data.dataset import Dataset, Splits
 from fittingroom.data.normalization import Normalization, normalization_of
 from fittingroom.errors import RecipeError
 from fittingroom.events import NO_HOOKS, Hooks
-from fittingroom.files.cache_dir import cache_dir
 from fittingroom.models import ModelSource, find_model
 from fittingroom.parallel.process_group import ALONE, ProcessGroup
 from fittingroom.recipes.picture_keys import images_problem
 from fittingroom.recipes.recipe import Recipe
 from fittingroom.training.checkpoint import Checkpoints
-from fittingroom.training.device import pick_device, resolve_precision
+from fittingroom.training.device import pick_device
 from fittingroom.training.hold_out import hold_out
 from fittingroom.training.loop import TrainContext, fit_network
+from fittingroom.training.precision import resolve_precision
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +67,7 @@ def fit(
         recipe: decides what is learned. The same recipe, data, precision and threads give the same weights.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         precision: ``float32`` or ``bf16``, resolved by the caller; None resolves the recipe's here. Fits that belong
-            together are given one, as ``auto`` is measured, and may come out otherwise while others are at work.
+            together are given one, as ``auto`` may come out otherwise on the processor of another worker.
         group_N: int64 (N,), the same for training images that are to stay on one side when some are held out; None
             where nothing is tied.
         model_source: the recipe's model where the caller has it; None finds what the recipe names, and executes that
@@ -100,15 +100,9 @@ def fit(
     # Held out first: what is learned of the pixels, too, is learned of the training images alone.
     train_set, validation_set = hold_out(splits, recipe, group_N)
     normalization = normalization_of(recipe.normalize, train_set)
-    precision = precision or resolve_precision(
-        recipe,
-        model_source,
-        train_set.num_classes,
-        train_set.image_size,
-        device,
-        cache_dir() / "precision",
-        channels=train_set.channels,
-    )
+    if precision is None:
+        classes, size, channels = train_set.num_classes, train_set.image_size, train_set.channels
+        precision = resolve_precision(recipe, model_source, classes, size, device, channels=channels).name
 
     context = TrainContext(device=device, precision=precision, checkpoints=checkpoints, hooks=hooks, group=group)
     state = fit_network(train_set, validation_set, recipe, model_source, normalization, context)
