@@ -16,9 +16,10 @@ from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from fittingroom.data.cut import bundles
 from fittingroom.data.dataset import Dataset, Splits
+from fittingroom.evaluation.temperature import UNCALIBRATED, Temperature
 from fittingroom.recipes.recipe import Recipe, load_recipe, parse_recipe, with_epochs, with_lr
 from fittingroom.runs.preprocessing import prepared_dataset, preprocessing_of
-from fittingroom.training.fit import fit
+from fittingroom.training.fit import fit, judge_on_validation
 from fittingroom.training.hold_out import held_out_count
 from fittingroom.training.inference import predict_dataset
 
@@ -55,6 +56,8 @@ class FittingRoomClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         network_: the trained network, on the CPU.
         preprocessing_: the size and channels that the recipe asks for, where it does.
         normalization_: what pixels of 0–255 go through before the network.
+        temperature_: what logits are divided by, fitted on the images that were held out; 1 where they are fewer than
+            200, or none.
         n_iter_: epochs that it was trained for.
 
     Example:
@@ -126,6 +129,8 @@ class FittingRoomClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         splits = Splits(train)
         group_N = bundles(len(train), pairs=[train.repeats]) if held_out_count(splits, recipe) else None
         fitted = fit(splits, recipe, device=self.device, group_N=group_N)
+        judged = judge_on_validation(fitted)
+        self.temperature_ = Temperature.fitted(judged.probabilities, judged.truth) if judged else UNCALIBRATED
         self.network_ = fitted.network.cpu()
         self.normalization_ = fitted.normalization
         self.n_iter_ = fitted.epochs
@@ -147,7 +152,8 @@ class FittingRoomClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
             raise ValueError(f"X: images of {_words(expected)} expected, as in fit, {_words(shape)} found")
         flat_NP = validate_data(self, flat, reset=False, dtype="numeric")
         images = prepared_dataset(Dataset(self._as_images(flat_NP), None, (), "X"), self.preprocessing_)
-        return predict_dataset(self.network_, images, self.normalization_, device=torch.device("cpu")).probabilities
+        said = predict_dataset(self.network_, images, self.normalization_, device=torch.device("cpu"))
+        return self.temperature_.applied(said.probabilities)
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """Give the most probable label of each image, (N,); ``X`` as for :meth:`predict_proba`."""

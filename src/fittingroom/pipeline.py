@@ -22,7 +22,8 @@ from fittingroom.artifact.export import ExportError, Shipped, export_onnx
 from fittingroom.artifact.onnx_model import MODEL
 from fittingroom.data.dataset import Dataset, Splits
 from fittingroom.errors import ArtifactError, Interrupted, PeerLost, RecipeError
-from fittingroom.evaluation.predictions import write_predictions
+from fittingroom.evaluation.predictions import JudgedPredictions, write_predictions
+from fittingroom.evaluation.temperature import UNCALIBRATED, Temperature
 from fittingroom.events import NO_HOOKS, Event, Hooks, JobDone, Observer
 from fittingroom.models import ModelSource
 from fittingroom.models.summary import count_parameters
@@ -51,8 +52,8 @@ from fittingroom.runs.run import Run, open_recorded_data, summarize_members, wri
 from fittingroom.runs.tracking import open_tracker
 from fittingroom.training.checkpoint import Checkpoints
 from fittingroom.training.device import pick_device, prepare_torch
-from fittingroom.training.fit import Fitted, fit
-from fittingroom.training.inference import judge, predict_dataset
+from fittingroom.training.fit import Fitted, fit, judge_on_validation
+from fittingroom.training.inference import predict_dataset
 from fittingroom.training.precision import refuse_without_bf16
 
 
@@ -295,8 +296,10 @@ def _train_one(
 
     # The result last: a folder that has one is finished, and one without it is resumed.
     parameters = count_parameters(fitted.network)
-    artifact = _write_artifact(run, recipe, model_source, splits, fitted, parameters, environment)
-    validation = _judge_on_validation(run, fitted)
+    judged = judge_on_validation(fitted)
+    temperature = Temperature.fitted(judged.probabilities, judged.truth) if judged else UNCALIBRATED
+    artifact = _write_artifact(run, recipe, model_source, splits, fitted, parameters, environment, temperature)
+    validation = _keep_validation(run, judged)
     pictures = _check_pictures(artifact, splits, fitted, environment.machine.threads)
     plot_loss(run.path, xkcd=options.xkcd, stage_epochs=[stage.epochs for stage in recipe.stages])
     result = {
@@ -340,6 +343,7 @@ def _write_artifact(
     fitted: Fitted,
     parameters: int,
     environment: Environment,
+    temperature: Temperature,
 ) -> Artifact:
     """Write what ships: the weights with all that reads them, and the same model in ONNX where it can be exported."""
     artifact = Artifact(
@@ -355,6 +359,7 @@ def _write_artifact(
         parameters=parameters,
         versions=environment.versions,
         data=dataclasses.asdict(environment.data),
+        temperature=temperature,
     )
     save_artifact(artifact, fitted.network.state_dict(), model_source.code)
 
@@ -371,12 +376,13 @@ def _check_pictures(artifact: Artifact, splits: Splits, fitted: Fitted, threads:
     pictures = pictures_to_check(fitted.validation_set or fitted.train_set)
     device = torch.device(fitted.device)
     expected = predict_dataset(fitted.network, pictures, fitted.normalization, device=device)
+    expected = dataclasses.replace(expected, probabilities=artifact.temperature.applied(expected.probabilities))
 
     # A network that is beyond ONNX answers for itself, as it does in predict.
     if (artifact.path / MODEL).exists():
         model = load(artifact.path, threads=threads)
     else:
-        shipped = Shipped(fitted.network, fitted.normalization)
+        shipped = Shipped(fitted.network, fitted.normalization, artifact.temperature.value)
         model = Classifier(artifact, 0, None, shipped.answer)
 
     try:
@@ -388,15 +394,13 @@ def _check_pictures(artifact: Artifact, splits: Splits, fitted: Fitted, threads:
         return None
 
 
-def _judge_on_validation(run: Run, fitted: Fitted) -> dict[str, Any] | None:
+def _keep_validation(run: Run, judged: JudgedPredictions | None) -> dict[str, Any] | None:
     """The scores of the validation images, whose predictions are kept; None where none were held out."""
-    if fitted.validation_set is None:
+    if judged is None:
         return None
-    device = torch.device(fitted.device)
-    predictions = predict_dataset(fitted.network, fitted.validation_set, fitted.normalization, device=device)
-    judged = judge(predictions, fitted.validation_set)
-    write_predictions(run.predictions_file("validation"), judged)
-    return judged.scores()
+    honest = judged.cross_fitted()
+    write_predictions(run.predictions_file("validation"), honest)
+    return honest.scores()
 
 
 def _judge_and_report(run: Run, look_at_test: bool, *, trust_code: bool) -> None:

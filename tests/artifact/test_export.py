@@ -90,9 +90,9 @@ def test_onnx_takes_pixels_and_gives_what_the_network_gives(run: fr.Run, file: P
     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
     probabilities, labels, energies = session.run(None, {"images": images.images})
 
-    expected = predict_dataset(run.artifact.network(), images, run.artifact.normalization).probabilities
-    np.testing.assert_allclose(probabilities, expected, atol=1e-5)
-    assert (labels == expected.argmax(axis=1)).all()
+    uncalibrated = predict_dataset(run.artifact.network(), images, run.artifact.normalization).probabilities
+    np.testing.assert_allclose(probabilities, run.artifact.temperature.applied(uncalibrated), atol=1e-5)
+    assert (labels == uncalibrated.argmax(axis=1)).all()
     assert energies.shape == (count,)
 
 
@@ -122,6 +122,35 @@ def test_onnx_says_what_it_is(run: fr.Run, file: Path) -> None:
     assert opened.ood_scale.n == len(validation) == json.loads(metadata["fittingroom.doubt"])["n"]
 
 
+def test_the_temperature_is_in_every_exported_form_and_changes_neither_answers_nor_energies(
+    run: fr.Run, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fittingroom.artifact.quantize.MAX_LOSS", 0.05)  # of a network this raw
+    train, validation = seen_in_training(run)
+    network, temperature = run.artifact.network(), run.artifact.temperature
+    assert temperature.n == 200
+    assert temperature.value != 1
+    assert OnnxModel(file).metadata.temperature == temperature
+
+    plain = Shipped(network, run.artifact.normalization).answer(train.images)
+    assert np.abs(temperature.applied(plain.probabilities) - plain.probabilities).max() > 0.01
+    program = torch.export.load(export_torch(run.artifact, network, train, validation, tmp_path / "model.pt2")).module()
+    quantize_int8(file, train, validation, tmp_path / "model.int8.onnx")
+    int8 = OnnxModel(tmp_path / "model.int8.onnx")
+    assert int8.metadata.temperature == temperature
+
+    with torch.inference_mode():
+        by_program = [part.numpy() for part in program(torch.tensor(train.images))]
+    for probabilities, predicted, energies in (
+        (said := OnnxModel(file).answer(train.images)).__dict__.values(),
+        by_program,
+    ):
+        np.testing.assert_allclose(probabilities, temperature.applied(plain.probabilities), atol=1e-5)
+        np.testing.assert_allclose(energies, plain.energies, atol=1e-4)
+        assert np.count_nonzero(predicted != plain.predicted) == 0
+    assert np.abs(int8.answer(train.images).confidence - said.confidence).mean() < 0.02
+
+
 def test_the_quick_exporter_is_the_one_that_is_used(
     run: fr.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -149,7 +178,8 @@ def test_a_network_of_the_users_own_is_exported_and_then_needs_no_code(
 
     images = fr.open_dataset("sample").train.images[:50]
     with torch.inference_mode():
-        expected = Shipped(network, run.artifact.normalization)(torch.tensor(images))[0].numpy()
+        shipped = Shipped(network, run.artifact.normalization, run.artifact.temperature.value)
+        expected = shipped(torch.tensor(images))[0].numpy()
     np.testing.assert_allclose(fr.load(run.path).predict_proba(images), expected, atol=1e-5)
     assert capfd.readouterr().out == ""  # the exporters' own prints would spoil --json
 
@@ -223,7 +253,7 @@ def test_torch_export_is_a_program_of_its_own(run: fr.Run, tmp_path: Path) -> No
 
     images = torch.tensor(fr.open_dataset("sample").train.images[:33])
     with torch.inference_mode():
-        expected = Shipped(network, run.artifact.normalization)(images)
+        expected = Shipped(network, run.artifact.normalization, run.artifact.temperature.value)(images)
     torch.testing.assert_close(program(images), expected)
     assert json.loads(extra["fittingroom.classes"]) == list(run.artifact.classes)
 
@@ -242,6 +272,7 @@ def test_a_network_that_knows_colour_is_exported_with_three_channels(in_colour: 
     network, test = in_colour.artifact.network(), in_colour.splits.test
     assert test is not None
     expected = predict_dataset(network, test, in_colour.artifact.normalization).probabilities
+    assert str(in_colour.artifact.temperature) == "not calibrated"  # by less than 200 images nothing is fitted
 
     session = onnxruntime.InferenceSession(in_colour.path / "model.onnx", providers=["CPUExecutionProvider"])
     assert session.get_inputs()[0].shape == ["N", 20, 20, 3]

@@ -30,7 +30,8 @@ def test_set() -> fr.Dataset:
 
 def test_the_answers_are_those_of_the_network(run: fr.Run, test_set: fr.Dataset) -> None:
     model = fr.load(run.path)
-    expected = predict_dataset(run.artifact.network(), test_set, run.artifact.normalization).probabilities
+    uncalibrated = predict_dataset(run.artifact.network(), test_set, run.artifact.normalization).probabilities
+    expected = run.artifact.temperature.applied(uncalibrated)
 
     np.testing.assert_allclose(model.predict_proba(test_set.images), expected, atol=1e-5)
     assert (model.predict(test_set.images) == expected.argmax(axis=1)).all()

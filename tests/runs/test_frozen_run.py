@@ -46,6 +46,7 @@ def assert_counts_right_answers(model: fr.Run) -> None:
 
 def test_it_is_judged_as_it_was(run: fr.Run) -> None:
     before = run.result
+    assert str(run.artifact.temperature) == "not calibrated"
 
     scores = run.evaluate()
 

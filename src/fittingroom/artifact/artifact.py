@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from fittingroom.data.normalization import Normalization
 from fittingroom.data.preprocessing import Preprocessing
 from fittingroom.errors import ArtifactError, RecipeError
+from fittingroom.evaluation.temperature import UNCALIBRATED, Temperature
 from fittingroom.files.atomic import atomic_write
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class Artifact:
         parameters: learned numbers.
         versions: of fittingroom, torch and Python at the time of training.
         data: ``source``, and name, size and fingerprints of each split that the training saw.
+        temperature: what logits are divided by before the softmax; of a run before 0.2, 1 and not calibrated.
         format: of the ``config.json`` that it was read from.
 
     Example:
@@ -65,6 +67,7 @@ class Artifact:
     parameters: int
     versions: dict[str, str]
     data: dict[str, Any]
+    temperature: Temperature = UNCALIBRATED
     format: int = FORMAT
 
     def network(self, *, trust_code: bool = False) -> nn.Module:
@@ -176,6 +179,7 @@ def open_artifact(path: str | Path) -> Artifact:
         config["image_size"] = tuple(config["image_size"])
         config["normalization"] = Normalization(**config["normalization"])
         config["preprocessing"] = _preprocessing_of(config, file)
+        config["temperature"] = Temperature(**config.get("temperature", {}))
         return Artifact(path=folder, **config)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ArtifactError(f"{file}: a model's description expected, but it is damaged: {error!r}") from None

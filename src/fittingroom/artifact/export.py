@@ -1,7 +1,8 @@
 """A trained network in the forms that other programs run: ONNX, a torch.export program.
 
-What is exported has the preprocessing inside: uint8 pixels go in; probabilities, label and energy come out. Nothing is
-written before the exported form has agreed with the network on thousands of images, none of them of the test set.
+What is exported has preprocessing and temperature inside: uint8 pixels go in; probabilities, label and energy come
+out. Nothing is written before the exported form has agreed with the network on thousands of images, none of them of the
+test set.
 """
 
 from __future__ import annotations
@@ -48,20 +49,21 @@ class Shipped(nn.Module):
     """What is exported: a copy of a network, with what its pixels go through and what its logits become.
 
     uint8 (N, H, W) or, in colour, (N, H, W, 3), 0–255 → probabilities float32 (N, C), labels int64 (N,), energies
-    float32 (N,).
+    float32 (N,). The probabilities are those at ``temperature``; labels and energies are of the logits as they are.
     """
 
-    def __init__(self, network: nn.Module, normalization: Normalization):
+    def __init__(self, network: nn.Module, normalization: Normalization, temperature: float = 1.0):
         super().__init__()
         self.network = copy.deepcopy(network).cpu().float().eval().requires_grad_(False)
         self.normalization = normalization
+        self.temperature = temperature
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """See the class."""
         x_NCHW = normalize(images, self.normalization.mean, self.normalization.std)
         logits_NC = self.network(x_NCHW).float()
-        probabilities_NC = logits_NC.softmax(dim=1)
-        return probabilities_NC, probabilities_NC.argmax(dim=1), -logits_NC.logsumexp(dim=1)
+        scaled_NC = logits_NC if self.temperature == 1 else logits_NC * (1 / self.temperature)
+        return scaled_NC.softmax(dim=1), logits_NC.argmax(dim=1), -logits_NC.logsumexp(dim=1)
 
     def answer(self, images: NDArray[np.uint8], device: str = "cpu") -> Predictions:
         """The same for any number of images, 0 too, in batches; ``device`` says where it was moved to."""
@@ -120,7 +122,7 @@ def export_onnx(
         ExportError: no exporter takes the network, or what came out differs from it. Nothing is written.
     """
     path = path or artifact.path / MODEL
-    shipped = Shipped(network, artifact.normalization)
+    shipped = Shipped(network, artifact.normalization, artifact.temperature.value)
     gate = ParityGate.of(shipped, train, validation)
     metadata = metadata_of(artifact, gate)
 
@@ -147,7 +149,7 @@ def export_torch(
     Raises:
         ExportError: torch.export doesn't take the network, or the program differs from it. Nothing is written.
     """
-    shipped = Shipped(network, artifact.normalization)
+    shipped = Shipped(network, artifact.normalization, artifact.temperature.value)
     gate = ParityGate.of(shipped, train, validation)
 
     content = io.BytesIO()
@@ -191,6 +193,7 @@ def metadata_of(artifact: Artifact, gate: ParityGate) -> Metadata:
         recipe=recipe,
         data=artifact.data,
         versions=artifact.versions,
+        temperature=artifact.temperature,
     )
 
 

@@ -18,6 +18,7 @@ from fittingroom.data.normalization import Normalization
 from fittingroom.data.preprocessing import Preprocessing
 from fittingroom.errors import ArtifactError
 from fittingroom.evaluation.predictions import Predictions
+from fittingroom.evaluation.temperature import UNCALIBRATED, Temperature
 
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
@@ -44,6 +45,7 @@ class Metadata:
         recipe: the whole resolved recipe, as TOML.
         data: ``source``, and name, size and fingerprints of each split that the training saw.
         versions: of fittingroom, torch and Python at the time of training.
+        temperature: what logits are divided by before the softmax. It is done inside; this tells what it is.
     """
 
     classes: tuple[str, ...]
@@ -56,6 +58,7 @@ class Metadata:
     recipe: str
     data: dict[str, Any]
     versions: dict[str, str]
+    temperature: Temperature = UNCALIBRATED
 
     def to_texts(self) -> dict[str, str]:
         """As pairs of texts: the recipe as it is, everything else as JSON."""
@@ -83,6 +86,7 @@ class Metadata:
         if scale := values["ood_scale"]:
             values["ood_scale"] = OodScale(tuple(scale["percentiles"]), scale["n"])
         values["normalization"] = Normalization(**values["normalization"])
+        values["temperature"] = Temperature(**values.get("temperature", {}))
         recorded = values.get("preprocessing")
         values["preprocessing"] = recorded and Preprocessing.from_dict(recorded, MODEL)
         for key in ("classes", "image_size"):

@@ -43,14 +43,27 @@ def confusion_matrix(labels_N: NDArray[np.int64], predicted_N: NDArray[np.int64]
     return counts.reshape(classes, classes)
 
 
-def score(probabilities_NC: NDArray[np.float32], labels_N: NDArray[np.int64], classes: Sequence[str]) -> dict[str, Any]:
+def log_loss(probabilities_NC: NDArray[np.float32], labels_N: NDArray[np.int64]) -> float:
+    """The mean negative log of the probability given to the true class, which is clipped at 1e-12; in nats."""
+    of_truth = probabilities_NC[np.arange(len(labels_N)), labels_N].astype(np.float64)
+    return float(-np.log(np.maximum(of_truth, 1e-12)).sum() / len(labels_N))
+
+
+def score(
+    probabilities_NC: NDArray[np.float32],
+    labels_N: NDArray[np.int64],
+    classes: Sequence[str],
+    predicted_N: NDArray[np.int64] | None = None,
+) -> dict[str, Any]:
     """Everything ``result.json`` says of one data set; shares in 0–1, loss in nats.
 
-    ``loss`` is the mean negative log of the probability given to the true class, which is clipped at 1e-12. Precision
-    is null for a class that was never predicted, recall for one that has no example, and F1 where both counts are 0.
+    ``loss`` is :func:`log_loss`. Precision is null for a class that was never predicted, recall for one that has no
+    example, and F1 where both counts are 0. ``predicted_N`` are the answers where they are known otherwise than as the
+    largest probabilities, which a temperature may have rounded to the same number.
     """
     n = len(labels_N)
-    predicted_N = probabilities_NC.argmax(axis=1)
+    if predicted_N is None:
+        predicted_N = np.asarray(probabilities_NC.argmax(axis=1))
     matrix = confusion_matrix(labels_N, predicted_N, len(classes))
     correct = int(np.trace(matrix))
 
@@ -59,14 +72,13 @@ def score(probabilities_NC: NDArray[np.float32], labels_N: NDArray[np.int64], cl
     tied_before = (probabilities_NC == of_truth_N1) & (np.arange(len(classes)) < labels_N[:, None])
     ahead_N = ((probabilities_NC > of_truth_N1) | tied_before).sum(axis=1)
 
-    of_truth = of_truth_N1.astype(np.float64)
     low, high = wilson_interval(correct, n)
     return {
         "accuracy": correct / n,
         "interval": [low, high],
         "correct": correct,
         "n": n,
-        "loss": float(-np.log(np.maximum(of_truth, 1e-12)).sum() / n),
+        "loss": log_loss(probabilities_NC, labels_N),
         "top2": int((ahead_N < 2).sum()) / n,
         "per_class": [_class_scores(name, matrix, i) for i, name in enumerate(classes)],
         "confusion": matrix.tolist(),

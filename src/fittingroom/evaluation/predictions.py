@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fittingroom.errors import ArtifactError
-from fittingroom.evaluation.metrics import score
+from fittingroom.evaluation.metrics import log_loss, score
+from fittingroom.evaluation.temperature import Temperature, cross_fitted
 from fittingroom.files.atomic import atomic_write
 
 FORMAT = "1"
@@ -63,6 +64,7 @@ class JudgedPredictions(Predictions):
         files: path of each image relative to the data set's; None for data that didn't come as picture files.
         sources: SHA-256 of each image's file, or of its cell in a table, hexadecimal; None for arrays.
         groups: the group of each image, None for one in none; None where nothing is known of groups.
+        uncalibrated: the probabilities before a temperature, float32 (N, C), where they are known; no file keeps them.
     """
 
     classes: tuple[str, ...]
@@ -71,6 +73,16 @@ class JudgedPredictions(Predictions):
     files: tuple[str, ...] | None = None
     sources: tuple[str, ...] | None = None
     groups: tuple[str | None, ...] | None = None
+    uncalibrated: NDArray[np.float32] | None = None
+
+    def calibrated(self, temperature: Temperature) -> JudgedPredictions:
+        """The same answers with the probabilities that the model ships, for images that its temperature hasn't seen."""
+        return replace(self, probabilities=temperature.applied(self.probabilities), uncalibrated=self.probabilities)
+
+    def cross_fitted(self) -> JudgedPredictions:
+        """The same answers with probabilities that are as honest on the validation images as the model's on others."""
+        probabilities_NC = cross_fitted(self.probabilities, self.truth)
+        return replace(self, probabilities=probabilities_NC, uncalibrated=self.probabilities)
 
     @cached_property
     def is_right(self) -> NDArray[np.bool_]:
@@ -78,8 +90,11 @@ class JudgedPredictions(Predictions):
         return np.asarray(self.predicted == self.truth)
 
     def scores(self) -> dict[str, Any]:
-        """See :func:`fittingroom.evaluation.metrics.score`."""
-        return score(self.probabilities, self.truth, self.classes)
+        """See :func:`fittingroom.evaluation.metrics.score`; with ``loss_uncalibrated`` where that is known."""
+        scores = score(self.probabilities, self.truth, self.classes, self.predicted)
+        if self.uncalibrated is not None:
+            scores["loss_uncalibrated"] = log_loss(self.uncalibrated, self.truth)
+        return scores
 
 
 def write_predictions(path: Path, predictions: JudgedPredictions) -> None:

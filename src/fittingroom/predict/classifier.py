@@ -181,6 +181,7 @@ def load(path: str | Path, *, trust_code: bool = False, threads: int | None = No
     is_of_these = not weights.exists() or hashlib.sha256(weights.read_bytes()).hexdigest() == metadata.weights
     is_of_these &= (metadata.classes, metadata.image_size) == (artifact.classes, artifact.image_size)
     is_of_these &= metadata.preprocessing in (None, artifact.preprocessing)
+    is_of_these &= metadata.temperature == artifact.temperature
     if not is_of_these:
         raise ArtifactError(
             f"{file}: the model of {WEIGHTS} beside it expected, another one found; "
@@ -198,5 +199,6 @@ def _by_torch(
 
     prepare_torch(threads, deterministic=False)
     place = pick_device(device)
-    shipped = Shipped(artifact.network(trust_code=trust_code), artifact.normalization).to(place)
+    network = artifact.network(trust_code=trust_code)
+    shipped = Shipped(network, artifact.normalization, artifact.temperature.value).to(place)
     return partial(shipped.answer, device=place)

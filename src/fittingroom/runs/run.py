@@ -259,7 +259,8 @@ def _judge(artifact: Artifact, dataset: Dataset, *, trust_code: bool, device: st
     network = artifact.network(trust_code=trust_code).to(device)
     shown = _as_the_model_takes_it(dataset, artifact.preprocessing)
     predictions = predict_dataset(network, shown, artifact.normalization, device=torch.device(device))
-    return judge(predictions, dataset)  # images go by their own hashes, whatever a model makes of them
+    judged = judge(predictions, dataset)  # images go by their own hashes, whatever a model makes of them
+    return judged.calibrated(artifact.temperature)
 
 
 def open_recorded_data(path: Path, environment: Environment) -> Splits:

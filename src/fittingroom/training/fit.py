@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import nn
 
 from fittingroom.data.dataset import Dataset, Splits
 from fittingroom.data.normalization import Normalization, normalization_of
 from fittingroom.errors import RecipeError
+from fittingroom.evaluation.predictions import JudgedPredictions
 from fittingroom.events import NO_HOOKS, Hooks
 from fittingroom.models import ModelSource, find_model
 from fittingroom.parallel.process_group import ALONE, ProcessGroup
@@ -19,6 +21,7 @@ from fittingroom.recipes.recipe import Recipe
 from fittingroom.training.checkpoint import Checkpoints
 from fittingroom.training.device import pick_device
 from fittingroom.training.hold_out import hold_out
+from fittingroom.training.inference import judge, predict_dataset
 from fittingroom.training.loop import TrainContext, fit_network
 from fittingroom.training.precision import resolve_precision
 
@@ -116,3 +119,12 @@ def fit(
         epochs=state.progress.epoch,
         seconds=state.progress.seconds,
     )
+
+
+def judge_on_validation(fitted: Fitted) -> JudgedPredictions | None:
+    """What the fitted network says of the validation images, uncalibrated; None where none were held out."""
+    if fitted.validation_set is None:
+        return None
+    device = torch.device(fitted.device)
+    predictions = predict_dataset(fitted.network, fitted.validation_set, fitted.normalization, device=device)
+    return judge(predictions, fitted.validation_set)

@@ -117,7 +117,7 @@ def _summary(study: Study, best: Trial, final: Run | None) -> dict[str, Any]:
 def _fresh_figures(study: Study, final: Run) -> dict[str, Any]:
     """The objective of each fresh seed, their mean, and how far that is to be trusted."""
     members = final.members
-    values = [member.result["validation"][study.objective.name] for member in members]
+    values = [study.objective.of_scores(member.result["validation"]) for member in members]
     mean, sd, interval = mean_interval(values)
     return {
         "run": final.path.name,

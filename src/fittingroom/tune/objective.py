@@ -36,6 +36,11 @@ class Objective:
     show_tick: Callable[[float], str]
     after_epoch: Callable[[EpochDone], float | None]
 
+    def of_scores(self, scores: dict[str, Any]) -> float:
+        """The same score among those of ``result.json``. The loss is the uncalibrated one, as after an epoch."""
+        value: float = scores.get(f"{self.name}_uncalibrated", scores[self.name])  # before 0.2 no other loss was known
+        return value
+
     def rank(self, value: float) -> float:
         """A key to sort values by, the best one first."""
         return -value if self.direction == "maximize" else value

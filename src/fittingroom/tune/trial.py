@@ -129,7 +129,7 @@ def run_trial(
     except RecipeError as error:
         return Outcome("failed", None, str(error))
 
-    return Outcome("finished", run.result["validation"][objective.name])
+    return Outcome("finished", objective.of_scores(run.result["validation"]))
 
 
 def open_trial(study: optuna.Study, number: int) -> optuna.trial.Trial:
