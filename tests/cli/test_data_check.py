@@ -7,6 +7,7 @@ from PIL import Image
 
 from fittingroom.cli import main
 from fittingroom.data.open import open_dataset
+from fittingroom.runs.ledger import read_evaluations
 from tests.support import SUPPORT
 from tests.support.planted import TRAIN_IMAGES, both, replaced, write_folder
 
@@ -164,7 +165,14 @@ def test_labels_are_doubted_one_by_one_and_kept_for_evaluate(capsys: pytest.Capt
 
     again, err = run(capsys, *how)
     assert "fold" not in err  # what was done is kept
+
+    # How far the models agree with a test set's labels is their accuracy on it, so it is on record like any other.
+    looks = read_evaluations(Path("runs"), test.fingerprint.images)
+    assert [look["run"] for look in looks] == ["data check --labels, recipe linear"] * 2
     assert f"row {first['row']:,}: {first['given']}, rather {first['suggested']}" in again
+    assert "labels are worth a look" in again
+    assert "too little (below 90%) to say how many labels are wrong" in again
+    assert of_test["at_most"] is None
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from fittingroom.audit.identity import Part, part_of
 from fittingroom.data.cache import cache_entries, clear_cache
 from fittingroom.data.dataset import Dataset
 from fittingroom.label_check import Fold, LabelCheck, check_labels, estimate_label_noise, out_of_fold
+from fittingroom.label_check.folds import MIN_STEPS, long_enough
 from fittingroom.parallel.jobs import run_jobs
 from fittingroom.parallel.ray_engine import connected
 from tests.support import SUPPORT
@@ -185,13 +186,14 @@ def test_planted_errors_are_found_worst_first_with_the_class_that_they_had(sampl
 
     assert (finding.name, finding.where) == ("label-noise", data.name)
     assert len(finding.figures["suspects"]) == len(rows)
-    assert finding.figures["interval"][0] < finding.figures["rate"] < finding.figures["interval"][1]
+    assert finding.figures["agree"] < 0.9
+    assert finding.figures["at_most"] is None
     assert [len(row.captions) for row in finding.examples] == [12] * 10
-    assert "leaves out the method's bias" in finding.message
+    assert "too little (below 90%) to say how many labels are wrong" in finding.message
 
 
 @pytest.mark.parametrize("share", [0.0, 0.02, 0.1])
-def test_where_classes_are_easy_the_rate_is_the_planted_one_and_the_interval_holds_it(share: float) -> None:
+def test_where_classes_are_easy_the_rate_is_the_planted_one_and_the_bound_is_above_it(share: float) -> None:
     random = np.random.default_rng(0)
     truth = random.integers(0, 5, 4_000)
     probabilities = np.full((4_000, 5), 0.025) + 0.875 * np.eye(5)[truth] + random.uniform(0, 1e-3, (4_000, 5))
@@ -204,8 +206,33 @@ def test_where_classes_are_easy_the_rate_is_the_planted_one_and_the_interval_hol
     noise = estimate_label_noise(labels, probabilities.astype(np.float32))
     assert set(noise.rows.tolist()) == set(wrong.tolist())
     assert noise.rate == pytest.approx(share, abs=1e-3)
-    assert noise.interval[0] <= share <= noise.interval[1]
+    assert noise.agree == pytest.approx(1 - share)
+    if share < 0.1:
+        assert noise.at_most is not None
+        assert share < noise.at_most < share + 0.01
     np.testing.assert_array_equal(noise.suggested, truth)
+
+
+def test_judges_that_are_often_wrong_bound_nothing() -> None:
+    random = np.random.default_rng(0)
+    truth = random.integers(0, 5, 2_000)
+    probabilities = random.dirichlet(np.ones(5), 2_000) + 0.9 * np.eye(5)[truth]
+    probabilities /= probabilities.sum(axis=1, keepdims=True)
+    hard = random.random(2_000) < 0.15  # images whose right label no model finds
+    noise = estimate_label_noise(np.where(hard, (truth + 1) % 5, truth), probabilities.astype(np.float32))
+    assert noise.agree < 0.9
+    assert noise.at_most is None
+
+
+@pytest.mark.parametrize(("images", "epochs"), [(60_000, 2), (2_000, 8), (200, 10)])
+def test_judges_of_small_sets_are_trained_for_longer(images: int, epochs: int) -> None:
+    labels = np.arange(images) % 10
+    part = part_of("train", Dataset(np.zeros((images, 2, 2), np.uint8), labels, tuple("0123456789"), "blank"))
+    recipe = long_enough([part], LabelCheck())
+    learned_from = images * 4 // 5
+    assert recipe.epochs * -(-learned_from // recipe.batch_size) >= MIN_STEPS
+    assert recipe.epochs == epochs
+    assert long_enough([part], HOW) == HOW.resolved()  # one's own stays as it is
 
 
 def test_a_check_that_was_stopped_goes_on_with_what_was_done(

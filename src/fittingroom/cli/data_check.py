@@ -152,7 +152,26 @@ def _with_labels(report: Report, how: LabelCheck, engine: RayEngine | None) -> t
         if how.keep:
             messages.print("finished folds are kept: the same line goes on with the next")
         raise
+    _record_evaluations(report, how)
     return report.with_findings(findings, time.monotonic() - begun), issues, ""
+
+
+def _record_evaluations(report: Report, how: LabelCheck) -> None:
+    """Put on record that a recipe was judged on a test set: agreement with the labels is its accuracy."""
+    from fittingroom.cli import console
+    from fittingroom.runs.ledger import LEDGER, record_evaluation
+    from fittingroom.runs.run import command_line
+
+    folder, judge = Path("runs"), f"data check --labels, recipe {how.resolved().name or 'of its own'}"
+    for part in report.parts:
+        if part.role != "test" or part.dataset.labels is None:
+            continue
+        try:
+            folder.mkdir(exist_ok=True)
+            record_evaluation(folder, part.dataset, run=judge, command=command_line())
+        except OSError as error:
+            why = error.strerror or error
+            console.stderr().print(f"this evaluation on {part.name} is not on record: {folder / LEDGER}: {why}")
 
 
 def _print(report: Report) -> None:

@@ -20,8 +20,8 @@ from fittingroom.audit.identity import Part
 from fittingroom.audit.label_issues import LabelIssue, LabelIssues
 from fittingroom.data.dataset import Dataset
 from fittingroom.errors import DataError, RecipeError
-from fittingroom.label_check.confident_learning import LabelNoise, estimate_label_noise
-from fittingroom.label_check.folds import Fold, LabelCheck, Log, for_training, out_of_fold
+from fittingroom.label_check.confident_learning import MIN_AGREE, LabelNoise, estimate_label_noise
+from fittingroom.label_check.folds import Fold, LabelCheck, Log, for_training, long_enough, out_of_fold
 from fittingroom.parallel.ray_engine import RayEngine
 from fittingroom.recipes.picture_keys import images_problem
 from fittingroom.rendering.contact_sheet import Row
@@ -75,9 +75,12 @@ def check_labels(
 
     findings, all_issues = [], []
     for group in together.values():
+        recipe = long_enough(group, how)
         probabilities_NC = out_of_fold(group, recipe, how, log, engine)
         trained_on = ", ".join(part.name for part in for_training(group))
-        reference = f"recipe {recipe.name or 'of its own'}, {how.folds} folds of {trained_on}, seed {how.seed}"
+        stretched = "" if recipe == how.resolved() else f" for {recipe.epochs} epochs"
+        named = f"recipe {recipe.name or 'of its own'}{stretched}"
+        reference = f"{named}, {how.folds} folds of {trained_on}, seed {how.seed}"
 
         # Trained together, but reported apart: a test set's labels are another question than those learned from.
         starts = np.cumsum([len(part.dataset) for part in group])[:-1]
@@ -115,32 +118,39 @@ def _issues(part: Part, noise: LabelNoise, probabilities_NC: NDArray[np.float32]
 
 
 def _finding(part: Part, noise: LabelNoise, issues: LabelIssues) -> Finding:
-    """What the check of a part reports: the estimate in words and figures, the worst issues as pictures."""
-    low, high = noise.interval
+    """What the check of a part reports: how many are worth a look, what that bounds, the first of them as pictures."""
     named = "; ".join(
         f"{issue.place}: {issue.given}, rather {issue.suggested}" for issue in issues.issues[:MAX_ISSUES_NAMED]
     )
-    worst = f" (worst: {named})" if named else ""
+    worst = f" (first: {named})" if named else ""
     figures: dict[str, Any] = {
         "n": issues.n,
-        "rate": noise.rate,
-        "interval": [low, high],
+        "at_most": noise.at_most,
         "agree": noise.agree,
         "reference": issues.reference,
         "suspects": [issue.as_dict() for issue in issues.issues],
     }
     figures |= file_figures(part.dataset, (issue.row for issue in issues.issues))
 
+    if noise.at_most is None:
+        how_many = (
+            f"That is too little (below {MIN_AGREE:.0%}) to say how many labels are wrong: most of these images may "
+            "merely be hard"
+        )
+    else:
+        how_many = (
+            f"At most {noise.at_most:.2%} of the labels are wrong as far as these models can tell, and that counts "
+            "images that are merely hard"
+        )
     return Finding(
         name="label-noise",
-        severity="note",  # an estimate whose bias nobody knows is no ground for a warning
+        severity="note",  # whether a label is wrong only an eye can say
         where=part.name,
-        message=f"{len(issues.issues):,} of {issues.n:,} labels are issues for models that didn't see the image; they "
-        f"agree with {noise.agree:.1%} of the labels{worst}. Confident learning estimates that {noise.rate:.2%} of "
-        f"the labels are wrong; 95 % interval {low:.2%} to {high:.2%}, by a bootstrap over the images. It leaves out "
-        f"the method's bias: what is hard for the models counts as mislabelled. Judged by {issues.reference}",
-        effect="Models learn what is wrong, and are marked down for what is right.",
-        advice="Look at them, worst first (--html, --sheet), and decide by eye; nothing is changed for you. "
+        message=f"{len(issues.issues):,} of {issues.n:,} labels are worth a look: models that didn't see the image say "
+        f"another class{worst}. They agree with {noise.agree:.1%} of the labels. {how_many}. Judged by "
+        f"{issues.reference}",
+        effect="Where a label is wrong, models learn what is wrong, and are marked down for what is right.",
+        advice="Look at them, from the first on (--html, --sheet), and decide by eye; nothing is changed for you. "
         "--suspects FILE keeps the list for fittingroom evaluate.",
         figures=figures,
         examples=tuple(_pictures(part.dataset, issues.issues)),

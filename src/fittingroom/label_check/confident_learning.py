@@ -7,7 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-BOOTSTRAPS = 200  # resamples of the images, for the interval of the noise rate
+from fittingroom.evaluation.metrics import wilson_interval
+
+BOOTSTRAPS = 200  # resamples of the images, for the bound of the noise rate
+MIN_AGREE = 0.9  # of the labels; models that are wrong more often than that can't say how many labels are
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,16 +20,17 @@ class LabelNoise:
     Attributes:
         rows: int64 (S,) of the label issues, worst first.
         suggested: int64 (N,), the most probable class of each image.
-        rate: the estimated share of wrong labels, 0–1.
-        interval: its 95 % interval, over the images alone (percentiles of a bootstrap of 200). It leaves out the
-            method's bias, and what other folds or seeds would say.
+        rate: the share of labels that confident learning counts as wrong, 0–1; images that are merely hard count too.
+        at_most: an upper bound of the share of wrong labels, as far as the models can tell: the larger of the 95th
+            percentile of ``rate`` over resamples of the images (a bootstrap of 200) and the upper end of Wilson's 95 %
+            interval. None where the models agree with fewer than :data:`MIN_AGREE` of the labels.
         agree: share of images at which ``suggested`` is the label.
     """
 
     rows: NDArray[np.int64]
     suggested: NDArray[np.int64]
     rate: float
-    interval: tuple[float, float]
+    at_most: float | None
     agree: float
 
 
@@ -55,15 +59,20 @@ def estimate_label_noise(
     rule = {"filter_by": "low_self_confidence", "return_indices_ranked_by": "self_confidence"}
     rows = np.asarray(find_label_issues(labels_N, probabilities_NC, n_jobs=1, **rule), np.int64)
 
-    random = np.random.default_rng(seed)
-    low, high = np.percentile([rate(random.integers(0, n, n)) for _ in range(BOOTSTRAPS)], [2.5, 97.5]).tolist()
-
     # The rule counts by thresholds of each class, so it may name a label that is the most probable class all the same.
     suggested_N = probabilities_NC.argmax(axis=1)
+    agree = float((suggested_N == labels_N).mean())
+    at_most = None
+    if agree >= MIN_AGREE:
+        random = np.random.default_rng(seed)
+        resampled = float(np.percentile([rate(random.integers(0, n, n)) for _ in range(BOOTSTRAPS)], 95))
+        # where none is counted, none is in any resample either: Wilson's upper end is a bound even then
+        at_most = max(resampled, wilson_interval(round(rate(np.arange(n)) * n), n)[1])
+
     return LabelNoise(
         rows=rows[suggested_N[rows] != labels_N[rows]],
         suggested=suggested_N,
         rate=rate(np.arange(n)),
-        interval=(low, high),
-        agree=float((suggested_N == labels_N).mean()),
+        at_most=at_most,
+        agree=agree,
     )

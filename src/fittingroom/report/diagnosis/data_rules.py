@@ -71,8 +71,8 @@ def suspicious_labels(facts: Facts) -> Diagnosis | None:
         name="suspicious-labels",
         sentence=f"{doubted / mistakes:.0%} of the mistakes (95 % {low:.0%} to {high:.0%}, {doubted:,} of "
         f"{mistakes:,}) are among its {suspicious.trusted:,} most confident answers, of which {share:.2%} are right: "
-        "there the labels are more likely to be wrong.",
+        "the labels of these are worth a look.",
         evidence={"doubted": doubted, "mistakes": mistakes, "low": low, "high": high}
         | {"trusted": suspicious.trusted, "trusted and right": suspicious.trusted_and_right},
-        suggestion="Check these labels by eye before you change the model.",
+        suggestion="Look at them before you change the model: some may be wrong labels, others merely hard.",
     )
