@@ -14,6 +14,7 @@ import torch
 import fittingroom as fr
 from fittingroom.data.normalization import Normalization
 from fittingroom.errors import Interrupted
+from fittingroom.evaluation.intervals import recipe_accuracy
 from fittingroom.evaluation.predictions import read_predictions
 from fittingroom.recipes.recipe import differences
 from fittingroom.runs.metrics_log import read_metrics
@@ -157,4 +158,25 @@ def test_the_summary_is_that_of_its_members(run: fr.Run) -> None:
     assert result["sd"] == pytest.approx(np.std(accuracies, ddof=1))
 
     half = 4.302652729911275 * np.std(accuracies, ddof=1) / np.sqrt(3)  # the 97.5 % quantile of Student's t, 2 df
-    assert result["interval_of_mean"] == pytest.approx([np.mean(accuracies) - half, np.mean(accuracies) + half])
+    expected = [np.mean(accuracies) - half, np.mean(accuracies) + half]
+    assert result["interval_of_seeds"] == result["interval_of_mean"] == pytest.approx(expected)
+
+    # The interval of the recipe is wider than seeds alone, and than what the images alone leave one model.
+    tables = [read_predictions(member.predictions_file("test"), member.artifact.classes) for member in run.members]
+    right = np.stack([table.is_right for table in tables])
+    assert result["interval"] == pytest.approx(recipe_accuracy(right).interval)
+    assert result["interval"][1] - result["interval"][0] > 2 * half
+
+
+def test_a_run_of_0_1_has_the_interval_of_its_recipe_too(run: fr.Run) -> None:
+    run.evaluate()
+    file = run.path / "result.json"
+    written = json.loads(file.read_text(encoding="utf-8"))
+    old = {key: value for key, value in written.items() if key not in ("interval", "interval_of_seeds")}
+    file.write_text(json.dumps(old), encoding="utf-8")
+    assert run.result["interval"] == written["interval"]
+
+    # Without the members' predictions it is the wider one that their accuracies alone allow.
+    run.members[0].predictions_file("test").unlink()
+    low, high = run.result["interval"]
+    assert low < written["interval"][0] < written["interval"][1] < high

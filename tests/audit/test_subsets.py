@@ -10,9 +10,9 @@ import pytest
 import fittingroom as fr
 from fittingroom.audit.label_issues import LabelIssue, LabelIssues
 from fittingroom.audit.reference import hashes_of
-from fittingroom.audit.subsets import make_subsets, mean_of_subsets, score_subsets
+from fittingroom.audit.subsets import make_subsets, score_subsets, score_subsets_of_recipe
 from fittingroom.data.dataset import Dataset
-from fittingroom.evaluation.metrics import wilson_interval
+from fittingroom.evaluation.intervals import clopper_pearson_interval, recipe_accuracy
 
 
 @pytest.fixture(scope="module")
@@ -78,18 +78,20 @@ def test_the_figures_are_those_counted_by_hand(leaking: Dataset) -> None:
     everything, trusted = score_subsets(make_subsets(leaking, None, label_issues(leaking, [0, 1, 4])), right)
     assert (everything["n"], everything["correct"], everything["accuracy"]) == (100, 75, 0.75)
     assert (trusted["n"], trusted["correct"]) == (97, 74)
-    assert trusted["interval"] == list(wilson_interval(74, 97))
+    assert trusted["interval"] == list(clopper_pearson_interval(74, 97))
 
 
 def test_where_nothing_is_left_there_is_no_accuracy(data: fr.Splits) -> None:
-    _, fresh = score_subsets(make_subsets(data.train, data.train, None), np.ones(500, dtype=bool))
+    subsets = make_subsets(data.train, data.train, None)
+    _, fresh = score_subsets(subsets, np.ones(500, dtype=bool))
     assert (fresh["n"], fresh["accuracy"], fresh["interval"]) == (0, None, None)
-    assert mean_of_subsets([[fresh], [fresh]])[0]["accuracy"] is None
+    assert score_subsets_of_recipe(subsets, np.ones((2, 500), dtype=bool))[1]["accuracy"] is None
 
 
-def test_several_models_have_a_mean_and_its_interval_over_them(leaking: Dataset) -> None:
-    subsets = make_subsets(leaking, None, None)
-    members = [score_subsets(subsets, np.arange(100) < correct) for correct in (80, 84)]
-    (mean,) = mean_of_subsets(members)
-    assert mean["accuracy"] == pytest.approx(0.82)
-    assert mean["interval"] == pytest.approx([0.82 - 12.706 * 0.02, 0.82 + 12.706 * 0.02], abs=1e-4)
+def test_several_seeds_have_a_mean_and_the_interval_of_their_recipe(leaking: Dataset) -> None:
+    subsets = make_subsets(leaking, None, label_issues(leaking, [0, 1, 4]))
+    right = np.stack([np.arange(100) < correct for correct in (80, 84)])
+    everything, trusted = score_subsets_of_recipe(subsets, right)
+    assert everything["accuracy"] == pytest.approx(0.82)
+    assert everything["interval"] == list(recipe_accuracy(right).interval)
+    assert trusted["accuracy"] == pytest.approx(right[:, subsets[1].keep].mean())

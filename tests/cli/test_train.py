@@ -100,7 +100,7 @@ def test_several_seeds_report_mean_sd_and_interval(capsys: pytest.CaptureFixture
     result = json.loads(capsys.readouterr().out)
     accuracies = [member["test"]["accuracy"] for member in result["members"]]
     assert result["mean"] == pytest.approx(sum(accuracies) / 3)
-    assert result["interval_of_mean"][0] < result["mean"] < result["interval_of_mean"][1]
+    assert 0 <= result["interval"][0] < result["mean"] < result["interval"][1] <= 1
     assert [member["seed"] for member in result["members"]] == [0, 1, 2]
     assert len(set(accuracies)) > 1
     assert (Path("runs/plain-1/seed-2") / "model.safetensors").exists()

@@ -2,13 +2,12 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats
 from sklearn import metrics as reference
 
-from fittingroom.evaluation.metrics import confusion_matrix, mean_interval, score, wilson_interval
+from fittingroom.evaluation.intervals import model_interval
+from fittingroom.evaluation.metrics import confusion_matrix, mean_interval, score
 
 NAMES = ("a", "b", "c", "d")
 
@@ -25,22 +24,6 @@ def predictions(n: int, seed: int = 0) -> tuple[NDArray[np.float32], NDArray[np.
 # ── intervals ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize(
-    ("correct", "n"), [(0, 1), (1, 1), (0, 20), (20, 20), (1, 20), (9163, 10_000), (10_000, 10_000), (5, 10)]
-)
-def test_wilson_interval_is_scipys(correct: int, n: int) -> None:
-    expected = stats.binomtest(correct, n).proportion_ci(method="wilson")
-    assert wilson_interval(correct, n) == pytest.approx((expected.low, expected.high), abs=1e-12)
-
-
-@given(st.integers(1, 10**7), st.floats(0, 1))
-def test_wilson_interval_holds_the_share_and_stays_within_0_and_1(n: int, share: float) -> None:
-    correct = round(share * n)
-    low, high = wilson_interval(correct, n)
-    assert 0 <= low <= correct / n + 1e-12
-    assert correct / n - 1e-12 <= high <= 1
-
-
 @pytest.mark.parametrize("values", [[0.91, 0.92], [0.9, 0.91, 0.93, 0.92, 0.9], [1, 2, 3]])
 def test_mean_interval_is_scipys(values: list[float]) -> None:
     mean, sd, interval = mean_interval(values)
@@ -54,8 +37,8 @@ def test_a_single_value_has_no_interval() -> None:
     assert mean_interval([0.9]) == (0.9, 0.0, None)
 
 
-def test_equal_values_have_an_interval_of_width_0() -> None:
-    assert mean_interval([0.5, 0.5, 0.5]) == (0.5, 0.0, (0.5, 0.5))
+def test_equal_values_are_no_certainty() -> None:
+    assert mean_interval([0.5, 0.5, 0.5]) == (0.5, 0.0, None)
 
 
 # ── scores ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -70,7 +53,7 @@ def test_scores_are_scikit_learns(n: int) -> None:
     assert found["n"] == n
     assert found["correct"] == (predicted == labels).sum()
     assert found["accuracy"] == found["correct"] / n
-    assert found["interval"] == list(wilson_interval(found["correct"], n))
+    assert found["interval"] == list(model_interval(found["correct"], n))
     assert found["loss"] == pytest.approx(-np.log(probabilities[np.arange(n), labels].astype(float)).mean())
 
     every = range(4)

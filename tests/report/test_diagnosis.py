@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from fittingroom.evaluation.metrics import wilson_interval
+from fittingroom.evaluation.intervals import wilson_interval
 from fittingroom.evaluation.mistakes import TRUSTED, find_mistakes, find_suspicious_labels, right_answers
 from fittingroom.evaluation.predictions import JudgedPredictions, read_predictions
 from fittingroom.recipes.recipe import Recipe, load_recipe

@@ -212,7 +212,7 @@ def test_several_seeds_are_overlaid_and_each_has_its_page(tmp_path: Path) -> Non
     page = Page(write_report(run))
     result = run.result
     assert page.by_id("accuracy") == f"{result['mean']:.2%}"
-    assert [page.by_id("low"), page.by_id("high")] == [f"{bound:.2%}" for bound in result["interval_of_mean"]]
+    assert [page.by_id("low"), page.by_id("high")] == [f"{bound:.2%}" for bound in result["interval"]]
     for member, member_run in zip(result["members"], run.members, strict=True):
         assert f'href="{member["run"]}/report.html"' in page.section("members")
         assert f"{member['test']['accuracy']:.2%}" in page.section("members")

@@ -17,7 +17,7 @@ from fittingroom.audit.label_issues import LabelIssues
 from fittingroom.audit.near_duplicates import MIN_CORRELATION, near_duplicates
 from fittingroom.audit.reference import hashes_of
 from fittingroom.data.dataset import Dataset
-from fittingroom.evaluation.metrics import mean_interval, wilson_interval
+from fittingroom.evaluation.intervals import model_interval, recipe_accuracy
 
 LABEL_ISSUES_CAVEAT = (
     "Leaving label issues out flatters: a label is an issue where models disagree with it, so what is left is easier. "
@@ -64,7 +64,7 @@ def make_subsets(judged: Dataset, train: Dataset | None, label_issues: LabelIssu
 
 
 def score_subsets(subsets: Sequence[Subset], right_N: NDArray[np.bool_]) -> list[dict[str, Any]]:
-    """Accuracy and its 95 % interval (Wilson) on each subset; both null where nothing is left."""
+    """Accuracy and its 95 % interval (this model's) on each subset; both null where nothing is left."""
     scores = []
     for subset in subsets:
         n, correct = int(subset.keep.sum()), int(right_N[subset.keep].sum())
@@ -75,21 +75,26 @@ def score_subsets(subsets: Sequence[Subset], right_N: NDArray[np.bool_]) -> list
                 "n": n,
                 "correct": correct,
                 "accuracy": correct / n if n else None,
-                "interval": list(wilson_interval(correct, n)) if n else None,
+                "interval": list(model_interval(correct, n)) if n else None,
             }
         )
     return scores
 
 
-def mean_of_subsets(members: Sequence[Sequence[dict[str, Any]]]) -> list[dict[str, Any]]:
-    """Of several models on the same subsets: mean accuracy, and its 95 % interval over the models (Student's t)."""
+def score_subsets_of_recipe(subsets: Sequence[Subset], right_SN: NDArray[np.bool_]) -> list[dict[str, Any]]:
+    """Mean accuracy of several seeds (rows) on each subset, and the recipe's 95 % interval; null where it is empty."""
     means = []
-    for scores in zip(*members, strict=True):
-        mean = interval = None
-        if scores[0]["n"]:
-            mean, _, interval = mean_interval([score["accuracy"] for score in scores])
-        shared = {key: scores[0][key] for key in ("name", "left_out", "n")}
-        means.append(shared | {"accuracy": mean, "interval": interval and list(interval)})
+    for subset in subsets:
+        n = int(subset.keep.sum())
+        accuracy = interval = None
+        if n and len(right_SN) > 1:
+            found = recipe_accuracy(right_SN[:, subset.keep])
+            accuracy, interval = found.mean, list(found.interval)
+        elif n:
+            correct = int(right_SN[0, subset.keep].sum())
+            accuracy, interval = correct / n, list(model_interval(correct, n))
+        shared = {"name": subset.name, "left_out": subset.left_out, "n": n}
+        means.append(shared | {"accuracy": accuracy, "interval": interval})
     return means
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fittingroom.cli import options
+from fittingroom.cli.interval_text import show_interval
 from fittingroom.cli.parser import Parser
 
 if TYPE_CHECKING:
@@ -198,9 +199,12 @@ def _subsets(run: Run, dataset: Dataset | None, args: argparse.Namespace) -> Seq
 def _print_mean(scores: dict[str, Any]) -> None:
     from fittingroom.cli import console
 
-    low, high = scores["interval_of_mean"]
-    what = f"mean accuracy of {len(scores['members'])} seeds on {scores['on']}"
-    console.stdout().print(f"{what} {scores['mean']:.2%}, 95 % interval {low:.2%} to {high:.2%}")
+    out = console.stdout()
+    members = scores["members"]
+    what = f"mean accuracy of {len(members)} seed{'s' * (len(members) != 1)} on {scores['on']}"
+    out.print(f"{what} {scores['mean']:.2%}, {show_interval(scores, members[0]['n'], seeds=len(members))}")
+    if len(members) > 1:
+        out.print(f"sd {100 * scores['sd']:.2f} points from seed to seed")
     _print_subsets(scores)
 
 
@@ -209,10 +213,9 @@ def _print_scores(scores: dict[str, Any]) -> None:
     from fittingroom.cli import console
 
     out = console.stdout()
-    low, high = scores["interval"]
     counts = f"{scores['correct']:,} of {scores['n']:,} images"
     out.print(f"accuracy         {scores['accuracy']:.2%}: {counts}", style="bold")
-    out.print(f"                 95 % interval {low:.2%} to {high:.2%} (Wilson)")
+    out.print(f"                 {show_interval(scores, scores['n'])}")
     out.print(f"top-2 accuracy   {scores['top2']:.2%}")
     out.print(f"loss             {scores['loss']:.4f}")
     _print_subsets(scores)
@@ -245,7 +248,8 @@ def _print_subsets(scores: dict[str, Any]) -> None:
         return
     out = console.stdout()
     out.print()
-    table = console.table("images", "n", "accuracy", "95 % interval", right=("n", "accuracy"))
+    whose = "recipe" if len(scores.get("members", ())) > 1 else "this model"
+    table = console.table("images", "n", "accuracy", f"95 % interval ({whose})", right=("n", "accuracy"))
     for row in scores["subsets"]:
         low, high = row["interval"] or (0.0, 0.0)
         figures = (f"{row['accuracy']:.2%}", f"{low:.2%} to {high:.2%}") if row["n"] else ("–", "–")

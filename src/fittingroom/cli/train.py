@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fittingroom.cli import options
+from fittingroom.cli.interval_text import show_interval
 from fittingroom.cli.parser import Parser, add_old_spelling
 
 if TYPE_CHECKING:
@@ -48,7 +49,9 @@ def add_options(parser: Parser) -> None:
     seeds.add_argument(
         "--seed", type=int, metavar="S", help="seed of initialisation, order and augmentation; default: 0"
     )
-    seeds.add_argument("--seeds", type=int, metavar="N", help="train N times and report mean, sd and interval")
+    seeds.add_argument(
+        "--seeds", type=int, metavar="N", help="train N times; report mean, sd and the interval of the recipe"
+    )
 
     # Without a default, so that what was given can be told from what was not: --resume takes all this from the run.
     how = parser.add_argument_group("how to run it")
@@ -239,12 +242,8 @@ def _scores_of_one(run: Run, result: dict[str, Any]) -> Iterator[tuple[str, str]
 
     for split in ("test", "validation"):
         if scores := result[split]:
-            low, high = scores["interval"]
-            yield (
-                split,
-                f"accuracy {scores['accuracy']:.2%} on {scores['n']:,} images; 95 % interval {low:.2%} to {high:.2%}; "
-                f"loss {scores['loss']:.4f}",
-            )
+            accuracy = f"accuracy {scores['accuracy']:.2%} on {scores['n']:,} images"
+            yield split, f"{accuracy}; {show_interval(scores, scores['n'])}; loss {scores['loss']:.4f}"
 
     # Where test is missing it is said why: there is none, it has no labels, or it was not to be evaluated.
     if scores := result["test"]:
@@ -307,8 +306,8 @@ def _scores_of_members(result: dict[str, Any]) -> Iterator[tuple[str, str]]:
     split, members = result["on"], result["members"]
     yield "seeds", ", ".join(f"{member['seed']}" for member in members)
     if split:
-        low, high = result["interval_of_mean"]
-        sd = f"sd {100 * result['sd']:.2f} points"
-        yield split, f"mean accuracy {result['mean']:.2%}, {sd}; 95 % interval of the mean {low:.2%} to {high:.2%}"
+        n = members[0][split]["n"]
+        mean = f"mean accuracy {result['mean']:.2%} on {n:,} images, sd {100 * result['sd']:.2f} points"
+        yield split, f"{mean}; {show_interval(result, n, seeds=len(members))}"
         accuracies = ", ".join(f"{member[split]['accuracy']:.2%}" for member in members)
         yield "", f"each: {accuracies}"

@@ -10,7 +10,7 @@ from fittingroom.compare import Compared
 from fittingroom.compare.answers import Answers
 from fittingroom.compare.disagreements import Disagreements, DiscordantImage
 from fittingroom.compare.verdict import Comparison, p_text, points
-from fittingroom.evaluation.metrics import mean_interval, wilson_interval
+from fittingroom.evaluation.intervals import model_interval, model_interval_method, recipe_accuracy
 from fittingroom.files.atomic import atomic_write
 from fittingroom.rendering.axes import Scale, Tick, ticks
 from fittingroom.rendering.contact_sheet import png_uri
@@ -38,12 +38,20 @@ def write_page(path: Path, compared: Compared) -> None:
 
 
 def accuracy_of(side: Answers) -> dict[str, Any]:
-    """Mean accuracy and its 95 % interval: by the images for one model, by the seeds for several."""
+    """Mean accuracy and its 95 % interval: this model's for one seed, the recipe's for several."""
     shares = side.correct.mean(axis=1).tolist()
-    mean, sd, interval = mean_interval(shares)
-    if interval is None:
-        interval = wilson_interval(int(side.correct.sum()), len(side.images))
-    return {"name": side.name, "seeds": side.seeds, "mean": mean, "sd": sd, "interval": interval, "by_seed": shares}
+    content: dict[str, Any] = {"name": side.name, "seeds": side.seeds, "by_seed": shares}
+    if side.seeds == 1:
+        n = len(side.images)
+        interval = model_interval(int(side.correct.sum()), n)
+        return content | {
+            "mean": shares[0],
+            "sd": 0.0,
+            "interval": interval,
+            "whose": f"this model: {model_interval_method(n)}",
+        }
+    found = recipe_accuracy(side.correct)
+    return content | {"mean": found.mean, "sd": found.sd, "interval": found.interval, "whose": "recipe: seeds × images"}
 
 
 def _content(comparison: Comparison, disagreements: Disagreements) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fittingroom.evaluation.metrics import Z_95, wilson_interval
+from fittingroom.evaluation.intervals import Z_95, wilson_interval
 
 BINS = 15  # as in Guo et al. 2017, whose figures one compares with
 

@@ -9,30 +9,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Z_95 = 1.959963984540054  # the 97.5 % quantile of the standard normal distribution
-
-
-def wilson_interval(correct: int, n: int) -> tuple[float, float]:
-    """The 95 % interval of a share, each bound in 0–1: Wilson 1927, which holds near 0 and 1 too.
-
-    Args:
-        correct: successes, 0 to ``n``.
-        n: trials, ≥ 1.
-    """
-    share, z2 = correct / n, Z_95**2
-    centre = (share + z2 / (2 * n)) / (1 + z2 / n)
-    half = Z_95 / (1 + z2 / n) * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n))
-    return max(0.0, centre - half), min(1.0, centre + half)
+from fittingroom.evaluation.intervals import model_interval
 
 
 def mean_interval(values: Sequence[float]) -> tuple[float, float, tuple[float, float] | None]:
-    """Mean, standard deviation (n - 1) and 95 % interval of the mean by Student's t; None for a single value."""
+    """Mean, standard deviation (n - 1) and 95 % interval of the mean by Student's t, of values of any kind.
+
+    The interval is None for a single value, and for equal ones, which are no certainty. It knows nothing of the images
+    behind the values: a recipe's accuracy has that of :func:`fittingroom.evaluation.intervals.recipe_accuracy`.
+    """
     from scipy import stats
 
     n, mean = len(values), float(np.mean(values))
     if n < 2:
         return mean, 0.0, None
     sd = float(np.std(values, ddof=1))
+    if not sd:
+        return mean, sd, None
     half = float(stats.t.ppf(0.975, n - 1)) * sd / math.sqrt(n)
     return mean, sd, (mean - half, mean + half)
 
@@ -72,7 +65,7 @@ def score(
     tied_before = (probabilities_NC == of_truth_N1) & (np.arange(len(classes)) < labels_N[:, None])
     ahead_N = ((probabilities_NC > of_truth_N1) | tied_before).sum(axis=1)
 
-    low, high = wilson_interval(correct, n)
+    low, high = model_interval(correct, n)
     return {
         "accuracy": correct / n,
         "interval": [low, high],

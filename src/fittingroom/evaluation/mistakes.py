@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fittingroom.evaluation.metrics import wilson_interval
+from fittingroom.evaluation.intervals import wilson_interval
 from fittingroom.evaluation.predictions import JudgedPredictions
 
 TRUSTED = 0.995

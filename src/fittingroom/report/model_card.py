@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from fittingroom.data.fetch.fingerprints import KNOWN_FINGERPRINTS
 from fittingroom.evaluation.calibration import calibration
+from fittingroom.evaluation.intervals import model_interval_method
 from fittingroom.files.atomic import atomic_write
 from fittingroom.rendering.html_page import render_page
 from fittingroom.report.run_summary import judged_on, reproducing_command, test_set_evaluations, weakest_classes
@@ -30,10 +32,12 @@ def write_model_card(run: Run) -> list[Path]:
     Raises:
         ArtifactError: a file of the run is missing or damaged.
     """
-    return [_write_card(model) for model in run.members or [run]]
+    family = run.result if run.members else None
+    return [_write_card(model, family) for model in run.members or [run]]
 
 
-def _write_card(run: Run) -> Path:
+def _write_card(run: Run, family: dict[str, Any] | None) -> Path:
+    """Write one model's card; ``family`` is what ``result.json`` says of its recipe, where there are several seeds."""
     artifact, environment, recipe = run.artifact, run.environment, run.recipe
     judged = judged_on(run)
     data = environment.data
@@ -50,6 +54,8 @@ def _write_card(run: Run) -> Path:
         "recipe": recipe,
         "result": run.result,
         "scores": judged.scores if judged else None,
+        "interval_method": model_interval_method(judged.scores["n"]) if judged else "",
+        "family": family if family and family["on"] and len(family["members"]) > 1 else None,
         "split": judged.split if judged else None,
         "judged_on": judged_set.name,
         "judged_type": _hub_name(judged_set) or data.source or judged_set.name,

@@ -7,7 +7,7 @@ from shlex import join
 from typing import Any
 
 from fittingroom.artifact.artifact import SOURCE
-from fittingroom.evaluation.metrics import wilson_interval
+from fittingroom.evaluation.intervals import model_interval
 from fittingroom.evaluation.mistakes import find_suspicious_labels
 from fittingroom.evaluation.predictions import JudgedPredictions, read_predictions
 from fittingroom.files.json_file import read_json
@@ -60,8 +60,8 @@ def weakest_classes(scores: dict[str, Any]) -> list[dict[str, Any]]:
         scores: of ``result.json``.
 
     Returns:
-        The rows of ``per_class``, each with the recall's ``interval`` (Wilson, 95 %), the class that it is most often
-        ``mistaken_for``, and how often (``mistaken``).
+        The rows of ``per_class``, each with the recall's ``interval`` (95 %, of this model), the class that it is most
+        often ``mistaken_for``, and how often (``mistaken``).
     """
     rows = []
     for i, row in enumerate(scores["per_class"]):
@@ -74,7 +74,7 @@ def weakest_classes(scores: dict[str, Any]) -> list[dict[str, Any]]:
         rows.append(
             row
             | {
-                "interval": wilson_interval(counts[i], row["n"]),
+                "interval": model_interval(counts[i], row["n"]),
                 "mistaken_for": scores["per_class"][mistaken]["class"] if counts[mistaken] else "",
                 "mistaken": counts[mistaken],
             }

@@ -18,12 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fittingroom.artifact.artifact import Artifact, open_artifact
-from fittingroom.audit.subsets import Subset, mean_of_subsets, score_subsets
+from fittingroom.audit.subsets import Subset, score_subsets, score_subsets_of_recipe
 from fittingroom.data.dataset import Dataset, Splits
 from fittingroom.data.open import open_dataset
 from fittingroom.data.preprocessing import Preprocessing
 from fittingroom.errors import ArtifactError, DataError
-from fittingroom.evaluation.metrics import mean_interval
 from fittingroom.evaluation.predictions import JudgedPredictions, write_predictions
 from fittingroom.files.json_file import read_json, write_json
 from fittingroom.parallel.process_group import launcher
@@ -31,6 +30,7 @@ from fittingroom.recipes.recipe import Recipe, parse_recipe
 from fittingroom.runs.environment_record import DataIdentity, Environment, read_environment
 from fittingroom.runs.ledger import record_evaluation
 from fittingroom.runs.preprocessing import described, prepared_dataset
+from fittingroom.runs.recipe_accuracy import accuracy_of_answers, accuracy_of_members
 
 RESULT = "result.json"
 FORMAT = 1  # of result.json
@@ -68,8 +68,13 @@ class Run:
 
     @property
     def result(self) -> dict[str, Any]:
-        """What ``result.json`` says."""
-        return read_json(self.path / RESULT)
+        """What ``result.json`` says; of several seeds with the interval of their recipe, which 0.1 did not write."""
+        result = read_json(self.path / RESULT)
+        on = result.get("on")
+        if "members" in result and on and "interval" not in result:
+            scores = [member[on] for member in result["members"]]
+            result |= accuracy_of_members(self.members, on, scores).as_dict()
+        return result
 
     @property
     def environment(self) -> Environment:
@@ -159,7 +164,7 @@ class Run:
 
         Returns:
             The scores, as :func:`fittingroom.evaluation.metrics.score` describes them; of a run of several seeds,
-            their mean, sd, interval of the mean, and each member's.
+            their mean, sd, the interval of the recipe (seeds and images crossed), and each member's.
 
         Raises:
             DataError: there is no test set, or its classes differ from the model's.
@@ -167,13 +172,18 @@ class Run:
         """
         # Of several seeds each model is judged by itself, and what is given is their mean.
         if self.members:
-            scores_of_members = [
-                member.evaluate(data, subsets=subsets, trust_code=trust_code, device=device) for member in self.members
+            evaluated = [
+                member._evaluate_one(data, subsets, trust_code=trust_code, device=device) for member in self.members
             ]
             if data is None:
                 summarize_members(self)
-            return self._mean_of_members(scores_of_members, "test" if data is None else data.name)
+            return self._mean_of_members(evaluated, subsets, "test" if data is None else data.name)
+        return self._evaluate_one(data, subsets, trust_code=trust_code, device=device)[0]
 
+    def _evaluate_one(
+        self, data: Dataset | None, subsets: Sequence[Subset], *, trust_code: bool, device: str
+    ) -> tuple[dict[str, Any], NDArray[np.bool_]]:
+        """The scores of one model, and bool (N,): which answers are right."""
         # Classes are matched by name: another set may have them in another order.
         artifact = self.artifact
         dataset = (self.own_test_set() if data is None else data).aligned_to(artifact.classes)
@@ -190,7 +200,7 @@ class Run:
             write_result(self.path, result | {"test": scores, "test_looks": evaluations})
         else:
             self._keep_evaluation(dataset, judged, {"scores": scores, "look": evaluation})
-        return scores
+        return scores, judged.is_right
 
     def _keep_evaluation(self, dataset: Dataset, judged: JudgedPredictions, outcome: dict[str, Any]) -> None:
         """Write the files of an evaluation that is not the first one on the run's own test set."""
@@ -215,12 +225,15 @@ class Run:
             )
         return test
 
-    def _mean_of_members(self, scores: Sequence[dict[str, Any]], on: str) -> dict[str, Any]:
+    def _mean_of_members(
+        self, evaluated: Sequence[tuple[dict[str, Any], NDArray[np.bool_]]], subsets: Sequence[Subset], on: str
+    ) -> dict[str, Any]:
         """What several members scored on one set, as ``result.json`` of a run of several seeds has it."""
-        mean, sd, interval = mean_interval([member_scores["accuracy"] for member_scores in scores])
-        summary: dict[str, Any] = {"on": on, "mean": mean, "sd": sd, "interval_of_mean": interval}
-        if "subsets" in scores[0]:
-            summary["subsets"] = mean_of_subsets([member_scores["subsets"] for member_scores in scores])
+        scores, right = zip(*evaluated, strict=True)
+        right_SN = np.stack(right)
+        summary: dict[str, Any] = {"on": on} | accuracy_of_answers(right_SN).as_dict()
+        if subsets:
+            summary["subsets"] = score_subsets_of_recipe(subsets, right_SN)
 
         return summary | {
             "members": [
@@ -312,25 +325,26 @@ def runs_folder(path: Path) -> Path:
 
 
 def summarize_members(run: Run) -> dict[str, Any]:
-    """Write ``result.json`` of a run of several seeds: its members, mean, sd (n - 1) and interval of the mean accuracy.
+    """Write ``result.json`` of a run of several seeds: its members, their mean, sd (n - 1) and intervals.
 
-    The figures are those of test once every member was judged on it, and those of validation until then; ``on`` says
-    which. All are null where there is neither.
+    ``interval`` is that of the recipe, over other seeds and other images; ``interval_of_seeds`` is that of the mean
+    over other seeds on these images, which 0.1 called ``interval_of_mean``; see
+    :mod:`fittingroom.evaluation.intervals`. The figures are those of test once every member was judged on it, and those
+    of validation until then; ``on`` says which. All are null where there is neither.
     """
     # Members that were judged on other sets have no mean: test counts once all have it.
     results = [member.result for member in run.members]
     on = next((split for split in ("test", "validation") if all(result[split] for result in results)), None)
-    mean = sd = interval = None
+    names = ("mean", "sd", "interval", "interval_of_seeds", "interval_of_mean")
+    figures: dict[str, Any] = dict.fromkeys(names)
     if on:
-        mean, sd, interval = mean_interval([result[on]["accuracy"] for result in results])
+        figures = accuracy_of_members(run.members, on, [result[on] for result in results]).as_dict()
 
     # Of each member so much as the listing and the report need, without opening its folder.
     summary = {
         "recipe": results[0]["recipe"],
         "on": on,
-        "mean": mean,
-        "sd": sd,
-        "interval_of_mean": interval,
+        **figures,
         "parameters": results[0]["parameters"],
         "train_seconds": sum(result["train_seconds"] for result in results),
         "members": [

@@ -119,12 +119,16 @@ def _fresh_figures(study: Study, final: Run) -> dict[str, Any]:
     members = final.members
     values = [study.objective.of_scores(member.result["validation"]) for member in members]
     mean, sd, interval = mean_interval(values)
+
+    # Of accuracies both seeds and images are chance, and the run of the fresh seeds knows both.
+    of_recipe = final.result["interval"] if study.objective.name == "accuracy" else interval
     return {
         "run": final.path.name,
         "seeds": [member.recipe.seed for member in members],
         "values": values,
         "mean": mean,
         "sd": sd,
+        "interval": of_recipe and list(of_recipe),
         "interval_of_mean": interval,
         "train_seconds": sum(member.result["train_seconds"] for member in members) / len(values),
     }

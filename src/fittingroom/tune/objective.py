@@ -55,9 +55,19 @@ class Objective:
 
     def text_of_mean(self, fresh: Mapping[str, Any]) -> str:
         """The mean of several seeds with its standard deviation and 95 % interval, from ``result.json``'s ``final``."""
-        low, high = fresh["interval_of_mean"]
-        sd = self.show_difference(fresh["sd"])
-        return f"{self.show(fresh['mean'])}, sd {sd}, 95 % of the mean {self.show(low)} to {self.show(high)}"
+        text = f"{self.show(fresh['mean'])}, sd {self.show_difference(fresh['sd'])}"
+        interval = self.interval_of_mean(fresh)
+        if interval is None:  # seeds that all come out alike are no certainty
+            return text
+        low, high = interval
+        of_seeds = "interval" not in fresh or self.name == "loss"
+        whose = "seeds alone" if of_seeds else "recipe: seeds × images"
+        return f"{text}, 95 % interval {self.show(low)} to {self.show(high)} ({whose})"
+
+    def interval_of_mean(self, fresh: Mapping[str, Any]) -> tuple[float, float] | None:
+        """Of accuracies the recipe's interval; of losses, and in a study of 0.1, that over seeds alone."""
+        interval = fresh.get("interval") or fresh["interval_of_mean"]
+        return interval and (interval[0], interval[1])
 
     def axis(self, values: Sequence[float], *, worst: float, best: float) -> ObjectiveAxis:
         """An axis that holds the values with a little room.

@@ -63,7 +63,7 @@ def write_page(study: Study, result: Mapping[str, Any]) -> None:
         "train_command": study.train_command(best.values),
         "below": sum(trial.value is not None and not y.holds(trial.value) for trial in trials),
         "history": _history(study, trials, best, y),
-        "levels": _levels(result, y),
+        "levels": _levels(study, result, y),
         "curves": _curves(study, trials, best),
         "importances": _importances(study),
         "few": FEW,
@@ -93,7 +93,7 @@ def _objective_axis(study: Study, trials: Sequence[Trial], result: Mapping[str, 
     best, fresh = result["best"]["value"], result["final"]
 
     # An interval of few seeds may be so wide that it would press everything else together.
-    against = [result["as_it_is"], *(fresh["interval_of_mean"] if fresh else ())]
+    against = [result["as_it_is"], *((fresh and study.objective.interval_of_mean(fresh)) or ())]
     near = [value for value in against if value is not None and abs(value - best) < 3 * abs(best - worst)]
     return _axis_of(study, [worst, best, *near])
 
@@ -138,12 +138,13 @@ def _dot(study: Study, trial: Trial, best: Trial, x: float, y: ObjectiveAxis) ->
     )
 
 
-def _levels(result: Mapping[str, Any], y: ObjectiveAxis) -> dict[str, Any]:
+def _levels(study: Study, result: Mapping[str, Any], y: ObjectiveAxis) -> dict[str, Any]:
     """What the search's own best is set against: the baseline, and the mean of the fresh seeds."""
     fresh = result["final"]
+    interval = fresh and (study.objective.interval_of_mean(fresh) or (fresh["mean"], fresh["mean"]))
     return {
         "baseline": None if result["as_it_is"] is None else y(result["as_it_is"]),
-        "fresh": fresh and (y(fresh["mean"]), sorted(y(bound) for bound in fresh["interval_of_mean"])),
+        "fresh": fresh and (y(fresh["mean"]), sorted(y(bound) for bound in interval)),
     }
 
 

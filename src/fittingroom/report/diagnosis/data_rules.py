@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fittingroom.evaluation.metrics import wilson_interval
+from fittingroom.evaluation.intervals import wilson_interval
 from fittingroom.report.diagnosis.facts import Diagnosis, Facts
 
 # Shares of all mistakes, by the lower bounds of their intervals.

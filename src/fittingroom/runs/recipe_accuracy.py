@@ -1,0 +1,82 @@
+"""What a run of several seeds says of its recipe's accuracy, from what its members answered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fittingroom.artifact.artifact import Artifact
+from fittingroom.errors import ArtifactError
+from fittingroom.evaluation.intervals import (
+    RecipeAccuracy,
+    model_interval,
+    recipe_accuracy,
+    recipe_accuracy_of_scores,
+)
+from fittingroom.evaluation.predictions import read_predictions
+
+
+class Member(Protocol):
+    """So much of a run of one seed as is needed to read what it answered."""
+
+    @property
+    def artifact(self) -> Artifact:
+        """Its model, for the names of the classes."""
+        ...
+
+    def predictions_file(self, split: str) -> Path:
+        """Where its predictions are kept."""
+        ...
+
+
+def accuracy_of_members(members: Sequence[Member], split: str, scores: Sequence[Mapping[str, Any]]) -> RecipeAccuracy:
+    """The accuracy of the recipe on ``split``, and its interval by seeds and images.
+
+    Args:
+        members: of one run.
+        split: ``test`` or ``validation``, which all of them were judged on.
+        scores: each one's ``accuracy``, ``correct`` and ``n``. They decide the interval alone where the predictions
+            are gone, or not on the same images, and it is the wider then.
+    """
+    right_SN = _right_answers(members, split)
+    if right_SN is None or right_SN.sum(axis=1).tolist() != [score["correct"] for score in scores]:
+        return accuracy_of_scores(scores)
+    return accuracy_of_answers(right_SN)
+
+
+def accuracy_of_answers(right_SN: NDArray[np.bool_]) -> RecipeAccuracy:
+    """By whether each seed (a row) got each image (a column) right; a single seed leaves the interval of that model."""
+    if len(right_SN) > 1:
+        return recipe_accuracy(right_SN)
+    return _accuracy_of_one(int(right_SN.sum()), right_SN.shape[1])
+
+
+def accuracy_of_scores(scores: Sequence[Mapping[str, Any]]) -> RecipeAccuracy:
+    """By the ``accuracy``, ``correct`` and ``n`` of each seed alone."""
+    if len(scores) > 1:
+        return recipe_accuracy_of_scores([score["accuracy"] for score in scores], min(score["n"] for score in scores))
+    return _accuracy_of_one(scores[0]["correct"], scores[0]["n"])
+
+
+def whose_interval(seeds: int) -> str:
+    """What an interval of accuracy is about, for words: ``recipe``, or ``this model`` where there is one seed."""
+    return "recipe" if seeds > 1 else "this model"
+
+
+def _accuracy_of_one(correct: int, n: int) -> RecipeAccuracy:
+    return RecipeAccuracy(correct / n, 0.0, model_interval(correct, n), None)
+
+
+def _right_answers(members: Sequence[Member], split: str) -> NDArray[np.bool_] | None:
+    """(S, N): whether each member got each image right; None where their predictions can't be brought together."""
+    try:
+        tables = [read_predictions(member.predictions_file(split), member.artifact.classes) for member in members]
+    except ArtifactError:
+        return None
+    if not tables or any(table.images != tables[0].images for table in tables):
+        return None
+    return np.stack([table.is_right for table in tables])
