@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from fittingroom.audit.known_pairs import MANIFEST
 from fittingroom.audit.near_duplicates import near_duplicates
+from fittingroom.audit.reference import MANIFEST
 from fittingroom.data.open import open_dataset
 
 

@@ -367,7 +367,7 @@ def test_what_the_reader_did_is_said(tmp_path: Path, photos: Dataset) -> None:
     folder = write_pictures(tmp_path / "set", photos.subset(np.arange(60)))
     Image.fromarray(crops(1, side=100)[0]).save(folder / "flower" / "large.png")
     report = checked(folder)
-    assert any("become 64×64" in note for note in report.checked[0].notes)
+    assert "become 64×64" in only(report, "mixed-sizes").effect
     assert "become 64×64" in as_html(report)
 
 

@@ -14,6 +14,7 @@ from PIL import Image
 
 import fittingroom as fr
 from fittingroom.audit import check, known_pairs
+from fittingroom.audit.near_duplicates import near_duplicates
 from fittingroom.cli import main
 from fittingroom.data.convert import convert
 from fittingroom.errors import ArtifactError, DataError
@@ -191,7 +192,7 @@ def test_the_pairs_that_are_shipped_are_those_that_a_search_finds(official_folde
     train = fr.open_dataset(official_folder).train
     shipped = known_pairs.shipped_pairs(train)
     assert shipped is not None
-    found = known_pairs.near_duplicates(train.images).pairs
+    found = near_duplicates(train.images).pairs
     assert set(map(tuple, shipped.tolist())) == set(map(tuple, found.tolist()))
 
 

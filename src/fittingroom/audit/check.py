@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from fittingroom.audit.findings import SEVERITIES, Finding
+from fittingroom.audit.groups import groups_split
 from fittingroom.audit.identity import Part, identity_findings, identity_of, part_of
 from fittingroom.audit.labels import classes, labels_displaced
 from fittingroom.audit.layout import shifted, wrong_width
@@ -84,19 +85,20 @@ def check(
     near: bool = True,
     cache: bool = True,
     preprocessing: Preprocessing | None = None,
+    group: str | None = None,
 ) -> Report:
     """Check data sets, each by itself and against each other; what is wrong with them raises nothing.
 
     Args:
         paths: names of known sets, files or folders, as ``open_dataset`` takes them, damaged or not.
         near: whether to search for near-duplicates too, half a minute for 70,000 images.
-        cache, preprocessing: as in ``open_dataset``.
+        cache, preprocessing, group: as in ``open_dataset``.
     """
     begun = time.monotonic()
     findings: list[Finding] = []
     checked: list[Checked] = []
     for given in map(str, paths):
-        audited_file = read_audited_file(given, cache=cache, preprocessing=preprocessing)
+        audited_file = read_audited_file(given, cache=cache, preprocessing=preprocessing, group=group)
         image_findings, parts = _repaired_parts(audited_file)
         repairable = [*audited_file.findings, *image_findings]
         findings += repairable
@@ -107,6 +109,9 @@ def check(
         changes = tuple(f"{finding.where}: {finding.fix}" for finding in repairable if finding.fix)
         checked.append(Checked(given, identity, tuple(parts), changes, audited_file.problem, audited_file.notes))
         findings += [*classes(parts), *split_shift(parts)]
+
+    for of_one_set in _by_set(checked):
+        findings += groups_split(of_one_set)
 
     # across paths: somebody trains on the one and judges on the other
     all_parts = [part for path in checked for part in path.parts]
@@ -141,7 +146,7 @@ def fast_findings(splits: Splits) -> list[Finding]:
 
     claims = "fashion" in splits.source.lower() or splits.train.classes == FASHION_MNIST_CLASSES
     findings += identity_findings(parts, claims)
-    return list(_worst_first([*findings, *classes(parts), *overlap(parts)]))
+    return list(_worst_first([*findings, *classes(parts), *overlap(parts), *groups_split(parts)]))
 
 
 def repair_images(dataset: Dataset, *, is_pictures: bool = False) -> tuple[list[Finding], Dataset]:
@@ -171,6 +176,15 @@ def _repaired_parts(audited_file: AuditedFile) -> tuple[list[Finding], list[Part
         findings += [*image_findings, *label_findings]
         parts.append(part_of(role, dataset))
     return findings, parts
+
+
+def _by_set(checked: Sequence[Checked]) -> list[list[Part]]:
+    """The parts by the set that they are of: those of one path, and paths of one part each that lie side by side."""
+    sets: dict[Path, list[Part]] = {}
+    for path in checked:
+        place = Path(path.given).absolute()
+        sets.setdefault(place.parent if len(path.parts) == 1 else place, []).extend(path.parts)
+    return list(sets.values())
 
 
 def _claims_fashion(audited_file: AuditedFile) -> bool:

@@ -21,7 +21,8 @@ NAMES = (
     "shifted", "transposed", "mirrored", "inverted", "wrong-width", "scaled-range", "colour", "sixteen-bit",
     "images-as-labels", "labels-as-images", "label-offset", "wrong-dataset", "resplit", "old-release", "subset",
     "duplicates", "overlap", "near-duplicates", "label-range", "missing-class", "imbalance", "split-shift",
-    "constant-image", "leaky-pixel", "label-noise", "unreadable",
+    "constant-image", "leaky-pixel", "label-noise", "mixed-sizes", "unreadable",
+    "left-out-files", "groups-split",
 )  # fmt: skip
 """Every name that a finding may have; programs rely on them."""
 

@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 from fittingroom.audit.damaged_idx import IdxFile, examine_idx, idx_like, kind_of
 from fittingroom.audit.file_bytes import GZIP, MAX_BYTES, unpack
 from fittingroom.audit.findings import Finding
+from fittingroom.audit.picture_files import file_findings
 from fittingroom.audit.values import as_pixels, as_whole_labels, picture_findings
 from fittingroom.data.dataset import MAX_SIDE, Dataset, Splits, parts_of
 from fittingroom.data.fetch.known_sets import KNOWN, class_names_for
-from fittingroom.data.formats import image_folder, npz
+from fittingroom.data.formats import npz
 from fittingroom.data.formats.idx import QMNIST_COLUMNS
 from fittingroom.data.formats.kaggle_csv import (
     LONGEST_LINE,
@@ -37,8 +38,6 @@ from fittingroom.data.formats.table import CSV, FORMATS, IDX, NPZ, PARQUET, PICT
 from fittingroom.data.open import open_dataset
 from fittingroom.data.preprocessing import Preprocessing
 from fittingroom.errors import DataError
-
-UNREADABLE = "left out, as they can't be read"  # begins the notes of the readers of pictures
 
 
 @dataclass(eq=False)
@@ -63,12 +62,14 @@ class AuditedFile:
     is_pictures: bool = False
 
 
-def read_audited_file(given: str, *, cache: bool = True, preprocessing: Preprocessing | None = None) -> AuditedFile:
+def read_audited_file(
+    given: str, *, cache: bool = True, preprocessing: Preprocessing | None = None, group: str | None = None
+) -> AuditedFile:
     """Read what lies at a path, or the known set of this name; what is wrong with it raises nothing.
 
     Args:
         given: a path or a name, as ``open_dataset`` takes it.
-        cache, preprocessing: as in ``open_dataset``.
+        cache, preprocessing, group: as in ``open_dataset``.
     """
     audited_file = AuditedFile(given)
     path = Path(given)
@@ -76,7 +77,7 @@ def read_audited_file(given: str, *, cache: bool = True, preprocessing: Preproce
         if given not in KNOWN and _is_idx(path):
             _read_idx(path, audited_file)
         else:
-            _read_by_format(path, audited_file, cache, preprocessing)
+            _read_by_format(path, audited_file, cache, preprocessing, group)
     except DataError as error:
         audited_file.problem = str(error)
     except OSError as error:
@@ -226,7 +227,9 @@ def holds_pictures(given: str) -> bool:
         return False
 
 
-def _read_by_format(path: Path, audited_file: AuditedFile, cache: bool, preprocessing: Preprocessing | None) -> None:
+def _read_by_format(
+    path: Path, audited_file: AuditedFile, cache: bool, preprocessing: Preprocessing | None, group: str | None
+) -> None:
     """Read a file or folder that isn't IDX, or a known set; by force what the reader refuses."""
     kind = format_of_name(path) if path.is_file() else None
     tables = [path] if kind is CSV else csv_files(path) if path.is_dir() else []
@@ -240,7 +243,7 @@ def _read_by_format(path: Path, audited_file: AuditedFile, cache: bool, preproce
         _refuse_zip_bomb(path)
 
     try:
-        data = _opened(audited_file, cache, preprocessing)
+        data = _opened(audited_file.given, cache, preprocessing, group)
     except DataError as error:
         if kind is NPZ:
             _force_npz(path, audited_file)
@@ -251,10 +254,11 @@ def _read_by_format(path: Path, audited_file: AuditedFile, cache: bool, preproce
             raise error  # nothing explains it: the reader's own message is the best there is
         return
 
-    audited_file.notes = data.notes
     if data.train.files is not None or holds_pictures(audited_file.given):
         audited_file.is_pictures = True
-        audited_file.findings += picture_findings(path, data)
+        of_files, data = file_findings(path, data)
+        audited_file.findings += [*of_files, *picture_findings(path, data)]
+    audited_file.notes = data.notes
 
     parts = parts_of(data)
     for role, dataset in parts.items():
@@ -263,44 +267,21 @@ def _read_by_format(path: Path, audited_file: AuditedFile, cache: bool, preproce
         audited_file.parts.append((role, dataset))
 
 
-def _opened(audited_file: AuditedFile, cache: bool, preprocessing: Preprocessing | None) -> Splits:
+def _opened(given: str, cache: bool, preprocessing: Preprocessing | None, group: str | None) -> Splits:
     """The data set; without the pictures that can't be read, which are a finding then.
 
     Raises:
         DataError: it can't be read for another reason.
     """
     try:
-        return open_dataset(audited_file.given, cache=cache, preprocessing=preprocessing)
+        return open_dataset(given, cache=cache, preprocessing=preprocessing, group=group)
     except DataError as error:
-        if not holds_pictures(audited_file.given):
+        if not holds_pictures(given):
             raise
         try:
-            data = open_dataset(audited_file.given, cache=cache, preprocessing=preprocessing, skip_broken=True)
+            return open_dataset(given, cache=cache, preprocessing=preprocessing, group=group, skip_broken=True)
         except DataError:
             raise error from None
-
-    # the readers name those that they left out in a note, which this finding stands for
-    said = [note for note in data.notes if UNREADABLE in note]
-    audited_file.findings.append(_unreadable(audited_file.given, data, said))
-    return replace(data, notes=tuple(note for note in data.notes if note not in said))
-
-
-def _unreadable(given: str, data: Splits, said: list[str]) -> Finding:
-    read = {file for part in parts_of(data).values() for file in part.files or ()}
-    path = Path(given)
-    broken: list[str] = []
-    if read and path.is_dir():
-        names = (file.relative_to(path).as_posix() for file in image_folder.image_files(path))
-        broken = [name for name in names if name not in read]
-    return Finding(
-        name="unreadable",
-        severity="error",
-        where=given,
-        message="; ".join(said) or "some pictures can't be read, and were left out",
-        effect="Training refuses such a set; what follows is of the pictures that can be read.",
-        advice="Get these files again or remove them; with --skip-broken train leaves them out.",
-        figures={"files": broken} if broken else {},
-    )
 
 
 def _last_word(name: str) -> str:

@@ -64,15 +64,23 @@ def duplicates(part: Part) -> list[Finding]:
 
 
 def overlap(parts: Sequence[Part]) -> list[Finding]:
-    """See whether two parts have images in common. Parts of one role (two copies of train, say) are no harm."""
+    """See whether two parts have images in common: equal pixels or, where both were read from files, equal files.
+
+    Parts of one role (two copies of train, say) are no harm.
+    """
     findings = []
     for index, part in enumerate(parts):
         for other in parts[index + 1 :]:
             # the share counts of the part that is judged: test before validation before train
-            judged, seen = (part, other) if _rank(part) > _rank(other) else (other, part)
-            common = np.flatnonzero(np.isin(judged.hashes, seen.hashes))
-            if len(common) and _shape(part) == _shape(other):
-                findings.append(_overlap(judged, seen, common))
+            judged, seen = (part, other) if rank(part) > rank(other) else (other, part)
+            is_common = np.zeros(len(judged.hashes), dtype=bool)
+            if _shape(part) == _shape(other):
+                is_common |= np.isin(judged.hashes, seen.hashes)
+            if judged.dataset.sources is not None and seen.dataset.sources is not None:
+                files = set(seen.dataset.sources)
+                is_common |= np.array([source in files for source in judged.dataset.sources])
+            if is_common.any():
+                findings.append(_overlap(judged, seen, np.flatnonzero(is_common)))
     return findings
 
 
@@ -101,7 +109,7 @@ def _overlap(judged: Part, seen: Part, common: NDArray[np.int64]) -> Finding:
     )
 
 
-def _rank(part: Part) -> int:
+def rank(part: Part) -> int:
     """How late a part is used: what is judged last must not be known from before."""
     return {"train": 0, "": 1, "validation": 2, "test": 3}[part.role]
 

@@ -37,6 +37,7 @@ def add_parser(actions: Commands) -> None:
     )
     add_old_spelling(parser, "--test", paths)
     options.add_pictures(parser)
+    options.add_group(parser)
     parser.add_argument("--json", action="store_true", help="print JSON, for programs")
     parser.add_argument("--fix", type=Path, metavar="OUT", help="write a copy with all repaired that can be known")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write a page with examples of what was found")
@@ -71,7 +72,13 @@ def run_check(args: argparse.Namespace) -> int:
 
     how, engine = _label_check(args)
     preprocessing = options.preprocessing_of(args)
-    report = check(args.paths, near=not args.no_near_duplicates, cache=not args.no_cache, preprocessing=preprocessing)
+    report = check(
+        args.paths,
+        near=not args.no_near_duplicates,
+        cache=not args.no_cache,
+        preprocessing=preprocessing,
+        group=args.group,
+    )
     issues: list[LabelIssues] = []
     problem = ""
     if how is not None:

@@ -174,7 +174,8 @@ def _load(entry: Path, state: str) -> Splits | None:
             return None
         raw = meta["preprocessing"]
         preprocessing = None if raw is None else Preprocessing.from_dict(raw, str(entry))
-        return Splits(**parts, source=meta["source"], preprocessing=preprocessing, notes=tuple(meta["notes"]))
+        said = {name: tuple(meta[name]) for name in ("notes", "left_out")}
+        return Splits(**parts, source=meta["source"], preprocessing=preprocessing, **said)
     except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, DataError, ArtifactError):
         return None  # not there, or damaged
 
@@ -226,6 +227,7 @@ def _store(entry: Path, state: str, data: Splits, settings: Mapping[str, Any] | 
         "source": data.source,
         "preprocessing": data.preprocessing and data.preprocessing.as_dict(),
         "notes": data.notes,
+        "left_out": data.left_out,
         "parts": {},
     }
     try:

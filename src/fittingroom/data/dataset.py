@@ -224,6 +224,7 @@ class Splits:
         preprocessing: how a picture file becomes an image like these; its ``photo`` may be None. None for data made
             in memory, whose arrays say all there is to know.
         notes: what whoever opened it should know, a sentence each: what was left out, what was resized.
+        left_out: the files, or the rows of a table, whose pictures can't be read, where that was permitted.
 
     Raises:
         DataError: the parts disagree about the image size, the channels or, where they have labels, the classes.
@@ -241,6 +242,7 @@ class Splits:
     source: str = ""
     preprocessing: Preprocessing | None = None
     notes: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse parts of which a model of the one could not read the other."""

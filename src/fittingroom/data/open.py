@@ -69,7 +69,8 @@ def open_dataset(
         other = with_groups(other, group, None if test in KNOWN else Path(test).expanduser(), required=False)
     chosen = other.train if other.test is None else other.test
     notes = (*data.notes, *(note for note in other.notes if note not in data.notes))
-    return replace(data, test=chosen.aligned_to(data.train.classes), notes=notes)
+    left_out = (*data.left_out, *other.left_out)
+    return replace(data, test=chosen.aligned_to(data.train.classes), notes=notes, left_out=left_out)
 
 
 def _open(

@@ -220,11 +220,13 @@ def read_tables(
     known: dict[str, dict[str, list[Any]]] = {}
     kept: dict[str, list[str | None]] = {}
     broken: list[str] = []
+    left_out: list[str] = []
     has_groups = any(table.groups is not None for table in tables)
     for part in files:
         images[part], is_good, sources, of_part = _decoded(files[part], rows[part], record)
         broken += of_part
         names = [_shown(file, path) for file, good in zip(files[part], is_good, strict=True) if good]
+        left_out += [_shown(file, path) for file, good in zip(files[part], is_good, strict=True) if not good]
         known[part] = {"files": names, "sources": sources}
         if has_groups:
             known[part]["groups"] = [group for group, good in zip(groups[part], is_good, strict=True) if good]
@@ -237,7 +239,7 @@ def read_tables(
     if not parts:
         raise DataError(f"{path}: a picture that can be read expected, none of {count:,} found")
     notes += _notes(broken, outside, path)
-    return splits(parts, path, classes, known=known, preprocessing=record, notes=notes)
+    return splits(parts, path, classes, known=known, preprocessing=record, notes=notes, left_out=left_out)
 
 
 def table_blocks(table: FileTable, rows: int, preprocessing: Preprocessing | None) -> Iterator[Images]:

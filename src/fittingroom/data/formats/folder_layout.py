@@ -19,6 +19,7 @@ JUNK = ("__macosx", "@eadir", "thumbs.db", "ehthumbs.db", "desktop.ini", "$recyc
 CONVERT_HEIC = (
     "HEIC is not read: convert such pictures to JPEG, for instance by heif-convert of Debian's libheif-examples"
 )
+LEFT_OUT = "left out, as their names are not those of pictures"  # begins the note that counts them
 DEEPEST = 32  # folders in folders
 HEIC = (".heic", ".heif")
 
@@ -41,11 +42,13 @@ class Layout:
         parts: by ``train``, ``validation``, ``test``; empty where there are no pictures in folders.
         broken: links that lead nowhere, pipes and the like, with what is wrong.
         notes: what was left out or understood in a way that may surprise, a sentence each.
+        left_out: files in the folders of classes whose names are not those of pictures.
     """
 
     parts: dict[str, FolderPart]
     broken: dict[Path, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    left_out: list[Path] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -55,7 +58,7 @@ class _Folder:
     path: Path
     pictures: list[Path] = field(default_factory=list)
     folders: list[_Folder] = field(default_factory=list)
-    others: Counter[str] = field(default_factory=Counter)
+    others: list[Path] = field(default_factory=list)
     broken: dict[Path, str] = field(default_factory=dict)
 
     @property
@@ -97,6 +100,8 @@ def find_layout(path: Path) -> Layout:
     result = Layout({name: _part(part, classes) for name, part in parts.items()}, notes=notes)
     for part in parts.values():
         result.broken.update(chain.from_iterable(folder.broken.items() for folder in part.all()))
+    below = [folder for part in parts.values() for inner in part.folders for folder in inner.all()]
+    result.left_out.extend(chain.from_iterable(folder.others for folder in below))
     result.notes.extend(_left_out(parts, classes))
     result.notes.extend(_merged(parts))
     return result
@@ -153,7 +158,7 @@ def _scan(path: Path, above: tuple[tuple[int, int], ...]) -> _Folder:
         elif suffix in SUFFIXES:
             found.pictures.append(path / entry.name)
         else:
-            found.others[suffix] += 1
+            found.others.append(path / entry.name)
     return found
 
 
@@ -281,7 +286,7 @@ def _left_out(parts: dict[str, _Folder], classes: set[str]) -> list[str]:
     notes = []
     folders = [folder for part in parts.values() for folder in part.folders]
     if suffixes := _suffixes(folders):
-        notes.append(f"left out, as their names are not those of pictures: {_counts(suffixes)}")
+        notes.append(f"{LEFT_OUT}: {_counts(suffixes)}")
     if any(suffix in HEIC for suffix in suffixes):
         notes.append(CONVERT_HEIC)
 
@@ -303,7 +308,7 @@ def _suffixes(folders: Sequence[_Folder]) -> Counter[str]:
     """How many files of which suffix are no pictures, in these folders and below."""
     suffixes: Counter[str] = Counter()
     for folder in chain.from_iterable(folder.all() for folder in folders):
-        suffixes.update(folder.others)
+        suffixes.update(file.suffix.lower() for file in folder.others)
     return suffixes
 
 

@@ -72,6 +72,7 @@ def read_image_folder(path: Path, preprocessing: Preprocessing | None = None, sk
         known={name: {"files": part.files, "sources": part.sources} for name, part in read.items()},
         preprocessing=record,
         notes=notes,
+        left_out=[file.relative_to(path).as_posix() for file in broken],
     )
 
 

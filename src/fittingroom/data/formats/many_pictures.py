@@ -26,6 +26,7 @@ FIRST_SAMPLE = 20  # pictures whose colours are looked at
 SAMPLE = 500  # the same, where the first are all grey
 LARGEST_FILE = 256 << 20  # bytes; 50 million pixels have 150 MB without compression
 LARGE_FILE = 32 << 20  # bytes; of larger ones no two are in memory at once
+OF_SIZES = "pictures of"  # begins the note on what becomes of pictures of several sizes
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -53,9 +54,14 @@ def resolve(files: Sequence[Path], asked: Preprocessing) -> tuple[Preprocessing,
     return asked.resolved_for(size=size, channels=channels, photo=None), notes
 
 
+def picture_sizes(files: Sequence[Path]) -> list[tuple[int, int] | None]:
+    """(height, width) of each picture from the head of its file; None for one that can't be read."""
+    return [None if isinstance(found, DataError) else found for found in each(_size, files)]
+
+
 def other_sizes(files: Sequence[Path], size: tuple[int, int]) -> int:
     """How many of the pictures have another size than this; those that can't be read don't count."""
-    return sum(found != size for found in each(_size, files) if not isinstance(found, DataError))
+    return sum(found not in (size, None) for found in picture_sizes(files))
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,9 +151,9 @@ def common_size(sizes: Sequence[tuple[int, int]], asked: Preprocessing) -> tuple
         return (DEFAULT_SIDE, DEFAULT_SIDE), []
 
     smallest, largest = ("{}×{}".format(*size) for size in (min(counts, key=_area), max(counts, key=_area)))
-    what = f"of {len(counts):,} sizes, {smallest} to {largest}," if len(counts) > 1 else f"of {smallest}"
+    what = f"{len(counts):,} sizes, {smallest} to {largest}," if len(counts) > 1 else smallest
     return (DEFAULT_SIDE, DEFAULT_SIDE), [
-        f"pictures {what} become {DEFAULT_SIDE}×{DEFAULT_SIDE} (resize = {asked.resize}); size sets another"
+        f"{OF_SIZES} {what} become {DEFAULT_SIDE}×{DEFAULT_SIDE} (resize = {asked.resize}); size sets another"
     ]
 
 

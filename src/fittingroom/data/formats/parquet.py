@@ -108,10 +108,13 @@ def read_parquet(path: Path, preprocessing: Preprocessing | None = None, skip_br
     images: dict[str, Images] = {}
     known: dict[str, dict[str, Sequence[Any]]] = {}
     broken: list[str] = []
+    left_out: list[str] = []
     for part, files in shards.items():
         images[part], is_good, sources, of_part = _decoded(files, record)
         broken += of_part
         known[part] = {"sources": sources}
+        rows = [f"{file.name}: row {row:,}" for file in files for row in range(1, _count(file) + 1)]
+        left_out += [row for row, good in zip(rows, is_good, strict=True) if not good] if of_part else []
         if any(has_column(file, GROUP) for file in all_files):
             groups = [group for file in files for group in text_column(file, GROUP)]
             known[part]["groups"] = [group for group, good in zip(groups, is_good, strict=True) if good]
@@ -127,7 +130,7 @@ def read_parquet(path: Path, preprocessing: Preprocessing | None = None, skip_br
     parts = {part: (images[part], labels[part]) for part in images if len(images[part])}
     if not parts:
         raise DataError(f"{path}: a picture that can be read expected, none found")
-    return splits(parts, path, classes, known=known, preprocessing=record, notes=notes)
+    return splits(parts, path, classes, known=known, preprocessing=record, notes=notes, left_out=left_out)
 
 
 def write_parquet(path: Path, dataset: Dataset) -> None:
@@ -174,6 +177,21 @@ def parquet_blocks(path: Path, rows: int, preprocessing: Preprocessing | None = 
             pictures = list(_pictures(contents[start : start + rows], path, first + start, record))
             refuse_broken([str(found) for found in pictures if isinstance(found, DataError)], _count(path), path)
             yield np.stack([found[0] for found in pictures if not isinstance(found, DataError)])
+
+
+def sizes_by_row(path: Path) -> Iterator[tuple[str, tuple[int, int]]]:
+    """(height, width) of each picture of a Parquet file or folder that can be read, with its file and row.
+
+    Raises:
+        DataError: a file can't be read.
+    """
+    for files in find_parquet(path).values():
+        for file in files:
+            for first, contents in _contents(file):
+                sizes = each(lambda content: probe_size(content or b"", ""), contents)
+                for row, size in enumerate(sizes, first + 1):
+                    if not isinstance(size, DataError):
+                        yield f"{file.name}: row {row:,}", size
 
 
 def is_file_table(path: Path) -> bool:

@@ -72,6 +72,7 @@ def splits(
     known: Mapping[str, Mapping[str, Sequence[Any]]] | None = None,
     preprocessing: Preprocessing | None = None,
     notes: Sequence[str] = (),
+    left_out: Sequence[str] = (),
 ) -> Splits:
     """Make ``Splits`` of the parts that were read.
 
@@ -84,7 +85,7 @@ def splits(
         known: what is known of each image beside its label, such as ``files``, by the same parts; see
             :class:`Dataset`.
         preprocessing: that the pictures were read by, with size and channels; None for arrays.
-        notes: see :class:`Splits`.
+        notes, left_out: see :class:`Splits`.
 
     Raises:
         DataError: parts that don't fit together, or several without train.
@@ -107,7 +108,15 @@ def splits(
         sets = {"train": next(iter(sets.values()))}
     if "train" not in sets:
         raise DataError(f"{path}: a train part expected, only {' and '.join(sets)} found")
-    return Splits(sets["train"], sets.get("validation"), sets.get("test"), str(path), preprocessing, tuple(notes))
+    return Splits(
+        sets["train"],
+        sets.get("validation"),
+        sets.get("test"),
+        str(path),
+        preprocessing,
+        tuple(notes),
+        tuple(left_out),
+    )
 
 
 def read_class_names(folder: Path) -> tuple[str, ...] | None:
