@@ -86,7 +86,8 @@ def train(
         options: device, threads and the like.
         look_at_test: evaluate the finished model on the test set, once, before the report is written.
         engine: where several seeds are trained side by side; each gets the options' threads, by default one. None
-            trains them one after another in this process. The result is the same for the same number of threads.
+            trains them one after another in this process. The result is the same for the same kind of processor
+            and number of threads.
         observe: receives the events of :mod:`fittingroom.events`; of several seeds each event with its seed's name.
         should_stop: asked after each step; true saves the state and ends with :class:`Interrupted`.
         group: the processes that train together, where the caller has joined them; None joins those of torchrun, if
@@ -135,7 +136,8 @@ def resume(
 ) -> Run:
     """Resume a run that was stopped, from its newest checkpoint, with its own recipe, data and options.
 
-    With the same kind of processor, versions and threads the result is the same, bit for bit, as without the stop.
+    On the CPU, with the same kind of processor, versions and threads, the result is the same, bit for bit, as without
+    the stop; on CUDA where the run is deterministic.
 
     Args:
         path: the run's folder.
@@ -146,6 +148,7 @@ def resume(
 
     Raises:
         ArtifactError: no such run, a recipe that was changed (the difference is shown), code that isn't trusted.
+        RecipeError: the run is trained in bf16, in which this hardware doesn't compute.
         DataError: the data is not what the run was started with.
 
     Example:

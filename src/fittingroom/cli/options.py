@@ -131,7 +131,7 @@ def add_trust_code(options: Options, what: str) -> None:
 
 def add_engine(options: Options, *, what: str) -> None:
     """Add ``--engine`` and ``--ray-address``; ``what`` says in the help what is done side by side."""
-    options.add_argument("--engine", choices=("ray",), help=f"{what} on Ray; the result is the same")
+    options.add_argument("--engine", choices=("ray",), help=f"{what} on Ray; the result is that of as many threads")
     options.add_argument(
         "--ray-address", metavar="HOST:PORT", help="address of a running cluster; default: a Ray of this machine's own"
     )

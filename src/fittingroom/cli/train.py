@@ -41,7 +41,7 @@ def add_options(parser: Parser) -> None:
         help=f"a known name or a path, see `fittingroom data info --help`; default: {options.DEFAULT_DATA}",
     )
     parser.add_argument("--test", metavar="PATH", help="a test set that lies elsewhere, such as Kaggle's second file")
-    parser.add_argument("--resume", metavar="RUN", type=Path, help="go on with a run that was stopped, exactly")
+    parser.add_argument("--resume", metavar="RUN", type=Path, help="go on with a run that was stopped")
 
     what = parser.add_argument_group("what to train")
     options.add_recipe(what, what="how to train")

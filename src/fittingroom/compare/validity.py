@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fittingroom.compare.answers import Answers, Split
+from fittingroom.compare.beside_recipe import beside_the_recipe
 from fittingroom.errors import ArtifactError, DataError
 from fittingroom.evaluation.predictions import read_predictions
 from fittingroom.runs.environment_record import DataIdentity
@@ -52,7 +53,8 @@ def find_warnings(
         on: what they were judged on.
         learned_from: by the content fingerprint of the training data.
     """
-    warnings = []
+    # First what may have made the difference in place of the recipe.
+    warnings = beside_the_recipe(first.name, first.run.environment, second.name, second.run.environment)
     n = len(common.images)
     if n < len(first.images) or n < len(second.images):
         warnings.append(

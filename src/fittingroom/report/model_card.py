@@ -10,7 +10,13 @@ from fittingroom.evaluation.calibration import calibration
 from fittingroom.evaluation.intervals import model_interval_method
 from fittingroom.files.atomic import atomic_write
 from fittingroom.rendering.html_page import render_page
-from fittingroom.report.run_summary import judged_on, reproducing_command, test_set_evaluations, weakest_classes
+from fittingroom.report.run_summary import (
+    judged_on,
+    reproduces,
+    reproducing_command,
+    test_set_evaluations,
+    weakest_classes,
+)
 from fittingroom.runs.environment_record import DataIdentity
 from fittingroom.runs.run import Run
 
@@ -67,6 +73,7 @@ def _write_card(run: Run, family: dict[str, Any] | None) -> Path:
         "normalization": NORMALIZATION[recipe.normalize],
         "evaluations": len(test_set_evaluations(run)),
         "reproduce": reproducing_command(run),
+        "reproduces": reproduces(run),
         "grouped": "{:,}".format,
     }
 

@@ -34,6 +34,7 @@ from fittingroom.report.run_summary import (
     diagnose_members,
     diagnose_run,
     judged_on,
+    reproduces,
     reproducing_command,
     subsets_of,
     test_set_evaluations,
@@ -97,6 +98,7 @@ def write_report(run: Run, *, xkcd: bool = False) -> Path:
         "figure": _figure,
         "interval_method": model_interval_method,
         "reproduce": reproducing_command(run),
+        "reproduces": reproduces(run),
     }
     content |= _about_members(run, members) if members else _about_one(run)
 

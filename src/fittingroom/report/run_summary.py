@@ -116,19 +116,52 @@ def test_set_evaluations(run: Run) -> list[dict[str, Any]]:
 
 
 def reproducing_command(run: Run) -> str:
-    """Write the line that trains the same again from the resolved recipe, whatever the defaults are by then."""
-    environment = run.environment
-    options, seeds = environment.options, environment.seeds
-    words = ["fittingroom", "train", environment.data.source or "DATA", "--recipe", f"{run.path}/recipe.toml"]
+    """Write what trains the same again: the run's own recipe, with all else that decides, whatever the defaults are.
 
+    A command for each seed where the seeds of a run don't follow each other.
+    """
+    environment = run.environment
+    options, processes = environment.options, environment.processes
+    launcher = ["torchrun", "--nproc-per-node", str(processes), "-m"] if processes > 1 else []
+    words = [
+        *launcher,
+        "fittingroom",
+        "train",
+        environment.data.source or "DATA",
+        "--recipe",
+        f"{run.path}/recipe.toml",
+    ]
+
+    if run.recipe.precision == "auto":  # in runs of 0.1, whose recipe doesn't say what it came to
+        words += ["--set", f"precision={environment.precision}"]
     if (run.path / SOURCE).exists():  # the run's own copy: the file that it was made from may be gone
         words += ["--model", f"{run.path / SOURCE}:{run.recipe.model.rpartition(':')[2]}"]
     if options.test:
         words += ["--test", str(options.test)]
     if options.group:
         words += ["--group", options.group]
-    if seeds:
-        words += ["--seeds", str(len(seeds))]
+    words += ["--skip-broken"] if options.skip_broken else []
     words += ["--device", environment.machine.device, "--threads", str(environment.machine.threads)]
     words += ["--deterministic"] if options.deterministic else []
-    return join(words)
+    words += [] if environment.look_at_test else ["--no-test"]
+
+    seeds = environment.seeds
+    if seeds is None:
+        return join(words)
+    if seeds == tuple(range(seeds[0], seeds[0] + len(seeds))):
+        return join([*words, "--set", f"seed={seeds[0]}", "--seeds", str(len(seeds))])
+    return "\n".join(join([*words, "--seed", str(seed)]) for seed in seeds)
+
+
+def reproduces(run: Run) -> str:
+    """Say what the commands of :func:`reproducing_command` come to, with the condition under which it holds."""
+    environment = run.environment
+    device, alike = environment.machine.device, "the same versions"
+    if device == "cpu":
+        alike += f" and {environment.machine.threads} threads" if environment.machine.threads > 1 else " and one thread"
+        alike += f" in each of {environment.processes} processes" if environment.processes > 1 else ""
+        return f"this trains it again, to the same bits on the same kind of processor with {alike}"
+    if device.startswith("cuda") and environment.options.deterministic:
+        return f"this trains it again, to the same bits on the same kind of card with {alike}"
+    why = "on CUDA without --deterministic" if device.startswith("cuda") else f"on {device}"
+    return f"this trains it again; {why} the result differs a little each time"
