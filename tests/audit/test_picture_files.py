@@ -52,27 +52,32 @@ def cells_of(folder: Path, name: str = "cells.parquet") -> Path:
     return Path(name)
 
 
-def found(source: Path, name: str, **how: str) -> Finding | None:
-    findings = [finding for finding in check([source], near=False, **how).findings if finding.name == name]  # type: ignore[arg-type]
+def found(path: Path, name: str, **how: str) -> Finding | None:
+    findings = [finding for finding in check([path], near=False, **how).findings if finding.name == name]  # type: ignore[arg-type]
     assert len(findings) <= 1
     return findings[0] if findings else None
 
 
-SOURCES = {"folder": lambda folder: folder, "table": table_of, "cells": cells_of}
-NAMED = {
-    "folder": lambda file, row: file,
-    "table": lambda file, row: file,
-    "cells": lambda file, row: f"cells.parquet: row {row + 1}",
-}
+KINDS = ("folder", "table", "cells")
 
 
-@pytest.mark.parametrize("kind", SOURCES)
+def source(kind: str, folder: Path) -> Path:
+    """The same pictures as a folder, by a table of their files, or in the cells of one."""
+    return {"table": table_of, "cells": cells_of}.get(kind, Path)(folder)
+
+
+def place(kind: str, file: str, row: int) -> str:
+    """What a finding calls the picture of a row."""
+    return f"cells.parquet: row {row + 1}" if kind == "cells" else file
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_pictures_of_other_sizes_are_counted_and_named(things: Path, kind: str) -> None:
-    assert found(SOURCES[kind](things), "mixed-sizes") is None
+    assert found(source(kind, things), "mixed-sizes") is None
 
     odd = files_of(things)[7]
     Image.open(things / odd).resize((40, 30)).save(things / odd)
-    finding = found(SOURCES[kind](things), "mixed-sizes")
+    finding = found(source(kind, things), "mixed-sizes")
     assert finding is not None
     assert finding.severity == "note"
     assert finding.figures == {
@@ -82,19 +87,19 @@ def test_pictures_of_other_sizes_are_counted_and_named(things: Path, kind: str) 
         "largest": [30, 40],
         "usual": [28, 28],
         "of_usual_size": 59,
-        "files": [NAMED[kind](odd, 7)],
+        "files": [place(kind, odd, 7)],
     }
     assert "become 64×64" in finding.effect
 
 
-@pytest.mark.parametrize("kind", SOURCES)
+@pytest.mark.parametrize("kind", KINDS)
 def test_pictures_beyond_reading_are_named_whatever_they_came_from(things: Path, kind: str) -> None:
-    assert found(SOURCES[kind](things), "unreadable") is None
+    assert found(source(kind, things), "unreadable") is None
     for row in (3, 30):
         (things / files_of(things)[row]).write_bytes(b"no picture")
-    expected = [NAMED[kind](files_of(things)[row], row) for row in (3, 30)]
+    expected = [place(kind, files_of(things)[row], row) for row in (3, 30)]
     for _ in range(2):  # read, and from the cache
-        finding = found(SOURCES[kind](things), "unreadable")
+        finding = found(source(kind, things), "unreadable")
         assert finding is not None
         assert (finding.severity, finding.figures) == ("error", {"unreadable": 2, "n": 60, "files": expected})
         assert "2 of 60 pictures can't be read" in finding.message

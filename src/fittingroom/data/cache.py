@@ -169,13 +169,18 @@ def _load(entry: Path, state: str) -> Splits | None:
         meta = _meta(entry)
         if meta["format"] != FORMAT or meta["state"] != state:
             return None
-        parts = {name: _load_part(entry, name, part) for name, part in meta["parts"].items()}
+        parts: dict[str, Any] = {name: _load_part(entry, name, part) for name, part in meta["parts"].items()}
         if _meta(entry) != meta:  # another process put a new entry in its place meanwhile
             return None
         raw = meta["preprocessing"]
         preprocessing = None if raw is None else Preprocessing.from_dict(raw, str(entry))
-        said = {name: tuple(meta[name]) for name in ("notes", "left_out")}
-        return Splits(**parts, source=meta["source"], preprocessing=preprocessing, **said)
+        return Splits(
+            **parts,
+            source=meta["source"],
+            preprocessing=preprocessing,
+            notes=tuple(meta["notes"]),
+            left_out=tuple(meta["left_out"]),
+        )
     except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, DataError, ArtifactError):
         return None  # not there, or damaged
 

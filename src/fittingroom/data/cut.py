@@ -119,7 +119,7 @@ def stratified_split(
     for label, quota in enumerate(quotas):
         members = generator.permutation(np.flatnonzero(dataset.labels == label))
         is_held_out[members[is_single[members]][:quota]] = True
-    if not is_held_out.any():
+    if is_held_out.all() or not is_held_out.any():  # of few large bundles, chance or their sizes may leave a side empty
         assert group_N is not None, "without bundles, n images are held out"
         is_held_out = group_N == _bundle_to_hold_out(dataset, group_N, n)
 
