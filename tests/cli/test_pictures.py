@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 
 import fittingroom as fr
-from fittingroom.cli import main
+from fittingroom.cli import console, main
 from fittingroom.data.preprocessing import Preprocessing
 from tests.support import SUPPORT
 
@@ -125,3 +127,39 @@ def test_broken_pictures_are_left_out_where_it_is_asked_for(photos: Path, capsys
     report = answer(capsys, "data", "info", str(photos), "--skip-broken")
     assert report["train"]["images"] == 198
     assert any("003.jpg" in note for note in report["notes"])
+
+
+def test_a_check_that_knows_of_broken_pictures_finds_no_error_in_them(
+    photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path(photos, "china", "003.jpg").write_bytes(b"no picture")
+    found = {}
+    for knowingly in ([], ["--skip-broken"]):
+        main(["data", "check", str(photos), "--json", *knowingly])
+        findings = json.loads(capsys.readouterr().out)["findings"]
+        found[bool(knowingly)] = next(finding for finding in findings if finding["name"] == "unreadable")
+    assert (found[False]["severity"], found[True]["severity"]) == ("error", "note")
+    assert all("003.jpg" in finding["message"] for finding in found.values())
+
+
+def test_a_command_names_its_options_in_what_the_library_says(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["data", "info", str(photos)]) == 0
+    assert "64×64 (resize = pad); --size sets another" in capsys.readouterr().err
+
+
+def test_decoding_is_shown_by_a_bar_on_a_terminal_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    shown = {}
+    monkeypatch.setattr(console, "SECONDS_BEFORE_BAR", 0.0)
+    for kind in (io.StringIO, Terminal):
+        monkeypatch.setattr("sys.stderr", kind())
+        with console.decoding() as decoding:
+            decoding("decoding train", 16, 1000)
+            decoding("decoding train", 32, 1000)
+        shown[kind] = sys.stderr.getvalue()  # type: ignore[attr-defined]
+    assert shown[io.StringIO] == ""
+    assert "decoding train" in shown[Terminal]
+    assert "32/1000" in shown[Terminal]

@@ -20,6 +20,7 @@ from fittingroom.audit.repeats import duplicates, near_findings, overlap
 from fittingroom.audit.statistics import constant_images, leaky_pixel, scaled_range, split_shift
 from fittingroom.data.dataset import Dataset, Splits, parts_of
 from fittingroom.data.fetch.fingerprints import FASHION_MNIST_CLASSES
+from fittingroom.data.formats.many_pictures import Decoding
 from fittingroom.data.large import is_large
 from fittingroom.data.preprocessing import Preprocessing
 
@@ -86,19 +87,29 @@ def check(
     cache: bool = True,
     preprocessing: Preprocessing | None = None,
     group: str | None = None,
+    skip_broken: bool = False,
+    decoding: Decoding = lambda _what, _done, _all: None,
 ) -> Report:
     """Check data sets, each by itself and against each other; what is wrong with them raises nothing.
 
     Args:
         paths: names of known sets, files or folders, as ``open_dataset`` takes them, damaged or not.
         near: whether to search for near-duplicates too, half a minute for 70,000 images.
-        cache, preprocessing, group: as in ``open_dataset``.
+        cache, preprocessing, group, decoding: as in ``open_dataset``.
+        skip_broken: pictures that can't be read are left out knowingly: a note, and no error.
     """
     begun = time.monotonic()
     findings: list[Finding] = []
     checked: list[Checked] = []
     for given in map(str, paths):
-        audited_file = read_audited_file(given, cache=cache, preprocessing=preprocessing, group=group)
+        audited_file = read_audited_file(
+            given,
+            cache=cache,
+            preprocessing=preprocessing,
+            group=group,
+            skip_broken=skip_broken,
+            decoding=decoding,
+        )
         image_findings, parts = _repaired_parts(audited_file)
         repairable = [*audited_file.findings, *image_findings]
         findings += repairable

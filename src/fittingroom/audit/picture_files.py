@@ -21,12 +21,13 @@ UNREADABLE = "left out, as they can't be read"  # begins the notes of the reader
 Size = tuple[int, int]
 
 
-def file_findings(path: Path, data: Splits) -> tuple[list[Finding], Splits]:
+def file_findings(path: Path, data: Splits, *, knowingly: bool = False) -> tuple[list[Finding], Splits]:
     """What there is to know of the files that pictures were read from.
 
     Args:
         path: where the set was opened.
         data: what was read, without what can't be read.
+        knowingly: whether that was asked to be left out, so that it is no error.
 
     Returns:
         The findings, and the data without the notes that they stand for.
@@ -41,7 +42,7 @@ def file_findings(path: Path, data: Splits) -> tuple[list[Finding], Splits]:
         return taken
 
     if data.left_out:
-        findings.append(_unreadable(path, data, said(UNREADABLE)))
+        findings.append(_unreadable(path, data, said(UNREADABLE), knowingly=knowingly))
     if strangers := _left_out_files(path, data):
         findings.append(_left_out(path, strangers, said(LEFT_OUT)))
     if (mixed := _mixed_sizes(path, data)) is not None:
@@ -49,16 +50,17 @@ def file_findings(path: Path, data: Splits) -> tuple[list[Finding], Splits]:
     return findings, replace(data, notes=tuple(notes))
 
 
-def _unreadable(path: Path, data: Splits, said: list[str]) -> Finding:
+def _unreadable(path: Path, data: Splits, said: list[str], *, knowingly: bool) -> Finding:
     count = len(data.left_out)
     whole = count + sum(len(part) for part in parts_of(data).values())
     return Finding(
         name="unreadable",
-        severity="error",
+        severity="note" if knowingly else "error",
         where=str(path),
         message=f"{count:,} of {whole:,} pictures can't be read: "
         + ("; ".join(said).removeprefix(f"{UNREADABLE}: ") or _some(list(data.left_out))),
-        effect="Training refuses such a set; what follows is of the pictures that can be read.",
+        effect=("" if knowingly else "Training refuses such a set. ")
+        + "What follows is of the pictures that can be read.",
         advice="Get these files again or remove them; with --skip-broken train leaves them out.",
         figures={"unreadable": count, "n": whole, "files": list(data.left_out)},
     )

@@ -33,11 +33,34 @@ from fittingroom.data.formats.kaggle_csv import (
     label_name,
     pixel_number,
 )
+from fittingroom.data.formats.many_pictures import Decoding
 from fittingroom.data.formats.splits import PARTS, part_of, read_class_names
 from fittingroom.data.formats.table import CSV, FORMATS, IDX, NPZ, PARQUET, PICTURES, format_at, format_of_name
 from fittingroom.data.open import open_dataset
 from fittingroom.data.preprocessing import Preprocessing
 from fittingroom.errors import DataError
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """How a path is to be read; see :func:`read_audited_file`."""
+
+    cache: bool
+    preprocessing: Preprocessing | None
+    group: str | None
+    skip_broken: bool
+    decoding: Decoding
+
+    def open(self, given: str, *, skip_broken: bool) -> Splits:
+        """The data set. Raises :class:`DataError`."""
+        return open_dataset(
+            given,
+            cache=self.cache,
+            preprocessing=self.preprocessing,
+            group=self.group,
+            skip_broken=skip_broken,
+            decoding=self.decoding,
+        )
 
 
 @dataclass(eq=False)
@@ -63,21 +86,29 @@ class AuditedFile:
 
 
 def read_audited_file(
-    given: str, *, cache: bool = True, preprocessing: Preprocessing | None = None, group: str | None = None
+    given: str,
+    *,
+    cache: bool = True,
+    preprocessing: Preprocessing | None = None,
+    group: str | None = None,
+    skip_broken: bool = False,
+    decoding: Decoding = lambda _what, _done, _all: None,
 ) -> AuditedFile:
     """Read what lies at a path, or the known set of this name; what is wrong with it raises nothing.
 
     Args:
         given: a path or a name, as ``open_dataset`` takes it.
-        cache, preprocessing, group: as in ``open_dataset``.
+        cache, preprocessing, group, decoding: as in ``open_dataset``.
+        skip_broken: pictures that can't be read are left out knowingly, and no error then.
     """
+    how = _Reading(cache, preprocessing, group, skip_broken, decoding)
     audited_file = AuditedFile(given)
     path = Path(given)
     try:
         if given not in KNOWN and _is_idx(path):
             _read_idx(path, audited_file)
         else:
-            _read_by_format(path, audited_file, cache, preprocessing, group)
+            _read_by_format(path, audited_file, how)
     except DataError as error:
         audited_file.problem = str(error)
     except OSError as error:
@@ -227,9 +258,7 @@ def holds_pictures(given: str) -> bool:
         return False
 
 
-def _read_by_format(
-    path: Path, audited_file: AuditedFile, cache: bool, preprocessing: Preprocessing | None, group: str | None
-) -> None:
+def _read_by_format(path: Path, audited_file: AuditedFile, how: _Reading) -> None:
     """Read a file or folder that isn't IDX, or a known set; by force what the reader refuses."""
     kind = format_of_name(path) if path.is_file() else None
     tables = [path] if kind is CSV else csv_files(path) if path.is_dir() else []
@@ -243,7 +272,7 @@ def _read_by_format(
         _refuse_zip_bomb(path)
 
     try:
-        data = _opened(audited_file.given, cache, preprocessing, group)
+        data = _opened(audited_file.given, how)
     except DataError as error:
         if kind is NPZ:
             _force_npz(path, audited_file)
@@ -256,7 +285,7 @@ def _read_by_format(
 
     if data.train.files is not None or holds_pictures(audited_file.given):
         audited_file.is_pictures = True
-        of_files, data = file_findings(path, data)
+        of_files, data = file_findings(path, data, knowingly=how.skip_broken)
         audited_file.findings += [*of_files, *picture_findings(path, data)]
     audited_file.notes = data.notes
 
@@ -267,19 +296,19 @@ def _read_by_format(
         audited_file.parts.append((role, dataset))
 
 
-def _opened(given: str, cache: bool, preprocessing: Preprocessing | None, group: str | None) -> Splits:
+def _opened(given: str, how: _Reading) -> Splits:
     """The data set; without the pictures that can't be read, which are a finding then.
 
     Raises:
         DataError: it can't be read for another reason.
     """
     try:
-        return open_dataset(given, cache=cache, preprocessing=preprocessing, group=group)
+        return how.open(given, skip_broken=how.skip_broken)
     except DataError as error:
-        if not holds_pictures(given):
+        if how.skip_broken or not holds_pictures(given):
             raise
         try:
-            return open_dataset(given, cache=cache, preprocessing=preprocessing, group=group, skip_broken=True)
+            return how.open(given, skip_broken=True)
         except DataError:
             raise error from None
 

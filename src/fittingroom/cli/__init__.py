@@ -92,7 +92,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except PeerFailed:
         return OUR_FAULT
     except FittingRoomError as error:
-        _log(f"fittingroom: {error}")
+        from fittingroom.cli.options import with_flags
+
+        _log(f"fittingroom: {with_flags(str(error))}")
         return USERS_MISTAKE
 
     # A module that no extra brings, and an error of the system without a file, are our faults: they show where.

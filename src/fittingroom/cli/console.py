@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,9 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from fittingroom.data.fetch.download import Progress
+    from fittingroom.data.formats.many_pictures import Decoding
 
+SECONDS_BEFORE_BAR = 1.0  # a bar that is gone at once only flickers
 UNLIMITED = 10_000  # columns: in a pipe or a file no line is broken
 
 
@@ -82,6 +85,34 @@ def fetching() -> Iterator[Progress]:
         if what not in tasks:
             tasks[what] = bars.add_task(what, total=None)
         bars.update(tasks[what], completed=done, total=total)
+
+    try:
+        yield show
+    finally:
+        bars.stop()
+
+
+@contextmanager
+def decoding() -> Iterator[Decoding]:
+    """Show how many pictures are decoded: a bar on a terminal's stderr where it takes a second; else nothing."""
+    if not sys.stderr.isatty():
+        yield lambda _what, _done, _all: None
+        return
+
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    bars = Progress(*columns, console=stderr(), transient=True)
+    tasks: dict[str, TaskID] = {}
+    begun = time.monotonic()
+
+    def show(what: str, done: int, total: int) -> None:
+        if time.monotonic() - begun < SECONDS_BEFORE_BAR:
+            return
+        bars.start()
+        if what not in tasks:
+            tasks[what] = bars.add_task(what, total=total)
+        bars.update(tasks[what], completed=done)
 
     try:
         yield show

@@ -10,7 +10,7 @@ from fittingroom.cli import options
 from fittingroom.cli.parser import Commands, add_old_spelling
 
 if TYPE_CHECKING:
-    from fittingroom.audit import Report
+    from fittingroom.audit import Finding, Report
     from fittingroom.audit.label_issues import LabelIssues
     from fittingroom.label_check import LabelCheck
     from fittingroom.parallel.ray_engine import RayEngine
@@ -38,6 +38,7 @@ def add_parser(actions: Commands) -> None:
     add_old_spelling(parser, "--test", paths)
     options.add_pictures(parser)
     options.add_group(parser)
+    options.add_skip_broken(parser)
     parser.add_argument("--json", action="store_true", help="print JSON, for programs")
     parser.add_argument("--fix", type=Path, metavar="OUT", help="write a copy with all repaired that can be known")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write a page with examples of what was found")
@@ -72,13 +73,17 @@ def run_check(args: argparse.Namespace) -> int:
 
     how, engine = _label_check(args)
     preprocessing = options.preprocessing_of(args)
-    report = check(
-        args.paths,
-        near=not args.no_near_duplicates,
-        cache=not args.no_cache,
-        preprocessing=preprocessing,
-        group=args.group,
-    )
+    with console.decoding() as decoding:
+        report = check(
+            args.paths,
+            near=not args.no_near_duplicates,
+            cache=not args.no_cache,
+            preprocessing=preprocessing,
+            group=args.group,
+            skip_broken=bool(args.skip_broken),
+            decoding=decoding,
+        )
+    report = _with_flags(report)
     issues: list[LabelIssues] = []
     problem = ""
     if how is not None:
@@ -98,11 +103,28 @@ def run_check(args: argparse.Namespace) -> int:
     return ERRORS if report.has_errors or problem else CLEAN
 
 
+def _with_flags(report: Report) -> Report:
+    """The report with options where the library names its parameters."""
+    from dataclasses import replace
+
+    def said(finding: Finding) -> Finding:
+        texts = {name: options.with_flags(getattr(finding, name)) for name in ("message", "effect", "advice")}
+        return replace(finding, **texts)
+
+    checked = [replace(each, notes=tuple(map(options.with_flags, each.notes))) for each in report.checked]
+    return replace(report, findings=tuple(map(said, report.findings)), checked=tuple(checked))
+
+
 def _as_json(report: Report, written: dict[str, str]) -> dict[str, Any]:
     return {
         "findings": [finding.as_json() for finding in report.findings],
         "checked": [
-            {"path": checked.given, "parts": checked.identity, "problem": checked.problem, "notes": checked.notes}
+            {
+                "path": checked.given,
+                "parts": checked.identity,
+                "problem": checked.problem,
+                "notes": checked.notes,
+            }
             for checked in report.checked
         ],
         "written": written,

@@ -22,6 +22,14 @@ if TYPE_CHECKING:
 
 DEFAULT_DATA, DEFAULT_RECIPE, RECIPE_FOR_A_MODEL = "fashion-mnist", "swift", "plain"
 
+FLAGS = {
+    "size = [height, width] sets another": "--size sets another",
+    "channels = 1 makes all of them grey": "--grey makes all of them grey",
+    "channels = 3 keeps their colour": "--set channels=3 keeps their colour",
+    "skip_broken leaves them out": "--skip-broken leaves them out",
+}
+"""What the library says to do about pictures, and how the command line says it."""
+
 Options = argparse.ArgumentParser | argparse._ArgumentGroup
 
 
@@ -217,13 +225,15 @@ def open_data(
         skip_broken: leave out pictures that can't be read.
         group: a column or a pattern that says which images belong together; None: the column ``group``.
     """
+    from dataclasses import replace
+
     from fittingroom.cli import console
     from fittingroom.data.fetch.known_sets import NoSourceError
     from fittingroom.data.open import open_dataset
 
     name = name or DEFAULT_DATA
     try:
-        with console.fetching() as progress:
+        with console.fetching() as progress, console.decoding() as decoding:
             splits = open_dataset(
                 name,
                 test=test,
@@ -232,6 +242,7 @@ def open_data(
                 preprocessing=preprocessing,
                 skip_broken=skip_broken,
                 group=group,
+                decoding=decoding,
             )
     except NoSourceError as error:
         if not or_sample:
@@ -246,9 +257,17 @@ def open_data(
         )
         splits = open_dataset("sample", cache=cache, preprocessing=preprocessing)
 
+    splits = replace(splits, notes=tuple(map(with_flags, splits.notes)))
     for note in splits.notes:
         print(note, file=sys.stderr)
     return splits
+
+
+def with_flags(text: str) -> str:
+    """A message of the library, which names parameters and keys of the recipe, with the options that set them."""
+    for parameter, flag in FLAGS.items():
+        text = text.replace(parameter, flag)
+    return text
 
 
 def warn_of_faults(splits: Splits) -> None:

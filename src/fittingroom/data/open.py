@@ -10,6 +10,7 @@ from fittingroom.data.cache import cached_read
 from fittingroom.data.dataset import Dataset, Splits
 from fittingroom.data.fetch.download import Progress
 from fittingroom.data.fetch.known_sets import KNOWN, class_names_for, locate
+from fittingroom.data.formats.many_pictures import Decoding, without_decisions
 from fittingroom.data.formats.splits import CLASSES_FILE
 from fittingroom.data.formats.table import WHAT_A_PATH_MAY_BE, format_at
 from fittingroom.data.groups import with_groups
@@ -26,6 +27,7 @@ def open_dataset(
     preprocessing: Preprocessing | None = None,
     skip_broken: bool = False,
     group: str | None = None,
+    decoding: Decoding = lambda _what, _done, _all: None,
 ) -> Splits:
     """Open a data set: the name of a known one ("fashion-mnist", "sample"), or a path.
 
@@ -42,6 +44,7 @@ def open_dataset(
         skip_broken: leave out pictures that can't be read, and say so in ``Splits.notes``.
         group: what shows that images belong together: a column of the table that is opened, or a regular expression
             whose one group is searched in each image's file. None: a table's column ``group``, where it has one.
+        decoding: called while pictures are decoded: with what they are, how many are done, and how many there are.
 
     Returns:
         The parts, images uint8 (N, H, W) or (N, H, W, 3) of 0–255; ``Splits.preprocessing`` has size and channels.
@@ -56,7 +59,7 @@ def open_dataset(
         ((2000, 28, 28), array([2, 5, 4]), 'Ankle boot')
     """
     asked = preprocessing or Preprocessing()
-    data = _open(source, cache, progress, asked, skip_broken)
+    data = _open(source, cache, progress, asked, skip_broken, decoding)
     if group is not None:
         data = with_groups(data, group, None if source in KNOWN else Path(source).expanduser())
     if test is None:
@@ -64,7 +67,7 @@ def open_dataset(
 
     # pictures are made like those of train; arrays are what they are
     assert data.preprocessing is not None
-    other = _open(test, cache, progress, asked, skip_broken, pictures_like=data.preprocessing)
+    other = _open(test, cache, progress, asked, skip_broken, decoding, pictures_like=data.preprocessing)
     if group is not None:
         other = with_groups(other, group, None if test in KNOWN else Path(test).expanduser(), required=False)
     chosen = other.train if other.test is None else other.test
@@ -79,6 +82,7 @@ def _open(
     progress: Progress | None,
     asked: Preprocessing,
     skip_broken: bool,
+    decoding: Decoding,
     pictures_like: Preprocessing | None = None,
 ) -> Splits:
     known = given if isinstance(given, str) and given in KNOWN else None
@@ -90,7 +94,7 @@ def _open(
         read_pictures, wanted = kind.read_pictures, pictures_like or asked
 
         def read() -> Splits:
-            data = kind.read(path) if read_pictures is None else read_pictures(path, wanted, skip_broken)
+            data = kind.read(path) if read_pictures is None else read_pictures(path, wanted, skip_broken, decoding)
             return _with_names(data, known, named_by)
 
         # class names that change make other data of the same files
@@ -102,7 +106,7 @@ def _open(
     except MemoryError as error:
         raise DataError(f"{path}: the data don't fit into memory") from error
     data = _arrays_made(data, asked) if data.preprocessing is None else data
-    return replace(data, source=str(given))
+    return replace(data, source=str(given), notes=tuple(without_decisions(data.notes, wanted)))
 
 
 def _settings(wanted: Preprocessing, skip_broken: bool) -> dict[str, Any]:

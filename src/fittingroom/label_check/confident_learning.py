@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fittingroom.evaluation.metrics import wilson_interval
+from fittingroom.evaluation.intervals import wilson_interval
 
 BOOTSTRAPS = 200  # resamples of the images, for the bound of the noise rate
 MIN_AGREE = 0.9  # of the labels; models that are wrong more often than that can't say how many labels are

@@ -245,7 +245,9 @@ def test_photos_of_several_sizes_become_64_by_64_in_colour_and_that_is_said(
     data = open_dataset(tmp_path)
     assert data.train.images.shape == (8, 64, 64, 3)
     assert data.preprocessing == Preprocessing(size=(64, 64), channels=3)
-    assert data.notes == ("pictures of 3 sizes, 90×200 to 427×640, become 64×64 (resize = pad); size sets another",)
+    assert data.notes == (
+        "pictures of 3 sizes, 90×200 to 427×640, become 64×64 (resize = pad); size = [height, width] sets another",
+    )
     assert repr(data.train) == f"Dataset('{tmp_path.name} train': 8 images 64×64 colour, 2 classes)"
     assert data.train.files == tuple(f"{name}/{number}.jpg" for name in "ab" for number in range(4))
 
@@ -255,7 +257,7 @@ def test_the_reader_makes_of_each_file_what_read_picture_makes_of_it(tmp_path: P
     asked = Preprocessing(size=(40, 56), channels=1, resize="crop")
     data = open_dataset(tmp_path, preprocessing=asked)
     assert data.preprocessing == asked
-    assert data.notes == ()
+    assert data.notes == ("made grey: 8 of 8 pictures, which are in colour",)
     assert data.train.files is not None
     for file, image in zip(data.train.files, data.train.images, strict=True):
         assert (read_picture((tmp_path / file).read_bytes(), file, asked) == image).all()
@@ -273,7 +275,7 @@ def test_photos_of_one_size_above_256_become_64_by_64(tmp_path: Path, photos: li
     write_photos(tmp_path, photos[:1])
     data = read_image_folder(tmp_path)
     assert data.train.image_size == (64, 64)
-    assert data.notes == ("pictures of 427×640 become 64×64 (resize = pad); size sets another",)
+    assert data.notes == ("pictures of 427×640 become 64×64 (resize = pad); size = [height, width] sets another",)
 
 
 def test_small_pictures_of_one_size_keep_it_and_every_pixel(tmp_path: Path, photos: list[Image.Image]) -> None:
@@ -442,7 +444,7 @@ def test_broken_pictures_are_all_named_in_one_error_or_left_out(tmp_path: Path) 
     (tmp_path / "b" / "3.png").write_bytes((tmp_path / "b" / "0.png").read_bytes()[:45])
     (tmp_path / "b" / "9.png").symlink_to("nowhere")
 
-    with pytest.raises(DataError, match=r"3 of 8 pictures can't be read \(--skip-broken leaves them out\):") as caught:
+    with pytest.raises(DataError, match=r"3 of 8 pictures can't be read \(skip_broken leaves them out\):") as caught:
         open_dataset(tmp_path)
     for file in ("a/1.png", "b/3.png", "b/9.png"):
         assert f"  {tmp_path / file}: " in str(caught.value)
@@ -474,8 +476,63 @@ def test_folders_are_opened_once_and_then_come_from_the_cache(
     for asked in (None, first.preprocessing, resolved):
         again = open_dataset(tmp_path, preprocessing=asked)
         assert (again.train.images == first.train.images).all()
-        assert (again.train.files, again.notes) == (first.train.files, first.notes)
+        assert again.train.files == first.train.files
+        assert again.notes == (first.notes if asked is None else ()), "what is asked for isn't said to be decided"
         assert again.preprocessing is not None
         assert (again.preprocessing.size, again.preprocessing.channels) == ((64, 64), 3)
     assert open_dataset(tmp_path, preprocessing=Preprocessing(size=(8, 8))).train.image_size == (8, 8)
     assert len(cache_entries()) == 2
+
+
+def grey_with_some_in_colour(folder: Path) -> None:
+    """1,200 grey pictures in two classes, and three coloured ones that no sample of 500 from all over looks at."""
+    png = io.BytesIO()
+    Image.fromarray(GREY).save(png, "PNG")
+    for name in ("train/a", "train/b"):
+        (folder / name).mkdir(parents=True)
+        for number in range(600):
+            (folder / name / f"{number:04}.png").write_bytes(png.getvalue())
+    looked_at = set(np.linspace(0, 1199, 500).astype(int).tolist()) | set(np.linspace(0, 1199, 20).astype(int).tolist())
+    passed_over = [row for row in range(600) if row not in looked_at][:2]
+    for row in passed_over:
+        save(folder / "train" / "a" / f"{row:04}.png", np.stack([GREY, GREY, GREY.T], -1))
+    save(folder / "test" / "b" / "red.png", np.stack([GREY, GREY, GREY.T], -1))
+
+
+def test_colour_that_no_sample_saw_is_not_lost_in_silence(tmp_path: Path) -> None:
+    grey_with_some_in_colour(tmp_path)
+    data = read_image_folder(tmp_path)
+
+    assert data.train.channels == 1
+    (note,) = data.notes
+    assert note.startswith("made grey, though in colour: 3 of 1,201 pictures, as those that were looked at are grey")
+    assert note.endswith("channels = 3 keeps their colour: test/b/red.png, train/a/0001.png, train/a/0003.png")
+    assert read_image_folder(tmp_path, Preprocessing(channels=3)).notes == ()
+
+
+def test_a_test_set_in_colour_elsewhere_is_not_made_grey_in_silence(tmp_path: Path) -> None:
+    for name in ("train/a", "train/b"):
+        save(tmp_path / name / "1.png")
+    save(tmp_path / "other" / "a" / "1.png")
+    save(tmp_path / "other" / "b" / "red.png", np.stack([GREY, GREY, GREY.T], -1))
+    data = open_dataset(tmp_path / "train", test=tmp_path / "other")
+    assert data.notes == ("made grey: 1 of 2 pictures, which are in colour",)
+
+
+def test_pictures_of_another_part_that_are_resized_as_train_is_are_not_said_to_differ(
+    tmp_path: Path, photos: list[Image.Image]
+) -> None:
+    for part in ("train", "test"):
+        write_photos(tmp_path / part, photos[:1])
+    (note,) = read_image_folder(tmp_path).notes
+    assert note.startswith("pictures of 427×640 become 64×64")
+
+
+def test_the_decoding_of_each_part_is_reported_to_its_end(tmp_path: Path) -> None:
+    for number in range(40):
+        save(tmp_path / "train" / "ab"[number % 2] / f"{number}.png")
+    save(tmp_path / "test" / "a" / "1.png")
+    (tmp_path / "train" / "a" / "broken.png").write_bytes(b"no picture")
+    told: list[tuple[str, int, int]] = []
+    read_image_folder(tmp_path, skip_broken=True, decoding=lambda *what: told.append(what))
+    assert told == [("decoding test", 1, 1), *(("decoding train", done, 41) for done in (16, 32, 41))]

@@ -28,6 +28,7 @@ from fittingroom.data.formats.kaggle_csv import (
     read_parts,
     unpacked,
 )
+from fittingroom.data.formats.many_pictures import Decoding
 from fittingroom.data.formats.pixels_column import (
     FER2013_CLASSES,
     has_pixels_column,
@@ -43,18 +44,24 @@ from fittingroom.errors import DataError
 def csv_data_files(path: Path) -> list[Path]:
     """Every file that :func:`read_csv` reads: the CSV files, and the pictures that they name."""
     files = list(find_csv(path).values())
-    tables = [file for file in files if _isread_file_table(file)]
+    tables = [file for file in files if _is_file_table(file)]
     pictures = [picture for file in tables for picture in table_files(read_file_table(file))[1:]]
     return [*files, *dict.fromkeys(pictures)]
 
 
-def read_csv(path: Path, preprocessing: Preprocessing | None = None, skip_broken: bool = False) -> Splits:
+def read_csv(
+    path: Path,
+    preprocessing: Preprocessing | None = None,
+    skip_broken: bool = False,
+    decoding: Decoding = lambda _what, _done, _all: None,
+) -> Splits:
     """Read one CSV, or a folder with one for each part.
 
     Args:
         path: of the file or folder.
         preprocessing: what to make of picture files; None: what these suggest.
         skip_broken: leave out picture files that can't be read, and say so in the notes.
+        decoding: is told how many picture files are decoded.
 
     Raises:
         DataError: names the row of what is wrong, or all pictures that can't be read.
@@ -62,10 +69,10 @@ def read_csv(path: Path, preprocessing: Preprocessing | None = None, skip_broken
     files = find_csv(path)
     if not files:
         raise DataError(f"{path}: CSV files called …train.csv and …test.csv expected, none found")
-    are_tables = {file: _isread_file_table(file) for file in files.values()}
+    are_tables = {file: _is_file_table(file) for file in files.values()}
     if all(are_tables.values()):
         tables = [read_file_table(file) for file in files.values()]
-        return read_tables(tables, path, preprocessing or Preprocessing(), skip_broken=skip_broken)
+        return read_tables(tables, path, preprocessing or Preprocessing(), skip_broken=skip_broken, decoding=decoding)
     if any(are_tables.values()):
         names = ", ".join(file.name for file, is_table in are_tables.items() if is_table)
         raise DataError(f"{path}: pixels in all CSV files expected, or paths in all, found paths in {names} alone")
@@ -81,7 +88,7 @@ def csv_kinds_blocks(path: Path, rows: int, preprocessing: Preprocessing | None 
     Raises:
         DataError: as :func:`read_csv`.
     """
-    if _isread_file_table(path):
+    if _is_file_table(path):
         yield from table_blocks(read_file_table(path), rows, preprocessing)
     elif has_pixels_column(path):
         yield from pixels_column_blocks(path, rows)
@@ -95,7 +102,7 @@ def gives_labels(path: Path) -> bool:
     Raises:
         DataError: the file can't be read.
     """
-    return part_of(path.name) is not None and _isread_file_table(path) and _is_labelled(path)
+    return part_of(path.name) is not None and _is_file_table(path) and _is_labelled(path)
 
 
 def _read_pixels_columns(files: dict[str, Path], path: Path) -> Splits:
@@ -125,7 +132,7 @@ def _is_labelled(path: Path) -> bool:
     return label_column(cells_of(first_line(path))) is not None
 
 
-def _isread_file_table(path: Path) -> bool:
+def _is_file_table(path: Path) -> bool:
     """Whether a CSV names picture files: in a column called so, or without a header in one of its first row's cells."""
     cells = cells_of(first_line(path))
     if any(map(is_picture_name, cells)):

@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -29,7 +30,7 @@ from fittingroom.data.formats.columns import (
     numbered,
     parts_of_rows,
 )
-from fittingroom.data.formats.many_pictures import decode, refuse_broken, resolve
+from fittingroom.data.formats.many_pictures import Decoding, decode, greyed_note, refuse_broken, resolve
 from fittingroom.data.formats.splits import Images, Labels, part_of, read_class_names, splits
 from fittingroom.data.picture_file import SUFFIXES
 from fittingroom.data.preprocessing import Preprocessing
@@ -178,7 +179,12 @@ def shown_files(table: FileTable, path: Path) -> list[str]:
 
 
 def read_tables(
-    tables: Sequence[FileTable], path: Path, preprocessing: Preprocessing, *, skip_broken: bool = False
+    tables: Sequence[FileTable],
+    path: Path,
+    preprocessing: Preprocessing,
+    *,
+    skip_broken: bool = False,
+    decoding: Decoding = lambda _what, _done, _all: None,
 ) -> Splits:
     """Read the pictures of one table, or of one for each part.
 
@@ -187,6 +193,7 @@ def read_tables(
         path: that was opened, a table or its folder.
         preprocessing: what to make of each picture; what it leaves open is told by the pictures of train.
         skip_broken: leave out pictures that are missing or can't be read, and say so in the notes.
+        decoding: is told how many pictures of a part are decoded.
 
     Raises:
         DataError: all missing and broken pictures, in one error.
@@ -222,9 +229,12 @@ def read_tables(
     broken: list[str] = []
     left_out: list[str] = []
     has_groups = any(table.groups is not None for table in tables)
+    greyed: list[str] = []
     for part in files:
-        images[part], is_good, sources, of_part = _decoded(files[part], rows[part], record)
-        broken += of_part
+        read = _decoded(files[part], rows[part], record, partial(decoding, f"decoding {part}"))
+        images[part], is_good, sources = read.images, read.is_good, read.sources
+        broken += read.broken
+        greyed += [_shown(file, path) for file in read.greyed]
         names = [_shown(file, path) for file, good in zip(files[part], is_good, strict=True) if good]
         left_out += [_shown(file, path) for file, good in zip(files[part], is_good, strict=True) if not good]
         known[part] = {"files": names, "sources": sources}
@@ -238,7 +248,7 @@ def read_tables(
     parts = {part: (images[part], numbers[part]) for part in images if len(images[part])}
     if not parts:
         raise DataError(f"{path}: a picture that can be read expected, none of {count:,} found")
-    notes += _notes(broken, outside, path)
+    notes += [*_notes(broken, outside, path), *greyed_note(greyed, sum(map(len, images.values())), preprocessing)]
     return splits(parts, path, classes, known=known, preprocessing=record, notes=notes, left_out=left_out)
 
 
@@ -255,20 +265,33 @@ def table_blocks(table: FileTable, rows: int, preprocessing: Preprocessing | Non
     record, _ = resolve(files, preprocessing or Preprocessing())
     for start in range(0, len(files), rows):
         block = slice(start, start + rows)
-        images, _, _, broken = _decoded(files[block], where[block], record)
-        refuse_broken(broken, len(files), table.path)
-        yield images
+        read = _decoded(files[block], where[block], record)
+        refuse_broken(read.broken, len(files), table.path)
+        yield read.images
+
+
+class _Pictures(NamedTuple):
+    """The pictures of a part: the images that could be read, which rows those are of, their sources.
+
+    And what is wrong with the others, and the coloured ones that were made grey.
+    """
+
+    images: Images
+    is_good: list[bool]
+    sources: list[bytes]
+    broken: list[str]
+    greyed: list[Path]
 
 
 def _decoded(
-    files: Sequence[Path], rows: Sequence[str], record: Preprocessing
-) -> tuple[Images, list[bool], list[bytes], list[str]]:
-    """The images that could be read, which those are, their sources, and what is wrong with the others.
-
-    Each file is read once.
-    """
+    files: Sequence[Path],
+    rows: Sequence[str],
+    record: Preprocessing,
+    report: Callable[[int, int], None] = lambda _done, _all: None,
+) -> _Pictures:
+    """The pictures of these rows. Each file is read once."""
     unique = list(dict.fromkeys(file for file in files if file.is_file()))
-    decoded = decode(unique, record)
+    decoded = decode(unique, record, report)
     images, why = decoded.images, decoded.broken
     good_files = [file for file, good in zip(unique, decoded.is_good, strict=True) if good]
     place = {file: row for row, file in enumerate(good_files)}
@@ -281,7 +304,8 @@ def _decoded(
     ]
     chosen = [place[file] for file in files if file in place]
     sources = [decoded.sources[row] for row in chosen]
-    return images if chosen == list(range(len(images))) else images[chosen], good, sources, broken
+    images = images if chosen == list(range(len(images))) else images[chosen]
+    return _Pictures(images, good, sources, broken, decoded.greyed)
 
 
 def _located(table: FileTable) -> tuple[list[Path], list[str]]:

@@ -4,18 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from fittingroom.data.dataset import Splits
 from fittingroom.data.formats.folder_layout import FolderPart, Layout, find_layout
-from fittingroom.data.formats.many_pictures import decode, other_sizes, refuse_broken, resolve
+from fittingroom.data.formats.many_pictures import (
+    SHOWN,
+    SIZE_HINT,
+    Decoding,
+    decode,
+    greyed_note,
+    other_sizes,
+    refuse_broken,
+    resolve,
+)
 from fittingroom.data.formats.splits import Images, Labels, splits
 from fittingroom.data.preprocessing import Preprocessing
 from fittingroom.errors import DataError
-
-SHOWN = 20  # broken pictures that a note names
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +35,7 @@ class _Read:
     files: list[str]
     sources: list[bytes]
     broken: dict[Path, str]
+    greyed: list[Path]
 
 
 def image_files(path: Path) -> list[Path]:
@@ -34,7 +43,12 @@ def image_files(path: Path) -> list[Path]:
     return [file for part in find_layout(path).parts.values() for files in part.files.values() for file in files]
 
 
-def read_image_folder(path: Path, preprocessing: Preprocessing | None = None, skip_broken: bool = False) -> Splits:
+def read_image_folder(
+    path: Path,
+    preprocessing: Preprocessing | None = None,
+    skip_broken: bool = False,
+    decoding: Decoding = lambda _what, _done, _all: None,
+) -> Splits:
     """Read a folder of pictures of any sizes; the names of the folders are those of the classes.
 
     Class names are in natural order ("10" after "9"), taken from train; another part may lack some.
@@ -43,6 +57,7 @@ def read_image_folder(path: Path, preprocessing: Preprocessing | None = None, sk
         path: of the folder whose folders are the classes, or the parts (``train``, ``val``, ``test`` and the like).
         preprocessing: what to make of each picture; what it leaves open is told by the pictures of train.
         skip_broken: leave out pictures that can't be read, and say so in the notes.
+        decoding: is told how many pictures of a part are decoded.
 
     Raises:
         DataError: names every picture that can't be read; folders that are no parts and no classes.
@@ -52,19 +67,23 @@ def read_image_folder(path: Path, preprocessing: Preprocessing | None = None, sk
         raise DataError(f"{path}: folders named after classes, with pictures in them, expected, none found")
     first = "train" if "train" in layout.parts else next(iter(layout.parts))
     classes = list(layout.parts[first].files)
-    record, notes = resolve(_files(layout.parts[first]), preprocessing or Preprocessing())
+    asked = preprocessing or Preprocessing()
+    record, notes = resolve(_files(layout.parts[first]), asked)
     assert record.size is not None
 
-    if preprocessing is None or preprocessing.size is None:
+    # where train's own pictures are resized, those of other parts are in any case
+    if asked.size is None and not any(SIZE_HINT in note for note in notes):
         for name, part in layout.parts.items():
             others = 0 if name == first else other_sizes(_files(part), record.size)
             if others:
                 size = "{}×{}".format(*record.size)
                 notes.append(f"{name}: {others:,} pictures of other sizes than train's become {size} ({record.resize})")
 
-    read = {name: _read(part, classes, record, path) for name, part in layout.parts.items()}
+    read = {name: _read(part, classes, record, path, decoding) for name, part in layout.parts.items()}
     broken = layout.broken | {file: why for part in read.values() for file, why in part.broken.items()}
     notes = [*layout.notes, *notes, *_handle_broken(broken, layout, path, skip=skip_broken)]
+    greyed = [file.relative_to(path).as_posix() for part in read.values() for file in part.greyed]
+    notes += greyed_note(greyed, sum(len(part.files) for part in read.values()), asked)
     return splits(
         {name: (part.images, part.labels) for name, part in read.items()},
         path,
@@ -80,17 +99,17 @@ def _files(part: FolderPart) -> list[Path]:
     return [file for of_class in part.files.values() for file in of_class]
 
 
-def _read(part: FolderPart, classes: Sequence[str], record: Preprocessing, path: Path) -> _Read:
+def _read(part: FolderPart, classes: Sequence[str], record: Preprocessing, path: Path, decoding: Decoding) -> _Read:
     unknown = [name for name in part.files if name not in classes]
     if unknown:
         raise DataError(f"{part.folder / unknown[0]}: a class of train expected ({', '.join(classes)}), another found")
 
     files = _files(part)
-    decoded = decode(files, record)
+    decoded = decode(files, record, partial(decoding, f"decoding {part.folder.name}"))
     counts = [len(of_class) for of_class in part.files.values()]
     labels = np.repeat([classes.index(name) for name in part.files], counts)
     names = [file.relative_to(path).as_posix() for file, good in zip(files, decoded.is_good, strict=True) if good]
-    return _Read(decoded.images, labels[decoded.is_good], names, decoded.sources, decoded.broken)
+    return _Read(decoded.images, labels[decoded.is_good], names, decoded.sources, decoded.broken, decoded.greyed)
 
 
 def _handle_broken(broken: dict[Path, str], layout: Layout, path: Path, *, skip: bool) -> list[str]:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from fittingroom.data.formats.splits import Images
 from fittingroom.data.large import allocate
 from fittingroom.data.picture_file import probe_picture, probe_size
-from fittingroom.data.preprocessing import DEFAULT_SIDE, MAX_SIDE, Preprocessing, read_picture
+from fittingroom.data.preprocessing import DEFAULT_SIDE, MAX_SIDE, Preprocessing, SeenPicture, see_picture
 from fittingroom.environment import cores
 from fittingroom.errors import DataError
 
@@ -27,6 +27,16 @@ SAMPLE = 500  # the same, where the first are all grey
 LARGEST_FILE = 256 << 20  # bytes; 50 million pixels have 150 MB without compression
 LARGE_FILE = 32 << 20  # bytes; of larger ones no two are in memory at once
 OF_SIZES = "pictures of"  # begins the note on what becomes of pictures of several sizes
+
+SHOWN = 20  # pictures that a note names
+CHUNK = 16  # pictures that a thread takes at once: to hand over small ones one by one takes longer than to decode them
+
+SIZE_HINT = "size = [height, width] sets another"  # ends a note on what was decided, and says how to decide otherwise
+GREY_HINT = "channels = 1 makes all of them grey"
+COLOUR_HINT = "channels = 3 keeps their colour"
+
+Decoding = Callable[[str, int, int], None]
+"""Follows the decoding: what is read, how many of its pictures are, and how many there are."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -73,24 +83,35 @@ class Decoded:
         is_good: bool (len(files),): which those are.
         sources: SHA-256 of the bytes of each of those, 32 bytes.
         broken: what is wrong with each of the others.
+        greyed: the coloured ones that were made grey.
     """
 
     images: Images
     is_good: NDArray[np.bool_]
     sources: list[bytes]
     broken: dict[Path, str]
+    greyed: list[Path]
 
 
-def decode(files: Sequence[Path], preprocessing: Preprocessing) -> Decoded:
-    """Read all pictures by a record that has size and channels, on all cores."""
+def decode(
+    files: Sequence[Path], preprocessing: Preprocessing, report: Callable[[int, int], None] = lambda _done, _all: None
+) -> Decoded:
+    """Read all pictures by a record that has size and channels, on all cores.
+
+    Args:
+        files: of the pictures.
+        preprocessing: what to make of each.
+        report: receives, now and then, how many are done, and how many there are.
+    """
     assert preprocessing.size is not None, "resolve gives it"
     shape = (*preprocessing.size, 3) if preprocessing.channels == 3 else preprocessing.size
     images = allocate((len(files), *shape), np.uint8)
     is_good = np.ones(len(files), dtype=bool)
     sources: list[bytes] = []
     broken: dict[Path, str] = {}
+    greyed: list[Path] = []
 
-    def read(file: Path) -> tuple[Images, bytes]:
+    def read(file: Path) -> tuple[SeenPicture, bytes]:
         return _with_content(file, lambda content: read_with_source(content, str(file), preprocessing))
 
     for file, found in zip(files, each(read, files), strict=True):
@@ -98,18 +119,22 @@ def decode(files: Sequence[Path], preprocessing: Preprocessing) -> Decoded:
             is_good[len(broken) + len(sources)] = False
             broken[file] = str(found)
         else:
-            images[len(sources)], source = found
+            picture, source = found
+            images[len(sources)] = picture.image
             sources.append(source)
-    return Decoded(images[: len(sources)], is_good, sources, broken)
+            greyed += [file] if picture.lost_colour else []
+        if (done := len(sources) + len(broken)) % CHUNK == 0 or done == len(files):
+            report(done, len(files))
+    return Decoded(images[: len(sources)], is_good, sources, broken, greyed)
 
 
-def read_with_source(content: bytes, where: str, preprocessing: Preprocessing) -> tuple[Images, bytes]:
-    """The image that is made of a picture's bytes, and the SHA-256 of these, which no decoder changes.
+def read_with_source(content: bytes, where: str, preprocessing: Preprocessing) -> tuple[SeenPicture, bytes]:
+    """What is made of a picture's bytes, and the SHA-256 of these, which no decoder changes.
 
     Raises:
         DataError: no picture, or a damaged one.
     """
-    return read_picture(content, where, preprocessing), hashlib.sha256(content).digest()
+    return see_picture(content, where, preprocessing), hashlib.sha256(content).digest()
 
 
 def refuse_broken(broken: Sequence[str], count: int, where: Path) -> None:
@@ -128,8 +153,34 @@ def refuse_broken(broken: Sequence[str], count: int, where: Path) -> None:
     if broken:
         lines = "\n  ".join(broken)
         raise DataError(
-            f"{where}: {len(broken):,} of {count:,} pictures can't be read (--skip-broken leaves them out):\n  {lines}"
+            f"{where}: {len(broken):,} of {count:,} pictures can't be read (skip_broken leaves them out):\n  {lines}"
         )
+
+
+def greyed_note(greyed: Sequence[str], count: int, asked: Preprocessing) -> list[str]:
+    """What to say of coloured pictures that were made grey, whether that was asked for or told by a sample.
+
+    Args:
+        greyed: the name of each.
+        count: how many pictures there are, in all parts.
+        asked: what was asked for.
+    """
+    if not greyed:
+        return []
+    if asked.channels is not None:
+        return [f"made grey: {len(greyed):,} of {count:,} pictures, which are in colour"]
+    more = f" and {len(greyed) - SHOWN:,} more" if len(greyed) > SHOWN else ""
+    return [
+        f"made grey, though in colour: {len(greyed):,} of {count:,} pictures, as those that were looked at are grey; "
+        f"{COLOUR_HINT}: {', '.join(greyed[:SHOWN])}{more}"
+    ]
+
+
+def without_decisions(notes: Sequence[str], asked: Preprocessing) -> list[str]:
+    """The notes without those on what was decided, where it had been asked for: they are from another reading."""
+    hints = [] if asked.size is None else [SIZE_HINT]
+    hints += [] if asked.channels is None else [GREY_HINT]
+    return [note for note in notes if not any(hint in note for hint in hints)]
 
 
 def common_channels(coloured: Sequence[bool]) -> tuple[int, list[str]]:
@@ -137,8 +188,7 @@ def common_channels(coloured: Sequence[bool]) -> tuple[int, list[str]]:
     if all(coloured) or not any(coloured):
         return 3 if any(coloured) else 1, []
     return 3, [
-        f"read in colour, as {sum(coloured):,} of {len(coloured):,} pictures looked at are coloured; "
-        "channels = 1 makes all of them grey"
+        f"read in colour, as {sum(coloured):,} of {len(coloured):,} pictures looked at are coloured; {GREY_HINT}"
     ]
 
 
@@ -153,7 +203,7 @@ def common_size(sizes: Sequence[tuple[int, int]], asked: Preprocessing) -> tuple
     smallest, largest = ("{}×{}".format(*size) for size in (min(counts, key=_area), max(counts, key=_area)))
     what = f"{len(counts):,} sizes, {smallest} to {largest}," if len(counts) > 1 else smallest
     return (DEFAULT_SIDE, DEFAULT_SIDE), [
-        f"{OF_SIZES} {what} become {DEFAULT_SIDE}×{DEFAULT_SIDE} (resize = {asked.resize}); size sets another"
+        f"{OF_SIZES} {what} become {DEFAULT_SIDE}×{DEFAULT_SIDE} (resize = {asked.resize}); {SIZE_HINT}"
     ]
 
 
@@ -204,5 +254,12 @@ def each(function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[
         except DataError as error:
             return error
 
+    def tried_all(chunk: Sequence[Item]) -> list[Result | DataError]:
+        return [tried(item) for item in chunk]
+
+    # few large pictures are shared out evenly all the same
+    size = max(1, min(CHUNK, len(items) // (8 * cores())))
+    chunks = [items[start : start + size] for start in range(0, len(items), size)]
     with ThreadPoolExecutor(cores(), thread_name_prefix="pictures") as pool:
-        yield from pool.map(tried, items)
+        for results in pool.map(tried_all, chunks):
+            yield from results

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -26,11 +27,21 @@ from fittingroom.data.formats.file_table import (
     table_files,
 )
 from fittingroom.data.formats.gzipped import expansion_limit
-from fittingroom.data.formats.many_pictures import common_channels, common_size, each, read_with_source, refuse_broken
+from fittingroom.data.formats.many_pictures import (
+    CHUNK,
+    SHOWN,
+    Decoding,
+    common_channels,
+    common_size,
+    each,
+    greyed_note,
+    read_with_source,
+    refuse_broken,
+)
 from fittingroom.data.formats.splits import Images, part_of, read_class_names, splits
 from fittingroom.data.large import allocate
 from fittingroom.data.picture_file import probe_picture, probe_size
-from fittingroom.data.preprocessing import Preprocessing, encode_png
+from fittingroom.data.preprocessing import Preprocessing, SeenPicture, encode_png
 from fittingroom.errors import DataError
 from fittingroom.files.atomic import atomic_write
 
@@ -45,7 +56,6 @@ SMALLEST_PICTURE = 60  # bytes; a PNG of one pixel has 67
 FETCHED = 20_000  # rows whose pictures are read at once, of small pictures
 FETCHED_BYTES = 256 << 20  # of pictures that are read at once
 SAMPLES = (20, 500)  # pictures whose colours are looked at; more only where the first are all grey
-SHOWN = 20  # broken pictures that a note names
 UNLABELLED = -1  # what Hugging Face writes where there is no label
 PART_FILES = re.compile(r"(train|validation|test)-00000-of-00001\.parquet")
 """The names of the files that :func:`write_parquet_part` writes."""
@@ -81,7 +91,12 @@ def parquet_files(path: Path) -> list[Path]:
     return [*files, *dict.fromkeys(pictures)]
 
 
-def read_parquet(path: Path, preprocessing: Preprocessing | None = None, skip_broken: bool = False) -> Splits:
+def read_parquet(
+    path: Path,
+    preprocessing: Preprocessing | None = None,
+    skip_broken: bool = False,
+    decoding: Decoding = lambda _what, _done, _all: None,
+) -> Splits:
     """Read one Parquet file, or a folder of shards, of pictures or of their paths.
 
     Labels are whole numbers, whose names come from the metadata (``huggingface``) where they are there, or names;
@@ -91,6 +106,7 @@ def read_parquet(path: Path, preprocessing: Preprocessing | None = None, skip_br
         path: of the file or folder.
         preprocessing: what to make of each picture; what it leaves open is told by the pictures of train.
         skip_broken: leave out pictures that can't be read, and say so in the notes.
+        decoding: is told how many pictures of a part are decoded.
 
     Raises:
         DataError: names the file and the row of every picture that can't be read; columns that can't be told.
@@ -101,7 +117,8 @@ def read_parquet(path: Path, preprocessing: Preprocessing | None = None, skip_br
     asked = preprocessing or Preprocessing()
     all_files = [file for files in shards.values() for file in files]
     if all(map(is_file_table, all_files)):
-        return read_tables(list(map(read_file_table, all_files)), path, asked, skip_broken=skip_broken)
+        tables = list(map(read_file_table, all_files))
+        return read_tables(tables, path, asked, skip_broken=skip_broken, decoding=decoding)
 
     found = {part: _labels_of(files) for part, files in shards.items()}
     record, notes = _resolve(shards.get("train") or next(iter(shards.values())), asked)
@@ -109,12 +126,15 @@ def read_parquet(path: Path, preprocessing: Preprocessing | None = None, skip_br
     known: dict[str, dict[str, Sequence[Any]]] = {}
     broken: list[str] = []
     left_out: list[str] = []
+    greyed: list[str] = []
     for part, files in shards.items():
-        images[part], is_good, sources, of_part = _decoded(files, record)
-        broken += of_part
+        read = _decoded(files, record, partial(decoding, f"decoding {part}"))
+        images[part], is_good, sources = read.images, read.is_good, read.sources
+        broken += read.broken
+        greyed += read.greyed
         known[part] = {"sources": sources}
         rows = [f"{file.name}: row {row:,}" for file in files for row in range(1, _count(file) + 1)]
-        left_out += [row for row, good in zip(rows, is_good, strict=True) if not good] if of_part else []
+        left_out += [row for row, good in zip(rows, is_good, strict=True) if not good] if read.broken else []
         if any(has_column(file, GROUP) for file in all_files):
             groups = [group for file in files for group in text_column(file, GROUP)]
             known[part]["groups"] = [group for group, good in zip(groups, is_good, strict=True) if good]
@@ -126,6 +146,7 @@ def read_parquet(path: Path, preprocessing: Preprocessing | None = None, skip_br
     if broken:
         more = f" and {len(broken) - SHOWN:,} more" if len(broken) > SHOWN else ""
         notes.append(f"left out, as they can't be read: {'; '.join(broken[:SHOWN])}{more}")
+    notes += greyed_note(greyed, sum(map(len, images.values())), asked)
     labels, classes = _as_numbers(found, path, all_files[0])
     parts = {part: (images[part], labels[part]) for part in images if len(images[part])}
     if not parts:
@@ -176,7 +197,7 @@ def parquet_blocks(path: Path, rows: int, preprocessing: Preprocessing | None = 
         for start in range(0, len(contents), rows):
             pictures = list(_pictures(contents[start : start + rows], path, first + start, record))
             refuse_broken([str(found) for found in pictures if isinstance(found, DataError)], _count(path), path)
-            yield np.stack([found[0] for found in pictures if not isinstance(found, DataError)])
+            yield np.stack([found[0].image for found in pictures if not isinstance(found, DataError)])
 
 
 def sizes_by_row(path: Path) -> Iterator[tuple[str, tuple[int, int]]]:
@@ -255,8 +276,20 @@ def _resolve(files: Sequence[Path], asked: Preprocessing) -> tuple[Preprocessing
     return asked.resolved_for(size=size, channels=channels, photo=None), [*notes, *said]
 
 
-def _decoded(files: Sequence[Path], record: Preprocessing) -> tuple[Images, NDArray[np.bool_], list[bytes], list[str]]:
-    """The pictures of the shards of a part that can be read, the mask of these, their sources; what is wrong else."""
+class _Pictures(NamedTuple):
+    """The pictures of the shards of a part: those that can be read, the mask of these, their sources.
+
+    And what is wrong with the others, and the places of the coloured ones that were made grey.
+    """
+
+    images: Images
+    is_good: NDArray[np.bool_]
+    sources: list[bytes]
+    broken: list[str]
+    greyed: list[str]
+
+
+def _decoded(files: Sequence[Path], record: Preprocessing, report: Callable[[int, int], None]) -> _Pictures:
     # images go where they stay at once: a list of blocks would take twice the memory
     assert record.size is not None, "_resolve gives it"
     count = sum(_count(file) for file in files)
@@ -264,24 +297,29 @@ def _decoded(files: Sequence[Path], record: Preprocessing) -> tuple[Images, NDAr
     is_good = np.ones(count, dtype=bool)
     sources: list[bytes] = []
     broken: list[str] = []
+    greyed: list[str] = []
     for file in files:
         for first, contents in _contents(file):
-            for found in _pictures(contents, file, first, record):
+            for row, found in enumerate(_pictures(contents, file, first, record), first + 1):
                 if isinstance(found, DataError):
                     is_good[len(sources) + len(broken)] = False
                     broken.append(str(found))
                 else:
-                    images[len(sources)], source = found
+                    picture, source = found
+                    images[len(sources)] = picture.image
                     sources.append(source)
-    return images[: len(sources)], is_good, sources, broken
+                    greyed += [f"{file.name} row {row:,}"] if picture.lost_colour else []
+                if (done := len(sources) + len(broken)) % CHUNK == 0 or done == count:
+                    report(done, count)
+    return _Pictures(images[: len(sources)], is_good, sources, broken, greyed)
 
 
 def _pictures(
     contents: Sequence[bytes | None], path: Path, rows_before: int, record: Preprocessing
-) -> Iterator[tuple[Images, bytes] | DataError]:
+) -> Iterator[tuple[SeenPicture, bytes] | DataError]:
     """Each picture with the SHA-256 of its cell, or what is wrong with it."""
 
-    def read(numbered_content: tuple[int, bytes | None]) -> tuple[Images, bytes]:
+    def read(numbered_content: tuple[int, bytes | None]) -> tuple[SeenPicture, bytes]:
         row, content = numbered_content
         if content is None:
             raise DataError(f"{path}: row {row:,}: a picture's bytes expected, none found")

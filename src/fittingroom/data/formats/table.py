@@ -15,6 +15,7 @@ from fittingroom.data.dataset import Dataset, Splits
 from fittingroom.data.formats import cifar, csv_kinds, idx, image_folder, kaggle_csv, npz, parquet, svhn
 from fittingroom.data.formats.folder_layout import has_class_folders
 from fittingroom.data.formats.gzipped import open_bytes
+from fittingroom.data.formats.many_pictures import Decoding
 from fittingroom.data.formats.splits import Images
 from fittingroom.data.preprocessing import Preprocessing
 from fittingroom.errors import DataError
@@ -34,7 +35,7 @@ class Format:
         files: every file that ``read`` reads of a path; none of a folder that isn't of this format.
         read: a file or folder → its parts.
         read_pictures: the same, of a format whose images may be picture files: with what to make of them, and whether
-            to leave out those that are broken. It takes the place of ``read``.
+            to leave out those that are broken, and what follows the decoding. It takes the place of ``read``.
         blocks: the images of one file, at most so many at a time, in the memory of a block. None: not one file.
         picture_blocks: the same, of a format whose images may be picture files: with what to make of them. It takes the
             place of ``blocks``.
@@ -50,7 +51,7 @@ class Format:
     name: str
     files: Callable[[Path], list[Path]]
     read: Callable[[Path], Splits]
-    read_pictures: Callable[[Path, Preprocessing, bool], Splits] | None = None
+    read_pictures: Callable[[Path, Preprocessing, bool, Decoding], Splits] | None = None
     in_folder: str = ""
     suffixes: tuple[str, ...] = ()
     sniff: Callable[[Path], bool] | None = None
