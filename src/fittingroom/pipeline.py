@@ -13,7 +13,6 @@ from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from shlex import quote
-from typing import Any
 
 import torch
 
@@ -22,6 +21,7 @@ from fittingroom.artifact.export import ExportError, Shipped, export_onnx
 from fittingroom.artifact.onnx_model import MODEL
 from fittingroom.data.dataset import Dataset, Splits
 from fittingroom.errors import ArtifactError, Interrupted, PeerLost, RecipeError
+from fittingroom.evaluation.conformal import ConformalScores
 from fittingroom.evaluation.predictions import JudgedPredictions, write_predictions
 from fittingroom.evaluation.temperature import UNCALIBRATED, Temperature
 from fittingroom.events import NO_HOOKS, Event, Hooks, JobDone, Observer
@@ -300,9 +300,10 @@ def _train_one(
     # The result last: a folder that has one is finished, and one without it is resumed.
     parameters = count_parameters(fitted.network)
     judged = judge_on_validation(fitted)
-    temperature = Temperature.fitted(judged.probabilities, judged.truth) if judged else UNCALIBRATED
-    artifact = _write_artifact(run, recipe, model_source, splits, fitted, parameters, environment, temperature)
-    validation = _keep_validation(run, judged)
+    honest = judged.cross_fitted() if judged else None
+    artifact = _write_artifact(run, recipe, model_source, splits, fitted, parameters, environment, judged, honest)
+    if honest:
+        write_predictions(run.predictions_file("validation"), honest)
     pictures = _check_pictures(artifact, splits, fitted, environment.machine.threads)
     plot_loss(run.path, xkcd=options.xkcd, stage_epochs=[stage.epochs for stage in recipe.stages])
     result = {
@@ -312,7 +313,7 @@ def _train_one(
         "train_seconds": fitted.seconds,
         "total_seconds": time.perf_counter() - started,
         "test": None,
-        "validation": validation,
+        "validation": honest.scores() if honest else None,
         "test_looks": [],
         "pictures_checked": pictures,
     }
@@ -346,7 +347,8 @@ def _write_artifact(
     fitted: Fitted,
     parameters: int,
     environment: Environment,
-    temperature: Temperature,
+    judged: JudgedPredictions | None,
+    honest: JudgedPredictions | None,
 ) -> Artifact:
     """Write what ships: the weights with all that reads them, and the same model in ONNX where it can be exported."""
     artifact = Artifact(
@@ -362,7 +364,8 @@ def _write_artifact(
         parameters=parameters,
         versions=environment.versions,
         data=dataclasses.asdict(environment.data),
-        temperature=temperature,
+        temperature=Temperature.fitted(judged.probabilities, judged.truth) if judged else UNCALIBRATED,
+        conformal=ConformalScores.of(honest.probabilities, honest.truth) if honest else None,
     )
     save_artifact(artifact, fitted.network.state_dict(), model_source.code)
 
@@ -395,15 +398,6 @@ def _check_pictures(artifact: Artifact, splits: Splits, fitted: Fitted, threads:
         (artifact.path / MODEL).unlink(missing_ok=True)
         warnings.warn(f"{error}\nthe run is complete without {MODEL}; don't rely on predict and serve", stacklevel=2)
         return None
-
-
-def _keep_validation(run: Run, judged: JudgedPredictions | None) -> dict[str, Any] | None:
-    """The scores of the validation images, whose predictions are kept; None where none were held out."""
-    if judged is None:
-        return None
-    honest = judged.cross_fitted()
-    write_predictions(run.predictions_file("validation"), honest)
-    return honest.scores()
 
 
 def _judge_and_report(run: Run, look_at_test: bool, *, trust_code: bool) -> None:

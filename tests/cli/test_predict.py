@@ -52,6 +52,54 @@ def test_a_picture_gets_an_answer_a_line(run: str, capsys: Captured, test_set: f
     assert lines[1].startswith("photos/shoe.jpg")
 
 
+def test_it_says_what_its_probabilities_are_worth(run: str, capsys: Captured, tmp_path: Path) -> None:
+    assert main(["predict", run, "as-it-is.png"]) == 0
+    assert "probabilities: calibrated on 200 validation images" in capsys.readouterr().err.splitlines()
+
+    few = str(train_small(tmp_path / "few", "validation=150").path)
+    capsys.readouterr()
+    assert main(["predict", few, "as-it-is.png"]) == 0
+    assert "probabilities: not calibrated" in capsys.readouterr().err.splitlines()
+
+
+def test_coverage_gives_sets_and_how_often_such_sets_held_the_right_class(
+    run: str, capsys: Captured, test_set: fr.Dataset
+) -> None:
+    assert main(["predict", run, "as-it-is.png", "photos/coat.png", "--coverage", "95", "--json"]) == 0
+    answers = json.loads(capsys.readouterr().out)
+    model = fr.load(run)
+    assert answers[0]["set"] == model.sets(model.classify(test_set.images[0]), 0.95)[0]
+    assert all(answer["set"][0] == answer["class"] for answer in answers)
+
+    # The sentence is a count of the validation images that the run kept its predictions of.
+    assert main(["predict", run, "as-it-is.png", "--coverage", "95"]) == 0
+    printed = capsys.readouterr()
+    *others, last = answers[0]["set"]
+    assert " or ".join(filter(None, [", ".join(others), last])) in printed.out
+    said = re.search(r"^Such sets held the right class for (\S+) % of pictures like the 200 val.*", printed.err, re.M)
+    assert said
+    kept = pl.read_parquet(Path(run, "predictions-validation.parquet"))
+    limit, probabilities = model.set_limit(0.95), kept.select(pl.col("^p[0-9]+$")).to_numpy()
+    of_truth = probabilities[np.arange(len(kept)), [test_set.classes.index(name) for name in kept["label"]]]
+    is_held = (kept["predicted"] == kept["label"]).to_numpy() | (1 - of_truth <= np.float32(limit))
+    assert float(said[1]) == pytest.approx(100 * is_held.mean(), abs=0.06)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--coverage", "0.95"], "a percentage from 50 to less than 100 expected, 0.95 found"),
+        (["--coverage", "95", "--csv"], "sets of classes are written as text or by --json"),
+        (["--coverage", "99.9"], "999 or more validation images expected, 200 found"),
+    ],
+)
+def test_sets_that_cannot_be_are_refused(run: str, capsys: Captured, options: list[str], message: str) -> None:
+    assert main(["predict", run, "as-it-is.png", *options]) == 2
+    printed = capsys.readouterr()
+    assert message in printed.err
+    assert printed.out == ""
+
+
 def test_json_is_what_the_design_promises(run: str, capsys: Captured, test_set: fr.Dataset) -> None:
     assert main(["predict", run, "as-it-is.png", "--json", "--top", "4"]) == 0
     (answer,) = json.loads(capsys.readouterr().out)

@@ -16,12 +16,27 @@ def calibrated_sample(n: int, classes: int, seed: int) -> tuple[NDArray[np.float
     return probabilities, labels
 
 
-def test_ece_is_the_weighted_distance_of_the_bins() -> None:
+def test_ece_is_the_weighted_distance_of_bins_of_equal_count() -> None:
+    # 30 examples a bin: 0.6 sure and a third right, 0.8 sure and all right, certain and half right.
+    confidence = np.repeat([0.6, 0.8, 1.0], 30)
+    labels = np.repeat([0, 1, 0, 0, 1], [10, 20, 30, 15, 15])
+    shuffled = np.random.default_rng(0).permutation(90)
+    probabilities = np.stack([confidence, 1 - confidence], axis=1).astype(np.float32)[shuffled]
+    found = calibration(probabilities, labels[shuffled], bins=3)
+    assert found.groups == 3
+    assert found.ece == pytest.approx((abs(1 / 3 - 0.6) + 0.2 + 0.5) / 3, abs=1e-6)
+
+
+def test_equally_sure_examples_share_a_bin_whatever_their_order() -> None:
+    probabilities = np.tile(np.array([[1.0, 0.0]], np.float32), (300, 1))
+    found = calibration(probabilities, np.repeat([0, 1], [270, 30]))  # all mistakes at the end of the file
+    assert found.groups == 1
+    assert found.ece == pytest.approx(0.1)
+
+
+def test_the_bins_to_draw_are_of_equal_width() -> None:
     probabilities = np.array([[0.95, 0.05], [0.95, 0.05], [0.55, 0.45], [0.35, 0.65]], np.float32)
     found = calibration(probabilities, np.array([0, 1, 0, 1]), bins=10)
-
-    # (0.5, 0.6]: right, 0.55 sure; (0.6, 0.7]: right, 0.65 sure; (0.9, 1]: half right, 0.95 sure
-    assert found.ece == pytest.approx(1 / 4 * 0.45 + 1 / 4 * 0.35 + 2 / 4 * 0.45, abs=1e-6)
     assert [(b.n, b.accuracy) for b in found.bins] == [(1, 1.0), (1, 1.0), (2, 0.5)]
     assert sum(b.n for b in found.bins) == found.n == 4
 

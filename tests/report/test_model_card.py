@@ -56,6 +56,8 @@ def test_the_text_gives_intervals_limits_and_use(run: fr.Run) -> None:
     for heading in ("## Use", "## Limits", "## Scores", "## Training"):
         assert f"\n\n{heading}\n" in text
 
+    assert f"- Its probabilities are calibrated on {run.artifact.temperature.n:,} validation images." in text
+
     weakest = min(scores["per_class"], key=lambda row: float(row["recall"]))
     assert f"weakest on {weakest['class']}: recall {weakest['recall']:.1%}" in text
 

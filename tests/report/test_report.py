@@ -106,6 +106,14 @@ def test_its_figures_are_those_of_the_result(judged: fr.Run, page: Page) -> None
     assert counts.tolist() == scores["confusion"]
 
 
+def test_it_says_what_its_probabilities_are_worth(judged: fr.Run, page: Page) -> None:
+    text = " ".join(re.sub(r"<[^>]+>", "", page.section("calibration")).split())
+    n = judged.artifact.temperature.n
+    assert f"Its probabilities are calibrated on {n:,} validation images." in text
+    assert "bins of equally many images" in text
+    assert "more modest" not in text
+
+
 def test_classes_come_weakest_first(judged: fr.Run, page: Page) -> None:
     shown = re.findall(r'<th scope="row">([^<]*)</th>\s*<td class="number">([^<]*)</td>', page.section("classes"))
     expected = sorted(judged.result["test"]["per_class"], key=lambda row: float(row["recall"]))

@@ -132,6 +132,12 @@ def test_what_mattered_can_be_hidden(page: Page) -> None:
     expect(page.locator("#heat")).to_be_hidden()
 
 
+def test_it_says_what_its_probabilities_are_worth(page: Page, shoe: bytes, tmp_path: Path) -> None:
+    (tmp_path / "shoe.jpg").write_bytes(shoe)
+    page.set_input_files("#file", tmp_path / "shoe.jpg")
+    expect(page.locator("#calibrated")).to_have_text("Probabilities calibrated on 200 validation images.")
+
+
 def test_another_model_gives_its_own_answer(page: Page, server: Running, shoe: bytes, tmp_path: Path) -> None:
     (tmp_path / "shoe.jpg").write_bytes(shoe)
     page.select_option("#model", "second")

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from fittingroom.data.normalization import Normalization
 from fittingroom.data.preprocessing import Preprocessing
 from fittingroom.errors import ArtifactError, RecipeError
+from fittingroom.evaluation.conformal import ConformalScores
 from fittingroom.evaluation.temperature import UNCALIBRATED, Temperature
 from fittingroom.files.atomic import atomic_write
 
@@ -44,6 +45,7 @@ class Artifact:
         versions: of fittingroom, torch and Python at the time of training.
         data: ``source``, and name, size and fingerprints of each split that the training saw.
         temperature: what logits are divided by before the softmax; of a run before 0.2, 1 and not calibrated.
+        conformal: what ``predict --coverage`` makes its sets by; None without validation images, and before 0.2.
         format: of the ``config.json`` that it was read from.
 
     Example:
@@ -68,6 +70,7 @@ class Artifact:
     versions: dict[str, str]
     data: dict[str, Any]
     temperature: Temperature = UNCALIBRATED
+    conformal: ConformalScores | None = None
     format: int = FORMAT
 
     def network(self, *, trust_code: bool = False) -> nn.Module:
@@ -180,6 +183,8 @@ def open_artifact(path: str | Path) -> Artifact:
         config["normalization"] = Normalization(**config["normalization"])
         config["preprocessing"] = _preprocessing_of(config, file)
         config["temperature"] = Temperature(**config.get("temperature", {}))
+        if scores := config.get("conformal"):
+            config["conformal"] = ConformalScores(tuple(scores["counts"]), scores["encoded"])
         return Artifact(path=folder, **config)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ArtifactError(f"{file}: a model's description expected, but it is damaged: {error!r}") from None

@@ -45,6 +45,14 @@ def add_options(parser: Parser) -> None:
         "--top", type=int, default=3, metavar="K", help="number of classes that the answer lists; default: 3"
     )
 
+    parser.add_argument(
+        "--coverage",
+        type=float,
+        metavar="PERCENT",
+        help="also the classes among which the right one is for so many of 100 pictures like the validation images, "
+        "such as 95; as text or with --json",
+    )
+
     # An answer has one form; the page and the sheet are for looking and come on top of it.
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="JSON on stdout: a list with an object for each image")
@@ -87,6 +95,10 @@ def _refuse_what_does_not_go_together(args: argparse.Namespace) -> None:
         raise UsageError("--out: writes Parquet from model.onnx; --html, --sheet and --trust-code don't go with it")
     if args.out and args.threads is not None:
         raise UsageError("--threads: --out scores on every core; OMP_NUM_THREADS=N gives it fewer")
+    if args.coverage is not None and (args.csv or args.parquet or args.out):
+        raise UsageError("--coverage: sets of classes are written as text or by --json")
+    if args.coverage is not None and not 50 <= args.coverage < 100:
+        raise UsageError(f"--coverage: a percentage from 50 to less than 100 expected, {args.coverage:g} found")
     if args.engine and not args.out:
         raise UsageError("--engine ray: scores shards into a folder; give it by --out DIR")
     if args.threads is not None and args.threads < 1:
@@ -159,14 +171,17 @@ def _predict(args: argparse.Namespace) -> int:
     answered = _answer(classifier, blocks, sheet)
 
     top = max(1, min(args.top, len(classes)))
+    coverage = None if args.coverage is None else args.coverage / 100
+    if coverage is not None:
+        classifier.set_limit(coverage)  # a run that can't is refused before anything is printed
     if args.json:
-        _print_json(answered, classes, top)
+        _print_json(answered, classifier, top, coverage)
     elif args.csv:
         _print_csv(answered, classes)
     elif args.parquet:
         write_parquet(answered, classes, args.parquet)
     else:
-        _print_table(answered, classes, top)
+        _print_table(answered, classifier, top, coverage)
 
     if args.html:
         sheet.write_html(args.html, title=str(args.folder), top=top)
@@ -182,12 +197,16 @@ def _answer(classifier: Classifier, blocks: Iterator[Block], sheet: Sheet) -> It
         yield block, classified
 
 
-def _print_json(answered: Answered, classes: Sequence[str], top: int) -> None:
+def _print_json(answered: Answered, classifier: Classifier, top: int, coverage: float | None) -> None:
     from fittingroom.predict.output import records
 
     separator = "[\n"
     for block, classified in answered:
-        for record in records(block, classified, classes, top):
+        answers = records(block, classified, classifier.classes, top)
+        if coverage is not None:
+            for record, in_set in zip(answers, classifier.sets(classified, coverage), strict=True):
+                record["set"] = in_set
+        for record in answers:
             print(separator, json.dumps(record, ensure_ascii=False), sep="", end="")
             separator = ",\n"
     print("[]" if separator == "[\n" else "\n]")
@@ -201,24 +220,58 @@ def _print_csv(answered: Answered, classes: Sequence[str]) -> None:
         print(text, end="")
 
 
-def _print_table(answered: Answered, classes: Sequence[str], top: int) -> None:
+def _print_table(answered: Answered, classifier: Classifier, top: int, coverage: float | None) -> None:
     """A line an image, as it comes: rows of a set of millions are not kept to be aligned."""
     from fittingroom.predict.output import records
 
+    classes = classifier.classes
     width = max(map(len, classes))
+    answer_given = False
     for block, classified in answered:
         answers = records(block, classified, classes, top)
         names = [row["file"] if row["row"] is None else f"{row['file']}:{row['row']}" for row in answers]
         longest = max(map(len, names))
+        sets = [None] * len(names) if coverage is None else classifier.sets(classified, coverage)
 
         # The classes that were not chosen follow in one cell, as nobody sorts by them.
-        for name, answer in zip(names, answers, strict=True):
+        for name, answer, in_set in zip(names, answers, sets, strict=True):
+            answer_given = True
             others = ", ".join(f"{other} {probability:.1%}" for other, probability in answer["top"][1:])
             line = f"{name:<{longest}}   {answer['class']:<{width}}   {answer['probability']:>6.1%}   {others}"
             print(line.rstrip())
             if answer["unfamiliar"]:
                 score = f"out-of-distribution score {answer['doubt']:.2f} of 1"
                 print(f"{'':<{longest}}   unlike the training images: {score}")
+            if in_set is not None:
+                print(f"{'':<{longest}}   {_either(in_set)}")
+
+    # What the figures above are worth is said once, beside what programs may read.
+    if answer_given:
+        _log(f"probabilities: {classifier.artifact.temperature}")
+        if coverage is not None:
+            _log(_what_sets_hold(classifier, coverage))
+
+
+def _either(classes: Sequence[str]) -> str:
+    """``A``, ``A or B``, ``A, B or C``."""
+    return " or ".join(filter(None, (", ".join(classes[:-1]), classes[-1])))
+
+
+def _what_sets_hold(classifier: Classifier, coverage: float) -> str:
+    """How often sets as above held the right class of the validation images, and of the class that fares worst."""
+    scores = classifier.artifact.conformal
+    assert scores is not None, "it was asked for sets before"
+    share, of_classes = scores.coverage_of(classifier.set_limit(coverage))
+    text = f"Such sets held the right class for {_percent(share)} of pictures like the {scores.n:,} validation images"
+    lowest = min(((of_class, i) for i, of_class in enumerate(of_classes) if of_class is not None), default=None)
+    if lowest is None or lowest[0] >= share:
+        return text
+    return f"{text}; for {classifier.classes[lowest[1]]} {_percent(lowest[0])}"
+
+
+def _percent(share: float) -> str:
+    """A share as a percentage of at most three digits, which is 100 for all alone."""
+    return f"{100 * share if share == 1 else min(100 * share, 99.9):.3g} %"
 
 
 def _log(text: str) -> None:

@@ -243,7 +243,8 @@ def _scores_of_one(run: Run, result: dict[str, Any]) -> Iterator[tuple[str, str]
     for split in ("test", "validation"):
         if scores := result[split]:
             accuracy = f"accuracy {scores['accuracy']:.2%} on {scores['n']:,} images"
-            yield split, f"{accuracy}; {show_interval(scores, scores['n'])}; loss {scores['loss']:.4f}"
+            calibrated = " calibrated" if scores["loss"] != scores.get("loss_uncalibrated", scores["loss"]) else ""
+            yield split, f"{accuracy}; {show_interval(scores, scores['n'])}; loss {scores['loss']:.4f}{calibrated}"
 
     # Where test is missing it is said why: there is none, it has no labels, or it was not to be evaluated.
     if scores := result["test"]:

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from fittingroom.evaluation.intervals import Z_95, wilson_interval
 
-BINS = 15  # as in Guo et al. 2017, whose figures one compares with
+BINS = 15  # as in Guo et al. 2017
+MIN_IN_BIN = 20  # of equal count; fewer examples have fewer bins
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,10 @@ class Calibration:
 
     Attributes:
         n: examples judged.
-        bins: those that hold an example, from unsure to sure.
-        ece: expected calibration error (Guo et al. 2017): mean |accuracy - confidence| of the bins, weighted by n; 0–1.
+        bins: of equal width, to draw; those that hold an example, from unsure to sure.
+        groups: bins of equal count that the calibration error is taken over. Examples of one confidence share a bin.
+        ece: expected calibration error (Guo et al. 2017) over bins of equal count (Nguyen and O'Connor 2015): mean
+            |accuracy - confidence|, weighted by n; 0–1. Bins of equal width would put most examples into the last one.
         ece_by_chance: what a perfectly calibrated model with these confidences would be expected to show on so few
             examples, as the error of a bin's share is never 0: Σ n/N · √(2/π) · √(Σ p (1 - p)) / n.
         brier: multi-class Brier score, the mean over examples of Σ (p - truth)² over all classes; 0 (best) to 2.
@@ -51,6 +54,7 @@ class Calibration:
 
     n: int
     bins: tuple[Bin, ...]
+    groups: int
     ece: float
     ece_by_chance: float
     brier: float
@@ -60,7 +64,7 @@ class Calibration:
 
 
 def calibration(probabilities_NC: NDArray[np.float32], labels_N: NDArray[np.int64], bins: int = BINS) -> Calibration:
-    """Judge the probabilities of N ≥ 1 examples, in ``bins`` bins of equal width."""
+    """Judge the probabilities of N ≥ 1 examples, in ``bins`` bins of equal width and up to as many of equal count."""
     p_NC = probabilities_NC.astype(np.float64)
     n = len(labels_N)
     confidence_N = p_NC.max(axis=1)
@@ -68,14 +72,22 @@ def calibration(probabilities_NC: NDArray[np.float32], labels_N: NDArray[np.int6
 
     # Empty bins have no accuracy, and count nothing.
     bin_N = np.clip(np.ceil(confidence_N * bins).astype(int) - 1, 0, bins - 1)
-    filled, error, by_chance = [], 0.0, 0.0
+    filled = []
     for i in np.unique(bin_N):
         inside = bin_N == i
         count, correct = int(inside.sum()), int(right_N[inside].sum())
+        mean, interval = float(confidence_N[inside].mean()), wilson_interval(correct, count)
+        filled.append(Bin(i / bins, (i + 1) / bins, count, mean, correct / count, interval))
+
+    # What is equally sure goes together, so that the order of the examples decides nothing.
+    wanted = max(1, min(bins, n // MIN_IN_BIN))
+    last_of_each = np.arange(1, wanted) * n // wanted - 1
+    group_N = np.searchsorted(np.unique(np.sort(confidence_N)[last_of_each]), confidence_N)
+    error = by_chance = 0.0
+    for i in np.unique(group_N):
+        inside = group_N == i
         p = confidence_N[inside]
-        mean, share = float(p.mean()), correct / count
-        filled.append(Bin(i / bins, (i + 1) / bins, count, mean, share, wilson_interval(correct, count)))
-        error += count / n * abs(share - mean)
+        error += abs(float(right_N[inside].sum() - p.sum())) / n
         by_chance += math.sqrt(2 / math.pi * float((p * (1 - p)).sum())) / n
 
     # Σ (p - truth)² without the one-hot matrix: truth is 1 in a single place.
@@ -86,6 +98,7 @@ def calibration(probabilities_NC: NDArray[np.float32], labels_N: NDArray[np.int6
     return Calibration(
         n=n,
         bins=tuple(filled),
+        groups=len(np.unique(group_N)),
         ece=error,
         ece_by_chance=by_chance,
         brier=brier,

@@ -140,6 +140,34 @@ class Classifier:
             doubt = self.ood_scale.scores(said.energies)
         return Classified(said.probabilities, said.predicted, said.energies, doubt)
 
+    def sets(self, said: Predictions, coverage: float = 0.95) -> list[list[str]]:
+        """For each image the classes that hold the right one in ``coverage`` (0–1) of pictures like the validation's.
+
+        The first answer is always the first of them. See :mod:`fittingroom.evaluation.conformal`.
+
+        Args:
+            said: what :meth:`classify` gave.
+            coverage: the share of images whose set is to hold the right class.
+
+        Raises:
+            ArtifactError: the run has too few validation images for it, or was trained before 0.2.
+        """
+        from fittingroom.evaluation.conformal import sets_of
+
+        limit = self.set_limit(coverage)
+        return [[self.classes[label] for label in labels] for labels in sets_of(said.probabilities, limit)]
+
+    def set_limit(self, coverage: float) -> float:
+        """The score up to which a class is in such a set, 0–1. Raises as :meth:`sets` does."""
+        scores = self.artifact.conformal
+        if scores is None:
+            why = "it was trained without any, or by a version before 0.2"
+            raise ArtifactError(f"{self.artifact.path}: scores of validation images expected, none found: {why}")
+        try:
+            return scores.limit(coverage)
+        except ValueError as error:
+            raise ArtifactError(f"{self.artifact.path}: sets that hold {100 * coverage:g} %: {error}") from None
+
     def predict_proba(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """The probabilities of :meth:`classify`: float32 (N, C). Raises as it does."""
         return self.classify(images).probabilities

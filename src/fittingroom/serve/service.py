@@ -141,6 +141,7 @@ class Service:
                 "classes": model.classes,
                 "image_size": model.artifact.image_size,
                 "channels": model.artifact.channels,
+                "calibrated_on": model.artifact.temperature.n,
                 "photo": model.artifact.preprocessing.photo,
                 "background": round(float(np.mean(model.background))),  # of coloured images, how bright it is
             }

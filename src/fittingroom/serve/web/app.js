@@ -110,6 +110,8 @@ function showAnswer() {
   $("seen").src = answer.seen;
   $("seen").alt = word("seen");
   $("bars").replaceChildren(...answer.top.slice(0, 10).map(bar));
+  const calibrated = state.model.calibrated_on;
+  $("calibrated").textContent = word(calibrated ? "calibrated" : "notCalibrated", { n: number(calibrated) });
   showHeat(answer);
   showOutOfDistribution(answer);
 }

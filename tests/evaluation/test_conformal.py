@@ -1,0 +1,70 @@
+"""Sets hold the right class as often as was asked for."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from fittingroom.evaluation.conformal import MAX_IMAGES, ConformalScores, scores_of, sets_of
+
+
+def said(n: int, seed: int, *, classes: int = 10) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Of a model that is right in about 70 % and more sure of itself than that."""
+    rng = np.random.default_rng(seed)
+    logits_NC = rng.normal(size=(n, classes)) * 2.5
+    labels_N = (logits_NC + rng.gumbel(size=(n, classes))).argmax(axis=1)
+    weights_NC = np.exp(1.7 * logits_NC)
+    return (weights_NC / weights_NC.sum(axis=1, keepdims=True)).astype(np.float32), labels_N
+
+
+@pytest.mark.parametrize("coverage", [0.8, 0.9, 0.95, 0.99])
+def test_coverage_is_nominal_in_the_mean_of_1000_cuts(coverage: float) -> None:
+    """Between the nominal share and 1/(n + 1) more, as is proven; here within 0.2 points of it."""
+    pool_NC, truth_N = said(60_000, 1)
+    scores_N = scores_of(pool_NC)[np.arange(len(truth_N)), truth_N]
+    rng, held = np.random.default_rng(2), []
+    for _ in range(1_000):
+        rows = rng.integers(len(truth_N), size=1_000)
+        limit = ConformalScores.of(pool_NC[rows], truth_N[rows]).limit(coverage)
+        held.append((scores_N <= np.float32(limit)).mean())
+    assert np.mean(held) == pytest.approx(coverage, abs=0.002)
+
+
+def test_a_set_has_the_classes_within_the_limit_and_the_first_answer_always() -> None:
+    probabilities_NC = np.array([[0.6, 0.3, 0.1], [0.1, 0.1, 0.8], [0.34, 0.33, 0.33]], np.float32)
+    assert sets_of(probabilities_NC, 0.7) == [[0, 1], [2], [0, 1, 2]]
+    assert sets_of(probabilities_NC, 0.67) == [[0], [2], [0, 1, 2]]
+    assert sets_of(probabilities_NC, 0.0) == [[0], [2], [0]]
+
+
+def test_what_is_said_of_the_validation_images_is_a_count() -> None:
+    probabilities_NC, labels_N = said(2_000, 3)
+    scores = ConformalScores.of(probabilities_NC, labels_N)
+    limit = scores.limit(0.95)
+    is_in_N = np.array(
+        [label in found for label, found in zip(labels_N, sets_of(probabilities_NC, limit), strict=True)]
+    )
+
+    share, of_classes = scores.coverage_of(limit)
+    assert share == is_in_N.mean() >= 0.95
+    for label, of_class in enumerate(of_classes):
+        assert of_class == pytest.approx(is_in_N[labels_N == label].mean())
+    assert scores.coverage_of(0.0)[0] == (probabilities_NC.argmax(axis=1) == labels_N).mean()
+
+
+def test_too_few_images_are_refused_with_the_number_that_it_takes() -> None:
+    with pytest.raises(ValueError, match="100 or more validation images expected, 99 found"):
+        ConformalScores.of(*said(99, 4)).limit(0.8)
+    scores = ConformalScores.of(*said(150, 5))
+    with pytest.raises(ValueError, match="199 or more validation images expected, 150 found"):
+        scores.limit(0.995)
+    assert math.isfinite(ConformalScores.of(*said(199, 6)).limit(0.995))
+
+
+def test_of_many_images_as_many_are_kept_as_it_takes() -> None:
+    scores = ConformalScores.of(*said(MAX_IMAGES + 1_000, 7))
+    assert scores.n == MAX_IMAGES
+    assert len(scores.encoded) < 27_000
