@@ -62,6 +62,7 @@ bench: $(BENCH)/.installed  ## measure against the notebook and its peers; about
 	$(BENCH)/bin/python benchmarks/throughput.py
 	$(BENCH)/bin/python benchmarks/data_path.py
 	$(BENCH)/bin/python benchmarks/memory.py
+	$(BENCH)/bin/python benchmarks/photos.py
 	$(BENCH)/bin/python benchmarks/scaling.py
 	$(BENCH)/bin/python benchmarks/curves.py
 	$(BENCH)/bin/python benchmarks/time_to_accuracy.py --recipes swift --seeds 20 --first-seed 20

@@ -152,6 +152,7 @@ def test_a_stop_in_the_second_seed_resumes_to_the_same(run: fr.Run, data: fr.Spl
 def test_the_summary_is_that_of_its_members(run: fr.Run) -> None:
     run.evaluate()
     result = json.loads((run.path / "result.json").read_text(encoding="utf-8"))
+    assert result["pictures_checked"] == min(member.result["pictures_checked"] for member in run.members) > 0
     accuracies = [member.result["test"]["accuracy"] for member in run.members]
     assert [member["test"]["accuracy"] for member in result["members"]] == accuracies
     assert result["mean"] == pytest.approx(np.mean(accuracies))

@@ -14,6 +14,7 @@ from PIL import Image
 import fittingroom as fr
 from fittingroom.compare import compare_runs
 from fittingroom.compare.page import write_page
+from fittingroom.rendering.contact_sheet import Row
 from fittingroom.report.model_card import write_model_card
 from fittingroom.report.page import write_report
 from tests.support.colour_images import photographs, write_pictures
@@ -70,7 +71,7 @@ def test_the_card_says_colour_and_its_shape(runs: list[fr.Run]) -> None:
 
 
 def test_discordant_images_are_shown_in_colour_with_the_names_of_their_files(
-    runs: list[fr.Run], folder: Path, tmp_path: Path
+    runs: list[fr.Run], folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # one answer of each is turned round, so that each gets a picture wrong that the other gets right
     copies = []
@@ -89,7 +90,15 @@ def test_discordant_images_are_shown_in_colour_with_the_names_of_their_files(
     for image in disagreements.images:
         assert image.file is not None
         np.testing.assert_array_equal(disagreements.pixels[image.image], np.asarray(Image.open(folder / image.file)))
-    assert disagreements.sheet() is not None
+    told = compared.as_dict()["comparisons"][0]["discordant"]
+    assert [each["file"] for each in told] == [image.file for image in disagreements.images]
+    assert {each["right"] for each in told} == {"run-0", "run-1"}
+
+    rows: list[Row] = []
+    monkeypatch.setattr("fittingroom.compare.disagreements.contact_sheet", lambda given, **_texts: rows.extend(given))
+    disagreements.sheet()
+    captions = {name for row in rows for name, _ in row.captions}
+    assert captions == {Path(image.file or "").name for image in disagreements.images}
 
     write_page(tmp_path / "compare.html", compared)
     html = (tmp_path / "compare.html").read_text()

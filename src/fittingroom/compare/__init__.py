@@ -45,7 +45,12 @@ class Compared:
             page: where the page was written to.
         """
         comparisons = [
-            comparison.as_dict() | {"images_apart": len(disagreements.images), "sheet": sheet and str(sheet)}
+            comparison.as_dict()
+            | {
+                "images_apart": len(disagreements.images),
+                "discordant": disagreements.as_dicts(),
+                "sheet": sheet and str(sheet),
+            }
             for comparison, disagreements, sheet in zip(
                 self.comparisons, self.disagreements, sheets or [None] * len(self.comparisons), strict=True
             )

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,9 +76,22 @@ class Disagreements:
         except DataError as error:
             return {}, str(error)
 
-    def sheet(self) -> Image.Image | None:
-        """Draw the most frequent mistakes that only one side makes, a row each.
+    def as_dicts(self) -> list[dict[str, Any]]:
+        """Every discordant image as JSON has it: its file, where it has one, its SHA-256, its class, who is right."""
+        return [
+            {
+                "file": image.file,
+                "image": image.image,
+                "class": image.truth,
+                "right": (self.second if image.won_by_second else self.first).name,
+                "predicted": image.predicted,
+                "margin": round(image.margin, 4),
+            }
+            for image in self.images
+        ]
 
+    def sheet(self) -> Image.Image | None:
+        """Draw the most frequent mistakes that only one side makes, a row each; images of files with their names.
         Returns:
             None where no image tells the sides apart, or the data can't be opened.
         """
@@ -88,14 +102,17 @@ class Disagreements:
         first, second = self.first, self.second
         rows = []
         for right, wrong, won_by_second in ((second, first, True), (first, second, False)):
-            mistakes: dict[tuple[str, str], list[str]] = {}
+            mistakes: dict[tuple[str, str], list[DiscordantImage]] = {}
             for image in self.images:
                 if image.won_by_second == won_by_second:
-                    mistakes.setdefault((image.truth, image.predicted), []).append(image.image)
+                    mistakes.setdefault((image.truth, image.predicted), []).append(image)
             for (truth, predicted), images in sorted(mistakes.items(), key=lambda item: -len(item[1]))[:ROWS]:
                 note = f"{wrong.name} says {predicted}: {len(images):,}"
-                tiles = np.stack([self.pixels[image] for image in images[:IMAGES_A_ROW]])
-                rows.append(Row(f"{truth}, as {right.name} says", note, tiles))
+                shown = images[:IMAGES_A_ROW]
+                tiles = np.stack([self.pixels[image.image] for image in shown])
+                has_files = any(image.file for image in shown)
+                captions = tuple((PurePosixPath(image.file or "").name, "") for image in shown) if has_files else ()
+                rows.append(Row(f"{truth}, as {right.name} says", note, tiles, captions))
 
         wins = sum(image.won_by_second for image in self.images)
         rule = "" if first.seeds == second.seeds == 1 else " (by at least half of its seeds)"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import sys
 import warnings
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from shlex import join
@@ -347,6 +347,7 @@ def summarize_members(run: Run) -> dict[str, Any]:
         **figures,
         "parameters": results[0]["parameters"],
         "train_seconds": sum(result["train_seconds"] for result in results),
+        "pictures_checked": _checked_in_all(results),
         "members": [
             {"seed": result["seed"], "run": member.path.name}
             | {
@@ -358,6 +359,12 @@ def summarize_members(run: Run) -> dict[str, Any]:
     }
     write_result(run.path, summary)
     return summary
+
+
+def _checked_in_all(results: Sequence[Mapping[str, Any]]) -> int | None:
+    """On how many pictures ``predict`` was checked for each member; None where it wasn't for all of them."""
+    checked = [result.get("pictures_checked") for result in results]
+    return None if None in checked else min(checked)
 
 
 def write_result(folder: Path, values: dict[str, Any]) -> None:
