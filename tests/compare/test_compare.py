@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -120,7 +121,9 @@ def test_models_that_can_not_be_told_apart_get_a_number_of_images(runs: Path) ->
     (comparison,) = fr.compare_runs([runs / "one", runs / "two"], minimum_effect=0.01).comparisons
     assert comparison.overall.verdict == "cannot tell"
     assert comparison.sentence.startswith("can't tell two from one: +0.50 points (95 % −")
-    assert "to detect a difference of 1 between two such models you need about 1,200 images" in comparison.sentence
+    assert "to detect a difference of 1 between two such models you need about " in comparison.sentence
+    low, high = comparison.plan["images_range"]
+    assert low < comparison.plan["images"] < high
     assert "Whichever you choose now" in comparison.notes[0]
 
 
@@ -230,10 +233,62 @@ def test_three_runs_are_two_comparisons_with_the_first(runs: Path) -> None:
     shutil.copytree(runs / "two", runs / "three")
     compared = fr.compare_runs([runs / "one", runs / "two", runs / "three"])
     assert [comparison.run for comparison in compared.comparisons] == ["two", "three"]
-    assert all(
-        "2 runs are compared with one baseline" in comparison.warnings[-1] for comparison in compared.comparisons
-    )
+    for comparison in compared.comparisons:
+        overall = comparison.overall
+        assert overall.decision.interval_name == "simultaneous 95 %"
+        assert overall.p_decisive == min(1, 2 * overall.p_value)  # Holm's, of two that are equal
+        assert overall.interval[0] < overall.unadjusted_interval[0]
+        assert overall.unadjusted_interval[1] < overall.interval[1]
+        assert comparison.notes[0].startswith("2 runs against one baseline: decided by Holm's p")
+        assert comparison.notes[1].startswith("Unadjusted: 95 % ")
     assert compared.as_dict()["baseline"] == "one"
+
+
+def test_holm_may_decide_what_the_simultaneous_interval_leaves_open_and_that_is_said(runs: Path) -> None:
+    shutil.copytree(runs / "two", runs / "three")
+    recipe = runs / "three" / "recipe.toml"  # another recipe, or it would be one pair that is looked at twice
+    recipe.write_text(
+        recipe.read_text(encoding="utf-8").replace("batch_size = 64", "batch_size = 32"), encoding="utf-8"
+    )
+    answer(runs / "one", marks(200, *range(40)))
+    answer(runs / "two", marks(200, *range(10)))  # 30 to 0: beyond doubt
+
+    # 6 to 0 has p 0.031: below 0.05, and above the half of it that Bonferroni's interval of two runs goes by.
+    answer(runs / "three", marks(200, *range(6, 40)))
+    _, three = fr.compare_runs([runs / "one", runs / "two", runs / "three"]).comparisons
+    assert three.overall.p_value == three.overall.p_decisive == pytest.approx(2 / 2**6)
+    assert three.overall.verdict == "better"
+    assert three.overall.interval[0] <= 0
+    assert any("p and the interval disagree" in note for note in three.notes)
+
+
+def test_looking_again_with_other_members_costs_and_with_the_same_ones_does_not(runs: Path) -> None:
+    answer(runs / "two", marks(200))
+    pair = [runs / "one", runs / "two"]
+    decisions = [fr.compare_runs(both).comparisons[0].overall.decision for both in (pair, pair, pair[::-1])]
+    assert [(decision.look, decision.level) for decision in decisions] == [(1, 0.05)] * 3
+    ledger = runs / "compare-looks.jsonl"
+    assert len(ledger.read_text(encoding="utf-8").splitlines()) == 1
+
+    # One run of other answers is a member that was not seen before, wherever it lies and whatever it is called.
+    shutil.copytree(runs / "two", runs / "again")
+    answer(runs / "again", marks(200, 7))
+    (comparison,) = fr.compare_runs([runs / "one", runs / "again"]).comparisons
+    assert comparison.overall.decision.look == 2
+    assert comparison.overall.decision.level == pytest.approx(0.00608, abs=1e-5)
+    assert comparison.notes[0].startswith("Look 2 at this pair: p has to be below 0.0061")
+    assert "(99.39 % " in comparison.sentence
+    assert fr.compare_runs(pair).comparisons[0].overall.decision.look == 1
+
+    # Another question: validation.
+    assert fr.compare_runs(pair, on="validation").comparisons[0].overall.decision.look == 1
+
+
+def test_looks_that_can_not_be_recorded_are_said_and_the_plain_interval_is_used(runs: Path) -> None:
+    (runs / "compare-looks.jsonl").mkdir()
+    (comparison,) = fr.compare_runs([runs / "one", runs / "two"], on="validation").comparisons
+    assert comparison.overall.decision.look == 1
+    assert any("compare-looks.jsonl can't be written" in warning for warning in comparison.warnings)
 
 
 def test_the_old_name_of_the_minimum_effect_is_still_taken(runs: Path) -> None:
@@ -327,13 +382,16 @@ def test_recipes_that_can_not_be_told_apart_get_a_number_of_seeds_or_none(
 ) -> None:
     first, second = recipes(0.7, 0.7, (3, 3))
     small, large, plenty = (
-        compare_answers(first, second, "test", minimum_effect=size, warnings=[]) for size in (1e-4, 0.012, 0.3)
+        compare_answers(first, second, "test", minimum_effect=size, warnings=[]) for size in (1e-4, 0.02, 0.3)
     )
     assert small.overall.verdict == "cannot tell"
-    assert small.plan["seeds"] is None or small.plan["seeds"] > 100
-    assert large.plan["seeds"] > 3
-    assert f"to detect a difference of 1.2 you need about {large.plan['seeds']} seeds each" in large.sentence
-    assert "a difference of 30 would have been detected with a probability of 80% or more" in plenty.sentence
+    assert small.plan["seeds"] is None
+    assert small.sentence.endswith("; 200 images are too few to say what it would take")  # one of them is 0.5 points
+    low, high = large.plan["seeds_range"]
+    assert low <= large.plan["seeds"] <= (high or math.inf)
+    assert "to detect a difference of 2 you need " in large.sentence
+    assert plenty.overall.verdict == "smaller than the effect"
+    assert plenty.sentence.startswith("B and A differ by less than 30 points: ")
 
 
 def test_one_model_against_a_recipe_speaks_for_the_model_alone(recipes: Callable[..., tuple[Answers, Answers]]) -> None:

@@ -13,7 +13,8 @@ from scipy import stats
 from fittingroom.compare.mcnemar import exact_mcnemar, images_needed, paired_interval
 from fittingroom.compare.seed_variance import CrossedDifference, SeedSpread, crossed_difference
 from fittingroom.compare.verdict import holm
-from tests.support.simulated_answers import Scene, calibrate_models, calibrate_recipes
+from fittingroom.runs.compare_ledger import level_of_look
+from tests.support.simulated_answers import Recipe, Scene, calibrate_models, calibrate_recipes
 
 REPEATS = 3000
 IMAGES = 1000
@@ -29,7 +30,9 @@ def test_recipes_without_a_difference_are_told_apart_in_6_percent_at_most(scene:
     calibration = calibrate_recipes(scene, (seeds, seeds), images=IMAGES, repeats=REPEATS, seed=seeds)
     assert scene.difference == pytest.approx(0, abs=1e-3)
     assert calibration.claimed <= 0.06
-    assert 0.93 <= calibration.covered <= 0.97
+
+    # Two recipes that find the same images hard leave no variance of images but that of the pseudo-images.
+    assert 0.93 <= calibration.covered <= (0.985 if scene == SAME else 0.97)
 
 
 @pytest.mark.parametrize("seeds", [2, 3, 5, 10])
@@ -84,7 +87,9 @@ def test_components_are_those_of_the_two_way_analysis_of_variance() -> None:
 
     expected = np.var(second.mean(axis=0) - first.mean(axis=0), ddof=1) / 60
     expected -= sum(spread.rest / spread.seeds for spread in crossed.spreads) / 60
-    assert crossed.image_variance == pytest.approx(max(0, expected))
+    expected = max(0, expected)
+    with_pseudo_images = (60**2 * expected + 1) / 62**2
+    assert crossed.image_variance == pytest.approx(with_pseudo_images)
 
 
 def test_with_seeds_that_dominate_it_is_the_t_test_of_the_seeds() -> None:
@@ -110,11 +115,13 @@ def test_seeds_that_all_score_the_same_leave_the_variance_of_the_images() -> Non
     assert low < crossed.difference < high
 
 
-def test_the_same_answers_throughout_are_no_difference_for_sure() -> None:
+def test_the_same_answers_throughout_are_no_difference_but_no_certainty() -> None:
     right = np.tile(np.array([True, True, False, True]), (3, 1))
     crossed = crossed_difference(right, right)
     assert (crossed.difference, crossed.p_value) == (0, 1)
-    assert crossed.interval() == (0, 0)
+    low, high = crossed.interval()
+    assert low < 0 < high
+    assert high - low > 0.5  # four images
 
 
 def test_the_planned_seeds_show_the_difference_in_four_of_five_comparisons() -> None:
@@ -129,7 +136,7 @@ def test_the_planned_seeds_show_the_difference_in_four_of_five_comparisons() -> 
 
 def test_no_number_of_seeds_makes_up_for_images() -> None:
     crossed = crossed_difference(*EQUAL.draw((5, 5), 1000, np.random.default_rng(0)))
-    least = crossed.minimum_detectable_effect
+    least = crossed.minimum_detectable_effect()
     assert crossed.seeds_needed(0.9 * least) is None
 
     needed = crossed.seeds_needed(1.5 * least)
@@ -197,3 +204,52 @@ def test_holm_is_bonferroni_for_the_smallest_and_never_falls() -> None:
     assert holm([0.04, 0.001, 0.03, 0.005]) == pytest.approx([0.06, 0.004, 0.06, 0.015])
     assert holm([0.9, 0.8]) == [1.0, 1.0]
     assert holm([]) == []
+
+
+@pytest.mark.parametrize(("n", "lost"), [(5, 5), (20, 4), (20, 1), (20, 0), (100, 0), (199, 3)])
+def test_on_few_images_seeds_that_agree_are_no_more_sure_than_two_models(n: int, lost: int) -> None:
+    first, second = np.ones((3, n), dtype=bool), np.ones((3, n), dtype=bool)
+    second[:, :lost] = False
+    crossed = crossed_difference(first, second)
+    assert crossed.p_value >= exact_mcnemar(lost, 0)
+
+    low, high = crossed.interval()
+    of_models = paired_interval(lost, 0, n)
+    assert -1 <= low <= of_models[0] <= of_models[1] <= high <= 1
+    assert low < high
+
+
+@pytest.mark.parametrize("n", [20, 100, 300])
+@pytest.mark.parametrize("accuracy", [0.92, 0.99])
+def test_intervals_of_recipes_on_few_images_hold_and_are_never_of_width_0(n: int, accuracy: float) -> None:
+    """The second recipe is wrong on 1.2 points more: with 20 images 0.1 held that in 65 % of cases."""
+    generator, repeats, held, claimed = np.random.default_rng(n), 300, 0, 0
+    for _ in range(repeats):
+        first, second, equal = (
+            Recipe(accuracy=share).draw(2, n, generator) for share in (accuracy, accuracy - 0.012, accuracy)
+        )
+        low, high = crossed_difference(first, second).interval()
+        assert low < high
+        held += low <= -0.012 <= high
+        claimed += crossed_difference(first, equal).p_value < 0.05
+    assert held / repeats >= 0.93
+    assert claimed / repeats <= 0.06
+
+
+def test_the_planned_range_of_seeds_holds_the_right_number() -> None:
+    """With 3 + 3 seeds a single number is 4 times too small or too large in a fifth of cases: hence a range."""
+    generator, scene, effect = np.random.default_rng(0), Scene(first_sd=0.25, second_sd=0.25), 0.01
+    right = crossed_difference(*scene.draw((200, 200), 5000, generator)).seeds_needed(effect)
+    assert right is not None
+    held, repeats = 0, 100
+    for _ in range(repeats):
+        low, high = crossed_difference(*scene.draw((3, 3), 5000, generator)).range_of_seeds_needed(effect)
+        held += low is not None and low <= right and (high is None or right <= high)
+    assert held / repeats >= 0.8
+
+
+def test_the_levels_of_all_looks_add_up_to_6_percent() -> None:
+    levels = [level_of_look(look) for look in range(1, 100_000)]
+    assert levels[:2] == [0.05, pytest.approx(0.006079, abs=1e-6)]
+    assert levels == sorted(levels, reverse=True)
+    assert 0.0599 < sum(levels) <= 0.06

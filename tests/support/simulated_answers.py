@@ -52,14 +52,25 @@ class Scene:
     ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """(S, N) for each recipe: which answers are right."""
         difficulty = DIFFICULTY * generator.standard_normal(images, dtype=np.float32)
-        sides = []
-        for count, gain, sd in zip(seeds, (0.0, self.gain), (self.first_sd, self.second_sd), strict=True):
-            taste = math.sqrt(self.taste) * generator.standard_normal(images, dtype=np.float32)
-            luck = (sd / 100 / DENSITY) * generator.standard_normal((count, 1), dtype=np.float32)
-            rest = REST * generator.standard_normal((count, images), dtype=np.float32)
-            ease = np.float32(EASE + gain / 100 / DENSITY)
-            sides.append(ease + difficulty + taste + luck + rest > 0)
-        return sides[0], sides[1]
+        first = self._side(seeds[0], 0.0, self.first_sd, difficulty, generator)
+        return first, self._side(seeds[1], self.gain, self.second_sd, difficulty, generator)
+
+    def draw_equal(
+        self, recipes: int, seeds: int, images: int, generator: np.random.Generator
+    ) -> list[NDArray[np.bool_]]:
+        """(S, N) for each of several recipes that are all as good as the first."""
+        difficulty = DIFFICULTY * generator.standard_normal(images, dtype=np.float32)
+        return [self._side(seeds, 0.0, self.first_sd, difficulty, generator) for _ in range(recipes)]
+
+    def _side(
+        self, seeds: int, gain: float, sd: float, difficulty: NDArray[np.float32], generator: np.random.Generator
+    ) -> NDArray[np.bool_]:
+        images = len(difficulty)
+        taste = math.sqrt(self.taste) * generator.standard_normal(images, dtype=np.float32)
+        luck = (sd / 100 / DENSITY) * generator.standard_normal((seeds, 1), dtype=np.float32)
+        rest = REST * generator.standard_normal((seeds, images), dtype=np.float32)
+        ease = np.float32(EASE + gain / 100 / DENSITY)
+        return np.asarray(ease + difficulty + taste + luck + rest > 0)
 
 
 @dataclass(frozen=True)

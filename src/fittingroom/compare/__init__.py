@@ -10,9 +10,11 @@ from typing import Any
 
 from fittingroom.compare.answers import Answers, Split, pair, read_answers
 from fittingroom.compare.disagreements import Disagreements, find_disagreements
+from fittingroom.compare.looks import record_looks
 from fittingroom.compare.validity import find_warnings, record_evaluations, training_images
-from fittingroom.compare.verdict import Comparison, compare_answers
+from fittingroom.compare.verdict import Comparison, Decision, compare_answers, holm, p_value_of
 from fittingroom.errors import ArtifactError
+from fittingroom.runs.compare_ledger import level_of_look
 from fittingroom.runs.run import Run, open_run, runs_folder
 
 MINIMUM_EFFECT = 0.002  # of interest, where none is given: a difference of accuracies
@@ -68,7 +70,9 @@ def compare_runs(
     """Compare runs with the first of them, by what they answered on the same images.
 
     Nothing is computed anew: the runs' own predictions are read. On test this is a test-set evaluation, and is recorded
-    as one.
+    as one. Each look at a pair of recipes with other members than before is recorded too, in ``compare-looks.jsonl`` in
+    the folder of all runs: what p has to fall below becomes smaller with it
+    (:mod:`fittingroom.runs.compare_ledger`). Several runs are decided by Holm's p; their intervals are simultaneous.
 
     Args:
         runs: two or more, each of one seed or several.
@@ -106,15 +110,17 @@ def compare_runs(
     known = {content: training_images(run) for content, run in learned_from.items()} if on == "test" else {}
     evaluations = record_evaluations(sides) if on == "test" else []
 
+    # Of several runs one looks better by chance, and of several looks at a pair one does: both are allowed for.
+    looks, unrecorded = record_looks(pairs, on)
+    corrected = holm([p_value_of(*both) for both in pairs]) if len(pairs) > 1 else [None]
+
     comparisons = []
-    for other, (first, second) in zip(others, pairs, strict=True):
-        caveats = find_warnings(baseline, other, first, on, known) + evaluations
-        if len(others) > 1:
-            caveats.append(
-                f"{len(others)} runs are compared with one baseline: each interval holds in 95 % of cases by itself, "
-                "so that the best of them looks a little better than it is"
-            )
-        comparisons.append(compare_answers(first, second, on, minimum_effect=minimum_effect, warnings=caveats))
+    for other, (first, second), look, p_holm in zip(others, pairs, looks, corrected, strict=True):
+        caveats = find_warnings(baseline, other, first, on, known) + evaluations + unrecorded
+        decision = Decision(runs=len(pairs), p_holm=p_holm, look=look, level=level_of_look(look))
+        comparisons.append(
+            compare_answers(first, second, on, minimum_effect=minimum_effect, warnings=caveats, decision=decision)
+        )
     return Compared(baseline.name, comparisons, [find_disagreements(*both) for both in pairs])
 
 

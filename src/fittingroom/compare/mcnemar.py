@@ -44,8 +44,8 @@ def paired_interval(first_only: int, second_only: int, n: int, *, confidence: fl
     return _lower_limit(second_only, first_only, n, tail), -_lower_limit(first_only, second_only, n, tail)
 
 
-def images_needed(difference: float, discordant_share: float, *, power: float = 0.8) -> int:
-    """How many images show a difference between two models to the 5 % test with probability ``power``.
+def images_needed(difference: float, discordant_share: float, *, power: float = 0.8, level: float = 0.05) -> int:
+    """How many images show a difference between two models to the test at ``level`` with probability ``power``.
 
     Connor 1987 (Biometrics 43: 207–211), by the normal distribution.
 
@@ -53,13 +53,32 @@ def images_needed(difference: float, discordant_share: float, *, power: float = 
         difference: of the accuracies, > 0.
         discordant_share: of the images, on which one alone is right; taken as at least ``difference``.
         power: 0–1.
+        level: what p has to fall below.
     """
     from scipy import special
 
     share = max(discordant_share, difference)
-    z_test, z_power = float(special.ndtri(0.975)), float(special.ndtri(power))
+    z_test, z_power = float(special.ndtri(1 - level / 2)), float(special.ndtri(power))
     root = z_test * math.sqrt(share) + z_power * math.sqrt(share - difference**2)
     return math.ceil((root / difference) ** 2)
+
+
+def range_of_images_needed(
+    difference: float, discordant: int, n: int, *, level: float = 0.05, tail: float = 0.1
+) -> tuple[int, int]:
+    """:func:`images_needed` for as few, and as many, discordant images as ``discordant`` of ``n`` leave open.
+
+    Args:
+        difference: of the accuracies, > 0.
+        discordant, n: images on which one alone is right, of so many.
+        level: what p has to fall below.
+        tail: 0–1, what is left out on either side (Clopper and Pearson's limits).
+    """
+    from scipy import special
+
+    low = float(special.betaincinv(discordant, n - discordant + 1, tail)) if discordant else 0.0
+    high = float(special.betaincinv(discordant + 1, n - discordant, 1 - tail)) if discordant < n else 1.0
+    return images_needed(difference, low, level=level), images_needed(difference, high, level=level)
 
 
 def _lower_limit(wins: int, losses: int, n: int, tail: float) -> float:

@@ -26,6 +26,11 @@ its apparent uncertainty come out too small: intervals of 2 + 2 seeds then cover
 - within the seeds' part Satterthwaite's formula (there it is Welch's) gives f; between seeds and images 1/f is
   interpolated in proportion to the shares, not to their squares.
 
+Where all seeds agree on every image of a few, nothing seems to vary. The variance of the images is therefore kept from
+falling below what Agresti and Min's pseudo-images leave (Statistics in Medicine 24 (2005) 729-740), and with fewer than
+200 images p is at least that of the exact McNemar test on what most seeds of each side answer; the interval is as wide
+as both.
+
 benchmarks/compare_calibration.py records how often these intervals cover, and where they don't: with 2 or 3 seeds each
 if one recipe's seeds vary many times as much as the other's, and if one recipe has many more seeds than the other. The
 seeds of two recipes count as independent; those that share initialisation and order are alike rather than opposed,
@@ -35,29 +40,18 @@ and the interval then is too wide rather than too short.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fittingroom.compare.mcnemar import exact_mcnemar, paired_interval
+from fittingroom.evaluation.intervals import SMALL_SET, SeedSpread, seed_spread
+
 POWER = 0.8  # with which a minimum effect is to be detected
 MOST_SEEDS = 10_000  # that a plan may ask for
-
-
-@dataclass(frozen=True)
-class SeedSpread:
-    """How the trainings of one recipe differ.
-
-    Attributes:
-        seeds: trained, ≥ 2.
-        between: variance between the seeds' accuracies, with seeds - 1 degrees of freedom.
-        rest: variance of what seed and image together decide, of one answer; divided by the number of images it is the
-            part of ``between`` that would vanish on infinitely many images.
-    """
-
-    seeds: int
-    between: float
-    rest: float
+PSEUDO_IMAGES = 2  # half a one for each pair of right and wrong: Agresti and Min's
+PLAN_TAIL = 0.1  # of what the measured variances leave open, on either side of a plan
 
 
 @dataclass(frozen=True)
@@ -70,6 +64,9 @@ class CrossedDifference:
         image_variance: variance of the difference that more seeds can't take away.
         model_variance: variance that the very models at hand would have on other images.
         spreads: of the recipes that have two seeds or more; a side of one model has none, and is taken as that model.
+        image_error: standard error of ``image_variance``.
+        won: images that most seeds of one side get right and most of the other don't, by side; None with 200 images or
+            more, where they aren't needed.
     """
 
     difference: float
@@ -77,12 +74,13 @@ class CrossedDifference:
     image_variance: float
     model_variance: float
     spreads: tuple[SeedSpread, ...]
+    image_error: float = 0.0
+    won: tuple[int, int] | None = None
 
     @property
     def variance(self) -> float:
-        """Of the difference. If all seeds of each recipe happen to score the same, the variance of these models."""
-        seed_variance = sum(spread.between / spread.seeds for spread in self.spreads)
-        return self.image_variance + seed_variance or self.model_variance
+        """Of the difference."""
+        return self.image_variance + sum(spread.between / spread.seeds for spread in self.spreads)
 
     @property
     def degrees(self) -> float:
@@ -94,16 +92,23 @@ class CrossedDifference:
         """Two-sided, of "equally good": 0 to 1."""
         from scipy import special
 
-        if self.variance == 0:
-            return 1.0 if self.difference == 0 else 0.0
-        return 2 * float(special.stdtr(self.degrees, -abs(self.difference) / math.sqrt(self.variance)))
+        p_value = 2 * float(special.stdtr(self.degrees, -abs(self.difference) / math.sqrt(self.variance)))
+        if self.won is None:
+            return p_value
+        if (self.won[1] - self.won[0]) * self.difference <= 0:  # what most seeds say is no evidence for it
+            return 1.0
+        return max(p_value, exact_mcnemar(*self.won))
 
     def interval(self, confidence: float = 0.95) -> tuple[float, float]:
         """Of the difference, within -1 to 1. It leaves out 0 exactly when ``p_value`` is below 1 - ``confidence``."""
         from scipy import special
 
         half = float(special.stdtrit(self.degrees, (1 + confidence) / 2)) * math.sqrt(self.variance)
-        return max(-1.0, self.difference - half), min(1.0, self.difference + half)
+        low, high = self.difference - half, self.difference + half
+        if self.won is not None:
+            of_models = paired_interval(*self.won, self.n, confidence=confidence)
+            low, high = min(low, of_models[0]), max(high, of_models[1])
+        return max(-1.0, low), min(1.0, high)
 
     @property
     def margin_from_images(self) -> float:
@@ -118,12 +123,13 @@ class CrossedDifference:
         low, high = self.interval()
         return high - low < 2 * self.margin_from_images
 
-    def power(self, difference: float, seeds: float) -> float:
-        """Of the 5 % test: the probability, 0 to 1, that it detects an effect.
+    def power(self, difference: float, seeds: float, level: float = 0.05) -> float:
+        """Of the test at ``level``: the probability, 0 to 1, that it detects an effect.
 
         Args:
             difference: the effect, > 0.
             seeds: of each recipe, ≥ 2; ``math.inf`` is permitted.
+            level: what p has to fall below.
         """
         from scipy import special
 
@@ -131,37 +137,50 @@ class CrossedDifference:
         # much as chance over single images makes them.
         between = sum(max(spread.between, spread.rest / self.n) for spread in self.spreads)
         variance = self.image_variance + between / seeds
-        if variance == 0:
-            return 1.0
 
         # Student's t has no form for infinitely many degrees of freedom: there it is the normal distribution.
         shift = difference / math.sqrt(variance)
         if math.isinf(seeds):
-            return float(special.ndtr(shift - special.ndtri(0.975)))
+            return float(special.ndtr(shift - special.ndtri(1 - level / 2)))
         degrees = self._degrees([seeds] * len(self.spreads))
-        return 1 - float(special.nctdtr(degrees, shift, special.stdtrit(degrees, 0.975)))
+        return 1 - float(special.nctdtr(degrees, shift, special.stdtrit(degrees, 1 - level / 2)))
 
-    def seeds_needed(self, difference: float) -> int | None:
+    def seeds_needed(self, difference: float, level: float = 0.05) -> int | None:
         """The fewest seeds of each recipe that detect ``difference`` with a power of 80 %, by the measured variance.
 
         Returns:
             None where no number of seeds can, because the images alone vary too much, or none up to 10,000.
         """
-        if self.power(difference, math.inf) < POWER or self.power(difference, MOST_SEEDS) < POWER:
+        if self.power(difference, math.inf, level) < POWER or self.power(difference, MOST_SEEDS, level) < POWER:
             return None
 
         low, high = 1, MOST_SEEDS
         while high - low > 1:
             middle = (low + high) // 2
-            low, high = (low, middle) if self.power(difference, middle) >= POWER else (middle, high)
+            low, high = (low, middle) if self.power(difference, middle, level) >= POWER else (middle, high)
         return high
 
-    @property
-    def minimum_detectable_effect(self) -> float:
+    def range_of_seeds_needed(self, difference: float, level: float = 0.05) -> tuple[int | None, int | None]:
+        """:meth:`seeds_needed` for variances as small, and as large, as the measured ones leave open: 10 % each way."""
+        from scipy import special
+
+        # A variance between seeds is known by so many degrees of freedom, that of the images by its standard error.
+        plans = []
+        freedom = sum(spread.seeds - 1 for spread in self.spreads)
+        for tail in (PLAN_TAIL, 1 - PLAN_TAIL):
+            factor = freedom / float(special.chdtri(freedom, tail))
+            spreads = tuple(replace(spread, between=factor * spread.between) for spread in self.spreads)
+            image_variance = self.image_variance + float(special.ndtri(tail)) * self.image_error
+            image_variance = max(image_variance, 1 / (self.n + PSEUDO_IMAGES) ** 2)
+            other = replace(self, spreads=spreads, image_variance=image_variance)
+            plans.append(other.seeds_needed(difference, level))
+        return plans[0], plans[1]
+
+    def minimum_detectable_effect(self, level: float = 0.05) -> float:
         """The smallest difference that infinitely many seeds detect on these images with a power of 80 %."""
         from scipy import special
 
-        return float(special.ndtri(0.975) + special.ndtri(POWER)) * math.sqrt(self.image_variance)
+        return float(special.ndtri(1 - level / 2) + special.ndtri(POWER)) * math.sqrt(self.image_variance)
 
     def _degrees(self, seeds: list[int] | list[float]) -> float:
         """For so many seeds of each recipe, by the mean squares that were measured."""
@@ -190,18 +209,21 @@ def crossed_difference(first_SN: NDArray[np.bool_], second_SN: NDArray[np.bool_]
     n = first_SN.shape[1]
     by_image_N = second_SN.mean(axis=0) - first_SN.mean(axis=0)
     model_variance = float(by_image_N.var(ddof=1)) / n
-    spreads = tuple(_spread(right_SN) for right_SN in (first_SN, second_SN) if len(right_SN) > 1)
+    spreads = tuple(seed_spread(right_SN) for right_SN in (first_SN, second_SN) if len(right_SN) > 1)
 
     # The estimate may fall below 0 where the recipes find the same images hard; a variance can't.
-    image_variance = max(0.0, model_variance - sum(spread.rest / (spread.seeds * n) for spread in spreads))
-    return CrossedDifference(float(by_image_N.mean()), n, image_variance, model_variance, spreads)
+    of_rest = sum(spread.rest / (spread.seeds * n) for spread in spreads)
+    image_variance = _floored(max(0.0, model_variance - of_rest), n)
+
+    deviations_N = (by_image_N - by_image_N.mean()) ** 2
+    image_error = float(deviations_N.std()) / n**1.5
+    difference = float(by_image_N.mean())
+    won = None
+    if n < SMALL_SET:
+        won = int((by_image_N <= -0.5).sum()), int((by_image_N >= 0.5).sum())
+    return CrossedDifference(difference, n, image_variance, _floored(model_variance, n), spreads, image_error, won)
 
 
-def _spread(right_SN: NDArray[np.bool_]) -> SeedSpread:
-    seeds, n = right_SN.shape
-    by_seed_S, by_image_N = right_SN.mean(axis=1), right_SN.mean(axis=0)
-    # Sums of squares of a two-way layout with one answer a cell, each answer 0 or 1.
-    total = right_SN.sum() - seeds * n * by_image_N.mean() ** 2
-    of_seeds, of_images = n * seeds * by_seed_S.var(), seeds * n * by_image_N.var()
-    rest = max(0.0, float(total - of_seeds - of_images)) / ((seeds - 1) * (n - 1))
-    return SeedSpread(seeds, float(by_seed_S.var(ddof=1)), rest)
+def _floored(variance: float, n: int) -> float:
+    """The variance of a mean over n images, with pseudo-images of which half are discordant, one to each side."""
+    return max(variance, (n * n * variance + PSEUDO_IMAGES / 2) / (n + PSEUDO_IMAGES) ** 2)

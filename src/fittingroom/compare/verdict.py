@@ -2,18 +2,48 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import numpy as np
 
 from fittingroom.compare.answers import Answers
-from fittingroom.compare.mcnemar import exact_mcnemar, images_needed, paired_interval
+from fittingroom.compare.mcnemar import exact_mcnemar, images_needed, paired_interval, range_of_images_needed
 from fittingroom.compare.seed_variance import POWER, crossed_difference
+from fittingroom.evaluation.intervals import SMALL_SET
 
-LEVEL = 0.05  # of the verdict, and of all classes together
+LEVEL = 0.05  # of the verdict at the first look, and of all classes together
 
-Verdict = Literal["better", "worse", "cannot tell"]
+Verdict = Literal["better", "worse", "smaller than the effect", "cannot tell"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """By what a verdict is reached: how many runs there are against the baseline, and how often one has looked.
+
+    Attributes:
+        runs: that are compared with one baseline.
+        p_holm: the p-value corrected for as many (Holm); None for one run.
+        look: at this pair, 1 for the first.
+        level: what p has to fall below.
+    """
+
+    runs: int = 1
+    p_holm: float | None = None
+    look: int = 1
+    level: float = LEVEL
+
+    @property
+    def confidence(self) -> float:
+        """Of the interval beside the verdict; Bonferroni's, so that those of all runs hold together."""
+        return 1 - self.level / self.runs
+
+    @property
+    def interval_name(self) -> str:
+        """``95 %``, ``simultaneous 95 %``, ``99.39 %``: what the interval is called."""
+        percent = f"{100 * (1 - self.level):.4g} %"
+        return f"simultaneous {percent}" if self.runs > 1 else percent
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,22 +51,40 @@ class Difference:
     """Of accuracy, the second run's less the first's; shares, −1 to 1.
 
     Attributes:
-        interval: covers the true difference in 95 % of comparisons.
-        p_value: of "equally good"; below 0.05 exactly when the interval leaves out 0.
+        interval: by ``decision``; for one run at the first look it covers the true difference in 95 % of comparisons.
+        p_value: of "equally good", not corrected.
         n: images.
+        decision: what the verdict goes by.
+        minimum_effect: the smallest difference of interest, > 0.
+        unadjusted_interval: 95 %, as if this were the only run and the first look.
     """
 
     difference: float
     interval: tuple[float, float]
     p_value: float
     n: int
+    decision: Decision
+    minimum_effect: float
+    unadjusted_interval: tuple[float, float]
+
+    @property
+    def p_decisive(self) -> float:
+        """The p-value that the verdict goes by."""
+        return self.p_value if self.decision.p_holm is None else self.decision.p_holm
 
     @property
     def verdict(self) -> Verdict:
-        """On the second run."""
-        if self.interval[0] > 0:
-            return "better"
-        return "worse" if self.interval[1] < 0 else "cannot tell"
+        """On the second run: by p; where it leaves both open, whether the interval holds nothing of interest."""
+        if self.p_decisive < self.decision.level and self.difference:
+            return "better" if self.difference > 0 else "worse"
+        if max(abs(bound) for bound in self.interval) < self.minimum_effect:
+            return "smaller than the effect"
+        return "cannot tell"
+
+    @property
+    def interval_disagrees(self) -> bool:
+        """Whether p decides, while the simultaneous interval still holds 0: Holm's test is the sharper one."""
+        return self.verdict in ("better", "worse") and self.interval[0] <= 0 <= self.interval[1]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +93,8 @@ class ClassDifference:
 
     Attributes:
         interval: so wide that those of all classes hold together in 95 % of comparisons (Bonferroni).
-        p_holm: the p-value corrected for as many tests as there are classes (Holm 1979); None for a single image.
+        p_holm: the p-value corrected for as many tests as there are classes (Holm 1979); None where the class has so
+            few images that no answers to them could tell.
         differs: whether ``p_holm`` is below 0.05.
     """
 
@@ -105,6 +154,12 @@ class Comparison:
             "warnings": self.warnings,
             "on": self.on,
             "p_value": self.overall.p_value,
+            "p_holm": self.overall.decision.p_holm,
+            "runs": self.overall.decision.runs,
+            "look": self.overall.decision.look,
+            "level": self.overall.decision.level,
+            "interval_name": self.overall.decision.interval_name,
+            "interval_unadjusted": list(self.overall.unadjusted_interval),
             "method": self.method,
             "sentence": self.sentence,
             "scope": self.scope,
@@ -116,7 +171,13 @@ class Comparison:
 
 
 def compare_answers(
-    first: Answers, second: Answers, on: str, *, minimum_effect: float, warnings: list[str]
+    first: Answers,
+    second: Answers,
+    on: str,
+    *,
+    minimum_effect: float,
+    warnings: list[str],
+    decision: Decision = Decision(),
 ) -> Comparison:
     """Compare the answers of two runs on the same images, in the same order.
 
@@ -127,29 +188,43 @@ def compare_answers(
         first, second: baseline and run.
         on: what they were judged on, for words.
         minimum_effect: the smallest difference of interest, > 0. The plan says how many ``seeds`` each, or for two
-            models how many ``images``, detect it with a probability of 80 %; null where no number of seeds can.
+            models how many ``images``, detect it with a probability of 80 %, and the range that the measured variances
+            leave open; null where no number of seeds can, and where there are too few images to say.
         warnings: are passed through, and others added.
+        decision: what the verdict goes by.
     """
-    overall = _difference(first, second, 1 - LEVEL)
+    overall = _overall(first, second, minimum_effect, decision)
     seeds = first.seeds, second.seeds
     plan: dict[str, Any] = {"difference": minimum_effect, "power": POWER}
     warnings = list(warnings)
 
+    # On so few images a variance is hardly known, and one image can be more than what is asked for.
+    n = overall.n
+    can_plan = n >= SMALL_SET and 1 / n <= minimum_effect and decision.look == 1
+    power_statement = "" if decision.look > 1 else f"{n:,} images are too few to say what it would take"
+    level = decision.level / decision.runs
+
     # Two models are all that there is to know of them, and only images vary. A recipe is more than its trainings.
     if max(seeds) == 1:
         method = "exact McNemar test; interval of Fay and Lumbard 2021"
-        discordant_share = float((first.correct != second.correct).mean())
-        plan["images"] = images_needed(minimum_effect, discordant_share)
-        power_statement = _power_statement_for_models(plan, overall.n)
+        discordant = int((first.correct != second.correct).sum())
+        plan["images"] = images_needed(minimum_effect, discordant / n, level=level) if can_plan else None
+        plan["images_range"] = range_of_images_needed(minimum_effect, discordant, n, level=level) if can_plan else None
+        if can_plan:
+            power_statement = _power_statement_for_models(plan, n)
     else:
         crossed = crossed_difference(first.correct, second.correct)
         method = (
             "crossed variance components of seeds and images; Student's t with "
             f"{crossed.degrees:.1f} degrees of freedom"
         )
-        plan["seeds"] = crossed.seeds_needed(minimum_effect)
-        plan["visible_at_best"] = crossed.minimum_detectable_effect
-        power_statement = _power_statement_for_recipes(plan, on, min(count for count in seeds if count > 1))
+        if crossed.won is not None:
+            method += f"; below {SMALL_SET} images not without the exact McNemar test on what most seeds answer"
+        plan["seeds"] = crossed.seeds_needed(minimum_effect, level) if can_plan else None
+        plan["seeds_range"] = crossed.range_of_seeds_needed(minimum_effect, level) if can_plan else None
+        plan["visible_at_best"] = crossed.minimum_detectable_effect(level) if can_plan else None
+        if can_plan:
+            power_statement = _power_statement_for_recipes(plan, on, min(count for count in seeds if count > 1))
         if crossed.interval_is_too_narrow:
             warnings.append(
                 "the seeds happen to agree so closely that this interval is narrower than the ± "
@@ -172,10 +247,15 @@ def compare_answers(
         plan=plan,
         sentence=_sentence(first, second, overall, power_statement),
         scope=_scope(first, second),
-        per_class=_per_class(first, second),
+        per_class=_per_class(first, second, decision.level),
         warnings=warnings,
-        notes=_notes(first, second, on, overall.verdict),
+        notes=[*_decision_notes(overall), *_notes(first, second, on, overall.verdict)],
     )
+
+
+def p_value_of(first: Answers, second: Answers) -> float:
+    """Of "equally good", for this pair alone: what :func:`holm` corrects where there are several."""
+    return _estimate(first, second, 1 - LEVEL)[2]
 
 
 def holm(p_values: list[float]) -> list[float]:
@@ -206,39 +286,51 @@ def p_text(p_value: float, *, sign: bool = False) -> str:
     return ("= " if sign else "") + f"{p_value:.2g}"
 
 
-def _difference(first: Answers, second: Answers, confidence: float) -> Difference:
-    n = len(first.images)
-    if max(first.seeds, second.seeds) > 1:
-        crossed = crossed_difference(first.correct, second.correct)
-        interval = crossed.interval(confidence)
-        return Difference(difference=crossed.difference, interval=interval, p_value=crossed.p_value, n=n)
-
-    first_only = int((first.correct & ~second.correct).sum())
-    second_only = int((second.correct & ~first.correct).sum())
+def _overall(first: Answers, second: Answers, minimum_effect: float, decision: Decision) -> Difference:
+    difference, interval, p_value = _estimate(first, second, decision.confidence)
+    adjusted = decision != Decision()
     return Difference(
-        difference=(second_only - first_only) / n,
-        interval=paired_interval(first_only, second_only, n, confidence=confidence),
-        p_value=exact_mcnemar(first_only, second_only),
-        n=n,
+        difference=difference,
+        interval=interval,
+        p_value=p_value,
+        n=len(first.images),
+        decision=decision,
+        minimum_effect=minimum_effect,
+        unadjusted_interval=_estimate(first, second, 1 - LEVEL)[1] if adjusted else interval,
     )
 
 
-def _per_class(first: Answers, second: Answers) -> list[ClassDifference]:
+def _estimate(first: Answers, second: Answers, confidence: float) -> tuple[float, tuple[float, float], float]:
+    """The difference, its interval, and p."""
+    if max(first.seeds, second.seeds) > 1:
+        crossed = crossed_difference(first.correct, second.correct)
+        return crossed.difference, crossed.interval(confidence), crossed.p_value
+
+    n = len(first.images)
+    first_only = int((first.correct & ~second.correct).sum())
+    second_only = int((second.correct & ~first.correct).sum())
+    interval = paired_interval(first_only, second_only, n, confidence=confidence)
+    return (second_only - first_only) / n, interval, exact_mcnemar(first_only, second_only)
+
+
+def _per_class(first: Answers, second: Answers, level: float) -> list[ClassDifference]:
     rows_of = {name: np.flatnonzero(first.truth == name) for name in first.classes}
-    judged = [name for name, rows in rows_of.items() if len(rows) > 1]
+    rows_of = {name: rows for name, rows in rows_of.items() if len(rows)}
+
+    # A class says something if its images could: were one side alone right on all of them, p would be 2 / 2^n, and has
+    # to fall below the level for as many tests. With ten classes that takes nine images.
+    least = math.log2(2 * len(rows_of) / level)
+    judged = [name for name, rows in rows_of.items() if len(rows) > least]
 
     # Among ten classes one differs by chance in 40 % of comparisons: intervals and p-values hold for all together.
-    confidence = 1 - LEVEL / max(1, len(judged))
-    differences = {
-        name: _difference(first.subset(rows_of[name]), second.subset(rows_of[name]), confidence) for name in judged
+    confidence = 1 - level / max(1, len(judged))
+    estimates = {
+        name: _estimate(first.subset(rows_of[name]), second.subset(rows_of[name]), confidence) for name in judged
     }
-    corrected = dict(zip(judged, holm([differences[name].p_value for name in judged]), strict=True))
+    corrected = dict(zip(judged, holm([estimates[name][2] for name in judged]), strict=True))
 
-    # Shown with the rest, all the same: a class of a single image, which nothing can be said of.
     table = []
     for name, rows in rows_of.items():
-        if not len(rows):
-            continue
         shares = [float(side.correct[:, rows].mean()) for side in (first, second)]
         table.append(
             ClassDifference(
@@ -247,9 +339,9 @@ def _per_class(first: Answers, second: Answers) -> list[ClassDifference]:
                 first=shares[0],
                 second=shares[1],
                 difference=shares[1] - shares[0],
-                interval=differences[name].interval if name in differences else None,
+                interval=estimates[name][1] if name in estimates else None,
                 p_holm=corrected.get(name),
-                differs=name in corrected and corrected[name] < LEVEL,
+                differs=name in corrected and corrected[name] < level,
             )
         )
     return table
@@ -258,43 +350,80 @@ def _per_class(first: Answers, second: Answers) -> list[ClassDifference]:
 def _sentence(first: Answers, second: Answers, overall: Difference, power_statement: str) -> str:
     """The verdict; where the runs can't be told apart, with what could have been detected."""
     low, high = overall.interval
+    name = overall.decision.interval_name
     seeds = f"{first.seeds} + {second.seeds} seeds"
     if max(first.seeds, second.seeds) == 1:
         seeds = f"one seed each, {overall.n:,} images"
 
-    if overall.verdict == "cannot tell":
+    if overall.verdict in ("cannot tell", "smaller than the effect"):
         amount = points(overall.difference, signed=True)
-        return (
-            f"can't tell {second.name} from {first.name}: {amount} points "
-            f"(95 % {points(low)} to {points(high)}, {seeds}); {power_statement}"
-        )
+        figures = f"{amount} points ({name} {points(low)} to {points(high)}, {seeds})"
+        if overall.verdict == "smaller than the effect":
+            effect = f"{100 * overall.minimum_effect:g}"
+            return f"{second.name} and {first.name} differ by less than {effect} points: {figures}"
+        what_it_takes = f"; {power_statement}" if power_statement else ""
+        return f"can't tell {second.name} from {first.name}: {figures}{what_it_takes}"
 
     # The bound next to 0 decides the digits of all three: rounded to 0.00 it would contradict the verdict.
     near, far = (low, high) if overall.verdict == "better" else (-high, -low)
     amounts = [points(share, nearest_zero=near) for share in (abs(overall.difference), near, far)]
     return (
         f"{second.name} is {overall.verdict} than {first.name} by {amounts[0]} points "
-        f"(95 % {amounts[1]} to {amounts[2]}, {seeds})"
+        f"({name} {amounts[1]} to {amounts[2]}, {seeds})"
     )
 
 
+def _decision_notes(overall: Difference) -> list[str]:
+    """What the verdict goes by where that isn't plain: several runs, another look; and the figures without it."""
+    decision, notes = overall.decision, []
+    if decision.look > 1:
+        notes.append(
+            f"Look {decision.look} at this pair: p has to be below {decision.level:.2g}, so that looking again doesn't "
+            "find what isn't there."
+        )
+    if decision.runs > 1:
+        notes.append(
+            f"{decision.runs} runs against one baseline: decided by Holm's p {p_text(overall.p_decisive, sign=True)}; "
+            "the interval is simultaneous (Bonferroni)."
+        )
+    if overall.interval_disagrees:
+        notes.append(
+            "p and the interval disagree: the interval holds 0; it is decided by p, as Holm's test is sharper."
+        )
+    if decision != Decision():
+        low, high = overall.unadjusted_interval
+        notes.append(
+            f"Unadjusted: 95 % {points(low)} to {points(high)}, p {p_text(overall.p_value, sign=True)}, as if this "
+            "were the only comparison."
+        )
+    return notes
+
+
 def _power_statement_for_recipes(plan: dict[str, Any], on: str, seeds: int) -> str:
-    amount, needed = f"{100 * plan['difference']:g}", plan["seeds"]
-    if needed is None:
+    amount, (low, high) = f"{100 * plan['difference']:g}", plan["seeds_range"]
+    if low is None:
         return (
             f"no number of seeds can detect a difference of {amount} on this {on} set: its images alone hide any below "
-            f"{points(plan['visible_at_best'])}"
+            f"about {points(plan['visible_at_best'])}"
         )
-    if needed <= seeds:
+    if high is None:
+        return f"to detect a difference of {amount} you need {_two_digits(low):,} seeds each or more, or more images"
+    if high <= seeds:
         return f"a difference of {amount} would have been detected with a probability of {POWER:.0%} or more"
-    return f"to detect a difference of {amount} you need about {_two_digits(needed):,} seeds each"
+    return f"to detect a difference of {amount} you need about {_span(low, high)} seeds each"
 
 
 def _power_statement_for_models(plan: dict[str, Any], n: int) -> str:
-    amount, needed = f"{100 * plan['difference']:g}", plan["images"]
-    if needed <= n:
+    amount, (low, high) = f"{100 * plan['difference']:g}", plan["images_range"]
+    if high <= n:
         return f"a difference of {amount} would have been detected with a probability of {POWER:.0%} or more"
-    return f"to detect a difference of {amount} between two such models you need about {_two_digits(needed):,} images"
+    return f"to detect a difference of {amount} between two such models you need about {_span(low, high)} images"
+
+
+def _span(low: int, high: int) -> str:
+    """``19 to 130``, or one number where both ends are the same."""
+    ends = list(dict.fromkeys(f"{_two_digits(end):,}" for end in (low, high)))
+    return " to ".join(ends)
 
 
 def _two_digits(count: int) -> int:

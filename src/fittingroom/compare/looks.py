@@ -1,0 +1,54 @@
+"""How often a pair of recipes has been looked at: recorded, so that looking again doesn't find what isn't there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from fittingroom.compare.answers import Answers, Split
+from fittingroom.runs.compare_ledger import COMPARE_LEDGER, digest, record_look
+from fittingroom.runs.run import runs_folder
+
+
+def record_looks(pairs: Sequence[tuple[Answers, Answers]], on: Split) -> tuple[list[int], list[str]]:
+    """Put a look at each pair on record, in the folder of the baseline's runs.
+
+    Args:
+        pairs: baseline and run, on the images that they have in common.
+        on: the split.
+
+    Returns:
+        The number of the look at each pair, and a warning where they couldn't be recorded: all are the first then.
+    """
+    folder = runs_folder(pairs[0][0].run.path)
+    looks = []
+    try:
+        for first, second in pairs:
+            # Which of the two is the baseline makes no other question of it.
+            sides = sorted((_question(first), _question(second)))
+            pair = {"recipes": sides, "split": on, "fingerprint": digest(sorted(image for image, _ in first.images))}
+            members = digest(sorted((_answered(first), _answered(second))))
+            looks.append(record_look(folder, pair, members, (first.name, second.name)))
+    except OSError as error:
+        warning = (
+            f"{folder / COMPARE_LEDGER} can't be written ({error.strerror or error}): looks at this pair are not "
+            "counted, and the interval is right only if this is the first"
+        )
+        return [1] * len(pairs), [warning]
+    return looks, []
+
+
+def _question(side: Answers) -> str:
+    """What is asked about, whichever seeds were trained: recipe, a network's own code, and training data."""
+    recipe: dict[str, Any] = side.run.recipe.as_dict()
+    environment = side.run.environment
+    asked = {key: value for key, value in recipe.items() if key not in ("seed", "name")}
+    return digest([asked, environment.code_sha256, environment.data.train.content])
+
+
+def _answered(side: Answers) -> str:
+    """What its members said of which image: the same models make the same evidence, wherever they lie."""
+    order = sorted(range(len(side.images)), key=side.images.__getitem__)
+    images = [side.images[row] for row in order]
+    models = sorted(digest(predicted[order].tolist()) for predicted in side.predicted)
+    return digest([images, models])
