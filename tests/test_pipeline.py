@@ -65,6 +65,10 @@ def losses(run: fr.Run) -> list[tuple[int, float]]:
     return [(e["step"], e["loss"]) for e in read_metrics(run.path / "metrics.jsonl") if e["event"] == "step"]
 
 
+def states(run: fr.Run) -> list[str]:
+    return [e["state_sha256"] for e in read_metrics(run.path / "metrics.jsonl") if e["event"] == "epoch"]
+
+
 @pytest.mark.parametrize("recipe", ["tutorial", "swift", "plain"])
 @pytest.mark.parametrize("stops", [[1], [8], [11], [5, 3, 4]], ids=lambda stops: "+".join(map(str, stops)))
 def test_resume_equals_uninterrupted(
@@ -80,6 +84,7 @@ def test_resume_equals_uninterrupted(
     run = fr.resume(stopped)
     assert weights(run) == weights(uninterrupted[recipe])
     assert losses(run) == losses(uninterrupted[recipe])
+    assert states(run) == states(uninterrupted[recipe])
     assert run.result["validation"] == uninterrupted[recipe].result["validation"]
 
 

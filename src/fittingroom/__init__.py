@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from fittingroom.runs.run import open_run as open_run
     from fittingroom.tune import resume_study as resume_study
     from fittingroom.tune import tune_recipe as tune_recipe
+    from fittingroom.verify_run import verify as verify
 
 _HOMES = {
     "Artifact": "artifact.artifact",
@@ -66,6 +67,7 @@ _HOMES = {
     "resume_study": "tune",
     "train": "pipeline",
     "tune_recipe": "tune",
+    "verify": "verify_run",
 }
 
 __all__ = sorted(_HOMES)  # what is public: whose home is known

@@ -45,7 +45,8 @@ class EpochDone:
     """After each epoch: means over all its examples, and the validation scores where there are validation images.
 
     ``train_loss`` and ``train_accuracy`` are those seen while learning: with augmentation, label smoothing and weights
-    that still moved. ``seconds`` counts the training so far, over all resumes.
+    that still moved. ``seconds`` counts the training so far, over all resumes. ``state_sha256`` is that of the complete
+    state: weights, average and optimizer; two trainings with the same one have come to the same bits.
     """
 
     step: int
@@ -55,6 +56,7 @@ class EpochDone:
     validation_loss: float | None
     validation_accuracy: float | None
     seconds: float
+    state_sha256: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -29,6 +29,7 @@ COMMANDS = {  # in the order of the help; the module of the same name has its op
     "runs": "list the runs, best first",
     "evaluate": "judge a run on its test set or on other labelled data",
     "compare": "say whether one run is better than another, or that one can't tell",
+    "verify": "train a run again from its folder, and say whether the same comes out",
     "report": "write a run's report.html anew, and its model card",
     "bench": "measure this machine beside the tutorial notebook's loop",
     "predict": "say what is in a picture, a folder of them or a data set",

@@ -285,6 +285,7 @@ def _finish_epoch(
             validation_loss=loss,
             validation_accuracy=accuracy,
             seconds=progress.seconds,
+            state_sha256=state.sha256() if context.group.is_main else "",
         )
     )
     progress.next_epoch()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import sys
 from dataclasses import dataclass, field
 from typing import Any
@@ -128,6 +129,15 @@ class TrainState:
         for i, state in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{i}.{key}": value for key, value in state.items()}
         return tensors
+
+    def sha256(self) -> str:
+        """Of all tensors with their names: the same for the same bits, in whatever memory layout; hexadecimal."""
+        digest = hashlib.sha256()
+        for name, tensor in sorted(self.tensors().items()):
+            plain = tensor.detach().cpu().contiguous()
+            digest.update(f"{name} {plain.dtype} {tuple(plain.shape)}\n".encode())
+            digest.update(plain.reshape(-1).view(torch.uint8).numpy().data)
+        return digest.hexdigest()
 
     def restore(self, tensors: dict[str, Tensor], progress: dict[str, Any]) -> None:
         """Take over what :meth:`tensors` and ``vars(progress)`` were in a state of the same recipe."""
