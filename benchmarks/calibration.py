@@ -7,10 +7,10 @@ times a seed, each time with a temperature and scores of its own. Runs of before
 
     python benchmarks/calibration.py RUN... [--quick]
 
-RUN is one of several seeds, such as `fittingroom train --recipe swift --seeds 5` makes, named by its recipe. Nothing
-depends on the machine's speed. --quick cuts 5 times and records nothing.
+RUN is of one seed or, such as `fittingroom train --recipe swift --seeds 5` makes it, of several; all of one recipe
+count together. Nothing depends on the machine's speed. --quick cuts 5 times and records nothing.
 
-Last result:
+Last result: in docs/explain/judging.md and results.csv.
 """
 
 from __future__ import annotations
@@ -40,12 +40,15 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     args = parser.parse_args()
 
-    figures = []
-    for folder in args.runs:
-        run = fr.open_run(folder)
-        name = (run.members or [run])[0].recipe.name
-        measured = [measure(member, 5 if args.quick else CUTS) for member in run.members or [run]]
-        figures += [record.figure(name, metric, [each[metric] for each in measured]) for metric in measured[0]]
+    by_recipe: dict[str, list[dict[str, float]]] = {}
+    for run in map(fr.open_run, args.runs):
+        for member in run.members or [run]:
+            by_recipe.setdefault(member.recipe.name, []).append(measure(member, 5 if args.quick else CUTS))
+    figures = [
+        record.figure(name, metric, [each[metric] for each in measured])
+        for name, measured in by_recipe.items()
+        for metric in measured[0]
+    ]
     record.show(figures)
     if not args.quick:
         record.append("calibration.py", figures)
@@ -76,7 +79,8 @@ def measure(run: fr.Run, cuts: int) -> dict[str, float]:
 
 def recut(validation: Said, test: Said, cuts: int) -> float:
     """The coverage on the rest, mean over ``cuts``, where as many images as validation's are drawn from both sets."""
-    both_NC, truth_N = (np.concatenate(parts) for parts in zip(validation, test, strict=True))
+    both_NC = np.concatenate([validation[0], test[0]])
+    truth_N = np.concatenate([validation[1], test[1]])
     rng, n, coverages = np.random.default_rng(0), len(validation[1]), []
     for _ in range(cuts):
         rows = rng.permutation(len(truth_N))

@@ -133,6 +133,7 @@ def test_the_temperature_is_in_every_exported_form_and_changes_neither_answers_n
     assert OnnxModel(file).metadata.temperature == temperature
 
     plain = Shipped(network, run.artifact.normalization).answer(train.images)
+    assert plain.energies is not None
     assert np.abs(temperature.applied(plain.probabilities) - plain.probabilities).max() > 0.01
     program = torch.export.load(export_torch(run.artifact, network, train, validation, tmp_path / "model.pt2")).module()
     quantize_int8(file, train, validation, tmp_path / "model.int8.onnx")
