@@ -17,7 +17,7 @@ from shlex import quote
 import torch
 
 from fittingroom.artifact.artifact import SOURCE, Artifact, save_artifact
-from fittingroom.artifact.export import ExportError, Shipped, export_onnx
+from fittingroom.artifact.export import ExportError, Shipped, export_onnx, keep_feature_space
 from fittingroom.artifact.onnx_model import MODEL
 from fittingroom.data.dataset import Dataset, Splits
 from fittingroom.errors import ArtifactError, Interrupted, PeerLost, RecipeError
@@ -371,6 +371,7 @@ def _write_artifact(
 
     # A network of the user's own may be beyond ONNX; its training is not lost for that.
     try:
+        keep_feature_space(artifact, fitted.network, fitted.train_set)
         export_onnx(artifact, fitted.network, fitted.train_set, fitted.validation_set)
     except ExportError as error:
         warnings.warn(f"{error}\nthe run is complete without it; only predict and serve would be faster", stacklevel=2)

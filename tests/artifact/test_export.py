@@ -88,12 +88,12 @@ def test_onnx_takes_pixels_and_gives_what_the_network_gives(run: fr.Run, file: P
     images = test.subset(range(count))
 
     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
-    probabilities, labels, energies = session.run(None, {"images": images.images})
+    probabilities, labels, energies, residuals = session.run(None, {"images": images.images})
 
     uncalibrated = predict_dataset(run.artifact.network(), images, run.artifact.normalization).probabilities
     np.testing.assert_allclose(probabilities, run.artifact.temperature.applied(uncalibrated), atol=1e-5)
     assert (labels == uncalibrated.argmax(axis=1)).all()
-    assert energies.shape == (count,)
+    assert energies.shape == residuals.shape == (count,)
 
 
 def test_onnx_says_what_it_is(run: fr.Run, file: Path) -> None:
@@ -101,7 +101,7 @@ def test_onnx_says_what_it_is(run: fr.Run, file: Path) -> None:
     model = onnx.load(file)
     onnx.checker.check_model(model, full_check=True)
     assert [opset.version for opset in model.opset_import] == [18]
-    assert [value.name for value in model.graph.output] == ["probabilities", "label", "energy"]
+    assert [value.name for value in model.graph.output] == ["probabilities", "label", "energy", "residual"]
 
     metadata = {pair.key: pair.value for pair in model.metadata_props}
     assert json.loads(metadata["fittingroom.format"]) == 2
@@ -255,7 +255,7 @@ def test_torch_export_is_a_program_of_its_own(run: fr.Run, tmp_path: Path) -> No
     images = torch.tensor(fr.open_dataset("sample").train.images[:33])
     with torch.inference_mode():
         expected = Shipped(network, run.artifact.normalization, run.artifact.temperature.value)(images)
-    torch.testing.assert_close(program(images), expected)
+    torch.testing.assert_close(program(images)[:3], expected)
     assert json.loads(extra["fittingroom.classes"]) == list(run.artifact.classes)
 
 
@@ -292,7 +292,7 @@ def test_colour_is_normalized_and_backed_channel_by_channel(in_colour: fr.Run) -
     assert len(metadata.normalization.mean) == 3  # type: ignore[arg-type]
     assert isinstance(metadata.background, tuple)
     assert len(metadata.background) == 3
-    assert metadata.ood_scale is not None
+    assert metadata.ood_scale is None  # 40 validation images can't show what is rare
     assert fr.load(in_colour.path).background == metadata.background
 
 

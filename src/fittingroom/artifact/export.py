@@ -1,8 +1,8 @@
 """A trained network in the forms that other programs run: ONNX, a torch.export program.
 
-What is exported has preprocessing and temperature inside: uint8 pixels go in; probabilities, label and energy come
-out. Nothing is written before the exported form has agreed with the network on thousands of images, none of them of the
-test set.
+What is exported has preprocessing and temperature inside: uint8 pixels go in; probabilities, label, energy and, where the
+network has features to measure, residual come out. Nothing is written before the exported form has agreed with the
+network on thousands of images, none of them of the test set.
 """
 
 from __future__ import annotations
@@ -26,7 +26,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fittingroom.artifact.artifact import WEIGHTS, Artifact
-from fittingroom.artifact.onnx_model import BATCH, MODEL, Metadata, OnnxModel
+from fittingroom.artifact.feature_space import (
+    FeatureSpace,
+    FeatureTap,
+    open_feature_space,
+    rows_to_fit,
+    save_feature_space,
+)
+from fittingroom.artifact.onnx_model import BATCH, MODEL, OUTPUTS, Metadata, OnnxModel
 from fittingroom.artifact.ood_score import OodScale
 from fittingroom.data.dataset import Dataset
 from fittingroom.data.normalization import Normalization
@@ -38,7 +45,8 @@ from fittingroom.models.tensors import as_tensor, normalize
 OPSET = 18
 TOLERANCE = 1e-4  # in probability
 TRAIN_IMAGES = 10_000  # that the exported form is compared on, beside all of validation
-INPUT, OUTPUTS = "images", ["probabilities", "label", "energy"]
+MEASURED = 1e-2  # how far an exported form's energies and residuals may be off, absolutely and as a share
+INPUT = "images"
 
 
 class ExportError(ArtifactError):
@@ -49,7 +57,8 @@ class Shipped(nn.Module):
     """What is exported: a copy of a network, with what its pixels go through and what its logits become.
 
     uint8 (N, H, W) or, in colour, (N, H, W, 3), 0–255 → probabilities float32 (N, C), labels int64 (N,), energies
-    float32 (N,). The probabilities are those at ``temperature``; labels and energies are of the logits as they are.
+    float32 (N,) and, with a feature space, residuals float32 (N,). The probabilities are those at ``temperature``; labels
+    and energies are of the logits as they are.
     """
 
     def __init__(self, network: nn.Module, normalization: Normalization, temperature: float = 1.0):
@@ -57,13 +66,49 @@ class Shipped(nn.Module):
         self.network = copy.deepcopy(network).cpu().float().eval().requires_grad_(False)
         self.normalization = normalization
         self.temperature = temperature
+        self.residual: nn.Module | None = None
+        self._tap: FeatureTap | None = None
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    @property
+    def outputs(self) -> list[str]:
+        """Names of what comes out, in order."""
+        return OUTPUTS if self.residual is not None else OUTPUTS[:3]
+
+    def measure(self, space: FeatureSpace | None, example: Tensor) -> None:
+        """Give residuals too, by this space, if it is one of this network's features. ``example`` is a batch."""
+        tap = FeatureTap(self.network, self._normalized(example))
+        if space is not None and tap.features == space.features:
+            self.residual, self._tap = space.module(), tap
+        else:
+            tap.remove()
+
+    def fit_feature_space(self, train: Dataset, example: Tensor) -> FeatureSpace | None:
+        """Where the features of up to 5,000 training images lie; None for a network that has none to measure."""
+        tap = FeatureTap(self.network, self._normalized(example))
+        if tap.features is None or train.labels is None:
+            return None
+        rows = rows_to_fit(len(train), tap.features).numpy()
+
+        features = []
+        with torch.inference_mode():
+            for batch in as_tensor(train.images[rows]).split(BATCH):
+                self.network(self._normalized(batch))
+                features.append(tap.take())
+        tap.remove()
+        features_NF = torch.cat(features)
+        return FeatureSpace.of(features_NF, as_tensor(train.labels[rows])) if features_NF.isfinite().all() else None
+
+    def _normalized(self, images: Tensor) -> Tensor:
+        return normalize(images, self.normalization.mean, self.normalization.std)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """See the class."""
-        x_NCHW = normalize(images, self.normalization.mean, self.normalization.std)
-        logits_NC = self.network(x_NCHW).float()
+        logits_NC = self.network(self._normalized(images)).float()
         scaled_NC = logits_NC if self.temperature == 1 else logits_NC * (1 / self.temperature)
-        return scaled_NC.softmax(dim=1), logits_NC.argmax(dim=1), -logits_NC.logsumexp(dim=1)
+        said = scaled_NC.softmax(dim=1), logits_NC.argmax(dim=1), -logits_NC.logsumexp(dim=1)
+        if self.residual is None or self._tap is None:
+            return said
+        return *said, self.residual(self._tap.take())
 
     def answer(self, images: NDArray[np.uint8], device: str = "cpu") -> Predictions:
         """The same for any number of images, 0 too, in batches; ``device`` says where it was moved to."""
@@ -122,7 +167,7 @@ def export_onnx(
         ExportError: no exporter takes the network, or what came out differs from it. Nothing is written.
     """
     path = path or artifact.path / MODEL
-    shipped = Shipped(network, artifact.normalization, artifact.temperature.value)
+    shipped = _shipped(artifact, network, train)
     gate = ParityGate.of(shipped, train, validation)
     metadata = metadata_of(artifact, gate)
 
@@ -149,7 +194,7 @@ def export_torch(
     Raises:
         ExportError: torch.export doesn't take the network, or the program differs from it. Nothing is written.
     """
-    shipped = Shipped(network, artifact.normalization, artifact.temperature.value)
+    shipped = _shipped(artifact, network, train)
     gate = ParityGate.of(shipped, train, validation)
 
     content = io.BytesIO()
@@ -169,8 +214,8 @@ def export_torch(
 
 def metadata_of(artifact: Artifact, gate: ParityGate) -> Metadata:
     """What an exported file is to say of itself. Raises ArtifactError where the run's files are gone."""
+    weights = _sha256_of_weights(artifact)
     try:
-        weights = (artifact.path / WEIGHTS).read_bytes()
         recipe = (artifact.path / "recipe.toml").read_text(encoding="utf-8")
     except OSError as error:
         raise ArtifactError(f"{error.filename}: a file of the run expected: {error.strerror}") from None
@@ -179,8 +224,8 @@ def metadata_of(artifact: Artifact, gate: ParityGate) -> Metadata:
     corners = gate.sets[0].images[:, [0, 0, -1, -1], [0, -1, 0, -1]]
     background = np.median(corners, axis=(0, 1)).round().astype(int).tolist()
 
-    # Of images that were trained on, energies are too low to compare others with.
-    energies = gate.expected[1].energies if len(gate.sets) > 1 else None
+    # Of images that were trained on, energies and residuals are too low to compare others with.
+    held_out = gate.expected[1] if len(gate.sets) > 1 else None
 
     return Metadata(
         classes=artifact.classes,
@@ -188,13 +233,47 @@ def metadata_of(artifact: Artifact, gate: ParityGate) -> Metadata:
         preprocessing=artifact.preprocessing,
         normalization=artifact.normalization,
         background=background if isinstance(background, int) else tuple(background),
-        ood_scale=OodScale.of(energies) if energies is not None else None,
-        weights=hashlib.sha256(weights).hexdigest(),
+        ood_scale=ood_scale_of(held_out),
+        weights=weights,
         recipe=recipe,
         data=artifact.data,
         versions=artifact.versions,
         temperature=artifact.temperature,
     )
+
+
+def ood_scale_of(held_out: Predictions | None) -> OodScale | None:
+    """The scale by what a model says of its validation images; None where there are none, or too few."""
+    if held_out is None or held_out.energies is None:
+        return None
+    return OodScale.of(held_out.energies, held_out.residuals)
+
+
+def keep_feature_space(artifact: Artifact, network: nn.Module, train: Dataset) -> None:
+    """Write where the features of the training images lie beside the weights, for every export to come.
+
+    Nothing is written for a network that has no features to measure.
+    """
+    shipped = Shipped(network, artifact.normalization)
+    space = shipped.fit_feature_space(train, _example(artifact))
+    if space is not None:
+        save_feature_space(artifact.path, space, _sha256_of_weights(artifact))
+
+
+def _shipped(artifact: Artifact, network: nn.Module, train: Dataset) -> Shipped:
+    """What is exported, with the feature space that the run keeps; a run of before 0.2 has none, so one is fitted."""
+    shipped = Shipped(network, artifact.normalization, artifact.temperature.value)
+    example = _example(artifact)
+    space = open_feature_space(artifact.path, _sha256_of_weights(artifact))
+    shipped.measure(space or shipped.fit_feature_space(train, example), example)
+    return shipped
+
+
+def _sha256_of_weights(artifact: Artifact) -> str:
+    try:
+        return hashlib.sha256((artifact.path / WEIGHTS).read_bytes()).hexdigest()
+    except OSError as error:
+        raise ArtifactError(f"{error.filename}: a file of the run expected: {error.strerror}") from None
 
 
 def with_metadata(content: bytes, metadata: Metadata) -> bytes:
@@ -221,6 +300,7 @@ def _compare(exported: Predictions, expected: Predictions, dataset: Dataset) -> 
     is_tie_N = ascending_NC[:, -1] - ascending_NC[:, -2] < TOLERANCE
     agrees_N = (largest_N <= TOLERANCE) & ((exported.predicted == expected.predicted) | is_tie_N)  # false for NaN
     if agrees_N.all():
+        _compare_measurements(exported, expected, dataset)
         return
 
     row = int(agrees_N.argmin())
@@ -229,6 +309,22 @@ def _compare(exported: Predictions, expected: Predictions, dataset: Dataset) -> 
         f"{len(agrees_N):,} images of {dataset.name} they differ, first at row {row:,} by {largest_N[row]:.2g}: "
         f"{dataset.classes[expected.predicted[row]]} expected, {dataset.classes[exported.predicted[row]]} found"
     )
+
+
+def _compare_measurements(exported: Predictions, expected: Predictions, dataset: Dataset) -> None:
+    """The scale is made of the network's own energies and residuals, so the exported form has to give the same."""
+    for name in ("energies", "residuals"):
+        found_N, expected_N = getattr(exported, name), getattr(expected, name)
+        if expected_N is None:
+            continue
+        agrees_N = np.isclose(found_N, expected_N, rtol=MEASURED, atol=MEASURED, equal_nan=True)
+        if not agrees_N.all():
+            row = int(agrees_N.argmin())
+            raise ExportError(
+                f"the network's {name} within {MEASURED:.0%} expected; on {np.count_nonzero(~agrees_N):,} of "
+                f"{len(agrees_N):,} images of {dataset.name} they differ, first at row {row:,}: "
+                f"{expected_N[row]:.4g} expected, {found_N[row]:.4g} found"
+            )
 
 
 def _by_torchscript(shipped: Shipped, example: Tensor) -> bytes:
@@ -241,8 +337,8 @@ def _by_torchscript(shipped: Shipped, example: Tensor) -> bytes:
             dynamo=False,
             opset_version=OPSET,
             input_names=[INPUT],
-            output_names=OUTPUTS,
-            dynamic_axes={name: {0: "N"} for name in (INPUT, *OUTPUTS)},
+            output_names=shipped.outputs,
+            dynamic_axes={name: {0: "N"} for name in (INPUT, *shipped.outputs)},
         )
     return content.getvalue()
 
@@ -255,7 +351,7 @@ def _by_torch_export(shipped: Shipped, example: Tensor) -> bytes:
             dynamo=True,
             opset_version=OPSET,
             input_names=[INPUT],
-            output_names=OUTPUTS,
+            output_names=shipped.outputs,
             dynamic_shapes=_any_number(),
             verbose=False,
         )

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 FORMAT = 2
 FORMATS = (1, 2)  # that are read; 1 has no preprocessing
 MODEL = "model.onnx"
+OUTPUTS = ["probabilities", "label", "energy", "residual"]  # the last only of a network that has features to measure
 IN_FILE = {"ood_scale": "doubt"}  # what the file calls a field otherwise
 BATCH, SMALLEST = 100, 25  # images at once: few enough to stay in a core's cache, enough to be worth another thread
 
@@ -40,7 +41,8 @@ class Metadata:
         preprocessing: how the bytes of a picture become such an image; None where 0.1 wrote the file.
         normalization: of the pixels. It is done inside; this tells what it is.
         background: the median of the training images' corner pixels, 0–255; of coloured ones, of each channel.
-        ood_scale: what energies mean, if validation images were there to tell; the file calls it ``doubt``.
+        ood_scale: what energies and residuals mean, if there were validation images enough to tell; the file calls it
+            ``doubt``.
         weights: SHA-256 of the ``model.safetensors`` that it was made from.
         recipe: the whole resolved recipe, as TOML.
         data: ``source``, and name, size and fingerprints of each split that the training saw.
@@ -64,6 +66,7 @@ class Metadata:
         """As pairs of texts: the recipe as it is, everything else as JSON."""
         values = {"format": FORMAT} | {IN_FILE.get(key, key): value for key, value in asdict(self).items()}
         values["preprocessing"] = self.preprocessing and self.preprocessing.as_dict()
+        values[IN_FILE["ood_scale"]] = self.ood_scale and self.ood_scale.to_json()
         return {
             f"fittingroom.{key}": value if key == "recipe" else json.dumps(value, ensure_ascii=False)
             for key, value in values.items()
@@ -84,7 +87,7 @@ class Metadata:
         for key, key_in_file in IN_FILE.items():
             values[key] = values.pop(key_in_file)
         if scale := values["ood_scale"]:
-            values["ood_scale"] = OodScale(tuple(scale["percentiles"]), scale["n"])
+            values["ood_scale"] = OodScale.from_json(scale)
         values["normalization"] = Normalization(**values["normalization"])
         values["temperature"] = Temperature(**values.get("temperature", {}))
         recorded = values.get("preprocessing")
@@ -120,6 +123,7 @@ class OnnxModel:
         try:
             content = source if isinstance(source, bytes) else source.read_bytes()
             self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+            self._has_residual = "residual" in [output.name for output in self._session.get_outputs()]
             self.metadata = Metadata.from_texts(self._session.get_modelmeta().custom_metadata_map)
         except Exception as error:  # ONNX Runtime raises a type of its own for each of its status codes
             raise ArtifactError(
@@ -131,12 +135,17 @@ class OnnxModel:
         n = len(images)
         probabilities_NC = np.empty((n, len(self.metadata.classes)), dtype=np.float32)
         predicted_N, energies_N = np.empty(n, dtype=np.int64), np.empty(n, dtype=np.float32)
+        residuals_N = np.empty(n, dtype=np.float32) if self._has_residual else None
+        outputs = OUTPUTS if self._has_residual else OUTPUTS[:3]
 
         # Each batch is written in its place, so that it doesn't matter which thread is done first.
         def fill(start: int) -> None:
             batch = slice(start, start + size)
             inputs = {"images": np.ascontiguousarray(images[batch])}
-            probabilities_NC[batch], predicted_N[batch], energies_N[batch] = self._session.run(None, inputs)
+            found = self._session.run(outputs, inputs)
+            probabilities_NC[batch], predicted_N[batch], energies_N[batch] = found[:3]
+            if residuals_N is not None:
+                residuals_N[batch] = found[3]
 
         # As many batches as threads where there are few images, so that none is idle.
         size = BATCH if self._threads == 1 else max(SMALLEST, min(BATCH, -(-n // self._threads)))
@@ -146,7 +155,7 @@ class OnnxModel:
                 fill(start)
         else:
             list(self._pool.map(fill, starts))  # a thread's error is raised here
-        return Predictions(probabilities_NC, predicted_N, energies_N)
+        return Predictions(probabilities_NC, predicted_N, energies_N, residuals_N)
 
     @cached_property
     def _pool(self) -> ThreadPoolExecutor:

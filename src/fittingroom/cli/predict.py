@@ -184,7 +184,7 @@ def _predict(args: argparse.Namespace) -> int:
         _print_table(answered, classifier, top, coverage)
 
     if args.html:
-        sheet.write_html(args.html, title=str(args.folder), top=top)
+        sheet.write_html(args.html, title=str(args.folder), top=top, scale=classifier.ood_scale)
     if args.sheet:
         sheet.write_png(args.sheet)
     return 2 if failed else 0
@@ -222,9 +222,10 @@ def _print_csv(answered: Answered, classes: Sequence[str]) -> None:
 
 def _print_table(answered: Answered, classifier: Classifier, top: int, coverage: float | None) -> None:
     """A line an image, as it comes: rows of a set of millions are not kept to be aligned."""
+    from fittingroom.artifact.ood_score import explained
     from fittingroom.predict.output import records
 
-    classes = classifier.classes
+    classes, scale = classifier.classes, classifier.ood_scale
     width = max(map(len, classes))
     answer_given = False
     for block, classified in answered:
@@ -239,9 +240,8 @@ def _print_table(answered: Answered, classifier: Classifier, top: int, coverage:
             others = ", ".join(f"{other} {probability:.1%}" for other, probability in answer["top"][1:])
             line = f"{name:<{longest}}   {answer['class']:<{width}}   {answer['probability']:>6.1%}   {others}"
             print(line.rstrip())
-            if answer["unfamiliar"]:
-                score = f"out-of-distribution score {answer['doubt']:.2f} of 1"
-                print(f"{'':<{longest}}   unlike the training images: {score}")
+            if note := scale and explained(answer["typical"], scale.n):
+                print(f"{'':<{longest}}   {note}")
             if in_set is not None:
                 print(f"{'':<{longest}}   {_either(in_set)}")
 

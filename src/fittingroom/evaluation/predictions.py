@@ -28,11 +28,13 @@ class Predictions:
         probabilities: float32 (N, C); rows sum to 1.
         predicted: int64 (N,): the most probable class of each image; the first of several that tie.
         energies: float32 (N,), see :mod:`fittingroom.artifact.ood_score`; None where nobody asked for them.
+        residuals: float32 (N,), see there; None where the model has none.
     """
 
     probabilities: NDArray[np.float32]
     predicted: NDArray[np.int64]
     energies: NDArray[np.float32] | None = None
+    residuals: NDArray[np.float32] | None = None
 
     @classmethod
     def of(cls, probabilities_NC: NDArray[np.float32]) -> Predictions:
@@ -50,7 +52,8 @@ class Predictions:
     def subset(self, rows: slice) -> Predictions:
         """What was said of some of the images."""
         energies = None if self.energies is None else self.energies[rows]
-        return Predictions(self.probabilities[rows], self.predicted[rows], energies)
+        residuals = None if self.residuals is None else self.residuals[rows]
+        return Predictions(self.probabilities[rows], self.predicted[rows], energies, residuals)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -27,12 +27,12 @@ class Classified(Predictions):
     Attributes:
         probabilities: float32 (N, C), each row summing to 1.
         predicted: int64 (N,), indices of the largest.
-        energies: float32 (N,), of which the score is made.
-        doubt: the out-of-distribution score, float64 (N,), 0–1: the share of validation images that looked more like
-            those of the training; None where the run has no scale for it.
+        energies, residuals: float32 (N,), of which the score is made.
+        typical: (k + 1)/(n + 1), k those of the n validation images that are at least as strange: float64 (N,), 0–1.
+            None where the run has no scale for it. See :mod:`fittingroom.artifact.ood_score`.
     """
 
-    doubt: NDArray[np.float64] | None = None
+    typical: NDArray[np.float64] | None = None
 
     @property
     def labels(self) -> NDArray[np.int64]:
@@ -40,15 +40,20 @@ class Classified(Predictions):
         return self.predicted
 
     @property
+    def doubt(self) -> NDArray[np.float64] | None:
+        """1 − :attr:`typical`, as 0.1 had it: float64 (N,), 0–1."""
+        return None if self.typical is None else 1 - self.typical
+
+    @property
     def unfamiliar(self) -> NDArray[np.bool_] | None:
-        """Whether an image is unlike the training images: bool (N,), at 5 % false alarms."""
-        return None if self.doubt is None else is_out_of_distribution(self.doubt)
+        """Whether an image is flagged, by ``typical`` ≤ 0.05: bool (N,), at 5 % false alarms."""
+        return None if self.typical is None else is_out_of_distribution(self.typical)
 
     def subset(self, rows: slice) -> Classified:
         """What it says of some of them."""
         some = super().subset(rows)
-        doubt = None if self.doubt is None else self.doubt[rows]
-        return Classified(some.probabilities, some.predicted, some.energies, doubt)
+        typical = None if self.typical is None else self.typical[rows]
+        return Classified(some.probabilities, some.predicted, some.energies, some.residuals, typical)
 
 
 @dataclass(frozen=True)
@@ -58,13 +63,14 @@ class Classifier:
     Attributes:
         artifact: what it is.
         background: what is around the things in the training images, 0–255; of coloured ones (red, green, blue).
-        ood_scale: what its energies mean; None for a run without validation images, or without ``model.onnx``.
+        ood_scale: what its energies and residuals mean; None for a run with fewer than 100 validation images, or
+            without ``model.onnx``.
 
     Example:
         >>> import fittingroom as fr
         >>> model = fr.load("runs/plain-1")
         >>> answer = model.classify(fr.open_dataset("sample").test.images[:5])
-        >>> answer.probabilities.shape, answer.labels.dtype, answer.doubt.shape
+        >>> answer.probabilities.shape, answer.labels.dtype, answer.typical.shape
         ((5, 10), dtype('int64'), (5,))
     """
 
@@ -135,10 +141,10 @@ class Classifier:
                 f"{images.dtype} {images.shape} found"
             )
         said = self._answer(images)
-        doubt = None
+        typical = None
         if self.ood_scale is not None and said.energies is not None:
-            doubt = self.ood_scale.scores(said.energies)
-        return Classified(said.probabilities, said.predicted, said.energies, doubt)
+            typical = self.ood_scale.typical(said.energies, said.residuals)
+        return Classified(said.probabilities, said.predicted, said.energies, said.residuals, typical)
 
     def sets(self, said: Predictions, coverage: float = 0.95) -> list[list[str]]:
         """For each image the classes that hold the right one in ``coverage`` (0–1) of pictures like the validation's.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fittingroom.artifact.ood_score import OodScale, explained, level_of
 from fittingroom.files.atomic import atomic_write
 from fittingroom.predict.classifier import Classified
 from fittingroom.predict.inputs import Block
@@ -24,17 +25,18 @@ Answered = Iterable[tuple[Block, Classified]]
 
 
 def records(block: Block, classified: Classified, classes: Sequence[str], top: int) -> list[dict[str, Any]]:
-    """An object for each image: ``file``, ``row``, ``label``, ``class``, ``probability``, ``top``, ``doubt``,
-    ``unfamiliar``.
+    """An object for each image: ``file``, ``row``, ``label``, ``class``, ``probability``, ``top``, ``typical``,
+    ``doubt``, ``unfamiliar``.
 
-    ``top`` has the ``top`` most probable classes as [name, probability], the answer first. ``doubt`` is the
-    out-of-distribution score, and ``unfamiliar`` says that the image is unlike the training images; both are null for a
-    run without a scale for it.
+    ``top`` has the ``top`` most probable classes as [name, probability], the answer first. ``typical`` is the
+    out-of-distribution score, 0 to 1 and low where the image is strange, see :mod:`fittingroom.artifact.ood_score`;
+    ``doubt`` is 1 minus it, and ``unfamiliar`` says that it is ≤ 0.05. All are null for a run without a scale for it.
     """
     # Plain Python numbers are taken once for the block: of each image they would cost more than the model.
     order_NC = np.argsort(-classified.probabilities, axis=1, kind="stable")[:, :top].tolist()
     probabilities_NC = classified.probabilities.tolist()
     nothing = [None] * len(block.files)
+    typical_N = nothing if classified.typical is None else classified.typical.tolist()
     doubt_N = nothing if classified.doubt is None else classified.doubt.tolist()
     unfamiliar_N = nothing if classified.unfamiliar is None else classified.unfamiliar.tolist()
 
@@ -46,6 +48,7 @@ def records(block: Block, classified: Classified, classes: Sequence[str], top: i
             "class": classes[order[0]],
             "probability": round(probabilities[order[0]], 6),
             "top": [[classes[label], round(probabilities[label], 6)] for label in order],
+            "typical": typical_N[i],
             "doubt": doubt_N[i],
             "unfamiliar": unfamiliar_N[i],
         }
@@ -54,7 +57,9 @@ def records(block: Block, classified: Classified, classes: Sequence[str], top: i
 
 
 def frame(block: Block, classified: Classified, classes: Sequence[str]) -> pl.DataFrame:
-    """A row for each image: ``file``, ``row``, ``label``, ``class``, ``doubt``, ``unfamiliar``, ``p0``… by label."""
+    """A row for each image: ``file``, ``row``, ``label``, ``class``, ``typical``, ``doubt``, ``unfamiliar``, ``p0``…
+    by label.
+    """
     import polars as pl
 
     columns: dict[str, Any] = {
@@ -62,6 +67,7 @@ def frame(block: Block, classified: Classified, classes: Sequence[str]) -> pl.Da
         "row": block.rows,
         "label": classified.predicted,
         "class": np.array(classes)[classified.predicted],
+        "typical": classified.typical,
         "doubt": classified.doubt,
         "unfamiliar": classified.unfamiliar,
     }
@@ -111,16 +117,20 @@ class Sheet:
             self.originals += list(originals[:room])
             self.answers += records(block, classified, self.classes, len(self.classes))[:room]
 
-    def write_html(self, path: Path, *, title: str, top: int) -> None:
+    def write_html(self, path: Path, *, title: str, top: int, scale: OodScale | None) -> None:
         """Write a page that needs no other file: each picture, what the model saw of it, and what it said.
 
-        ``top`` is the number of classes that are drawn as bars.
+        Args:
+            path: of the page.
+            title: of the page.
+            top: number of classes that are drawn as bars.
+            scale: what the answers' ``typical`` was read off.
         """
         from fittingroom.rendering.contact_sheet import png_uri
         from fittingroom.rendering.html_page import render_page
 
         shown = [
-            (None if original is None else png_uri(original), png_uri(image), answer)
+            (None if original is None else png_uri(original), png_uri(image), answer, _note(answer, scale))
             for original, image, answer in zip(self.originals, self.images, self.answers, strict=True)
         ]
         html = render_page(TEMPLATE, {"title": title, "seen": self.seen, "top": top, "shown": shown})
@@ -134,7 +144,7 @@ class Sheet:
         rows = [
             Row(
                 Path(answer["file"]).name,
-                f"{answer['class']} {answer['probability']:.1%}",
+                f"{answer['class']} {answer['probability']:.1%}{_level(answer)}",
                 _side_by_side(original, image),
                 (("picture", ""), ("seen", "")) if original is not None else (),
             )
@@ -144,6 +154,18 @@ class Sheet:
             subtitle = f"{len(rows):,} of {self.seen:,} images"
             with atomic_write(path) as file:
                 contact_sheet(rows, title="What the model saw", subtitle=subtitle).save(file, "PNG")
+
+
+def _note(answer: dict[str, Any], scale: OodScale | None) -> str | None:
+    """What the page says of an image that is not usual."""
+    note = scale and explained(answer["typical"], scale.n)
+    return note and f"{note[0].upper()}{note[1:]}."
+
+
+def _level(answer: dict[str, Any]) -> str:
+    """The same in so few words that they fit beside a picture."""
+    level = "usual" if answer["typical"] is None else level_of(answer["typical"])
+    return "" if level == "usual" else f", {level}"
 
 
 def tile_size(image_size: tuple[int, int]) -> tuple[int, int]:
@@ -168,4 +190,5 @@ def _schema(classes: int) -> dict[str, Any]:
     import polars as pl
 
     first = {"file": pl.String, "row": pl.Int64, "label": pl.Int64, "class": pl.String}
-    return first | {"doubt": pl.Float64, "unfamiliar": pl.Boolean} | {f"p{i}": pl.Float32 for i in range(classes)}
+    score = {"typical": pl.Float64, "doubt": pl.Float64, "unfamiliar": pl.Boolean}
+    return first | score | {f"p{i}": pl.Float32 for i in range(classes)}

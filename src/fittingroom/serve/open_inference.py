@@ -19,7 +19,7 @@ from fittingroom.serve.guard import Refused
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
 MAX_IMAGES = 1_000  # in one request
-DATATYPES = {"probabilities": "FP32", "label": "INT64", "doubt": "FP64"}
+DATATYPES = {"probabilities": "FP32", "label": "INT64", "doubt": "FP64", "typical": "FP64"}
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class InferRequest:
 
 def model_metadata(name: str, model: Classifier) -> dict[str, Any]:
     """Inputs and outputs of the model that is served as ``name``: what ``/v2/models/NAME`` answers."""
-    shapes = {"probabilities": [-1, len(model.classes)], "label": [-1], "doubt": [-1]}
+    shapes = {"probabilities": [-1, len(model.classes)], "label": [-1], "doubt": [-1], "typical": [-1]}
     return {
         "name": name,
         "versions": ["1"],
@@ -98,6 +98,7 @@ def response(name: str, request: InferRequest, classified: Classified) -> tuple[
         "probabilities": classified.probabilities,
         "label": classified.predicted,
         "doubt": classified.doubt,
+        "typical": classified.typical,
     }
 
     # The bytes of binary outputs follow the JSON in the order in which that describes them.
@@ -128,7 +129,7 @@ def response(name: str, request: InferRequest, classified: Classified) -> tuple[
 
 def _outputs(model: Classifier) -> list[str]:
     """Names of what a model answers; without a scale it has no out-of-distribution score."""
-    return ["probabilities", "label"] + (["doubt"] if model.ood_scale else [])
+    return ["probabilities", "label"] + (["doubt", "typical"] if model.ood_scale else [])
 
 
 def _images(tensor: dict[str, Any], tail: bytes, model: Classifier) -> NDArray[np.uint8]:

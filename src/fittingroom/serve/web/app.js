@@ -116,11 +116,12 @@ function showAnswer() {
   showOutOfDistribution(answer);
 }
 
-// `doubt`: the share of validation images that are more like the training images than this one.
-function showOutOfDistribution({ doubt, unfamiliar }) {
+// `typical`: the share of validation images that are at least as strange as this one.
+function showOutOfDistribution({ typical }) {
   const text = $("ood");
-  text.classList.toggle("unlike", unfamiliar === true);
-  text.textContent = doubt === null ? word("noScale") : word(unfamiliar ? "unlike" : "like", { share: percent(doubt, 0) });
+  const level = typical === null ? "noScale" : typical > 0.05 ? "usual" : typical > 0.01 ? "unusual" : "unlike";
+  text.classList.toggle("unlike", level === "unlike" || level === "unusual");
+  text.textContent = word(level, { share: percent(typical ?? 0, 0) });
 }
 
 function bar([name, probability]) {
