@@ -46,7 +46,7 @@ def test_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> fr.Dataset:
 
 def test_a_picture_gets_an_answer_a_line(run: str, capsys: Captured, test_set: fr.Dataset) -> None:
     assert main(["predict", run, "as-it-is.png", "photos/shoe.jpg", "--top", "2"]) == 0
-    lines = [line for line in capsys.readouterr().out.splitlines() if "unlike the training images" not in line]
+    lines = [line for line in capsys.readouterr().out.splitlines() if "validation images are as strange" not in line]
     label = fr.load(run).predict(test_set.images[0])[0]
     assert re.fullmatch(rf"as-it-is\.png +{test_set.classes[label]} +\d+\.\d% +\S.* \d+\.\d%", lines[0])
     assert lines[1].startswith("photos/shoe.jpg")
@@ -108,7 +108,7 @@ def test_json_is_what_the_design_promises(run: str, capsys: Captured, test_set: 
     order = np.argsort(-probabilities)[:4]
 
     # Every key that programs read, with the figures of the Python API.
-    assert classified.doubt is not None
+    assert classified.typical is not None
     assert answer == {
         "file": "as-it-is.png",
         "row": None,
@@ -116,8 +116,9 @@ def test_json_is_what_the_design_promises(run: str, capsys: Captured, test_set: 
         "class": test_set.classes[order[0]],
         "probability": pytest.approx(probabilities[order[0]], abs=1e-6),
         "top": [[test_set.classes[i], pytest.approx(probabilities[i], abs=1e-6)] for i in order],
-        "doubt": classified.doubt[0],
-        "unfamiliar": bool(classified.doubt[0] > 0.95),
+        "typical": classified.typical[0],
+        "doubt": 1 - classified.typical[0],
+        "unfamiliar": bool(classified.typical[0] <= 0.05),
     }
 
 
@@ -208,17 +209,26 @@ def test_nothing_readable_leaves_an_empty_but_valid_result(run: str, form: str, 
 
 
 def test_a_strange_picture_is_said_to_be_one(run: str, capsys: Captured, test_set: fr.Dataset) -> None:
-    unfamiliar = fr.load(run).classify(test_set.images).unfamiliar
-    assert unfamiliar is not None
-    for name, i in (("strange.png", int(unfamiliar.argmax())), ("plain.png", int(unfamiliar.argmin()))):
+    """In three levels: nothing, a word of caution, and that it is unlike the training images."""
+    typical = fr.load(run).classify(test_set.images).typical
+    assert typical is not None
+    unusual = np.flatnonzero((typical <= 0.05) & (typical > 0.01))[0]
+    shown = {"plain.png": int(typical.argmax()), "unusual.png": int(unusual)}
+    for name, i in shown.items():
         Image.fromarray(test_set.images[i]).save(name)
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (28, 28), dtype=np.uint8)).save("strange.png")
+
     assert main(["predict", run, "plain.png"]) == 0
-    assert "unlike the training images" not in capsys.readouterr().out
-    assert main(["predict", run, "strange.png", "--html", "sheet.html"]) == 0
-    assert re.search(
-        r"unlike the training images: out-of-distribution score (0\.9\d|1\.00) of 1", capsys.readouterr().out
-    )
-    assert "Unlike the training images" in Path("sheet.html").read_text(encoding="utf-8")
+    assert "validation images" not in capsys.readouterr().out
+    sentence = f"fewer than 1 in 20 of the 200 validation images are as strange (typical {typical[unusual]:.2g})"
+    assert main(["predict", run, "unusual.png", "--html", "unusual.html", "--sheet", "unusual.png"]) == 0
+    assert f"  somewhat unusual: {sentence}\n" in capsys.readouterr().out
+    assert f"Somewhat unusual: {sentence}." in Path("unusual.html").read_text(encoding="utf-8")
+
+    assert main(["predict", run, "strange.png", "--html", "strange.html"]) == 0
+    sentence = "fewer than 1 in 100 of the 200 validation images are as strange (typical 0.0"
+    assert f"  unlike the training images: {sentence}" in capsys.readouterr().out
+    assert f"Unlike the training images: {sentence}" in Path("strange.html").read_text(encoding="utf-8")
 
 
 def test_a_sheet_holds_every_image_in_itself(run: str) -> None:

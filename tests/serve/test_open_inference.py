@@ -35,7 +35,7 @@ def test_the_client_finds_the_server_and_both_models(client: triton.InferenceSer
     assert "binary_tensor_data" in client.get_server_metadata()["extensions"]
     metadata = client.get_model_metadata("first")
     assert metadata["inputs"] == [{"name": "images", "datatype": "UINT8", "shape": [-1, 28, 28]}]
-    assert [output["name"] for output in metadata["outputs"]] == ["probabilities", "label", "doubt"]
+    assert [output["name"] for output in metadata["outputs"]] == ["probabilities", "label", "doubt", "typical"]
 
 
 @pytest.mark.parametrize("binary_in", [True, False])
@@ -53,7 +53,7 @@ def test_the_client_gets_what_the_model_says(
     tensor = triton.InferInput("images", list(images.shape), "UINT8")
     tensor.set_data_from_numpy(images, binary_data=binary_in)
 
-    names = ("probabilities", "label", "doubt")
+    names = ("probabilities", "label", "doubt", "typical")
     outputs = [triton.InferRequestedOutput(name, binary_data=binary_out) for name in names]
     result = client.infer("second", [tensor], outputs=outputs, request_id="mine")
 
@@ -61,7 +61,8 @@ def test_the_client_gets_what_the_model_says(
     np.testing.assert_allclose(result.as_numpy("probabilities"), expected.probabilities, atol=1e-5)
     assert (result.as_numpy("label") == expected.labels).all()
     assert expected.doubt is not None
-    np.testing.assert_allclose(result.as_numpy("doubt"), expected.doubt, atol=1e-3)
+    np.testing.assert_allclose(result.as_numpy("doubt"), expected.doubt, atol=0.02)
+    np.testing.assert_array_equal(result.as_numpy("typical"), 1 - result.as_numpy("doubt"))
     assert result.get_response()["id"] == "mine"
 
 

@@ -39,7 +39,9 @@ def expect_answer(page: Page, answer: dict[str, Any]) -> None:
     shown = page.locator("#bars li").all_inner_texts()
     assert [re.sub(r"\s+", " ", text) for text in shown] == [f"{name} {share:.1%}" for name, share in answer["top"]]
     assert page.locator("#seen").get_attribute("src") == answer["seen"]
-    expect(page.locator("#ood")).to_contain_text(f"{answer['doubt']:.0%}")
+    levels = ((0.01, "unlike the training images"), (0.05, "somewhat unusual"), (1, f"about {answer['typical']:.0%}"))
+    sentence = next(text for least, text in levels if answer["typical"] <= least)
+    expect(page.locator("#ood")).to_contain_text(sentence)
     assert page.locator("#ood.unlike").count() == answer["unfamiliar"]
 
 

@@ -1,7 +1,7 @@
 """A trained network in the forms that other programs run: ONNX, a torch.export program.
 
-What is exported has preprocessing and temperature inside: uint8 pixels go in; probabilities, label, energy and, where the
-network has features to measure, residual come out. Nothing is written before the exported form has agreed with the
+What is exported has preprocessing and temperature inside: uint8 pixels go in; probabilities, label, energy and, where
+the network has features to measure, residual come out. Nothing is written before the exported form has agreed with the
 network on thousands of images, none of them of the test set.
 """
 
@@ -57,8 +57,8 @@ class Shipped(nn.Module):
     """What is exported: a copy of a network, with what its pixels go through and what its logits become.
 
     uint8 (N, H, W) or, in colour, (N, H, W, 3), 0–255 → probabilities float32 (N, C), labels int64 (N,), energies
-    float32 (N,) and, with a feature space, residuals float32 (N,). The probabilities are those at ``temperature``; labels
-    and energies are of the logits as they are.
+    float32 (N,) and, with a feature space, residuals float32 (N,). The probabilities are those at ``temperature``;
+    labels and energies are of the logits as they are.
     """
 
     def __init__(self, network: nn.Module, normalization: Normalization, temperature: float = 1.0):

@@ -1,10 +1,10 @@
 """How far an image's features are from those of the training images: the residual of the out-of-distribution score.
 
-The features are what enters a network's last linear layer, scaled to length 1: what tells a strange picture from a known
-one is their direction; how long they are, the energy knows. The distance is Mahalanobis's to the nearest class's mean,
-with one covariance for all classes (Lee, Lee, Lee and Shin 2018, arXiv 1807.03888): in the principal subspace of the
-training images it is estimated, and outside it, as in probabilistic PCA (Tipping and Bishop 1999), the same in every
-direction. ``benchmarks/ood.py`` has the figures, ``benchmarks/log.md`` what other distances came to.
+The features are what enters a network's last linear layer, scaled to length 1: what tells a strange picture from a
+known one is their direction; how long they are, the energy knows. The distance is Mahalanobis's to the nearest class's
+mean, with one covariance for all classes (Lee, Lee, Lee and Shin 2018, arXiv 1807.03888): in the principal subspace of
+the training images it is estimated, and outside it, as in probabilistic PCA (Tipping and Bishop 1999), the same in
+every direction. ``benchmarks/ood.py`` has the figures, ``benchmarks/log.md`` what other distances came to.
 """
 
 from __future__ import annotations
@@ -35,17 +35,17 @@ class FeatureSpace:
     """Where the features of the training images lie, C classes among F features and K directions.
 
     Attributes:
-        mean_F: of the features of length 1.
-        basis_FK: orthonormal: the principal subspace, the identity where K is F.
-        whitening_KK: what is multiplied by it there varies by 1 in each direction within a class.
-        centres_CK: the classes' means, whitened; classes without an image among those looked at are left out.
+        mean: (F,), of the features of length 1.
+        basis: (F, K), orthonormal: the principal subspace, the identity where K is F.
+        whitening: (K, K): what is multiplied by it there varies by 1 in each direction within a class.
+        centres: (C, K): the classes' means, whitened; classes without an image among those looked at are left out.
         spread: standard deviation in each direction outside the subspace.
     """
 
-    mean_F: Tensor
-    basis_FK: Tensor
-    whitening_KK: Tensor
-    centres_CK: Tensor
+    mean: Tensor
+    basis: Tensor
+    whitening: Tensor
+    centres: Tensor
     spread: Tensor
 
     @classmethod
@@ -78,7 +78,7 @@ class FeatureSpace:
     @property
     def features(self) -> int:
         """F: how many enter the layer."""
-        return len(self.mean_F)
+        return len(self.mean)
 
     def module(self) -> nn.Module:
         """Features float32 (N, F) → residuals float32 (N,), for an exported graph."""
@@ -86,35 +86,35 @@ class FeatureSpace:
 
 
 class _Residual(nn.Module):
-    mean_F: Tensor
-    basis_FK: Tensor
-    whitening_KK: Tensor
-    centres_KC: Tensor
-    squares_C: Tensor
+    mean: Tensor
+    basis: Tensor
+    whitening: Tensor
+    centres_transposed: Tensor
+    squares: Tensor
     spread: Tensor
 
     def __init__(self, space: FeatureSpace):
         super().__init__()
-        self.has_outside = space.basis_FK.shape[0] > space.basis_FK.shape[1]
-        self.register_buffer("mean_F", space.mean_F)
-        self.register_buffer("whitening_KK", space.whitening_KK)
-        self.register_buffer("centres_KC", space.centres_CK.T.contiguous())
-        self.register_buffer("squares_C", space.centres_CK.square().sum(dim=1))
+        self.has_outside = space.basis.shape[0] > space.basis.shape[1]
+        self.register_buffer("mean", space.mean)
+        self.register_buffer("whitening", space.whitening)
+        self.register_buffer("centres_transposed", space.centres.T.contiguous())
+        self.register_buffer("squares", space.centres.square().sum(dim=1))
         if self.has_outside:
-            self.register_buffer("basis_FK", space.basis_FK)
+            self.register_buffer("basis", space.basis)
             self.register_buffer("spread", space.spread)
 
     def forward(self, features_NF: Tensor) -> Tensor:
-        centred_NF = unit_length(features_NF) - self.mean_F
-        inside_NK = centred_NF @ self.basis_FK if self.has_outside else centred_NF
+        centred_NF = unit_length(features_NF) - self.mean
+        inside_NK = centred_NF @ self.basis if self.has_outside else centred_NF
 
         # |a - b|² by its parts: of a thousand classes there is no (N, C, K) in memory.
-        white_NK = inside_NK @ self.whitening_KK
-        products_NC = white_NK @ self.centres_KC
-        squares_N = white_NK.square().sum(dim=1) + (self.squares_C - 2 * products_NC).amin(dim=1)
+        white_NK = inside_NK @ self.whitening
+        products_NC = white_NK @ self.centres_transposed
+        squares_N = white_NK.square().sum(dim=1) + (self.squares - 2 * products_NC).amin(dim=1)
 
         if self.has_outside:
-            outside_NF = centred_NF - inside_NK @ self.basis_FK.T
+            outside_NF = centred_NF - inside_NK @ self.basis.T
             squares_N = squares_N + (outside_NF / self.spread).square().sum(dim=1)
         residuals_N: Tensor = squares_N.clamp(min=0).sqrt()
         return residuals_N
@@ -189,14 +189,15 @@ def _last_linear(network: nn.Module, example: Tensor) -> nn.Linear | None:
 def _principal_directions(centred_NF: Tensor, k: int) -> Tensor:
     """The K directions of the largest variance: orthonormal (F, K), by subspace iteration (Halko and others 2011)."""
     if centred_NF.shape[1] <= 4 * k:  # small enough to be exact
-        return torch.linalg.eigh(centred_NF.T @ centred_NF)[1][:, -k:].flip(1).contiguous()
+        directions_FF: Tensor = torch.linalg.eigh(centred_NF.T @ centred_NF)[1]
+        return directions_FF[:, -k:].flip(1).contiguous()
 
     # Random numbers of its own: the same images give the same directions, and nobody else's draws change.
     start = torch.randn(centred_NF.shape[1], k + 8, generator=torch.Generator().manual_seed(0))
-    basis = torch.linalg.qr(start)[0]
+    basis: Tensor = torch.linalg.qr(start)[0]
     for _ in range(ITERATIONS):
         basis = torch.linalg.qr(centred_NF.T @ (centred_NF @ basis))[0]
-    rotation = torch.linalg.eigh((centred_NF @ basis).T @ (centred_NF @ basis))[1]
+    rotation: Tensor = torch.linalg.eigh((centred_NF @ basis).T @ (centred_NF @ basis))[1]
     return (basis @ rotation[:, -k:].flip(1)).contiguous()
 
 
@@ -229,7 +230,7 @@ def open_feature_space(folder: Path, weights: str) -> FeatureSpace | None:
     except (OSError, SafetensorError) as error:
         raise ArtifactError(f"{path}: statistics of a network's features expected, they are damaged: {error}") from None
 
-    c, k = space.centres_CK.shape[0], space.whitening_KK.shape[0]
+    c, k = space.centres.shape[0], space.whitening.shape[0]
     expected = ((space.features,), (space.features, k), (k, k), (c, k), ())
     found = tuple(tuple(getattr(space, field.name).shape) for field in fields(space))
     if found != expected or not all(bool(getattr(space, field.name).isfinite().all()) for field in fields(space)):

@@ -2,11 +2,12 @@
 
 Two measurements go into it, both high where an image is strange. The energy of Liu, Wang, Owens and Li 2020
 (arXiv 2010.03759), ``-log Σ exp(logits)``, is low where some class is strongly supported. The residual,
-:mod:`fittingroom.artifact.feature_space`, is how far the network's features are from those of the training images. What is
-high for a model is read off its validation images: each measurement becomes the share of them that is at least as strange,
-a mean of the two joins them (Vovk and Wang 2020, arXiv 1212.4966), and that is ranked among those of the validation images
-once more. This rank is ``typical``. The mean is of the shares to a power, and of the exponents, 0 adds up evidence as
-Fisher's method does and -∞ takes the stranger of the two; exponent and weights were chosen on validation images, as
+:mod:`fittingroom.artifact.feature_space`, is how far the network's features are from those of the training images.
+
+What is high for a model is read off its validation images: each measurement becomes the share of them that is at least
+as strange, a mean of the two shares joins them (Vovk and Wang 2020, arXiv 1212.4966), and that is ranked among those of
+the validation images once more. This rank is ``typical``. Of means to a power, the exponent 0 adds up evidence, as
+Fisher's method does, and -∞ takes the stranger of the two; exponent and weights were chosen on validation images, as
 ``benchmarks/log.md`` tells. Files of before 0.2 have the energy alone.
 """
 
@@ -179,7 +180,7 @@ def _kept_of(n: int) -> NDArray[np.int64]:
     """Which of ``n`` falling values a scale keeps: the strangest one by one, as they decide, and some of the others."""
     strangest = min(n, max(KEPT, n // 16))
     rest = np.linspace(strangest, n - 1, min(KEPT, n - strangest)).round().astype(np.int64)
-    return np.r_[np.arange(strangest, dtype=np.int64), rest]
+    return np.concatenate([np.arange(strangest, dtype=np.int64), rest])
 
 
 def _ranks_of_percentiles(percentiles: Sequence[float], n: int) -> Ranks:

@@ -72,9 +72,10 @@ ENDPOINTS = (
         summary="What is in a picture",
         description="PNG, JPEG, WebP, GIF, BMP or TIFF, as the body or as a form's file. It is prepared as the "
         "pictures of the model's training were; for a model of Fashion-MNIST, as the set's own photos were. Answers "
-        "`class`, `probability`, `top` (every class, the most probable first), `typical` (the out-of-distribution score: "
-        "about the share of validation images that are as strange or stranger; up to 0.05 `unfamiliar` is true, up to "
-        "0.01 the picture is unlike the training images), `doubt` (1 minus it) and `seen`, the image that the model saw.",
+        "`class`, `probability`, `top` (every class, the most probable first), `typical` (the out-of-distribution "
+        "score: about the share of validation images that are as strange or stranger; up to 0.05 `unfamiliar` is true, "
+        "up to 0.01 the picture is unlike the training images), `doubt` (1 minus it) and `seen`, the image that the "
+        "model saw.",
         method="POST",
         query=("model", "explain"),
         content={
@@ -145,8 +146,8 @@ ENDPOINTS = (
         handler=Service.infer,
         summary="Tensors in, tensors out",
         description="`images` UINT8 [N, H, W] or, in colour, [N, H, W, 3] → `probabilities` FP32 [N, C], `label` INT64 "
-        "[N], `doubt` and `typical` FP64 [N]. At most 1,000 images. With `Inference-Header-Content-Length`, tensors may follow the "
-        "JSON as bytes.",
+        "[N], `doubt` and `typical` FP64 [N]. At most 1,000 images. With `Inference-Header-Content-Length`, tensors "
+        "may follow the JSON as bytes.",
         method="POST",
         content={"application/json": {"schema": INFER}, "application/octet-stream": {"schema": PICTURE}},
         alias="/v2/models/{name}/versions/{version}/infer",
