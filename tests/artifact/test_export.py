@@ -142,7 +142,7 @@ def test_the_temperature_is_in_every_exported_form_and_changes_neither_answers_n
 
     with torch.inference_mode():
         by_program = [part.numpy() for part in program(torch.tensor(train.images))]
-    for probabilities, predicted, energies in (
+    for probabilities, predicted, energies, _residuals in (
         (said := OnnxModel(file).answer(train.images)).__dict__.values(),
         by_program,
     ):

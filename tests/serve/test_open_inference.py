@@ -62,7 +62,7 @@ def test_the_client_gets_what_the_model_says(
     assert (result.as_numpy("label") == expected.labels).all()
     assert expected.doubt is not None
     np.testing.assert_allclose(result.as_numpy("doubt"), expected.doubt, atol=0.02)
-    np.testing.assert_array_equal(result.as_numpy("typical"), 1 - result.as_numpy("doubt"))
+    np.testing.assert_allclose(result.as_numpy("typical"), 1 - result.as_numpy("doubt"), atol=1e-12)
     assert result.get_response()["id"] == "mine"
 
 
