@@ -20,6 +20,7 @@ from fittingroom.data.convert import convert
 from fittingroom.data.preprocessing import Preprocessing
 from fittingroom.errors import Interrupted
 from fittingroom.evaluation.predictions import read_predictions
+from fittingroom.predict.inputs import read_inputs
 from tests.support.photo_patches import photo_patches
 from tests.support.picture_folders import KINDS, write_folder
 
@@ -317,3 +318,19 @@ def test_a_grey_model_decodes_each_coloured_picture_once(
 
     assert len(decoded) == 12
     assert "coloured ones are made grey" in capsys.readouterr().err
+
+
+def test_a_sheet_adds_nothing_to_a_picture_but_paper_around_it(tmp_path: Path) -> None:
+    run = trained(fr.Splits(arrays(80, True, seed=0)), tmp_path / "run")
+    Image.new("RGB", (120, 40), (200, 30, 30)).save(tmp_path / "wide.png")
+
+    def fail(error: fr.DataError) -> None:
+        raise error
+
+    (block,) = read_inputs([str(tmp_path / "wide.png")], fr.load(run.path), on_error=fail, originals=(48, 48))
+
+    assert block.originals is not None
+    (tile,) = block.originals
+    assert (tile[16:32] == (200, 30, 30)).all()
+    assert (tile[:16] == 255).all()
+    assert (tile[32:] == 255).all()

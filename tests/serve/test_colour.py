@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -16,6 +16,9 @@ from fittingroom.cli import main
 from fittingroom.data.picture_file import FORMATS, SUFFIXES
 from tests.serve.conftest import Running, started
 from tests.support.picture_folders import write_folder
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 
 @pytest.fixture(scope="module")
@@ -103,3 +106,12 @@ def test_every_format_that_a_folder_may_have_is_served_and_may_be_chosen_on_the_
     assert accepted is not None
     kinds = accepted[1].split(",")
     assert {f"image/{name.lower()}" for name in FORMATS} <= set(kinds)
+
+
+def test_a_model_of_colours_offers_no_grey_drawing(served: Running, browser: Browser) -> None:
+    page = browser.new_page()
+    page.goto(f"http://127.0.0.1:{served.port}/")
+    page.wait_for_selector("#examples-part:not([hidden])")
+    assert page.is_hidden("#canvas")
+    assert page.is_visible("#drop")
+    page.close()

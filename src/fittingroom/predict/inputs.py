@@ -17,7 +17,7 @@ from threading import Lock
 import numpy as np
 from numpy.typing import NDArray
 
-from fittingroom.data.picture_file import SUFFIXES
+from fittingroom.data.picture_file import SUFFIXES, WHITE, probe_size
 from fittingroom.data.preprocessing import Preprocessing, SeenPicture, read_picture, resize_images
 from fittingroom.environment import cores
 from fittingroom.errors import DataError
@@ -253,8 +253,15 @@ def _side_by_side(read: Callable[[Path], Decoded], files: list[Path]) -> list[De
 
 
 def _small(content: bytes, where: str, size: tuple[int, int]) -> NDArray[np.uint8]:
-    """A picture as a person sees it, reduced to fit into a tile."""
-    return read_picture(content, where, Preprocessing(size=size, channels=3, photo="none"))
+    """A picture as a person sees it, reduced to fit into a tile, of which what is left stays white."""
+    own = probe_size(content, where)
+    scale = min(there / here for here, there in zip(own, size, strict=True))
+    height, width = (max(1, min(most, round(side * scale))) for side, most in zip(own, size, strict=True))
+    fitted = Preprocessing(size=(height, width), channels=3, resize="stretch", photo="none")
+    tile = np.full((*size, 3), WHITE, dtype=np.uint8)
+    top, left = (size[0] - height) // 2, (size[1] - width) // 2
+    tile[top : top + height, left : left + width] = read_picture(content, where, fitted)
+    return tile
 
 
 def _content(file: Path) -> bytes:

@@ -97,8 +97,9 @@ def contact_sheet(rows: Sequence[Row], *, title: str, subtitle: str = "") -> Ima
             sheet.paste(tile, (left + column * (tile_width + GAP), y + (row_height - tile_height) // 2))
         for column, pair in enumerate(row.captions):
             for line, (text, colour) in enumerate(zip(pair, (MUTED, INK), strict=True)):
-                place = (left + column * (tile_width + GAP), y + row_height + 6 + line * (CAPTION + 4))
-                draw.text(place, _cut(caption_font, text, tile_width), colour, caption_font, anchor="lt")
+                # on one line, whether the letters have ascenders or not
+                place = (left + column * (tile_width + GAP), y + row_height + 6 + CAPTION + line * (CAPTION + 4))
+                draw.text(place, _cut(caption_font, text, tile_width), colour, caption_font, anchor="ls")
 
     return sheet
 

@@ -363,8 +363,8 @@ def summarize_members(run: Run) -> dict[str, Any]:
 
 def _checked_in_all(results: Sequence[Mapping[str, Any]]) -> int | None:
     """On how many pictures ``predict`` was checked for each member; None where it wasn't for all of them."""
-    checked = [result.get("pictures_checked") for result in results]
-    return None if None in checked else min(checked)
+    checked = [result["pictures_checked"] for result in results if result.get("pictures_checked")]
+    return min(checked) if len(checked) == len(results) else None
 
 
 def write_result(folder: Path, values: dict[str, Any]) -> None:

@@ -93,7 +93,7 @@ ENDPOINTS = (
     Endpoint(
         path="/models/{name}/examples",
         handler=Service.examples,
-        summary="A hundred images to try",
+        summary="Up to a hundred images to try",
         description="Of the run's test set.",
     ),
     Endpoint(

@@ -42,8 +42,9 @@ def report_of(run: Run) -> Path | None:
 
 
 def examples(run: Run, classes: tuple[str, ...]) -> list[dict[str, Any]]:
-    """A hundred images of the test set, evenly of all classes, which the run keeps from the first time on.
+    """Up to a hundred images of the test set, or of train where there is none, evenly of all classes.
 
+    The run keeps them from the first time on.
     To show images is no evaluation on the test set: the model isn't judged on them.
     """
     file = run.path / EXAMPLES_FILE

@@ -404,6 +404,7 @@ function showModel() {
     n: number(model.n),
   };
   $("score").textContent = values ? word(model.judged_on, values) : "";
+  $("draw-part").hidden = model.channels === 3; // a drawing is grey: a model of colours has seen nothing like it
   $("plain-ground").hidden = model.photo !== "fashion-mnist"; // others know things on any ground
   showMatrix();
 }
