@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from fittingroom.compare.mcnemar import exact_mcnemar, images_needed, paired_interval
-from fittingroom.compare.seed_variance import CrossedDifference, SeedSpread, crossed_difference
+from fittingroom.compare.seed_variance import CrossedDifference, crossed_difference
 from fittingroom.compare.verdict import holm
+from fittingroom.evaluation.intervals import SeedSpread
 from fittingroom.runs.compare_ledger import level_of_look
 from tests.support.simulated_answers import Recipe, Scene, calibrate_models, calibrate_recipes
 

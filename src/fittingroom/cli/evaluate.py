@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fittingroom.cli import options
-from fittingroom.cli.interval_text import show_interval
 from fittingroom.cli.parser import Parser
 
 if TYPE_CHECKING:
@@ -198,6 +197,7 @@ def _subsets(run: Run, dataset: Dataset | None, args: argparse.Namespace) -> Seq
 
 def _print_mean(scores: dict[str, Any]) -> None:
     from fittingroom.cli import console
+    from fittingroom.cli.interval_text import show_interval
 
     out = console.stdout()
     members = scores["members"]
@@ -211,6 +211,7 @@ def _print_mean(scores: dict[str, Any]) -> None:
 def _print_scores(scores: dict[str, Any]) -> None:
     """What one model reached: in all, on subsets, for each class, and which class it takes for which."""
     from fittingroom.cli import console
+    from fittingroom.cli.interval_text import show_interval
 
     out = console.stdout()
     counts = f"{scores['correct']:,} of {scores['n']:,} images"

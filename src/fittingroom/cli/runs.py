@@ -1,24 +1,40 @@
-"""``fittingroom runs``: every run, best first."""
+"""``fittingroom runs``: every run, by data set and validation accuracy."""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fittingroom.cli.parser import Parser
 
-if TYPE_CHECKING:
-    from fittingroom.runs.run import Run
+# What a narrow terminal leaves out goes from the right of this list.
+COLUMNS = (
+    *("run", "validation", "seeds", "test", "95 % interval", "changed", "recipe", "sd", "looks", "interval of"),
+    *("model", "n", "seconds", "parameters", "started"),
+)
+SHOWN_IN = (
+    *("run", "recipe", "model", "changed", "seeds", "validation", "sd", "n", "test", "95 % interval", "interval of"),
+    *("looks", "parameters", "seconds", "started"),
+)
+NUMBERS = ("seeds", "validation", "sd", "n", "test", "looks", "parameters", "seconds")
+GAP = 3  # characters between columns
 
 
 def add_options(parser: Parser) -> None:
     """Add the options of ``runs``."""
-    parser.description = "List every run below a folder: by test, then by validation accuracy; unfinished ones last."
-    parser.epilog = "example: fittingroom runs --json"
+    parser.description = (
+        "List every run below a folder: by data set, and within it by validation accuracy; never by test, as whoever "
+        "takes the best would choose by it. Unfinished ones last."
+    )
+    parser.epilog = "example: fittingroom runs --csv runs.csv"
     parser.add_argument(
         "folder", metavar="DIR", nargs="?", type=Path, default=Path("runs"), help="folder of runs; default: runs"
     )
+    parser.add_argument("--csv", metavar="FILE", nargs="?", const="-", help="a line a run as CSV; default: on stdout")
+    parser.add_argument("--latex", metavar="FILE", nargs="?", const="-", help="as a table of LaTeX; default: on stdout")
     parser.add_argument("--json", action="store_true", help="JSON on stdout")
     parser.set_defaults(run=run_runs)
 
@@ -27,78 +43,98 @@ def run_runs(args: argparse.Namespace) -> int:
     """Print a line for each run."""
     from fittingroom.cli import console
     from fittingroom.errors import ArtifactError
-    from fittingroom.runs.run import find_runs
+    from fittingroom.runs.listing import as_csv, as_latex, list_runs
 
     if not args.folder.is_dir():
         raise ArtifactError(f"{args.folder}: a folder of runs expected, nothing found; `fittingroom train` makes one")
 
     # A damaged run must not keep the others from the list.
-    rows = []
-    for run in find_runs(args.folder):
-        try:
-            rows.append(_row(run))
-        except ArtifactError as error:
-            console.stderr().print(f"warning: {run.path} is not listed: {error}")
-    rows.sort(key=_rank)
+    rows, warnings = list_runs(args.folder)
+    for warning in warnings:
+        console.stderr().print(f"warning: {warning}")
+
+    if args.csv:
+        _write(args.csv, as_csv(rows), "--csv")
+    if args.latex:
+        _write(args.latex, as_latex(rows), "--latex")
     if args.json:
         console.print_json(rows)
-        return 0
-
-    # Of an unfinished run nothing is known but its recipe and when it began.
-    listing = console.table(
-        "run", "recipe", "seeds", "test", "95 % interval", "validation", "parameters", "seconds", "started",
-        right=("seeds", "test", "validation", "parameters", "seconds"), muted=("started",),
-    )  # fmt: skip
-    for row in rows:
-        test, interval = row["test"], row["interval"]
-        listing.add_row(
-            row["run"],
-            row["recipe"],
-            f"{row['seeds']}",
-            "–" if test is None else f"{test:.2%}",
-            f"{interval[0]:.2%} to {interval[1]:.2%}" if interval else ("" if row["finished"] else "not finished"),
-            "–" if row["validation"] is None else f"{row['validation']:.2%}",
-            f"{row['parameters']:,}" if row["parameters"] else "",
-            f"{row['train_seconds']:,.1f}" if row["train_seconds"] is not None else "",
-            row["started"][:16].replace("T", " "),
-        )
-    console.stdout().print(listing)
+    elif not (args.csv or args.latex):
+        _print(rows)
     return 0
 
 
-def _row(run: Run) -> dict[str, Any]:
-    """What the list says of a run; for several seeds the mean, with its interval."""
-    environment = run.environment
-    row: dict[str, Any] = {
-        "run": run.path.name,
-        "recipe": environment.recipe_name,
-        "seeds": len(environment.seeds or [0]),
-        "finished": run.is_finished,
-        "test": None,
-        "interval": None,
-        "validation": None,
-        "parameters": None,
-        "train_seconds": None,
-        "started": environment.started,
+def _write(file: str, text: str, option: str) -> None:
+    from fittingroom.errors import DataError, UsageError
+    from fittingroom.files.atomic import atomic_write
+
+    if file == "-":
+        print(text, end="")
+        return
+    if Path(file).is_dir():
+        raise UsageError(f"{option} {file}: a file expected, found a folder; the folder of runs goes before {option}")
+    try:
+        with atomic_write(file) as out:
+            out.write(text.encode())
+    except OSError as error:
+        raise DataError(f"{file}: can't be written: {error.strerror or error}") from error
+
+
+def _print(rows: Sequence[Mapping[str, Any]]) -> None:
+    """A table for each data set, with as many columns as there is room for."""
+    from fittingroom.cli import console
+
+    out = console.stdout()
+    cells = {id(row): _cells(row) for row in rows}
+    for (data, _), of_data in groupby(rows, key=lambda row: (row["data"], row["data_set"])):
+        listed = [cells[id(row)] for row in of_data]
+        columns = _that_fit(listed, out.width)
+        table = console.table(*columns, right=NUMBERS, muted=("started",), gap=GAP)
+        for row in listed:
+            table.add_row(*(row[column] for column in columns))
+        out.print(data, style="bold")
+        out.print(table)
+        out.print()
+    if rows:
+        out.print("best on validation first; test plays no part in the order", style="bright_black")
+
+
+def _cells(row: Mapping[str, Any]) -> dict[str, str]:
+    """What the table says of a run; of an unfinished one nothing is known but its recipe and when it began."""
+    interval = row["interval"]
+    return {
+        "run": row["run"],
+        "recipe": row["recipe"],
+        "model": row["model"],
+        "changed": ", ".join(row["changed"]),
+        "seeds": f"{row['seeds']}",
+        "validation": _share(row["validation"]) if row["finished"] else "not finished",
+        "sd": "" if row["sd"] is None else f"{100 * row['sd']:.2f}",
+        "n": "" if row["n"] is None else f"{row['n']:,}",
+        "test": _share(row["test"]),
+        "95 % interval": f"{interval[0]:.2%} to {interval[1]:.2%}" if interval else "",
+        "interval of": (row["interval_of"] or "").partition(":")[0],
+        "looks": f"{row['looks']}",
+        "parameters": f"{row['parameters']:,}" if row["parameters"] else "",
+        "seconds": f"{row['train_seconds']:,.1f}" if row["train_seconds"] is not None else "",
+        "started": row["started"][:16].replace("T", " "),
     }
-    if not run.is_finished:
-        return row
-
-    result = run.result
-    row |= {"parameters": result["parameters"], "train_seconds": result["train_seconds"]}
-
-    # Of several seeds only the split that they were judged on has a mean, and only test an interval in the list.
-    if "members" in result:
-        if result["on"]:
-            row |= {result["on"]: result["mean"]}
-        if result["on"] == "test":
-            row["interval"] = result["interval_of_mean"]
-        return row
-    for split in ("test", "validation"):
-        row[split] = result[split] and result[split]["accuracy"]
-    row["interval"] = result["test"] and result["test"]["interval"]
-    return row
 
 
-def _rank(row: dict[str, Any]) -> tuple[float, float, str]:
-    return -(row["test"] or 0), -(row["validation"] or 0), row["run"]
+def _share(share: float | None) -> str:
+    return "–" if share is None else f"{share:.2%}"
+
+
+def _that_fit(rows: Sequence[Mapping[str, str]], width: int) -> list[str]:
+    """The columns that there is room for, the less needed ones left out, and those that are empty."""
+    fitting: list[str] = []
+    room = width
+    for column in COLUMNS:
+        if not any(row[column] for row in rows):
+            continue
+        needed = max(len(column), *(len(row[column]) for row in rows)) + GAP
+        if needed > room and fitting:
+            continue
+        fitting.append(column)
+        room -= needed
+    return [column for column in SHOWN_IN if column in fitting]

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fittingroom.cli import options
-from fittingroom.cli.interval_text import show_interval
 from fittingroom.cli.parser import Parser, add_old_spelling
 
 if TYPE_CHECKING:
@@ -202,7 +201,7 @@ def _report(run: Run, args: argparse.Namespace) -> None:
         f"fittingroom predict {model} FILES": "what is in other pictures",
         f"fittingroom evaluate {quote(str(run.path))} DATA": "judge it on other data",
         f"fittingroom serve {model}": "a page to try it on, and an API",
-        "fittingroom runs": "all runs, best first",
+        "fittingroom runs": "all runs, by data and validation",
     }
     print("\nnext")
     for command, what in commands.items():
@@ -238,6 +237,8 @@ def _summary(run: Run, result: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 def _scores_of_one(run: Run, result: dict[str, Any]) -> Iterator[tuple[str, str]]:
     from shlex import quote
+
+    from fittingroom.cli.interval_text import show_interval
 
     for split in ("test", "validation"):
         if scores := result[split]:
@@ -303,6 +304,8 @@ def _diagnosis(run: Run) -> Iterator[tuple[str, str]]:
 
 
 def _scores_of_members(result: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    from fittingroom.cli.interval_text import show_interval
+
     split, members = result["on"], result["members"]
     yield "seeds", ", ".join(f"{member['seed']}" for member in members)
     if split:

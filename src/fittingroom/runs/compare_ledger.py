@@ -54,5 +54,5 @@ def record_look(folder: Path, pair: Mapping[str, Any], members: str, names: Sequ
         return seen.index(members) + 1
 
     line = {"format": FORMAT, "when": datetime.now(UTC).isoformat(timespec="seconds"), "pair": key, "members": members}
-    append_json_line(file, line | {"runs": list(names), "look": len(seen) + 1} | pair)
+    append_json_line(file, {**line, "runs": list(names), "look": len(seen) + 1, **pair})
     return len(seen) + 1
