@@ -33,6 +33,10 @@ class DataError(FittingRoomError):
     """
 
 
+class ImagesTooLarge(DataError):
+    """The images of a data set have more pixels a side than a model takes; their readers can make them smaller."""
+
+
 class RecipeError(FittingRoomError):
     """A recipe is wrong. The message has one line for each problem.
 

@@ -1,5 +1,6 @@
 import gzip
 import os
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,9 @@ from fittingroom.data.formats.idx import write_idx
 from fittingroom.data.formats.kaggle_csv import write_kaggle_csv
 from fittingroom.data.formats.npz import write_npz
 from fittingroom.data.formats.parquet import write_parquet
+from fittingroom.data.formats.table import read_blocks
 from fittingroom.data.open import open_dataset
+from fittingroom.data.preprocessing import Preprocessing, resize_images
 from fittingroom.errors import DataError
 from tests.support.same import assert_same
 
@@ -228,3 +231,35 @@ def test_what_may_not_be_read_is_refused(tmp_path: Path, tiny: Splits, path: str
     with pytest.raises(DataError, match="can't be read: Permission denied"):
         open_dataset(tmp_path / path)
     (tmp_path / path).chmod(0o755)
+
+
+@pytest.mark.parametrize("kind", ["npz", "idx"])
+@pytest.mark.parametrize("is_colour", [False, True], ids=["grey", "colour"])
+def test_arrays_too_large_for_a_model_are_resized_where_a_size_is_given(
+    kind: str, is_colour: bool, tmp_path: Path
+) -> None:
+    shape = (6, 300, 280, 3) if is_colour else (6, 300, 280)
+    images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    labels = np.arange(6) % 2
+    path = tmp_path / "large.npz"
+    if kind == "npz":
+        np.savez(path, x_train=images, y_train=labels)
+    else:
+        path = tmp_path / "large"
+        path.mkdir()
+        sizes = struct.pack(f">{images.ndim}I", *images.shape)
+        (path / "train-images-idx3-ubyte").write_bytes(bytes([0, 0, 8, images.ndim]) + sizes + images.tobytes())
+        (path / "train-labels-idx1-ubyte").write_bytes(
+            bytes([0, 0, 8, 1]) + struct.pack(">I", 6) + labels.astype(np.uint8).tobytes()
+        )
+    with pytest.raises(DataError, match=r"256 pixels a side expected, 300×280.* found: size = \[height, width\] makes"):
+        open_dataset(path)
+
+    wanted = Preprocessing(size=(30, 28))
+    for size in ((30, 28), (15, 14), (30, 28)):  # each is kept by itself
+        data = open_dataset(path, preprocessing=Preprocessing(size=size))
+        assert (data.train.images == resize_images(images, Preprocessing(size=size))).all()
+        assert data.preprocessing == Preprocessing(size=size, channels=3 if is_colour else 1)
+    file = path if kind == "npz" else path / "train-images-idx3-ubyte"
+    blocks = [resize_images(block, wanted) for block in read_blocks(file)]
+    assert (np.concatenate(blocks) == open_dataset(path, preprocessing=wanted).train.images).all()

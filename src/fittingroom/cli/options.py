@@ -26,6 +26,7 @@ FLAGS = {
     "size = [height, width] sets another": "--size sets another",
     "channels = 1 makes all of them grey": "--grey makes all of them grey",
     "channels = 3 keeps their colour": "--set channels=3 keeps their colour",
+    "size = [height, width] makes them smaller": "--size makes them smaller",
     "skip_broken leaves them out": "--skip-broken leaves them out",
 }
 """What the library says to do about pictures, and how the command line says it."""

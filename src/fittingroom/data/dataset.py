@@ -20,7 +20,7 @@ from fittingroom.data.fingerprint import Fingerprint as Fingerprint
 from fittingroom.data.fingerprint import repeats_among
 from fittingroom.data.preprocessing import MAX_SIDE as MAX_SIDE
 from fittingroom.data.preprocessing import Preprocessing
-from fittingroom.errors import DataError
+from fittingroom.errors import DataError, ImagesTooLarge
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -312,7 +312,7 @@ def _checked_images(images: NDArray[np.uint8], name: str) -> NDArray[np.uint8]:
     if count == 0:
         raise DataError(f"{name}: at least one image expected, none found")
     if not (1 <= height <= MAX_SIDE and 1 <= width <= MAX_SIDE):
-        raise DataError(
+        raise ImagesTooLarge(
             f"{name}: images of 1 to {MAX_SIDE} pixels a side expected, {height}×{width} found: "
             "resize or crop them first"
         )

@@ -1,6 +1,7 @@
 """A path or a name → ``Splits``: known names first, then the format table's reader, by way of the cache."""
 
 import difflib
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -15,7 +16,10 @@ from fittingroom.data.formats.splits import CLASSES_FILE
 from fittingroom.data.formats.table import WHAT_A_PATH_MAY_BE, format_at
 from fittingroom.data.groups import with_groups
 from fittingroom.data.preprocessing import Preprocessing, resize_images
-from fittingroom.errors import DataError
+from fittingroom.errors import DataError, ImagesTooLarge
+
+SMALLER_HINT = "size = [height, width] makes them smaller"
+FIRST = ": resize or crop them first"  # what else one can do, where they aren't read from a file
 
 
 def open_dataset(
@@ -100,7 +104,20 @@ def _open(
         # class names that change make other data of the same files
         read_from = [*files, *_class_names_file(path)]
         settings = None if read_pictures is None else _settings(wanted, skip_broken)
-        data = cached_read(known or path.name, path, read_from, read, settings) if use_cache else read()
+
+        def kept(read: Callable[[], Splits], settings: dict[str, Any] | None) -> Splits:
+            return cached_read(known or path.name, path, read_from, read, settings) if use_cache else read()
+
+        # arrays stay what they are in the cache, but for those that nothing can be done with
+        try:
+            data = kept(read, settings)
+        except ImagesTooLarge as error:
+            larger = kind.read_larger
+            if larger is None:
+                raise
+            if wanted.size is None:
+                raise DataError(f"{str(error).removesuffix(FIRST)}: {SMALLER_HINT}") from error
+            data = kept(lambda: _with_names(larger(path, wanted), known, named_by), _settings(wanted, False))
     except OSError as error:
         raise DataError(f"{error.filename or path}: can't be read: {error.strerror or error}") from error
     except MemoryError as error:

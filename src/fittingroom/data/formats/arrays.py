@@ -1,5 +1,6 @@
 """Arrays of any type to uint8 images and int64 labels: exactly, or not at all."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 from fittingroom.data.dataset import MAX_CLASSES
 from fittingroom.errors import DataError
 
+BLOCK_BYTES = 256 << 20  # of images that are read at once
 BLOCK = 1 << 22  # values that are looked at at once
 
 
@@ -58,6 +60,11 @@ def as_labels(array: NDArray[Any], where: str) -> NDArray[np.int64]:
         row = int(np.argmax(wrong))
         raise DataError(f"{where}: labels 0 to {MAX_CLASSES - 1} expected, {labels[row]:g} found at image {row:,}")
     return labels.astype(np.int64)
+
+
+def rows_of_block(rows: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:
+    """How many images are read at once where ``rows`` are asked for: fewer large ones, whatever their size."""
+    return max(1, min(rows, BLOCK_BYTES // max(1, math.prod(shape[1:]) * dtype.itemsize)))
 
 
 def alike(images: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:

@@ -20,11 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fittingroom.data.dataset import MAX_SIDE, Dataset, Splits
-from fittingroom.data.formats.arrays import alike, as_images, as_labels
+from fittingroom.data.formats.arrays import alike, as_images, as_labels, rows_of_block
 from fittingroom.data.formats.gzipped import expansion_limit, is_gzip, open_bytes
 from fittingroom.data.formats.splits import Images, Labels, part_of, splits
 from fittingroom.data.large import allocate, fill
-from fittingroom.errors import DataError
+from fittingroom.data.preprocessing import Preprocessing
+from fittingroom.errors import DataError, ImagesTooLarge
 from fittingroom.files.atomic import atomic_write
 
 DTYPES: dict[int, np.dtype[Any]] = {
@@ -131,14 +132,13 @@ def idx_blocks(path: Path, rows: int) -> Iterator[Images]:
     with open_bytes(path) as file:
         header = _read_header(file, path)
         _check_size(header, path)
-        if not is_images(header) or not 1 <= max(header.shape[1:]) <= MAX_SIDE:
+        if not is_images(header) or 0 in header.shape[1:]:
             size = "×".join(map(str, header.shape))
-            raise DataError(
-                f"{path}: images (N×H×W or N×H×W×3) of at most {MAX_SIDE} pixels a side expected, {size} found"
-            )
+            raise DataError(f"{path}: images (N×H×W or N×H×W×3) expected, {size} found")
 
         # the header is believed only as far as the file goes: a block at a time
         count = header.shape[0]
+        rows = rows_of_block(rows, header.shape, header.dtype)
         for start in range(0, count, rows):
             block = np.empty((min(rows, count - start), *header.shape[1:]), header.dtype)
             if fill(block, file) < block.nbytes:
@@ -228,8 +228,12 @@ def idx_files(path: Path) -> list[Path]:
     return [file for pair in find_idx(path).values() for file in (pair.images, pair.labels) if file is not None]
 
 
-def read_idx_dataset(path: Path) -> Splits:
+def read_idx_dataset(path: Path, made: Preprocessing | None = None) -> Splits:
     """Read the data set of a folder of IDX files, or of one file with its pair; see :func:`find_idx`.
+
+    Args:
+        path: of the folder or file.
+        made: what to make of images of more than 256 pixels a side; None refuses them.
 
     Raises:
         DataError: damaged or missing files, images given as labels or labels as images.
@@ -238,14 +242,14 @@ def read_idx_dataset(path: Path) -> Splits:
     if not pairs:
         raise DataError(f"{path}: IDX files (train-images-idx3-ubyte …) expected, none found")
     for pair in pairs.values():
-        _check_pair(pair)
+        _check_pair(pair, any_size=made is not None)
 
     # zlib works outside Python's lock: the big files are decompressed side by side
     with ThreadPoolExecutor() as pool:
         reading = {part: (pool.submit(read_idx, pair.images), pair) for part, pair in pairs.items()}
         labels = {part: None if pair.labels is None else _labels(pair.labels) for part, pair in pairs.items()}
         images = {part: as_images(future.result(), str(pair.images)) for part, (future, pair) in reading.items()}
-    return splits({part: (array, labels[part]) for part, array in alike(images).items()}, path)
+    return splits({part: (array, labels[part]) for part, array in alike(images).items()}, path, made=made)
 
 
 def _labels(path: Path) -> Labels:
@@ -328,7 +332,7 @@ def _check_size(header: IdxHeader, path: Path) -> None:
         )
 
 
-def _check_pair(pair: IdxPair) -> None:
+def _check_pair(pair: IdxPair, *, any_size: bool) -> None:
     """Refuse swapped files and ones that don't belong together by their headers, before reading more."""
     # sizes in bytes are told wherever possible: they are what a user sees in a listing of the folder
     images = read_idx_header(pair.images)
@@ -338,8 +342,8 @@ def _check_pair(pair: IdxPair) -> None:
             "this is the label file; give the image file"
         )
     size = "×".join(map(str, images.shape[1:]))
-    if max(images.shape[1:], default=0) > MAX_SIDE:
-        raise DataError(f"{pair.images}: images of at most {MAX_SIDE} pixels a side expected, {size} found")
+    if not any_size and max(images.shape[1:], default=0) > MAX_SIDE:
+        raise ImagesTooLarge(f"{pair.images}: images of at most {MAX_SIDE} pixels a side expected, {size} found")
     if len(images.shape) == 2:
         raise DataError(
             f"{pair.images}: images (3 dimensions, or 4 in colour) expected, {images.shape[0]:,} rows of {size} found: "

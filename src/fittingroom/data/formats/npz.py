@@ -12,11 +12,12 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from fittingroom.data.dataset import Splits
-from fittingroom.data.formats.arrays import alike, as_images, as_labels
+from fittingroom.data.formats.arrays import alike, as_images, as_labels, rows_of_block
 from fittingroom.data.formats.columns import class_name, numbered
 from fittingroom.data.formats.gzipped import expansion_limit
 from fittingroom.data.formats.splits import Images, Labels, read_class_names, splits
 from fittingroom.data.large import allocate, fill
+from fittingroom.data.preprocessing import Preprocessing
 from fittingroom.errors import DataError
 from fittingroom.files.atomic import atomic_write
 
@@ -49,17 +50,21 @@ def npz_files(path: Path) -> list[Path]:
     return [] if path.is_dir() else [path]
 
 
-def read_npz(path: Path) -> Splits:
+def read_npz(path: Path, made: Preprocessing | None = None) -> Splits:
     """Read the parts of an .npz file, grey or in colour.
 
     Labels are whole numbers, whose names may stand in an array ``classes`` or ``class_names``, or they are the names
     themselves. Nothing in the file is executed: arrays of Python objects are refused.
 
+    Args:
+        path: of the file.
+        made: what to make of images of more than 256 pixels a side; None refuses them.
+
     Raises:
         DataError: no or a damaged .npz, arrays of unknown names, values that aren't images and labels.
     """
     with _archive(path) as archive:
-        return _read(archive, path)
+        return _read(archive, path, made)
 
 
 def npz_blocks(path: Path, rows: int) -> Iterator[Images]:
@@ -79,6 +84,7 @@ def npz_blocks(path: Path, rows: int) -> Iterator[Images]:
                     yield from (whole[start : start + rows] for start in range(0, len(whole), rows))
                     continue
 
+                rows = rows_of_block(rows, shape, dtype)
                 for start in range(0, shape[0], rows):
                     block = min(rows, shape[0] - start), *shape[1:]
                     values = np.frombuffer(file.read(math.prod(block) * dtype.itemsize), dtype)
@@ -117,7 +123,7 @@ def write_npz(path: Path, data: Splits) -> None:
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # taken for its option allow_pickle
 
 
-def _read(archive: zipfile.ZipFile, path: Path) -> Splits:
+def _read(archive: zipfile.ZipFile, path: Path, made: Preprocessing | None) -> Splits:
     names = _names_in(archive)
     images: dict[str, Images] = {}
     found: dict[str, NDArray[Any] | None] = {}
@@ -130,7 +136,7 @@ def _read(archive: zipfile.ZipFile, path: Path) -> Splits:
     listed = next((name for name in CLASSES_NAMES if name in names), None)
     classes = None if listed is None else _text(read_array(archive, listed, path), f"{path}: {listed}")
     labels, in_order = _labels(found, where, path, None if classes is None else list(map(class_name, classes)))
-    return splits({part: (array, labels[part]) for part, array in alike(images).items()}, path, in_order)
+    return splits({part: (array, labels[part]) for part, array in alike(images).items()}, path, in_order, made=made)
 
 
 def _labels(

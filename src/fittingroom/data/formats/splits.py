@@ -8,7 +8,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from fittingroom.data.dataset import Dataset, Splits
-from fittingroom.data.preprocessing import Preprocessing
+from fittingroom.data.preprocessing import Preprocessing, resize_images
 from fittingroom.errors import DataError
 
 PARTS = {
@@ -73,6 +73,7 @@ def splits(
     preprocessing: Preprocessing | None = None,
     notes: Sequence[str] = (),
     left_out: Sequence[str] = (),
+    made: Preprocessing | None = None,
 ) -> Splits:
     """Make ``Splits`` of the parts that were read.
 
@@ -86,6 +87,7 @@ def splits(
             :class:`Dataset`.
         preprocessing: that the pictures were read by, with size and channels; None for arrays.
         notes, left_out: see :class:`Splits`.
+        made: what to make of arrays that are too large as they are; None leaves them.
 
     Raises:
         DataError: parts that don't fit together, or several without train.
@@ -95,7 +97,7 @@ def splits(
         classes = read_class_names(path if path.is_dir() else path.parent) or _numbers(labels)
     sets = {
         part: Dataset(
-            images,
+            images if made is None else resize_images(images, made),
             labels,
             tuple(classes or ()) if labels is not None else (),
             f"{path.name} {part}",

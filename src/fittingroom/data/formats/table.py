@@ -36,6 +36,7 @@ class Format:
         read: a file or folder → its parts.
         read_pictures: the same, of a format whose images may be picture files: with what to make of them, and whether
             to leave out those that are broken, and what follows the decoding. It takes the place of ``read``.
+        read_larger: the same as ``read``, of arrays that are larger than a model takes, with the size to make them.
         blocks: the images of one file, at most so many at a time, in the memory of a block. None: not one file.
         picture_blocks: the same, of a format whose images may be picture files: with what to make of them. It takes the
             place of ``blocks``.
@@ -52,6 +53,7 @@ class Format:
     files: Callable[[Path], list[Path]]
     read: Callable[[Path], Splits]
     read_pictures: Callable[[Path, Preprocessing, bool, Decoding], Splits] | None = None
+    read_larger: Callable[[Path, Preprocessing], Splits] | None = None
     in_folder: str = ""
     suffixes: tuple[str, ...] = ()
     sniff: Callable[[Path], bool] | None = None
@@ -72,6 +74,7 @@ IDX = Format(
     sniff=idx.is_idx,
     files=idx.idx_files,
     read=idx.read_idx_dataset,
+    read_larger=idx.read_idx_dataset,
     blocks=idx.idx_blocks,
     has_images=lambda path: len(idx.read_idx_header(path).shape) > 2,
     write_part=idx.write_idx_part,
@@ -96,6 +99,7 @@ NPZ = Format(
     suffixes=(".npz",),
     files=npz.npz_files,
     read=npz.read_npz,
+    read_larger=npz.read_npz,
     blocks=npz.npz_blocks,
     write=npz.write_npz,
     holds_all_parts=True,
