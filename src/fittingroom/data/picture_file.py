@@ -6,6 +6,7 @@ Pillow is imported only when a picture is read.
 from __future__ import annotations
 
 import io
+import re
 import threading
 import warnings
 from collections.abc import Iterator
@@ -30,6 +31,9 @@ PNG_EXIF = ("exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp")  # wher
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 TURNED = (5, 6, 7, 8)  # orientations in which height and width change places
 LARGE = 16_000_000  # pixels; of larger pictures no two are decoded at once, for with all steps one takes 750 MB
+
+PILLOW = re.compile(r"PIL\b")
+PILLOWS_WARNINGS = ("ignore", None, Warning, PILLOW, 0)  # as filterwarnings writes it down
 
 _large = threading.Lock()
 
@@ -69,10 +73,9 @@ def open_picture(
     from PIL import Image
 
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns of sizes that the block refuses
-            with Image.open(io.BytesIO(file) if isinstance(file, bytes) else file, formats=formats) as picture:
-                yield picture
+        _silence_pillow()
+        with Image.open(io.BytesIO(file) if isinstance(file, bytes) else file, formats=formats) as picture:
+            yield picture
     except (DataError, MemoryError):
         raise
     except Image.DecompressionBombError as error:
@@ -81,6 +84,16 @@ def open_picture(
         raise DataError(
             f"{where}: a picture ({', '.join(formats)}) expected, damaged or other content found"
         ) from error
+
+
+def _silence_pillow() -> None:
+    """Have Pillow's own warnings ignored, such as those of sizes that are refused in any case.
+
+    For good, and not for the length of a block: pictures are decoded by several threads, and each that left such a
+    block would put back what it found on entering, another thread's filter for all warnings of the process among it.
+    """
+    if not warnings.filters or warnings.filters[0] != PILLOWS_WARNINGS:
+        warnings.filterwarnings("ignore", module=PILLOW.pattern)
 
 
 def probe_picture(content: bytes, where: str) -> PictureFacts:

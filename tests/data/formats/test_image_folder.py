@@ -3,6 +3,7 @@ import os
 import struct
 import sys
 import time
+import warnings
 import zlib
 from itertools import product
 from pathlib import Path
@@ -536,3 +537,18 @@ def test_the_decoding_of_each_part_is_reported_to_its_end(tmp_path: Path) -> Non
     told: list[tuple[str, int, int]] = []
     read_image_folder(tmp_path, skip_broken=True, decoding=lambda *what: told.append(what))
     assert told == [("decoding test", 1, 1), *(("decoding train", done, 41) for done in (16, 32, 41))]
+
+
+def test_decoding_in_threads_leaves_the_warnings_of_the_process_alone(tmp_path: Path) -> None:
+    """Each thread that silenced all warnings for a while could put back what another one had set."""
+    for number in range(80):
+        (tmp_path / "set" / f"class {number % 2}").mkdir(parents=True, exist_ok=True)
+        Image.new("L", (8, 8), number).save(tmp_path / "set" / f"class {number % 2}" / f"{number}.png")
+
+    def read_and_warn() -> None:
+        open_dataset(tmp_path / "set", cache=False)
+        warnings.warn("still heard", stacklevel=1)
+
+    for _ in range(25):
+        with pytest.warns(UserWarning, match="still heard"):
+            read_and_warn()
