@@ -17,6 +17,11 @@ from fittingroom.audit.label_issues import LabelIssues
 from fittingroom.audit.near_duplicates import MIN_CORRELATION, near_duplicates
 from fittingroom.audit.reference import hashes_of
 from fittingroom.data.dataset import Dataset
+from fittingroom.evaluation.group_intervals import (
+    groups_among,
+    model_interval_by_groups,
+    recipe_accuracy_by_groups,
+)
 from fittingroom.evaluation.intervals import model_interval, recipe_accuracy
 
 LABEL_ISSUES_CAVEAT = (
@@ -63,8 +68,13 @@ def make_subsets(judged: Dataset, train: Dataset | None, label_issues: LabelIssu
     return subsets
 
 
-def score_subsets(subsets: Sequence[Subset], right_N: NDArray[np.bool_]) -> list[dict[str, Any]]:
-    """Accuracy and its 95 % interval (this model's) on each subset; both null where nothing is left."""
+def score_subsets(
+    subsets: Sequence[Subset], right_N: NDArray[np.bool_], group_N: NDArray[np.int64] | None = None
+) -> list[dict[str, Any]]:
+    """Accuracy and its 95 % interval (this model's) on each subset; both null where nothing is left.
+
+    ``group_N`` has the group of each image, where groups are known.
+    """
     scores = []
     for subset in subsets:
         n, correct = int(subset.keep.sum()), int(right_N[subset.keep].sum())
@@ -75,27 +85,40 @@ def score_subsets(subsets: Sequence[Subset], right_N: NDArray[np.bool_]) -> list
                 "n": n,
                 "correct": correct,
                 "accuracy": correct / n if n else None,
-                "interval": list(model_interval(correct, n)) if n else None,
+                "interval": list(_interval(right_N, subset.keep, group_N)) if n else None,
             }
         )
     return scores
 
 
-def score_subsets_of_recipe(subsets: Sequence[Subset], right_SN: NDArray[np.bool_]) -> list[dict[str, Any]]:
+def score_subsets_of_recipe(
+    subsets: Sequence[Subset], right_SN: NDArray[np.bool_], group_N: NDArray[np.int64] | None = None
+) -> list[dict[str, Any]]:
     """Mean accuracy of several seeds (rows) on each subset, and the recipe's 95 % interval; null where it is empty."""
     means = []
     for subset in subsets:
         n = int(subset.keep.sum())
         accuracy = interval = None
         if n and len(right_SN) > 1:
-            found = recipe_accuracy(right_SN[:, subset.keep])
+            groups = groups_among(group_N, subset.keep)
+            right = right_SN[:, subset.keep]
+            found = recipe_accuracy(right) if groups is None else recipe_accuracy_by_groups(right, groups)
             accuracy, interval = found.mean, list(found.interval)
         elif n:
             correct = int(right_SN[0, subset.keep].sum())
-            accuracy, interval = correct / n, list(model_interval(correct, n))
+            accuracy, interval = correct / n, list(_interval(right_SN[0], subset.keep, group_N))
         shared = {"name": subset.name, "left_out": subset.left_out, "n": n}
         means.append(shared | {"accuracy": accuracy, "interval": interval})
     return means
+
+
+def _interval(
+    right_N: NDArray[np.bool_], keep_N: NDArray[np.bool_], group_N: NDArray[np.int64] | None
+) -> tuple[float, float]:
+    groups = groups_among(group_N, keep_N)
+    if groups is None:
+        return model_interval(int(right_N[keep_N].sum()), int(keep_N.sum()))
+    return model_interval_by_groups(right_N[keep_N], groups)
 
 
 def _is_in(judged: Dataset, train: Dataset) -> NDArray[np.bool_]:

@@ -11,14 +11,20 @@ FEW_IMAGES = 100  # with fewer, an interval of a recipe is a rougher one, and th
 def show_interval(scores: Mapping[str, Any], n: int, *, seeds: int = 1) -> str:
     """``95 % interval 91.49% to 92.55% (this model: Wilson)``, or ``(recipe: seeds × images)``.
 
+    Where groups are known, ``(this model: 150 images in 12 groups)``, ``(recipe: seeds × 150 images in 12 groups)``.
+
     Args:
-        scores: with ``interval``.
+        scores: with ``interval``, and ``groups`` where the interval is by these.
         n: images.
         seeds: that were trained.
     """
-    from fittingroom.evaluation.intervals import model_interval_method
+    from fittingroom.evaluation.intervals import interval_method
 
     low, high = scores["interval"]
-    method = f"this model: {model_interval_method(n)}" if seeds == 1 else "recipe: seeds × images"
-    few = "; with so few images it held in 93.7 % of simulations or more" if seeds > 1 and n < FEW_IMAGES else ""
+    groups = scores.get("groups")
+    method = f"this model: {interval_method({'n': n, 'groups': groups})}"
+    if seeds > 1:
+        method = f"recipe: seeds × {interval_method({'n': n, 'groups': groups}) if groups else 'images'}"
+    is_rough = seeds > 1 and n < FEW_IMAGES and not groups
+    few = "; with so few images it held in 93.7 % of simulations or more" if is_rough else ""
     return f"95 % interval {low:.2%} to {high:.2%} ({method}{few})"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
@@ -33,6 +33,7 @@ class Answers:
         predicted: (S, N) predicted class names.
         files: (N,) paths relative to the data; None for data that didn't come as picture files.
         sources: (N,) what each is recognised by where both sides have it: its file's bytes. None for arrays.
+        groups: (N,) the group of each image, None for one in none; None where none are known.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Answers:
     predicted: NDArray[np.str_]
     files: Sequence[str] | None = None
     sources: Sequence[Image] | None = None
+    groups: Sequence[str | None] | None = None
 
     @property
     def seeds(self) -> int:
@@ -56,11 +58,13 @@ class Answers:
 
     def subset(self, rows: NDArray[np.int64]) -> Answers:
         """The answers on these images alone, in this order."""
-        images = [self.images[row] for row in rows]
-        files = None if self.files is None else [self.files[row] for row in rows]
-        sources = None if self.sources is None else [self.sources[row] for row in rows]
-        return Answers(
-            self.name, self.run, images, self.classes, self.truth[rows], self.predicted[:, rows], files, sources
+        known = {name: getattr(self, name) for name in ("files", "sources", "groups")}
+        return replace(
+            self,
+            images=[self.images[row] for row in rows],
+            truth=self.truth[rows],
+            predicted=self.predicted[:, rows],
+            **{name: None if values is None else [values[row] for row in rows] for name, values in known.items()},
         )
 
 
@@ -93,7 +97,9 @@ def read_answers(run: Run, name: str, on: Split) -> Answers:
     truth = np.array(first.classes)[first.truth]
     by_pixels = _numbered(first, first.images)
     by_source = None if first.sources is None else _numbered(first, first.sources)
-    return Answers(name, run, by_pixels, first.classes, truth, np.stack(predicted), first.files, by_source)
+    return Answers(
+        name, run, by_pixels, first.classes, truth, np.stack(predicted), first.files, by_source, first.groups
+    )
 
 
 def pair(first: Answers, second: Answers) -> tuple[Answers, Answers]:

@@ -10,11 +10,13 @@ from fittingroom.compare import Compared
 from fittingroom.compare.answers import Answers
 from fittingroom.compare.disagreements import Disagreements, DiscordantImage
 from fittingroom.compare.verdict import Comparison, p_text, points
-from fittingroom.evaluation.intervals import model_interval, model_interval_method, recipe_accuracy
+from fittingroom.evaluation.group_intervals import group_numbers
+from fittingroom.evaluation.intervals import interval_method
 from fittingroom.files.atomic import atomic_write
 from fittingroom.rendering.axes import Scale, Tick, ticks
 from fittingroom.rendering.contact_sheet import png_uri
 from fittingroom.rendering.html_page import render_page
+from fittingroom.runs.recipe_accuracy import accuracy_of_answers, whose_interval
 
 PICTURE_SIDE = 64  # pixels; larger images are reduced to it
 MAX_PICTURES = 42  # of each side
@@ -41,17 +43,13 @@ def accuracy_of(side: Answers) -> dict[str, Any]:
     """Mean accuracy and its 95 % interval: this model's for one seed, the recipe's for several."""
     shares = side.correct.mean(axis=1).tolist()
     content: dict[str, Any] = {"name": side.name, "seeds": side.seeds, "by_seed": shares}
-    if side.seeds == 1:
-        n = len(side.images)
-        interval = model_interval(int(side.correct.sum()), n)
-        return content | {
-            "mean": shares[0],
-            "sd": 0.0,
-            "interval": interval,
-            "whose": f"this model: {model_interval_method(n)}",
-        }
-    found = recipe_accuracy(side.correct)
-    return content | {"mean": found.mean, "sd": found.sd, "interval": found.interval, "whose": "recipe: seeds × images"}
+    group_N = group_numbers(side.groups)
+    found = accuracy_of_answers(side.correct, group_N)
+    method = interval_method({"n": len(side.images), "groups": found.groups})
+    if side.seeds > 1:
+        method = "seeds × images" if group_N is None else f"seeds × {method}"
+    whose = f"{whose_interval(side.seeds)}: {method}"
+    return content | {"mean": found.mean, "sd": found.sd, "interval": found.interval, "whose": whose}
 
 
 def _content(comparison: Comparison, disagreements: Disagreements) -> dict[str, Any]:

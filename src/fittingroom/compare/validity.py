@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from fittingroom.compare.answers import Answers, Split
 from fittingroom.compare.beside_recipe import beside_the_recipe
 from fittingroom.errors import ArtifactError, DataError
+from fittingroom.evaluation.group_intervals import group_numbers
+from fittingroom.evaluation.intervals import in_groups
 from fittingroom.evaluation.predictions import read_predictions
 from fittingroom.runs.environment_record import DataIdentity
 from fittingroom.runs.ledger import read_evaluations, record_evaluation_on
@@ -68,8 +70,15 @@ def find_warnings(
             warnings += _trained_on(side, other, common, learned_from)
         warnings += _chosen_on(side, common)
 
+    if (group_N := group_numbers(common.groups)) is not None:
+        warnings.append(
+            f"the {n:,} images compared come in {in_groups(int(group_N.max()) + 1)}: the interval of the difference "
+            "takes them for unrelated, and may be too narrow for images of other groups"
+        )
+
     first_train, second_train = (side.run.environment.data.train for side in (first, second))
-    if first_train.content != second_train.content:
+    are_same_files = first_train.sources is not None and first_train.sources == second_train.sources
+    if first_train.content != second_train.content and not are_same_files:
         warnings.append(
             f"they were trained on different images, {first.name} on {first_train.name} ({first_train.n:,}) and "
             f"{second.name} on {second_train.name} ({second_train.n:,}): the difference is not one of recipes alone"

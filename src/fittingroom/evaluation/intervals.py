@@ -19,7 +19,7 @@ how often these intervals cover.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,12 +44,12 @@ def wilson_interval(correct: int, n: int) -> tuple[float, float]:
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
-def clopper_pearson_interval(correct: float, n: int) -> tuple[float, float]:
+def clopper_pearson_interval(correct: float, n: float) -> tuple[float, float]:
     """The exact 95 % interval of a share, which covers it in 95 % of cases or more: Clopper and Pearson 1934.
 
     Args:
         correct: successes, 0 to ``n``.
-        n: trials, ≥ 1.
+        n: trials; no whole number where images of groups count for fewer than they are.
     """
     from scipy import special
 
@@ -71,6 +71,17 @@ def model_interval(correct: int, n: int) -> tuple[float, float]:
 def model_interval_method(n: int) -> str:
     """What :func:`model_interval` is called: ``Wilson`` or ``Clopper–Pearson``."""
     return "Clopper–Pearson" if n < SMALL_SET else "Wilson"
+
+
+def interval_method(scores: Mapping[str, Any]) -> str:
+    """How the ``interval`` of one model's scores was made: a method's name, or ``150 images in 12 groups``."""
+    groups = scores.get("groups")
+    return f"{scores['n']:,} images in {in_groups(groups)}" if groups else model_interval_method(scores["n"])
+
+
+def in_groups(count: int) -> str:
+    """``12 groups``, or ``1 group``."""
+    return f"{count:,} group{'s' * (count != 1)}"
 
 
 @dataclass(frozen=True)
@@ -111,15 +122,17 @@ class RecipeAccuracy:
         interval: 95 %, of the recipe's accuracy, seeds and images crossed; never of width 0, within 0–1.
         interval_of_seeds: 95 %, of the mean over other seeds on these very images, by Student's t, within 0–1. None
             where all seeds happen to score the same, as that is no certainty.
+        groups: of images, by which the interval is made; None where none are known.
     """
 
     mean: float
     sd: float
     interval: tuple[float, float]
     interval_of_seeds: tuple[float, float] | None
+    groups: int | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """The four figures, and the seeds' interval once more by the name that 0.1 gave it."""
+        """The four figures, the seeds' interval once more by the name that 0.1 gave it, and groups if there are any."""
         interval_of_seeds = self.interval_of_seeds and list(self.interval_of_seeds)
         return {
             "mean": self.mean,
@@ -127,7 +140,7 @@ class RecipeAccuracy:
             "interval": list(self.interval),
             "interval_of_seeds": interval_of_seeds,
             "interval_of_mean": interval_of_seeds,
-        }
+        } | ({} if self.groups is None else {"groups": self.groups})
 
 
 def recipe_accuracy(right_SN: NDArray[np.bool_]) -> RecipeAccuracy:

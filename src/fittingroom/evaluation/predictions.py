@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fittingroom.errors import ArtifactError
+from fittingroom.evaluation.group_intervals import group_numbers, model_interval_by_groups
 from fittingroom.evaluation.metrics import log_loss, score
 from fittingroom.evaluation.temperature import Temperature, cross_fitted
 from fittingroom.files.atomic import atomic_write
@@ -92,9 +93,20 @@ class JudgedPredictions(Predictions):
         """bool (N,): whether the predicted class is the true one."""
         return np.asarray(self.predicted == self.truth)
 
+    @cached_property
+    def group_numbers(self) -> NDArray[np.int64] | None:
+        """int64 (N,): the same for images of one group; None where no two are of one."""
+        return group_numbers(self.groups)
+
     def scores(self) -> dict[str, Any]:
-        """See :func:`fittingroom.evaluation.metrics.score`; with ``loss_uncalibrated`` where that is known."""
+        """See :func:`fittingroom.evaluation.metrics.score`; with ``loss_uncalibrated`` where that is known.
+
+        Where groups are known the interval is by them, and ``groups`` counts these, an image in none as one.
+        """
         scores = score(self.probabilities, self.truth, self.classes, self.predicted)
+        if self.group_numbers is not None:
+            scores["interval"] = list(model_interval_by_groups(self.is_right, self.group_numbers))
+            scores["groups"] = int(self.group_numbers.max()) + 1
         if self.uncalibrated is not None:
             scores["loss_uncalibrated"] = log_loss(self.uncalibrated, self.truth)
         return scores

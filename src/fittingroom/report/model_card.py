@@ -7,7 +7,7 @@ from typing import Any
 
 from fittingroom.data.fetch.fingerprints import KNOWN_FINGERPRINTS
 from fittingroom.evaluation.calibration import calibration
-from fittingroom.evaluation.intervals import model_interval_method
+from fittingroom.evaluation.intervals import interval_method
 from fittingroom.files.atomic import atomic_write
 from fittingroom.rendering.html_page import render_page
 from fittingroom.report.run_summary import (
@@ -60,7 +60,7 @@ def _write_card(run: Run, family: dict[str, Any] | None) -> Path:
         "recipe": recipe,
         "result": run.result,
         "scores": judged.scores if judged else None,
-        "interval_method": model_interval_method(judged.scores["n"]) if judged else "",
+        "interval_method": interval_method(judged.scores) if judged else "",
         "family": family if family and family["on"] and len(family["members"]) > 1 else None,
         "split": judged.split if judged else None,
         "judged_on": judged_set.name,

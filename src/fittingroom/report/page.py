@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from fittingroom.audit.subsets import LABEL_ISSUES_CAVEAT
 from fittingroom.errors import ArtifactError, DataError
 from fittingroom.evaluation.calibration import calibration
-from fittingroom.evaluation.intervals import model_interval_method
+from fittingroom.evaluation.intervals import in_groups, interval_method
 from fittingroom.evaluation.mistakes import (
     TRUSTED,
     SuspiciousLabels,
@@ -96,7 +96,8 @@ def write_report(run: Run, *, xkcd: bool = False) -> Path:
         "evaluations": test_set_evaluations(run),
         "max_evaluations": MAX_EVALUATIONS,
         "figure": _figure,
-        "interval_method": model_interval_method,
+        "interval_method": interval_method,
+        "in_groups": in_groups,
         "reproduce": reproducing_command(run),
         "reproduces": reproduces(run),
     }

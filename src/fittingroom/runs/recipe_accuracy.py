@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from fittingroom.artifact.artifact import Artifact
 from fittingroom.errors import ArtifactError
+from fittingroom.evaluation.group_intervals import model_interval_by_groups, recipe_accuracy_by_groups
 from fittingroom.evaluation.intervals import (
     RecipeAccuracy,
     model_interval,
@@ -42,17 +44,27 @@ def accuracy_of_members(members: Sequence[Member], split: str, scores: Sequence[
         scores: each one's ``accuracy``, ``correct`` and ``n``. They decide the interval alone where the predictions
             are gone, or not on the same images, and it is the wider then.
     """
-    right_SN = _right_answers(members, split)
+    right_SN, group_N = _right_answers(members, split)
     if right_SN is None or right_SN.sum(axis=1).tolist() != [score["correct"] for score in scores]:
         return accuracy_of_scores(scores)
-    return accuracy_of_answers(right_SN)
+    return accuracy_of_answers(right_SN, group_N)
 
 
-def accuracy_of_answers(right_SN: NDArray[np.bool_]) -> RecipeAccuracy:
-    """By whether each seed (a row) got each image (a column) right; a single seed leaves the interval of that model."""
+def accuracy_of_answers(right_SN: NDArray[np.bool_], group_N: NDArray[np.int64] | None = None) -> RecipeAccuracy:
+    """By whether each seed (a row) got each image (a column) right; a single seed leaves the interval of that model.
+
+    ``group_N`` has the group of each image, where groups are known: other images are then those of other groups.
+    """
+    if group_N is None:
+        if len(right_SN) > 1:
+            return recipe_accuracy(right_SN)
+        return _accuracy_of_one(int(right_SN.sum()), right_SN.shape[1])
+
+    groups = int(group_N.max()) + 1
     if len(right_SN) > 1:
-        return recipe_accuracy(right_SN)
-    return _accuracy_of_one(int(right_SN.sum()), right_SN.shape[1])
+        return replace(recipe_accuracy_by_groups(right_SN, group_N), groups=groups)
+    interval = model_interval_by_groups(right_SN[0], group_N)
+    return RecipeAccuracy(float(right_SN.mean()), 0.0, interval, None, groups)
 
 
 def accuracy_of_scores(scores: Sequence[Mapping[str, Any]]) -> RecipeAccuracy:
@@ -71,12 +83,15 @@ def _accuracy_of_one(correct: int, n: int) -> RecipeAccuracy:
     return RecipeAccuracy(correct / n, 0.0, model_interval(correct, n), None)
 
 
-def _right_answers(members: Sequence[Member], split: str) -> NDArray[np.bool_] | None:
-    """(S, N): whether each member got each image right; None where their predictions can't be brought together."""
+def _right_answers(members: Sequence[Member], split: str) -> tuple[NDArray[np.bool_] | None, NDArray[np.int64] | None]:
+    """(S, N): whether each member got each image right, None where their predictions can't be brought together.
+
+    And (N,): the group of each image, None where none are known.
+    """
     try:
         tables = [read_predictions(member.predictions_file(split), member.artifact.classes) for member in members]
     except ArtifactError:
-        return None
+        return None, None
     if not tables or any(table.images != tables[0].images for table in tables):
-        return None
-    return np.stack([table.is_right for table in tables])
+        return None, None
+    return np.stack([table.is_right for table in tables]), tables[0].group_numbers

@@ -23,6 +23,7 @@ from fittingroom.data.dataset import Dataset, Splits
 from fittingroom.data.open import open_dataset
 from fittingroom.data.preprocessing import Preprocessing
 from fittingroom.errors import ArtifactError, DataError
+from fittingroom.evaluation.group_intervals import group_numbers
 from fittingroom.evaluation.predictions import JudgedPredictions, write_predictions
 from fittingroom.files.json_file import read_json, write_json
 from fittingroom.parallel.process_group import launcher
@@ -177,7 +178,8 @@ class Run:
             ]
             if data is None:
                 summarize_members(self)
-            return self._mean_of_members(evaluated, subsets, "test" if data is None else data.name)
+            dataset = self.own_test_set() if data is None else data
+            return self._mean_of_members(evaluated, subsets, "test" if data is None else data.name, dataset.groups)
         return self._evaluate_one(data, subsets, trust_code=trust_code, device=device)[0]
 
     def _evaluate_one(
@@ -190,7 +192,7 @@ class Run:
         judged = _judge(artifact, dataset, trust_code=trust_code, device=device)
         scores, result = judged.scores(), self.result
         if subsets:
-            scores["subsets"] = score_subsets(subsets, judged.is_right)
+            scores["subsets"] = score_subsets(subsets, judged.is_right, judged.group_numbers)
 
         # On record before anything of it is kept: a figure that nobody counted is worse than a count without a figure.
         evaluation = record_evaluation(runs_folder(self.path), dataset, run=self._name, command=command_line())
@@ -226,14 +228,19 @@ class Run:
         return test
 
     def _mean_of_members(
-        self, evaluated: Sequence[tuple[dict[str, Any], NDArray[np.bool_]]], subsets: Sequence[Subset], on: str
+        self,
+        evaluated: Sequence[tuple[dict[str, Any], NDArray[np.bool_]]],
+        subsets: Sequence[Subset],
+        on: str,
+        groups: Sequence[str | None] | None,
     ) -> dict[str, Any]:
         """What several members scored on one set, as ``result.json`` of a run of several seeds has it."""
         scores, right = zip(*evaluated, strict=True)
         right_SN = np.stack(right)
-        summary: dict[str, Any] = {"on": on} | accuracy_of_answers(right_SN).as_dict()
+        group_N = group_numbers(groups)
+        summary: dict[str, Any] = {"on": on} | accuracy_of_answers(right_SN, group_N).as_dict()
         if subsets:
-            summary["subsets"] = score_subsets_of_recipe(subsets, right_SN)
+            summary["subsets"] = score_subsets_of_recipe(subsets, right_SN, group_N)
 
         return summary | {
             "members": [
