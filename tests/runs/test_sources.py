@@ -14,7 +14,7 @@ from PIL import Image
 
 import fittingroom as fr
 from fittingroom.cli import main
-from fittingroom.data import preprocessing
+from fittingroom.data import picture_file, preprocessing
 from fittingroom.data.convert import convert
 from fittingroom.errors import DataError
 from fittingroom.runs.create import start
@@ -52,11 +52,11 @@ def things() -> Path:
 @pytest.fixture
 def another_pillow(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """A decoder that makes one pixel of each picture a little brighter."""
-    decode = preprocessing.opaque_8_bit
 
     def brighter(*given: Any, **named: Any) -> Image.Image:
-        picture = decode(*given, **named).copy()
-        picture.putpixel((14, 14), min(picture.getpixel((14, 14)), 250) + 3)
+        picture = picture_file.opaque_8_bit(*given, **named).copy()
+        pixel: Any = picture.getpixel((14, 14))
+        picture.putpixel((14, 14), min(pixel, 250) + 3)
         return picture
 
     return lambda: monkeypatch.setattr(preprocessing, "opaque_8_bit", brighter)

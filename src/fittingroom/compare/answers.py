@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,13 +58,16 @@ class Answers:
 
     def subset(self, rows: NDArray[np.int64]) -> Answers:
         """The answers on these images alone, in this order."""
-        known = {name: getattr(self, name) for name in ("files", "sources", "groups")}
+        optional = {name: getattr(self, name) for name in ("files", "sources", "groups")}
+        known: dict[str, Any] = {
+            name: None if values is None else [values[row] for row in rows] for name, values in optional.items()
+        }
         return replace(
             self,
             images=[self.images[row] for row in rows],
             truth=self.truth[rows],
             predicted=self.predicted[:, rows],
-            **{name: None if values is None else [values[row] for row in rows] for name, values in known.items()},
+            **known,
         )
 
 
