@@ -181,3 +181,41 @@ def test_a_run_of_0_1_has_the_interval_of_its_recipe_too(run: fr.Run) -> None:
     run.members[0].predictions_file("test").unlink()
     low, high = run.result["interval"]
     assert low < written["interval"][0] < written["interval"][1] < high
+
+
+def test_added_seeds_are_those_that_would_have_been_trained_at_once(data: fr.Splits, tmp_path: Path) -> None:
+    at_once = fr.train(data, recipe(), seeds=3, out=tmp_path / "three")
+    more = fr.train(data, recipe(), seeds=2, out=tmp_path / "two")
+    before = [(member.path / "model.safetensors").read_bytes() for member in more.members]
+
+    more = fr.add_seeds(more.path, 1, data=data)
+    assert [(member.path / "model.safetensors").read_bytes() for member in more.members[:2]] == before
+    added, expected = more.members[2], at_once.members[2]
+    assert added.recipe == expected.recipe
+    assert (added.path / "model.safetensors").read_bytes() == (expected.path / "model.safetensors").read_bytes()
+
+    for key in ("mean", "sd", "interval", "on"):
+        assert more.result[key] == at_once.result[key]
+    assert more.environment.seeds == (0, 1, 2)
+    assert "seed 2" in (more.path / "report.html").read_text(encoding="utf-8")
+
+
+def test_seeds_are_judged_on_test_as_those_before_were(data: fr.Splits, tmp_path: Path) -> None:
+    run = fr.train(data, recipe("stages.0.epochs=1"), seeds=2, out=tmp_path / "two")
+    run.evaluate()
+    more = fr.add_seeds(run.path, 1, data=data)
+    assert more.result["on"] == "test"
+    assert len(more.result["members"]) == 3
+
+
+def test_a_run_that_can_not_have_more_seeds_stays_as_it_is(data: fr.Splits, tmp_path: Path) -> None:
+    one = fr.train(data, recipe("stages.0.epochs=1"), out=tmp_path / "one")
+    with pytest.raises(fr.ArtifactError, match="a run of one seed is that model"):
+        fr.add_seeds(one.path, 2, data=data)
+
+    two = fr.train(data, recipe("stages.0.epochs=1"), seeds=2, out=tmp_path / "two")
+    before = (two.path / "environment.json").read_bytes()
+    with pytest.raises(fr.DataError, match="a run goes on only on the data"):
+        fr.add_seeds(two.path, 1, data=fr.Splits(data.train.subset(np.arange(300)), None, data.test))
+    assert two.is_finished
+    assert (two.path / "environment.json").read_bytes() == before

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from fittingroom.errors import RecipeError as RecipeError
     from fittingroom.estimator import FittingRoomClassifier as FittingRoomClassifier
     from fittingroom.parallel.ray_engine import RayEngine as RayEngine
+    from fittingroom.pipeline import add_seeds as add_seeds
     from fittingroom.pipeline import resume as resume
     from fittingroom.pipeline import train as train
     from fittingroom.predict.classifier import Classifier as Classifier
@@ -58,6 +59,7 @@ _HOMES = {
     "Run": "runs.run",
     "Splits": "data.dataset",
     "Stage": "recipes.recipe",
+    "add_seeds": "pipeline",
     "compare_runs": "compare",
     "load": "predict.classifier",
     "load_recipe": "recipes.recipe",

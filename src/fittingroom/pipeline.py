@@ -40,6 +40,7 @@ from fittingroom.runs.create import as_splits, start, write_start
 from fittingroom.runs.cut import bundles_of
 from fittingroom.runs.environment_record import Environment, Options
 from fittingroom.runs.metrics_log import MetricsLog
+from fittingroom.runs.more_seeds import record_more_seeds, refuse_more_seeds
 from fittingroom.runs.preprocessing import preprocessing_of, resolve_preprocessing
 from fittingroom.runs.recorded import (
     recorded_environment,
@@ -156,11 +157,62 @@ def resume(
         >>> fr.resume("runs/plain-1").is_finished  # nothing was left to do
         True
     """
+    return _go_on(path, None, data, trust_code, look_at_test, engine, Hooks.of(observe, should_stop), group)
+
+
+def add_seeds(
+    path: str | Path,
+    count: int,
+    *,
+    data: Splits | Dataset | None = None,
+    trust_code: bool = False,
+    look_at_test: bool | None = None,
+    engine: RayEngine | None = None,
+    observe: Observer | None = None,
+    should_stop: Callable[[], bool] | None = None,
+    group: ProcessGroup | None = None,
+) -> Run:
+    """Train more seeds of a finished run of several, with its own recipe, data and options.
+
+    They are the seeds after its largest one, and become members like the others; those that there are stay as they are.
+    Where it is stopped, :func:`resume` goes on.
+
+    Args:
+        path: the run's folder.
+        count: seeds to add, ≥ 1.
+        look_at_test: None for what holds for the members that there are: judged, if all of them were.
+        data, trust_code, engine, observe, should_stop, group: as for :func:`resume`.
+
+    Raises:
+        ArtifactError: as for :func:`resume`; a run of one seed; one that isn't finished.
+        RecipeError, DataError: as for :func:`resume`.
+
+    Example:
+        >>> import fittingroom as fr
+        >>> recipe = fr.load_recipe("plain", overrides=["stages.0.epochs=1"])
+        >>> run = fr.train("sample", recipe, seeds=2, out="runs/more", options=fr.Options(threads=1))
+        >>> [member.recipe.seed for member in fr.add_seeds("runs/more", 1).members]
+        [0, 1, 2]
+    """
+    return _go_on(path, count, data, trust_code, look_at_test, engine, Hooks.of(observe, should_stop), group)
+
+
+def _go_on(
+    path: str | Path,
+    more_seeds: int | None,
+    data: Splits | Dataset | None,
+    trust_code: bool,
+    look_at_test: bool | None,
+    engine: RayEngine | None,
+    hooks: Hooks,
+    group: ProcessGroup | None,
+) -> Run:
+    """Resume a run, or with ``more_seeds`` add so many to it first."""
     with process_group() if group is None else nullcontext(group) as joined:
         run = Run(Path(path))
         environment, recipe = recorded_environment(run, joined), recorded_recipe(run, joined)
-        if look_at_test is None:
-            look_at_test = environment.look_at_test
+        if more_seeds is not None:
+            joined.broadcast(partial(refuse_more_seeds, run, environment, more_seeds))
         if engine is not None:
             _check_engine(engine, environment.seeds is not None)
         joined.check_batch(recipe.batch_size)
@@ -172,7 +224,14 @@ def resume(
         refuse_changes(run, environment, recipe, joined)
         joined.broadcast(lambda: _refuse_untrusted_code(run, trust_code))
 
-        _carry_out(run, engine, Hooks.of(observe, should_stop), joined, trust_code=trust_code)
+        # Only now, as a run whose new seeds can't be trained must stay the finished run that it is.
+        judge = environment.look_at_test
+        if more_seeds is not None:
+            judge = joined.broadcast(partial(record_more_seeds, run, environment, more_seeds))
+        if look_at_test is None:
+            look_at_test = judge
+
+        _carry_out(run, engine, hooks, joined, trust_code=trust_code)
         if joined.is_main:
             _judge_and_report(run, look_at_test, trust_code=trust_code)
         return run

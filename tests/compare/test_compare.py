@@ -16,7 +16,7 @@ import fittingroom as fr
 from fittingroom.compare.answers import Answers, read_answers
 from fittingroom.compare.verdict import compare_answers, p_text, points
 from fittingroom.data.formats.npz import write_npz
-from fittingroom.evaluation.predictions import Predictions, write_predictions
+from fittingroom.evaluation.predictions import Predictions, read_predictions, write_predictions
 from fittingroom.runs.ledger import read_evaluations
 from fittingroom.training.inference import judge
 
@@ -467,3 +467,25 @@ def test_runs_that_never_differ_have_no_sheet(runs: Path) -> None:
     compared = fr.compare_runs([runs / "one", runs / "two"])
     assert compared.disagreements[0].sheet() is None
     assert "the same answer to every image" in compared.comparisons[0].warnings[-1]
+
+
+def test_a_class_that_nothing_can_be_said_of_is_not_listed(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from fittingroom.cli import main
+
+    data = fr.open_run(runs / "one").open_data().test
+    assert data is not None
+    assert data.labels is not None
+    kept = {name: np.flatnonzero(data.labels == i)[: 3 if i else None] for i, name in enumerate(data.classes)}
+    few = np.concatenate([kept[name] for name in data.classes])  # three images of every class but the first
+    for name in ("one", "two"):
+        run = fr.open_run(runs / name)
+        table = read_predictions(run.predictions_file("test"), run.artifact.classes)
+        rows = np.isin(np.array(table.images), [data.image_hashes()[row].hex() for row in few])
+        write_predictions(
+            run.predictions_file("test"),
+            judge(Predictions.of(table.probabilities[rows]), data.subset(np.flatnonzero(rows))),
+        )
+    assert main(["compare", str(runs / "one"), str(runs / "two")]) == 0
+    printed = capsys.readouterr().out
+    assert "9 of 10 classes are not listed: too few images or seeds" in printed
+    assert data.classes[0] in printed

@@ -139,7 +139,7 @@ def _print(comparison: Comparison, out: Any) -> None:
     table = console.table(
         "class", "n", comparison.baseline, comparison.run, "difference", "interval", "p", right=numbers
     )
-    rows = [row for row in comparison.per_class if row.interval]
+    rows = [row for row in comparison.per_class if row.says_something]
     for row in rows:
         table.add_row(
             row.name,
@@ -159,7 +159,7 @@ def _print(comparison: Comparison, out: Any) -> None:
         )
     if few := len(comparison.per_class) - len(rows):
         out.print(
-            f"{few} of {len(comparison.per_class)} classes have too few images to differ, whatever the answers to them",
+            f"{few} of {len(comparison.per_class)} classes are not listed: too few images or seeds to say anything",
             style="bright_black",
         )
 

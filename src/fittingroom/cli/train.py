@@ -6,6 +6,7 @@ import argparse
 import os
 from collections.abc import Iterator
 from contextlib import redirect_stderr
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +43,13 @@ def add_options(parser: Parser) -> None:
     parser.add_argument("--test", metavar="PATH", help="a test set that lies elsewhere, such as Kaggle's second file")
     parser.add_argument("--resume", metavar="RUN", type=Path, help="go on with a run that was stopped")
 
+    parser.add_argument(
+        "--add-seeds",
+        metavar=("N", "RUN"),
+        nargs=2,
+        help="train N more seeds of a finished run of several, with its recipe, data and options",
+    )
+
     what = parser.add_argument_group("what to train")
     options.add_recipe(what, what="how to train")
     seeds = what.add_mutually_exclusive_group()
@@ -69,7 +77,7 @@ def add_options(parser: Parser) -> None:
         "--track", action="append", choices=("tensorboard", "mlflow"), help="log to this tracker too; may be repeated"
     )
     options.add_engine(how, what="train the seeds side by side, a thread each,")
-    options.add_trust_code(how, "with --resume: execute the model that the run keeps")
+    options.add_trust_code(how, "with --resume or --add-seeds: execute the model that the run keeps")
 
     # `tune --timeout` is the time that a search may take, so this one has another name since 0.2.
     timeout = how.add_argument(
@@ -92,7 +100,7 @@ def run_train(args: argparse.Namespace) -> int:
     _refuse_what_does_not_go_together(args)
     engine = options.engine_of(args)
 
-    train = _resume if args.resume else _begin
+    train = _resume if args.resume or args.add_seeds else _begin
     with process_group(args.peer_timeout or TIMEOUT) as group:
         if group.is_main:
             _report(train(args, engine, group), args)
@@ -106,23 +114,29 @@ def _refuse_what_does_not_go_together(args: argparse.Namespace) -> None:
     from fittingroom.errors import UsageError
     from fittingroom.parallel.process_group import processes
 
-    if args.resume and (given := options.given(args, FOR_A_NEW_RUN)):
+    if args.resume and args.add_seeds:
+        raise UsageError("--resume goes on with a run, --add-seeds adds to a finished one: give one of the two")
+    if args.add_seeds and not args.add_seeds[0].isdecimal():
+        raise UsageError(f"--add-seeds {' '.join(args.add_seeds)}: a number and a run expected, such as 3 runs/swift-1")
+    goes_on = "--resume" if args.resume else "--add-seeds" if args.add_seeds else ""
+    if goes_on and (given := options.given(args, FOR_A_NEW_RUN)):
         raise UsageError(
-            f"--resume takes recipe, data and options from the run; {options.spelled(given)} can't be given with it. "
+            f"{goes_on} takes recipe, data and options from the run; {options.spelled(given)} can't be given with it. "
             "For another training start a new run"
         )
-    if args.engine and not args.resume and args.seeds is None:
+    if args.engine and not goes_on and args.seeds is None:
         raise UsageError("--engine ray trains several seeds side by side; give --seeds N, or leave it out")
     if processes() > 1 and options.names_one_gpu(args.device):
         raise UsageError(f"--device {args.device}: under torchrun each process takes a GPU of its own: --device cuda")
 
 
 def _resume(args: argparse.Namespace, engine: RayEngine | None, group: ProcessGroup) -> Run:
-    from fittingroom.pipeline import resume
+    from fittingroom.pipeline import add_seeds, resume
 
+    count, path = args.add_seeds or (0, args.resume)
+    go_on = partial(add_seeds, path, int(count)) if args.add_seeds else partial(resume, path)
     with options.observing(quiet=args.quiet) as hooks:
-        return resume(
-            args.resume,
+        return go_on(
             trust_code=args.trust_code,
             look_at_test=False if args.no_test else None,
             engine=engine,

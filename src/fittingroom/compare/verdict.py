@@ -107,6 +107,11 @@ class ClassDifference:
     p_holm: float | None
     differs: bool
 
+    @property
+    def says_something(self) -> bool:
+        """Whether the interval leaves out any difference that the baseline's recall allows."""
+        return self.interval is not None and (self.interval[0] > -self.first or self.interval[1] < 1 - self.first)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
