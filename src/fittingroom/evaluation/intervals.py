@@ -152,11 +152,11 @@ def recipe_accuracy(right_SN: NDArray[np.bool_]) -> RecipeAccuracy:
     seeds, n = right_SN.shape
     accuracies = right_SN.mean(axis=1).tolist()
     if n == 1:
-        return _recipe_accuracy(accuracies, n, 0.0)
+        return _recipe_accuracy(*_mean_and_sd(accuracies), seeds, n, 0.0)
 
     # What the images' means vary by holds a share of what seed and image decide together, which more seeds take away.
     variance = float(right_SN.mean(axis=0).var(ddof=1)) - seed_spread(right_SN).rest / seeds
-    return _recipe_accuracy(accuracies, n, max(0.0, variance))
+    return _recipe_accuracy(*_mean_and_sd(accuracies), seeds, n, max(0.0, variance))
 
 
 def recipe_accuracy_of_scores(accuracies: Sequence[float], n: int) -> RecipeAccuracy:
@@ -166,13 +166,21 @@ def recipe_accuracy_of_scores(accuracies: Sequence[float], n: int) -> RecipeAccu
         accuracies: of two seeds or more, 0–1.
         n: images that each was judged on, ≥ 1.
     """
-    return _recipe_accuracy(accuracies, n, float(np.mean([share * (1 - share) for share in accuracies])))
+    return recipe_accuracy_of_mean(*_mean_and_sd(accuracies), len(accuracies), n)
 
 
-def _recipe_accuracy(accuracies: Sequence[float], n: int, variance_of_an_image: float) -> RecipeAccuracy:
+def recipe_accuracy_of_mean(mean: float, sd: float, seeds: int, n: int) -> RecipeAccuracy:
+    """The same where only the mean of the seeds' accuracies and their standard deviation (seeds - 1) are known."""
+    return _recipe_accuracy(mean, sd, seeds, n, mean * (1 - mean))
+
+
+def _mean_and_sd(accuracies: Sequence[float]) -> tuple[float, float]:
+    return float(np.mean(accuracies)), float(np.std(accuracies, ddof=1))
+
+
+def _recipe_accuracy(mean: float, sd: float, seeds: int, n: int, variance_of_an_image: float) -> RecipeAccuracy:
     from scipy import special
 
-    seeds, mean, sd = len(accuracies), float(np.mean(accuracies)), float(np.std(accuracies, ddof=1))
     half_of_seeds = float(special.stdtrit(seeds - 1, 0.975)) * sd / math.sqrt(seeds)
     interval_of_seeds = _clipped(mean, half_of_seeds) if sd else None
 
