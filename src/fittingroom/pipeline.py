@@ -250,7 +250,7 @@ def _refuse_untrusted_code(run: Run, trusted: bool) -> None:
     if code_files and not trusted:
         raise ArtifactError(
             f"{run.path}: its model is the code in {code_files[0].relative_to(run.path)}; going on executes that file. "
-            "Read it, then say --trust-code (trust_code=True)"
+            "Read it, then say `trust_code=True`"
         )
 
 

@@ -354,7 +354,7 @@ def _judge_by_seeds(run: Run, again: _Again, fitted: Fitted, seeds: int, sentenc
     of_what = f"{len(others)} other members of the run"
     if len(others) + 1 < FEWEST:
         if seeds + 1 < FEWEST:
-            sentences.append(f"{FEWEST - 1} seeds or more are needed to judge by, {seeds} asked for: --seeds {SEEDS}")
+            sentences.append(f"{FEWEST - 1} seeds or more are needed to judge by, {seeds} asked for")
             return None
         others, of_what = list(_new_seeds(run, again, seeds, dataset)), f"{seeds} new seeds"
 

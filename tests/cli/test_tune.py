@@ -186,7 +186,7 @@ def test_several_processes_work_on_one_study_in_postgresql(capsys: pytest.Captur
         several_processes_on_one_study(["--storage", url])
         capsys.readouterr()
         assert main(["tune", "--resume", "study"]) == 2
-        assert "has a password, which is not kept: give --storage URL again" in capsys.readouterr().err
+        assert "has a password, which is not kept: give --storage with it again" in capsys.readouterr().err
     assert not Path("study/study.db").exists()
     for file in Path("study").rglob("*"):
         if file.is_file():

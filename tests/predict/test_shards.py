@@ -224,7 +224,7 @@ def test_an_output_that_was_damaged_is_made_anew(run: Path, inputs: Path) -> Non
 def test_answers_of_two_models_do_not_mix(run: Path, inputs: Path, tmp_path: Path) -> None:
     score_shards(run, ["in/a.parquet"], "out")
     other = train_small(tmp_path / "other", "seed=1").path
-    with pytest.raises(ArtifactError, match=r"out/a\.parquet: answers of the model .* expected.*choose another --out"):
+    with pytest.raises(ArtifactError, match=r"out/a\.parquet: answers of the model .* expected.*choose another `out`"):
         score_shards(other, ["in"], "out")
 
 

@@ -261,14 +261,14 @@ def test_overrides_may_supply_what_the_text_lacks_and_the_last_one_wins() -> Non
 @pytest.mark.parametrize(
     ("override", "says"),
     [
-        ("seed", "--set seed: KEY=VALUE expected, such as stages.0.lr=0.02"),
-        ("=3", "--set =3: KEY=VALUE expected"),
+        ("seed", "`overrides` seed: KEY=VALUE expected, such as stages.0.lr=0.02"),
+        ("=3", "`overrides` =3: KEY=VALUE expected"),
         ("stages..lr=3", "KEY=VALUE expected"),
-        ("stages.2.lr=3", "--set stages.2.lr=3: the recipe has no stages.2.lr"),
+        ("stages.2.lr=3", "`overrides` stages.2.lr=3: the recipe has no stages.2.lr"),
         ("stages.-1.lr=3", "the recipe has no stages.-1.lr"),
         ("stages.first.lr=3", "the recipe has no stages.first.lr"),
         ("stages.2=3", "the recipe has no stages.2"),
-        ("seed.x=3", "--set seed.x=3: the recipe has no seed.x"),
+        ("seed.x=3", "`overrides` seed.x=3: the recipe has no seed.x"),
         ("seed.x.y=3", "the recipe has no seed.x.y"),
     ],
 )
@@ -280,10 +280,10 @@ def test_an_override_that_can_not_be_applied_is_told(override: str, says: str) -
 def test_a_wrong_override_is_not_blamed_on_the_file() -> None:
     assert problems(SOUND.replace("64", "0"), "stages.0.lr=-1", "image_sizes=[[0, 1]]", "sed=3") == [
         "mine.toml, line 2: batch_size: ≥ 1 and ≤ 1e+06 expected, 0 found",
-        "--set sed: unknown key; did you mean seed?",
-        "--set stages.0.lr: > 0 and ≤ 1000 expected, -1 found",
-        "--set image_sizes.0: pairs [first epoch, side in pixels], epochs rising from 0 and sides 4–256 expected, "
-        "[0, 1] found",
+        "`overrides` sed: unknown key; did you mean seed?",
+        "`overrides` stages.0.lr: > 0 and ≤ 1000 expected, -1 found",
+        "`overrides` image_sizes.0: pairs [first epoch, side in pixels], epochs rising from 0 and sides 4–256 "
+        "expected, [0, 1] found",
     ]
 
 

@@ -124,7 +124,7 @@ def read_trusted_code(folder: Path, sha256: str | None, *, trusted: bool, file: 
     if not trusted:
         raise ArtifactError(
             f"{folder}: its model is the code in {file}; opening it executes that file. "
-            "Read it, then say --trust-code (trust_code=True)"
+            "Read it, then say `trust_code=True`"
         )
 
     try:

@@ -52,7 +52,7 @@ def quantize_int8(source: Path, train: Dataset, validation: Dataset | None, path
         ExportError: the accuracy falls by more. Nothing is written.
     """
     if validation is None or validation.labels is None:
-        raise DataError("--quantize: validation images expected, the run was trained without any: nothing can decide")
+        raise DataError("int8: validation images expected, the run was trained without any: nothing can decide")
     in_float32 = OnnxModel(source)
     quantized = _quantized(source, train)
 

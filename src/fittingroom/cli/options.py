@@ -27,9 +27,14 @@ FLAGS = {
     "channels = 1 makes all of them grey": "--grey makes all of them grey",
     "channels = 3 keeps their colour": "--set channels=3 keeps their colour",
     "size = [height, width] makes them smaller": "--size makes them smaller",
-    "skip_broken leaves them out": "--skip-broken leaves them out",
+    "`overrides`": "--set",
+    **{f"`{name}`": f"--{name}" for name in ("group", "host", "model", "out", "port", "seed", "storage", "to")},
+    "`api_key`": "--api-key",
+    "`force=True`": "--force",
+    "`skip_broken=True`": "--skip-broken",
+    "`trust_code=True`": "--trust-code",
 }
-"""What the library says to do about pictures, and how the command line says it."""
+"""What the library says of its parameters and of a recipe's keys, and how the command line says it."""
 
 Options = argparse.ArgumentParser | argparse._ArgumentGroup
 

@@ -44,7 +44,7 @@ def _target(out: Path, to: str | None) -> Format:
     """The format to write: the one that is named, or that of the suffix. Refuses two that disagree."""
     by_suffix = format_of_name(out)
     if to is not None and to not in WRITABLE:
-        raise DataError(f"--to {to}: one of {', '.join(WRITABLE)} expected")
+        raise DataError(f"`to` {to}: one of {', '.join(WRITABLE)} expected")
     target = by_suffix if to is None else WRITABLE[to]
 
     # a name without a suffix is that of a folder, whose format can't be told; some formats are read and never written
@@ -52,7 +52,7 @@ def _target(out: Path, to: str | None) -> Format:
         suffixes = [suffix for kind in WRITABLE.values() for suffix in kind.suffixes]
         folders = [kind.name for kind in WRITABLE.values() if kind.write_part is not None]
         raise DataError(
-            f"{out}: a name that ends in {', '.join(suffixes)} expected, or --to for a folder ({', '.join(folders)})"
+            f"{out}: a name that ends in {', '.join(suffixes)} expected, or `to` for a folder ({', '.join(folders)})"
         )
 
     if by_suffix is not None and target is not by_suffix:
@@ -70,7 +70,9 @@ def _check_free(out: Path, force: bool, *, is_folder: bool) -> None:
     if not out.exists():
         return
     if not force:
-        raise DataError(f"{out}: is there already: choose another name, or --force to put the new data in its place")
+        raise DataError(
+            f"{out}: is there already: choose another name, or `force=True` to put the new data in its place"
+        )
     if out.is_dir() != is_folder:
         raise DataError(f"{out}: a {'folder' if is_folder else 'file'} expected, the other found: remove it yourself")
     if is_folder:
@@ -105,7 +107,7 @@ def _write_file(data: Splits, out: Path, target: Format) -> list[Path]:
     if len(parts) > 1 and not target.holds_all_parts:
         raise DataError(
             f"{out}: one {target.name} file holds one part, {' and '.join(parts)} found: "
-            f"give a folder, without a suffix, and --to {target.name}"
+            f"give a folder, without a suffix, and `to` {target.name}"
         )
     if target.keeps_class_names:
         target.write(out, data)

@@ -155,7 +155,7 @@ def deal_bundles(
 
     # The largest first, as they fit worst; by chance among those of one size.
     sizes = np.bincount(group_N)
-    rows_by_bundle = np.split(np.argsort(group_N, kind="stable"), np.cumsum(sizes)[:-1])
+    by_bundle, ends = np.argsort(group_N, kind="stable"), np.cumsum(sizes)
     order = random.permutation(len(sizes))
     order = order[np.argsort(-sizes[order], kind="stable")]
     several = order[: int((sizes > 1).sum())]
@@ -164,7 +164,7 @@ def deal_bundles(
     # side by side, and one isn't filled beyond its size for the sake of a class.
     weight_P = 1 / np.maximum(wanted_KP.sum(axis=0), 1e-9)
     for bundle in several:
-        rows = rows_by_bundle[bundle]
+        rows = by_bundle[ends[bundle] - sizes[bundle] : ends[bundle]]
         counts_K = np.bincount(labels_N[rows], minlength=len(wanted_KP))[:, None]
         of_classes_P = (counts_K * (2 * (filled_KP - wanted_KP) + counts_K)).sum(axis=0)
         of_size_P = len(rows) * (2 * (filled_KP - wanted_KP).sum(axis=0) + len(rows))

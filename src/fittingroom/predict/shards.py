@@ -229,7 +229,7 @@ def find_shards(names: Iterable[str], out: Path) -> list[Shard]:
         if not inputs:
             raise DataError(
                 f"{name}: data sets (Parquet, npz, IDX, CSV) to score expected, none found there; pictures are "
-                "predicted without --out"
+                "predicted without `out`"
             )
 
         for file in inputs:
@@ -293,7 +293,7 @@ def _is_answered(shard: Shard, *, was_ours: bool) -> bool:
     if record is None:
         if was_ours:
             return False
-        raise DataError(f"{shard.output}: no answers of a scoring, and in the way of some; choose another --out")
+        raise DataError(f"{shard.output}: no answers of a scoring, and in the way of some; choose another `out`")
 
     if not os.access(shard.input, os.R_OK):
         return False  # scoring it says what is wrong
@@ -309,7 +309,7 @@ def _is_answered(shard: Shard, *, was_ours: bool) -> bool:
 
     raise DataError(
         f"{shard.output}: has the answers for {record.input}, which is not what {shard.input} holds; choose another "
-        "--out, or remove it"
+        "`out`, or remove it"
     )
 
 
@@ -319,7 +319,7 @@ def _refuse_answers_of_another_model(out: Path, model: str) -> None:
         if record and record.model != model:
             raise ArtifactError(
                 f"{output}: answers of the model {model[:16]}… expected, as all in one folder are of one model, "
-                f"{record.model[:16]}… found (SHA-256 of {MODEL}); choose another --out"
+                f"{record.model[:16]}… found (SHA-256 of {MODEL}); choose another `out`"
             )
 
 
@@ -355,7 +355,7 @@ def _listed(out: Path) -> set[Path]:
         return set()
     index = read_json(out / SCORING_INDEX, format_number=FORMAT)
     if "shards" not in index:
-        raise DataError(f"{out / SCORING_INDEX}: not the manifest of a scoring, and in its way; choose another --out")
+        raise DataError(f"{out / SCORING_INDEX}: not the manifest of a scoring, and in its way; choose another `out`")
     return {out / shard["output"] for shard in index["shards"]}
 
 

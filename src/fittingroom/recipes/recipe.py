@@ -306,7 +306,7 @@ def _refuse_code_of_a_run(path: Path, recipe: Recipe, overrides: Sequence[str]) 
         file = kept[0] if len(kept) == 1 else "FILE.py"
         raise RecipeError(
             f"{path}: the recipe of a run, whose model is code of its author's own ({recipe.model}). Read that code, "
-            f"then name it: --model {file}:{recipe.model.rpartition(':')[2]}"
+            f"then name it: `model` {file}:{recipe.model.rpartition(':')[2]}"
         )
 
 
@@ -403,12 +403,12 @@ def _from_plain(raw: Mapping[str, Any]) -> Recipe:
 
 
 def _place(where: str, path: str, lines: Mapping[str, int], overridden: Set[str]) -> str:
-    """``swift.toml, line 12: stages.0.lr: `` or ``--set stages.0.lr: ``, by the nearest enclosing key."""
+    """``swift.toml, line 12: stages.0.lr: ``, or the same of the overrides, by the nearest enclosing key."""
     parts = path.split(".")
     for end in range(len(parts), 0, -1):
         key = ".".join(parts[:end])
         if key in overridden:
-            return f"--set {path}: "
+            return f"`overrides` {path}: "
         if line := lines.get(key):
             return f"{where}, line {line}: {path}: "
     return f"{where}: {path}: "

@@ -22,12 +22,12 @@ def apply_override(raw: dict[str, Any], override: str) -> str | None:
     path, equals, text = override.partition("=")
     keys = path.strip().split(".")
     if not equals or not all(keys):
-        return f"--set {override}: KEY=VALUE expected, such as stages.0.lr=0.02"
+        return f"`overrides` {override}: KEY=VALUE expected, such as stages.0.lr=0.02"
     try:
         value = tomllib.loads(f"value = {text.strip()}")["value"]
     except tomllib.TOMLDecodeError:
         value = text.strip()  # so that --set mirror=random needs no quotes inside quotes
-    return None if set_key(raw, keys, value) else f"--set {override}: the recipe has no {path.strip()}"
+    return None if set_key(raw, keys, value) else f"`overrides` {override}: the recipe has no {path.strip()}"
 
 
 def set_key(raw: dict[str, Any], keys: Sequence[str], value: Any) -> bool:

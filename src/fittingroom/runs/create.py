@@ -121,7 +121,7 @@ def _seed_list(recipe: Recipe, seeds: int | Sequence[int] | None) -> tuple[int, 
         return None
     chosen = [recipe.seed + i for i in range(seeds)] if isinstance(seeds, int) else list(seeds)
     if len(set(chosen)) < max(2, len(chosen)):
-        raise RecipeError(f"seeds: at least two that differ expected, {chosen} found; for a single one give --seed")
+        raise RecipeError(f"seeds: at least two that differ expected, {chosen} found; for a single one give `seed`")
     return tuple(chosen)
 
 
@@ -199,7 +199,7 @@ def new_folder(out: str | Path | None, name: str) -> Path:
             go_on = f", or go on with that run: fittingroom train --resume {folder}" if is_run else ""
             raise ArtifactError(
                 f"{folder}: a new or empty folder expected for the run, but something is there; "
-                f"give another --out{go_on}"
+                f"give another `out`{go_on}"
             )
         folder.mkdir(parents=True, exist_ok=True)
         return folder

@@ -67,7 +67,7 @@ def bundles_of(environment: Environment, splits: Splits) -> NDArray[np.int64] | 
     if _digest(group_N) != kept.sha256:
         raise DataError(
             f"{train.name}: a run goes on only with the images that it held out; its groups, or which of its images "
-            "are equal, have changed since it was started: put the data or --group back, or start a new run"
+            "are equal, have changed since it was started: put the data or `group` back, or start a new run"
         )
     return group_N
 

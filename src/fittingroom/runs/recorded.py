@@ -23,7 +23,7 @@ def refuse_changes(run: Run, environment: Environment, recipe: Recipe, group: Pr
     if changes := differences(environment.recipe, recipe.as_dict()):
         raise ArtifactError(
             f"{run.path / 'recipe.toml'}: a run goes on only with the recipe that it was started with; these keys "
-            "were changed:\n  " + "\n  ".join(changes) + "\nput them back, or start a new run with --recipe FILE"
+            "were changed:\n  " + "\n  ".join(changes) + "\nput them back, or start a new run with that recipe"
         )
     refuse_other_data(run.path, run.open_data(), environment)
 

@@ -59,7 +59,7 @@ class Limits:
     def __post_init__(self) -> None:
         """Refuse an empty key, such as that of a variable that was never filled: everybody knows it."""
         if self.api_key == "":
-            raise FittingRoomError("--api-key or $FITTINGROOM_API_KEY: a key expected, an empty text found")
+            raise FittingRoomError("`api_key` or $FITTINGROOM_API_KEY: a key expected, an empty text found")
 
 
 class Guard:
@@ -103,7 +103,9 @@ class Guard:
             host = headers.get(b"host", b"").decode("latin-1").lower()
             name = host.rpartition(":")[0] if host.rpartition(":")[2].isdecimal() else host
             if name not in self.limits.hosts:
-                raise Refused(421, f"this server answers for {', '.join(self.limits.hosts)} only; see --host")
+                raise Refused(
+                    421, f"this server answers for {', '.join(self.limits.hosts)} only, by which it was started"
+                )
 
         # One that doesn't say its length, or says a smaller one, is counted as it comes.
         length = headers.get(b"content-length", b"0")

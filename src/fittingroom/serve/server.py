@@ -72,7 +72,9 @@ def serve(
     if _is_loopback(host):
         limits = replace(limits, hosts=tuple(dict.fromkeys((*LOOPBACK_NAMES, host))))
     elif limits.api_key is None:
-        print(f"warning: whoever reaches {host} may use this server; --api-key asks them for one", file=sys.stderr)
+        print(
+            f"warning: whoever reaches {host} may use this server; a key of the API keeps others out", file=sys.stderr
+        )
 
     # Nothing of the server is told to clients, and no header of theirs is trusted to name another sender.
     app = create_app(models, limits=limits, most_waiting=most_waiting, allow_origins=allow_origins)
@@ -111,16 +113,16 @@ class _Server(uvicorn.Server):
 def _listen(host: str, port: int) -> socket.socket:
     """A socket that waits at an address of this machine. Raises FittingRoomError where that can't be had."""
     if not 0 <= port < 1 << 16:
-        raise FittingRoomError(f"--port: a number 0–65535 expected, {port} found")
+        raise FittingRoomError(f"`port`: a number 0–65535 expected, {port} found")
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         return socket.create_server(address[:2], family=family, backlog=MAX_CONNECTIONS)
     except (OSError, UnicodeError) as error:  # UnicodeError: what is no name of a host
         in_use = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
-        advice = f"give another one, such as --port {port % 65535 + 1}, or 0 for any that is free" if in_use else ""
+        advice = f"give another one, such as {port % 65535 + 1}, or 0 for any that is free" if in_use else ""
         system_text = getattr(error, "strerror", None) or error
         reason = "is in use by another program" if in_use else f"can't be listened at: {system_text}"
-        raise FittingRoomError(f"port {port} of {host} {reason}; {advice or 'check --host and --port'}") from error
+        raise FittingRoomError(f"port {port} of {host} {reason}; {advice or 'check `host` and `port`'}") from error
 
 
 def _is_loopback(host: str) -> bool:

@@ -119,8 +119,8 @@ def refuse_without_bf16(precision: str, emulated: bool, device: str, place: str)
     if precision == "bf16" and not emulated and not has_bf16(device):
         raise RecipeError(
             f"{place}: this run is trained in bf16, and {hardware_name(device)} doesn't compute in it: the result "
-            "would be another, and slow; go on where the hardware has bf16, or start a new run with "
-            "--set precision=float32"
+            "would be another, and slow; go on where the hardware has bf16, or start a new run in "
+            "float32"
         )
 
 

@@ -135,7 +135,7 @@ def resume_study(
     if study.runs_code and not trust_code:
         raise ArtifactError(
             f"{study.path}: its network is code of one's own ({', '.join(study.code_files)}); going on executes it. "
-            "Read it, then say --trust-code (trust_code=True)"
+            "Read it, then say `trust_code=True`"
         )
     study = dataclasses.replace(study, trust_code=trust_code)
     hooks = Hooks.of(observe, should_stop)
@@ -147,7 +147,9 @@ def _check(final_seeds: int, engine: RayEngine | None) -> None:
     if final_seeds < 0 or final_seeds == 1:
         raise RecipeError(f"final seeds: 2 or more expected, or 0 for none, {final_seeds} found: one has no interval")
     if processes() > 1:
-        raise RecipeError("tune begins its own trials; start it without torchrun, and help it by tune --resume STUDY")
+        raise RecipeError(
+            "tune begins its own trials; start it without torchrun, and help it by `fittingroom tune --resume STUDY`"
+        )
     if engine is not None:
         check_engine(engine)
 

@@ -28,13 +28,13 @@ def open_storage(url: str) -> optuna.storages.BaseStorage:
         return optuna.storages.RDBStorage(url, engine_kwargs=patience)
     except (ImportError, ModuleNotFoundError) as error:
         raise FittingRoomError(
-            f"--storage {shown}: its driver is not installed: {error}; for PostgreSQL: pip install 'psycopg[binary]', "
+            f"`storage` {shown}: its driver is not installed: {error}; for PostgreSQL: pip install 'psycopg[binary]', "
             "and postgresql+psycopg://USER@HOST/DATABASE"
         ) from None
     except (SQLAlchemyError, ValueError) as error:
         reason = without_password(str(error).strip().partition("\n")[0])
         raise FittingRoomError(
-            f"--storage {shown}: a database expected, such as sqlite:///study.db or "
+            f"`storage` {shown}: a database expected, such as sqlite:///study.db or "
             f"postgresql+psycopg://USER@HOST/DATABASE, but it can't be opened: {reason}"
         ) from None
 

@@ -415,7 +415,7 @@ def _enter_into_storage(study: Study) -> None:
     except optuna.exceptions.DuplicatedStudyError:
         shutil.rmtree(study.path)
         raise ArtifactError(
-            f"{study.name}: the storage has a study of this name already; name the folder otherwise by --out, or "
+            f"{study.name}: the storage has a study of this name already; give another `out`, or "
             "go on with that one: fittingroom tune --resume STUDY"
         ) from None
     if (baseline := baseline_values(study.recipe, study.space)) is not None:
@@ -454,7 +454,9 @@ def open_study(path: Path, *, splits: Splits | None = None, storage: str | None 
     # The kept URL has its password masked; with it the storage could not be opened.
     kept = record["storage"]
     if storage is None and kept and kept != without_password(kept, mask=""):
-        raise ArtifactError(f"{path}: its storage {kept} has a password, which is not kept: give --storage URL again")
+        raise ArtifactError(
+            f"{path}: its storage {kept} has a password, which is not kept: give `storage` with it again"
+        )
 
     options = Options(**record["options"] | {"track": tuple(record["options"]["track"])})
     space = parse_space(record["space"], recipe, where=str(path / STUDY))

@@ -365,7 +365,7 @@ def _refuse_missing(missing: Sequence[str], count: int, path: Path) -> None:
         raise DataError(missing[0])
     shown = "\n  ".join(lines)
     raise DataError(
-        f"{path}: {len(missing):,} of {count:,} pictures are missing (skip_broken leaves them out):\n  {shown}"
+        f"{path}: {len(missing):,} of {count:,} pictures are missing (`skip_broken=True` leaves them out):\n  {shown}"
     )
 
 

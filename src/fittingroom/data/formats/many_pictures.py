@@ -153,7 +153,8 @@ def refuse_broken(broken: Sequence[str], count: int, where: Path) -> None:
     if broken:
         lines = "\n  ".join(broken)
         raise DataError(
-            f"{where}: {len(broken):,} of {count:,} pictures can't be read (skip_broken leaves them out):\n  {lines}"
+            f"{where}: {len(broken):,} of {count:,} pictures can't be read "
+            f"(`skip_broken=True` leaves them out):\n  {lines}"
         )
 
 
