@@ -66,8 +66,25 @@ def test_a_folder_is_predicted_as_it_was_judged(kind: str, tmp_path: Path, capsy
     assert files is not None
     said = said.with_columns(key=pl.col("file").str.strip_prefix(f"{tmp_path / 'data'}/"))
     assert_same_answers(run, said, list(files))
-    assert run.artifact.channels == (1 if kind in ("grey", "deep") else 3)
+    assert run.artifact.channels == (1 if "grey" in kind or kind == "deep" else 3)
     assert capsys.readouterr().err == "", "nothing was unknown, so nothing is said"
+
+
+@pytest.mark.parametrize("kind", ["grey", "colour", "jpeg", "transparent", "grey jpeg", "grey transparent"])
+def test_pictures_in_parquet_are_predicted_as_they_were_judged(kind: str, tmp_path: Path, capsys: Captured) -> None:
+    for part, count in (("train", 80), ("test", 40)):
+        files = sorted(write_folder(tmp_path / part, kind, count, seed=count).glob("*/*"))
+        cells = {"bytes": [file.read_bytes() for file in files], "label": [file.parent.name for file in files]}
+        pl.DataFrame(cells).write_parquet(tmp_path / f"{part}.parquet")
+    splits = fr.open_dataset(tmp_path / "train.parquet", test=tmp_path / "test.parquet")
+    run = trained(splits, tmp_path / "run")
+    capsys.readouterr()
+
+    said = predicted(run, tmp_path / "test.parquet", tmp_path / "answers.parquet")
+
+    assert_same_answers(run, said.with_columns(key=pl.col("row").cast(pl.String)), [str(row) for row in range(40)])
+    assert run.artifact.channels == (1 if "grey" in kind else 3)
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize("how", ["resize=crop", "resize=stretch", "channels=1", "size=[20,30]", "background=black"])

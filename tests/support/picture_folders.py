@@ -9,7 +9,7 @@ from PIL import Image
 
 from tests.support.photo_patches import photo_patches
 
-KINDS = ("grey", "colour", "jpeg", "transparent", "deep", "formats", "palette")
+KINDS = ("grey", "colour", "jpeg", "transparent", "grey jpeg", "grey transparent", "deep", "formats", "palette")
 TURNED = {  # what a camera that notes this orientation has stored, of an upright picture
     1: None,
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -25,8 +25,8 @@ TURNED = {  # what a camera that notes this orientation has stored, of an uprigh
 def write_folder(folder: Path, kind: str, count: int, *, seed: int = 0) -> Path:
     """Write ``count`` pictures of one kind below ``folder``, in the folders of their two classes; returns it.
 
-    ``grey`` and ``colour`` are of one size; ``jpeg`` of many, half of them noted to be turned; ``transparent`` has
-    clear corners; ``deep`` has 16 bits; ``formats`` is a file of each format in turn.
+    ``grey`` and ``colour`` are of one size; ``jpeg`` of many, seven of eight noted to be turned; ``transparent`` has
+    clear corners; both also in grey; ``deep`` has 16 bits; ``formats`` is a file of each format in turn.
     """
     dataset = photo_patches(count, side=120, seed=seed)
     assert dataset.labels is not None
@@ -41,14 +41,15 @@ def _write(file: Path, kind: str, picture: Image.Image, row: int) -> None:
     if kind in ("grey", "colour"):
         small = picture.resize((24, 24))
         (small.convert("L") if kind == "grey" else small).save(f"{file}.png")
-    elif kind == "jpeg":
+    elif kind in ("jpeg", "grey jpeg"):
         orientation = 1 + row % 8
         exif = Image.Exif()
         exif[0x0112] = orientation
-        upright = picture.crop((0, 0, 120, 40 + 10 * (row % 9)))
+        upright = (picture.convert("L") if "grey" in kind else picture).crop((0, 0, 120, 40 + 10 * (row % 9)))
         turn = TURNED[orientation]
         (upright if turn is None else upright.transpose(turn)).save(f"{file}.jpg", quality=90, exif=exif)
-    elif kind == "transparent":
+    elif kind in ("transparent", "grey transparent"):
+        picture = picture.convert("L") if "grey" in kind else picture
         picture.putalpha(Image.radial_gradient("L").resize(picture.size).point(lambda value: 255 - value))
         picture.save(f"{file}.png")
     elif kind == "deep":
