@@ -17,6 +17,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import fittingroom as fr
 from fittingroom.estimator import FittingRoomClassifier
+from fittingroom.training.inference import predict_dataset
 from tests.support import SUPPORT
 from tests.support.photo_patches import photo_patches
 
@@ -137,6 +138,18 @@ def test_a_random_state_is_the_seed(fitted: FittingRoomClassifier, images: fr.Da
     assert (one == again).all()
     assert (one != two).any()
     assert (classifier(random_state=0).fit(X, y).predict_proba(X) == fitted.predict_proba(X)).all()
+
+
+def test_its_probabilities_are_calibrated_where_it_holds_images_out() -> None:
+    X = fr.open_dataset("sample").train
+    overrides = (LINEAR, "precision=float32", "batch_size=64", "validation=250")
+    fitted = classifier(overrides=overrides).fit(X.images, X.labels)
+    assert fitted.temperature_.n == 250
+    said = predict_dataset(fitted.network_, X, fitted.normalization_)
+    expected = fitted.temperature_.applied(said.probabilities)
+    assert np.abs(expected - said.probabilities).max() > 0.001
+    np.testing.assert_allclose(fitted.predict_proba(X.images), expected, atol=1e-6)
+    assert classifier().fit(X.images, X.labels).temperature_.n == 0
 
 
 def test_it_is_cloned_and_pickled(fitted: FittingRoomClassifier, images: fr.Dataset) -> None:

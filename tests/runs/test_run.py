@@ -12,8 +12,11 @@ from PIL import Image
 
 import fittingroom as fr
 from fittingroom.cli import main
+from fittingroom.evaluation.metrics import log_loss
 from fittingroom.evaluation.predictions import read_predictions
 from fittingroom.report.plots import plot_loss
+from fittingroom.runs.metrics_log import read_metrics
+from fittingroom.training.inference import predict_dataset
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +61,34 @@ def test_images_of_another_size_are_judged_as_predict_sees_them_and_it_is_said(
     assert scores["correct"] == np.count_nonzero(labels == large.labels)
     assert scores["accuracy"] > 0.5, "an image that was only enlarged shows the same"
     assert printed.err.count("images of another size than 28×28 are fitted in") == 1
+
+
+def test_the_result_has_the_loss_of_what_ships_and_the_uncalibrated_one(run: fr.Run) -> None:
+    network, artifact = run.artifact.network(), run.artifact
+    splits = run.open_data()
+    assert splits.test is not None
+    said = predict_dataset(network, splits.test, artifact.normalization)
+    assert splits.test.labels is not None
+
+    scores = run.evaluate(splits.test)
+    assert scores["loss_uncalibrated"] == pytest.approx(log_loss(said.probabilities, splits.test.labels), rel=1e-5)
+    shipped = fr.load(run.path).predict_proba(splits.test.images)
+    assert scores["loss"] == pytest.approx(log_loss(shipped, splits.test.labels), rel=1e-4)
+    assert scores["loss"] != scores["loss_uncalibrated"]
+    assert scores["correct"] == (said.predicted == splits.test.labels).sum()
+
+    # Of validation the loss is cross-fitted: its images are judged by temperatures that others gave.
+    validation = run.result["validation"]
+    kept = read_predictions(run.predictions_file("validation"), artifact.classes)
+    assert validation["loss"] == pytest.approx(log_loss(kept.probabilities, kept.truth), rel=1e-6)
+    images = run.images("validation", set(kept.images))
+    held_out = np.stack([images[digest] for digest in kept.images])
+    in_sample = log_loss(fr.load(run.path).predict_proba(held_out), kept.truth)
+    assert in_sample < validation["loss"] < validation["loss_uncalibrated"]
+
+    # The curve goes on from epoch to epoch by what the network says, uncalibrated.
+    epochs = [event for event in read_metrics(run.path / "metrics.jsonl") if event["event"] == "epoch"]
+    assert epochs[-1]["validation_loss"] == pytest.approx(validation["loss_uncalibrated"], rel=1e-5)
 
 
 def test_another_test_set_in_place_of_the_runs_own_is_refused(sample: fr.Splits, run: fr.Run) -> None:

@@ -47,6 +47,13 @@ def test_better_is_higher_on_an_axis_and_what_is_outside_lies_on_its_end(objecti
     assert not axis.holds(far_worse)
 
 
+def test_a_study_goes_by_the_loss_that_a_curve_shows() -> None:
+    scores = {"accuracy": 0.9, "loss": 0.2, "loss_uncalibrated": 0.3}
+    assert LOSS.of_scores(scores) == 0.3
+    assert LOSS.of_scores({"accuracy": 0.9, "loss": 0.2}) == 0.2  # of a run of 0.1, which knew no other
+    assert ACCURACY.of_scores(scores) == 0.9
+
+
 def test_loss_is_an_objective_too_and_lower_is_better(data: fr.Splits) -> None:
     plan = Plan(trials=3, objective="loss", pruner="hyperband")
     study = fr.tune_recipe(data, recipe(), SPACE, plan=plan, out="study")
