@@ -74,7 +74,7 @@ bench: $(BENCH)/.installed  ## measure against the notebook and its peers; about
 	test -d benchmarks/runs/served || $(BENCH)/bin/python -m fittingroom train --no-test --out benchmarks/runs/served
 	$(BENCH)/bin/python benchmarks/predict.py benchmarks/runs/served
 	$(BENCH)/bin/python benchmarks/serving.py benchmarks/runs/served
-	$(BENCH)/bin/python benchmarks/doubt.py
+	$(BENCH)/bin/python benchmarks/ood.py
 	$(BENCH)/bin/python benchmarks/table.py --write
 	$(BENCH)/bin/python benchmarks/plot.py
 

@@ -26,7 +26,7 @@ RECIPES = ("swift", "steady", "strong", "compact")
 PEERS = ("notebook", "Lightning", "skorch", "fastai", "Keras on torch")
 SCRIPTS = (
     *("throughput.py", "curves.py", "time_to_accuracy.py", "data_path.py", "memory.py", "scaling.py"),
-    *("predict.py", "serving.py", "doubt.py"),
+    *("predict.py", "serving.py", "ood.py"),
 )
 LAST = re.compile(r"Last result.*?(?=\"\"\")", re.DOTALL)
 
