@@ -1,10 +1,10 @@
 """Does the out-of-distribution score tell what a model never saw? Noise, damaged pictures, digits, a class left out.
 
-Five trainings on 50,000 of Fashion-MNIST's training images, and three for each class on those of the other nine. Against
-the 10,000 training images that were kept out of it (of the known classes; the test set is not looked at): how many are
-flagged (``typical`` ≤ 0.05) of 2,000 images of uniform noise, of 2,000 kept-out images with their pixels shuffled, of the
-same negated, of the 1,797 digits of scikit-learn; and the area under the ROC curve for the kept-out images of the class
-that was left out, by the score and by the energy alone.
+Five trainings on 50,000 of Fashion-MNIST's training images, and three for each class on those of the other nine.
+Against the 10,000 training images that were kept out of it (of the known classes; the test set is not looked at): how
+many are flagged (``typical`` ≤ 0.05) of 2,000 images of uniform noise, of 2,000 kept-out images with their pixels
+shuffled, of the same negated, of the 1,797 digits of scikit-learn; and the area under the ROC curve for the kept-out
+images of the class that was left out, by the score and by the energy alone.
 
     benchmarks/.venv/bin/python benchmarks/ood.py [--recipe swift] [--seeds 3] [--threads N] [--quick]
 
@@ -54,7 +54,7 @@ def main() -> None:
     strangers = strange_images(kept_out.images[:STRANGERS])
     for seed in range(1 if args.quick else SEEDS_OF_ALL):
         model = trained(rest, recipe, seed, options)
-        known, known_by_energy = scores(model, kept_out.images)
+        known, _ = scores(model, kept_out.images)
         taken["known classes", "share flagged"].append(flagged(known))
         taken["known classes", "share ≤ 0.01"].append(float((known <= 0.01).mean()))
         for name, images in strangers.items():

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.utils.hooks import RemovableHandle
 
 from fittingroom.errors import ArtifactError
@@ -86,35 +87,41 @@ class FeatureSpace:
 
 
 class _Residual(nn.Module):
+    """The distance in few operators: each takes its time to be loaded with the file, before a picture is answered."""
+
     mean: Tensor
     basis: Tensor
-    whitening: Tensor
-    centres_transposed: Tensor
-    squares: Tensor
     spread: Tensor
+    weight: Tensor
+    bias: Tensor
+    centres: Tensor
+    squares: Tensor
 
     def __init__(self, space: FeatureSpace):
         super().__init__()
-        self.has_outside = space.basis.shape[0] > space.basis.shape[1]
-        self.register_buffer("mean", space.mean)
-        self.register_buffer("whitening", space.whitening)
-        self.register_buffer("centres_transposed", space.centres.T.contiguous())
+        f, k = space.basis.shape
+        self.has_outside = f > k
+        inside = space.basis @ space.whitening
+        self.register_buffer("weight", inside.T.contiguous())
+        self.register_buffer("bias", -space.mean @ inside)
+
+        # |a - b|² by its parts, without the square of a: of a thousand classes there is no (N, C, K) in memory.
+        self.register_buffer("centres", -2 * space.centres)
         self.register_buffer("squares", space.centres.square().sum(dim=1))
         if self.has_outside:
+            self.register_buffer("mean", space.mean)
             self.register_buffer("basis", space.basis)
             self.register_buffer("spread", space.spread)
 
     def forward(self, features_NF: Tensor) -> Tensor:
-        centred_NF = unit_length(features_NF) - self.mean
-        inside_NK = centred_NF @ self.basis if self.has_outside else centred_NF
-
-        # |a - b|² by its parts: of a thousand classes there is no (N, C, K) in memory.
-        white_NK = inside_NK @ self.whitening
-        products_NC = white_NK @ self.centres_transposed
-        squares_N = white_NK.square().sum(dim=1) + (self.squares - 2 * products_NC).amin(dim=1)
+        units_NF = unit_length(features_NF)
+        white_NK = F.linear(units_NF, self.weight, self.bias)
+        nearest_N = F.linear(white_NK, self.centres, self.squares).amin(dim=1)
+        squares_N = white_NK.square().sum(dim=1) + nearest_N
 
         if self.has_outside:
-            outside_NF = centred_NF - inside_NK @ self.basis.T
+            centred_NF = units_NF - self.mean
+            outside_NF = centred_NF - (centred_NF @ self.basis) @ self.basis.T
             squares_N = squares_N + (outside_NF / self.spread).square().sum(dim=1)
         residuals_N: Tensor = squares_N.clamp(min=0).sqrt()
         return residuals_N
@@ -122,7 +129,7 @@ class _Residual(nn.Module):
 
 def unit_length(features_NF: Tensor) -> Tensor:
     """Of features that are all 0, nothing can be divided: they stay so."""
-    return features_NF / features_NF.square().sum(dim=1, keepdim=True).sqrt().clamp(min=1e-12)
+    return features_NF / torch.linalg.vector_norm(features_NF, dim=1, keepdim=True).clamp(min=1e-12)
 
 
 def rows_to_fit(count: int, features: int) -> Tensor:
@@ -157,7 +164,8 @@ class FeatureTap:
 
     def take(self) -> Tensor:
         """What entered the layer at its last call: float32 (N, F)."""
-        return self._seen.pop().float()
+        features_NF = self._seen.pop()
+        return features_NF if features_NF.dtype == torch.float32 else features_NF.float()
 
     def remove(self) -> None:
         """Leave the network as it was."""
