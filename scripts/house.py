@@ -9,6 +9,7 @@ The layers are those of tests/test_layers.py, which fails where an import goes a
 from __future__ import annotations
 
 import ast
+import os
 import sys
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
@@ -98,4 +99,8 @@ def functions(tree: ast.Module) -> Iterator[tuple[str, int, int]]:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever reads has enough of it, as `head` has; the exit's own flush is to be quiet too
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

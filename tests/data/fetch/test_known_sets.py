@@ -61,7 +61,8 @@ def _nothing_around(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(download_module, "TIMEOUT", 0.3)
+    """Less than the five seconds of a user, more than a good mirror takes on a machine with other work."""
+    monkeypatch.setattr(download_module, "TIMEOUT", 2.0)
 
 
 def assert_is_the_real_one(fetched: Fetched) -> None:
@@ -113,7 +114,7 @@ def test_mirror_that_hangs_is_left_for_the_next(behaviour: Behaviour) -> None:
     with serve(SAMPLE, behaviour) as bad, serve(SAMPLE, mirrors.good) as good_one:
         fetched = fetch("tiny", mirrors=[bad.url, good_one.url])
     assert_is_the_real_one(fetched)
-    assert fetched.attempts[-2].problem == "no answer within 0.3 s"
+    assert fetched.attempts[-2].problem == "no answer within 2 s"
 
 
 @pytest.mark.parametrize("behaviour", [mirrors.altered, mirrors.other_file, mirrors.web_page, mirrors.truncated])
