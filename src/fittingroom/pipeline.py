@@ -241,7 +241,8 @@ def _data_of(run: Run, environment: Environment, recipe: Recipe, given: Splits |
     """The data of a run that is resumed: opened again, or as the caller gives it, with the run's own preprocessing."""
     if given is None:
         return open_recorded_data(run.path, environment)
-    return as_splits(given, Options(), environment.preprocessing or preprocessing_of(recipe))
+    options = Options(group=environment.options.group)
+    return as_splits(given, options, environment.preprocessing or preprocessing_of(recipe))
 
 
 def _refuse_untrusted_code(run: Run, trusted: bool) -> None:

@@ -150,7 +150,8 @@ def verify(
 def _data_of(run: Run, environment: Environment, given: Splits | str | Path | None) -> Splits:
     """The run's data, from where it lies now."""
     if isinstance(given, Splits):
-        return as_splits(given, Options(), environment.preprocessing or preprocessing_of(run.recipe))
+        options = Options(group=environment.options.group)
+        return as_splits(given, options, environment.preprocessing or preprocessing_of(run.recipe))
     if given is not None:
         moved = dataclasses.replace(environment.data, source=str(given))
         environment = dataclasses.replace(environment, data=moved)

@@ -166,6 +166,18 @@ def test_a_run_with_other_groups_is_not_gone_on_with(sample: fr.Dataset, recipe:
         fr.resume(run.path)
 
 
+def test_open_data_get_the_groups_that_are_asked_for_when_begun_and_when_resumed(
+    sample: fr.Dataset, recipe: fr.Recipe
+) -> None:
+    data = fr.open_dataset(pictures(sample), cache=False)
+    run = start(data, recipe, out="run", options=fr.Options(threads=1, group=r"(person\d+)_"))
+    assert run.environment.together is not None
+    assert run.environment.together.groups == 20
+    resumed = fr.resume(run.path, data=data)
+    table = pl.read_parquet(resumed.predictions_file("validation"))
+    assert (table.group_by("group").len()["len"] == 10).all()
+
+
 @pytest.mark.parametrize("pairs", ["1-2 3", "a-b", "1-2,3-4", "1-" + "9" * 40])
 def test_a_record_of_pairs_that_is_none_is_refused(sample: fr.Dataset, recipe: fr.Recipe, pairs: str) -> None:
     run = start(fr.Splits(sample), recipe, out="run", options=fr.Options(threads=1))

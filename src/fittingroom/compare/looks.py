@@ -26,7 +26,9 @@ def record_looks(pairs: Sequence[tuple[Answers, Answers]], on: Split) -> tuple[l
         for first, second in pairs:
             # Which of the two is the baseline makes no other question of it.
             sides = sorted((_question(first), _question(second)))
-            pair = {"recipes": sides, "split": on, "fingerprint": digest(sorted(image for image, _ in first.images))}
+            by_files = second.sources is not None
+            images = first.sources if first.sources is not None and by_files else first.images
+            pair = {"recipes": sides, "split": on, "fingerprint": digest(sorted(image for image, _ in images))}
             members = digest(sorted((_answered(first), _answered(second))))
             looks.append(record_look(folder, pair, members, (first.name, second.name)))
     except OSError as error:
@@ -42,8 +44,9 @@ def _question(side: Answers) -> str:
     """What is asked about, whichever seeds were trained: recipe, a network's own code, and training data."""
     recipe: dict[str, Any] = side.run.recipe.as_dict()
     environment = side.run.environment
+    data = environment.data.train  # by its files where it has any, whatever decoded them
     asked = {key: value for key, value in recipe.items() if key not in ("seed", "name")}
-    return digest([asked, environment.code_sha256, environment.data.train.content])
+    return digest([asked, environment.code_sha256, data.sources_in_order or data.content])
 
 
 def _answered(side: Answers) -> str:

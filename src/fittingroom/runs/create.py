@@ -14,7 +14,9 @@ from typing import cast
 
 from fittingroom.artifact.artifact import SOURCE
 from fittingroom.data.dataset import Dataset, Splits
+from fittingroom.data.fetch.known_sets import KNOWN
 from fittingroom.data.formats.columns import LABEL_NAMES_IN_WORDS
+from fittingroom.data.groups import with_groups
 from fittingroom.data.open import open_dataset
 from fittingroom.data.preprocessing import Preprocessing
 from fittingroom.environment import cores, describe_machine, git_revision, versions
@@ -101,10 +103,16 @@ def start(
 
 
 def as_splits(data: Splits | Dataset | str | Path, options: Options, wanted: Preprocessing) -> Splits:
-    """Data in any form that :func:`fittingroom.train` takes, with pictures prepared as ``wanted`` says."""
+    """Data in any form that :func:`fittingroom.train` takes, with pictures prepared as ``wanted`` says.
+
+    Open data whose images have groups keep these; others get those that the options ask for.
+    """
     if isinstance(data, Dataset):
         data = Splits(data)
     if isinstance(data, Splits):
+        if options.group is not None and data.train.groups is None:
+            is_path = bool(data.source) and data.source not in KNOWN
+            data = with_groups(data, options.group, Path(data.source).expanduser() if is_path else None)
         return prepared(data, wanted)
     return open_dataset(
         data,
