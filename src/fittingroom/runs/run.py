@@ -354,7 +354,7 @@ def summarize_members(run: Run) -> dict[str, Any]:
         **figures,
         "parameters": results[0]["parameters"],
         "train_seconds": sum(result["train_seconds"] for result in results),
-        "pictures_checked": _checked_in_all(results),
+        **_checked_in_all(results),
         "members": [
             {"seed": result["seed"], "run": member.path.name}
             | {
@@ -368,10 +368,12 @@ def summarize_members(run: Run) -> dict[str, Any]:
     return summary
 
 
-def _checked_in_all(results: Sequence[Mapping[str, Any]]) -> int | None:
-    """On how many pictures ``predict`` was checked for each member; None where it wasn't for all of them."""
-    checked = [result["pictures_checked"] for result in results if result.get("pictures_checked")]
-    return min(checked) if len(checked) == len(results) else None
+def _checked_in_all(results: Sequence[Mapping[str, Any]]) -> dict[str, int | None]:
+    """On how many pictures ``predict`` was checked for each member; None where it wasn't for all; nothing of 0.1."""
+    if not all("pictures_checked" in result for result in results):
+        return {}
+    checked = [result["pictures_checked"] for result in results if result["pictures_checked"]]
+    return {"pictures_checked": min(checked) if len(checked) == len(results) else None}
 
 
 def write_result(folder: Path, values: dict[str, Any]) -> None:
