@@ -26,8 +26,8 @@ def test_report_writes_the_page_and_the_card_and_says_the_diagnosis(capsys: pyte
     capsys.readouterr()
     assert main(["report", "runs/one"]) == 0
     printed = capsys.readouterr().out
-    assert "too-short" in printed
-    assert "Try: For a diagnosis train for longer" in printed
+    assert "few-steps" in printed
+    assert "Try: Give it more: --epochs " in printed
     assert printed.splitlines()[-1] == "runs/one/report.html"
     assert Path("runs/one/report.html").exists()
     assert Path("runs/one/README.md").read_text(encoding="utf-8").startswith("---\n")
@@ -38,8 +38,8 @@ def test_report_of_several_seeds_names_each(capsys: pytest.CaptureFixture[str]) 
     train("--seeds", "2", "--no-test")
     assert main(["report", "runs/one"]) == 0
     printed = capsys.readouterr().out
-    assert "seed 0, too-short" in printed
-    assert "seed 1, too-short" in printed
+    assert "seed 0, few-steps" in printed
+    assert "seed 1, few-steps" in printed
     assert Path("runs/one/seed-1/README.md").exists()
 
 

@@ -113,7 +113,7 @@ def test_the_diagnosis_of_several_seeds_is_a_line_a_verdict_with_how_many(capsys
     assert main(["train", "sample", *TINY, "--seeds", "2", "--no-test"]) == 0
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("diagnosis")]
     assert len(lines) == len({line.split()[1] for line in lines})
-    assert lines[0].startswith("diagnosis   too-short (2 of 2 seeds; the words are of seed 0): The epochs are too few")
+    assert lines[0].startswith("diagnosis   few-steps (2 of 2 seeds; the words are of seed 0): ")
 
 
 def test_a_terminal_has_a_bar_for_each_seed_and_the_same_lines_above_them(

@@ -108,12 +108,8 @@ def _with_flags(report: Report) -> Report:
     from dataclasses import replace
 
     def said(finding: Finding) -> Finding:
-        return replace(
-            finding,
-            message=options.with_flags(finding.message),
-            effect=options.with_flags(finding.effect),
-            advice=options.with_flags(finding.advice),
-        )
+        texts = {name: options.with_flags(getattr(finding, name)) for name in ("message", "effect", "advice")}
+        return replace(finding, **texts)
 
     checked = [replace(each, notes=tuple(map(options.with_flags, each.notes))) for each in report.checked]
     return replace(report, findings=tuple(map(said, report.findings)), checked=tuple(checked))

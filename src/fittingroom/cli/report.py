@@ -37,8 +37,9 @@ def run_report(args: argparse.Namespace) -> int:
     for member in run.members or [run]:
         for verdict in diagnose_run(member):
             who = f"seed {member.recipe.seed}, " if run.members else ""
-            out.print(f"{who}{verdict.name}", style="bold")
+            out.print(f"{who}{verdict.name}", style="dim" if verdict.muted else "bold")
             out.print(f"  {verdict.sentence}")
-            out.print(f"  Try: {verdict.suggestion}")
+            if verdict.suggestion:
+                out.print(f"  Try: {verdict.suggestion}")
     out.print(f"{page}")
     return 0

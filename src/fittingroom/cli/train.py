@@ -236,7 +236,6 @@ def _summary(run: Run, result: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield from _scores_of_members(result)
     else:
         yield from _scores_of_one(run, result)
-    yield from _diagnosis(run)
     yield from _kept_together(environment)
 
     # Runs of 0.1 were not checked.
@@ -247,6 +246,7 @@ def _summary(run: Run, result: dict[str, Any]) -> Iterator[tuple[str, str]]:
     files += [name for name in MAIN_FILES if (run.path / name).exists()]
     yield "run", f"{run.path}/   ({', '.join(files)}, …)"
     yield "report", f"{run.path}/report.html"
+    yield from _diagnosis(run)
 
 
 def _scores_of_one(run: Run, result: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -259,10 +259,11 @@ def _scores_of_one(run: Run, result: dict[str, Any]) -> Iterator[tuple[str, str]
             accuracy = f"accuracy {scores['accuracy']:.2%} on {scores['n']:,} images"
             calibrated = " calibrated" if scores["loss"] != scores.get("loss_uncalibrated", scores["loss"]) else ""
             yield split, f"{accuracy}; {show_interval(scores, scores['n'])}; loss {scores['loss']:.4f}{calibrated}"
+    if scores := result["test"] or result["validation"]:
+        yield from _mistakes(scores)
 
     # Where test is missing it is said why: there is none, it has no labels, or it was not to be evaluated.
-    if scores := result["test"]:
-        yield "weakest", _weakest_class(scores)
+    if result["test"]:
         yield "ledger", _evaluations_so_far(run, result["test_looks"][0])
     elif run.environment.data.test is None:
         yield "test", "not judged: the data has no test set; give one by --test PATH or fittingroom evaluate RUN DATA"
@@ -286,15 +287,21 @@ def _kept_together(environment: Environment) -> Iterator[tuple[str, str]]:
         yield "cut", f"near-duplicates were not looked for; {check} does it, and later trainings go by what it finds"
 
 
-def _weakest_class(scores: dict[str, Any]) -> str:
-    """The class of least recall, with what its images are most often predicted as."""
-    rows = scores["per_class"]
-    weakest = min((row for row in rows if row["n"]), key=lambda row: row["recall"])
-    i = [row["class"] for row in rows].index(weakest["class"])
-    mistakes = [0 if j == i else count for j, count in enumerate(scores["confusion"][i])]
-    other = rows[mistakes.index(max(mistakes))]["class"]
-    most = f"; {max(mistakes)} predicted as {other}" if max(mistakes) else ""
-    return f"{weakest['class']}: recall {weakest['recall']:.1%}{most}"
+def _mistakes(scores: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """The class of least recall, and the two that are most often taken for each other; nothing without a mistake."""
+    from fittingroom.report.run_summary import confused_pairs, weakest_classes
+
+    if scores["correct"] == scores["n"]:
+        return
+    weakest = weakest_classes(scores)[0]
+    low, high = weakest["interval"]
+    interval = f"{low:.1%} to {high:.1%}, n = {weakest['n']:,}"
+    yield "weakest", f"{weakest['class']}: recall {weakest['recall']:.1%} ({interval})"
+
+    # One image is no confusion of two classes.
+    pair, mistakes = confused_pairs(scores, 1)[0], scores["n"] - scores["correct"]
+    if pair["count"] > 1:
+        yield "confused", f"{pair['first']} and {pair['second']}: {pair['count']:,} of the {mistakes:,} mistakes"
 
 
 def _evaluations_so_far(run: Run, evaluation: dict[str, Any]) -> str:
@@ -307,14 +314,15 @@ def _evaluations_so_far(run: Run, evaluation: dict[str, Any]) -> str:
 
 
 def _diagnosis(run: Run) -> Iterator[tuple[str, str]]:
-    """A line a verdict; of several seeds, how many have it, and the words on the first of them."""
+    """A line a verdict, what is no finding last; of several seeds, how many have it, and the words on the first."""
     from fittingroom.report.run_summary import diagnose_members
 
     seeds = len(run.members)
     for name, verdicts in diagnose_members(run).items():
         first_seed, verdict = verdicts[0]
         who = f" ({len(verdicts)} of {seeds} seeds; the words are of seed {first_seed})" if seeds else ""
-        yield "diagnosis", f"{name}{who}: {verdict.sentence} {verdict.suggestion}"
+        words = f"{name}{who}: {verdict.sentence} {verdict.suggestion}".rstrip()
+        yield "note" if verdict.muted else "diagnosis", words
 
 
 def _scores_of_members(result: dict[str, Any]) -> Iterator[tuple[str, str]]:

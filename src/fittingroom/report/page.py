@@ -5,7 +5,6 @@ No network, no scripts: the curves are SVG, the pictures are PNG in the page, th
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,8 +30,8 @@ from fittingroom.rendering.html_page import render_page
 from fittingroom.report.curves import History, accuracy_panel, history_of, loss_panel, rate_panel
 from fittingroom.report.run_summary import (
     Judged,
+    confused_pairs,
     diagnose_members,
-    diagnose_run,
     judged_on,
     reproduces,
     reproducing_command,
@@ -101,6 +100,7 @@ def write_report(run: Run, *, xkcd: bool = False) -> Path:
         "reproduce": reproducing_command(run),
         "reproduces": reproduces(run),
     }
+    content |= _diagnoses(run) | {"worst": None}
     content |= _about_members(run, members) if members else _about_one(run)
 
     path = run.path / "report.html"
@@ -115,7 +115,6 @@ def _about_one(run: Run) -> dict[str, Any]:
     content: dict[str, Any] = {
         "artifact": run.artifact,
         "panels": _panels([run], run),
-        "diagnoses": diagnose_run(run),
         "judged": judged,
         "members": [],
     }
@@ -135,7 +134,8 @@ def _about_one(run: Run) -> dict[str, Any]:
         "suspicious": suspicious,
         "trusted_share": TRUSTED,
         "matrix": _matrix(judged.scores) if len(judged.scores["confusion"]) <= MAX_MATRIX_CLASSES else [],
-        "pairs": _pairs(judged.scores),
+        "pairs": confused_pairs(judged.scores),
+        "worst": _worst(judged.scores),
         "classes": weakest_classes(judged.scores)[:MAX_TABLE_CLASSES],
         "mistakes": _mistakes(judged, suspicious, images),
         "answers": _answers(judged, images),
@@ -145,18 +145,39 @@ def _about_one(run: Run) -> dict[str, Any]:
     }
 
 
+def _diagnoses(run: Run) -> dict[str, Any]:
+    """What is a finding, and what is no more than a remark: pairs of whose it is, in words, and the diagnosis."""
+    pairs = []
+    for by_seed in diagnose_members(run).values():
+        seed, diagnosis = by_seed[0]
+        who = f"seed {', '.join(f'{number}' for number, _ in by_seed)}" if run.members else ""
+        pairs.append((who + (f" · the words are of seed {seed}" if len(by_seed) > 1 else ""), diagnosis))
+    return {
+        "findings": [pair for pair in pairs if not pair[1].muted],
+        "remarks": [pair for pair in pairs if pair[1].muted],
+    }
+
+
+def _worst(scores: dict[str, Any]) -> dict[str, Any] | None:
+    """The weakest class and the pair that is most often confused; None without a mistake."""
+    pairs = confused_pairs(scores, 1)
+    if not pairs:
+        return None
+    mistakes = sum(map(sum, scores["confusion"])) - sum(row[i] for i, row in enumerate(scores["confusion"]))
+    return {"weakest": weakest_classes(scores)[0], "pair": pairs[0], "mistakes": mistakes}
+
+
 def _about_members(run: Run, members: Sequence[Run]) -> dict[str, Any]:
     """What the page says of a run of several seeds."""
     pooled = _pooled(run, members)
     return {
         "artifact": members[0].artifact,
         "panels": _panels(members, run),
-        "diagnoses_by_name": diagnose_members(run),
         "judged": None,
         "members": members,
         "pooled": pooled,
         "matrix": _matrix(pooled) if pooled and len(pooled["confusion"]) <= MAX_MATRIX_CLASSES else [],
-        "pairs": _pairs(pooled) if pooled else [],
+        "pairs": confused_pairs(pooled) if pooled else [],
     }
 
 
@@ -234,28 +255,6 @@ def _matrix(scores: dict[str, Any]) -> list[dict[str, Any]]:
             ],
         }
         for i, counts in enumerate(scores["confusion"])
-    ]
-
-
-def _pairs(scores: dict[str, Any], n: int = 12) -> list[dict[str, Any]]:
-    """The ``n`` pairs of classes that are most often taken for each other."""
-    counts = scores["confusion"]
-    names = [row["class"] for row in scores["per_class"]]
-
-    # Both directions count as one: either is the same two classes mixed up.
-    mistakes = sum(map(sum, counts)) - sum(counts[i][i] for i in range(len(counts)))
-    in_both_directions = Counter({(j, i): counts[i][j] + counts[j][i] for i in range(len(counts)) for j in range(i)})
-    return [
-        {
-            "first": names[i],
-            "second": names[j],
-            "count": count,
-            "share": count / mistakes,
-            "first_as_second": counts[i][j],
-            "second_as_first": counts[j][i],
-        }
-        for (i, j), count in in_both_directions.most_common(n)
-        if count
     ]
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from shlex import join
 from typing import Any
 
 from fittingroom.artifact.artifact import SOURCE
+from fittingroom.data.fetch.fingerprints import KNOWN_FINGERPRINTS
 from fittingroom.evaluation.intervals import model_interval
 from fittingroom.evaluation.mistakes import find_suspicious_labels
 from fittingroom.evaluation.predictions import JudgedPredictions, read_predictions
@@ -42,15 +44,17 @@ def judged_on(run: Run) -> Judged | None:
 
 
 def diagnose_run(run: Run) -> list[Diagnosis]:
-    """Diagnose a finished run of one seed.
+    """Diagnose a finished run of one seed, by its training and its validation images alone.
 
     Raises:
         ArtifactError: a file of the run is missing or damaged.
     """
-    events, judged = read_metrics(run.path / "metrics.jsonl"), judged_on(run)
-    if judged is None:
-        return diagnose(events, run.recipe)
-    return diagnose(events, run.recipe, judged.scores, find_suspicious_labels(judged.table))
+    events, scores = read_metrics(run.path / "metrics.jsonl"), run.result["validation"]
+    official = run.environment.data.train.content == KNOWN_FINGERPRINTS["fashion-mnist train (official)"].content
+    suspicious = None
+    if scores:
+        suspicious = find_suspicious_labels(read_predictions(run.predictions_file("validation"), run.artifact.classes))
+    return diagnose(events, run.recipe, scores, suspicious, official=official)
 
 
 def weakest_classes(scores: dict[str, Any]) -> list[dict[str, Any]]:
@@ -83,13 +87,35 @@ def weakest_classes(scores: dict[str, Any]) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: float(row["recall"]))
 
 
+def confused_pairs(scores: dict[str, Any], n: int = 12) -> list[dict[str, Any]]:
+    """The ``n`` pairs of classes that are most often taken for each other."""
+    counts = scores["confusion"]
+    names = [row["class"] for row in scores["per_class"]]
+
+    # Both directions count as one: either is the same two classes mixed up.
+    mistakes = sum(map(sum, counts)) - sum(counts[i][i] for i in range(len(counts)))
+    in_both_directions = Counter({(j, i): counts[i][j] + counts[j][i] for i in range(len(counts)) for j in range(i)})
+    return [
+        {
+            "first": names[i],
+            "second": names[j],
+            "count": count,
+            "share": count / mistakes,
+            "first_as_second": counts[i][j],
+            "second_as_first": counts[j][i],
+        }
+        for (i, j), count in in_both_directions.most_common(n)
+        if count
+    ]
+
+
 def diagnose_members(run: Run) -> dict[str, list[tuple[int, Diagnosis]]]:
     """Diagnose each seed of a run: by the name of each diagnosis, the seeds that have it, and theirs."""
     by_name: dict[str, list[tuple[int, Diagnosis]]] = {}
     for member in run.members or [run]:
         for diagnosis in diagnose_run(member):
             by_name.setdefault(diagnosis.name, []).append((member.recipe.seed, diagnosis))
-    return by_name
+    return dict(sorted(by_name.items(), key=lambda item: item[1][0][1].muted))
 
 
 def subsets_of(run: Run) -> list[dict[str, Any]]:

@@ -1,13 +1,16 @@
-"""Rules on the limits of the data: nothing held out, two classes that can't be told apart, labels that are doubtful."""
+"""Rules on the limits of the data: nothing held out, rare classes, two that are taken for each other, odd labels."""
 
 from __future__ import annotations
 
-from fittingroom.evaluation.intervals import wilson_interval
+from fittingroom.evaluation.intervals import model_interval, wilson_interval
 from fittingroom.report.diagnosis.facts import Diagnosis, Facts
 
 # Shares of all mistakes, by the lower bounds of their intervals.
 MIN_SHARE_OF_PAIR = 0.2
 MIN_SHARE_OF_LABELS = 0.1
+MIN_MISTAKES = 20  # of which a share says something
+
+MIN_IMBALANCE = 5  # times as many images as another class has
 
 
 def no_validation(facts: Facts) -> Diagnosis | None:
@@ -24,6 +27,35 @@ def no_validation(facts: Facts) -> Diagnosis | None:
     )
 
 
+def imbalance(facts: Facts) -> Diagnosis | None:
+    """Whether a rare class is recognised worse than the frequent one, beyond chance: accuracy hides it."""
+    scores = facts.scores
+    if scores is None:
+        return None
+    rows = [row for row in scores["per_class"] if row["n"]]
+    frequent = max(rows, key=lambda row: row["n"])
+    rare = [row for row in rows if row["n"] * MIN_IMBALANCE <= frequent["n"]]
+    if not rare:
+        return None
+
+    # Of several rare classes the worst stands for all; its interval must lie below that of the frequent class.
+    worst = min(rare, key=lambda row: (row["recall"], row["n"]))
+    right = round(worst["recall"] * worst["n"])
+    low, high = model_interval(right, worst["n"])
+    usual_low, _ = model_interval(round(frequent["recall"] * frequent["n"]), frequent["n"])
+    if high >= usual_low:
+        return None
+    return Diagnosis(
+        name="imbalance",
+        sentence=f"Accuracy hides a rare class: {frequent['n'] / scores['n']:.0%} of the validation images are class "
+        f"{frequent['class']}, with a recall of {frequent['recall']:.0%}, and {worst['n'] / scores['n']:.0%} class "
+        f"{worst['class']}, with one of {worst['recall']:.0%} (95 % {low:.0%} to {high:.0%}, n = {worst['n']:,}).",
+        evidence={"recall": worst["recall"], "low": low, "high": high, "n": worst["n"]}
+        | {"recall of the frequent class": frequent["recall"], "n of the frequent class": frequent["n"]},
+        suggestion="Judge it by the recall of each class, not by accuracy.",
+    )
+
+
 def confusable_pair(facts: Facts) -> Diagnosis | None:
     """Whether two classes, taken for each other, make most of the mistakes."""
     scores = facts.scores
@@ -35,7 +67,7 @@ def confusable_pair(facts: Facts) -> Diagnosis | None:
     pairs = {(i, j): counts[i][j] + counts[j][i] for i in range(n_classes) for j in range(i)}
     mistakes = sum(pairs.values())
     (i, j), most = max(pairs.items(), key=lambda item: item[1])
-    if not mistakes:
+    if mistakes < MIN_MISTAKES:
         return None
 
     # Where classes are few each pair has a large share anyway: three times an even one is asked for.
@@ -46,8 +78,8 @@ def confusable_pair(facts: Facts) -> Diagnosis | None:
     first, second = (scores["per_class"][k]["class"] for k in (j, i))
     return Diagnosis(
         name="confusable-pair",
-        sentence=f"One of {len(pairs)} pairs makes {most / mistakes:.0%} of all mistakes (95 % {low:.0%} to "
-        f"{high:.0%}): {first} and {second}, taken for each other {most:,} times of {mistakes:,}.",
+        sentence=f"One of {len(pairs)} pairs makes {most / mistakes:.0%} of all mistakes on validation (95 % "
+        f"{low:.0%} to {high:.0%}): {first} and {second}, taken for each other {most:,} times of {mistakes:,}.",
         evidence={"mistakes of the pair": most, "mistakes": mistakes, "low": low, "high": high, "pairs": len(pairs)},
         suggestion="Look at them among the worst mistakes: where you can't tell them apart either, no training will; "
         "larger images or one class for both would.",
@@ -69,9 +101,9 @@ def suspicious_labels(facts: Facts) -> Diagnosis | None:
     share = suspicious.trusted_and_right / suspicious.trusted
     return Diagnosis(
         name="suspicious-labels",
-        sentence=f"{doubted / mistakes:.0%} of the mistakes (95 % {low:.0%} to {high:.0%}, {doubted:,} of "
-        f"{mistakes:,}) are among its {suspicious.trusted:,} most confident answers, of which {share:.2%} are right: "
-        "the labels of these are worth a look.",
+        sentence=f"{doubted / mistakes:.0%} of the mistakes on validation (95 % {low:.0%} to {high:.0%}, {doubted:,} "
+        f"of {mistakes:,}) are among its {suspicious.trusted:,} most confident answers, of which {share:.2%} agree "
+        "with the label: these labels are worth a look.",
         evidence={"doubted": doubted, "mistakes": mistakes, "low": low, "high": high}
         | {"trusted": suspicious.trusted, "trusted and right": suspicious.trusted_and_right},
         suggestion="Look at them before you change the model: some may be wrong labels, others merely hard.",

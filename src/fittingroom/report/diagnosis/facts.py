@@ -1,4 +1,4 @@
-"""What the rules go by: the events of a training, its last epochs, the recipe, and what the finished model scored."""
+"""What the rules go by: the events of a training, its last epochs, the recipe, and its answers on validation."""
 
 from __future__ import annotations
 
@@ -13,29 +13,31 @@ from fittingroom.report.diagnosis.trend import Trend, fit_trend
 
 MIN_EPOCHS = 4  # for a line with an interval that says anything
 WINDOW = 8  # epochs that a trend is fitted to, where the last stage has them; half of a longer stage
+FIRST_DROP = 0.75  # share of a loss's whole fall; until then it is the first drop, which says nothing of what follows
 MIN_NATS = 0.001  # a loss that changes by less than this stays the same, however small it is
 
 
 @dataclass(frozen=True)
 class Window:
-    """The last epochs of the last stage, to which trends are fitted.
+    """The last epochs of the last stage, after the loss's first drop: trends are fitted to them.
 
     Attributes:
         epochs: their events, at least one.
         stage_epochs: of the whole stage.
         lr: the highest learning rate in the window.
         last_lr: that of the very last step.
-        train, validation, gap: trends of the losses and of their difference, in nats an epoch; None where the window is
-            too short, or nothing was validated.
+        peak_lr: the highest of the whole stage.
+        train, validation: trends of the losses, in nats an epoch; None where the window is too short, or nothing was
+            validated.
     """
 
     epochs: Sequence[dict[str, Any]]
     stage_epochs: int
     lr: float
     last_lr: float
+    peak_lr: float
     train: Trend | None
     validation: Trend | None
-    gap: Trend | None
 
     @property
     def last(self) -> dict[str, Any]:
@@ -46,6 +48,11 @@ class Window:
     def is_validated(self) -> bool:
         """Whether there are validation images."""
         return self.last["validation_loss"] is not None
+
+    @property
+    def ran_down(self) -> bool:
+        """Whether the rate had fallen to less than half of the stage's highest: then the loss falls by that alone."""
+        return self.last_lr < self.peak_lr / 2
 
     @property
     def judge(self) -> str:
@@ -68,7 +75,7 @@ class Window:
         """First and last epoch, rates, and the trends' figures, by the names that the report shows."""
         figures = {"first epoch": self.epochs[0]["epoch"] + 1, "last epoch": self.last["epoch"] + 1}
         figures |= {"highest rate": self.lr, "last rate": self.last_lr}
-        for name, trend in (("training loss", self.train), ("validation loss", self.validation), ("gap", self.gap)):
+        for name, trend in (("training loss", self.train), ("validation loss", self.validation)):
             if trend is not None:
                 figures |= {f"{name}: mean": trend.mean, f"{name}: slope": trend.slope}
                 figures |= {f"{name}: slope, low": trend.low, f"{name}: slope, high": trend.high}
@@ -77,44 +84,54 @@ class Window:
 
 @dataclass(frozen=True)
 class Facts:
-    """All that a rule may go by.
+    """All that a rule may go by: training and validation, never test.
 
     Attributes:
         window: the last epochs.
         epochs, steps: events of ``metrics.jsonl``, at least one of each.
         recipe: that was trained.
-        scores: of the model as it ships, None where it was not judged.
-        suspicious: of the same images.
+        scores: of the model as it ships, on validation; None where nothing was held out.
+        suspicious: of the validation images.
+        official: whether it was trained on the official training set of Fashion-MNIST.
     """
 
     window: Window
     epochs: Sequence[dict[str, Any]]
     steps: Sequence[dict[str, Any]]
     recipe: Recipe
-    scores: dict[str, Any] | None
-    suspicious: SuspiciousLabels | None
+    scores: dict[str, Any] | None = None
+    suspicious: SuspiciousLabels | None = None
+    official: bool = False
 
 
 def window_of(epochs: Sequence[dict[str, Any]], steps: Sequence[dict[str, Any]], recipe: Recipe) -> Window:
-    """Take the last epochs of the last stage: half of it, but at least :data:`WINDOW` where it has them.
+    """Take the last epochs of the last stage: half of it, but at least :data:`WINDOW` where it has them after the drop.
 
     Args:
         epochs, steps: events of ``metrics.jsonl``, at least one of each.
         recipe: that was trained.
     """
     stage_epochs = 1 + recipe.stage_at(epochs[-1]["epoch"])[1]
-    recent = epochs[-min(stage_epochs, max(WINDOW, math.ceil(stage_epochs / 2))) :]
-    rates = [step["lr"] for step in steps if step["epoch"] >= recent[0]["epoch"]]
+    stage = epochs[-stage_epochs:]
+    recent = stage[-max(WINDOW, math.ceil(len(stage) / 2)) :]
+
+    # A line through the first drop falls however flat the rest is. A later stage begins where the drop is long over.
+    key = "train_loss" if epochs[-1]["validation_loss"] is None else "validation_loss"
+    losses = [epoch[key] for epoch in epochs]
+    after_drop = losses[0] - FIRST_DROP * (losses[0] - min(losses))
+    dropped = next(epoch["epoch"] for epoch, loss in zip(epochs, losses, strict=True) if loss <= after_drop)
+    recent = [epoch for epoch in recent if epoch["epoch"] >= dropped]
 
     # A line through fewer epochs has an interval that excludes nothing.
-    train = validation = gap = None
+    train = validation = None
     if len(recent) >= MIN_EPOCHS:
         train = fit_trend([epoch["train_loss"] for epoch in recent])
         if recent[-1]["validation_loss"] is not None:
             validation = fit_trend([epoch["validation_loss"] for epoch in recent])
-            gap = fit_trend([epoch["validation_loss"] - epoch["train_loss"] for epoch in recent])
 
-    return Window(recent, stage_epochs, max(rates), rates[-1], train, validation, gap)
+    rates = [step["lr"] for step in steps if step["epoch"] >= recent[0]["epoch"]]
+    peak_lr = max(step["lr"] for step in steps if step["epoch"] >= stage[0]["epoch"])
+    return Window(recent, stage_epochs, max(rates), rates[-1], peak_lr, train, validation)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,17 +139,22 @@ class Diagnosis:
     """What one rule says of a training.
 
     Attributes:
-        name: of the rule: ``not-learning``, ``unstable``, ``over-fitting``, ``under-fitting``, ``plateau``,
-            ``still-improving``, ``too-short``, ``no-validation``, ``confusable-pair`` or ``suspicious-labels``.
+        name: of the rule: ``not-learning``, ``few-steps``, ``unstable``, ``over-fitting``, ``under-fitting``,
+            ``plateau``, ``still-improving``, ``finished``, ``too-short``, ``no-validation``, ``imbalance``,
+            ``confusable-pair`` or ``suspicious-labels``.
         sentence: what is the case, with the figures that decide it.
         evidence: every figure that the rule went by; losses in nats, shares in 0–1, epochs from 1.
-        suggestion: what to try, in one sentence.
+        suggestion: what to try, in one sentence; empty where there is nothing to advise.
+        options: of ``fittingroom train`` that do what the suggestion says, where options can.
+        muted: whether it is no finding: nothing to mend, or it can't be told. It belongs at the end.
     """
 
     name: str
     sentence: str
     evidence: dict[str, float]
-    suggestion: str
+    suggestion: str = ""
+    options: tuple[str, ...] = ()
+    muted: bool = False
 
 
 def rounded(rate: float) -> str:

@@ -1,91 +1,85 @@
-"""The rule on where a training stands: improving, at a plateau, over-fitting, under-fitting, or too short to say."""
+"""The rule on where a training stands: over-fitting, improving, at a plateau, finished, or too short to say."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
-from fittingroom.recipes.recipe import Recipe
-from fittingroom.report.diagnosis.facts import MIN_EPOCHS, MIN_NATS, WINDOW, Diagnosis, Facts, Window, rounded
+from fittingroom.recipes.reached import REACHED
+from fittingroom.recipes.recipe import Recipe, differences, load_recipe, recipe_names
+from fittingroom.report.diagnosis.facts import MIN_EPOCHS, MIN_NATS, Diagnosis, Facts, Window, rounded
 from fittingroom.report.diagnosis.trend import fit_trend
 
 # Changes of a loss over the window, as shares of it.
-MIN_FALL = 0.01  # one that falls by less is at a plateau
+MIN_CHANGE = 0.01  # one that changes by less is at a plateau
 MAX_UNSEEN_FALL = 0.2  # one that may be falling by more can't be called flat
-MIN_GAP_GROWTH = 0.1  # of the gap between training and validation loss, as a share of the latter
 
 # Training error as a share of validation error.
 MAX_MEMORISED = 0.1
 MIN_UNDER_FITTED = 0.8
+MIN_MISTAKES = 10  # on validation, for the two errors to be compared at all
+
+# What differs between two trainings of one recipe, or follows from the data, is no change of the recipe.
+NOT_THE_RECIPE = ("seed", "name", "description", "precision", "size", "channels", "resize", "background", "photo")
 
 
 def progress(facts: Facts) -> Diagnosis:
     """Where the training stands: exactly one of the states."""
-    window, epochs, recipe = facts.window, facts.epochs, facts.recipe
-    n, loss = len(window.epochs), window.validation or window.train
+    window = facts.window
+
+    # Over-fitting shows in training and validation side by side, whatever the schedule did.
+    if facts.scores is not None and window.is_validated:
+        mistakes = facts.scores["n"] - facts.scores["correct"]
+        training_error, validation_error = (
+            1 - facts.epochs[-1][f"{part}_accuracy"] for part in ("train", "validation")
+        )
+        if mistakes >= MIN_MISTAKES and (_worsens(window) or training_error <= MAX_MEMORISED * validation_error):
+            return _over_fitting(facts)
+
+    # A loss that falls because the rate falls says nothing of what a longer training would do.
+    if window.ran_down:
+        return _finished(facts)
 
     # Improving or not is a question of the trend, and of whether the epochs are enough to tell it from chance.
-    if loss is None:
-        return _too_short(f"it takes {MIN_EPOCHS}, and the last stage has {n}", window, recipe)
-    if loss.falls and -loss.slope * (n - 1) >= max(MIN_FALL * loss.mean, MIN_NATS):
-        return _still_improving(window, recipe)
-    if -loss.low * (n - 1) > max(MAX_UNSEEN_FALL * loss.mean, MIN_NATS):
-        return _too_short(f"the {window.judge} loss changes by {loss}, {window.span}", window, recipe)
-
-    # It no longer improves. What holds it is told by training and validation side by side, where there are both.
-    if window.gap is not None:
-        training_error, validation_error = (1 - window.last[f"{part}_accuracy"] for part in ("train", "validation"))
-        grows = window.gap.rises and (loss.rises or window.gap.slope * (n - 1) >= MIN_GAP_GROWTH * loss.mean)
-        if grows or training_error <= MAX_MEMORISED * validation_error:
-            return _over_fitting(window, epochs, recipe)
-        if training_error >= MIN_UNDER_FITTED * validation_error:
-            return _under_fitting(window)
-
-    return _plateau(window, epochs)
-
-
-def _too_short(why: str, window: Window, recipe: Recipe) -> Diagnosis:
-    return Diagnosis(
-        name="too-short",
-        sentence=f"The epochs are too few to tell a trend from chance: {why}.",
-        evidence=window.evidence() | {"epochs": len(window.epochs), "needed": MIN_EPOCHS},
-        suggestion=f"For a diagnosis train for longer, such as --epochs {max(WINDOW, 2 * recipe.epochs)}.",
-    )
-
-
-def _still_improving(window: Window, recipe: Recipe) -> Diagnosis:
     loss = window.validation or window.train
-    sentence = f"The {window.judge} loss still falls ({loss}, {window.span}), {window.rate}."
-    if window.last_lr <= window.lr / 2:
-        sentence += " Part of that is owed to the falling rate itself."
-    return Diagnosis(
-        name="still-improving",
-        sentence=sentence,
-        evidence=window.evidence(),
-        suggestion=f"Train longer: --epochs {2 * recipe.epochs}.",
-    )
+    if loss is None:
+        return _too_short(f"a trend takes {MIN_EPOCHS} epochs after the loss's first drop", window)
+    n = len(window.epochs)
+    if loss.falls and -loss.slope * (n - 1) >= max(MIN_CHANGE * loss.mean, MIN_NATS):
+        return _still_improving(facts)
+    if -loss.low * (n - 1) > max(MAX_UNSEEN_FALL * loss.mean, MIN_NATS):
+        return _too_short(f"the {window.judge} loss changes by {loss}, {window.span}", window)
+
+    if facts.scores is not None and mistakes >= MIN_MISTAKES and training_error >= MIN_UNDER_FITTED * validation_error:
+        return _under_fitting(facts)
+    return _plateau(facts)
 
 
-def _over_fitting(window: Window, epochs: Sequence[dict[str, Any]], recipe: Recipe) -> Diagnosis:
-    best = min(epochs, key=lambda epoch: float(epoch["validation_loss"]))
-    last = window.last
+def _worsens(window: Window) -> bool:
+    """Whether the validation loss rises beyond chance, and by more than nothing, while that of training does not."""
+    validation, train = window.validation, window.train
+    if validation is None or train is None:
+        return False
+    rise = validation.slope * (len(window.epochs) - 1)
+    return validation.rises and rise >= max(MIN_CHANGE * validation.mean, MIN_NATS) and not train.rises
 
-    movement = "rises" if window.validation and window.validation.rises else "no longer falls"
+
+def _over_fitting(facts: Facts) -> Diagnosis:
+    window, last = facts.window, facts.epochs[-1]
+    best = min(facts.epochs, key=lambda epoch: float(epoch["validation_loss"]))
     sentence = (
-        "What it still learns holds for the training images only: training accuracy "
-        f"{last['train_accuracy']:.1%}, validation accuracy {last['validation_accuracy']:.1%}. "
-        f"The validation loss {movement} "
-        f"({window.validation}, {window.span}); the gap to the training loss changes by {window.gap}. "
-        f"The lowest validation loss was {best['validation_loss']:.3f} in epoch {best['epoch'] + 1}, "
-        f"the last is {last['validation_loss']:.3f}."
+        f"It knows the training images better than others: training accuracy {last['train_accuracy']:.1%}, validation "
+        f"accuracy {last['validation_accuracy']:.1%}. The lowest validation loss was {best['validation_loss']:.3f} in "
+        f"epoch {best['epoch'] + 1}, the last is {last['validation_loss']:.3f}."
     )
+    if _worsens(window):
+        sentence += f" It rises ({window.validation}, {window.span})."
 
-    # Augmentation costs no accuracy; only where it is used already is there nothing to do but train for less.
-    if _is_augmented(recipe):
-        suggestion = f"Stop sooner: --epochs {best['epoch'] + 1}."
+    # What costs nothing where it doesn't help: other views of the images, or else the best epoch in place of the last.
+    options: tuple[str, ...] = ()
+    if facts.recipe.shift == 0:
+        suggestion, options = "Show it each image in more than one place: --set shift=1.", ("--set", "shift=1")
+    elif facts.recipe.keep == "last":
+        suggestion, options = "Ship the best epoch in place of the last: --set keep=best.", ("--set", "keep=best")
     else:
-        suggestion = "Show it each image in more than one way: --set mirror=random --set shift=1."
-
+        suggestion = "What is left to try is more images, or a smaller model."
     return Diagnosis(
         name="over-fitting",
         sentence=sentence,
@@ -98,11 +92,71 @@ def _over_fitting(window: Window, epochs: Sequence[dict[str, Any]], recipe: Reci
             "last validation loss": last["validation_loss"],
         },
         suggestion=suggestion,
+        options=options,
     )
 
 
-def _under_fitting(window: Window) -> Diagnosis:
-    last = window.last
+def _finished(facts: Facts) -> Diagnosis:
+    """The schedule ended: what is known of its recipe is said, and nothing is concluded from a loss that fell by it."""
+    window, recipe = facts.window, facts.recipe
+    packaged = _packaged_name(recipe)
+    evidence = window.evidence() | {"epochs": len(facts.epochs)}
+    ends = f"{packaged} ends here by design: its" if packaged else "The schedule has come to its end: the"
+    sentence = f"{ends} rate fell from {window.peak_lr:.3g} to {window.last_lr:.2g}."
+    suggestion = ""
+
+    # What the package's recipes reach was measured on the official data, and is said of no other.
+    if facts.official and packaged in REACHED:
+        reached = REACHED[packaged]
+        sentence += f" It reaches {reached.accuracy:.2%} on the official test set (mean of {reached.seeds} seeds)."
+        later = list(REACHED)[list(REACHED).index(packaged) + 1 :]
+        if later:
+            better = REACHED[later[0]]
+            suggestion = (
+                f"Next is {later[0]}, {better.accuracy:.2%} in about {better.seconds / reached.seconds:.0f} times the "
+                f"time: --recipe {later[0]}."
+            )
+        evidence |= {"reached": reached.accuracy, "seeds": reached.seeds}
+    else:
+        suggestion = (
+            f"Whether more epochs would help, curves can't say: train --epochs {2 * recipe.epochs} beside it, then "
+            "fittingroom compare both with --split validation."
+        )
+    return Diagnosis(name="finished", sentence=sentence, evidence=evidence, suggestion=suggestion, muted=True)
+
+
+def _packaged_name(recipe: Recipe) -> str | None:
+    """Which of the package's recipes this is, apart from what differs between two trainings of it; None: none."""
+    if recipe.name not in recipe_names():
+        return None
+    changed = differences(load_recipe(recipe.name).as_dict(), recipe.as_dict())
+    return None if any(line.split(":")[0].split(".")[0] not in NOT_THE_RECIPE for line in changed) else recipe.name
+
+
+def _too_short(why: str, window: Window) -> Diagnosis:
+    return Diagnosis(
+        name="too-short",
+        sentence=f"The epochs are too few to tell a trend from chance: {why}.",
+        evidence=window.evidence() | {"epochs": len(window.epochs), "needed": MIN_EPOCHS},
+        muted=True,
+    )
+
+
+def _still_improving(facts: Facts) -> Diagnosis:
+    window = facts.window
+    loss = window.validation or window.train
+    epochs = str(2 * facts.recipe.epochs)
+    return Diagnosis(
+        name="still-improving",
+        sentence=f"The {window.judge} loss still falls ({loss}, {window.span}), {window.rate}.",
+        evidence=window.evidence(),
+        suggestion=f"Train longer: --epochs {epochs}.",
+        options=("--epochs", epochs),
+    )
+
+
+def _under_fitting(facts: Facts) -> Diagnosis:
+    window, last = facts.window, facts.epochs[-1]
     return Diagnosis(
         name="under-fitting",
         sentence="Even on the images that it learns from its accuracy is only "
@@ -115,7 +169,9 @@ def _under_fitting(window: Window) -> Diagnosis:
     )
 
 
-def _plateau(window: Window, epochs: Sequence[dict[str, Any]]) -> Diagnosis:
+def _plateau(facts: Facts) -> Diagnosis:
+    window, epochs = facts.window, facts.epochs
+
     # The window is only where it was noticed: the plateau began where a longer line has no trend either.
     key = "validation_loss" if window.is_validated else "train_loss"
     length = len(window.epochs)
@@ -131,19 +187,13 @@ def _plateau(window: Window, epochs: Sequence[dict[str, Any]]) -> Diagnosis:
     if trend.falls or trend.rises:  # but not by enough to be improving, or over-fitting
         movement = "hardly falls" if trend.falls else "rises"
 
-    # Steps that are too long jump about a minimum; where they have become short already, that isn't it.
-    if window.last_lr > window.lr / 2:
-        suggestion = f"Lower the rate for a last stage, to {rounded(window.lr / 10)} say, or change the model."
-    else:
-        suggestion = "The rate has run down, so more of the same won't help: change the model or the augmentation."
-
+    # Steps that are too long jump about a minimum; a last stage at a lower rate is what the notebook did.
+    rate, schedule = rounded(window.lr / 10), f"stages.{len(facts.recipe.stages) - 1}.schedule=linear"
     return Diagnosis(
         name="plateau",
         sentence=f"The {window.judge} loss {movement} since epoch {since} ({trend}), {window.rate}.",
         evidence=window.evidence() | {"since epoch": since},
-        suggestion=suggestion,
+        suggestion=f"Let the rate fall at the end, by a last stage at {rate} say or --set {schedule}, "
+        "or change the model.",
+        options=("--set", schedule),
     )
-
-
-def _is_augmented(recipe: Recipe) -> bool:
-    return recipe.mirror != "none" or recipe.shift > 0 or recipe.erase > 0

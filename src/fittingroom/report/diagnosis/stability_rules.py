@@ -1,4 +1,4 @@
-"""Rules on whether it learns at all, and whether the rate is too high for it."""
+"""The rule on whether the learning rate is too high."""
 
 from __future__ import annotations
 
@@ -17,28 +17,6 @@ MIN_JUMPS, MIN_SPIKES = 3, 3  # as many in the window are no accident
 # A step's loss is a spike if it is so many times the median of the epoch before, and so many robust sd above it. It is
 # also above the median of the first epoch: once the images are known by heart, a single hard one makes a tall step.
 SPIKE_TIMES, SPIKE_SD = 4.0, 10.0
-
-
-def not_learning(facts: Facts) -> Diagnosis | None:
-    """Whether it does no better than always naming the most frequent class."""
-    scores, window = facts.scores, facts.window
-    if scores is None:
-        return None
-    low, high = scores["interval"]
-
-    # Who answers the same whatever the image is right as often as its class occurs.
-    most_frequent = max(row["n"] for row in scores["per_class"]) / scores["n"]
-    if low > most_frequent:
-        return None
-    return Diagnosis(
-        name="not-learning",
-        sentence="It does no better than always naming the most frequent class: accuracy "
-        f"{scores['accuracy']:.1%} (95 % {low:.1%} to {high:.1%}, n = {scores['n']:,}), and {most_frequent:.1%} are of "
-        "that class.",
-        evidence={"accuracy": scores["accuracy"], "low": low, "high": high, "most frequent class": most_frequent},
-        suggestion=f"Train at a much lower rate, such as --lr {rounded(window.lr / 100)}; if that doesn't help, check "
-        "that the labels belong to the images: fittingroom data show.",
-    )
 
 
 def unstable(facts: Facts) -> Diagnosis | None:
@@ -86,6 +64,7 @@ def unstable(facts: Facts) -> Diagnosis | None:
             "steps": len(steps),
         },
         suggestion=f"Lower the rate: --lr {rounded(facts.recipe.stages[0].lr / 3)}.",
+        options=("--lr", rounded(facts.recipe.stages[0].lr / 3)),
     )
 
 

@@ -1,0 +1,28 @@
+"""What the package's recipes reach on the official Fashion-MNIST test set, as the heads of their files say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Reached:
+    """Measured on two cores of an AMD EPYC with AVX-512 and bf16, 2026-11-23.
+
+    Attributes:
+        accuracy: mean of the seeds, 0–1, on the 10,000 official test images.
+        seeds: how many.
+        seconds: of the whole process, median, on two threads.
+    """
+
+    accuracy: float
+    seeds: int
+    seconds: float
+
+
+REACHED = {
+    "swift": Reached(0.9195, 20, 8.8),
+    "steady": Reached(0.9381, 5, 72.4),
+    "strong": Reached(0.9499, 3, 1008),
+}
+"""By recipe, each better and slower than the one before: what to try next is the next one."""
