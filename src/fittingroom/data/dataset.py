@@ -45,6 +45,10 @@ class Dataset:
         name: what messages call the set, e.g. "fashion-mnist train".
         files: the path of the file that each image was read from, below the place that was opened, with ``/`` between
             its parts. None: the images were not read from picture files.
+        groups: the name of the group that each image belongs to (a person, a garment, a series of shots); None for an
+            image in no group. None: nothing is known of groups.
+        sources: SHA-256, 32 bytes, of the file that each image was read from, or of its cell's bytes in a table. None:
+            the images came as arrays.
 
     Raises:
         DataError: any of this does not hold.
