@@ -142,6 +142,7 @@ def test_a_random_state_is_the_seed(fitted: FittingRoomClassifier, images: fr.Da
 
 def test_its_probabilities_are_calibrated_where_it_holds_images_out() -> None:
     X = fr.open_dataset("sample").train
+    assert X.labels is not None
     overrides = (LINEAR, "precision=float32", "batch_size=64", "validation=250")
     fitted = classifier(overrides=overrides).fit(X.images, X.labels)
     assert fitted.temperature_.n == 250

@@ -7,7 +7,7 @@ scored. The first answer scores 0, so that it is in every set: a set is right as
 
 from __future__ import annotations
 
-import base64
+import binascii
 import math
 from dataclasses import dataclass
 
@@ -41,7 +41,7 @@ class ConformalScores:
         scores_N = scores_of(probabilities_NC)[np.arange(len(labels_N)), labels_N]
         ordered_N = scores_N[np.lexsort((scores_N, labels_N))]
         counts = np.bincount(labels_N, minlength=probabilities_NC.shape[1])
-        return cls(tuple(counts.tolist()), base64.b64encode(ordered_N.astype("<f4").tobytes()).decode("ascii"))
+        return cls(tuple(counts.tolist()), _text_of(ordered_N))
 
     @property
     def n(self) -> int:
@@ -70,7 +70,11 @@ class ConformalScores:
         return float(np.concatenate(parts).mean()), of_classes
 
     def _scores(self) -> NDArray[np.float32]:
-        return np.frombuffer(base64.b64decode(self.encoded), dtype="<f4")
+        return np.frombuffer(binascii.a2b_base64(self.encoded), dtype="<f4")
+
+
+def _text_of(scores_N: NDArray[np.float32]) -> str:
+    return binascii.b2a_base64(scores_N.astype("<f4").tobytes(), newline=False).decode("ascii")
 
 
 def scores_of(probabilities_NC: NDArray[np.float32]) -> NDArray[np.float32]:
