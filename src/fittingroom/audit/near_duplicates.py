@@ -1,4 +1,7 @@
-"""Images that are the same picture but for a small shift, brightness, a mirror, or another encoding.
+"""Images that are the same picture but for a small shift, brightness, a mirror, another encoding, or more than that.
+
+Two searches, whose pairs are put together: by pixels, below, and by what survives resizing, blur, small turns and
+zooms, another contrast and inversion (:mod:`fittingroom.audit.altered_copies`).
 
 An index makes it quick: each image, put on its centre of mass and reduced to 14 × 14 fields, goes into the cells of its
 nearest centres (k-means), and only images of one cell are compared, 1–3 % of all pairs. What is alike in that is then
@@ -20,18 +23,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fittingroom.audit.features import coarse
+from fittingroom.audit.altered_copies import Pose, altered_copies, in_pose, poses
+from fittingroom.audit.features import coarse, in_grey
+from fittingroom.audit.image_cells import cell_centres, nearest_cells
 
-SEARCH = 1  # count up when other pairs are found of the same images: what caches hold is then searched for anew
+SEARCH = 2  # count up when other pairs are found of the same images: what caches hold is then searched for anew
 MIN_CORRELATION = 0.992  # of pixels, from which on two images count as near-duplicates
 MIN_REDUCED_CORRELATION = 0.988  # of the 14 × 14 fields, which a shift by part of a pixel changes
 FIELDS = 14
 COLOUR_FIELDS = 8  # over which differences of colour are averaged: finer ones a JPEG of small images changes
-IMAGES_A_CELL = 150
+MAX_HUE_APART = 4.0  # root mean square difference of colour of altered copies, of 255; or 15 % of their own
 FAINT = 0.08  # of an image's strongest pixel: so much counts for ground, as what JPEG leaves around edges does
 PROBES = 3  # cells that an image is looked for in
-ROUNDS = 6  # of k-means
-SAMPLE_IMAGES = 20_000  # that k-means is run on
 BLOCK = 4_096  # images or pairs at a time; of large images fewer
 BLOCK_VALUES = BLOCK * 32 * 32
 MAX_PAIRS = 200_000  # compared pixel by pixel, the most alike first
@@ -44,8 +47,9 @@ class NearDuplicates:
     """Pairs of images that are alike, most alike first.
 
     Attributes:
-        pairs: int64 (P, 2), rows, first < second.
-        correlation: float32 (P,), of the pixels of a pair.
+        pairs: int64 (P, 2), rows, first < second; those found by pixels before altered copies.
+        correlation: float32 (P,), of the pixels of a pair; of altered copies, of the one with what the other may have
+            been altered to.
         mirrored: bool (P,), whether one is the mirror image of the other.
         compared: the share of all pairs that the index compared, 0–1.
     """
@@ -56,8 +60,10 @@ class NearDuplicates:
     compared: float
 
 
-def near_duplicates(images: NDArray[np.uint8], threshold: float = MIN_CORRELATION) -> NearDuplicates:
-    """Find the pairs of images whose pixels correlate by ``threshold`` or more, as they are or mirrored.
+def near_duplicates(
+    images: NDArray[np.uint8], threshold: float = MIN_CORRELATION, *, altered: bool = True
+) -> NearDuplicates:
+    """Find the pairs of images whose pixels correlate by ``threshold`` or more, or that are altered copies.
 
     The same images give the same pairs.
 
@@ -65,11 +71,13 @@ def near_duplicates(images: NDArray[np.uint8], threshold: float = MIN_CORRELATIO
         images: uint8 (N, H, W) or (N, H, W, 3), N ≥ 1. Constant images have no correlation and are in no pair; equal
             images are.
         threshold: of the correlation, -1 to 1.
+        altered: whether to search for altered copies too.
     """
     views = [on_centre(images)] if images.ndim == 3 else [on_centre(images), images]
     columns = zip(*(_found_in(view) for view in views), strict=True)
     pairs, correlation, mirrored, compared = (np.concatenate(column) for column in columns)
-    return _distinct(pairs, correlation, mirrored, threshold, float(compared.mean()))
+    by_pixels = _distinct(pairs, correlation, mirrored, threshold, float(compared.mean()))
+    return _with_altered_copies(by_pixels, images) if altered else by_pixels
 
 
 def _found_in(
@@ -77,13 +85,13 @@ def _found_in(
 ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.bool_], NDArray[np.float64]]:
     """The pairs (P, 2) that may be alike, with their correlation, whether mirrored, and the share of pairs compared."""
     plain, flipped = _directions(images), _directions(images[:, :, ::-1])
-    centres = _centres(plain)
+    centres = cell_centres(plain)
 
     # an image is at home in one cell and looked for in several: a near-duplicate may lie just across a cell's border
-    home_N, near_NK = _nearest(plain, centres, PROBES)
+    home_N, near_NK = nearest_cells(plain, centres, PROBES)
     candidates, compared = [], 0
     for vectors, is_mirror in ((plain, False), (flipped, True)):
-        probes_NK = near_NK if not is_mirror else _nearest(vectors, centres, PROBES)[1]
+        probes_NK = near_NK if not is_mirror else nearest_cells(vectors, centres, PROBES)[1]
         for pairs, alike, count in _candidates(plain, vectors, home_N, probes_NK, len(centres)):
             compared += count
             candidates.append((pairs, alike, np.full(len(pairs), is_mirror)))
@@ -139,34 +147,6 @@ def _directions(images: NDArray[np.uint8]) -> Vectors:
     step = _block_size(images)
     blocks = [_unit(_planes(images[start : start + step]), FIELDS) for start in range(0, len(images), step)]
     return np.concatenate(blocks)
-
-
-def _centres(vectors: Vectors) -> Vectors:
-    """The centres of the cells, by k-means on a sample; the same for the same vectors."""
-    random = np.random.default_rng(0)
-    count = max(1, len(vectors) // IMAGES_A_CELL)
-    sample = vectors[random.permutation(len(vectors))[: max(SAMPLE_IMAGES, count)]]
-    centres = sample[:count].copy()
-
-    for _ in range(ROUNDS):
-        home, _ = _nearest(sample, centres, 1)
-        order = np.argsort(home, kind="stable")
-        # a centre that no vector is nearest to stays where it is
-        used, first = np.unique(home[order], return_index=True)
-        centres[used] = np.add.reduceat(sample[order], first, axis=0) / np.diff([*first, len(home)])[:, None]
-    return centres
-
-
-def _nearest(vectors: Vectors, centres: Vectors, count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The nearest centre of each vector, int64 (N,), and its ``count`` nearest, int64 (N, count), in any order."""
-    count = min(count, len(centres))
-    half_squares = (centres**2).sum(axis=1) / 2  # |v - c|² is least where v·c - |c|² / 2 is greatest
-    homes, near = [], []
-    for start in range(0, len(vectors), BLOCK):
-        closeness = vectors[start : start + BLOCK] @ centres.T - half_squares
-        homes.append(closeness.argmax(axis=1))
-        near.append(np.argpartition(-closeness, count - 1, axis=1)[:, :count])
-    return np.concatenate(homes), np.concatenate(near)
 
 
 def _candidates(
@@ -264,6 +244,42 @@ def _with_hues(correlation_N: NDArray[np.float32], firsts: NDArray[Any], seconds
     products_N = correlation_N * np.sqrt(squares[0] * squares[1]) + pixels * (hues[0] * hues[1]).sum(axis=1)
     lengths = [square + pixels * (hue**2).sum(axis=1) for square, hue in zip(squares, hues, strict=True)]
     return np.asarray(products_N / np.sqrt(np.maximum(lengths[0] * lengths[1], 1e-6)), np.float32)
+
+
+def _with_altered_copies(found: NearDuplicates, images: NDArray[np.uint8]) -> NearDuplicates:
+    """What was found by pixels, and the altered copies that weren't; of colour those whose colours agree, too."""
+    pose, fields = poses(in_grey(images))
+    pairs, likeness, mirrored = altered_copies(fields)
+    if images.ndim == 4:
+        same = _same_colours(images, pose, pairs, mirrored)
+        pairs, likeness, mirrored = pairs[same], likeness[same], mirrored[same]
+    order = np.lexsort((pairs[:, 1], pairs[:, 0], mirrored, -likeness))[:MAX_PAIRS]
+
+    pairs = np.concatenate([found.pairs, pairs[order]])
+    likeness = np.concatenate([found.correlation, likeness[order]])
+    mirrored = np.concatenate([found.mirrored, mirrored[order]])
+    _, first = np.unique(pairs, axis=0, return_index=True)
+    first.sort()
+    return NearDuplicates(pairs[first], likeness[first], mirrored[first], found.compared)
+
+
+def _same_colours(
+    images: NDArray[np.uint8], pose: Pose, pairs: NDArray[np.int64], mirrored: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """Whether the two of each pair have the same colours in the same places, bool (P,); inverted both ways are tried.
+
+    What is compared are differences of colour over 8 × 8 fields of the images in their pose, 0–255.
+    """
+    used, place = np.unique(pairs, return_inverse=True)
+    own = Pose(*(value[used] for value in (pose.ground, pose.down, pose.right, pose.reach)))
+    hues = [
+        in_pose(_planes(images[used])[:, plane].astype(np.float32), own, COLOUR_FIELDS) for plane in (1, 2)
+    ]  # outside of the image: none
+    first, second = (np.stack([hue[place.reshape(-1, 2)[:, side]] for hue in hues], axis=1) for side in (0, 1))
+    second = np.where(mirrored[:, None, None, None], second[..., ::-1], second)
+    apart = [np.sqrt(((first - sign * second) ** 2).mean(axis=(1, 2, 3))) for sign in (1, -1)]
+    strength = np.sqrt((first**2).mean(axis=(1, 2, 3)))
+    return np.asarray(np.minimum(*apart) <= np.maximum(MAX_HUE_APART, 0.15 * strength))
 
 
 def _distinct(

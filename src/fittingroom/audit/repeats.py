@@ -18,7 +18,7 @@ from fittingroom.audit.findings import (
 )
 from fittingroom.audit.identity import Part
 from fittingroom.audit.known_pairs import keep_pairs
-from fittingroom.audit.near_duplicates import MIN_CORRELATION, near_duplicates
+from fittingroom.audit.near_duplicates import near_duplicates
 from fittingroom.rendering.contact_sheet import Row
 
 MAX_PAIRS_LISTED = 4  # of near-duplicates, by a message
@@ -188,8 +188,8 @@ def _near(first: Part, second: Part, rows: NDArray[np.int64], mirrored: int, she
         name="near-duplicates",
         severity="note" if within or share < 0.01 else "warning",
         where=first.name if within else f"{first.name} and {second.name}",
-        message=f"{len(rows):,} pair{'s' * (len(rows) != 1)} of images alike but for a small shift, brightness, a "
-        f"mirror or encoding: their pixels correlate by {MIN_CORRELATION} or more; {images:,} of {judged:,} images of "
+        message=f"{len(rows):,} pair{'s' * (len(rows) != 1)} of images alike but for a small shift, turn or "
+        f"zoom, brightness, blur, a mirror, inversion or encoding; {images:,} of {judged:,} images of "
         f"{second.name} ({share:.2%}) are in one; {mirrored:,} mirrored "
         f"({kind_of_place(second.dataset)} {listed})",
         effect="They weigh more than others in training."

@@ -123,7 +123,7 @@ def _interval(
 
 def _is_in(judged: Dataset, train: Dataset) -> NDArray[np.bool_]:
     """bool (N,): the judged images that have a near-duplicate, or an equal, among the training images."""
-    pairs = near_duplicates(np.concatenate([train.images, judged.images])).pairs
+    pairs = near_duplicates(np.concatenate([train.images, judged.images]), altered=False).pairs
     n_train = len(train)
     across = pairs[(pairs[:, 0] < n_train) & (pairs[:, 1] >= n_train)]
     mask = np.zeros(len(judged), dtype=bool)
