@@ -45,6 +45,37 @@ def evaluated(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, 
     return answer
 
 
+def test_images_that_the_model_was_trained_on_are_counted_and_said(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    train, test = fr.open_dataset("sample").train, fr.open_dataset("sample").test
+    assert train.labels is not None
+    assert test is not None
+    assert test.labels is not None
+    softer = np.stack(
+        [np.asarray(Image.fromarray(image).resize((24, 24)).resize((28, 28))) for image in train.images[:40]]
+    )
+    images = np.concatenate([train.images[100:130], softer, test.images[:100]])
+    labels = np.concatenate([train.labels[100:130], train.labels[:40], test.labels[:100]])
+    np.savez(tmp_path / "mine.npz", x_test=images, y_test=labels, x_train=images, y_train=labels, classes=train.classes)
+
+    seen = evaluated(capsys, "runs/one", "mine.npz")["trained_on"]
+    assert isinstance(seen, dict)
+    assert (seen["n"], seen["equal"]) == (170, 30)
+    assert 36 <= seen["near"] <= 45
+
+    assert main(["evaluate", "runs/one", "mine.npz", "--trust-code"]) == 0
+    said = " ".join(capsys.readouterr().err.split())
+    assert "30 of these 170 images are ones that the model was trained on" in said
+    assert f"{seen['near']} others are near-duplicates" in said
+
+
+def test_nothing_is_said_of_images_that_are_new_to_the_model(capsys: pytest.CaptureFixture[str]) -> None:
+    capsys.readouterr()
+    assert main(["evaluate", "runs/one", "--trust-code"]) == 0
+    assert "trained on" not in capsys.readouterr().err
+
+
 def test_subsets_stand_beside_all_images_and_replace_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     before = Path("runs/one/result.json").read_bytes()
     scores = evaluated(capsys, "runs/one", "--subsets")

@@ -11,6 +11,7 @@ from fittingroom.cli import options
 from fittingroom.cli.parser import Parser
 
 if TYPE_CHECKING:
+    from fittingroom.audit.leakage import Leakage
     from fittingroom.audit.subsets import Subset
     from fittingroom.data.dataset import Dataset
     from fittingroom.runs.run import Run
@@ -81,13 +82,35 @@ def run_evaluate(args: argparse.Namespace) -> int:
     if args.csv:
         _write_csv(args.csv, run, _predictions_files(run) - written_before, every_image=args.all)
 
+    leakage, unknown = _leakage(run, dataset)
+    if leakage is not None:
+        scores |= {"trained_on": {"n": leakage.n, "equal": leakage.equal, "near": leakage.near}}
     if args.json:
         console.print_json(scores)
     elif "members" in scores:
         _print_mean(scores)
     else:
         _print_scores(scores)
+
+    if leakage is None:
+        console.stderr().print(f"whether the model was trained on these images isn't known: {unknown}")
+    elif leakage.sentence:
+        console.stderr().print(f"warning: {leakage.sentence}", style="bold yellow")
     return 0
+
+
+def _leakage(run: Run, dataset: Dataset | None) -> tuple[Leakage | None, str]:
+    """Whether the model has seen what it was judged by; None, and why, where its training data can't be opened."""
+    from fittingroom.audit.leakage import find_leakage
+    from fittingroom.errors import ArtifactError, DataError
+
+    # The members of a run have their data in common: the first of them speaks for all.
+    member = (run.members or [run])[0]
+    try:
+        train = member.open_data().train
+        return find_leakage(member.own_test_set() if dataset is None else dataset, train), ""
+    except (DataError, ArtifactError, OSError) as error:
+        return None, str(error)
 
 
 def _refuse_what_does_not_go_together(args: argparse.Namespace) -> None:
