@@ -111,6 +111,7 @@ def area(known: NDArray[np.float64], strange: NDArray[np.float64]) -> float:
 
 def without(dataset: fr.Dataset, left_out: str) -> fr.Dataset:
     """The set without a class, and without its name."""
+    assert dataset.labels is not None
     gone = dataset.classes.index(left_out)
     rows = np.flatnonzero(dataset.labels != gone)
     labels = dataset.labels[rows] - (dataset.labels[rows] > gone)

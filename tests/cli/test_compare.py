@@ -38,8 +38,14 @@ def test_it_says_the_verdict_first_and_what_it_rests_on(capsys: pytest.CaptureFi
         r"slow is worse than fast by \d+\.\d\d points \(95 % \d+\.\d\d to \d+\.\d\d, 2 \+ 2 seeds\)$", first
     )
     assert rest[0].startswith("This was a test-set evaluation. fast's own accuracy")
-    for name in fr.open_run("runs/fast/seed-0").artifact.classes:
-        assert name in printed
+
+    # A class is listed if its interval leaves anything out; how many are not is said.
+    (comparison,) = fr.compare_runs(["runs/fast", "runs/slow"]).comparisons
+    listed = {row.name: row.says_something for row in comparison.per_class}
+    assert list(listed) == list(fr.open_run("runs/fast/seed-0").artifact.classes)
+    assert {name for name in listed if f"\n{name} " in printed} == {name for name in listed if listed[name]}
+    if silent := list(listed.values()).count(False):
+        assert f"{silent} of 10 classes are not listed" in printed
     with Image.open("runs/compare-fast-slow.png") as sheet:
         assert sheet.width > 500
     assert "runs/compare-fast-slow.png" in printed

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
+from fittingroom.data.picture_file import probe_size
 from fittingroom.data.preprocessing import (
     Preprocessing,
     encode_png,
@@ -374,3 +375,15 @@ def test_a_grey_picture_kept_in_three_channels_loses_no_colour(photo: Image.Imag
     file = io.BytesIO()
     photo.convert("L").convert("RGB").save(file, "JPEG")
     assert not see_picture(file.getvalue(), "photo", Preprocessing(size=(20, 20), channels=1)).lost_colour
+
+
+@pytest.mark.parametrize("options", [{}, {"dpi": (72, 72)}, {"exif": True}, {"cut": True}, {"format": "BMP"}])
+def test_the_size_in_the_head_of_bytes_is_the_one_that_the_file_tells(photo: Image.Image, options: Any) -> None:
+    file = io.BytesIO()
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    given = {"exif": turned} if "exif" in options else {key: options[key] for key in options if key == "dpi"}
+    photo.crop((0, 0, 50, 30)).save(file, options.get("format", "PNG"), **given)
+    content = file.getvalue()[: 60 if "cut" in options else None]
+    expected = (50, 30) if "exif" in options else (30, 50)
+    assert probe_size(content, "bytes") == probe_size(io.BytesIO(content), "file") == expected

@@ -129,7 +129,8 @@ class _Residual(nn.Module):
 
 def unit_length(features_NF: Tensor) -> Tensor:
     """Of features that are all 0, nothing can be divided: they stay so."""
-    return features_NF / torch.linalg.vector_norm(features_NF, dim=1, keepdim=True).clamp(min=1e-12)
+    lengths_N1: Tensor = torch.linalg.vector_norm(features_NF, dim=1, keepdim=True)
+    return features_NF / lengths_N1.clamp(min=1e-12)
 
 
 def rows_to_fit(count: int, features: int) -> Tensor:

@@ -24,15 +24,9 @@ from fittingroom.audit.values import as_pixels, as_whole_labels, picture_finding
 from fittingroom.data.dataset import MAX_SIDE, Dataset, Splits, parts_of
 from fittingroom.data.fetch.known_sets import KNOWN, class_names_for
 from fittingroom.data.formats import npz
+from fittingroom.data.formats.csv_layout import LONGEST_LINE, holds_pixels, is_header, label_name, pixel_number
 from fittingroom.data.formats.idx import QMNIST_COLUMNS
-from fittingroom.data.formats.kaggle_csv import (
-    LONGEST_LINE,
-    csv_files,
-    holds_pixels,
-    is_header,
-    label_name,
-    pixel_number,
-)
+from fittingroom.data.formats.kaggle_csv import csv_files
 from fittingroom.data.formats.many_pictures import Decoding
 from fittingroom.data.formats.splits import PARTS, part_of, read_class_names
 from fittingroom.data.formats.table import CSV, FORMATS, IDX, NPZ, PARQUET, PICTURES, format_at, format_of_name

@@ -18,6 +18,7 @@ def add_options(parser: Parser) -> None:
     parser.description = (
         "Compare runs with the first of them, image by image, and say in one sentence whether they differ "
         "and how sure that is. Runs of several seeds are compared as recipes, others as the models that they are. "
+        "Several runs at once, and looking again after more seeds, are allowed for. "
         "Nothing is trained or judged anew. On test, it is a test-set evaluation and goes on record."
     )
     parser.epilog = "example: fittingroom compare runs/swift-1 runs/strong-1 --split validation"

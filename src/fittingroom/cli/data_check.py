@@ -108,8 +108,12 @@ def _with_flags(report: Report) -> Report:
     from dataclasses import replace
 
     def said(finding: Finding) -> Finding:
-        texts = {name: options.with_flags(getattr(finding, name)) for name in ("message", "effect", "advice")}
-        return replace(finding, **texts)
+        return replace(
+            finding,
+            message=options.with_flags(finding.message),
+            effect=options.with_flags(finding.effect),
+            advice=options.with_flags(finding.advice),
+        )
 
     checked = [replace(each, notes=tuple(map(options.with_flags, each.notes))) for each in report.checked]
     return replace(report, findings=tuple(map(said, report.findings)), checked=tuple(checked))

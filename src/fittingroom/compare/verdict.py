@@ -170,7 +170,7 @@ class Comparison:
             "scope": self.scope,
             "plan": self.plan,
             "accuracies": [list(side) for side in self.accuracies],
-            "per_class": [asdict(row) for row in self.per_class],
+            "per_class": [asdict(row) | {"says_something": row.says_something} for row in self.per_class],
             "notes": self.notes,
         }
 

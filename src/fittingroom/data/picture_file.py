@@ -29,6 +29,7 @@ PROBED_SIDE = 64  # a JPEG's colours are looked for in a picture of at least thi
 EXIF_ORIENTATION = 0x0112
 PNG_EXIF = ("exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp")  # where Pillow looks for it
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 TURNED = (5, 6, 7, 8)  # orientations in which height and width change places
 LARGE = 16_000_000  # pixels; of larger pictures no two are decoded at once, for with all steps one takes 750 MB
 
@@ -118,8 +119,30 @@ def probe_size(file: bytes | BinaryIO, where: str) -> tuple[int, int]:
     Raises:
         DataError: no picture, or one too large.
     """
+    if isinstance(file, bytes) and (size := size_of_plain_png(file)) is not None:
+        return size
     with open_picture(file, where) as picture:
         return upright_size(picture, where, orientation(picture))
+
+
+def size_of_plain_png(content: bytes) -> tuple[int, int] | None:
+    """(height, width) of a whole PNG that holds pixels alone, as tables do by the thousand; None for any other.
+
+    Pillow takes ten times as long to say it.
+    """
+    if not (content.startswith(PNG_SIGNATURE) and content.endswith(PNG_END) and content[12:16] == b"IHDR"):
+        return None
+    if content[33 + 4 : 33 + 8] != b"IDAT":  # right after the header: nothing says how it was turned
+        return None
+    after = 33 + 12 + int.from_bytes(content[33:37], "big")
+    width, height = int.from_bytes(content[16:20], "big"), int.from_bytes(content[20:24], "big")
+    is_plain = after == len(content) - len(PNG_END) and 0 < width * height <= MAX_PIXELS
+    return (height, width) if is_plain else None
+
+
+def is_8_bit_png(content: bytes, channels: int) -> bool:
+    """Whether a plain PNG is grey (``channels`` 1) or RGB (3) of 8 bits: its pixels are the image as they are."""
+    return content[24] == 8 and content[25] == {1: 0, 3: 2}.get(channels)
 
 
 def upright_size(picture: Image.Image, where: str, turn: int) -> tuple[int, int]:

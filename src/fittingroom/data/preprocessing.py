@@ -18,10 +18,12 @@ from fittingroom.data.picture_file import FORMATS as FORMATS
 from fittingroom.data.picture_file import (
     WHITE,
     decoding,
+    is_8_bit_png,
     is_coloured,
     opaque_8_bit,
     open_picture,
     orientation,
+    size_of_plain_png,
     upright_size,
 )
 from fittingroom.data.picture_file import PictureFacts as PictureFacts
@@ -176,6 +178,12 @@ def see_picture(
     Args:
         look: whether to look for colour that is lost; else ``lost_colour`` is False.
     """
+    # of tables with thousands of small pictures, most have nothing about them that needs a closer look
+    plain = size_of_plain_png(content)
+    if plain is not None and plain == preprocessing.size and is_8_bit_png(content, preprocessing.channels or 0):
+        with open_picture(content, where, formats=formats) as picture:
+            return SeenPicture(np.asarray(picture), plain, lost_colour=False)
+
     with open_picture(content, where, formats=formats) as picture:
         turn = orientation(picture)
         size = upright_size(picture, where, turn)

@@ -158,7 +158,7 @@ class Sheet:
 
 def _note(answer: dict[str, Any], scale: OodScale | None) -> str | None:
     """What the page says of an image that is not usual."""
-    note = scale and explained(answer["typical"], scale.n)
+    note = None if scale is None else explained(answer["typical"], scale.n)
     return note and f"{note[0].upper()}{note[1:]}."
 
 

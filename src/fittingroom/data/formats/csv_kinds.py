@@ -7,6 +7,7 @@ import numpy as np
 
 from fittingroom.data.dataset import Splits
 from fittingroom.data.formats.columns import label_column
+from fittingroom.data.formats.csv_layout import SMALLEST_ROW, cells_of, first_line, is_header, pixel_number
 from fittingroom.data.formats.file_table import (
     FileTable,
     file_table,
@@ -16,18 +17,7 @@ from fittingroom.data.formats.file_table import (
     table_blocks,
     table_files,
 )
-from fittingroom.data.formats.kaggle_csv import (
-    SMALLEST_ROW,
-    cells_of,
-    csv_blocks,
-    find_csv,
-    first_line,
-    is_header,
-    labelled,
-    pixel_number,
-    read_parts,
-    unpacked,
-)
+from fittingroom.data.formats.kaggle_csv import csv_blocks, find_csv, labelled, read_parts, unpacked
 from fittingroom.data.formats.many_pictures import Decoding
 from fittingroom.data.formats.pixels_column import (
     FER2013_CLASSES,

@@ -1,13 +1,10 @@
 """Kaggle's CSV: a row an image, ``label,pixel1,…,pixel784``, pixels row by row from the top left."""
 
-import csv
 import gzip
 import io
-import math
 import re
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -16,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fittingroom.data.dataset import MAX_SIDE, Dataset, Splits
+from fittingroom.data.dataset import Dataset, Splits
 from fittingroom.data.formats.arrays import as_labels
-from fittingroom.data.formats.columns import LABEL_NAMES_IN_WORDS, label_column, named, numbered, plain
+from fittingroom.data.formats.columns import numbered
+from fittingroom.data.formats.csv_layout import LONGEST_LINE, Layout, are_names, cells_of_bytes, label_cells, layout_of
 from fittingroom.data.formats.gzipped import expansion_limit, is_gzip, open_bytes
 from fittingroom.data.formats.splits import Images, by_part, read_class_names, splits
 from fittingroom.errors import DataError
@@ -28,53 +26,12 @@ if TYPE_CHECKING:
     import polars as pl
 
 SUFFIXES = (".csv", ".csv.gz")
-LONGEST_LINE = 1 << 20  # bytes; the longest header of 256×256 images has 0.7 MB
 PART_FILES = re.compile(r"(train|validation|test)\.csv(\.gz)?")
 """The names of the files that :func:`write_csv_part` writes, raw or packed."""
 
-_PIXEL_NAME = re.compile(r"(?:pixel|px|p)?[ _]?(\d+)", re.IGNORECASE)
-_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 _PIXEL = rb" *\+?0*(?:25[0-5]|2[0-4]\d|1\d\d|\d?\d)(?:\.0*)?"  # pandas writes whole numbers as 9.0, too
 _LABEL = rb" *\+?0*\d{1,3}(?:\.0*)?"
 _NAME = rb'(?:"(?:[^"]|"")+"|[^",\r\n]*[^",\s][^",\r\n]*)'
-_COUNTER_NAMES = ("", "id", "index", "unnamed:_0")  # of a column that counts the rows
-
-SMALLEST_ROW = 4  # pixels; rows of fewer numbers are no images
-PIXELS_NAMES = ("pixels", "pixel_values")
-"""What a column may be called that holds all pixels of an image, with blanks between them, as FER2013's."""
-
-EVIDENCE_ROWS = 100_000
-"""By how many rows it is told which column of a file without a header holds the labels."""
-
-NAMES_SHARE = 0.05
-"""So many of the labels must be text, at least, before it is names and no mistake in a column of numbers."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Layout:
-    """What the first line says.
-
-    Attributes:
-        columns: their names, made up where there is no header.
-        label: the name of the label's column; None: there is none.
-        has_header: whether the first line is one, and not an image.
-        has_names: whether the labels are the names of the classes, and not numbers.
-    """
-
-    columns: list[str]
-    label: str | None
-    has_header: bool
-    has_names: bool = False
-
-    @property
-    def pixels(self) -> list[str]:
-        """The names of the other columns."""
-        return [name for name in self.columns if name != self.label]
-
-    @property
-    def side(self) -> int:
-        """Of the square images, in pixels."""
-        return math.isqrt(len(self.columns) - (self.label is not None))
 
 
 def find_csv(path: Path) -> dict[str, Path]:
@@ -93,19 +50,6 @@ def find_csv(path: Path) -> dict[str, Path]:
 def csv_files(path: Path) -> list[Path]:
     """Every file that :func:`read_kaggle_csv` reads."""
     return list(find_csv(path).values())
-
-
-def holds_pixels(path: Path) -> bool:
-    """Tell by its first row whether a CSV holds images, and not something about pictures that lie elsewhere.
-
-    Raises:
-        DataError: the file can't be read.
-    """
-    cells = cells_of(first_line(path))
-    if not is_header(cells):
-        return sum(1 for cell in cells if _NUMBER.fullmatch(cell)) >= SMALLEST_ROW
-    pixels = sum(1 for cell in cells if pixel_number(cell) is not None)
-    return pixels >= SMALLEST_ROW or named(cells, PIXELS_NAMES) is not None
 
 
 def read_kaggle_csv(path: Path) -> Splits:
@@ -133,7 +77,7 @@ def read_parts(files: Mapping[str, Path], path: Path) -> Splits:
     """
     parts, notes = {}, []
     for part, file in files.items():
-        layout = _layout(file)
+        layout = layout_of(file)
         parts[part] = _parse(unpacked(file), layout, file, skip_lines=int(layout.has_header))
 
         # nobody has said so: it was told by the values
@@ -193,7 +137,7 @@ def csv_blocks(path: Path, rows: int) -> Iterator[Images]:
     Raises:
         DataError: as :func:`read_kaggle_csv`.
     """
-    layout = _layout(path)
+    layout = layout_of(path)
     is_empty = True
     with open_bytes(path) as file:
         if layout.has_header:
@@ -208,7 +152,7 @@ def csv_blocks(path: Path, rows: int) -> Iterator[Images]:
 
 
 def _parse(
-    content: Path | io.BytesIO, layout: _Layout, path: Path, skip_lines: int = 0
+    content: Path | io.BytesIO, layout: Layout, path: Path, skip_lines: int = 0
 ) -> tuple[Images, NDArray[Any] | None]:
     """Images and labels of the rows in ``content``, which is the file at ``path`` or a part of it."""
     table = _table(content, layout, path, skip_lines)
@@ -230,7 +174,7 @@ def _parse(
     return images, np.array(column.to_list(), np.str_) if is_text else as_labels(column.to_numpy(), str(path))
 
 
-def _table(content: Path | io.BytesIO, layout: _Layout, path: Path, skip_lines: int) -> "pl.DataFrame":
+def _table(content: Path | io.BytesIO, layout: Layout, path: Path, skip_lines: int) -> "pl.DataFrame":
     """The cells as numbers: uint8 pixels, uint16 labels; null where a cell or a line is empty."""
     import polars as pl
 
@@ -246,7 +190,7 @@ def _table(content: Path | io.BytesIO, layout: _Layout, path: Path, skip_lines: 
         # names may begin anywhere: letters follow the digits in sets of both
         if isinstance(content, io.BytesIO):
             content.seek(0)
-        if not layout.has_names and layout.label and _are_names(_label_cells(path, layout)):
+        if not layout.has_names and layout.label and are_names(label_cells(path, layout)):
             return _table(content, replace(layout, has_names=True), path, skip_lines)
 
         # whole numbers written as 9.0 are no uint8 to Polars: once more by way of float32, which holds them exactly
@@ -302,233 +246,7 @@ def unpacked(path: Path) -> Path | io.BytesIO:
     return content
 
 
-def _layout(path: Path) -> _Layout:
-    line = first_line(path)
-    cells = cells_of(line)
-    if len(cells) == 1 and (mark := re.search(r"[;\t|]", line)):
-        raise DataError(f"{path}: row 1: commas between the cells expected, {mark[0]!r} found: save it with commas")
-
-    layout = _from_header(cells, path) if is_header(cells) else _without_header(cells, path)
-    _check_shape(layout, path)
-    return replace(layout, has_names=bool(layout.label) and _begins_with_a_name(path, layout))
-
-
-def cells_of(line: str) -> list[str]:
-    """The cells of a line, without blanks and quotation marks around them."""
-    if '"' not in line:
-        return [cell.strip() for cell in line.split(",")]
-    try:
-        return [cell.strip() for cell in next(csv.reader([line], skipinitialspace=True))]
-    except (csv.Error, StopIteration):
-        return [cell.strip().strip('"') for cell in line.split(",")]
-
-
-def first_line(path: Path) -> str:
-    """The first line of a CSV, without its end.
-
-    Raises:
-        DataError: the file can't be read, is empty, a web page, or not in UTF-8.
-    """
-    with open_bytes(path) as file:
-        first = file.readline(LONGEST_LINE)
-    if not first.strip():
-        nothing = "an empty line" if first else "an empty file"
-        raise DataError(f"{path}: label,pixel1,pixel2,… in row 1 expected, {nothing} found")
-    if first.lstrip().startswith(b"<"):
-        raise DataError(f"{path}: a CSV file expected, a web page found: download the file itself")
-    if len(first) == LONGEST_LINE:
-        raise DataError(f"{path}: a line of less than {LONGEST_LINE:,} bytes expected, row 1 is longer")
-
-    # Excel puts a mark before UTF-8, and saves "Unicode text" as UTF-16, whose ASCII has NUL bytes
-    try:
-        line = first.decode("utf-8-sig").rstrip("\r\n")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: text in UTF-8 expected, other bytes found in row 1: save it as UTF-8") from error
-    if "\0" in line:
-        raise DataError(f"{path}: text in UTF-8 expected, NUL bytes found in row 1: not a CSV, or not in UTF-8")
-    return line
-
-
-def label_name(cells: list[str]) -> str | None:
-    """Which of a header's names is the label's: the first there is of :data:`columns.LABEL_NAMES`; None: none is."""
-    return label_column(cells)
-
-
-def pixel_number(cell: str) -> int | None:
-    """The number in a header's name of a pixel, such as ``pixel7``, ``px7`` or ``7``; None for other names."""
-    match = _PIXEL_NAME.fullmatch(cell)
-    return int(match[1]) if match else None
-
-
-def is_header(cells: list[str]) -> bool:
-    """Whether the first row is a header: it names the label, or has no number in it at all.
-
-    Otherwise a bad cell would pass for a name. A row that counts the columns from 0 or 1 on is one too, as pandas
-    writes it where they have no names.
-    """
-    has_names = label_name(cells) is not None or not any(_NUMBER.fullmatch(cell) for cell in cells)
-
-    # a name beside the counted columns is that of the label
-    counted = [cells, *([cells[1:]] if cells[0] and not _NUMBER.fullmatch(cells[0]) else [])]
-    counted += [cells[:-1]] if cells[-1] and not _NUMBER.fullmatch(cells[-1]) else []
-    return has_names or any(len(names) >= 16 and _counts(names) for names in counted)
-
-
-def _counts(cells: list[str]) -> bool:
-    return any(cells == [str(number) for number in range(first, first + len(cells))] for first in (0, 1))
-
-
-def _from_header(cells: list[str], path: Path) -> _Layout:
-    return _from_header_with(cells, label_name(cells), path)
-
-
-def _from_header_with(cells: list[str], label: str | None, path: Path) -> _Layout:
-    name, count = Counter(cells).most_common(1)[0]
-    if count > 1:
-        raise DataError(f"{path}: row 1: columns of different names expected, {name!r} found {count:,} times")
-
-    numbers = {cell: pixel_number(cell) for cell in cells if cell != label}
-    others = [cell for cell, number in numbers.items() if number is None]
-
-    # whatever it is called, the only column that is no pixel is the label if it stands at an end
-    is_at_end = others in ([cells[0]], [cells[-1]]) and plain(others[0]) not in _COUNTER_NAMES
-    if label is None and is_at_end and len(numbers) > 1:
-        return _from_header_with(cells, others[0], path)
-
-    # where some are called as pixels are, all have to be
-    if 0 < len(others) < len(numbers):
-        several = f" and {len(others) - 3:,} more" if len(others) > 3 else ""
-        missing = "" if label else f"; a label is called {LABEL_NAMES_IN_WORDS}"
-        raise DataError(
-            f"{path}: row 1: the label and the pixels expected, other columns found: "
-            f"{', '.join(map(repr, others[:3]))}{several}{missing}; remove what is neither"
-        )
-
-    # numbers out of order would make shuffled pixels of an image; names of another kind have no order to check
-    if not others:
-        first = min(next(iter(numbers.values()), None) or 0, 1)
-        for expected, (cell, number) in enumerate(numbers.items(), first):
-            if number != expected:
-                raise DataError(
-                    f"{path}: row 1, column {cells.index(cell) + 1}: pixel{expected} expected, {cell!r} found: "
-                    "pixels stand in order, row by row from the top left"
-                )
-    return _Layout(cells, label, has_header=True)
-
-
-def _without_header(cells: list[str], path: Path) -> _Layout:
-    is_unlabelled = math.isqrt(len(cells)) ** 2 == len(cells)
-    pixels = [f"pixel{number}" for number in range(1, len(cells) + is_unlabelled)]
-    if is_unlabelled:
-        return _Layout(pixels, None, has_header=False)
-    is_last = math.isqrt(len(pixels)) ** 2 == len(pixels) and _label_is_last(path)
-    return _Layout([*pixels, "label"] if is_last else ["label", *pixels], "label", has_header=False)
-
-
-def _label_is_last(path: Path) -> bool:
-    """Tell by the values whether the labels of a file without a header stand in its last column or in its first.
-
-    A column of labels counts 0, 1, 2, … with a fair share of each; and it is unlike the column beside it, which
-    that of a corner's pixels resembles. The two must not contradict each other.
-
-    Raises:
-        DataError: the values can't tell.
-    """
-    lines = list(islice((line for line in _lines(path) if line.count(b",") > 2), EVIDENCE_ROWS))
-    columns = [[line.split(b",", 2)[index] for line in lines] for index in (0, 1)]
-    columns += [[line.rstrip(b"\r\n").rsplit(b",", 2)[index] for line in lines] for index in (-2, -1)]
-
-    # text is no pixel
-    are_names = [_are_names(columns[0]), _are_names(columns[-1])]
-    if are_names[0] != are_names[1]:
-        return are_names[1]
-
-    try:
-        first, second, last_but_one, last = np.array(
-            [row for row in zip(*columns, strict=True) if all(_is_number(cell) for cell in row)], np.float64
-        ).T
-    except ValueError:
-        return False  # no row of numbers: the reader says which cell is wrong
-    if (first.max() > 255) != (last.max() > 255):
-        return bool(last.max() > 255)
-
-    votes = set()
-    counts = [_counts_classes(first), _counts_classes(last)]
-    if counts[0] != counts[1]:
-        votes.add(counts[1])
-    unlike = [float(np.abs(first - second).mean()), float(np.abs(last - last_but_one).mean())]
-    if max(unlike) >= 3 * min(unlike) + 0.3:
-        votes.add(unlike[1] > unlike[0])
-    if len(votes) != 1:
-        raise DataError(
-            f"{path}: a first row with the names of the columns expected, none found, and the values don't tell "
-            "whether the labels stand in the first column or in the last: "
-            "put label,pixel1,pixel2,… or pixel1,pixel2,…,label above them"
-        )
-    return votes.pop()
-
-
-def _counts_classes(values: NDArray[np.float64]) -> bool:
-    """Whether the values are 0, 1, 2, … or 1, 2, 3, … without a gap, and each is there for a twentieth of its share."""
-    found, counts = np.unique(values, return_counts=True)
-    is_counting = len(found) > 1 and found[0] in (0, 1) and bool((np.diff(found) == 1).all())
-    return is_counting and bool(counts.min() * len(found) * 20 >= len(values))
-
-
-def _is_number(cell: bytes) -> bool:
-    return _NUMBER.fullmatch(cell.decode("utf-8", "replace").strip()) is not None
-
-
-def _are_names(cells: Sequence[bytes]) -> bool:
-    """Whether a column of labels is one of names: all of them are text, or too many for a mistake."""
-    texts = sum(1 for cell in cells if cell.strip() and not _is_number(cell))
-    return texts > 0 and (texts == len(cells) or (texts > 1 and texts >= NAMES_SHARE * len(cells)))
-
-
-def _begins_with_a_name(path: Path, layout: _Layout) -> bool:
-    """Whether the first label is text, and enough of the others are too."""
-    first = next(_lines(path, skip_header=layout.has_header), b"")
-    cells = _label_cells(path, layout) if any(map(bytes.isalpha, re.findall(rb"[^\W\d_]+", first))) else []
-    return bool(cells) and _are_names(cells)
-
-
-def _label_cells(path: Path, layout: _Layout) -> list[bytes]:
-    """The cells of the labels' column, as they stand in the file."""
-    assert layout.label is not None
-    place = layout.columns.index(layout.label)
-    lines = islice(_lines(path, skip_header=layout.has_header), EVIDENCE_ROWS)
-    rows = (_cells_of_bytes(line) for line in lines if line.strip())
-    return [row[place] for row in rows if place < len(row)]
-
-
-def _lines(path: Path, *, skip_header: bool = False) -> Iterator[bytes]:
-    with open_bytes(path) as file:
-        if skip_header:
-            file.readline()
-        for number, line in enumerate(iter(partial(file.readline, LONGEST_LINE), b"")):
-            yield line.removeprefix(b"\xef\xbb\xbf") if number == 0 else line
-
-
-def _cells_of_bytes(line: bytes) -> list[bytes]:
-    """The cells of a line; a quoted one may hold commas."""
-    content = line.rstrip(b"\r\n")
-    return (
-        re.findall(rb'((?:"(?:[^"]|"")*"|[^,])*)(?:,|$)', content)[: content.count(b",") + 1]
-        if b'"' in content
-        else content.split(b",")
-    )
-
-
-def _check_shape(layout: _Layout, path: Path) -> None:
-    count = len(layout.pixels)
-    if count == 0 or layout.side**2 != count:
-        label = f"beside the label {layout.label!r}" if layout.label else "and no column called label"
-        raise DataError(f"{path}: square images expected, 784 pixels for 28×28, {count:,} pixel columns {label} found")
-    if layout.side > MAX_SIDE:
-        raise DataError(f"{path}: images of at most {MAX_SIDE} pixels a side expected, {layout.side} found")
-
-
-def _refuse_bad_cell(path: Path, layout: _Layout) -> None:
+def _refuse_bad_cell(path: Path, layout: Layout) -> None:
     """Look for the first cell that is wrong; return where there is none.
 
     Raises:
@@ -553,8 +271,8 @@ def _refuse_bad_cell(path: Path, layout: _Layout) -> None:
                 _refuse_line(content, row, path, layout)
 
 
-def _refuse_line(line: bytes, row: int, path: Path, layout: _Layout) -> None:
-    cells = _cells_of_bytes(line) if layout.has_names else line.rstrip(b"\r\n").split(b",")
+def _refuse_line(line: bytes, row: int, path: Path, layout: Layout) -> None:
+    cells = cells_of_bytes(line) if layout.has_names else line.rstrip(b"\r\n").split(b",")
     for name, cell in zip(layout.columns, cells, strict=False):
         is_label = name == layout.label
         pattern = (_NAME if layout.has_names else _LABEL) if is_label else _PIXEL

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from fittingroom.data.dataset import MAX_SIDE
 from fittingroom.data.formats.columns import SPLIT_NAMES, label_column, named, parts_of_rows
+from fittingroom.data.formats.csv_layout import LONGEST_LINE, PIXELS_NAMES, cells_of, first_line
 from fittingroom.data.formats.gzipped import expansion_limit, open_bytes
-from fittingroom.data.formats.kaggle_csv import LONGEST_LINE, PIXELS_NAMES, cells_of, first_line
 from fittingroom.data.formats.splits import Images
 from fittingroom.errors import DataError
 
