@@ -4,6 +4,7 @@ import os
 import sys
 
 os.environ["OMP_NUM_THREADS"] = "1"  # before anything imports torch, which reads it once
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # for the tests that import ONNX Runtime by themselves
 
 from collections.abc import Iterator
 

@@ -34,6 +34,7 @@ from fittingroom.artifact.feature_space import (
     save_feature_space,
 )
 from fittingroom.artifact.onnx_model import BATCH, MODEL, OUTPUTS, Metadata, OnnxModel
+from fittingroom.artifact.onnx_runtime import silence_telemetry
 from fittingroom.artifact.ood_score import OodScale
 from fittingroom.data.dataset import Dataset
 from fittingroom.data.normalization import Normalization
@@ -362,6 +363,7 @@ def _by_torch_export(shipped: Shipped, example: Tensor) -> bytes:
 @contextmanager
 def _quietly() -> Iterator[None]:
     """Exporters warn of their own deprecation and of what the gate then measures, and print graphs that they refuse."""
+    silence_telemetry()  # they may load ONNX Runtime by themselves
     log = logging.getLogger("torch.onnx")
     level = log.level
     log.setLevel(logging.ERROR)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fittingroom.artifact.onnx_runtime import load_onnxruntime
 from fittingroom.artifact.ood_score import OodScale
 from fittingroom.data.normalization import Normalization
 from fittingroom.data.preprocessing import Preprocessing
@@ -111,8 +112,7 @@ class OnnxModel:
     """
 
     def __init__(self, source: Path | bytes, *, threads: int | None = None):
-        import onnxruntime  # type: ignore[import-untyped]
-
+        onnxruntime = load_onnxruntime()
         where = MODEL if isinstance(source, bytes) else source
         # Each thread has a batch of its own: threads that share one wait for each other.
         options = onnxruntime.SessionOptions()

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from fittingroom.artifact.export import ExportError, ood_scale_of, with_metadata
 from fittingroom.artifact.onnx_model import BATCH, OnnxModel
+from fittingroom.artifact.onnx_runtime import load_onnxruntime
 from fittingroom.data.dataset import Dataset
 from fittingroom.errors import DataError
 from fittingroom.files.atomic import atomic_write
@@ -75,9 +76,9 @@ def quantize_int8(source: Path, train: Dataset, validation: Dataset | None, path
 
 def _quantized(source: Path, train: Dataset) -> bytes:
     """The ONNX file with 8-bit numbers, without its metadata."""
-    from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static  # type: ignore[import-untyped]
+    quantization = load_onnxruntime("quantization")
 
-    class Reader(CalibrationDataReader):  # type: ignore[misc]
+    class Reader(quantization.CalibrationDataReader):  # type: ignore[name-defined, misc]
         def __init__(self) -> None:
             rows = np.linspace(0, len(train) - 1, min(len(train), CALIBRATION_IMAGES)).astype(np.int64)
             self.batches = _batches(train.images[rows])
@@ -87,13 +88,13 @@ def _quantized(source: Path, train: Dataset) -> bytes:
 
     with tempfile.TemporaryDirectory() as folder, _root_logger_off():
         written = Path(folder, "model.onnx")
-        quantize_static(
+        quantization.quantize_static(
             source,
             written,
             Reader(),
             op_types_to_quantize=["Conv", "Gemm", "MatMul", "MaxPool", "Relu", "Add"],
-            activation_type=QuantType.QUInt8,
-            weight_type=QuantType.QInt8,
+            activation_type=quantization.QuantType.QUInt8,
+            weight_type=quantization.QuantType.QInt8,
             per_channel=True,
             nodes_to_exclude=_nodes_of_residual_alone(source),
         )
