@@ -152,14 +152,15 @@ def test_decoding_is_shown_by_a_bar_on_a_terminal_alone(monkeypatch: pytest.Monk
         def isatty(self) -> bool:
             return True
 
-    shown = {}
+    shown: dict[type[io.StringIO], str] = {}
     monkeypatch.setattr(console, "SECONDS_BEFORE_BAR", 0.0)
     for kind in (io.StringIO, Terminal):
-        monkeypatch.setattr("sys.stderr", kind())
+        stderr = kind()
+        monkeypatch.setattr("sys.stderr", stderr)
         with console.decoding() as decoding:
             decoding("decoding train", 16, 1000)
             decoding("decoding train", 32, 1000)
-        shown[kind] = sys.stderr.getvalue()  # type: ignore[attr-defined]
+        shown[kind] = stderr.getvalue()
     assert shown[io.StringIO] == ""
     assert "decoding train" in shown[Terminal]
     assert "32/1000" in shown[Terminal]

@@ -356,7 +356,8 @@ def test_what_needs_nothing_is_given_as_it_was_written_whatever_stands_beside_th
     pixels = np.random.default_rng(0).integers(0, 256, (28, 28) if mode == "L" else (28, 28, 3), dtype=np.uint8)
     upright = Image.Exif()
     upright[0x0112] = 1
-    for name, options in {"bare": {}, "dpi": {"dpi": (72, 72)}, "EXIF": {"exif": upright}}.items():
+    kinds: dict[str, dict[str, Any]] = {"bare": {}, "dpi": {"dpi": (72, 72)}, "EXIF": {"exif": upright}}
+    for name, options in kinds.items():
         file = io.BytesIO()
         Image.fromarray(pixels).save(file, "PNG", **options)
         record = Preprocessing(size=(28, 28), channels=1 if mode == "L" else 3, photo="none")
