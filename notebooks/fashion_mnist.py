@@ -403,7 +403,7 @@ print(f"{spent:.0f} processor seconds for {swift.recipe.epochs} epochs, report a
 # %%
 without = fr.load_recipe("swift", overrides=["label_smoothing=0.0"])
 fr.train(data, without, out="runs/without-smoothing")
-command("compare", "runs/swift", "runs/without-smoothing", "--split", "validation")
+command("compare", "runs/swift", "runs/without-smoothing", "--on", "validation")
 
 # %% [markdown]
 # The answer is about these two models. Whether the *recipe* is better takes several seeds of each, `train --seeds 5`, and
@@ -448,12 +448,12 @@ command("data", "check", "shifted", "--no-near-duplicates")
 # ## 17. Predict
 #
 # A photo is not a 28×28 image. It is trimmed, shrunk, sharpened, centred and negated, as the data set's own photos were;
-# `--sheet` draws what the model saw. We make a "photo" from a test image: dark on white, enlarged.
+# `--show` draws what the model saw. We make a "photo" from a test image: dark on white, enlarged.
 
 # %%
 Picture.fromarray(255 - data.test.images[0]).resize((280, 280)).save("photo.png")
 print("truth:", data.test.classes[data.test.labels[0]])
-command("predict", "runs/swift", "photo.png", "--sheet", "seen.png")
+command("predict", "runs/swift", "photo.png", "--show", "seen.png")
 display(Image("seen.png", width=400))
 
 # %% [markdown]

@@ -396,7 +396,7 @@ print(f"{spent:.0f} processor seconds for {swift.recipe.epochs} epochs, report a
 # %%
 without = fr.load_recipe("swift", overrides=["label_smoothing=0.0"])
 fr.train(data, without, out="runs/without-smoothing")
-command("compare", "runs/swift", "runs/without-smoothing", "--split", "validation")
+command("compare", "runs/swift", "runs/without-smoothing", "--on", "validation")
 
 # %% [markdown]
 # 这个答案只针对这两个模型。要问*配方*是否更好，每种都要训练几个种子（`train --seeds 5`），
@@ -441,12 +441,12 @@ command("data", "check", "shifted", "--no-near-duplicates")
 # ## 17. 预测
 #
 # 照片不是 28×28 的图。它会被裁边、缩小、锐化、居中、反相，与数据集当初处理原始照片的做法一样；
-# `--sheet` 画出模型看到的图。我们用一张测试图片做一张“照片”：白底深色，放大。
+# `--show` 画出模型看到的图。我们用一张测试图片做一张“照片”：白底深色，放大。
 
 # %%
 Picture.fromarray(255 - data.test.images[0]).resize((280, 280)).save("photo.png")
 print("truth:", data.test.classes[data.test.labels[0]])
-command("predict", "runs/swift", "photo.png", "--sheet", "seen.png")
+command("predict", "runs/swift", "photo.png", "--show", "seen.png")
 display(Image("seen.png", width=400))
 
 # %% [markdown]
