@@ -204,7 +204,7 @@ def test_the_pairs_that_are_shipped_are_those_that_a_search_finds(official_folde
     train = fr.open_dataset(official_folder).train
     shipped = known_pairs.shipped_pairs(train)
     assert shipped is not None
-    found = near_duplicates(train.images).pairs
+    found = near_duplicates(train.images, altered=False).pairs
     assert set(map(tuple, shipped.tolist())) == set(map(tuple, found.tolist()))
 
 

@@ -280,7 +280,8 @@ def _kept_together(environment: Environment) -> Iterator[tuple[str, str]]:
     kept = environment.together
     if kept is None:
         return
-    if kept.in_words:
+    # a few pairs that were found without being asked for are no news; environment.json has them
+    if kept.in_words and (kept.groups or kept.equal or kept.near_from == "data check"):
         yield "cut", f"on one side of train and validation: {kept.in_words}"
     if not kept.near_from:
         check = f"fittingroom data check {quote(environment.data.source or 'DATA')}"
