@@ -63,7 +63,7 @@ def threshold_of(count: int) -> float:
     1 - t has to shrink by the sixth root.
     """
     room = (1 - MIN_LIKENESS) * count / (count + 2 * PRIOR_IMAGES)
-    return 1 - room * min(1.0, (LARGE / count) ** (1 / TAIL))
+    return float(1 - room * min(1.0, (LARGE / count) ** (1 / TAIL)))
 
 
 def poses(planes_NHW: NDArray[np.uint8]) -> tuple[Pose, Images]:
@@ -141,7 +141,8 @@ def altered_copies(
         back = _likeness(changes[second], np.where(flip, flipped[first], plain[first]))
         likeness[block] = np.maximum(there, back)
     # an image without content has no copies: all that is left of it is the mean of the others
-    has_content = fields_NSS.any(axis=(1, 2))[pairs].all(axis=1)
+    has_content_N = np.asarray(fields_NSS.any(axis=(1, 2)))
+    has_content = has_content_N[pairs].all(axis=1)
     good = (likeness >= threshold_of(count)) & has_content
     return pairs[good], likeness[good], is_mirrored[good]
 
@@ -230,7 +231,8 @@ def _changes(fields_NSS: Images, mean_F: Vectors, to_fine: Vectors) -> Vectors:
         np.sqrt(fields_NSS),
     )
     itself = _flat(fields_NSS, mean_F) @ to_fine
-    basis = np.stack([itself, *(t.reshape(len(t), -1) @ to_fine for t in tangents)], axis=2).astype(np.float64)
+    vectors = np.stack([itself, *(t.reshape(len(t), -1) @ to_fine for t in tangents)], axis=2)
+    basis = np.asarray(vectors, np.float64)
     basis /= np.maximum(np.linalg.norm(basis, axis=1, keepdims=True), 1e-9)
 
     # Gram and Schmidt by Cholesky; the little that is added keeps changes that are all but the same apart
@@ -242,7 +244,7 @@ def _smoothed(values_NSS: Images) -> Images:
     """Along the rows, by 1 : 2 : 1 twice."""
     for _ in range(2):
         edged = np.pad(values_NSS, ((0, 0), (1, 1), (0, 0)), mode="edge")
-        values_NSS = (edged[:, 2:] + 2 * edged[:, 1:-1] + edged[:, :-2]) / 4
+        values_NSS = np.asarray((edged[:, 2:] + 2 * edged[:, 1:-1] + edged[:, :-2]) / 4, np.float32)
     return values_NSS
 
 
