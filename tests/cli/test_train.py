@@ -36,7 +36,7 @@ def fittingroom(*args: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
 
-def test_train_writes_a_judged_run_and_says_so_in_a_dozen_lines(capsys: pytest.CaptureFixture[str]) -> None:
+def test_train_writes_a_judged_run_and_says_so_in_twenty_lines(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "sample", *TINY]) == 0
     printed = capsys.readouterr()
     result = json.loads(Path("runs/plain-1/result.json").read_text(encoding="utf-8"))
@@ -44,7 +44,7 @@ def test_train_writes_a_judged_run_and_says_so_in_a_dozen_lines(capsys: pytest.C
     assert "ledger      1 evaluation on this test set so far" in printed.out
     assert "runs/plain-1/" in printed.out
     assert "pictures    predict sees what training saw: checked on 200 pictures" in printed.out
-    assert len(printed.out.splitlines()) <= 18
+    assert len(printed.out.splitlines()) <= 20
     assert "epoch 1/1" in printed.err
 
     # The folder holds what the lines say, and the ledger what the result says.

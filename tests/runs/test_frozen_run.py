@@ -217,7 +217,7 @@ def test_several_seeds_that_were_stopped_go_on_to_the_end(runs: Path) -> None:
 
 def test_a_model_of_ones_own_that_was_stopped_goes_on_to_the_end(runs: Path) -> None:
     folder = runs / "own-model-stopped"
-    with pytest.raises(fr.ArtifactError, match="trust-code"):
+    with pytest.raises(fr.ArtifactError, match="trust_code=True"):
         fr.resume(folder)
 
     run = fr.resume(folder, trust_code=True)
