@@ -60,6 +60,7 @@ BENCH := benchmarks/.venv
 
 bench: $(BENCH)/.installed  ## measure against the notebook and its peers; about five hours and 15 GB of disk, nothing else running
 	$(BENCH)/bin/python benchmarks/throughput.py
+	$(BENCH)/bin/python benchmarks/throughput.py --same
 	$(BENCH)/bin/python benchmarks/data_path.py
 	$(BENCH)/bin/python benchmarks/memory.py
 	$(BENCH)/bin/python benchmarks/photos.py

@@ -3,6 +3,10 @@
 Each is set up as its own documentation does it, with the data in memory, and tells an :class:`EpochClock` when an epoch
 starts and ends. The network is ``fittingroom.models.tutorial_cnn.TutorialCNN``, for Keras the same layers in Keras.
 Peers are imported by the function that runs them. fastai is imported as ``fastai.basics``, which needs no torchvision.
+
+A name that ends in ", same settings" is a peer with what ours has beside its loop: autocast to bf16, channels_last and
+memory that glibc keeps. What is left between it and "fittingroom auto" is the gain of the loop. Of Keras on torch the
+layout stays its own, NHWC, and bf16 is its policy ``mixed_bfloat16``.
 """
 
 from __future__ import annotations
@@ -22,7 +26,10 @@ from torch.utils.data import DataLoader, TensorDataset
 from fittingroom.bench import NOTEBOOK_BATCH, NOTEBOOK_STAGES, Notebook, NotebookData
 from fittingroom.data.dataset import Dataset
 from fittingroom.models.tutorial_cnn import TutorialCNN
+from fittingroom.training.device import keep_freed_memory
 from fittingroom.training.inference import judge, predict_dataset
+
+Program = Callable[..., None]  # train, test, epochs, clock
 
 LR = NOTEBOOK_STAGES[0][1]
 PREDICT_BATCH = 1000
@@ -81,6 +88,20 @@ class Arrays:
         return float((torch.cat(predicted).numpy() == self.labels).mean())
 
 
+class SameNetwork(TutorialCNN):
+    """The tutorial's network, computed as ``fittingroom train --set precision=bf16`` does it on the CPU."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.to(memory_format=torch.channels_last)
+
+    def forward(self, x_NCHW: torch.Tensor) -> torch.Tensor:
+        """Map float32 (N, 1, H, W) to float32 logits (N, 10), convolutions in bf16."""
+        with torch.autocast(x_NCHW.device.type, dtype=torch.bfloat16):
+            logits_NC = super().forward(x_NCHW.contiguous(memory_format=torch.channels_last))
+        return logits_NC.float()
+
+
 def notebook(train: Dataset, test: Dataset, epochs: int, clock: EpochClock) -> None:
     """The tutorial notebook's loop; its learning rates too, should it come to its 51st epoch."""
     program = Notebook()
@@ -96,14 +117,16 @@ def notebook(train: Dataset, test: Dataset, epochs: int, clock: EpochClock) -> N
             done += 1
 
 
-def lightning(train: Dataset, test: Dataset, epochs: int, clock: EpochClock) -> None:
+def lightning(
+    train: Dataset, test: Dataset, epochs: int, clock: EpochClock, network: type[TutorialCNN] = TutorialCNN
+) -> None:
     """Lightning: a LightningModule and a Trainer with its default settings."""
     import lightning as L
 
     class Module(L.LightningModule):
         def __init__(self) -> None:
             super().__init__()
-            self.network = TutorialCNN()
+            self.network = network()
 
         def training_step(self, batch: tuple[torch.Tensor, torch.Tensor], _index: int) -> torch.Tensor:
             x, y = batch
@@ -125,7 +148,9 @@ def lightning(train: Dataset, test: Dataset, epochs: int, clock: EpochClock) -> 
         trainer.fit(Module(), Arrays.of(train).loader())
 
 
-def skorch(train: Dataset, test: Dataset, epochs: int, clock: EpochClock) -> None:
+def skorch(
+    train: Dataset, test: Dataset, epochs: int, clock: EpochClock, network: type[TutorialCNN] = TutorialCNN
+) -> None:
     """skorch: a NeuralNetClassifier; nothing is held out, so that it trains on as many images as the others."""
     from skorch import NeuralNetClassifier
     from skorch.callbacks import Callback
@@ -139,7 +164,7 @@ def skorch(train: Dataset, test: Dataset, epochs: int, clock: EpochClock) -> Non
 
     arrays, test_arrays = Arrays.of(train), Arrays.of(test)
     net = NeuralNetClassifier(
-        TutorialCNN,
+        network,
         criterion=torch.nn.CrossEntropyLoss,
         optimizer=torch.optim.Adam,
         lr=LR,
@@ -152,7 +177,9 @@ def skorch(train: Dataset, test: Dataset, epochs: int, clock: EpochClock) -> Non
     net.fit(arrays.images, arrays.labels)
 
 
-def fastai(train: Dataset, test: Dataset, epochs: int, clock: EpochClock) -> None:
+def fastai(
+    train: Dataset, test: Dataset, epochs: int, clock: EpochClock, network: type[TutorialCNN] = TutorialCNN
+) -> None:
     """fastai: a Learner over PyTorch's DataLoader, with fastai's own Adam at a constant rate."""
     from fastai.basics import Adam, Callback, CrossEntropyLossFlat, DataLoaders, Learner
 
@@ -165,15 +192,17 @@ def fastai(train: Dataset, test: Dataset, epochs: int, clock: EpochClock) -> Non
 
     arrays, test_arrays = Arrays.of(train), Arrays.of(test)
     loaders = DataLoaders(arrays.loader(), [])  # nothing to validate on, as with the others
-    learner = Learner(loaders, TutorialCNN(), loss_func=CrossEntropyLossFlat(), opt_func=Adam, lr=LR, cbs=[Clock()])
+    learner = Learner(loaders, network(), loss_func=CrossEntropyLossFlat(), opt_func=Adam, lr=LR, cbs=[Clock()])
     learner.fit(epochs)
 
 
-def keras(train: Dataset, test: Dataset, epochs: int, clock: EpochClock) -> None:
+def keras(train: Dataset, test: Dataset, epochs: int, clock: EpochClock, policy: str = "float32") -> None:
     """Keras on torch: a Sequential model, compiled and fitted."""
     os.environ["KERAS_BACKEND"] = "torch"
     import keras
     from keras import layers
+
+    keras.config.set_dtype_policy(policy)
 
     def judge() -> float:
         logits_NC = model.predict(test_x, batch_size=PREDICT_BATCH, verbose=0)
@@ -193,7 +222,7 @@ def keras(train: Dataset, test: Dataset, epochs: int, clock: EpochClock) -> None
     x, test_x = (np.moveaxis(each.images, 1, -1) for each in (arrays, test_arrays))
     first = [keras.Input(x.shape[1:]), *convolution(16, 5, "same"), layers.MaxPooling2D()]
     second = [*convolution(32, 3), *convolution(64, 3), layers.MaxPooling2D()]
-    model = keras.Sequential([*first, *second, layers.Flatten(), layers.Dense(10)])
+    model = keras.Sequential([*first, *second, layers.Flatten(), layers.Dense(10, dtype="float32")])
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(optimizer=keras.optimizers.Adam(LR), loss=loss)
     model.fit(x, arrays.labels, batch_size=NOTEBOOK_BATCH, epochs=epochs, callbacks=[Clock()])
@@ -230,7 +259,18 @@ def _fittingroom(train: Dataset, test: Dataset, epochs: int, clock: EpochClock, 
             clock.accuracies[-1] = scores["accuracy"]
 
 
-PROGRAMS = {
+def _same(program: Program, **settings: object) -> Program:
+    """A peer with our settings: the allocator's are those of the whole process, which runs this one program."""
+
+    def run(train: Dataset, test: Dataset, epochs: int, clock: EpochClock) -> None:
+        if not keep_freed_memory():
+            raise RuntimeError("glibc expected, and FITTINGROOM_MALLOC not set: the allocator can't be made the same")
+        program(train, test, epochs, clock, **settings)
+
+    return run
+
+
+PROGRAMS: dict[str, Program] = {
     "notebook": notebook,
     "Lightning": lightning,
     "skorch": skorch,
@@ -238,4 +278,10 @@ PROGRAMS = {
     "Keras on torch": keras,
     "fittingroom float32": fittingroom_float32,
     "fittingroom auto": fittingroom_auto,
+}
+SAME: dict[str, Program] = {
+    "Lightning, same settings": _same(lightning, network=SameNetwork),
+    "skorch, same settings": _same(skorch, network=SameNetwork),
+    "fastai, same settings": _same(fastai, network=SameNetwork),
+    "Keras on torch, same settings": _same(keras, policy="mixed_bfloat16"),
 }

@@ -1,8 +1,9 @@
-"""The README's table and sentences, and each script's last result, made from results.csv.
+"""The README's table and sentences, the docs' page of looks at test, and each script's last result, from results.csv.
 
 benchmarks/.venv/bin/python benchmarks/table.py            prints what belongs into the README
-benchmarks/.venv/bin/python benchmarks/table.py --write    puts it there, between the two marks, and each script's
-                                                           last result into its docstring
+benchmarks/.venv/bin/python benchmarks/table.py --write    puts it there, between the two marks, what looks.py counts
+                                                           into the docs, and each script's last result into its
+                                                           docstring
 benchmarks/.venv/bin/python benchmarks/table.py --check    fails if either says anything else than results.csv
 """
 
@@ -12,18 +13,22 @@ import argparse
 import re
 import sys
 import textwrap
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
+from looks import looks_lines
 from record import RESULTS, Row, digits, last_epoch, latest
 
 from fittingroom.bench import NOTEBOOK_EPOCHS
 from fittingroom.evaluation.intervals import model_interval, recipe_accuracy_of_mean
 
 FOLDER = Path(__file__).resolve().parent
+LOOKS = FOLDER.parent / "docs" / "what-was-looked-at.md"
 START, END = "<!-- bench: made by benchmarks/table.py -->", "<!-- bench: end -->"
 TEST_IMAGES = 10_000  # official, of Fashion-MNIST
 RECIPES = ("swift", "steady", "strong", "compact")
 PEERS = ("notebook", "Lightning", "skorch", "fastai", "Keras on torch")
+SAME = tuple(f"{peer}, same settings" for peer in PEERS[1:])  # in programs.py: our precision, layout and allocator
 SCRIPTS = (
     *("throughput.py", "curves.py", "time_to_accuracy.py", "data_path.py", "memory.py", "scaling.py"),
     *("predict.py", "serving.py", "ood.py"),
@@ -46,7 +51,10 @@ def main() -> int:
     if not (args.write or args.check):
         print(text)
         return 0
-    wanted = {args.readme: _between_marks(args.readme, text)}
+    wanted = {
+        args.readme: _between_marks(args.readme, text),
+        LOOKS: _between_marks(LOOKS, "\n".join(looks_lines(args.results))),
+    }
     for name in SCRIPTS:
         wanted[FOLDER / name] = LAST.sub(
             lambda _match, name=name: last_result(rows, name), (FOLDER / name).read_text("utf-8"), count=1
@@ -61,7 +69,8 @@ def main() -> int:
 
 def readme_lines(rows: Rows) -> list[str]:
     """The table of trainings and a line for each other question, as Markdown; what was not measured is left out."""
-    return [*_trainings(rows), "", *_throughput(rows), *_data_path(rows), *_memory(rows), *_scaling(rows)]
+    sentences = [_same_accuracy(rows), *_throughput(rows), _data_path(rows), _memory(rows), _scaling(rows)]
+    return [*_trainings(rows), "", *(f"- {sentence}" for sentence in sentences if sentence)]
 
 
 def last_result(rows: Rows, script: str) -> str:
@@ -82,11 +91,14 @@ def last_result(rows: Rows, script: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _part(share: float) -> str:
-    return f"1/{1 / share:.0f}" if share <= 0.5 else f"{share:.2f}"
+def part(share: float) -> str:
+    """A share as ``1/14`` where that is at most 5 % off, else as ``0.39``."""
+    whole = round(1 / share)
+    return f"1/{whole}" if whole > 1 and abs(1 / whole / share - 1) <= 0.05 else f"{share:.2f}"
 
 
 def _trainings(rows: Rows) -> list[str]:
+    measured: dict[str, list[str]] = {}
     lines = [
         "| whole training | test accuracy (mean ± sd) | 95 % interval | seeds | seconds (median) "
         "| share of the notebook's 80 epochs |",
@@ -94,55 +106,126 @@ def _trainings(rows: Rows) -> list[str]:
     ]
     seconds, accuracy = (last_epoch(rows, "curves.py", "notebook", metric) for metric in ("seconds", "accuracy"))
     if seconds and accuracy:
-        what, part = f"the tutorial notebook, {seconds['epoch']} epochs", _part(int(seconds["epoch"]) / NOTEBOOK_EPOCHS)
+        what = f"the tutorial notebook, {seconds['epoch']} epochs"
+        share_of_epochs = part(int(seconds["epoch"]) / NOTEBOOK_EPOCHS)
         figures = f"{_accuracy(accuracy)} | {_interval(accuracy)} | {seconds['n']}"
-        lines.append(f"| {what} | {figures} | {float(seconds['median']):,.0f} | {part} |")
-    measured: dict[str, list[str]] = {}
+        lines.append(f"| {what} | {figures} | {float(seconds['median']):,.0f} | {share_of_epochs} |")
+        measured[_where(accuracy)] = ["the notebook"]
     for recipe in RECIPES:
         found = [_get(rows, "time_to_accuracy.py", recipe, key) for key in ("accuracy", "seconds", SHARE)]
         if all(found):
             accuracy, seconds, share = found
             measured.setdefault(_where(accuracy), []).append(f"`{recipe}`")
-            part = _part(float(share["median"]))
             figures = f"{_accuracy(accuracy)} | {_interval(accuracy)} | {accuracy['n']}"
-            lines.append(f"| `{recipe}` | {figures} | {float(seconds['median']):,.1f} | {part} |")
+            lines.append(
+                f"| `{recipe}` | {figures} | {float(seconds['median']):,.1f} | {part(float(share['median']))} |"
+            )
     lines += ["", INTERVAL_NOTE]
     return [*lines, "", "Measured:", "", *(f"- {', '.join(names)}: {where}." for where, names in measured.items())]
 
 
 INTERVAL_NOTE = (
     "The interval is that of the recipe, seeds × images, with images taken to vary as much as they can at such an\n"
-    "accuracy; of a single seed it is that of this model."
+    "accuracy; of a single seed it is that of this model. The share is the whole process over 80 times one epoch of\n"
+    "the notebook in the same turn, the median of the turns, one a seed; of the notebook itself it is that of its\n"
+    "epochs."
 )
 SHARE = "share of the notebook"
 TIMES = "times as fast as the notebook"
 
 
+def _same_accuracy(rows: Rows) -> str:
+    """The other reading of the speed: seconds until the notebook's curve was at its best and at its end."""
+    ours = {key: _get(rows, "time_to_accuracy.py", "swift", key) for key in ("accuracy", "seconds")}
+    curve = [row for key, row in rows.items() if key[:3] == ("curves.py", "notebook", "accuracy")]
+    if not (all(ours.values()) and curve):
+        return ""
+    best, last = max(curve, key=lambda row: float(row["mean"])), max(curve, key=lambda row: int(row["epoch"]))
+    points = [(row, float(rows["curves.py", "notebook", "seconds", row["epoch"]]["median"])) for row in (best, last)]
+    reached = " and ".join(
+        f"{100 * float(row['mean']):.2f} % after epoch {row['epoch']} ({seconds:.0f} s)" for row, seconds in points
+    )
+    shares = " and ".join(part(float(ours["seconds"]["median"]) / seconds) for _, seconds in points)
+    above = all(float(row["mean"]) < float(ours["accuracy"]["mean"]) for row in curve)
+    own = f"{100 * float(ours['accuracy']['mean']):.2f} %"
+    return (
+        "To the same accuracy the gain is smaller than against 80 epochs: the notebook, one seed, judged on test after "
+        f"each of {len(curve)} epochs, was at {reached}, its best and its last of them; `swift` takes {shares} of "
+        f"these times, measured apart, and has {own}{', which the notebook did not reach in them' if above else ''}."
+    )
+
+
 def _throughput(rows: Rows) -> list[str]:
-    names = [*PEERS, "fittingroom float32", "fittingroom auto"]
-    found = {name: _get(rows, "throughput.py", name, "images_per_second") for name in names}
-    figures = [f"{name} {float(row['median']):,.0f}" for name, row in found.items() if row]
-    return [f"- Images a second in training the notebook's network: {', '.join(figures)}."] if figures else []
+    """Images a second as documented, and with our settings; what was not measured is said not to have been."""
+    found = _found(rows, "throughput.py", [*PEERS, "fittingroom float32", "fittingroom auto"], "images_per_second")
+    if not found:
+        return []
+    same = _found(rows, "throughput.py", SAME, "images_per_second")
+    lines = [
+        f"Images a second in training the notebook's network, each program as its own documentation sets it up, the "
+        f"others in float32: {_medians(found)} ({_provenance(found.values())})."
+    ]
+    if same:
+        lines.append(
+            f"The same in bf16, channels_last and with our memory allocator: {_medians(same)} "
+            f"({_provenance(same.values())})."
+        )
+    else:
+        lines.append(
+            "How the others fare in the same precision, memory layout (channels_last) and allocator is not measured "
+            "yet (`throughput.py --same` does it): how much of the gain they would have too is unknown."
+        )
+    return lines
 
 
-def _data_path(rows: Rows) -> list[str]:
+def _data_path(rows: Rows) -> str:
     names = ("CSV, no cache", "CSV, empty cache", "CSV, from the cache", "judging")
-    found = {name: _get(rows, "data_path.py", name, TIMES) for name in names}
-    figures = [f"{name} {digits(float(row['median']))}" for name, row in found.items() if row]
-    return [f"- Times as fast as the notebook in reading and judging: {'; '.join(figures)}."] if figures else []
+    found = _found(rows, "data_path.py", names, TIMES)
+    figures = [f"{name} {digits(float(row['median']))}" for name, row in found.items()]
+    return (
+        f"Times as fast as the notebook in reading and judging: {'; '.join(figures)} ({_provenance(found.values())})."
+        if found
+        else ""
+    )
 
 
-def _memory(rows: Rows) -> list[str]:
-    peaks = {name: _get(rows, "memory.py", name, "peak MiB") for name in ("notebook", "swift", "tutorial, 1 epoch")}
-    figures = [f"{name} {float(row['median']):,.0f} MiB" for name, row in peaks.items() if row]
-    return [f"- Peak memory: {'; '.join(figures)}."] if figures else []
+def _memory(rows: Rows) -> str:
+    found = _found(rows, "memory.py", ("notebook", "swift", "tutorial, 1 epoch"), "peak MiB")
+    figures = [f"{name} {float(row['median']):,.0f} MiB" for name, row in found.items()]
+    return f"Peak memory: {'; '.join(figures)} ({_provenance(found.values())})." if found else ""
 
 
-def _scaling(rows: Rows) -> list[str]:
-    metrics = ("epoch seconds", "peak MiB")
-    found = {metric: _get(rows, "scaling.py", "swift line", f"{metric}, R² of the line") for metric in metrics}
-    figures = [f"{metric} R² = {float(row['median']):.4f}" for metric, row in found.items() if row]
-    return [f"- Linear in the number of images from 1 to 8 times: {'; '.join(figures)}."] if figures else []
+def _scaling(rows: Rows) -> str:
+    """What was measured, and how far a straight line is from it. R² says less: it was 0.95 with 35 % off."""
+    names = [f"swift ×{times}" for times in (1, 2, 4, 8)]
+    said: list[str] = []
+    drawn: list[Row] = []
+    for metric, what, unit in (("epoch seconds", "an epoch takes", "s"), ("peak MiB", "peak memory is", "MiB")):
+        found = _found(rows, "scaling.py", names, metric)
+        off = _get(rows, "scaling.py", "swift line", f"{metric}, worst deviation from it")
+        if found and off:
+            drawn += found.values()
+            figures = ", ".join(digits(float(row["median"])) for row in found.values())
+            said.append(f"{what} {figures} {unit} (a straight line is up to {float(off['median']):.0%} off)")
+    if not said:
+        return ""
+    return f"`swift` on 1, 2, 4 and 8 times Fashion-MNIST's training images: {'; '.join(said)} ({_provenance(drawn)})."
+
+
+def _found(rows: Rows, script: str, names: Iterable[str], metric: str) -> dict[str, Row]:
+    found = {name: _get(rows, script, name, metric) for name in names}
+    return {name: row for name, row in found.items() if row}
+
+
+def _medians(found: dict[str, Row]) -> str:
+    return ", ".join(f"{name} {float(row['median']):,.0f}" for name, row in found.items())
+
+
+def _provenance(found: Collection[Row]) -> str:
+    """How often, and where: what goes in brackets behind figures."""
+    times = sorted({int(row["n"]) for row in found})
+    places = "; ".join(dict.fromkeys(f"{row['date']}, commit {row['commit']}" for row in found))
+    return f"medians, n = {' to '.join(map(str, (times[0], times[-1]) if len(times) > 1 else times))}; {places}"
 
 
 def _get(rows: Rows, script: str, name: str, metric: str) -> Row | None:

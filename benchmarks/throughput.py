@@ -4,9 +4,11 @@ One epoch over Fashion-MNIST's 60,000 training images, batch 256, Adam, the data
 settings (programs.py), in a process of its own, in turns: each round runs all of them, starting with another one. Only
 the epoch is timed, not the start. Ours runs in float32, and in the precision that `auto` finds faster here.
 
-    benchmarks/.venv/bin/python benchmarks/throughput.py [--rounds 5] [--programs NAME ...] [--quick]
+    benchmarks/.venv/bin/python benchmarks/throughput.py [--rounds 5] [--programs NAME ...] [--same] [--quick]
 
-A round takes about 2 minutes on two cores. --quick tries the script on the sample and records nothing.
+--same runs the peers with our precision, memory layout and allocator, beside ours: what they are slower by then is the
+loop. It needs a processor on which `auto` is bf16. A round takes about 2 minutes on two cores.
+--quick tries the script on the sample and records nothing.
 
 Last result:
   2026-11-23, AMD EPYC, 2 cores, torch 2.13.0+cpu, commit c9c138475f0e
@@ -59,14 +61,15 @@ from process import script
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--programs", nargs="+", metavar="NAME", help="default: all of programs.py")
+    parser.add_argument("--programs", nargs="+", metavar="NAME", help="default: all of programs.py, but for --same")
+    parser.add_argument("--same", action="store_true", help="the peers with our settings, beside `fittingroom auto`")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.one:
         print(json.dumps(_one(args.one, quick=args.quick)))
         return
-    figures = compare(args.programs or _names(), args.rounds, quick=args.quick)
+    figures = compare(args.programs or _names(same=args.same), args.rounds, quick=args.quick)
     record.show(figures)
     if not args.quick:
         record.append(__file__, figures)
@@ -93,21 +96,21 @@ def compare(programs: list[str], rounds: int, *, quick: bool) -> list[record.Fig
     return figures
 
 
-def _names() -> list[str]:
-    from programs import PROGRAMS
+def _names(*, same: bool) -> list[str]:
+    from programs import PROGRAMS, SAME
 
-    return list(PROGRAMS)
+    return [*SAME, "fittingroom auto"] if same else list(PROGRAMS)
 
 
 def _one(name: str, *, quick: bool) -> dict[str, float]:
     """One epoch of one program in this process."""
     import official
-    from programs import PROGRAMS, EpochClock
+    from programs import PROGRAMS, SAME, EpochClock
 
     data, clock = official.splits(quick=quick), EpochClock()
     assert data.test is not None
     with contextlib.redirect_stdout(sys.stderr):  # bars and tables of the peers
-        PROGRAMS[name](data.train, data.test, 1, clock)
+        (PROGRAMS | SAME)[name](data.train, data.test, 1, clock)
     (seconds,), (cpu_seconds,) = clock.seconds, clock.cpu_seconds
     images_per_second = len(data.train) / seconds
     return {"seconds": seconds, "cpu_seconds": cpu_seconds, "images_per_second": images_per_second}

@@ -1,10 +1,29 @@
 """What the bench has measured and what is said of it agree."""
 
+import importlib
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+
+from fittingroom.models.tutorial_cnn import TutorialCNN
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
+
+
+@pytest.fixture
+def benchmark(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], ModuleType]]:
+    """``benchmark("table")`` imports a script; they import each other by bare names."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    before = set(sys.modules)
+    yield importlib.import_module
+    for name in set(sys.modules) - before:
+        if Path(getattr(sys.modules[name], "__file__", None) or "/").parent == BENCHMARKS:
+            del sys.modules[name]
 
 
 def test_readme_and_scripts_say_what_results_csv_says() -> None:
@@ -23,3 +42,75 @@ def test_a_changed_figure_in_the_readme_is_found(tmp_path: Path) -> None:
     )
     assert check.returncode == 1
     assert "README.md: differs" in check.stderr
+
+
+def test_a_share_is_written_at_most_5_percent_off(benchmark: Callable[[str], ModuleType]) -> None:
+    part = benchmark("table").part
+    assert [part(share) for share in (0.393, 0.125, 0.0722, 0.9217, 1 / 116, 1.06)] == [
+        *("0.39", "1/8", "1/14", "0.92", "1/116", "1.06")
+    ]
+    for share in (each / 1000 for each in range(20, 1500)):
+        above, _, below = part(share).partition("/")
+        assert abs(float(above) / float(below or 1) / share - 1) <= 0.0501
+
+
+def test_what_was_not_measured_is_said_and_a_straight_line_is_not_claimed(
+    benchmark: Callable[[str], ModuleType], tmp_path: Path
+) -> None:
+    table, record = benchmark("table"), benchmark("record")
+    results = tmp_path / "results.csv"
+    head = "date,processor,cores,torch,commit,script,name,metric,n,median,mean,sd,epoch\n"
+    where = "2026-01-02,AMD,2,2.13.0,abc,"
+    slow = [f"scaling.py,swift ×{k},epoch seconds,1,{s},{s},,\n" for k, s in ((1, 3), (2, 6), (4, 13), (8, 18))]
+    off = 'scaling.py,swift line,"epoch seconds, worst deviation from it",1,0.35,0.35,,\n'
+    peer = "throughput.py,Lightning,images_per_second,2,5000,5000,,\n"
+    results.write_text(head + "".join(where + row for row in (*slow, off, peer)), encoding="utf-8")
+    said = "\n".join(table.readme_lines(record.latest(results)))
+    assert "up to 35% off" in said
+    assert "inear" not in said
+    assert "n = 1; 2026-01-02, commit abc" in said
+    assert "not measured yet" in said
+    assert "in float32: Lightning 5,000 (medians, n = 2; 2026-01-02, commit abc)" in said
+
+    same = peer.replace("Lightning", '"Lightning, same settings"')
+    results.write_text(results.read_text("utf-8") + where + same, encoding="utf-8")
+    said = "\n".join(table.readme_lines(record.latest(results)))
+    assert "not measured yet" not in said
+    assert "with our memory allocator: Lightning, same settings 5,000" in said
+
+
+def test_every_recorded_accuracy_on_test_is_a_look_replaced_ones_too(
+    benchmark: Callable[[str], ModuleType], tmp_path: Path
+) -> None:
+    looks = benchmark("looks")
+    results = tmp_path / "results.csv"
+    head = "date,processor,cores,torch,commit,script,name,metric,n,median,mean,sd,epoch\n"
+    rows = ["time_to_accuracy.py,swift,accuracy,20,0.9,0.9,0.1,", "time_to_accuracy.py,swift,accuracy,3,0.9,0.9,0.1,"]
+    rows += [f"curves.py,notebook,accuracy,2,0.9,0.9,0.1,{epoch}" for epoch in (1, 2, 3)]
+    rows += ["time_to_accuracy.py,swift,seconds,20,9,9,1,", "memory.py,swift,peak MiB,3,500,500,1,"]
+    results.write_text(head + "".join(f"d,p,2,t,abc,{row}\n" for row in rows), encoding="utf-8")
+    assert looks.looks_by_name(results) == {"swift": 23, "notebook": 6}
+    said = "\n".join(looks.looks_lines(results))
+    assert "| **29** |" in said
+    assert "Beside these, 3 trainings" in said
+
+
+def test_peers_with_the_same_settings_compute_the_tutorials_network_in_bf16_channels_last(
+    benchmark: Callable[[str], ModuleType],
+) -> None:
+    programs, throughput = benchmark("programs"), benchmark("throughput")
+    network, tutorial = programs.SameNetwork(), TutorialCNN()
+    tutorial.load_state_dict(network.state_dict())
+    maps = []
+    network.layer1[0].register_forward_hook(lambda _module, _given, out: maps.append(out))
+    x_NCHW = torch.rand(8, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    logits_NC = network(x_NCHW)
+    logits_NC.sum().backward()
+    assert maps[0].dtype == torch.bfloat16
+    assert maps[0].is_contiguous(memory_format=torch.channels_last)
+    assert logits_NC.dtype == torch.float32
+    torch.testing.assert_close(logits_NC, tutorial(x_NCHW), atol=0.1, rtol=0.1)
+
+    peers = [name for name in programs.PROGRAMS if name != "notebook" and not name.startswith("fittingroom")]
+    assert throughput._names(same=True) == [*(f"{peer}, same settings" for peer in peers), "fittingroom auto"]
+    assert tuple(programs.SAME) == benchmark("table").SAME
