@@ -9,7 +9,7 @@ import pytest
 
 import fittingroom as fr
 from fittingroom.tune import Plan
-from fittingroom.tune.storage import without_password
+from fittingroom.tune.storage import open_storage, sqlite_in, without_password
 from tests.tune.conftest import SPACE, recipe
 
 
@@ -53,3 +53,14 @@ def test_a_storage_of_ones_own_keeps_the_study_and_its_name_only_once(data: fr.S
     with pytest.raises(fr.ArtifactError, match="the storage has a study of this name already"):
         fr.tune_recipe(data, recipe(), SPACE, storage=url, out="b/study")
     assert len(fr.resume_study("a/study", data=data, trust_code=True, trials=2, final_seeds=0).trials()) == 2
+
+
+@pytest.mark.parametrize("name", ["plain", "t?x", "50%", "a#b", "100%41"])
+def test_a_studys_file_lies_in_its_folder_whatever_that_is_called(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / name
+    folder.mkdir()
+
+    open_storage(sqlite_in(folder))
+
+    assert [file.name for file in folder.iterdir()] == ["study.db"]
+    assert list(tmp_path.iterdir()) == [folder]

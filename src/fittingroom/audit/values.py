@@ -212,7 +212,8 @@ def _pictures_of_table(path: Path) -> Iterator[tuple[str, bytes]]:
 
     try:
         file = parquet.parquet_files(path)[0]
-        table = pl.read_parquet(file, n_rows=MAX_PICTURES)
+        with file.open("rb") as opened:  # Polars takes a path for a pattern
+            table = pl.read_parquet(opened, n_rows=MAX_PICTURES)
         name = next(name for name in parquet.IMAGE_NAMES if name in table.columns)
         for row, content in enumerate(parquet.picture_bytes(table[name], file)):
             yield f"{file}: row {row:,}", content

@@ -201,10 +201,11 @@ def _record_evaluations(report: Report, how: LabelCheck) -> None:
             continue
         try:
             folder.mkdir(exist_ok=True)
-            record_evaluation(folder, part.dataset, run=judge, command=command_line())
         except OSError as error:
             why = error.strerror or error
             console.stderr().print(f"this evaluation on {part.name} is not on record: {folder / LEDGER}: {why}")
+        else:
+            record_evaluation(folder, part.dataset, run=judge, command=command_line())
 
 
 def _print(report: Report) -> None:

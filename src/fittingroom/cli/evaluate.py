@@ -79,8 +79,6 @@ def run_evaluate(args: argparse.Namespace) -> int:
     scores = run.evaluate(dataset, subsets=subsets, trust_code=args.trust_code, device=args.device or "cpu")
     if run.result != before or (subsets and dataset is None):
         _renew_the_report(run)
-    if args.csv:
-        _write_csv(args.csv, run, _predictions_files(run) - written_before, every_image=args.all)
 
     leakage, unknown = _leakage(run, dataset)
     if leakage is not None:
@@ -96,6 +94,10 @@ def run_evaluate(args: argparse.Namespace) -> int:
         console.stderr().print(f"whether the model was trained on these images isn't known: {unknown}")
     elif leakage.sentence:
         console.stderr().print(f"warning: {leakage.sentence}", style="bold yellow")
+
+    # The scores first: where the evaluation couldn't be kept, there is nothing to make a table of.
+    if args.csv:
+        _write_csv(args.csv, run, _predictions_files(run) - written_before, every_image=args.all)
     return 0
 
 
@@ -138,14 +140,16 @@ def _write_csv(path: Path, run: Run, files: set[Path], *, every_image: bool) -> 
     """Write what this evaluation has kept as CSV, a line an image; of several seeds, each with its seed."""
     import polars as pl
 
-    from fittingroom.errors import DataError
+    from fittingroom.errors import ArtifactError, DataError
     from fittingroom.evaluation.mistakes import find_mistakes
     from fittingroom.evaluation.predictions import read_predictions
     from fittingroom.files.atomic import atomic_write
 
     tables = []
     for member in run.members or [run]:
-        (file,) = (file for file in files if file.is_relative_to(member.path))
+        file = next((file for file in files if file.is_relative_to(member.path)), None)
+        if file is None:
+            raise ArtifactError(f"{member.path}: the predictions can't be kept there, so there is no {path}")
         judged = read_predictions(file, member.artifact.classes)
         rows = range(len(judged)) if every_image else find_mistakes(judged).tolist()
 
@@ -185,11 +189,16 @@ def _open_split(run: Run, args: argparse.Namespace) -> Dataset:
 
 def _renew_the_report(run: Run) -> None:
     """Write page and card anew: what is new of the run's own test set belongs into them."""
+    from fittingroom.cli import console
     from fittingroom.report.model_card import write_model_card
     from fittingroom.report.page import write_report
 
-    write_report(run, xkcd=run.environment.options.xkcd)
-    write_model_card(run)
+    try:
+        write_report(run, xkcd=run.environment.options.xkcd)
+        write_model_card(run)
+    except OSError as error:
+        why = error.strerror or error
+        console.stderr().print(f"warning: {run.path}: report and model card are not written anew: {why}")
 
 
 def _subsets(run: Run, dataset: Dataset | None, args: argparse.Namespace) -> Sequence[Subset]:

@@ -310,7 +310,10 @@ def _evaluations_so_far(run: Run, evaluation: dict[str, Any]) -> str:
     from fittingroom.runs.run import runs_folder
 
     of = evaluation["fingerprint"], evaluation.get("sources")
-    count = len(read_evaluations(runs_folder(run.path), *of))
+    try:
+        count = len(read_evaluations(runs_folder(run.path), *of))
+    except OSError as error:
+        return f"unknown how many evaluations on this test set: {LEDGER}: {error.strerror or error}"
     return f"{count} evaluation{'s' * (count != 1)} on this test set so far, by all runs here ({LEDGER})"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -151,11 +152,12 @@ def read_predictions(path: Path, classes: Sequence[str]) -> JudgedPredictions:
     import polars as pl
 
     try:
-        written = pl.read_parquet_metadata(path).get("format")
+        content = path.read_bytes()  # Polars takes a path for a pattern, and reads another file where it has brackets
+        written = pl.read_parquet_metadata(io.BytesIO(content)).get("format")
         probabilities = [f"p{i}" for i in range(len(classes))]
-        there = pl.read_parquet_schema(path)
+        there = pl.read_parquet_schema(io.BytesIO(content))
         optional = [name for name in OPTIONAL if name in there]
-        table = pl.read_parquet(path, columns=["image", *optional, "label", *probabilities])
+        table = pl.read_parquet(content, columns=["image", *optional, "label", *probabilities])
     except (OSError, pl.exceptions.PolarsError) as error:
         raise ArtifactError(f"{path}: predictions of {len(classes)} classes expected: {error}") from None
     if written != FORMAT:

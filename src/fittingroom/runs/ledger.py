@@ -5,6 +5,7 @@ Whoever evaluates often enough will find a good figure by chance. The ledger mak
 
 from __future__ import annotations
 
+import warnings
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,11 @@ FORMAT = 1
 
 
 def record_evaluation(folder: Path, test_set: Dataset, *, run: str, command: str) -> dict[str, Any]:
-    """Append an evaluation on ``test_set`` to the ledger of ``folder`` and return its line."""
+    """Append an evaluation on ``test_set`` to the ledger of ``folder`` and return its line.
+
+    Where the ledger can't be written, such as another user's, that is warned of, and the line goes where the caller
+    keeps it: the work that led to a figure is not thrown away for want of its count.
+    """
     of = test_set.fingerprint
     return record_evaluation_on(folder, of.images, of.sources, data=test_set.name, run=run, command=command)
 
@@ -39,7 +44,13 @@ def record_evaluation_on(
         "run": run,
         "command": command,
     }
-    append_json_line(folder / LEDGER, evaluation)
+    try:
+        append_json_line(folder / LEDGER, evaluation)
+    except OSError as error:
+        warnings.warn(
+            f"{folder / LEDGER}: this evaluation on {data} is not on record there: {error.strerror or error}",
+            stacklevel=2,
+        )
     return evaluation
 
 

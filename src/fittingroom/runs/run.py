@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 import sys
 import warnings
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from shlex import join
@@ -177,7 +178,8 @@ class Run:
                 member._evaluate_one(data, subsets, trust_code=trust_code, device=device) for member in self.members
             ]
             if data is None:
-                summarize_members(self)
+                with _kept_if_writable(self.path):
+                    summarize_members(self)
             dataset = self.own_test_set() if data is None else data
             return self._mean_of_members(evaluated, subsets, "test" if data is None else data.name, dataset.groups)
         return self._evaluate_one(data, subsets, trust_code=trust_code, device=device)[0]
@@ -195,13 +197,15 @@ class Run:
             scores["subsets"] = score_subsets(subsets, judged.is_right, judged.group_numbers)
 
         # On record before anything of it is kept: a figure that nobody counted is worse than a count without a figure.
+        # A run that can't be written to, such as another user's, is judged all the same.
         evaluation = record_evaluation(runs_folder(self.path), dataset, run=self._name, command=command_line())
-        if data is None and result["test"] is None:
-            write_predictions(self.predictions_file("test"), judged)
-            evaluations = [*result["test_looks"], evaluation]
-            write_result(self.path, result | {"test": scores, "test_looks": evaluations})
-        else:
-            self._keep_evaluation(dataset, judged, {"scores": scores, "look": evaluation})
+        with _kept_if_writable(self.path):
+            if data is None and result["test"] is None:
+                write_predictions(self.predictions_file("test"), judged)
+                evaluations = [*result["test_looks"], evaluation]
+                write_result(self.path, result | {"test": scores, "test_looks": evaluations})
+            else:
+                self._keep_evaluation(dataset, judged, {"scores": scores, "look": evaluation})
         return scores, judged.is_right
 
     def _keep_evaluation(self, dataset: Dataset, judged: JudgedPredictions, outcome: dict[str, Any]) -> None:
@@ -254,6 +258,16 @@ class Run:
     def _name(self) -> str:
         """As the ledger calls it: ``swift-1``, or ``swift-2/seed-0`` for a member."""
         return str(self.path.resolve().relative_to(runs_folder(self.path).resolve()))
+
+
+@contextmanager
+def _kept_if_writable(folder: Path) -> Iterator[None]:
+    """Warn where an evaluation can't be written into a run's folder, so that its scores are given all the same."""
+    try:
+        yield
+    except OSError as error:
+        why = error.strerror or error
+        warnings.warn(f"{folder}: this evaluation can't be kept there: {why}", stacklevel=3)
 
 
 def _as_the_model_takes_it(dataset: Dataset, preprocessing: Preprocessing) -> Dataset:

@@ -19,6 +19,7 @@ from typing import Any, Protocol
 from fittingroom.errors import FittingRoomError, RecipeError
 from fittingroom.events import EpochDone, Event, StepDone, TrainingStarted
 from fittingroom.files.json_file import read_json, write_json
+from fittingroom.files.sqlite_url import sqlite_url
 from fittingroom.runs.run import Run, runs_folder
 
 MLFLOW_STATE = "mlflow.json"  # in the run's folder: which run of MLflow it is, so that a resumed training goes on there
@@ -123,7 +124,7 @@ class MlflowTracker:
 
         # One store for all runs of a folder, in which they can be compared.
         folder = runs_folder(run.path)
-        uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{folder / 'mlflow.db'}"
+        uri = os.environ.get("MLFLOW_TRACKING_URI") or sqlite_url(folder / "mlflow.db")
         self.client = MlflowClient(uri)
 
         # A resumed training goes on in MLflow's run, if that is where it was begun.

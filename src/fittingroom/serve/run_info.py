@@ -68,7 +68,9 @@ def mistakes(run: Run, truth: str, predicted: str) -> list[dict[str, Any]]:
     if judged_on is None:
         return []
 
-    table = pl.read_parquet(run.predictions_file(judged_on))
+    # Opened here, as Polars takes a path for a pattern.
+    with run.predictions_file(judged_on).open("rb") as file:
+        table = pl.read_parquet(file)
     table = table.filter(pl.col("label") == truth, pl.col("predicted") == predicted)
     table = table.with_columns(p=pl.max_horizontal(pl.col("^p[0-9]+$"))).sort("p", descending=True).head(MAX_MISTAKES)
 

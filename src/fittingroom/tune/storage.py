@@ -10,6 +10,7 @@ import optuna
 from sqlalchemy.exc import SQLAlchemyError
 
 from fittingroom.errors import FittingRoomError
+from fittingroom.files.sqlite_url import sqlite_url
 
 
 @cache
@@ -41,7 +42,7 @@ def open_storage(url: str) -> optuna.storages.BaseStorage:
 
 def sqlite_in(folder: Path) -> str:
     """The URL of a study's own file."""
-    return f"sqlite:///{folder.resolve() / 'study.db'}"
+    return sqlite_url(folder / "study.db")
 
 
 def without_password(url: str, mask: str = "***") -> str:
