@@ -3,8 +3,8 @@
     python notebooks/execute.py            a whole run on Fashion-MNIST; writes the .ipynb files beside the scripts
     python notebooks/execute.py --quick    on the sample, as the tests do; writes nothing
 
-A notebook's metadata hold the SHA-256 of the script that it was run from, by which a test tells outputs that are out of
-date.
+A notebook's metadata hold the SHA-256 of the code that it was run from, by which a test tells outputs that are out of
+date. A changed sentence between the cells needs no new run: change it in the script and in the .ipynb.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import copy
 import hashlib
+import json
 import os
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -86,8 +87,9 @@ def with_outputs_of(executed: nbformat.NotebookNode, notebook: nbformat.Notebook
 
 
 def source_sha256(script: Path) -> str:
-    """Of the script's text."""
-    return hashlib.sha256(script.read_bytes()).hexdigest()
+    """Of the script's code cells."""
+    code = code_of(jupytext.read(script))
+    return hashlib.sha256(json.dumps(list(code.values())).encode()).hexdigest()
 
 
 if __name__ == "__main__":

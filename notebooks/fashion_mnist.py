@@ -458,8 +458,9 @@ display(Image("seen.png", width=400))
 
 # %% [markdown]
 # From Python, for many at once. A network gives one of its ten names to anything, noise too, and may be sure of it. So each
-# answer has a doubt, and is called unfamiliar where the doubt is above 0.95: by design for 1 of 20 of the images that the
-# network was made for. It catches some of what is foreign, not all.
+# answer says how usual its image is: `typical` is about the share of the validation images that are at least as strange, and
+# up to 0.05 the image is called unfamiliar: by design about 1 of 20 of the images that the network was made for. It
+# catches some of what is foreign, not all. (`doubt` is 1 minus it.)
 
 # %%
 model = fr.load("runs/swift")

@@ -56,7 +56,7 @@ def test_a_notebook_holds_its_scripts_cells(script: Path) -> None:
 def test_what_a_notebook_shows_came_from_this_code_in_this_order(script: Path) -> None:
     content = notebook(script)
     assert content["metadata"]["fittingroom"]["source_sha256"] == EXECUTE.source_sha256(script), (
-        f"{script.name} was changed after its notebook was run: python notebooks/execute.py"
+        f"the code of {script.name} was changed after its notebook was run: python notebooks/execute.py"
     )
     counts = [cell["execution_count"] for cell in content["cells"] if cell["cell_type"] == "code"]
     assert counts == list(range(1, len(counts) + 1))
