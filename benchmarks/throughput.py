@@ -2,7 +2,7 @@
 
 One epoch over Fashion-MNIST's 60,000 training images, batch 256, Adam, the data in memory, each program at its usual
 settings (programs.py), in a process of its own, in turns: each round runs all of them, starting with another one. Only
-the epoch is timed, not the start. Ours runs in float32, and in the precision that `auto` finds faster here.
+the epoch is timed, not the start. Ours runs in float32, and in the precision that `auto` takes here.
 
     benchmarks/.venv/bin/python benchmarks/throughput.py [--rounds 5] [--programs NAME ...] [--same] [--quick]
 

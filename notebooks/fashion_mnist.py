@@ -496,4 +496,4 @@ print(answer["class"], f"{answer['probability']:.1%}", "· doubt", f"{answer['do
 #
 # - `runs/swift/report.html` in your own runs folder: curves, the worst mistakes as pictures, calibration.
 # - `fittingroom train your.csv`: the [tutorial](../docs/start/tutorial.md) goes from a CSV of your own to a served model.
-# - `fittingroom train --recipe steady`: two points more, in little more than a minute.
+# - `fittingroom train --recipe steady`: nearly two points more, in little more than a minute.

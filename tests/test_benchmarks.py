@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from fittingroom.models.tutorial_cnn import TutorialCNN
+from fittingroom.recipes.recipe import RECIPES_DIR
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 
@@ -42,6 +43,22 @@ def test_a_changed_figure_in_the_readme_is_found(tmp_path: Path) -> None:
     )
     assert check.returncode == 1
     assert "README.md: differs" in check.stderr
+
+
+@pytest.mark.parametrize("recipe", ["swift", "steady", "strong", "compact"])
+def test_a_recipes_head_says_what_was_measured_last(benchmark: Callable[[str], ModuleType], recipe: str) -> None:
+    rows, part = benchmark("record").latest(), benchmark("table").part
+    accuracy, seconds, share = (
+        rows["time_to_accuracy.py", recipe, metric, ""] for metric in ("accuracy", "seconds", "share of the notebook")
+    )
+    text = (RECIPES_DIR / f"{recipe}.toml").read_text(encoding="utf-8")
+    head = " ".join(line.lstrip("# ") for line in text.splitlines() if line.startswith("#"))
+    mean, sd = (100 * float(accuracy[key]) for key in ("mean", "sd"))
+    assert f"Test accuracy {mean:.2f} %, sd {sd:.2f} points, n = {accuracy['n']} seeds" in head
+    median = float(seconds["median"])
+    assert f"{median:,.{0 if median > 100 else 1}f} s for the whole process" in head
+    if recipe != "compact":  # its turns ran on one thread, beside other programs
+        assert f"{part(float(share['median']))} of the tutorial's 80 epochs" in head
 
 
 def test_a_share_is_written_at_most_5_percent_off(benchmark: Callable[[str], ModuleType]) -> None:
