@@ -107,3 +107,9 @@ def digits(value: float) -> str:
     if value == 0 or not math.isfinite(value):
         return f"{value:g}"
     return f"{value:,.{max(0, 3 - math.floor(math.log10(abs(value))))}f}"
+
+
+def part(share: float) -> str:
+    """A share as ``1/14`` where that is at most 5 % off, else as ``0.39``."""
+    whole = round(1 / share)
+    return f"1/{whole}" if whole > 1 and abs(1 / whole / share - 1) <= 0.05 else f"{share:.2f}"

@@ -17,7 +17,7 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from looks import looks_lines
-from record import RESULTS, Row, digits, last_epoch, latest
+from record import RESULTS, Row, digits, last_epoch, latest, part
 
 from fittingroom.bench import NOTEBOOK_EPOCHS
 from fittingroom.evaluation.intervals import model_interval, recipe_accuracy_of_mean
@@ -89,12 +89,6 @@ def last_result(rows: Rows, script: str) -> str:
                 figures = f"median {digits(float(row['median']))}, mean {digits(float(row['mean']))}{sd}, n {row['n']}"
                 lines.append(f"    {row['name']}, {row['metric']}{epoch}: {figures}")
     return "\n".join(lines) + "\n"
-
-
-def part(share: float) -> str:
-    """A share as ``1/14`` where that is at most 5 % off, else as ``0.39``."""
-    whole = round(1 / share)
-    return f"1/{whole}" if whole > 1 and abs(1 / whole / share - 1) <= 0.05 else f"{share:.2f}"
 
 
 def _trainings(rows: Rows) -> list[str]:

@@ -101,7 +101,7 @@ def measure(recipes: list[str], seeds: range, *, quick: bool) -> list[record.Fig
                 found[recipe].setdefault(metric, []).append(value)
             print(
                 f"seed {seed}: {recipe} {figures['accuracy']:.2%} in {process.seconds:.1f} s, "
-                f"1/{1 / figures['share of the notebook']:.0f} of the notebook",
+                f"{record.part(figures['share of the notebook'])} of the notebook",
                 file=sys.stderr,
                 flush=True,
             )
