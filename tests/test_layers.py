@@ -23,7 +23,7 @@ LAYERS = [
     {"training", "artifact", "audit"},
     {"runs", "predict", "estimator"},
     {"compare", "report", "serve", "label_check"},
-    {"pipeline", "data_split"},
+    {"pipeline", "run_extras", "data_split"},
     {"tune", "bench", "verify_run"},
     {"cli", "__init__"},
     {"__main__"},

@@ -3,6 +3,10 @@
 The command prints the message without a traceback and exits with 2. Anything else that escapes is our fault (exit 1).
 """
 
+import errno
+
+STORAGE_FULL = {errno.ENOSPC, errno.EFBIG, errno.EROFS, errno.EIO, getattr(errno, "EDQUOT", errno.ENOSPC)}
+
 
 class FittingRoomError(Exception):
     """Base of every error that this package raises on purpose.
@@ -61,6 +65,10 @@ class ArtifactError(FittingRoomError):
 
 class TrainingDiverged(FittingRoomError):
     """The loss or a weight became infinite or not a number. The last good checkpoint is kept."""
+
+
+class StorageFailed(FittingRoomError):
+    """A file of a training can't be written: the disk or a quota is full. The last checkpoint is kept."""
 
 
 class PeerLost(FittingRoomError):

@@ -13,14 +13,11 @@ from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from shlex import quote
-
-import torch
+from typing import Any
 
 from fittingroom.artifact.artifact import SOURCE, Artifact, save_artifact
-from fittingroom.artifact.export import ExportError, Shipped, export_onnx, keep_feature_space
-from fittingroom.artifact.onnx_model import MODEL
 from fittingroom.data.dataset import Dataset, Splits
-from fittingroom.errors import ArtifactError, Interrupted, PeerLost, RecipeError
+from fittingroom.errors import STORAGE_FULL, ArtifactError, Interrupted, PeerLost, RecipeError, StorageFailed
 from fittingroom.evaluation.conformal import ConformalScores
 from fittingroom.evaluation.predictions import JudgedPredictions, write_predictions
 from fittingroom.evaluation.temperature import UNCALIBRATED, Temperature
@@ -30,12 +27,8 @@ from fittingroom.models.summary import count_parameters
 from fittingroom.parallel.jobs import Job, run_jobs
 from fittingroom.parallel.process_group import ALONE, ProcessGroup, launcher, process_group, processes
 from fittingroom.parallel.ray_engine import RayEngine, check_engine
-from fittingroom.predict.classifier import Classifier, load
-from fittingroom.predict.picture_gate import PicturesDiffer, check_pictures, pictures_to_check
 from fittingroom.recipes.recipe import Recipe
-from fittingroom.report.model_card import write_model_card
-from fittingroom.report.page import write_report
-from fittingroom.report.plots import plot_loss
+from fittingroom.run_extras import UNMADE, by_itself, draw_curve, report_run, ship
 from fittingroom.runs.create import as_splits, start, write_start
 from fittingroom.runs.cut import bundles_of
 from fittingroom.runs.environment_record import Environment, Options
@@ -54,7 +47,6 @@ from fittingroom.runs.tracking import open_tracker
 from fittingroom.training.checkpoint import Checkpoints
 from fittingroom.training.device import pick_device, prepare_torch
 from fittingroom.training.fit import Fitted, fit, judge_on_validation
-from fittingroom.training.inference import predict_dataset
 from fittingroom.training.precision import refuse_without_bf16
 
 
@@ -270,6 +262,13 @@ def _carry_out(run: Run, engine: RayEngine | None, hooks: Hooks, group: ProcessG
             hooks.observe(JobDone(job=job.name, outcome=""))
     except Interrupted as stop:
         raise Interrupted(str(stop), _resume_command(run)) from None
+    except OSError as error:
+        if error.errno not in STORAGE_FULL:
+            raise
+        raise StorageFailed(
+            f"{run.path}: the training stopped, as a file could not be written: {error.strerror}. What was saved "
+            f"before is kept. Make room, then go on by\n  {_resume_command(run)}"
+        ) from error
     except PeerLost as lost:
         raise PeerLost(
             f"{lost}.\nThe state of the last checkpoint is kept. torchrun goes on from there by itself as often as "
@@ -364,9 +363,21 @@ def _train_one(
     artifact = _write_artifact(run, recipe, model_source, splits, fitted, parameters, environment, judged, honest)
     if honest:
         write_predictions(run.predictions_file("validation"), honest)
-    pictures = _check_pictures(artifact, splits, fitted, environment.machine.threads)
-    plot_loss(run.path, xkcd=options.xkcd, stage_epochs=[stage.epochs for stage in recipe.stages])
-    result = {
+
+    # Weights and predictions are kept by now. Whatever fails of the rest is named in the result, and made up for later.
+    failures: dict[str, str] = {}
+    pictures = ship(
+        artifact,
+        fitted.network,
+        fitted.train_set,
+        fitted.validation_set,
+        splits.source,
+        device=fitted.device,
+        threads=environment.machine.threads,
+        failures=failures,
+    )
+    draw_curve(run, failures)
+    result: dict[str, Any] = {
         "recipe": recipe.name,
         "seed": recipe.seed,
         "parameters": parameters,
@@ -376,6 +387,7 @@ def _train_one(
         "validation": honest.scores() if honest else None,
         "test_looks": [],
         "pictures_checked": pictures,
+        **({UNMADE: failures} if failures else {}),
     }
     write_result(run.path, result)
 
@@ -410,7 +422,7 @@ def _write_artifact(
     judged: JudgedPredictions | None,
     honest: JudgedPredictions | None,
 ) -> Artifact:
-    """Write what ships: the weights with all that reads them, and the same model in ONNX where it can be exported."""
+    """Write the weights, with all that reads them."""
     artifact = Artifact(
         path=run.path,
         model=recipe.model,
@@ -428,56 +440,26 @@ def _write_artifact(
         conformal=ConformalScores.of(honest.probabilities, honest.truth) if honest else None,
     )
     save_artifact(artifact, fitted.network.state_dict(), model_source.code)
-
-    # A network of the user's own may be beyond ONNX; its training is not lost for that.
-    try:
-        keep_feature_space(artifact, fitted.network, fitted.train_set)
-        export_onnx(artifact, fitted.network, fitted.train_set, fitted.validation_set)
-    except ExportError as error:
-        warnings.warn(f"{error}\nthe run is complete without it; only predict and serve would be faster", stacklevel=2)
     return artifact
 
 
-def _check_pictures(artifact: Artifact, splits: Splits, fitted: Fitted, threads: int) -> int | None:
-    """How many pictures ``predict`` was seen to see as training saw them; None where it doesn't, which is warned of."""
-    pictures = pictures_to_check(fitted.validation_set or fitted.train_set)
-    device = torch.device(fitted.device)
-    expected = predict_dataset(fitted.network, pictures, fitted.normalization, device=device)
-    expected = dataclasses.replace(expected, probabilities=artifact.temperature.applied(expected.probabilities))
-
-    # A network that is beyond ONNX answers for itself, as it does in predict.
-    if (artifact.path / MODEL).exists():
-        model = load(artifact.path, threads=threads)
-    else:
-        shipped = Shipped(fitted.network, fitted.normalization, artifact.temperature.value)
-        model = Classifier(artifact, 0, None, shipped.answer)
-
-    try:
-        folder = Path(splits.source).expanduser() if splits.source else None
-        return check_pictures(model, pictures, expected, folder)
-    except PicturesDiffer as error:
-        (artifact.path / MODEL).unlink(missing_ok=True)
-        warnings.warn(f"{error}\nthe run is complete without {MODEL}; don't rely on predict and serve", stacklevel=2)
-        return None
-
-
 def _judge_and_report(run: Run, look_at_test: bool, *, trust_code: bool) -> None:
-    """Evaluate on the test set what was not yet, if asked to; then write the report and the model card."""
-    if look_at_test and _has_own_test_set(run):
-        for member in run.members or [run]:
-            if member.result["test"] is None:
-                member.evaluate(trust_code=trust_code)
-        if run.members:
-            summarize_members(run)
-
-    options = run.environment.options
-    write_report(run, xkcd=options.xkcd)
-    write_model_card(run)
-    for member in run.members or [run]:
-        for name in options.track:
-            tracker = open_tracker(name, member)
-            tracker.finish(member)
-            tracker.close()
+    """Evaluate on the test set what was not yet, if asked to; then report. No failure takes the finished run along."""
+    failures: dict[str, str] = {}
+    with by_itself("test", failures):
+        if look_at_test and _has_own_test_set(run):
+            for member in run.members or [run]:
+                if member.result["test"] is None:
+                    member.evaluate(trust_code=trust_code)
+            if run.members:
+                summarize_members(run)
+    if failures:
+        warnings.warn(
+            f"{run.path}: the run is complete, but was not judged on its test set: {failures['test']}; "
+            f"fittingroom evaluate {quote(str(run.path))} does it",
+            stacklevel=3,
+        )
+    report_run(run)
 
 
 def _has_own_test_set(run: Run) -> bool:

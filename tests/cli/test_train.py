@@ -80,6 +80,7 @@ def test_no_test_leaves_the_ledger_empty_and_evaluate_fills_the_result(capsys: p
     assert fr.open_run("runs/plain-1").result["test"] is None
     assert main(["evaluate", "runs/plain-1", "--json"]) == 0
     scores = json.loads(capsys.readouterr().out)
+    assert scores.pop("trained_on")["n"] == 1000
     assert fr.open_run("runs/plain-1").result["test"] == scores
 
 

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from fittingroom.cli.parser import Parser
-from fittingroom.errors import FittingRoomError, Interrupted, PeerFailed
+from fittingroom.errors import STORAGE_FULL, FittingRoomError, Interrupted, PeerFailed
 from fittingroom.version import __version__
 
 DONE, OUR_FAULT, USERS_MISTAKE, INTERRUPTED = 0, 1, 2, 130
@@ -107,6 +107,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         _log(f"fittingroom: this needs {missing}, which is not installed: pip install 'fittingroom[{extra}]'")
         return USERS_MISTAKE
     except OSError as error:
+        if error.errno in STORAGE_FULL and error.filename is None:
+            _log(f"fittingroom: a file could not be written: {error.strerror}; make room, then give the command again")
+            return USERS_MISTAKE
         if error.filename is None:
             raise
         _log(f"fittingroom: {error.filename}: {error.strerror}")

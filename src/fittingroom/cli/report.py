@@ -12,7 +12,8 @@ def add_options(parser: Parser) -> None:
     """Add the options of ``report``."""
     parser.description = (
         "Write report.html, one self-contained page, and the model card README.md into a run's folder; "
-        "into each member's too where the run has several seeds. The test set is not evaluated."
+        "into each member's too where the run has several seeds, and whatever else failed when the run was finished. "
+        "The test set is not evaluated."
     )
     parser.epilog = "example: fittingroom report runs/swift-1"
     parser.add_argument("folder", metavar="RUN", type=Path, help="the run's folder")
@@ -29,6 +30,10 @@ def run_report(args: argparse.Namespace) -> int:
     from fittingroom.runs.run import open_run
 
     run = open_run(args.folder)
+    if any("unmade" in member.result for member in run.members or [run]):
+        from fittingroom.run_extras import make_up  # loads PyTorch, which the page alone does without
+
+        make_up(run)
     page = write_report(run, xkcd=args.xkcd)
     write_model_card(run)
 

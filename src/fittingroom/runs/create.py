@@ -92,7 +92,7 @@ def start(
                 bf16_emulated=precision.emulated,
             )
             folder = new_folder(out, recipe.name or "run")
-            write_start(folder, resolved, source, environment)
+            _begin(folder, resolved, source, environment)
         return str(folder)
 
     # The main process decides for all; where the others' hosts have other data, they refuse.
@@ -222,6 +222,16 @@ def new_folder(out: str | Path | None, name: str) -> Path:
             number += 1
         else:
             return folder
+
+
+def _begin(folder: Path, recipe: Recipe, source: ModelSource, environment: Environment) -> None:
+    """As :func:`write_start`; a folder that can't be written whole is empty again, so that the next try may take it."""
+    try:
+        write_start(folder, recipe, source, environment)
+    except BaseException:
+        for name in (SOURCE, "recipe.toml", environment_record.FILE):
+            (folder / name).unlink(missing_ok=True)
+        raise
 
 
 def write_start(folder: Path, recipe: Recipe, source: ModelSource, environment: Environment) -> None:

@@ -1,0 +1,118 @@
+"""Done work stays done: no failure after the last step, and no full disk before it, loses a training."""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+import fittingroom as fr
+from fittingroom import run_extras
+from fittingroom.cli import main
+from tests.support.small_run import train_small
+
+COMMAND = [sys.executable, "-m", "fittingroom"]
+
+
+def no_room(*_args: object, **_options: object) -> NoReturn:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_what_fails_after_the_last_step_is_named_in_one_warning_and_made_up_for_by_report(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("export_onnx", "plot_loss", "write_report", "write_model_card"):
+            patch.setattr(run_extras, name, no_room)
+        with pytest.warns(UserWarning, match="the run is complete but for") as said:
+            run = train_small(tmp_path / "run")
+
+    names = {"model.onnx", "loss.png", "report.html", "README.md"}
+    (warning,) = (str(one.message) for one in said if "complete but for" in str(one.message))
+    assert all(f"{name} (No space left on device)" in warning for name in names)
+    assert warning.endswith(f"make up for it by fittingroom report {run.path}")
+    assert run.is_finished
+    assert run.result["validation"]["n"] == 200
+    assert not any((run.path / name).exists() for name in names)
+    assert fr.load(run.path).predict(fr.open_dataset("sample").test.images[:1])  # the weights answer
+
+    assert main(["report", str(run.path)]) == 0
+
+    assert all((run.path / name).exists() for name in names)
+    assert "unmade" not in run.result
+    assert run.result["pictures_checked"] == 200
+    assert "complete but for" not in capsys.readouterr().err
+
+
+def test_what_fails_again_stays_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_extras, "plot_loss", no_room)
+    with pytest.warns(UserWarning, match="complete but for loss.png"):
+        run = train_small(tmp_path / "run")
+    with pytest.warns(UserWarning, match="complete but for loss.png"):
+        run_extras.make_up(run)
+
+    assert run.result["unmade"] == {"loss.png": "No space left on device"}
+
+
+def test_a_test_set_that_cant_be_judged_on_leaves_the_run_and_its_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fr.Run, "evaluate", no_room)
+    recipe = fr.load_recipe("plain", overrides=["model='tutorial'", "stages.0.epochs=1", "precision=float32"])
+
+    with pytest.warns(UserWarning, match="not judged on its test set: No space left on device; fittingroom evaluate"):
+        run = fr.train("sample", recipe, out=tmp_path / "run", look_at_test=True)
+
+    assert run.result["test"] is None
+    assert (run.path / "report.html").exists()
+
+
+def test_a_full_disk_at_a_checkpoint_ends_in_one_message_with_the_line_that_goes_on(tmp_path: Path) -> None:
+    train = [*COMMAND, "train", "sample", "--model", "tutorial", "--epochs", "1", "--threads", "1", "--out", "my run"]
+    fr.open_dataset("sample")  # in the cache by now
+    full = subprocess.run(
+        train,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=_environment(),
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000)),
+    )
+
+    assert full.returncode == 2, full.stderr
+    assert "my run: the training stopped, as a file could not be written: File too large" in full.stderr
+    assert full.stderr.rstrip().endswith("go on by\n  fittingroom train --resume 'my run'")
+    assert "Traceback" not in full.stderr
+
+    resume = [*COMMAND, "train", "--resume", "my run", "--quiet"]
+    with_room = subprocess.run(resume, cwd=tmp_path, capture_output=True, text=True, check=False, env=_environment())
+    assert with_room.returncode == 0, with_room.stderr
+    assert (tmp_path / "my run" / "report.html").exists()
+
+
+def test_a_disk_that_is_full_from_the_start_leaves_a_folder_that_the_next_try_takes(tmp_path: Path) -> None:
+    train = [*COMMAND, "train", "sample", "--model", "tutorial", "--epochs", "1", "--threads", "1", "--out", "run"]
+    full = subprocess.run(
+        train,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=_environment(),
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (700, 700)),
+    )
+
+    assert full.returncode == 2, full.stderr
+    assert "Traceback" not in full.stderr
+    assert list((tmp_path / "run").iterdir()) == []
+
+
+def _environment() -> dict[str, str]:
+    return os.environ | {"PYTHONPATH": str(Path(fr.__file__).parents[1])}
