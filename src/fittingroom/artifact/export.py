@@ -378,7 +378,12 @@ def _quietly() -> Iterator[None]:
 @contextmanager
 def _without_stdout() -> Iterator[None]:
     """Let nothing through to standard output, where ``--json`` is read, not even from the C++ inside of torch."""
+    # Under a program without streams there is nothing to keep quiet.
+    if sys.stdout is None:
+        yield
+        return
     sys.stdout.flush()
+
     # The C++ inside writes to the descriptor, past sys.stdout.
     kept, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)

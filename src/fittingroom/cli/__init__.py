@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from fittingroom.cli.parser import Parser
+from fittingroom.cli.streams import finish_stdout, prepare_streams, silence_stdout
 from fittingroom.errors import STORAGE_FULL, FittingRoomError, Interrupted, PeerFailed
 from fittingroom.version import __version__
 
@@ -70,11 +71,14 @@ def make_parser(asked: str | None = None) -> Parser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0 done, 2 the user's mistake, 1 our fault, 130 interrupted."""
     _spare_the_machine()
+    prepare_streams()
     words = sys.argv[1:] if argv is None else list(argv)
     args = make_parser(next((word for word in words if word in COMMANDS), "")).parse_args(words)
     warnings.showwarning = lambda message, *_rest: _log(f"warning: {message}")
     try:
-        return int(args.run(args))
+        code = int(args.run(args))
+        finish_stdout()
+        return code
 
     # A run that was asked to stop has saved its state, and how to go on is all that its user needs now.
     except Interrupted as stop:
@@ -86,7 +90,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     # Whoever reads our output has enough of it, as `head` has: no error. The exit's own flush is to be quiet too.
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        silence_stdout()
         return DONE
 
     # The process that failed first says why.
@@ -108,7 +112,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return USERS_MISTAKE
     except OSError as error:
         if error.errno in STORAGE_FULL and error.filename is None:
-            _log(f"fittingroom: a file could not be written: {error.strerror}; make room, then give the command again")
+            silence_stdout()
+            _log(f"fittingroom: a file or stdout could not be written: {error.strerror}; make room for it")
             return USERS_MISTAKE
         if error.filename is None:
             raise

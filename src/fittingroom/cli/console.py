@@ -54,8 +54,13 @@ def table(*columns: str, right: Sequence[str] = (), muted: Sequence[str] = (), g
 
 
 def print_json(value: Any) -> None:
-    """Print what a program is to read."""
-    print(json.dumps(value, indent=2, ensure_ascii=False))
+    """Print what a program is to read; what stdout's encoding lacks is escaped, so that nothing of it is lost."""
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        text = json.dumps(value, indent=2)
+    print(text)
 
 
 @contextmanager

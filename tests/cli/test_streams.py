@@ -1,0 +1,78 @@
+"""Any terminal: other encodings, closed and full streams cost neither an answer nor a training."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import fittingroom as fr
+from tests.support.machine import missing
+
+COMMAND = f"{sys.executable} -m fittingroom"
+RUN = Path(__file__).parents[1] / "golden" / "format-1" / "swift-1"
+FULL = Path("/dev/full")
+
+
+def shell(line: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[bytes]:
+    variables = os.environ | {"PYTHONPATH": str(Path(fr.__file__).parents[1])} | environment
+    return subprocess.run(line, shell=True, cwd=folder, env=variables, capture_output=True, check=False)
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "ascii", "cp1252", "utf-8"])
+@pytest.mark.parametrize("words", ["data info named.npz", "models", "recipes", "recipes swift", "runs .", "--help"])
+def test_what_an_encoding_lacks_is_replaced_and_nothing_fails(tmp_path: Path, encoding: str, words: str) -> None:
+    images, labels = np.zeros((20, 28, 28), np.uint8), np.arange(20) % 2
+    np.savez(tmp_path / "named.npz", x_train=images, y_train=labels, classes=np.array(["裤子", "→ coat…"]))
+
+    done = shell(f"{COMMAND} {words}", tmp_path, PYTHONIOENCODING=encoding)
+
+    assert done.returncode == 0, done.stderr
+    assert b"Traceback" not in done.stderr
+    done.stdout.decode(encoding)
+
+
+def test_json_keeps_every_name_whatever_the_encoding(tmp_path: Path) -> None:
+    images, labels = np.zeros((20, 28, 28), np.uint8), np.arange(20) % 2
+    np.savez(tmp_path / "named.npz", x_train=images, y_train=labels, classes=np.array(["裤子", "coat"]))
+
+    answers = [
+        json.loads(shell(f"{COMMAND} data info named.npz --json", tmp_path, PYTHONIOENCODING=encoding).stdout)
+        for encoding in ("utf-8", "latin-1", "ascii")
+    ]
+
+    assert answers[0] == answers[1] == answers[2]
+    assert "裤子" in json.dumps(answers[0], ensure_ascii=False)
+
+
+def test_closed_streams_are_no_error(tmp_path: Path) -> None:
+    for closed in (">&-", "2>&-", "<&-", "<&- >&- 2>&-"):
+        done = shell(f"{COMMAND} recipes {closed}", tmp_path)
+        assert done.returncode == 0, (closed, done.stderr)
+        assert b"Traceback" not in done.stderr
+
+
+def test_a_full_stdout_is_one_message(tmp_path: Path) -> None:
+    if not FULL.exists():
+        missing(f"a full stdout was not tried: {FULL} is missing")
+    done = shell(f"{COMMAND} recipes > {FULL}", tmp_path)
+
+    assert done.returncode == 2
+    (line,) = done.stderr.decode().splitlines()
+    assert line == "fittingroom: a file or stdout could not be written: No space left on device; make room for it"
+
+
+def test_a_training_is_whole_with_stdout_closed_and_stderr_full(tmp_path: Path) -> None:
+    if not FULL.exists():
+        missing(f"a full stderr was not tried: {FULL} is missing")
+    done = shell(f"{COMMAND} train sample --model tutorial --epochs 1 --threads 1 --out run >&- 2> {FULL}", tmp_path)
+
+    assert done.returncode == 0
+    for name in ("model.onnx", "report.html", "result.json"):
+        assert (tmp_path / "run" / name).exists()
+    assert "unmade" not in fr.open_run(tmp_path / "run").result
