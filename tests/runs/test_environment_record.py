@@ -39,7 +39,7 @@ def test_what_older_versions_wrote_is_written_back_as_it_was(file: Path, tmp_pat
         assert (part.pop("sources"), part.pop("sources_in_order")) == (None, None)
     assert (after.pop("precision_reason"), after.pop("bf16_emulated")) == ("", False)
     added = {"processes": 1, "torchrun": None, "preprocessing": None, "code_sha256": None, "look_at_test": False}
-    added |= {"cut": 1, "together": None}
+    added |= {"cut": 1, "together": None, "directory": None}
     assert after == added | before
     assert [key for key in after if key in before] == list(before)
 
@@ -53,7 +53,7 @@ def test_the_file_of_a_new_run_is_its_record_byte_for_byte(tmp_path: Path) -> No
 
     assert (tmp_path / "environment.json").read_bytes() == written
     assert list(json.loads(written)) == [
-        *("format", "command", "started", "seeds", "processes", "torchrun", "precision"),
+        *("format", "command", "directory", "started", "seeds", "processes", "torchrun", "precision"),
         *("precision_reason", "bf16_emulated", "options", "data"),
         *("preprocessing", "cut", "together", "recipe"),
         *("code_sha256", "versions", "machine", "revision", "look_at_test"),

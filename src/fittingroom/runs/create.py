@@ -145,6 +145,7 @@ def _describe(
     _refuse_unlabelled(splits)
     return Environment(
         command=command_line(),
+        directory=str(Path.cwd()),
         started=datetime.now(UTC).isoformat(timespec="seconds"),
         seeds=seeds,
         processes=group.size,

@@ -173,6 +173,7 @@ class Environment:
 
     Attributes:
         command: that started the run.
+        directory: where the command was given, from which relative paths of the data count; None in runs of 0.1.
         started: the time, ISO 8601, in UTC.
         seeds: of a run of several seeds, in their order; None for a run of one.
         processes: that train together, ≥ 1.
@@ -194,6 +195,7 @@ class Environment:
     """
 
     command: str
+    directory: str | None = None
     started: str
     seeds: tuple[int, ...] | None = None
     processes: int = 1

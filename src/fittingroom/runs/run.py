@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from fittingroom.artifact.artifact import Artifact, open_artifact
 from fittingroom.audit.subsets import Subset, score_subsets, score_subsets_of_recipe
 from fittingroom.data.dataset import Dataset, Splits
+from fittingroom.data.fetch.known_sets import KNOWN
 from fittingroom.data.open import open_dataset
 from fittingroom.data.preprocessing import Preprocessing
 from fittingroom.errors import ArtifactError, DataError
@@ -302,14 +303,38 @@ def open_recorded_data(path: Path, environment: Environment) -> Splits:
     source, options = environment.data.source, environment.options
     if not source:
         raise DataError(f"{path}: its data was given in memory; give it again")
-    return open_dataset(
-        source,
-        test=options.test,
-        cache=options.cache,
-        preprocessing=environment.preprocessing,
-        skip_broken=options.skip_broken,
-        group=options.group,
-    )
+    try:
+        return open_dataset(
+            _from_its_directory(source, environment),
+            test=options.test and _from_its_directory(options.test, environment),
+            cache=options.cache,
+            preprocessing=environment.preprocessing,
+            skip_broken=options.skip_broken,
+            group=options.group,
+        )
+    except DataError as error:
+        # Where it was started is all that tells where a relative path leads.
+        relative = [given for given in (source, options.test) if given and given not in KNOWN and _is_relative(given)]
+        if not relative or environment.directory == str(Path.cwd()):
+            raise
+        started = environment.directory or "the directory where it was started"
+        raise DataError(
+            f"{error}\nthe run's data is {' and '.join(relative)}, relative to {started}: give the command there, or "
+            "put the data back"
+        ) from error
+
+
+def _from_its_directory(given: str, environment: Environment) -> str:
+    """A path that the run was given, from wherever it is opened; where it was started goes before where we are."""
+    directory = environment.directory
+    if given in KNOWN or directory is None or directory == str(Path.cwd()) or not _is_relative(given):
+        return given
+    there = Path(directory, given)
+    return str(there) if there.exists() else given
+
+
+def _is_relative(given: str) -> bool:
+    return not Path(given).expanduser().is_absolute()
 
 
 def open_run(path: str | Path) -> Run:
