@@ -1,8 +1,12 @@
+import os
+import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from fittingroom.files.atomic import atomic_directory, atomic_write, remove_leftovers
+from tests.support.machine import missing
 
 
 def test_file_is_there_whole_when_the_block_ends(tmp_path: Path) -> None:
@@ -64,3 +68,44 @@ def test_what_killed_processes_left_is_removed_and_nothing_else(tmp_path: Path) 
 
     remove_leftovers(tmp_path)
     assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()) == sorted(kept)
+
+
+def test_a_device_is_written_to_and_never_replaced(tmp_path: Path) -> None:
+    device = tmp_path / "null"
+    try:
+        os.mknod(device, 0o666 | stat.S_IFCHR, os.makedev(1, 3))
+        device.write_bytes(b"")
+    except (AttributeError, PermissionError):
+        missing("no device was written to: making one needs root, on Linux")
+
+    with atomic_write(device) as file:
+        file.write(b"nobody reads it")
+
+    assert stat.S_ISCHR(device.stat().st_mode)
+    assert [path.name for path in tmp_path.iterdir()] == ["null"]
+
+
+def test_a_pipe_gets_the_whole_content_and_stays(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor() as pool:
+        read = pool.submit(pipe.read_bytes)
+        with atomic_write(pipe) as file:
+            file.write(b"first ")
+            file.write(b"and last")
+        assert read.result(timeout=10) == b"first and last"
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+
+
+def test_a_link_stays_one_and_its_file_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "a").write_bytes(b"old")
+    (tmp_path / "link").symlink_to(tmp_path / "there" / "a")
+    (tmp_path / "hanging").symlink_to(tmp_path / "there" / "b")
+
+    for link, target in (("link", "a"), ("hanging", "b")):
+        with atomic_write(tmp_path / link) as file:
+            file.write(b"new")
+        assert (tmp_path / link).is_symlink()
+        assert (tmp_path / "there" / target).read_bytes() == b"new"
+    assert sorted(path.name for path in (tmp_path / "there").iterdir()) == ["a", "b"]

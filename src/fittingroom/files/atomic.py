@@ -7,6 +7,7 @@ import errno
 import os
 import re
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +20,9 @@ _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{12}\.tmp")
 def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
     """Open a file for writing that takes its name, over a file that has it, when the block ends well.
 
-    After an exception in the block the old file is still there and the new one is gone.
+    After an exception in the block the old file is still there and the new one is gone. A link stays one: the file that
+    it leads to is replaced. What is no regular file, a device or a pipe, is never replaced but written to, once the
+    block has ended well.
 
     Raises:
         OSError: the file can't be written.
@@ -31,6 +34,17 @@ def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
         2
     """
     path = Path(path)
+    if _is_written_through(path):
+        from tempfile import TemporaryFile
+
+        with TemporaryFile() as kept:
+            yield kept
+            kept.seek(0)
+            with path.open("wb") as stream:
+                shutil.copyfileobj(kept, stream)
+        return
+
+    path = path.resolve() if path.is_symlink() else path
     temporary = _temporary_name(path)
     try:
         with temporary.open("xb") as file:
@@ -96,6 +110,17 @@ def _rename_over(folder: Path, path: Path) -> None:
         except FileNotFoundError:
             continue  # another process has just moved it aside
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def _is_written_through(path: Path) -> bool:
+    """Whether there is something under the name that a file must not take the place of."""
+    if path.parts[:2] in ((os.sep, "dev"), (os.sep, "proc")) and path.exists():
+        return True  # /dev/stdout leads to whatever stdout was redirected to, which is open already
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return False  # nothing is there yet, or what stops us from looking will stop the writing
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
 def _temporary_name(path: Path) -> Path:

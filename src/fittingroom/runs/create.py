@@ -22,6 +22,7 @@ from fittingroom.data.preprocessing import Preprocessing
 from fittingroom.environment import cores, describe_machine, git_revision, versions
 from fittingroom.errors import ArtifactError, DataError, RecipeError
 from fittingroom.files.atomic import atomic_write
+from fittingroom.files.names import refuse_undecodable
 from fittingroom.models import ModelSource, find_model
 from fittingroom.parallel.process_group import ALONE, ProcessGroup, is_own_job, torchrun_job
 from fittingroom.recipes.recipe import Precision, Recipe, load_recipe
@@ -56,6 +57,7 @@ def start(
     has the processes that will train together, each of which calls this with the same arguments.
     """
     options = options or Options()
+    refuse_undecodable(Path("" if out is None else out).absolute())  # the current directory is recorded, too
     if options.keep < 1:
         raise RecipeError(f"keep: 1 checkpoint or more expected, {options.keep} found")
 
