@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import fittingroom as fr
+from fittingroom.report.run_summary import subsets_of
 from fittingroom.runs.ledger import LEDGER, record_evaluation
 from tests.support.machine import missing
 from tests.support.small_run import train_small
@@ -85,3 +86,16 @@ def test_a_runs_path_is_no_pattern(run: fr.Run, tmp_path: Path, name: str) -> No
     assert write_report(fr.Run(folder)).exists()
     first, second = there.classes[there.truth[0]], there.classes[there.predicted[0]]
     assert mistakes(fr.Run(folder), first, second)
+
+
+def test_a_copy_beside_the_members_or_the_evaluations_stops_nothing(tmp_path: Path) -> None:
+    golden = Path(__file__).parents[1] / "golden" / "format-1-seeds-and-own-models" / "two-seeds"
+    folder = Path(shutil.copytree(golden, tmp_path / "two-seeds"))
+    shutil.copytree(folder / "seed-0", folder / "seed-0-old")
+    (folder / "seed-0" / "evaluations").mkdir()
+    (folder / "seed-0" / "evaluations" / "1-copy.json").write_text("{}")
+
+    run = fr.open_run(folder)
+
+    assert [member.path.name for member in run.members] == ["seed-0", "seed-1"]
+    assert subsets_of(run.members[0]) == []

@@ -218,8 +218,11 @@ def test_a_key_is_asked_for_everywhere_but_where_nothing_is_said(two_runs: list[
             assert client.get("/metrics", headers=headers).status_code == 401
         for headers in ({"X-API-Key": "open sesame"}, {"Authorization": "Bearer open sesame"}):
             assert client.post("/predict", content=shoe, headers=headers).status_code == 200
-        for path in ("/", "/v2/health/live", "/v2/health/ready", "/static/app.js"):
-            assert client.get(path).status_code == 200
+        for path in ("/", "/v2/health/live", "/v2/health/ready", "/static/app.js", "/docs", "/openapi.json"):
+            answer = client.get(path)
+            assert answer.status_code == 200
+            assert "Models: first" not in answer.text
+            assert '["first"]' not in answer.text
 
 
 def test_a_page_of_an_allowed_site_may_ask_and_read_a_refusal(two_runs: list[Path], shoe: bytes) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import numpy as np
@@ -11,6 +13,8 @@ import pytest
 import tritonclient.http as triton  # type: ignore[import-untyped]
 
 import fittingroom as fr
+from fittingroom.serve.guard import Refused
+from fittingroom.serve.open_inference import parse_request
 from tests.serve.conftest import Running
 
 
@@ -96,6 +100,18 @@ def test_many_clients_at_once_each_get_their_own_answer(
 
 
 RIGHT = {"name": "images", "shape": [1, 28, 28], "datatype": "UINT8", "data": [0] * 784}
+
+
+def test_data_takes_no_more_memory_than_its_text_whatever_it_is(two_runs: list[Path]) -> None:
+    model = fr.load(two_runs[0])  # as one text made room for the longest in each of 784 places: 300 MB of 100 KB
+    for data in (["a" * 100_000] + [""] * 783, ["a" * 100_000, *[0] * 783], [[["a" * 100_000]], *[[[0]]] * 783]):
+        body = json.dumps({"inputs": [RIGHT | {"data": data}]}).encode()
+        tracemalloc.start()
+        with pytest.raises(Refused, match="784 whole numbers 0–255 as data expected"):
+            parse_request(body, None, model)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 3_000_000
 
 
 @pytest.mark.parametrize("data", [[0] * 784, [[0] * 784], np.zeros((1, 28, 28), int).tolist()])

@@ -128,7 +128,8 @@ def subsets_of(run: Run) -> list[dict[str, Any]]:
     """
     test = run.environment.data.test
     subsets: list[dict[str, Any]] = (run.result["test"] or {}).get("subsets", [])
-    for file in sorted((run.path / "evaluations").glob("[0-9]*.json"), key=lambda file: int(file.stem)):
+    files = [file for file in (run.path / "evaluations").glob("*.json") if file.stem.isdecimal()]
+    for file in sorted(files, key=lambda file: int(file.stem)):
         evaluation = read_json(file)
         if test and evaluation["fingerprint"]["content"] == test.content:
             subsets = evaluation["scores"].get("subsets", subsets)

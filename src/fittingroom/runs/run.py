@@ -102,7 +102,8 @@ class Run:
     @property
     def members(self) -> list[Run]:
         """The runs of single seeds, in the order of the seeds; empty for a run that is one itself."""
-        folders = self.path.glob("seed-*")
+        # A copy that somebody put beside them, seed-0-old, is no member.
+        folders = [folder for folder in self.path.glob("seed-*") if folder.name[5:].isdecimal()]
         return [Run(folder, self.splits) for folder in sorted(folders, key=lambda folder: int(folder.name[5:]))]
 
     @property

@@ -49,14 +49,16 @@ def create_app(
         most_waiting: images in each model's queue.
         allow_origins: other sites whose pages may call this one (CORS).
     """
+    # Whoever may read the docs without a key doesn't learn from them what is served to those who have it.
+    limits = limits or Limits()
     metrics = Metrics()
     service = Service(models, metrics, most_waiting)
     app = Starlette(
-        routes=[*_api(service), *_pages(list(service.models))],
+        routes=[*_api(service), *_pages([] if limits.api_key else list(service.models))],
         lifespan=service.running,
         exception_handlers={Refused: _refused, HTTPException: _http_error, Exception: _failed},
     )
-    guard = Guard(app, limits or Limits(), metrics)
+    guard = Guard(app, limits, metrics)
     if not allow_origins:
         return guard
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -153,11 +154,14 @@ def _images(tensor: dict[str, Any], tail: bytes, model: Classifier) -> NDArray[n
             raise Refused(400, f"images: {size:,} bytes of binary data expected, {len(tail):,} found")
         return np.frombuffer(tail, np.uint8).reshape(shape)
 
-    # Nested or flat, the protocol permits both.
-    try:
-        values = np.asarray(tensor.get("data"))
-    except ValueError:
-        raise Refused(400, "images: data of equal length in each row expected") from None
-    if values.dtype.kind not in "iu" or values.size != size or values.min() < 0 or values.max() > 255:
+    # Nested or flat, the protocol permits both. Not by NumPy: of texts, it makes room for the longest in each place.
+    values: Any = tensor.get("data")
+    while isinstance(values, list) and any(isinstance(row, list) for row in values):
+        if len({len(row) if isinstance(row, list) else -1 for row in values}) != 1:
+            raise Refused(400, "images: data of equal length in each row expected")
+        values = list(chain.from_iterable(values))
+    if not isinstance(values, list) or len(values) != size or set(map(type, values)) != {int}:
         raise Refused(400, f"images: {size:,} whole numbers 0–255 as data expected")
-    return values.astype(np.uint8).reshape(shape)
+    if min(values) < 0 or max(values) > 255:
+        raise Refused(400, f"images: {size:,} whole numbers 0–255 as data expected")
+    return np.frombuffer(bytes(values), np.uint8).reshape(shape)

@@ -15,7 +15,7 @@ RESPONSES = {"200": {"description": "the answer"}, "default": {"description": 'a
 
 
 def openapi(models: Sequence[str]) -> dict[str, Any]:
-    """OpenAPI 3.1 of every endpoint, for a server of these models."""
+    """OpenAPI 3.1 of every endpoint, for a server of these models; of none where their names are nobody's business."""
     parameters = _parameters(models)
     return {
         "openapi": "3.1.0",
@@ -49,7 +49,7 @@ def _operation(endpoint: Endpoint, parameters: dict[str, dict[str, Any]]) -> dic
 
 def _parameters(models: Sequence[str]) -> dict[str, dict[str, Any]]:
     """What endpoints take in their paths and queries, by name."""
-    text, known_model = {"type": "string"}, {"type": "string", "enum": list(models)}
+    text, known_model = {"type": "string"}, {"type": "string"} | ({"enum": list(models)} if models else {})
     parameters = (
         {"name": "name", "in": "path", "required": True, "schema": known_model},
         {"name": "model", "in": "query", "schema": known_model, "description": "default: first"},

@@ -1,5 +1,6 @@
 import csv
 import gzip
+import re
 import time
 import tracemalloc
 from pathlib import Path
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 
 from fittingroom.data.dataset import Dataset, Splits
-from fittingroom.data.formats.kaggle_csv import csv_blocks, read_kaggle_csv, write_kaggle_csv
+from fittingroom.data.formats.kaggle_csv import _LABEL, _PIXEL, csv_blocks, read_kaggle_csv, write_kaggle_csv
 from fittingroom.errors import DataError
 from tests.support.same import assert_same
 
@@ -379,3 +380,22 @@ def test_rows_that_the_notebook_prints_are_read_as_it_shows_them(tmp_path: Path)
     assert train.labels.tolist() == [2, 9, 6, 0, 3, 4, 4, 5, 4, 8]
     assert train.images[5, 0, :9].tolist() == [0, 0, 0, 5, 4, 5, 5, 3, 5]
     assert train.images[5, 27, -10:].tolist() == [7, 8, 7, 4, 3, 7, 5, 0, 0, 0]
+
+
+def test_numbers_with_leading_zeros_before_a_bad_cell_are_refused_at_once(tmp_path: Path) -> None:
+    rows = ["label," + ",".join(f"pixel{i}" for i in range(784)), "007," + ",".join(["007"] * 783 + ["x"])]
+    (tmp_path / "train.csv").write_text("\n".join(rows) + "\n")
+
+    # Were a cell to match in two ways, this would take 2⁷⁸³ steps.
+    with pytest.raises(DataError, match="row 2, column pixel783: a whole number 0–255 expected, 'x' found"):
+        read_kaggle_csv(tmp_path)
+
+
+def test_a_pixel_is_a_whole_number_0_to_255_in_any_of_the_ways_that_it_is_written_in() -> None:
+    for number in (*range(300), 999, 1000, 2550):
+        for text in (f"{number}", f"0{number}", f"000{number}", f" +{number}.0", f"{number}.", f"00{number}.00"):
+            assert bool(re.fullmatch(_PIXEL, text.encode())) == (number <= 255)
+            assert bool(re.fullmatch(_LABEL, text.encode())) == (number <= 999)
+    for text in (b"", b" ", b"+", b".0", b"1.5", b"-1", b"1e2", b"0x1"):
+        assert not re.fullmatch(_PIXEL, text)
+        assert not re.fullmatch(_LABEL, text)

@@ -29,9 +29,11 @@ SUFFIXES = (".csv", ".csv.gz")
 PART_FILES = re.compile(r"(train|validation|test)\.csv(\.gz)?")
 """The names of the files that :func:`write_csv_part` writes, raw or packed."""
 
-_PIXEL = rb" *\+?0*(?:25[0-5]|2[0-4]\d|1\d\d|\d?\d)(?:\.0*)?"  # pandas writes whole numbers as 9.0, too
-_LABEL = rb" *\+?0*\d{1,3}(?:\.0*)?"
-_NAME = rb'(?:"(?:[^"]|"")+"|[^",\r\n]*[^",\s][^",\r\n]*)'
+# Each cell matches in one way alone: were there two, as for 007 by `0*\d+`, a row of n such cells before a bad one
+# would be tried in 2ⁿ ways.
+_PIXEL = rb" *\+?(?:0*(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]\d?)|0+)(?:\.0*)?"  # pandas writes whole numbers as 9.0, too
+_LABEL = rb" *\+?(?:0*[1-9]\d{0,2}|0+)(?:\.0*)?"
+_NAME = rb'(?:"(?:[^"]|"")+"|[ \t\f\v]*[^",\s][^",\r\n]*)'
 
 
 def find_csv(path: Path) -> dict[str, Path]:
