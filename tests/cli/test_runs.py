@@ -109,3 +109,24 @@ def test_no_cell_is_cut_in_a_narrow_terminal(
     assert max(map(len, lines)) <= max(width, 57)  # the longest is the line about the order
     good = next(line for line in lines if "good" in line)
     assert "92.00%" in good
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        '{"format": 1}',
+        '{"format": 1, "validation": 7, "test": null, "parameters": 1, "train_seconds": 1}',
+        '{"format": 1, "members": [{}], "parameters": 1, "train_seconds": 1}',
+        '{"format": 1, "members": 3, "on": "test", "parameters": 1, "train_seconds": 1}',
+    ],
+)
+def test_a_damaged_result_keeps_its_own_run_alone_from_the_list(
+    runs: Path, capsys: pytest.CaptureFixture[str], damage: str
+) -> None:
+    (runs / "good" / "result.json").write_text(damage, encoding="utf-8")
+
+    assert main(["runs", str(runs), "--json"]) == 0
+
+    printed = capsys.readouterr()
+    assert {row["run"] for row in json.loads(printed.out)} == {"lucky", "other", "seeds"}
+    assert "good is not listed: one of its files is not what a run writes" in printed.err

@@ -129,3 +129,13 @@ def test_the_log_is_replaced_as_a_whole_and_leaves_no_other_file(path: Path) -> 
     log(path, started(), step(1), step(2))
     log(path, started(steps_done=1))
     assert [file.name for file in path.parent.iterdir()] == ["metrics.jsonl"]
+
+
+@pytest.mark.parametrize("damage", [b"\xff", b"3\n", b"[]\n", b"[" * 100_000])
+def test_a_damaged_line_costs_what_comes_after_it_and_no_more(path: Path, damage: bytes) -> None:
+    log(path, started(), step(1), step(2))
+    path.write_bytes(path.read_bytes() + damage)
+    assert kinds(path)[-1] == ("step", 2)
+
+    log(path, started(steps_done=2), step(3))
+    assert kinds(path)[-3:] == [("step", 2), ("start", None), ("step", 3)]

@@ -34,6 +34,9 @@ def list_runs(folder: Path) -> tuple[list[dict[str, Any]], list[str]]:
             rows.append(_row(folder, run))
         except ArtifactError as error:
             warnings.append(f"{run.path} is not listed: {error}")
+        except (AttributeError, IndexError, KeyError, OSError, TypeError, ValueError) as error:
+            reason = f"{type(error).__name__}: {error}"
+            warnings.append(f"{run.path} is not listed: one of its files is not what a run writes ({reason})")
 
     # Which data come first is as good as arbitrary: by name, so that it stays the same.
     rows.sort(key=lambda row: (row["data"], row["data_set"], *_rank(row)))

@@ -46,11 +46,14 @@ class MetricsLog:
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The events of a run, oldest first; a last line that was cut off by a kill is left out."""
+    """The events of a run, oldest first; without what comes from a damaged line on, such as one that a kill cut off."""
     events = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
         try:
-            events.append(json.loads(line))
-        except ValueError:
+            event = json.loads(line)
+        except (ValueError, RecursionError):
             break
+        if not isinstance(event, dict):
+            break
+        events.append(event)
     return events
