@@ -48,6 +48,7 @@ from fittingroom.training.checkpoint import Checkpoints
 from fittingroom.training.device import pick_device, prepare_torch
 from fittingroom.training.fit import Fitted, fit, judge_on_validation
 from fittingroom.training.precision import refuse_without_bf16
+from fittingroom.training.turns import own_turn
 
 
 def train(
@@ -105,7 +106,7 @@ def train(
     if engine is not None:
         _check_engine(engine, seeds is not None)
         options = dataclasses.replace(options, threads=options.threads or 1)
-    with process_group() if group is None else nullcontext(group) as joined:
+    with process_group() if group is None else nullcontext(group) as joined, own_turn(joined):
         run = start(
             data, recipe, seed=seed, seeds=seeds, out=out, options=options, look_at_test=look_at_test, group=joined
         )
@@ -200,7 +201,7 @@ def _go_on(
     group: ProcessGroup | None,
 ) -> Run:
     """Resume a run, or with ``more_seeds`` add so many to it first."""
-    with process_group() if group is None else nullcontext(group) as joined:
+    with process_group() if group is None else nullcontext(group) as joined, own_turn(joined):
         run = Run(Path(path))
         environment, recipe = recorded_environment(run, joined), recorded_recipe(run, joined)
         if more_seeds is not None:

@@ -24,6 +24,7 @@ from fittingroom.training.hold_out import hold_out
 from fittingroom.training.inference import judge, predict_dataset
 from fittingroom.training.loop import TrainContext, fit_network
 from fittingroom.training.precision import resolve_precision
+from fittingroom.training.turns import own_turn
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,7 +109,8 @@ def fit(
         precision = resolve_precision(recipe, model_source, classes, size, device, channels=channels).name
 
     context = TrainContext(device=device, precision=precision, checkpoints=checkpoints, hooks=hooks, group=group)
-    state = fit_network(train_set, validation_set, recipe, model_source, normalization, context)
+    with own_turn(group):
+        state = fit_network(train_set, validation_set, recipe, model_source, normalization, context)
     return Fitted(
         network=state.shipped,
         normalization=normalization,
