@@ -16,7 +16,7 @@ from tests.tune.conftest import SPACE, recipe
 @pytest.mark.parametrize(
     ("url", "message"),
     [
-        ("nonsense", "--storage nonsense: a database expected"),
+        ("nonsense", "`storage` nonsense: a database expected"),
         ("sqlite:////nowhere/at/all.db", "it can't be opened: "),
         (
             "postgresql+psycopg2://me:secret@127.0.0.1/x",
