@@ -20,7 +20,7 @@ from tests.tune.conftest import SPACE, recipe
         ("sqlite:////nowhere/at/all.db", "it can't be opened: "),
         (
             "postgresql+psycopg2://me:secret@127.0.0.1/x",
-            "--storage postgresql+psycopg2://me:***@127.0.0.1/x: its driver",
+            "`storage` postgresql+psycopg2://me:***@127.0.0.1/x: its driver",
         ),
         (
             "postgresql+psycopg://me:secret@127.0.0.1:1/x",
