@@ -45,7 +45,7 @@ def things() -> Path:
         for row in range(count):
             folder = Path("things", name, part.classes[part.labels[row]].replace("/", "-"))
             folder.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(part.images[row]).save(folder / f"{row}.png")
+            Image.fromarray(part.images[row]).save(folder / f"{row}.png", dpi=(72, 72))  # decoded by Pillow, not copied
     return Path("things")
 
 
