@@ -21,8 +21,8 @@ class Reached:
 
 
 REACHED = {
-    "swift": Reached(0.9195, 20, 8.8),
-    "steady": Reached(0.9381, 5, 72.4),
+    "swift": Reached(0.9195, 20, 8.6),
+    "steady": Reached(0.9381, 5, 73.1),
     "strong": Reached(0.9499, 3, 1008),
 }
 """By recipe, each better and slower than the one before: what to try next is the next one."""

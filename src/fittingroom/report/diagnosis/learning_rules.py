@@ -87,30 +87,25 @@ def _has_few_steps(facts: Facts) -> bool:
 
 def _p_values(confusion_CC: NDArray[np.int64], frequent: int) -> tuple[float, float]:
     """McNemar's and Fisher's, exact and one-sided, of answers against always naming class ``frequent``."""
-    from scipy.special import bdtrc
-
     n, right = int(confusion_CC.sum()), int(confusion_CC.trace())
     of_frequent, named_frequent = int(confusion_CC[frequent].sum()), int(confusion_CC[:, frequent].sum())
     both = int(confusion_CC[frequent, frequent])
 
-    # Discordant: right where the constant answer is wrong, and the other way round. bdtrc(k, m, ½) = P(X > k).
+    # Discordant: right where the constant answer is wrong, and the other way round. So many gains or more, by tosses.
     gained, lost = right - both, of_frequent - both
-    p_mcnemar = float(bdtrc(gained - 1, gained + lost, 0.5)) if gained else 1.0
+    tosses = gained + lost
+    p_mcnemar = sum(math.exp(_log_choose(tosses, k) - tosses * math.log(2)) for k in range(gained, tosses + 1))
 
     # The hypergeometric tail: so many of those that are named otherwise, or more, are of another class by chance.
     others, named_others = n - of_frequent, n - named_frequent
-    hits = np.arange(named_others - lost, min(others, named_others) + 1)
-    chances = np.exp(
-        _log_choose(others, hits)
-        + _log_choose(of_frequent, named_others - hits)
-        - _log_choose(n, np.array(named_others))
+    all_draws = _log_choose(n, named_others)
+    p_fisher = sum(
+        math.exp(_log_choose(others, hits) + _log_choose(of_frequent, named_others - hits) - all_draws)
+        for hits in range(named_others - lost, min(others, named_others) + 1)
     )
-    return p_mcnemar, min(1.0, float(chances.sum()))
+    return min(1.0, p_mcnemar), min(1.0, p_fisher)
 
 
-def _log_choose(n: int, k: NDArray[np.int64]) -> NDArray[np.float64]:
-    """The logarithm of n over k."""
-    from scipy.special import gammaln
-
-    logs: NDArray[np.float64] = gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1)
-    return logs
+def _log_choose(n: int, k: int) -> float:
+    """The logarithm of n over k. By the standard library: SciPy takes longer to load than this to compute."""
+    return math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
