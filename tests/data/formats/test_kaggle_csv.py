@@ -396,6 +396,6 @@ def test_a_pixel_is_a_whole_number_0_to_255_in_any_of_the_ways_that_it_is_writte
         for text in (f"{number}", f"0{number}", f"000{number}", f" +{number}.0", f"{number}.", f"00{number}.00"):
             assert bool(re.fullmatch(_PIXEL, text.encode())) == (number <= 255)
             assert bool(re.fullmatch(_LABEL, text.encode())) == (number <= 999)
-    for text in (b"", b" ", b"+", b".0", b"1.5", b"-1", b"1e2", b"0x1"):
-        assert not re.fullmatch(_PIXEL, text)
-        assert not re.fullmatch(_LABEL, text)
+    for other in (b"", b" ", b"+", b".0", b"1.5", b"-1", b"1e2", b"0x1"):
+        assert not re.fullmatch(_PIXEL, other)
+        assert not re.fullmatch(_LABEL, other)
