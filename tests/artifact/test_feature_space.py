@@ -193,3 +193,13 @@ def test_eight_bits_have_a_scale_of_their_own(run: fr.Run, tmp_path: Path, monke
     assert in_float32 is not None
     assert said.residuals is not None
     assert np.corrcoef(in_float32, said.residuals)[0, 1] > 0.95
+
+
+def test_a_set_of_one_training_image_is_exported_though_its_residuals_are_all_rounding(tmp_path: Path) -> None:
+    sample = fr.open_dataset("sample").train
+    rows = [int(np.flatnonzero(sample.labels == label)[0]) for label in (0, 5)]
+    images, labels = sample.images[rows], np.array([0, 1])
+    data = fr.Dataset(images, labels, ("top", "sandal"), "two")
+    recipe = fr.load_recipe("swift", overrides=["stages.0.epochs=1", "validation=0"])
+    run = fr.train(fr.Splits(train=data), recipe, out=tmp_path / "run", options=fr.Options(threads=1))
+    assert (run.path / "model.onnx").exists()
