@@ -31,6 +31,10 @@ def hold_out(
     n = held_out_count(splits, recipe)
     if n is None:
         return splits.train, splits.validation
+
+    # All one bundle, such as copies of one image: whatever is held out would be among what is learned.
+    if group_N is not None and (group_N == group_N[0]).all():
+        return splits.train, None
     return stratified_split(splits.train, n, recipe.split_seed, group_N) if n else (splits.train, None)
 
 
