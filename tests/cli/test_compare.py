@@ -127,7 +127,9 @@ def test_data_that_is_gone_costs_the_pictures_alone(capsys: pytest.CaptureFixtur
         file.write_text(text, encoding="utf-8")
     assert main(["compare", "runs/fast", "runs/slow", "--html"]) == 0
     printed = capsys.readouterr().out
-    assert printed.splitlines()[0].startswith("warning: whether fast was trained on test images isn't known: gone.npz")
+    assert printed.splitlines()[0].startswith(
+        "warning: whether the training data of fast hold test images isn't known: gone.npz"
+    )
     assert "no pictures: gone.npz" in printed
     assert "Their pictures are missing: gone.npz" in Path("runs/compare-fast-slow.html").read_text(encoding="utf-8")
 

@@ -18,6 +18,7 @@ from fittingroom.audit.label_issues import label_issues_of
 from fittingroom.cli import main
 from fittingroom.data.convert import convert
 from tests.support import SUPPORT
+from tests.support.small_run import seen_in_training
 
 LINEAR = SUPPORT / "linear_net.py"
 
@@ -61,12 +62,21 @@ def test_images_that_the_model_was_trained_on_are_counted_and_said(
 
     seen = evaluated(capsys, "runs/one", "mine.npz")["trained_on"]
     assert isinstance(seen, dict)
-    assert (seen["n"], seen["equal"]) == (170, 30)
-    assert 36 <= seen["near"] <= 45
+    trained_on, held_out = seen_in_training(fr.open_run("runs/one"))
+    assert held_out is not None
+    learned, validated = ({*part.image_hashes()} for part in (trained_on, held_out))
+    given = train.subset(range(100, 130)).image_hashes()
+    counts = (sum(image in learned for image in given), sum(image in validated for image in given))
+    assert counts[0] + counts[1] == 30
+    assert min(counts) > 0
+    assert (seen["n"], seen["equal"], seen["held_out"]) == (170, *counts)
+    softened = sum(image in learned for image in train.subset(range(40)).image_hashes())
+    assert softened - 4 <= seen["near"] <= softened + 5
 
     assert main(["evaluate", "runs/one", "mine.npz", "--trust-code"]) == 0
     said = " ".join(capsys.readouterr().err.split())
-    assert "30 of these 170 images are ones that the model was trained on" in said
+    assert f"{counts[0]} of these 170 images are ones that the model was trained on" in said
+    assert f"{counts[1]} others are ones that it was validated by" in said
     assert f"{seen['near']} others are near-duplicates" in said
 
 

@@ -194,7 +194,7 @@ def test_different_test_images_are_compared_where_they_meet_and_that_is_said_fir
 
 def test_test_images_that_were_trained_on_are_counted(runs: Path) -> None:
     first, second, *rest = warnings(runs, "one", "leaked")
-    assert first == "leaked was trained on 150 of 200 test images of one; 150 of them are compared"
+    assert first == "the training data of leaked hold 150 of 200 test images of one; 150 of them are compared"
     assert second.startswith("they were trained on different images")
     assert not rest
     assert warnings(runs, "one", "two") == []
@@ -207,7 +207,7 @@ def test_training_on_the_others_whole_test_set_is_seen_without_the_data(runs: Pa
     nothing = TrainingImages(frozenset(), "gone")
     known = {side.run.environment.data.train.content: nothing for side in (one, swapped)}
     sentences = find_warnings(one, swapped, one, "test", known)
-    assert "swapped was trained on the very images that one was tested on" in sentences
+    assert "the training data of swapped are the very images that one was tested on" in sentences
 
 
 def test_data_that_is_gone_is_named(runs: Path, trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -216,7 +216,7 @@ def test_data_that_is_gone_is_named(runs: Path, trained: Path, monkeypatch: pyte
 
     monkeypatch.setattr(fr.Run, "open_data", gone)
     sentences = warnings(runs, "one", "two")
-    assert sentences[0] == "whether one was trained on test images isn't known: usual.npz: nothing there"
+    assert sentences[0] == "whether the training data of one hold test images isn't known: usual.npz: nothing there"
 
 
 def test_a_checkpoint_chosen_by_the_images_compared_is_named(runs: Path) -> None:

@@ -1,4 +1,4 @@
-"""Whether a model is judged by images that it was trained on: the same ones, or near-duplicates of them."""
+"""Whether a model is judged by images that it has seen: the same ones, or near-duplicates of them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fittingroom.audit.near_duplicates import near_duplicates
 from fittingroom.audit.reference import hashes_of
@@ -22,13 +23,15 @@ class Leakage:
 
     Attributes:
         n: the images that it is judged by.
-        equal: those that its training data hold, validation images included, by their pixels or by their files.
-        near: those that are a near-duplicate of another training image, and not equal to one; None where they were not
-            looked for: too many images, or images of another size.
+        equal: those that it was trained on, by their pixels or by their files.
+        held_out: those that it was validated by, and not trained on.
+        near: those that are a near-duplicate of an image that it was trained on, and none of the above; None where they
+            were not looked for: too many images, or images of another size.
     """
 
     n: int
     equal: int
+    held_out: int
     near: int | None
 
     @property
@@ -37,18 +40,28 @@ class Leakage:
         found = []
         if self.equal:
             found.append(f"{self.equal:,} of these {self.n:,} images are ones that the model was trained on")
+        if self.held_out:
+            such = "others" if found else f"of these {self.n:,} images"
+            found.append(f"{self.held_out:,} {such} are ones that it was validated by")
         if self.near is not None and self.near >= MIN_NEAR * self.n:
-            such = "others" if self.equal else f"of these {self.n:,} images"
-            found.append(f"{self.near:,} {such} are near-duplicates of such ones, as far as a search tells")
-        return "; ".join(found) + ": on new images expect less" if found else ""
+            such = "others" if found else f"of these {self.n:,} images"
+            found.append(
+                f"{self.near:,} {such} are near-duplicates of ones it was trained on, as far as a search tells"
+            )
+        expect_less = ": on new images expect less" if self.equal or found[int(self.held_out > 0) :] else ""
+        return "; ".join(found) + expect_less
 
 
-def find_leakage(judged: Dataset, train: Dataset) -> Leakage:
-    """Look for the judged images, and for near-duplicates of them, among the training data."""
-    is_equal = np.isin(hashes_of(judged), hashes_of(train))
-    if judged.sources is not None and train.sources is not None:
-        files = set(train.sources)
-        is_equal |= np.array([source in files for source in judged.sources], dtype=bool)
+def find_leakage(judged: Dataset, train: Dataset, validation: Dataset | None = None) -> Leakage:
+    """Look for the judged images, and for near-duplicates of them, among those of a training.
+
+    Args:
+        judged: what the model is judged by.
+        train: what it was trained on.
+        validation: what was held out of that, or given beside it.
+    """
+    is_equal = _is_among(judged, train)
+    is_held_out = np.zeros(len(judged), dtype=bool) if validation is None else _is_among(judged, validation) & ~is_equal
 
     near = None
     shape, total = judged.images.shape[1:], len(judged) + len(train)
@@ -56,5 +69,14 @@ def find_leakage(judged: Dataset, train: Dataset) -> Leakage:
     if train.images.shape[1:] == shape and is_small:
         pairs = near_duplicates(np.concatenate([train.images, judged.images])).pairs
         across = pairs[(pairs[:, 0] < len(train)) & (pairs[:, 1] >= len(train)), 1] - len(train)
-        near = len(np.setdiff1d(across, np.flatnonzero(is_equal)))
-    return Leakage(n=len(judged), equal=int(is_equal.sum()), near=near)
+        near = len(np.setdiff1d(across, np.flatnonzero(is_equal | is_held_out)))
+    return Leakage(n=len(judged), equal=int(is_equal.sum()), held_out=int(is_held_out.sum()), near=near)
+
+
+def _is_among(judged: Dataset, others: Dataset) -> NDArray[np.bool_]:
+    """Whether each image is one of others, by its pixels or by its file: bool (N,)."""
+    is_among_N = np.isin(hashes_of(judged), hashes_of(others))
+    if judged.sources is not None and others.sources is not None:
+        files = set(others.sources)
+        is_among_N |= np.array([source in files for source in judged.sources], dtype=bool)
+    return is_among_N

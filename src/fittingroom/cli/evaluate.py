@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -82,7 +83,7 @@ def run_evaluate(args: argparse.Namespace) -> int:
 
     leakage, unknown = _leakage(run, dataset)
     if leakage is not None:
-        scores |= {"trained_on": {"n": leakage.n, "equal": leakage.equal, "near": leakage.near}}
+        scores |= {"trained_on": asdict(leakage)}
     if args.json:
         console.print_json(scores)
     elif "members" in scores:
@@ -105,12 +106,15 @@ def _leakage(run: Run, dataset: Dataset | None) -> tuple[Leakage | None, str]:
     """Whether the model has seen what it was judged by; None, and why, where its training data can't be opened."""
     from fittingroom.audit.leakage import find_leakage
     from fittingroom.errors import ArtifactError, DataError
+    from fittingroom.runs.cut import bundles_of
+    from fittingroom.training.hold_out import hold_out
 
     # The members of a run have their data in common: the first of them speaks for all.
     member = (run.members or [run])[0]
     try:
-        train = member.open_data().train
-        return find_leakage(member.own_test_set() if dataset is None else dataset, train), ""
+        splits = member.open_data()
+        train, validation = hold_out(splits, member.recipe, bundles_of(member.environment, splits))
+        return find_leakage(member.own_test_set() if dataset is None else dataset, train, validation), ""
     except (DataError, ArtifactError, OSError) as error:
         return None, str(error)
 

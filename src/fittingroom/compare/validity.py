@@ -87,22 +87,23 @@ def find_warnings(
 
 
 def _trained_on(side: Answers, other: Answers, common: Answers, learned_from: dict[str, TrainingImages]) -> list[str]:
-    """Whether a run learned from test images: of the other, or of both."""
+    """Whether a run's training data, what it held out included, hold test images: of the other, or of both."""
     train, of_other = side.run.environment.data.train, other.run.environment.data.test
     if of_other is not None and train.is_of_images(of_other):
-        return [f"{side.name} was trained on the very images that {other.name} was tested on"]
+        return [f"the training data of {side.name} are the very images that {other.name} was tested on"]
 
     # In part, as where a set was cut anew: that takes the images themselves.
     images = learned_from[train.content]
     if images.unknown:
-        return [f"whether {side.name} was trained on test images isn't known: {images.unknown}"]
+        return [f"whether the training data of {side.name} hold test images isn't known: {images.unknown}"]
     seen = images.among(other)
     if not seen:
         return []
     among = images.among(common)
     tested_on = {image for image, _ in other.images}
     left_out = "none of them is compared" if not among else f"{among:,} of them are compared"
-    return [f"{side.name} was trained on {seen:,} of {len(tested_on):,} test images of {other.name}; {left_out}"]
+    of_all = f"{seen:,} of {len(tested_on):,} test images of {other.name}"
+    return [f"the training data of {side.name} hold {of_all}; {left_out}"]
 
 
 def _chosen_on(side: Answers, common: Answers) -> list[str]:
