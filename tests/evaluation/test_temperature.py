@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import math
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -110,3 +113,9 @@ def test_cross_fitting_judges_as_other_images_do() -> None:
         true.append(log_loss(temperature.applied(others_NC), labels_M) - log_loss(others_NC, labels_M))
     # By how much the temperature betters the loss: the difference is steadier than either loss.
     assert np.mean(flattering) < np.mean(true) < np.mean(honest) + 0.001
+
+
+@pytest.mark.parametrize("value", ["x", 0, -1.0, math.nan, math.inf, None, [1]])
+def test_what_is_no_temperature_is_refused_when_a_run_is_opened(value: object) -> None:
+    with pytest.raises(ValueError, match="a number above 0 and a count expected"):
+        Temperature(**json.loads(json.dumps({"value": value, "n": 300})))

@@ -6,6 +6,7 @@ and it changes no answer: the largest logit stays the largest.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,10 +25,18 @@ class Temperature:
     Attributes:
         value: 1 leaves probabilities as they are, less makes them surer, more less sure.
         n: validation images that it was fitted on; 0 where it wasn't.
+
+    Raises:
+        ValueError: what somebody's file says is none, such as a text, 0 or NaN.
     """
 
     value: float = 1.0
     n: int = 0
+
+    def __post_init__(self) -> None:
+        is_number = isinstance(self.value, int | float) and isinstance(self.n, int)
+        if not is_number or not 0 < self.value < math.inf or self.n < 0:
+            raise ValueError(f"temperature: a number above 0 and a count expected, {self.value!r} and {self.n!r} found")
 
     def __str__(self) -> str:
         """Complete the sentence "these probabilities are …"."""
