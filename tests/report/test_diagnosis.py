@@ -150,7 +150,8 @@ def confusion_scores(confusion: list[list[int]]) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("confusion", "learned"),
     [
-        ([[97, 0], [0, 3]], None),  # perfect, and three images of the other class can't show it
+        ([[97, 0], [0, 3]], None),  # perfect: Fisher's test sees that all three are found
+        ([[97, 0], [2, 1]], None),  # one of three is found, and three images can't show what it learned
         ([[935, 15], [25, 25]], True),  # half of a rare class is found: Fisher's test sees it, McNemar's doesn't
         ([[950, 0], [50, 0]], False),  # the same answer to each
         ([[20] * 5] * 5, False),  # answers that have nothing to do with the images
