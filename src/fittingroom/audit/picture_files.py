@@ -131,12 +131,13 @@ def _mixed_sizes(path: Path, data: Splits) -> Finding | None:
     others = [file for file, size in found if size != usual]
     smallest, largest = (choose(counts, key=lambda size: (size[0] * size[1], size)) for choose in (min, max))
     height, width = data.train.image_size
+    most = f"{number:,} are {_shown(usual)}, the others among them {_some(others)}"
     return Finding(
         name="mixed-sizes",
         severity="note",
         where=str(path),
         message=f"{len(found):,} pictures have {len(counts):,} sizes, {_shown(smallest)} to {_shown(largest)} (height "
-        f"× width); {number:,} are {_shown(usual)}, the others among them {_some(others)}",
+        f"× width); {most if number > 1 else f'no two are of one size: {_some(others)}'}",
         effect=f"All become {height}×{width}: detail of large ones is lost, and what surrounds them is filled in.",
         advice="Nothing, where a subject's size says nothing of its class; --size sets another size.",
         figures={

@@ -161,8 +161,9 @@ def _job_of(event: Event) -> tuple[str, Event]:
 def _start_line(event: TrainingStarted) -> str:
     resumed = f", going on after step {event.steps_done:,}" if event.steps_done else ""
     together = f", {event.processes} processes" if event.processes > 1 else ""
+    plan = f"{_counted(event.epochs, 'epoch')} of {_counted(event.steps_per_epoch, 'step')}"
     return (
-        f"training   {event.images:,} images, {event.epochs} epochs of {event.steps_per_epoch:,} steps, "
+        f"training   {event.images:,} images, {plan}, "
         f"{event.parameters:,} parameters, {event.device} in {event.precision}{together}{resumed}"
     )
 
@@ -183,3 +184,7 @@ def _memory_line(event: MicroBatchHalved) -> str:
 
 def _log(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count:,} {what}{'s' * (count != 1)}"
