@@ -14,13 +14,13 @@ docs/explain/judging.md; the same numbers each time. Of 2,000 repeats a share of
 from __future__ import annotations
 
 import argparse
-import csv
 import itertools
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from fittingroom.evaluation.group_intervals import model_interval_by_groups, recipe_accuracy_by_groups
@@ -44,10 +44,7 @@ def main() -> None:
         figures = coverage(groups, size, uneven, accuracy, correlation, args.repeats, seed=len(rows))
         scene = {"groups": groups, "size": size, "uneven": uneven, "accuracy": accuracy, "correlation": correlation}
         rows.append(scene | figures)
-    with OUT.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, [*rows[0]])
-        writer.writeheader()
-        writer.writerows(rows)
+    pl.DataFrame(rows).write_csv(OUT)
     print(table(rows))
     print(f"\n{time.perf_counter() - started:.0f} s; {OUT}")
 

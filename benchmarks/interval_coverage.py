@@ -13,12 +13,12 @@ docs/explain/judging.md; the same numbers each time. Of 2,000 repeats a share of
 from __future__ import annotations
 
 import argparse
-import csv
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 from tests.support.simulated_answers import Recipe
 
 from fittingroom.evaluation.intervals import recipe_accuracy
@@ -46,10 +46,7 @@ def main() -> None:
                     recipe = Recipe(accuracy=accuracy, **options)
                     figures = coverage(recipe, n, seeds, args.repeats, seed=len(rows))
                     rows.append({"scene": scene, "n": n, "seeds": seeds, "accuracy": accuracy} | figures)
-    with OUT.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, [*rows[0]])
-        writer.writeheader()
-        writer.writerows(rows)
+    pl.DataFrame(rows).write_csv(OUT)
     print(table(rows))
     print(f"\n{time.perf_counter() - started:.0f} s; {OUT}")
 

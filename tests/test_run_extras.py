@@ -76,17 +76,8 @@ def test_a_test_set_that_cant_be_judged_on_leaves_the_run_and_its_report(
 
 
 def test_a_full_disk_at_a_checkpoint_ends_in_one_message_with_the_line_that_goes_on(tmp_path: Path) -> None:
-    train = [*COMMAND, "train", "sample", "--model", "tutorial", "--epochs", "1", "--threads", "1", "--out", "my run"]
     fr.open_dataset("sample")  # in the cache by now
-    full = subprocess.run(
-        train,
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-        env=_environment(),
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000)),
-    )
+    full = _train_where_files_may_have(100_000, tmp_path, "my run")
 
     assert full.returncode == 2, full.stderr
     assert "my run: the training stopped, as a file could not be written: File too large" in full.stderr
@@ -100,16 +91,7 @@ def test_a_full_disk_at_a_checkpoint_ends_in_one_message_with_the_line_that_goes
 
 
 def test_a_disk_that_is_full_from_the_start_leaves_a_folder_that_the_next_try_takes(tmp_path: Path) -> None:
-    train = [*COMMAND, "train", "sample", "--model", "tutorial", "--epochs", "1", "--threads", "1", "--out", "run"]
-    full = subprocess.run(
-        train,
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-        env=_environment(),
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (700, 700)),
-    )
+    full = _train_where_files_may_have(700, tmp_path, "run")
 
     assert full.returncode == 2, full.stderr
     assert "Traceback" not in full.stderr
@@ -118,3 +100,16 @@ def test_a_disk_that_is_full_from_the_start_leaves_a_folder_that_the_next_try_ta
 
 def _environment() -> dict[str, str]:
     return os.environ | {"PYTHONPATH": str(Path(fr.__file__).parents[1])}
+
+
+def _train_where_files_may_have(size: int, folder: Path, out: str) -> subprocess.CompletedProcess[str]:
+    """One epoch in a process that can't write a file of more bytes, as on a disk that is full."""
+    return subprocess.run(
+        [*COMMAND, "train", "sample", "--model", "tutorial", "--epochs", "1", "--threads", "1", "--out", out],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=_environment(),
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size)),
+    )

@@ -1,6 +1,5 @@
 """Data in colour are checked as deeply as grey ones: real photographs raise no alarm, planted faults are found."""
 
-import io
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from fittingroom.data.dataset import Dataset, Splits
 from fittingroom.data.formats.idx import write_idx
 from fittingroom.data.preprocessing import Preprocessing
 from tests.support.colour_images import Images, crops, flags, photographs, write_pictures
+from tests.support.jpeg import as_jpeg
 from tests.support.planted import checked, names, only, parts, replaced
 
 
@@ -25,15 +25,6 @@ def write_npz(path: Path, **parts_: Dataset) -> Path:
     labels = {f"y_{part}": dataset.labels for part, dataset in parts_.items()}
     np.savez(path, **arrays, **labels)  # type: ignore[arg-type]  # taken for its option allow_pickle
     return path
-
-
-def as_jpeg(images: Images, quality: int) -> Images:
-    result = []
-    for image in images:
-        file = io.BytesIO()
-        Image.fromarray(image).save(file, "JPEG", quality=quality)
-        result.append(np.asarray(Image.open(file)))
-    return np.stack(result)
 
 
 def in_colour(dataset: Dataset, tint: tuple[float, float, float] = (1, 1, 1)) -> Dataset:

@@ -1,7 +1,6 @@
 """Planted near-duplicates are found, images that are none aren't, and 100 of the official pairs were judged by eye."""
 
 import csv
-import io
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,19 +11,11 @@ from PIL import Image, ImageFilter
 from fittingroom.audit import check
 from fittingroom.audit.near_duplicates import MIN_CORRELATION, near_duplicates
 from fittingroom.data.dataset import Dataset, Splits
+from tests.support.jpeg import as_jpeg
 from tests.support.planted import both, names, write_folder
 
 JUDGED = Path(__file__).parent / "judged_pairs.csv"
 Images = np.ndarray
-
-
-def jpeg(images: Images, quality: int) -> Images:
-    result = []
-    for image in images:
-        file = io.BytesIO()
-        Image.fromarray(image).save(file, "JPEG", quality=quality)
-        result.append(np.asarray(Image.open(file)))
-    return np.stack(result)
 
 
 def moved(images: Images, down: int, right: int) -> Images:
@@ -41,8 +32,8 @@ PLANTED: dict[str, tuple[Callable[[Images], Images], float]] = {
     # what was done to the images: how, and the least share that must be found
     "darker": (lambda x: (x * 0.7).astype(np.uint8), 0.99),
     "mirrored": (lambda x: x[:, :, ::-1], 0.98),
-    "encoded as JPEG of quality 90": (lambda x: jpeg(x, 90), 0.98),
-    "encoded as JPEG of quality 75": (lambda x: jpeg(x, 75), 0.85),
+    "encoded as JPEG of quality 90": (lambda x: as_jpeg(x, 90), 0.98),
+    "encoded as JPEG of quality 75": (lambda x: as_jpeg(x, 75), 0.85),
     "one pixel to the right": (lambda x: moved(x, 0, 1), 0.85),
     "darker and mirrored": (lambda x: (x[:, :, ::-1] * 0.8 + 3).astype(np.uint8), 0.98),
 }
@@ -79,7 +70,7 @@ ALTERED: dict[str, tuple[Callable[[Images], Images], float]] = {
     "zoomed to 0.95": (lambda x: zoomed(x, 0.95), 0.75),
     "zoomed to 1.05": (lambda x: zoomed(x, 1.05), 0.75),
     "turned by 2°": (lambda x: each(x, lambda image: image.rotate(2, Image.Resampling.BILINEAR)), 0.8),
-    "mirrored, inverted, JPEG": (lambda x: jpeg(255 - x[:, :, ::-1], 75), 0.95),
+    "mirrored, inverted, JPEG": (lambda x: as_jpeg(255 - x[:, :, ::-1], 75), 0.95),
 }
 
 

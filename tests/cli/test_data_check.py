@@ -11,11 +11,7 @@ from fittingroom.runs.ledger import read_evaluations
 from tests.support import SUPPORT
 from tests.support.planted import TRAIN_IMAGES, both, replaced, write_folder
 
-
-@pytest.fixture(autouse=True)
-def _in_a_folder_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("FITTINGROOM_CACHE", str(tmp_path / "cache"))
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("own_folder")
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> tuple[str, str]:

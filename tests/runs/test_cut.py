@@ -26,10 +26,7 @@ from fittingroom.training.hold_out import hold_out
 QUICK = ["model='tutorial'", "stages.0.epochs=1", "precision=float32", "size=[28,28]"]
 
 
-@pytest.fixture(autouse=True)
-def _in_a_folder_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("FITTINGROOM_CACHE", str(tmp_path / "cache"))
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("own_folder")
 
 
 @pytest.fixture

@@ -24,10 +24,7 @@ QUICK = ["model='tutorial'", "stages.0.epochs=1", "precision=float32"]
 OPTIONS = fr.Options(threads=1, cache=False)
 
 
-@pytest.fixture(autouse=True)
-def _in_a_folder_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("FITTINGROOM_CACHE", str(tmp_path / "cache"))
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("own_folder")
 
 
 @pytest.fixture

@@ -293,19 +293,20 @@ def _kept_together(environment: Environment) -> Iterator[tuple[str, str]]:
 
 def _mistakes(scores: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """The class of least recall, and the two that are most often taken for each other; nothing without a mistake."""
-    from fittingroom.report.run_summary import confused_pairs, weakest_classes
+    from fittingroom.report.run_summary import worst_mistakes
 
-    if scores["correct"] == scores["n"]:
+    worst = worst_mistakes(scores)
+    if worst is None:
         return
-    weakest = weakest_classes(scores)[0]
+    weakest = worst.weakest
     low, high = weakest["interval"]
     interval = f"{low:.1%} to {high:.1%}, n = {weakest['n']:,}"
     yield "weakest", f"{weakest['class']}: recall {weakest['recall']:.1%} ({interval})"
 
     # One image is no confusion of two classes.
-    pair, mistakes = confused_pairs(scores, 1)[0], scores["n"] - scores["correct"]
+    pair = worst.pair
     if pair["count"] > 1:
-        yield "confused", f"{pair['first']} and {pair['second']}: {pair['count']:,} of the {mistakes:,} mistakes"
+        yield "confused", f"{pair['first']} and {pair['second']}: {pair['count']:,} of the {worst.mistakes:,} mistakes"
 
 
 def _evaluations_so_far(run: Run, evaluation: dict[str, Any]) -> str:

@@ -38,6 +38,7 @@ from fittingroom.report.run_summary import (
     subsets_of,
     test_set_evaluations,
     weakest_classes,
+    worst_mistakes,
 )
 from fittingroom.runs.metrics_log import read_metrics
 from fittingroom.runs.run import Run
@@ -135,7 +136,7 @@ def _about_one(run: Run) -> dict[str, Any]:
         "trusted_share": TRUSTED,
         "matrix": _matrix(judged.scores) if len(judged.scores["confusion"]) <= MAX_MATRIX_CLASSES else [],
         "pairs": confused_pairs(judged.scores),
-        "worst": _worst(judged.scores),
+        "worst": worst_mistakes(judged.scores),
         "classes": weakest_classes(judged.scores)[:MAX_TABLE_CLASSES],
         "mistakes": _mistakes(judged, suspicious, images),
         "answers": _answers(judged, images),
@@ -156,15 +157,6 @@ def _diagnoses(run: Run) -> dict[str, Any]:
         "findings": [pair for pair in pairs if not pair[1].muted],
         "remarks": [pair for pair in pairs if pair[1].muted],
     }
-
-
-def _worst(scores: dict[str, Any]) -> dict[str, Any] | None:
-    """The weakest class and the pair that is most often confused; None without a mistake."""
-    pairs = confused_pairs(scores, 1)
-    if not pairs:
-        return None
-    mistakes = sum(map(sum, scores["confusion"])) - sum(row[i] for i, row in enumerate(scores["confusion"]))
-    return {"weakest": weakest_classes(scores)[0], "pair": pairs[0], "mistakes": mistakes}
 
 
 def _about_members(run: Run, members: Sequence[Run]) -> dict[str, Any]:

@@ -109,6 +109,27 @@ def confused_pairs(scores: dict[str, Any], n: int = 12) -> list[dict[str, Any]]:
     ]
 
 
+@dataclass(frozen=True)
+class WorstMistakes:
+    """What stands beside an accuracy.
+
+    Attributes:
+        weakest: the class of least recall, a row of :func:`weakest_classes`.
+        pair: the two classes most often taken for each other, a row of :func:`confused_pairs`.
+        mistakes: of all classes, ≥ 1.
+    """
+
+    weakest: dict[str, Any]
+    pair: dict[str, Any]
+    mistakes: int
+
+
+def worst_mistakes(scores: dict[str, Any]) -> WorstMistakes | None:
+    """Pick them from scores of ``result.json``; None without a mistake."""
+    mistakes = scores["n"] - scores["correct"]
+    return WorstMistakes(weakest_classes(scores)[0], confused_pairs(scores, 1)[0], mistakes) if mistakes else None
+
+
 def diagnose_members(run: Run) -> dict[str, list[tuple[int, Diagnosis]]]:
     """Diagnose each seed of a run: by the name of each diagnosis, the seeds that have it, and theirs."""
     by_name: dict[str, list[tuple[int, Diagnosis]]] = {}
