@@ -10,6 +10,7 @@ TORCH_INDEX ?=
 
 run: setup  ## get Fashion-MNIST, train, judge, say where the report is
 	$(BIN)/fittingroom train --or-sample
+	@echo "  ($(BIN)/fittingroom is the command here)"
 
 test: setup machine lint types  ## everything that has to hold before a commit
 	$(BIN)/pytest -n 2 -m "not nightly"
