@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from fittingroom.artifact.artifact import Artifact
-from fittingroom.artifact.export import ExportError, Shipped, export_onnx, keep_feature_space
+from fittingroom.artifact.export import ExportError, Shipped, export_onnx
 from fittingroom.artifact.onnx_model import MODEL
 from fittingroom.data.dataset import Dataset
 from fittingroom.predict.classifier import Classifier, load
@@ -75,7 +75,6 @@ def ship(
     with by_itself(MODEL, failures):
         # A network of the user's own may be beyond ONNX; its training is not lost for that.
         try:
-            keep_feature_space(artifact, network, train)
             export_onnx(artifact, network, train, validation)
         except ExportError as error:
             warnings.warn(

@@ -27,6 +27,7 @@ from torch import Tensor, nn
 
 from fittingroom.artifact.artifact import WEIGHTS, Artifact
 from fittingroom.artifact.feature_space import (
+    FIT_IMAGES,
     FeatureSpace,
     FeatureTap,
     open_feature_space,
@@ -45,7 +46,7 @@ from fittingroom.models.tensors import as_tensor, normalize
 
 OPSET = 18
 TOLERANCE = 1e-4  # in probability
-TRAIN_IMAGES = 10_000  # that the exported form is compared on, beside all of validation
+TRAIN_IMAGES = FIT_IMAGES  # that the exported form is compared on, beside all of validation; see ``ParityGate.of``
 MEASURED = 1e-2  # how far an exported form's energies and residuals may be off, absolutely and as a share
 INPUT = "images"
 
@@ -69,6 +70,7 @@ class Shipped(nn.Module):
         self.temperature = temperature
         self.residual: nn.Module | None = None
         self._tap: FeatureTap | None = None
+        self._fitted_to: tuple[NDArray[np.int64], Tensor, Tensor] | None = None  # rows, their logits and features
 
     @property
     def outputs(self) -> list[str]:
@@ -90,13 +92,14 @@ class Shipped(nn.Module):
             return None
         rows = rows_to_fit(len(train), tap.features).numpy()
 
-        features = []
+        logits, features = [], []
         with torch.inference_mode():
             for batch in as_tensor(train.images[rows]).split(BATCH):
-                self.network(self._normalized(batch))
+                logits.append(self.network(self._normalized(batch)).float())
                 features.append(tap.take())
         tap.remove()
         features_NF = torch.cat(features)
+        self._fitted_to = rows, torch.cat(logits), features_NF
         return FeatureSpace.of(features_NF, as_tensor(train.labels[rows])) if features_NF.isfinite().all() else None
 
     def _normalized(self, images: Tensor) -> Tensor:
@@ -105,15 +108,23 @@ class Shipped(nn.Module):
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """See the class."""
         logits_NC = self.network(self._normalized(images)).float()
+        return self._said(logits_NC, self._tap.take() if self._tap else None)
+
+    def _said(self, logits_NC: Tensor, features_NF: Tensor | None) -> tuple[Tensor, ...]:
         scaled_NC = logits_NC if self.temperature == 1 else logits_NC * (1 / self.temperature)
         said = scaled_NC.softmax(dim=1), logits_NC.argmax(dim=1), -logits_NC.logsumexp(dim=1)
-        if self.residual is None or self._tap is None:
-            return said
-        return *said, self.residual(self._tap.take())
+        return said if self.residual is None else (*said, self.residual(features_NF))
 
     def answer(self, images: NDArray[np.uint8], device: str = "cpu") -> Predictions:
         """The same for any number of images, 0 too, in batches; ``device`` says where it was moved to."""
         return _answer(self, images, device)
+
+    @torch.inference_mode()
+    def answer_rows(self, train: Dataset, rows: NDArray[np.int64]) -> Predictions:
+        """The same for rows of ``train``. Those that a feature space was fitted to aren't computed a second time."""
+        if self._fitted_to is not None and np.array_equal(self._fitted_to[0], rows):
+            return Predictions(*(part.numpy() for part in self._said(*self._fitted_to[1:])))
+        return self.answer(train.images[rows])
 
 
 @dataclass(frozen=True)
@@ -130,11 +141,15 @@ class ParityGate:
 
     @classmethod
     def of(cls, shipped: Shipped, train: Dataset, validation: Dataset | None) -> ParityGate:
-        """10,000 images from all over ``train``, and all of ``validation``."""
-        rows = np.linspace(0, len(train) - 1, min(len(train), TRAIN_IMAGES)).astype(np.int64)
-        sets = (train.subset(rows), *([validation] if validation is not None else []))
+        """5,000 images from all over ``train``, those of the feature space, and all of ``validation``."""
+        rows = rows_to_fit(len(train)).numpy()
+        sets, expected = [train.subset(rows)], [shipped.answer_rows(train, rows)]
+        if validation is not None:
+            sets.append(validation)
+            expected.append(shipped.answer(validation.images))
+
         has_scale = validation is not None and len(validation) >= MIN_IMAGES
-        return cls(sets, tuple(shipped.answer(dataset.images) for dataset in sets), has_scale)
+        return cls(tuple(sets), tuple(expected), has_scale)
 
     def check(self, answer: Callable[[NDArray[np.uint8]], Predictions]) -> None:
         """Compare: probabilities within 1e-4, and equal labels.
@@ -176,8 +191,9 @@ def export_onnx(
     Raises:
         ExportError: no exporter takes the network, or what came out differs from it. Nothing is written.
     """
-    path = path or artifact.path / MODEL
-    shipped = _shipped(artifact, network, train)
+    own = artifact.path / MODEL
+    path = path or own
+    shipped = _shipped(artifact, network, train, keep=path == own)
     gate = ParityGate.of(shipped, train, validation)
     metadata = metadata_of(artifact, gate)
 
@@ -259,23 +275,19 @@ def ood_scale_of(held_out: Predictions | None) -> OodScale | None:
     return OodScale.of(held_out.energies, held_out.residuals)
 
 
-def keep_feature_space(artifact: Artifact, network: nn.Module, train: Dataset) -> None:
-    """Write where the features of the training images lie beside the weights, for every export to come.
+def _shipped(artifact: Artifact, network: nn.Module, train: Dataset, *, keep: bool = False) -> Shipped:
+    """What is exported, with the feature space that the run keeps beside its weights.
 
-    Nothing is written for a network that has no features to measure.
+    A run that is just trained has none yet, and one of before 0.2 never had: it is fitted, and with ``keep`` written.
     """
-    shipped = Shipped(network, artifact.normalization)
-    space = shipped.fit_feature_space(train, _example(artifact))
-    if space is not None:
-        save_feature_space(artifact.path, space, _sha256_of_weights(artifact))
-
-
-def _shipped(artifact: Artifact, network: nn.Module, train: Dataset) -> Shipped:
-    """What is exported, with the feature space that the run keeps; a run of before 0.2 has none, so one is fitted."""
     shipped = Shipped(network, artifact.normalization, artifact.temperature.value)
-    example = _example(artifact)
-    space = open_feature_space(artifact.path, _sha256_of_weights(artifact))
-    shipped.measure(space or shipped.fit_feature_space(train, example), example)
+    example, weights = _example(artifact), _sha256_of_weights(artifact)
+    space = open_feature_space(artifact.path, weights)
+    if space is None:
+        space = shipped.fit_feature_space(train, example)
+        if keep and space is not None:
+            save_feature_space(artifact.path, space, weights)
+    shipped.measure(space, example)
     return shipped
 
 

@@ -133,7 +133,7 @@ def unit_length(features_NF: Tensor) -> Tensor:
     return features_NF / lengths_N1.clamp(min=1e-12)
 
 
-def rows_to_fit(count: int, features: int) -> Tensor:
+def rows_to_fit(count: int, features: int = 1) -> Tensor:
     """Which of ``count`` images to look at: up to 5,000 from all over, fewer where there are many features."""
     n = max(1, min(count, FIT_IMAGES, MAX_NUMBERS // features))
     return torch.linspace(0, count - 1, n, dtype=torch.float64).long()
