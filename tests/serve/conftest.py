@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import httpx
 import numpy as np
@@ -30,10 +31,16 @@ class Running:
 
     process: subprocess.Popen[str]
     port: int
+    stderr: IO[str]
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
+
+    def log(self) -> str:
+        """What it has written to standard error."""
+        self.stderr.seek(0)
+        return self.stderr.read()
 
     def client(self) -> httpx.Client:
         return httpx.Client(base_url=self.url, timeout=30, trust_env=False)
@@ -50,7 +57,7 @@ def started(folders: list[Path], **options: object) -> Iterator[Running]:
             log.seek(0)
             match = re.search(r"http://127\.0\.0\.1:(\d+)/", line)
             assert match, line + log.read()
-            yield Running(process, int(match[1]))
+            yield Running(process, int(match[1]), log)
         finally:
             process.terminate()
             process.communicate(timeout=30)

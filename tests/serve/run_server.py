@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from fittingroom.evaluation.predictions import Predictions
 from fittingroom.serve.connection import LimitedProtocol
 from fittingroom.serve.guard import Limits
+from fittingroom.serve.request_log import LogForm
 from fittingroom.serve.server import open_models, serve
 from fittingroom.serve.service import Served
 
@@ -22,7 +23,7 @@ from fittingroom.serve.service import Served
 def main(folders: list[str], options: dict[str, Any]) -> None:
     """`seconds`, `body`, `api_key`: of Limits; `head_seconds`; `most_waiting`; `allow_origins`.
 
-    `model_seconds`: a model's slowness.
+    `model_seconds`: a model's slowness; `names`, `log`: of the server; `open_metrics`: of Limits.
     """
     LimitedProtocol.head_seconds = float(options.get("head_seconds") or 10)
     LimitedProtocol.unread_seconds = 2
@@ -30,12 +31,14 @@ def main(folders: list[str], options: dict[str, Any]) -> None:
         seconds=float(options.get("seconds") or 30),
         body=int(options.get("body") or Limits.body),
         api_key=str(options["api_key"]) if "api_key" in options else None,
+        open_metrics=bool(options.get("open_metrics")),
     )
-    models = open_models([Path(folder) for folder in folders])
+    models = open_models([Path(folder) for folder in folders], names=options.get("names"))
     if slowness := float(options.get("model_seconds") or 0):
         models = [_slowed(served, slowness) for served in models]
     most_waiting, origins = int(options.get("most_waiting") or 2_000), tuple(options.get("allow_origins", ()))
-    serve(models, port=0, limits=limits, most_waiting=most_waiting, allow_origins=origins)
+    log: LogForm = options.get("log", "text")
+    serve(models, port=0, limits=limits, most_waiting=most_waiting, allow_origins=origins, log=log)
 
 
 def _slowed(served: Served, seconds: float) -> Served:

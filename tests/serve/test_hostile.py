@@ -155,12 +155,18 @@ def test_what_is_no_picture_gets_400_without_a_word_of_the_inside(http: httpx.Cl
         assert "/" not in answer.text.replace("n/a", "")
 
 
+FORM = "multipart/form-data; boundary=x; charset="
+
+
 @pytest.mark.parametrize(
     ("content", "kind"),
     [
         (b"--x\r\n\r\n", "multipart/form-data; boundary=x"),
         (b"junk", "multipart/form-data"),
         (b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\n1\r\n--x--\r\n', "multipart/form-data; boundary=x"),
+        (b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\n1\r\n--x--\r\n', FORM + "undefined"),
+        (b'--x\r\nContent-Disposition: form-data; name="a\xff"\r\n\r\n1\r\n--x--\r\n', FORM + "utf-7"),
+        (b'--x\r\nContent-Disposition: form-data; name="\\ud800"\r\n\r\n1\r\n--x--\r\n', FORM + "unicode_escape"),
     ],
 )
 def test_a_broken_form_gets_400(http: httpx.Client, content: bytes, kind: str) -> None:
@@ -172,6 +178,28 @@ def test_a_name_of_a_file_is_only_a_name(http: httpx.Client, shoe: bytes) -> Non
     answer = http.post("/predict", files={"file": ("../../etc/<b>passwd", shoe)})
     assert answer.status_code == 200
     assert answer.json()["file"] == "<b>passwd"
+
+
+@pytest.mark.parametrize("charset", ["utf-8", "unicode_escape", "utf-7", "utf-16", "undefined", "idna", "punycode"])
+@pytest.mark.parametrize("name", [b"\\ud800.png", b"\xed\xa0\x80.png", b"+2AA-.png", b"\0", b"x" * 3_000], ids=range(5))
+def test_no_name_of_a_file_makes_the_server_fail(server: Running, shoe: bytes, name: bytes, charset: str) -> None:
+    head = b'--x\r\nContent-Disposition: form-data; name="f"; filename="%s"\r\n\r\n' % name
+    kind = {"Content-Type": FORM + charset}
+    with server.client() as client:
+        answer = client.post("/predict", content=head + shoe + b"\r\n--x--\r\n", headers=kind)
+        assert answer.status_code in (200, 400)
+        if answer.status_code == 200:
+            assert len(answer.json()["file"]) <= 200
+
+
+@pytest.mark.parametrize("id_", ["\ud800", "\udfff" * 1000, "\0"], ids=["one", "many", "nul"])
+def test_a_lone_surrogate_in_json_goes_back_as_it_came_or_is_refused(http: httpx.Client, id_: str) -> None:
+    tensor = {"name": "images", "shape": [1, 28, 28], "datatype": "UINT8", "data": [0] * 784}
+    sent = http.post("/v2/models/first/infer", content=json.dumps({"id": id_, "inputs": [tensor]}))
+    assert (sent.status_code, json.loads(sent.content)["id"]) == (200, id_)
+    for damaged in ({"outputs": [{"name": id_}]}, {"inputs": [{**tensor, "name": id_}]}, {"inputs": id_}):
+        content = json.dumps({"inputs": [tensor]} | damaged)
+        assert http.post("/v2/models/first/infer", content=content).status_code == 400
 
 
 @pytest.mark.parametrize("path", ["/static/../app.py", "/static/%2e%2e/look.css", "/static/", "/models/../etc", "//v2"])
@@ -223,6 +251,13 @@ def test_a_key_is_asked_for_everywhere_but_where_nothing_is_said(two_runs: list[
             assert answer.status_code == 200
             assert "Models: first" not in answer.text
             assert '["first"]' not in answer.text
+
+
+def test_metrics_alone_are_answered_without_the_key_where_that_was_asked_for(two_runs: list[Path]) -> None:
+    with started(two_runs[:1], api_key="open sesame", open_metrics=True) as running, running.client() as client:
+        assert client.get("/metrics").status_code == 200
+        assert client.get("/models").status_code == 401
+        assert client.get("/v2/health/ready").status_code == 200
 
 
 def test_a_page_of_an_allowed_site_may_ask_and_read_a_refusal(two_runs: list[Path], shoe: bytes) -> None:

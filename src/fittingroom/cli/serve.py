@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from pathlib import Path
 
 from fittingroom.cli import options
 from fittingroom.cli.parser import Parser
+from fittingroom.errors import UsageError
+
+LONGEST_KEY = 1_000  # bytes
 
 
 def add_options(parser: Parser) -> None:
@@ -27,12 +31,33 @@ def add_options(parser: Parser) -> None:
         "--port", type=int, default=8000, metavar="N", help="port to listen at, 0 for any that is free; default: 8000"
     )
 
-    # A key on the command line is seen by every user of the machine, so the environment has one too.
     parser.add_argument(
-        "--api-key",
-        metavar="KEY",
-        default=os.environ.get("FITTINGROOM_API_KEY"),
-        help="what clients have to say; better in $FITTINGROOM_API_KEY, which other users of the machine don't see",
+        "--name",
+        action="append",
+        metavar="NAME",
+        help="name of the model in addresses, once for each run; default: its folder's name",
+    )
+
+    # A key on the command line would be seen by every user of the machine.
+    keys = parser.add_mutually_exclusive_group()
+    keys.add_argument(
+        "--api-key-file",
+        type=Path,
+        metavar="FILE",
+        help="file whose first line clients have to say; default: what $FITTINGROOM_API_KEY holds, if anything",
+    )
+    keys.add_argument("--no-key", action="store_true", help="let everybody in who reaches an address beyond 127.0.0.1")
+    keys.add_argument("--api-key", metavar="KEY", help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--metrics-without-key",
+        action="store_true",
+        help="answer /metrics, which names the models, without the key; health is always answered",
+    )
+    parser.add_argument(
+        "--log",
+        choices=("text", "json", "off"),
+        default="text",
+        help="a line on stderr for each request and failure; off: failures of the server alone; default: text",
     )
 
     # Without it a browser refuses the answer to pages of other sites.
@@ -48,7 +73,45 @@ def run_serve(args: argparse.Namespace) -> int:
     from fittingroom.serve.guard import Limits
     from fittingroom.serve.server import open_models, serve
 
-    models = open_models(args.folders, trust_code=args.trust_code)
-    limits, origins = Limits(api_key=args.api_key), tuple(args.allow_origin)
-    serve(models, host=args.host, port=args.port, limits=limits, allow_origins=origins)
+    limits = Limits(api_key=_key(args), open_metrics=args.metrics_without_key)
+    models = open_models(args.folders, names=args.name, trust_code=args.trust_code)
+    serve(
+        models,
+        host=args.host,
+        port=args.port,
+        limits=limits,
+        allow_origins=tuple(args.allow_origin),
+        no_key=args.no_key,
+        log=args.log,
+    )
     return 0
+
+
+def _key(args: argparse.Namespace) -> str | None:
+    """The key that clients have to say, None for none: the file's before the environment's."""
+    if args.api_key is not None:
+        print(
+            "fittingroom: --api-key shows the key to every user of this machine: use $FITTINGROOM_API_KEY or "
+            "--api-key-file FILE; this spelling goes in the next release",
+            file=sys.stderr,
+        )
+        return str(args.api_key)
+    if args.api_key_file is not None:
+        return _first_line(args.api_key_file)
+    key = os.environ.get("FITTINGROOM_API_KEY")
+    if args.no_key and key is not None:
+        raise UsageError("--no-key, yet $FITTINGROOM_API_KEY holds a key; unset the one or leave out the other")
+    return key
+
+
+def _first_line(file: Path) -> str:
+    """A file's only line; the pipe of a password manager will do. Raises UsageError for any other content."""
+    with file.open("rb") as opened:
+        content = opened.read(LONGEST_KEY + 1)
+    try:
+        lines = content.decode().splitlines()
+    except UnicodeDecodeError:
+        lines = []
+    if len(content) > LONGEST_KEY or len(lines) != 1 or not lines[0].strip():
+        raise UsageError(f"{file}: one line with the key expected, other content found")
+    return lines[0].strip()

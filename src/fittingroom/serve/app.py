@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from fittingroom.serve.endpoints import ENDPOINTS
 from fittingroom.serve.guard import FAILED, Guard, Limits, Refused, error_body
 from fittingroom.serve.metrics import Metrics
 from fittingroom.serve.openapi import docs_page, openapi
+from fittingroom.serve.request_log import RequestDone
 from fittingroom.serve.service import Served, Service
 
 WEB = Path(__file__).parent / "web"
@@ -40,6 +42,7 @@ def create_app(
     limits: Limits | None = None,
     most_waiting: int = 2_000,
     allow_origins: tuple[str, ...] = (),
+    observe: Callable[[RequestDone], None] | None = None,
 ) -> ASGIApp:
     """The whole server as an ASGI application.
 
@@ -48,9 +51,10 @@ def create_app(
         limits: on requests.
         most_waiting: images in each model's queue.
         allow_origins: other sites whose pages may call this one (CORS).
+        observe: receives each request when it is done, such as a :class:`~fittingroom.serve.request_log.RequestLog`'s.
     """
     # Whoever may read the docs without a key doesn't learn from them what is served to those who have it.
-    limits = limits or Limits()
+    limits = replace(limits or Limits(), origins=allow_origins)
     metrics = Metrics()
     service = Service(models, metrics, most_waiting)
     app = Starlette(
@@ -58,7 +62,7 @@ def create_app(
         lifespan=service.running,
         exception_handlers={Refused: _refused, HTTPException: _http_error, Exception: _failed},
     )
-    guard = Guard(app, limits, metrics)
+    guard = Guard(app, limits, metrics, observe)
     if not allow_origins:
         return guard
 
@@ -108,14 +112,16 @@ async def _answer_constant(content: bytes, media_type: str, cache: str, _request
     return Response(content, media_type=media_type, headers={"Cache-Control": cache})
 
 
-async def _refused(_request: Request, error: Exception) -> Response:
+async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, Refused)
+    request.scope["refused"] = str(error)
     body = error_body(str(error))
     return Response(body, error.status, media_type="application/json", headers=error.headers)
 
 
-async def _http_error(_request: Request, error: Exception) -> Response:
+async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    request.scope["refused"] = error.detail
     headers: Mapping[str, Any] = error.headers or {}
     return Response(error_body(error.detail), error.status_code, media_type="application/json", headers=dict(headers))
 

@@ -7,7 +7,7 @@ import hmac
 import json
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fittingroom.errors import FittingRoomError
 from fittingroom.serve.metrics import Metrics
+from fittingroom.serve.request_log import RequestDone
 
 log = logging.getLogger("fittingroom.serve")
 
@@ -49,24 +50,49 @@ class Limits:
         hosts: that a request may be for, so that another site's name which was pointed here is turned away; None for
             any.
         api_key: asked for in ``Authorization: Bearer KEY`` or ``X-API-Key``; None for nobody to be asked.
+        open_metrics: whether ``/metrics``, which names the models, is answered without the key.
+        origins: other sites whose pages may ask, as in ``https://example.org``.
     """
 
     body: int = 16 << 20
     seconds: float = 30.0
     hosts: tuple[str, ...] | None = None
     api_key: str | None = field(default=None, repr=False)
+    open_metrics: bool = False
+    origins: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse an empty key, such as that of a variable that was never filled: everybody knows it."""
+        """Refuse an empty key, such as that of a variable that was never filled: everybody knows it.
+
+        One that no client can say is refused as well: a header's value has no line breaks, and no space at its ends.
+        """
         if self.api_key == "":
             raise FittingRoomError("`api_key` or $FITTINGROOM_API_KEY: a key expected, an empty text found")
+        if self.api_key and (not self.api_key.isprintable() or self.api_key != self.api_key.strip()):
+            raise FittingRoomError(
+                "`api_key` or $FITTINGROOM_API_KEY: a key that a header can hold expected, one with a line break or "
+                "another unprintable sign in it, or a space at an end, found"
+            )
 
 
 class Guard:
-    """ASGI middleware around the whole application: limits, headers, and an answer for every failure."""
+    """ASGI middleware around the whole application: limits, headers, and an answer for every failure.
 
-    def __init__(self, app: ASGIApp, limits: Limits, metrics: Metrics):
-        self.app, self.limits, self.metrics = app, limits, metrics
+    Args:
+        app: what is guarded.
+        limits: who may ask, and how much.
+        metrics: counts each request.
+        observe: receives each request when it is done.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        limits: Limits,
+        metrics: Metrics,
+        observe: Callable[[RequestDone], None] | None = None,
+    ):
+        self.app, self.limits, self.metrics, self.observe = app, limits, metrics, observe
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass one request on within the limits, and count it."""
@@ -83,22 +109,44 @@ class Guard:
                 self._check(scope)
                 await self.app(scope, exchange.receive, exchange.send)
         except Refused as refused:
+            scope["refused"] = str(refused)
             await exchange.refuse(refused)
         except TimeoutError:
             status, what = (503, "no answer was ready") if exchange.is_received else (408, "the request did not come")
-            await exchange.refuse(Refused(status, f"{what} within {self.limits.seconds:g} seconds"))
+            scope["refused"] = f"{what} within {self.limits.seconds:g} seconds"
+            await exchange.refuse(Refused(status, scope["refused"]))
         except ClientDisconnect:
             exchange.status = GONE
         except Exception:
             log.exception("a request failed")
+            scope["refused"] = FAILED
             await exchange.refuse(Refused(500, FAILED))
         finally:
-            endpoint = str(scope.get("endpoint_name", "other"))
-            self.metrics.request_done(endpoint, exchange.status, time.perf_counter() - start)
+            self._count(scope, exchange, time.perf_counter() - start)
+
+    def _count(self, scope: Scope, exchange: _Exchange, seconds: float) -> None:
+        endpoint = str(scope.get("endpoint_name", "other"))
+        self.metrics.request_done(endpoint, exchange.status, seconds)
+        if self.observe is not None:
+            client, path = scope.get("client"), scope.get("raw_path", b"").decode("latin-1")
+            self.observe(
+                RequestDone(
+                    client=client[0] if client else "-",
+                    method=scope["method"],
+                    path=path or scope["path"],
+                    status=exchange.status,
+                    seconds=seconds,
+                    received=exchange.bytes,
+                    error=scope.get("refused"),
+                    at=time.time(),
+                )
+            )
 
     def _check(self, scope: Scope) -> None:
         """Refuse by its head alone a request for another host, one that is too large, and one without the key."""
         headers = dict(scope["headers"])
+        if sum(name == b"host" for name, _ in scope["headers"]) > 1:
+            raise Refused(400, "one Host header expected, several found", {"Connection": "close"})
         if self.limits.hosts is not None:
             host = headers.get(b"host", b"").decode("latin-1").lower()
             name = host.rpartition(":")[0] if host.rpartition(":")[2].isdecimal() else host
@@ -106,6 +154,8 @@ class Guard:
                 raise Refused(
                     421, f"this server answers for {', '.join(self.limits.hosts)} only, by which it was started"
                 )
+        if not self._may_ask(scope["method"], headers):
+            raise Refused(403, "a page of another site asks, which --allow-origin doesn't name")
 
         # One that doesn't say its length, or says a smaller one, is counted as it comes.
         length = headers.get(b"content-length", b"0")
@@ -115,11 +165,30 @@ class Guard:
         path = scope["path"]
         if self.limits.api_key is None or path in OPEN_TO_ALL or path.startswith("/static/"):
             return
+        if self.limits.open_metrics and path == "/metrics":
+            return
         key = headers.get(b"x-api-key") or headers.get(b"authorization", b"").removeprefix(b"Bearer ")
         if not hmac.compare_digest(key, self.limits.api_key.encode()):
             raise Refused(
                 401, "an API key expected: X-API-Key or Authorization: Bearer", {"WWW-Authenticate": "Bearer"}
             )
+
+    def _may_ask(self, method: str, headers: Mapping[bytes, bytes]) -> bool:
+        """Whether a request comes from a program, a person, or a page of this server or of a site that is allowed.
+
+        A page of any site that a user has open may send pictures to 127.0.0.1. It can't read the answers, yet it would
+        keep the model at work. A browser says where a request comes from, and no page can change what it says:
+        ``Sec-Fetch-Site`` where the connection is local or secure, else ``Origin``.
+        """
+        origin, site = headers.get(b"origin"), headers.get(b"sec-fetch-site")
+        if origin is None and site is None:
+            return True
+        if origin is not None and origin.decode("latin-1") in self.limits.origins:
+            return True
+        if site is not None:
+            is_link = method == "GET" and headers.get(b"sec-fetch-mode") == b"navigate"
+            return site in (b"same-origin", b"none") or is_link
+        return origin is None or origin.partition(b"://")[2].lower() == headers.get(b"host", b"").lower()
 
 
 class _Exchange:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import errno
 import ipaddress
 import socket
-import sys
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TextIO
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from fittingroom.errors import ArtifactError, FittingRoomError
 from fittingroom.predict.classifier import load
@@ -18,6 +20,7 @@ from fittingroom.runs.run import Run
 from fittingroom.serve.app import create_app
 from fittingroom.serve.connection import LimitedProtocol
 from fittingroom.serve.guard import Limits
+from fittingroom.serve.request_log import LogForm, RequestLog, writing_failures
 from fittingroom.serve.service import Served
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
@@ -26,20 +29,53 @@ DRAIN_SECONDS = 20
 IDLE_SECONDS = 15
 
 
-def open_models(folders: Sequence[Path], *, trust_code: bool = False) -> list[Served]:
+def open_models(
+    folders: Sequence[Path], *, names: Sequence[str] | None = None, trust_code: bool = False
+) -> list[Served]:
     """Open each run under the name of its folder, a member of several seeds as ``run-seed-0``.
 
+    Of several, one that can't be opened is left out, with a warning, and the others are served.
+
+    Args:
+        folders: the runs'.
+        names: by which clients ask for them, in place of their folders'; as many as there are runs.
+        trust_code: permits executing the models' own sources that the runs keep.
+
     Raises:
-        ArtifactError: a run can't be opened, or two have one name.
+        ArtifactError: no run can be opened, two have one name, or a name is none.
     """
-    models: dict[str, Served] = {}
-    for folder in folders:
-        path = folder.resolve()
-        name = f"{path.parent.name}-{path.name}" if path.name.startswith("seed-") else path.name
-        if name in models:
+    for name in names or ():
+        if not name.strip(".") or not all(char.isalnum() or char in "-_." for char in name):
+            raise ArtifactError(f"`name`: letters, digits, '-', '_' and '.' expected, {name[:100]!r} found")
+    if names is not None and len(names) != len(folders):
+        raise ArtifactError(f"`name`: one for each run, {len(folders)}, expected, {len(names)} found")
+
+    named: dict[str, Path] = {}
+    for folder, name in zip(folders, names or map(_name_of, folders), strict=True):
+        if name in named:
             raise ArtifactError(f"{folder}: runs with names of their own expected, {name} was given before")
-        models[name] = Served(name, Run(folder), load(folder, trust_code=trust_code))
-    return list(models.values())
+        named[name] = folder
+
+    models, problems = [], []
+    for name, folder in named.items():
+        try:
+            models.append(Served(name, Run(folder), load(folder, trust_code=trust_code)))
+        except (FittingRoomError, OSError) as error:
+            problems.append(str(error))
+    if not models:
+        raise ArtifactError("\n".join(problems))
+    for problem in problems:
+        warnings.warn(f"{problem}; it is not served, the others are", stacklevel=2)
+    return models
+
+
+def _name_of(folder: Path) -> str:
+    """The name of a run's folder. Raises ArtifactError for one that no address can hold."""
+    path = folder.resolve()
+    name = f"{path.parent.name}-{path.name}" if path.name.startswith("seed-") else path.name
+    if not name.isprintable():
+        raise ArtifactError(f"{name!r}: a folder's name in printable signs expected; `name` gives it another")
+    return name
 
 
 def serve(
@@ -50,39 +86,59 @@ def serve(
     limits: Limits | None = None,
     most_waiting: int = 2_000,
     allow_origins: tuple[str, ...] = (),
+    no_key: bool = False,
+    log: LogForm = "text",
+    log_to: TextIO | None = None,
 ) -> None:
     """Answer until SIGTERM or SIGINT, then let what is under way end, 20 seconds at most.
 
     Args:
         models: see :func:`open_models`.
-        host: an address of this machine; beyond loopback only where somebody says so.
+        host: an address of this machine; beyond loopback only with a key, or where ``no_key`` says so.
         port: 0 for any free one.
         limits: on requests, and the key that a client has to give.
         most_waiting: images in each model's queue.
         allow_origins: other sites whose pages may call this one.
+        no_key: let everybody ask who reaches ``host``.
+        log: a line for each request and failure, as ``text`` or ``json``; ``off`` for failures of the server alone.
+        log_to: where; standard error, where nothing is given.
 
     Raises:
-        FittingRoomError: the port is taken, or is none.
+        FittingRoomError: the port is taken, or is none; or others would reach the server without a key.
     """
     limits = limits or Limits()
+    if not _is_loopback(host) and limits.api_key is None and not no_key:
+        raise FittingRoomError(
+            f"`host`: whoever reaches {host} could use this server: a key in $FITTINGROOM_API_KEY or in the file of "
+            "`api_key_file` expected, none found; `no_key=True` lets everybody in"
+        )
     listening = _listen(host, port)
 
     # On loopback the danger is a page in the user's own browser whose name was pointed here: only this machine's names
     # are answered. Beyond it, that anybody reaches the server.
     if _is_loopback(host):
         limits = replace(limits, hosts=tuple(dict.fromkeys((*LOOPBACK_NAMES, host))))
-    elif limits.api_key is None:
-        print(
-            f"warning: whoever reaches {host} may use this server; a key of the API keeps others out", file=sys.stderr
-        )
 
+    with RequestLog(log, log_to) as lines, writing_failures(lines):
+        app = create_app(
+            models,
+            limits=limits,
+            most_waiting=most_waiting,
+            allow_origins=allow_origins,
+            observe=None if log == "off" else lines.request,
+        )
+        _Server(_config(app), [served.name for served in models]).run([listening])
+
+
+def _config(app: ASGIApp) -> uvicorn.Config:
+    """How uvicorn serves the application."""
     # Nothing of the server is told to clients, and no header of theirs is trusted to name another sender.
-    app = create_app(models, limits=limits, most_waiting=most_waiting, allow_origins=allow_origins)
-    config = uvicorn.Config(
+    return uvicorn.Config(
         app,
         http=LimitedProtocol,
         ws="none",
         lifespan="on",
+        log_config=None,
         log_level="warning",
         access_log=False,
         server_header=False,
@@ -92,7 +148,6 @@ def serve(
         timeout_keep_alive=IDLE_SECONDS,
         timeout_graceful_shutdown=DRAIN_SECONDS,
     )
-    _Server(config, [served.name for served in models]).run([listening])
 
 
 class _Server(uvicorn.Server):

@@ -216,6 +216,14 @@ async def _picture(request: Request) -> tuple[bytes, str]:
             file = next((value for value in form.values() if isinstance(value, UploadFile)), None)
             if file is None:
                 raise Refused(400, "a file in the form expected, none found")
-            return await file.read(), Path(file.filename or "upload").name
-    except (MultiPartException, HTTPException):
+            return await file.read(), _name_of_file(file.filename)
+
+    # UnicodeError: a form may name any of Python's codecs for its texts, such as one that always fails.
+    except (MultiPartException, HTTPException, UnicodeError):
         raise Refused(400, "a form with one file expected, as multipart/form-data") from None
+
+
+def _name_of_file(given: str | None) -> str:
+    """The last part of what a client calls its file, as text that JSON in UTF-8 can hold, 200 characters at most."""
+    name = Path((given or "").replace("\0", "")).name or "upload"
+    return name.encode(errors="replace").decode()[:200]
