@@ -26,12 +26,20 @@ def normalize(images: Tensor, mean: float | Sequence[float], std: float | Sequen
     Returns:
         (N, 1, H, W) or (N, 3, H, W), contiguous.
     """
+    return standardize_(to_float(images), mean, std)
+
+
+def to_float(images: Tensor) -> Tensor:
+    """Copy uint8 (N, H, W) or (N, H, W, 3) to contiguous float32 (N, 1, H, W) or (N, 3, H, W), still of 0–255."""
     if images.ndim == 3:
-        x_NCHW = images[:, None].float()
-    else:
-        # PyTorch's usual layout, which any network takes: somebody's own may call ``.view`` on it. That convolutions
-        # are faster on NHWC is up to their filters' layout.
-        x_NCHW = images.permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.contiguous_format)
+        return images[:, None].float()
+    # PyTorch's usual layout, which any network takes: somebody's own may call ``.view`` on it. That convolutions are
+    # faster on NHWC is up to their filters' layout.
+    return images.permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.contiguous_format)
+
+
+def standardize_(x_NCHW: Tensor, mean: float | Sequence[float], std: float | Sequence[float]) -> Tensor:
+    """Change ``x_NCHW`` in place to ``(x - mean) / std``, and return it."""
     return x_NCHW.sub_(_by_channel(mean, x_NCHW)).div_(_by_channel(std, x_NCHW))
 
 

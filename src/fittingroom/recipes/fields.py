@@ -22,6 +22,7 @@ def bounded(
     high: float = math.inf,
     open_low: bool = False,
     open_high: bool = False,
+    unwritten: bool = False,
 ) -> Any:
     """A number field with its permitted range.
 
@@ -29,9 +30,19 @@ def bounded(
         default: without one, the field is required.
         low, high: the smallest and largest value; without one, there is none.
         open_low, open_high: exclude the bound itself.
+        unwritten: the default is left out where the values are written, as for :func:`unwritten`.
     """
-    bounds = {"low": low, "high": high, "open_low": open_low, "open_high": open_high}
+    bounds = {"low": low, "high": high, "open_low": open_low, "open_high": open_high, "unwritten": unwritten}
     return field(default=default, metadata=bounds)
+
+
+def unwritten(default: Any) -> Any:
+    """A field whose default is left out where the values are written.
+
+    A key that came later has one that changes nothing: what was written before there was such a key stays equal to what
+    is written now, and a run goes on that was started then.
+    """
+    return field(default=default, metadata={"unwritten": True})
 
 
 def checked(default: Any, check: Callable[[Any], str | None]) -> Any:
@@ -116,7 +127,7 @@ def _without_none(hint: Any) -> Any:
 
 
 def _range_problem(value: float, bounds: Mapping[str, Any]) -> str | None:
-    if not bounds:
+    if "low" not in bounds:
         return None
     low, high = bounds["low"], bounds["high"]
     above = value > low if bounds["open_low"] else value >= low

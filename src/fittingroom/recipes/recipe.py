@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from fittingroom.errors import RecipeError
-from fittingroom.recipes.fields import bounded, checked, field_problems
+from fittingroom.recipes.fields import bounded, checked, field_problems, unwritten
 from fittingroom.recipes.picture_keys import (
     Channels,
     Photo,
@@ -35,6 +35,8 @@ RECIPES_DIR = Path(__file__).parent
 OptimizerName = Literal["sgd", "adam", "adamw", "muon"]
 Schedule = Literal["constant", "linear", "cosine", "one-cycle"]
 Mirror = Literal["none", "random", "alternating"]
+VerticalFlip = Literal["none", "random"]
+Border = Literal["zero", "edge", "reflect"]
 Precision = Literal["auto", "float32", "bf16"]
 Normalize = Literal["none", "unit", "standard"]
 Keep = Literal["last", "best"]
@@ -89,6 +91,23 @@ class Recipe:
             from a random start, so that two epochs show both sides of every image).
         shift: random translation by up to this many pixels each way, the border filled with 0.
         erase: side in pixels of a random square set to 0; 0 for none.
+        vertical_flip: top–bottom flips, ``random`` for each image and epoch.
+        rotate: random turn by up to this many degrees either way, 0–180.
+        scale: random size, from 1 / (1 + ``scale``) to 1 + ``scale`` times the image's own.
+        border: what rotation, scale and shift uncover: ``zero``, the image's own ``edge`` drawn out, or the image
+            ``reflect``-ed.
+        brightness: pixels times a random factor within 1 ± ``brightness``, 0–1.
+        contrast: distance from the image's mean grey times a random factor within 1 ± ``contrast``, 0–1.
+        saturation: distance of a colour from its own grey times a random factor within 1 ± ``saturation``, 0–1; of grey
+            images nothing changes.
+        hue: colours turned about the grey axis by up to this part of a full turn either way, 0–0.5; of grey images
+            nothing changes.
+        noise: random Gaussian noise on each pixel, its standard deviation drawn from 0 to this part of the pixels'
+            range, 0–1.
+        mixup: α of Beta(α, α), from which each image draws its share in its mixture with another image of its batch;
+            labels are mixed alike. 0 for none.
+        cutmix: the same, where a rectangle of the other image is set into the image. With both keys, each image draws
+            which of the two it is.
         image_sizes: pairs [first epoch, side in pixels]: train at that size until the next pair. Empty: as they are.
         ema: decay per step of the moving average of weights that ships in place of the last weights; 0 for none.
         precision: ``bf16`` is autocast; ``auto`` goes by hardware, version of torch and model, never by a clock.
@@ -139,6 +158,17 @@ class Recipe:
     mirror: Mirror = "none"
     shift: int = bounded(0, low=0, high=64)
     erase: int = bounded(0, low=0, high=256)
+    vertical_flip: VerticalFlip = unwritten("none")  # noqa: RUF009 - a frozen field, as the others
+    rotate: float = bounded(0.0, low=0, high=180, unwritten=True)
+    scale: float = bounded(0.0, low=0, high=4, unwritten=True)
+    border: Border = unwritten("zero")  # noqa: RUF009
+    brightness: float = bounded(0.0, low=0, high=1, unwritten=True)
+    contrast: float = bounded(0.0, low=0, high=1, unwritten=True)
+    saturation: float = bounded(0.0, low=0, high=1, unwritten=True)
+    hue: float = bounded(0.0, low=0, high=0.5, unwritten=True)
+    noise: float = bounded(0.0, low=0, high=1, unwritten=True)
+    mixup: float = bounded(0.0, low=0, high=100, unwritten=True)
+    cutmix: float = bounded(0.0, low=0, high=100, unwritten=True)
     image_sizes: tuple[tuple[int, int], ...] = ()
     ema: float = bounded(0.0, low=0, high=1, open_high=True)
     precision: Precision = "auto"
@@ -183,7 +213,10 @@ class Recipe:
         raise IndexError("the recipe has no such epoch")
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain dicts, lists and scalars; keys that are ``None`` are left out, as TOML has no null."""
+        """Plain dicts, lists and scalars; keys that are ``None`` are left out, as TOML has no null.
+
+        So are those that came after 0.1 and are off: two recipes that mean the same are the same, whenever written.
+        """
         return {name: _plain(value) for name, value in _present(self)}
 
     def to_toml(self) -> str:
@@ -380,8 +413,12 @@ def _image_size_problems(pairs: Any) -> list[tuple[str, str]]:
 
 
 def _present(value: Recipe | Stage) -> list[tuple[str, Any]]:
-    pairs = [(key.name, getattr(value, key.name)) for key in dataclasses.fields(value)]
-    return [(name, item) for name, item in pairs if item is not None]
+    pairs = [(key, getattr(value, key.name)) for key in dataclasses.fields(value)]
+    return [
+        (key.name, item)
+        for key, item in pairs
+        if item is not None and not (key.metadata.get("unwritten") and item == key.default)
+    ]
 
 
 def _plain(value: Any) -> Any:

@@ -19,10 +19,11 @@ from fittingroom.data.dataset import Dataset
 from fittingroom.data.large import is_large, read_ahead
 from fittingroom.data.normalization import Normalization
 from fittingroom.errors import DataError
-from fittingroom.models.tensors import as_tensor, normalize
+from fittingroom.models.tensors import as_tensor, standardize_
 from fittingroom.parallel.process_group import ALONE, ProcessGroup
 from fittingroom.recipes.recipe import Recipe
-from fittingroom.training import augment
+from fittingroom.training.augment import resize
+from fittingroom.training.augmentation import Augmentation
 from fittingroom.training.block_shuffle import block_shuffle, in_batches
 from fittingroom.training.seeds import generator
 
@@ -58,6 +59,9 @@ class Batches:
         self.recipe = recipe
         self.normalization = normalization
         self.group = group
+        self.augmentation = Augmentation(
+            recipe, len(self.images), dataset.image_size, dataset.channels, dataset.num_classes, device
+        )
 
     def __len__(self) -> int:
         """Batches an epoch, the last short one included."""
@@ -71,15 +75,17 @@ class Batches:
     def epoch(self, epoch: int, first_step: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the batches of one epoch from ``first_step`` on: float32 (N, C, H, W) and int64 labels (N,).
 
+        Of a recipe that mixes images, the labels are probabilities of each class, float32 (N, C).
+
         N is this process's shard of the batch; 0 where a short last batch has too few for every process.
         """
         for step, rows in zip(range(first_step, len(self)), self._rows(epoch, first_step), strict=False):
             shard = self.group.shard(len(rows))
-            images = self._augment(rows, shard, epoch, step)
-            x_NCHW = normalize(images, self.normalization.mean, self.normalization.std)
+            x_NCHW, y_N = self.augmentation.examples(self._fetch, self.labels_N, rows, shard, epoch, step)
+            x_NCHW = standardize_(x_NCHW, self.normalization.mean, self.normalization.std)
             if side := self._side(epoch):
-                x_NCHW = augment.resize(x_NCHW, side)
-            yield x_NCHW, self.labels_N[rows[shard]].to(self.device)
+                x_NCHW = resize(x_NCHW, side)
+            yield x_NCHW, y_N
 
     def _rows(self, epoch: int, first_step: int) -> Iterator[Tensor]:
         """Yield the rows of each batch, from that of ``first_step`` on: int64 (N,), where the images are."""
@@ -93,33 +99,9 @@ class Batches:
         order = torch.randperm(count, generator=generator(seed, "order", epoch)).to(self.images.device)
         return iter(order[first_step * size :].split(size))
 
-    def _augment(self, rows: Tensor, shard: slice, epoch: int, step: int) -> Tensor:
-        """Fetch the images of a shard of a batch's ``rows``, and augment them: uint8 (N, H, W[, 3])."""
-        images = self.images[rows[shard]].to(self.device)
-        recipe, device, count = self.recipe, images.device, len(rows)
-
-        # Drawn for the whole batch, and on the CPU, so that any number of processes and every device see the same. One
-        # generator for all: a new augmentation draws after those that are there, or it would change theirs.
-        draw = generator(recipe.seed, "augment", epoch, step)
-        if recipe.mirror == "random":
-            images = augment.mirror(images, torch.rand(count, generator=draw)[shard].lt(0.5).to(device))
-        elif recipe.mirror == "alternating":
-            images = augment.mirror(images, self._first_flip()[rows[shard]].to(device) ^ bool(epoch % 2))
-        if recipe.shift:
-            offsets = torch.randint(-recipe.shift, recipe.shift + 1, (count, 2), generator=draw)
-            images = augment.shift(images, offsets[shard].to(device), recipe.shift)
-        if recipe.erase:
-            height, width = images.shape[1:3]
-            centres = torch.rand(count, 2, generator=draw) * torch.tensor([height, width])
-            images = augment.erase(images, centres[shard].long().to(device), recipe.erase)
-        return images
-
-    def _first_flip(self) -> Tensor:
-        """Draw, once, whether ``alternating`` flips an image in the even epochs: bool (images,)."""
-        if not hasattr(self, "_flip"):
-            draw = generator(self.recipe.seed, "mirror")
-            self._flip = torch.rand(len(self.images), generator=draw).lt(0.5).to(self.images.device)
-        return self._flip
+    def _fetch(self, rows: Tensor) -> Tensor:
+        """Bring the images of ``rows`` to the device: uint8 (N, H, W[, 3])."""
+        return self.images[rows].to(self.device)
 
     def _side(self, epoch: int) -> int | None:
         """The side in pixels that the recipe resizes to in this epoch; None for the images' own size."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -98,6 +99,9 @@ def fit(
     train = splits.train
     if problem := images_problem(recipe.size, recipe.channels, train.image_size, train.channels):
         raise RecipeError(f"{train.name}: {problem}")
+    in_vain = [key for key in ("saturation", "hue") if train.channels == 1 and getattr(recipe, key)]
+    if in_vain and group.is_main:
+        warnings.warn(f"{train.name}: {' and '.join(in_vain)} change nothing: its images are grey", stacklevel=2)
     model_source = model_source or find_model(recipe.model)
     device = pick_device(device)
 

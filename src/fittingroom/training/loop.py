@@ -173,7 +173,7 @@ def _backward(
     Where memory runs out the batch goes through in halves from then on, with the same gradient.
 
     Args:
-        x_NCHW, y_N: float32 and int64, this process's shard of the batch.
+        x_NCHW, y_N: float32 and int64 or, of mixed images, float32 (N, C), this process's shard of the batch.
         examples: of the whole batch, over all processes.
         buffers: the model's, before the step.
     """
@@ -221,7 +221,8 @@ def _accumulate_gradient(
         loss = F.cross_entropy(logits_NC, y, label_smoothing=smoothing, reduction="sum")
         (loss / examples).backward()
         loss_sum += loss.item()
-        correct += int((logits_NC.argmax(dim=1) == y).sum())
+        # Of a mixture of two images, right is the class of the larger part.
+        correct += int((logits_NC.argmax(dim=1) == (y if y.ndim == 1 else y.argmax(dim=1))).sum())
     return loss_sum, correct
 
 

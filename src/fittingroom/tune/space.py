@@ -97,6 +97,7 @@ def baseline_values(recipe: Recipe, space: SearchSpace) -> dict[str, Any] | None
     """What the recipe itself has for the searched keys; None if a value lies outside of the space, or is not given."""
     raw = recipe.as_dict()
     values = {path: recipe.stages[0].lr if path == LR else _get(raw, path) for path in space}
+    values |= {path: getattr(recipe, path, None) for path, value in values.items() if value is None}  # unwritten: off
     return values if all(space[path].holds(value) for path, value in values.items()) else None
 
 
