@@ -17,6 +17,7 @@ class TrainingStarted:
         device, precision: as resolved, such as ``cpu`` and ``bf16``.
         images: in the training set, the validation images left out.
         processes: that train together.
+        origin: what the training started from, and what of its head is kept; empty for new weights.
     """
 
     epochs: int
@@ -27,6 +28,7 @@ class TrainingStarted:
     precision: str
     images: int
     processes: int = 1
+    origin: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

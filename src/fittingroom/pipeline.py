@@ -39,10 +39,12 @@ from fittingroom.runs.recorded import (
     recorded_environment,
     recorded_recipe,
     recorded_source,
+    recorded_start,
     refuse_changes,
     refuse_other_data,
 )
 from fittingroom.runs.run import Run, open_recorded_data, summarize_members, write_result
+from fittingroom.runs.starting_point import copy_start, open_origin
 from fittingroom.runs.tracking import open_tracker
 from fittingroom.training.checkpoint import Checkpoints
 from fittingroom.training.device import pick_device, prepare_torch
@@ -50,13 +52,17 @@ from fittingroom.training.fit import Fitted, fit, judge_on_validation
 from fittingroom.training.precision import refuse_without_bf16
 from fittingroom.training.turns import own_turn
 
+DEFAULT_RECIPE = "swift"
+
 
 def train(
     data: Splits | Dataset | str | Path,
-    recipe: Recipe | str | Path = "swift",
+    recipe: Recipe | str | Path | None = None,
     *,
     seed: int | None = None,
     seeds: int | Sequence[int] | None = None,
+    from_run: Run | str | Path | None = None,
+    trust_code: bool = False,
     out: str | Path | None = None,
     options: Options | None = None,
     look_at_test: bool = False,
@@ -73,9 +79,14 @@ def train(
 
     Args:
         data: an open data set, a name such as ``fashion-mnist``, or a path.
-        recipe: a recipe, the name of one of the package's, or the path of a TOML file.
+        recipe: a recipe, the name of one of the package's, or the path of a TOML file; by default ``swift`` or, with
+            ``from_run``, that run's own.
         seed: in place of the recipe's.
         seeds: train once for each: a number N for N seeds from the recipe's on, or a list of them.
+        from_run: a finished run to go on from, of one model. The training starts from its weights, with its network and
+            its preprocessing; classes are matched by name, and those that it doesn't know get a new head. On the run's
+            own data the validation images stay the same.
+        trust_code: permits executing the source that the network of ``from_run`` came with.
         out: the run's folder, new or empty; by default the next free ``runs/<recipe>-<number>``.
         options: device, threads and the like.
         look_at_test: evaluate the finished model on the test set, once, before the report is written.
@@ -107,8 +118,17 @@ def train(
         _check_engine(engine, seeds is not None)
         options = dataclasses.replace(options, threads=options.threads or 1)
     with process_group() if group is None else nullcontext(group) as joined, own_turn(joined):
+        origin = None if from_run is None else open_origin(from_run, trust_code=trust_code)
         run = start(
-            data, recipe, seed=seed, seeds=seeds, out=out, options=options, look_at_test=look_at_test, group=joined
+            data,
+            recipe or (DEFAULT_RECIPE if origin is None else origin.run.recipe),
+            seed=seed,
+            seeds=seeds,
+            out=out,
+            options=options,
+            look_at_test=look_at_test,
+            origin=origin,
+            group=joined,
         )
         # The model's code may be executed: it is what the caller gave.
         _carry_out(run, engine, Hooks.of(observe, should_stop), joined, trust_code=True)
@@ -296,6 +316,7 @@ def _members(run: Run, group: ProcessGroup, *, elsewhere: bool, trust_code: bool
             seeded = dataclasses.replace(recipe, seed=seed)
             member.path.mkdir(exist_ok=True)
             record = dataclasses.replace(environment, seeds=None, recipe=seeded.as_dict())
+            copy_start(run.path, member.path)
             write_start(member.path, seeded, model_source, record)
         yield Job(member.path.name, partial(finish, member, group=group, trust_code=trust_code))
 
@@ -350,6 +371,7 @@ def _train_one(
             precision=environment.precision,
             group_N=bundles_of(environment, splits),
             model_source=model_source,
+            start=recorded_start(run, environment, group),
             checkpoints=checkpoints if group.is_main else None,
             hooks=recording,
             group=group,
@@ -439,6 +461,7 @@ def _write_artifact(
         data=dataclasses.asdict(environment.data),
         temperature=Temperature.fitted(judged.probabilities, judged.truth) if judged else UNCALIBRATED,
         conformal=ConformalScores.of(honest.probabilities, honest.truth) if honest else None,
+        start=None if environment.start is None else dataclasses.asdict(environment.start),
     )
     save_artifact(artifact, fitted.network.state_dict(), model_source.code)
     return artifact

@@ -34,12 +34,13 @@ from fittingroom.runs.environment_record import Environment, Options
 from fittingroom.runs.ledger import record_evaluation
 from fittingroom.runs.metrics_log import read_metrics
 from fittingroom.runs.preprocessing import preprocessing_of
-from fittingroom.runs.recorded import recorded_source, refuse_changes
+from fittingroom.runs.recorded import recorded_source, recorded_start, refuse_changes
 from fittingroom.runs.run import Run, command_line, open_recorded_data, open_run, runs_folder
 from fittingroom.training.device import pick_device, prepare_torch
 from fittingroom.training.fit import Fitted, fit
 from fittingroom.training.inference import judge, predict_dataset
 from fittingroom.training.precision import refuse_without_bf16
+from fittingroom.training.start_weights import StartWeights
 
 SEEDS = 3  # new ones, where the run has no members to judge by
 SAME, WITHIN, OUTSIDE, UNKNOWN = "same", "within seeds", "outside", "can't be judged"
@@ -168,6 +169,7 @@ class _Again:
     environment: Environment
     source: ModelSource
     bundles: NDArray[np.int64] | None
+    start: StartWeights | None
     device: str
     observe: Observer
     trust_code: bool
@@ -190,7 +192,8 @@ class _Again:
         source = recorded_source(first, first.recipe, ALONE, trust_code=trust_code)
         splits = run.open_data()
         bundles = bundles_of(environment, splits)
-        return cls(splits, environment, source, bundles, device, observe or (lambda _event: None), trust_code)
+        start = recorded_start(first, environment, ALONE)
+        return cls(splits, environment, source, bundles, start, device, observe or (lambda _event: None), trust_code)
 
     def train(self, recipe: Recipe, name: str, trace: _Trace, stop_after: int | None = None) -> Fitted | None:
         """Train by a recipe; None where it was to stop before its end."""
@@ -210,6 +213,7 @@ class _Again:
                 precision=self.environment.precision,
                 group_N=self.bundles,
                 model_source=self.source,
+                start=self.start,
                 hooks=stops,
             )
         except Interrupted:

@@ -46,6 +46,8 @@ class Artifact:
         data: ``source``, and name, size and fingerprints of each split that the training saw.
         temperature: what logits are divided by before the softmax; of a run before 0.2, 1 and not calibrated.
         conformal: what ``predict --coverage`` makes its sets by; None without validation images, and before 0.2.
+        start: what the training started from, as :class:`fittingroom.runs.environment_record.StartingPoint` has it;
+            None for new weights.
         format: of the ``config.json`` that it was read from.
 
     Example:
@@ -71,6 +73,7 @@ class Artifact:
     data: dict[str, Any]
     temperature: Temperature = UNCALIBRATED
     conformal: ConformalScores | None = None
+    start: dict[str, Any] | None = None
     format: int = FORMAT
 
     def network(self, *, trust_code: bool = False) -> nn.Module:

@@ -107,6 +107,7 @@ def _leakage(run: Run, dataset: Dataset | None) -> tuple[Leakage | None, str]:
     from fittingroom.audit.leakage import find_leakage
     from fittingroom.errors import ArtifactError, DataError
     from fittingroom.runs.cut import bundles_of
+    from fittingroom.runs.starting_point import is_among, read_seen
     from fittingroom.training.hold_out import hold_out
 
     # The members of a run have their data in common: the first of them speaks for all.
@@ -114,7 +115,15 @@ def _leakage(run: Run, dataset: Dataset | None) -> tuple[Leakage | None, str]:
     try:
         splits = member.open_data()
         train, validation = hold_out(splits, member.recipe, bundles_of(member.environment, splits))
-        return find_leakage(member.own_test_set() if dataset is None else dataset, train, validation), ""
+        judged, start = member.own_test_set() if dataset is None else dataset, member.environment.start
+        if start is None or start.kind != "run":
+            return find_leakage(judged, train, validation), ""
+
+        # What the weights were trained on from which it started is as well known to it.
+        seen, unknown = read_seen(member.path, start)
+        if seen is None:
+            return None, unknown
+        return find_leakage(judged, train, validation, is_among(judged, seen), start.name), ""
     except (DataError, ArtifactError, OSError) as error:
         return None, str(error)
 

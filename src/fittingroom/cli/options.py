@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from fittingroom.events import Hooks
     from fittingroom.parallel.ray_engine import RayEngine
     from fittingroom.recipes.recipe import Recipe
+    from fittingroom.runs.starting_point import Origin
 
 DEFAULT_DATA, DEFAULT_RECIPE, RECIPE_FOR_A_MODEL = "fashion-mnist", "swift", "plain"
 
@@ -178,8 +179,8 @@ def engine_of(args: argparse.Namespace) -> RayEngine | None:
     return RayEngine(args.ray_address)
 
 
-def recipe_of(args: argparse.Namespace) -> Recipe:
-    """The recipe that the options name, with what they change in it."""
+def recipe_of(args: argparse.Namespace, origin: Origin | None = None) -> Recipe:
+    """The recipe that the options name, with what they change in it; for a run to go on from, by default that run's."""
     from dataclasses import replace
 
     from fittingroom.recipes.recipe import load_recipe, with_epochs, with_lr
@@ -196,7 +197,12 @@ def recipe_of(args: argparse.Namespace) -> Recipe:
         overrides.append(f"size={list(args.size)}")
     if args.grey:
         overrides.append("channels=1")
+    if origin is not None:
+        name = args.recipe or str(origin.run.path / "recipe.toml")
+        overrides.append(f"model={origin.artifact.model!r}")
     recipe = load_recipe(name, overrides=overrides)
+    if origin is not None:
+        recipe = origin.recipe_for(recipe)
 
     # Epochs and rate are shared out among the stages, which no single key of the recipe does.
     if args.epochs is not None:

@@ -162,8 +162,9 @@ def _start_line(event: TrainingStarted) -> str:
     resumed = f", going on after step {event.steps_done:,}" if event.steps_done else ""
     together = f", {event.processes} processes" if event.processes > 1 else ""
     plan = f"{_counted(event.epochs, 'epoch')} of {_counted(event.steps_per_epoch, 'step')}"
+    origin = f"{event.origin}\n" if event.origin else ""
     return (
-        f"training   {event.images:,} images, {plan}, "
+        f"{origin}training   {event.images:,} images, {plan}, "
         f"{event.parameters:,} parameters, {event.device} in {event.precision}{together}{resumed}"
     )
 

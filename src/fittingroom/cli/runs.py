@@ -12,11 +12,36 @@ from fittingroom.cli.parser import Parser
 
 # What a narrow terminal leaves out goes from the right of this list.
 COLUMNS = (
-    *("run", "validation", "seeds", "test", "95 % interval", "changed", "recipe", "sd", "looks", "interval of"),
+    *(
+        "run",
+        "validation",
+        "seeds",
+        "test",
+        "95 % interval",
+        "changed",
+        "continued from",
+        "recipe",
+        "sd",
+        "looks",
+        "interval of",
+    ),
     *("model", "n", "seconds", "parameters", "started"),
 )
 SHOWN_IN = (
-    *("run", "recipe", "model", "changed", "seeds", "validation", "sd", "n", "test", "95 % interval", "interval of"),
+    *(
+        "run",
+        "recipe",
+        "model",
+        "changed",
+        "continued from",
+        "seeds",
+        "validation",
+        "sd",
+        "n",
+        "test",
+        "95 % interval",
+        "interval of",
+    ),
     *("looks", "parameters", "seconds", "started"),
 )
 NUMBERS = ("seeds", "validation", "sd", "n", "test", "looks", "parameters", "seconds")
@@ -107,6 +132,7 @@ def _cells(row: Mapping[str, Any]) -> dict[str, str]:
         "recipe": row["recipe"],
         "model": row["model"],
         "changed": ", ".join(row["changed"]),
+        "continued from": row["continued_from"] or "",
         "seeds": f"{row['seeds']}",
         "validation": _share(row["validation"]) if row["finished"] else "not finished",
         "sd": "" if row["sd"] is None else f"{100 * row['sd']:.2f}",

@@ -23,7 +23,7 @@ MAIN_FILES = ("model.safetensors", "model.onnx", "result.json", "predictions.par
 FOR_A_NEW_RUN = (  # what --resume takes from the run
     *("data", "test", "recipe", "model", "epochs", "lr", "batch_size", "size", "grey", "set", "seed"),
     *("seeds", "out", "device", "threads", "keep", "deterministic", "no_cache", "xkcd", "track", "or_sample"),
-    *("skip_broken", "group"),
+    *("skip_broken", "group", "from_run"),
 )
 
 
@@ -42,6 +42,14 @@ def add_options(parser: Parser) -> None:
     )
     parser.add_argument("--test", metavar="PATH", help="a test set that lies elsewhere, such as Kaggle's second file")
     parser.add_argument("--resume", metavar="RUN", type=Path, help="go on with a run that was stopped")
+    parser.add_argument(
+        "--from",
+        dest="from_run",
+        metavar="RUN",
+        type=Path,
+        help="train the model of a finished run further, in a new run: its weights, network and preprocessing; by "
+        "default by its recipe and on its data",
+    )
 
     parser.add_argument(
         "--add-seeds",
@@ -77,7 +85,7 @@ def add_options(parser: Parser) -> None:
         "--track", action="append", choices=("tensorboard", "mlflow"), help="log to this tracker too; may be repeated"
     )
     options.add_engine(how, what="train the seeds side by side, a thread each,")
-    options.add_trust_code(how, "with --resume or --add-seeds: execute the model that the run keeps")
+    options.add_trust_code(how, "with --resume, --add-seeds or --from: execute the model that the run keeps")
 
     # `tune --timeout` is the time that a search may take, so this one has another name since 0.2.
     timeout = how.add_argument(
@@ -115,7 +123,7 @@ def _refuse_what_does_not_go_together(args: argparse.Namespace) -> None:
     from fittingroom.files.names import refuse_undecodable
     from fittingroom.parallel.process_group import processes
 
-    for folder in (args.out, args.resume, *(args.add_seeds or ())[1:]):
+    for folder in (args.out, args.resume, args.from_run, *(args.add_seeds or ())[1:]):
         refuse_undecodable(folder or "")
     if args.resume and args.add_seeds:
         raise UsageError("--resume goes on with a run, --add-seeds adds to a finished one: give one of the two")
@@ -127,6 +135,8 @@ def _refuse_what_does_not_go_together(args: argparse.Namespace) -> None:
             f"{goes_on} takes recipe, data and options from the run; {options.spelled(given)} can't be given with it. "
             "For another training start a new run"
         )
+    if args.from_run and args.model:
+        raise UsageError("--from takes the network of the run, --model names another: give one of the two")
     if args.engine and not goes_on and args.seeds is None:
         raise UsageError("--engine ray trains several seeds side by side; give --seeds N, or leave it out")
     if processes() > 1 and options.names_one_gpu(args.device):
@@ -152,12 +162,17 @@ def _resume(args: argparse.Namespace, engine: RayEngine | None, group: ProcessGr
 def _begin(args: argparse.Namespace, engine: RayEngine | None, group: ProcessGroup) -> Run:
     from fittingroom.runs.preprocessing import preprocessing_of
 
-    recipe = options.recipe_of(args)
+    origin = None
+    if args.from_run is not None:
+        from fittingroom.runs.starting_point import open_origin
+
+        origin = open_origin(args.from_run, trust_code=args.trust_code)
+    recipe = options.recipe_of(args, origin)
 
     # The others of this host wait, and then find in the cache what the first one fetched and read.
     with group.local_main_first():
         splits = options.open_data(
-            args.data,
+            args.data or (None if origin is None else origin.run.environment.data.source),
             test=args.test,
             cache=not args.no_cache,
             or_sample=bool(args.or_sample),
@@ -178,6 +193,8 @@ def _begin(args: argparse.Namespace, engine: RayEngine | None, group: ProcessGro
             splits,
             recipe,
             seeds=args.seeds,
+            from_run=None if origin is None else origin.run,
+            trust_code=args.trust_code,
             out=args.out,
             options=Options(cache=not args.no_cache, track=tuple(args.track or ()), **given),
             look_at_test=not args.no_test,
@@ -231,6 +248,8 @@ def _summary(run: Run, result: dict[str, Any]) -> Iterator[tuple[str, str]]:
     data, machine = environment.data, environment.machine
     sizes = [f"{part.n:,} {split}" for split, part in data.parts.items()]
     yield "data", f"{data.source or data.train.name}: {', '.join(sizes)}"
+    if environment.start:
+        yield "start", f"{environment.start.in_words}: {environment.start.head}"
     threads = f"{machine.threads} thread{'s' * (machine.threads != 1)}"
     yield "machine", f"{machine.processor}, {threads}, {environment.precision}"
 

@@ -11,7 +11,7 @@ from typing import Any
 from fittingroom.compare.answers import Answers, Split, pair, read_answers
 from fittingroom.compare.disagreements import Disagreements, find_disagreements
 from fittingroom.compare.looks import record_looks
-from fittingroom.compare.validity import find_warnings, record_evaluations, training_images
+from fittingroom.compare.validity import find_warnings, learned_key, record_evaluations, training_images
 from fittingroom.compare.verdict import Comparison, Decision, compare_answers, holm, p_value_of
 from fittingroom.errors import ArtifactError
 from fittingroom.runs.compare_ledger import level_of_look
@@ -106,8 +106,8 @@ def compare_runs(
     pairs = [pair(baseline, other) for other in others]
 
     # The training data of each run is opened once, whichever runs share it; only test images could leak into it.
-    learned_from = {side.run.environment.data.train.content: side.run for side in sides}
-    known = {content: training_images(run) for content, run in learned_from.items()} if on == "test" else {}
+    learned_from = {learned_key(side.run): side.run for side in sides}
+    known = {key: training_images(run) for key, run in learned_from.items()} if on == "test" else {}
     evaluations = record_evaluations(sides) if on == "test" else []
 
     # Of several runs one looks better by chance, and of several looks at a pair one does: both are allowed for.

@@ -1,4 +1,4 @@
-"""What two runs differ in beside their recipes: machine, precision, threads, versions. It may make the difference."""
+"""What two runs differ in beside their recipes: start, machine, precision, versions. It may make the difference."""
 
 from __future__ import annotations
 
@@ -26,8 +26,9 @@ def beside_the_recipe(name: str, environment: Environment, other_name: str, othe
 
 def _deciding(environment: Environment) -> dict[str, object]:
     """All that a run's bits depend on beside recipe, seed and data, by the word for it."""
-    machine, revision = environment.machine, environment.revision
+    machine, revision, start = environment.machine, environment.revision, environment.start
     return {
+        **({} if start is None else {"start": f"{start.in_words}, weights {start.weights_sha256[:12]}"}),
         "precision": environment.precision,
         "threads": machine.threads,
         "processes": environment.processes,

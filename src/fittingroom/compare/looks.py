@@ -41,12 +41,13 @@ def record_looks(pairs: Sequence[tuple[Answers, Answers]], on: Split) -> tuple[l
 
 
 def _question(side: Answers) -> str:
-    """What is asked about, whichever seeds were trained: recipe, a network's own code, and training data."""
+    """What is asked about, whichever seeds were trained: recipe, a network's own code, training data and start."""
     recipe: dict[str, Any] = side.run.recipe.as_dict()
     environment = side.run.environment
     data = environment.data.train  # by its files where it has any, whatever decoded them
     asked = {key: value for key, value in recipe.items() if key not in ("seed", "name")}
-    return digest([asked, environment.code_sha256, data.sources_in_order or data.content])
+    start = [] if environment.start is None else [environment.start.weights_sha256]
+    return digest([asked, environment.code_sha256, data.sources_in_order or data.content, *start])
 
 
 def _answered(side: Answers) -> str:

@@ -14,6 +14,7 @@ from fittingroom.evaluation.predictions import read_predictions
 from fittingroom.runs.environment_record import DataIdentity
 from fittingroom.runs.ledger import read_evaluations, record_evaluation_on
 from fittingroom.runs.run import Run, command_line, runs_folder
+from fittingroom.runs.starting_point import read_seen
 
 
 @dataclass(frozen=True)
@@ -35,11 +36,23 @@ class TrainingImages:
         return len({image for (image, _), (source, _) in pairs if image in self.hashes or source in self.hashes})
 
 
+def learned_key(run: Run) -> str:
+    """The same for runs that learned from the same images: by their data, and by what they started from."""
+    environment = run.environment
+    return environment.data.train.content + (environment.start.weights_sha256 if environment.start else "")
+
+
 def training_images(run: Run) -> TrainingImages:
-    """Open the data that a run was trained on; if that fails, it is the reason that is returned."""
+    """The images of its data, and those that its start was trained on; if that fails, the reason is returned."""
     try:
-        train = run.open_data().train
-        return TrainingImages(frozenset(digest.hex() for digest in (*train.image_hashes(), *(train.sources or ()))))
+        train, start = run.open_data().train, run.environment.start
+        hashes = frozenset(digest.hex() for digest in (*train.image_hashes(), *(train.sources or ())))
+        if start is None or start.kind != "run":
+            return TrainingImages(hashes)
+        seen, unknown = read_seen(run.path, start)
+        if seen is None:
+            return TrainingImages(frozenset(), unknown)
+        return TrainingImages(hashes | {row.tobytes().hex() for row in seen})
     except (DataError, ArtifactError, OSError) as error:
         return TrainingImages(frozenset(), str(error))
 
@@ -53,7 +66,7 @@ def find_warnings(
         first, second: all answers of each.
         common: answers on the images that they have in common.
         on: what they were judged on.
-        learned_from: by the content fingerprint of the training data.
+        learned_from: by what :func:`learned_key` says of a run.
     """
     # First what may have made the difference in place of the recipe.
     warnings = beside_the_recipe(first.name, first.run.environment, second.name, second.run.environment)
@@ -91,9 +104,11 @@ def _trained_on(side: Answers, other: Answers, common: Answers, learned_from: di
     train, of_other = side.run.environment.data.train, other.run.environment.data.test
     if of_other is not None and train.is_of_images(of_other):
         return [f"the training data of {side.name} are the very images that {other.name} was tested on"]
+    start = side.run.environment.start
+    of_whom = f"{side.name}, with what it was {start.in_words} on," if start and start.kind == "run" else side.name
 
     # In part, as where a set was cut anew: that takes the images themselves.
-    images = learned_from[train.content]
+    images = learned_from[learned_key(side.run)]
     if images.unknown:
         return [f"whether the training data of {side.name} hold test images isn't known: {images.unknown}"]
     seen = images.among(other)
@@ -103,7 +118,7 @@ def _trained_on(side: Answers, other: Answers, common: Answers, learned_from: di
     tested_on = {image for image, _ in other.images}
     left_out = "none of them is compared" if not among else f"{among:,} of them are compared"
     of_all = f"{seen:,} of {len(tested_on):,} test images of {other.name}"
-    return [f"the training data of {side.name} hold {of_all}; {left_out}"]
+    return [f"the training data of {of_whom} hold {of_all}; {left_out}"]
 
 
 def _chosen_on(side: Answers, common: Answers) -> list[str]:

@@ -38,8 +38,9 @@ Mirror = Literal["none", "random", "alternating"]
 VerticalFlip = Literal["none", "random"]
 Border = Literal["zero", "edge", "reflect"]
 Precision = Literal["auto", "float32", "bf16"]
-Normalize = Literal["none", "unit", "standard"]
+Normalize = Literal["none", "unit", "standard", "model"]
 Keep = Literal["last", "best"]
+Freeze = Literal["none", "body"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,6 +55,9 @@ class Stage:
             ``one-cycle`` (cosine from lr/25 up to lr over the first 30 % of the steps, then down to lr/10,000).
         warmup: epochs of linear rise from 0 to ``lr`` at the stage's start; not with ``one-cycle``.
         fresh_optimizer: start the stage with an optimizer that has no memory of the stage before.
+        freeze: ``body`` lets only the head learn, the weights that belong to the classes; the statistics of batch norm
+            in the body stay. For a training that starts from weights (``--from``, ``--weights``). ``none``, or absent:
+            all learn.
 
     Example:
         >>> import fittingroom as fr
@@ -67,6 +71,7 @@ class Stage:
     schedule: Schedule = "constant"
     warmup: float = bounded(0.0, low=0)
     fresh_optimizer: bool = True
+    freeze: Freeze | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -111,7 +116,8 @@ class Recipe:
         image_sizes: pairs [first epoch, side in pixels]: train at that size until the next pair. Empty: as they are.
         ema: decay per step of the moving average of weights that ships in place of the last weights; 0 for none.
         precision: ``bf16`` is autocast; ``auto`` goes by hardware, version of torch and model, never by a clock.
-        normalize: ``none`` feeds 0–255, ``unit`` 0–1, ``standard`` zero mean and unit variance of the training set.
+        normalize: ``none`` feeds 0–255, ``unit`` 0–1, ``standard`` zero mean and unit variance of the training set,
+            ``model`` what the weights that the training starts from were trained with.
         validation: number of training images held out, at most a fifth of them; absent, min(5,000, 10 %); 0 for none.
         split_seed: of the stratified split that makes the validation set.
         early_stop: stop after this many epochs without a better validation loss; 0 never. Needs validation images.

@@ -26,6 +26,7 @@ NORMALIZATION = {
     "none": "the model takes them so",
     "unit": "the model divides them by 255",
     "standard": "the model brings them to mean 0 and standard deviation 1 by the figures of its training set",
+    "model": "the model brings them to the scale that its first weights were trained with",
 }
 
 

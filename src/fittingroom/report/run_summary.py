@@ -54,7 +54,12 @@ def diagnose_run(run: Run) -> list[Diagnosis]:
     suspicious = None
     if scores:
         suspicious = find_suspicious_labels(read_predictions(run.predictions_file("validation"), run.artifact.classes))
-    return diagnose(events, run.recipe, scores, suspicious, official=official)
+    diagnoses = diagnose(events, run.recipe, scores, suspicious, official=official)
+    if run.environment.start is None:
+        return diagnoses
+
+    # Few steps from weights that have learned already are no fault by themselves.
+    return [diagnosis for diagnosis in diagnoses if diagnosis.name != "few-steps"]
 
 
 def weakest_classes(scores: dict[str, Any]) -> list[dict[str, Any]]:
@@ -184,6 +189,8 @@ def reproducing_command(run: Run) -> str:
         words += ["--set", f"precision={environment.precision}"]
     if (run.path / SOURCE).exists():  # the run's own copy: the file that it was made from may be gone
         words += ["--model", f"{run.path / SOURCE}:{run.recipe.model.rpartition(':')[2]}"]
+    if (start := environment.start) is not None and start.kind == "run":
+        words += ["--from", str(runs_folder(run.path) / start.name)]
     if options.test:
         words += ["--test", str(options.test)]
     if options.group:

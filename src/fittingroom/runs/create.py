@@ -32,6 +32,7 @@ from fittingroom.runs.environment_record import Environment, Options, RecordedDa
 from fittingroom.runs.preprocessing import prepared, preprocessing_of, resolve_preprocessing
 from fittingroom.runs.recorded import recorded_environment, refuse_changes
 from fittingroom.runs.run import Run, command_line
+from fittingroom.runs.starting_point import IMAGES, START, Begun, Origin, begin_from, write_seen, write_weights
 from fittingroom.training.device import pick_device, prepare_torch
 from fittingroom.training.precision import ResolvedPrecision, resolve_precision
 
@@ -46,6 +47,7 @@ def start(
     options: Options | None = None,
     look_at_test: bool = False,
     source: ModelSource | None = None,
+    origin: Origin | None = None,
     group: ProcessGroup = ALONE,
 ) -> Run:
     """Write the folder of a run with all that decides what it will be.
@@ -53,8 +55,9 @@ def start(
     :func:`fittingroom.pipeline.finish` or :func:`fittingroom.resume` trains it.
 
     Arguments and errors are those of :func:`fittingroom.train`; ``source`` is the recipe's model where the caller has
-    it already, and otherwise what the recipe names, which may be a file of the user's own that is executed. ``group``
-    has the processes that will train together, each of which calls this with the same arguments.
+    it already, and otherwise what the recipe names, which may be a file of the user's own that is executed.
+    ``origin`` is a run to go on from, whose network it then is. ``group`` has the processes that will train together,
+    each of which calls this with the same arguments.
     """
     options = options or Options()
     refuse_undecodable(Path("" if out is None else out).absolute())  # the current directory is recorded, too
@@ -62,6 +65,8 @@ def start(
         raise RecipeError(f"keep: 1 checkpoint or more expected, {options.keep} found")
 
     recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
+    if origin is not None:
+        recipe, source = origin.recipe_for(recipe), origin.model_source
     recipe = recipe if seed is None else dataclasses.replace(recipe, seed=seed)
     group.check_batch(recipe.batch_size)
 
@@ -69,6 +74,8 @@ def start(
     with group.local_main_first():
         splits = as_splits(data, options, preprocessing_of(recipe))
     source = source or find_model(recipe.model)
+    if origin is not None:
+        recipe = origin.recipe_on(splits, recipe)
 
     if options.threads is not None and options.threads > cores():
         warnings.warn(
@@ -87,14 +94,16 @@ def start(
             precision = _precision(splits, recipe, source, options)
             resolved = dataclasses.replace(recipe, precision=cast("Precision", precision.name))
             environment = _describe(splits, resolved, source, options, _seed_list(recipe, seeds), group)
+            begun = None if origin is None else begin_from(origin, splits, resolved, source, environment)
             environment = dataclasses.replace(
                 environment,
+                start=begun and begun.point,
                 look_at_test=look_at_test,
                 precision_reason=precision.reason,
                 bf16_emulated=precision.emulated,
             )
             folder = new_folder(out, recipe.name or "run")
-            _begin(folder, resolved, source, environment)
+            _begin(folder, resolved, source, environment, begun)
         return str(folder)
 
     # The main process decides for all; where the others' hosts have other data, they refuse.
@@ -227,12 +236,18 @@ def new_folder(out: str | Path | None, name: str) -> Path:
             return folder
 
 
-def _begin(folder: Path, recipe: Recipe, source: ModelSource, environment: Environment) -> None:
+def _begin(
+    folder: Path, recipe: Recipe, source: ModelSource, environment: Environment, begun: Begun | None = None
+) -> None:
     """As :func:`write_start`; a folder that can't be written whole is empty again, so that the next try may take it."""
     try:
+        if begun is not None:
+            write_weights(folder, begun.weights)
+            if begun.seen is not None:
+                write_seen(folder, begun.seen)
         write_start(folder, recipe, source, environment)
     except BaseException:
-        for name in (SOURCE, "recipe.toml", environment_record.FILE):
+        for name in (SOURCE, START, IMAGES, "recipe.toml", environment_record.FILE):
             (folder / name).unlink(missing_ok=True)
         raise
 

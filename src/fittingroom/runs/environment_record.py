@@ -168,6 +168,46 @@ class KeptTogether:
 
 
 @dataclass(frozen=True, kw_only=True)
+class StartingPoint:
+    """What a training started from, see :mod:`fittingroom.runs.starting_point`. It names no path.
+
+    Attributes:
+        kind: ``run`` or ``file``.
+        name: of the run, such as ``swift-1`` or ``swift-2/seed-0``, or of the file.
+        weights_sha256: of the file of the weights, hexadecimal, of which the run has a copy.
+        head: what of the head was kept, in words.
+        classes: of the head, in the order of its rows; empty where they aren't known.
+        mean, std: what pixels went through before it, on the scale of 0–255, a number for each channel or one for all;
+            empty where that isn't known.
+        hashes: how many hashes of images the run keeps, of those that it was trained on, what it started from in its
+            turn included: of their pixels and, where they were read from files, of these; None where they aren't known.
+        validated_by: how many of the run's validation images are among these.
+        train, validation: the data that it was trained on; None for a file.
+        earlier: what it started from in its turn.
+    """
+
+    kind: str
+    name: str
+    weights_sha256: str
+    head: str = ""
+    classes: tuple[str, ...] = ()
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    hashes: int | None = None
+    validated_by: int = 0
+    train: DataIdentity | None = None
+    validation: DataIdentity | None = None
+    earlier: StartingPoint | None = None
+
+    @property
+    def in_words(self) -> str:
+        """``continued from swift-1``, and what that itself started from; of a file, ``started from F.safetensors``."""
+        verb = "continued" if self.kind == "run" else "started"
+        before = f", itself {self.earlier.in_words}" if self.earlier else ""
+        return f"{verb} from {self.name}{before}"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Environment:
     """All that decides what a run will be, beside its recipe, and what it was made with.
 
@@ -186,6 +226,7 @@ class Environment:
         preprocessing: how a picture becomes an image of this data, resolved; None in runs of 0.1.
         cut: how validation images are held out: 2, with what belongs together on one side; 1 in runs of 0.1.
         together: what is kept on one side; None where nothing is held out of train, and in runs of 0.1.
+        start: what the training started from; None for new weights.
         recipe: the resolved recipe as plain values, against which a resumed run's ``recipe.toml`` is held.
         code_sha256: of the user's own source; None for a model of the package, and in runs of 0.1.
         versions: of fittingroom, Python and the packages that decide a result.
@@ -208,6 +249,7 @@ class Environment:
     preprocessing: Preprocessing | None = None
     cut: int = 1
     together: KeptTogether | None = None
+    start: StartingPoint | None = None
     recipe: dict[str, Any]
     code_sha256: str | None = None
     versions: dict[str, str]

@@ -16,6 +16,8 @@ from fittingroom.runs.ledger import read_evaluations
 from fittingroom.runs.recipe_accuracy import whose_interval
 from fittingroom.runs.run import Run, find_runs
 
+OF_THE_START = ("model_args", "normalize", "size", "channels", "resize", "background", "validation", "split_seed")
+
 
 def list_runs(folder: Path) -> tuple[list[dict[str, Any]], list[str]]:
     """A row for each run below ``folder``, and a warning for each that can't be listed.
@@ -52,7 +54,7 @@ def _row(folder: Path, run: Run) -> dict[str, Any]:
         "data_set": _data_set(environment),
         "recipe": environment.recipe_name,
         "model": str(environment.recipe.get("model", "")),
-        "changed": changed_keys(environment.recipe),
+        "changed": changed_keys(environment.recipe, given=OF_THE_START if environment.start else ()),
         "seeds": len(environment.seeds or [0]),
         "finished": run.is_finished,
         "validation": None,
@@ -65,6 +67,7 @@ def _row(folder: Path, run: Run) -> dict[str, Any]:
         "parameters": None,
         "train_seconds": None,
         "started": environment.started,
+        "continued_from": environment.start and environment.start.name,
     }
     if not run.is_finished:
         return row
@@ -98,11 +101,12 @@ def _data_set(environment: Environment) -> str:
     return "-".join("none" if part is None else (part.sources or part.images)[:12] for part in parts)
 
 
-def changed_keys(recipe: Mapping[str, Any]) -> list[str]:
+def changed_keys(recipe: Mapping[str, Any], given: Sequence[str] = ()) -> list[str]:
     """Which keys differ from those of the packaged recipe of that name, as ``key=value``; the seed and the model not.
 
     Args:
         recipe: as plain values; what the package leaves to be decided, such as "auto", counts as unchanged.
+        given: keys that count as unchanged too.
     """
     name = str(recipe.get("name") or "")
     if name not in recipe_names():
@@ -111,7 +115,7 @@ def changed_keys(recipe: Mapping[str, Any]) -> list[str]:
         packaged = load_recipe(name).as_dict()
     except FittingRoomError:
         return []
-    left_out = {"seed", "name", "model", *(key for key, value in packaged.items() if value == "auto")}
+    left_out = {"seed", "name", "model", *given, *(key for key, value in packaged.items() if value == "auto")}
     changed = differences(
         _flat({key: value for key, value in packaged.items() if key not in left_out}),
         _flat({key: value for key, value in recipe.items() if key not in left_out}),

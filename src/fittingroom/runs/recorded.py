@@ -16,6 +16,8 @@ from fittingroom.recipes.recipe import Recipe, differences, parse_recipe
 from fittingroom.runs import environment_record
 from fittingroom.runs.environment_record import DataIdentity, Environment
 from fittingroom.runs.run import Run
+from fittingroom.runs.starting_point import read_weights, start_weights
+from fittingroom.training.start_weights import StartWeights
 
 
 def refuse_changes(run: Run, environment: Environment, recipe: Recipe, group: ProcessGroup) -> None:
@@ -74,6 +76,18 @@ def recorded_environment(run: Run, group: ProcessGroup) -> Environment:
 def recorded_recipe(run: Run, group: ProcessGroup) -> Recipe:
     """``recipe.toml``, in the same way."""
     return parse_recipe(group.broadcast(lambda: run.recipe.to_toml()))
+
+
+def recorded_start(run: Run, environment: Environment, group: ProcessGroup) -> StartWeights | None:
+    """The weights that the run starts from, by its own copy, which the main process alone reads; None for new ones.
+
+    Raises:
+        ArtifactError: the copy is missing, or was changed since the run was started.
+    """
+    if (point := environment.start) is None:
+        return None
+    weights = group.broadcast_bytes(lambda: read_weights(run.path, point))
+    return start_weights(weights, point)
 
 
 def recorded_source(run: Run, recipe: Recipe, group: ProcessGroup, *, trust_code: bool) -> ModelSource:

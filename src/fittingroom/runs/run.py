@@ -200,7 +200,7 @@ class Run:
 
         # On record before anything of it is kept: a figure that nobody counted is worse than a count without a figure.
         # A run that can't be written to, such as another user's, is judged all the same.
-        evaluation = record_evaluation(runs_folder(self.path), dataset, run=self._name, command=command_line())
+        evaluation = record_evaluation(runs_folder(self.path), dataset, run=self.name, command=command_line())
         with _kept_if_writable(self.path):
             if data is None and result["test"] is None:
                 write_predictions(self.predictions_file("test"), judged)
@@ -257,7 +257,7 @@ class Run:
         }
 
     @property
-    def _name(self) -> str:
+    def name(self) -> str:
         """As the ledger calls it: ``swift-1``, or ``swift-2/seed-0`` for a member."""
         return str(self.path.resolve().relative_to(runs_folder(self.path).resolve()))
 

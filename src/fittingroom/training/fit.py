@@ -25,6 +25,7 @@ from fittingroom.training.hold_out import hold_out
 from fittingroom.training.inference import judge, predict_dataset
 from fittingroom.training.loop import TrainContext, fit_network
 from fittingroom.training.precision import resolve_precision
+from fittingroom.training.start_weights import StartWeights
 from fittingroom.training.turns import own_turn
 
 
@@ -61,6 +62,7 @@ def fit(
     precision: str | None = None,
     group_N: NDArray[np.int64] | None = None,
     model_source: ModelSource | None = None,
+    start: StartWeights | None = None,
     checkpoints: Checkpoints | None = None,
     hooks: Hooks = NO_HOOKS,
     group: ProcessGroup = ALONE,
@@ -77,6 +79,7 @@ def fit(
             where nothing is tied.
         model_source: the recipe's model where the caller has it; None finds what the recipe names, and executes that
             file if it is one.
+        start: weights to start from; None starts from new ones.
         checkpoints: where the state is kept, from the newest of which the fit goes on; None keeps none.
         hooks: follow the training, and may end it.
         group: the processes that train together, each of which calls this with the same data and recipe.
@@ -107,14 +110,14 @@ def fit(
 
     # Held out first: what is learned of the pixels, too, is learned of the training images alone.
     train_set, validation_set = hold_out(splits, recipe, group_N)
-    normalization = normalization_of(recipe.normalize, train_set)
+    normalization = _normalization(recipe, train_set, start)
     if precision is None:
         classes, size, channels = train_set.num_classes, train_set.image_size, train_set.channels
         precision = resolve_precision(recipe, model_source, classes, size, device, channels=channels).name
 
     context = TrainContext(device=device, precision=precision, checkpoints=checkpoints, hooks=hooks, group=group)
     with own_turn(group):
-        state = fit_network(train_set, validation_set, recipe, model_source, normalization, context)
+        state = fit_network(train_set, validation_set, recipe, model_source, normalization, context, start)
     return Fitted(
         network=state.shipped,
         normalization=normalization,
@@ -125,6 +128,25 @@ def fit(
         epochs=state.progress.epoch,
         seconds=state.progress.seconds,
     )
+
+
+def _normalization(recipe: Recipe, train_set: Dataset, start: StartWeights | None) -> Normalization:
+    """What pixels go through: by the training set, or as the weights know it. Refuses what goes without none."""
+    if start is None:
+        frozen = next((f"stages.{i}.freeze" for i, stage in enumerate(recipe.stages) if stage.freeze == "body"), None)
+        key = "normalize" if recipe.normalize == "model" else frozen
+        if key:
+            raise RecipeError(
+                f"{key}: for a training that starts from weights: give a run to go on from (`from_run`) or a file "
+                f"(`weights`), or leave {key} out"
+            )
+    if recipe.normalize != "model" or start is None:
+        return normalization_of(recipe.normalize, train_set)
+    if start.normalization is None:
+        raise RecipeError(
+            f"normalize: {start.name} doesn't say what its pixels went through: give normalize = unit or standard"
+        )
+    return start.normalization
 
 
 def judge_on_validation(fitted: Fitted) -> JudgedPredictions | None:

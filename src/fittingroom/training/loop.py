@@ -39,6 +39,7 @@ from fittingroom.training.device import is_out_of_memory, keep_freed_memory
 from fittingroom.training.inference import labels_to_judge_by, predict_dataset
 from fittingroom.training.optimizer import lr_at, set_lr
 from fittingroom.training.seeds import derive_seed
+from fittingroom.training.start_weights import StartWeights
 from fittingroom.training.state import TrainState
 
 
@@ -69,8 +70,9 @@ def fit_network(
     model_source: ModelSource,
     normalization: Normalization,
     context: TrainContext,
+    start: StartWeights | None = None,
 ) -> TrainState:
-    """Train to the end of the recipe, from the newest checkpoint if there is one.
+    """Train to the end of the recipe, from the newest checkpoint if there is one, else from ``start`` if that is given.
 
     Returns:
         The final state; its ``shipped`` network is in evaluation mode and has the weights that the recipe chooses.
@@ -79,7 +81,8 @@ def fit_network(
         Interrupted: asked to stop; the state is saved.
         TrainingDiverged: an infinite or NaN loss or weight; the last good checkpoint is kept.
         PeerLost: another process of the group ended, or did not answer in time; the last checkpoint is kept.
-        RecipeError: the recipe needs validation images and there are none.
+        RecipeError: the recipe needs validation images and there are none, or weights to start from; weights that
+            don't fit the network.
     """
     if validation_set is None and (recipe.early_stop or recipe.keep == "best"):
         raise RecipeError("early_stop and keep = 'best' choose by validation images; none are held out")
@@ -90,11 +93,11 @@ def fit_network(
     # All that is random derives from the recipe's seed, and the caller's generators are as before when this is done.
     with _seeded(recipe.seed, device):
         state = TrainState.start(
-            recipe, model_source, train_set.num_classes, train_set.image_size, train_set.channels, device
+            recipe, model_source, train_set.classes, train_set.image_size, train_set.channels, device, start
         )
         _resume(state, context)
         batches = Batches(train_set, recipe, normalization, device, group)
-        _report_start(state, batches, context)
+        _report_start(state, batches, context, start)
 
         # As if it had begun so much earlier: the seconds before a resume count as well.
         progress, steps_in_all = state.progress, recipe.epochs * len(batches)
@@ -212,7 +215,7 @@ def _accumulate_gradient(
     if len(y_N) == 0:  # a short last batch has too few examples for every process
         return loss_sum, correct
 
-    state.model.train()
+    state.train_mode()
     for x, y in zip(x_NCHW.split(micro_batch), y_N.split(micro_batch), strict=True):
         with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
             logits_NC = state.model(x)
@@ -331,7 +334,7 @@ def _identity(state: TrainState, checkpoints: Checkpoints, precision: str) -> di
     return {"recipe": state.recipe.as_dict(), "data": checkpoints.data, "precision": precision}
 
 
-def _report_start(state: TrainState, batches: Batches, context: TrainContext) -> None:
+def _report_start(state: TrainState, batches: Batches, context: TrainContext, start: StartWeights | None) -> None:
     progress = state.progress
     context.hooks.observe(
         TrainingStarted(
@@ -343,6 +346,7 @@ def _report_start(state: TrainState, batches: Batches, context: TrainContext) ->
             precision=context.precision,
             images=len(batches.images),
             processes=context.group.size,
+            origin=start.sentence if start else "",
         )
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,8 +13,16 @@ import torch
 from torch import Tensor, nn
 
 from fittingroom.models import ModelSource, build_model, check_output
+from fittingroom.models.head import class_dimensions
 from fittingroom.recipes.recipe import Recipe, Stage
 from fittingroom.training.optimizer import Optimizer, make_optimizer
+from fittingroom.training.start_weights import (
+    StartWeights,
+    freeze_body,
+    refuse_misfit,
+    take_over,
+    train_head_alone,
+)
 
 
 @dataclass
@@ -57,6 +66,7 @@ class TrainState:
         average: the moving average of the weights, where the recipe asks for one (``ema``).
         progress: how far the training is.
         best: the weights of the best epoch so far, where the recipe ships those (``keep = "best"``).
+        head: names of the tensors that belong to the classes, where the training starts from weights; else empty.
     """
 
     recipe: Recipe
@@ -65,35 +75,47 @@ class TrainState:
     average: nn.Module | None
     progress: Progress
     best: dict[str, Tensor] = field(default_factory=dict)
+    head: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Note what learns when nothing is frozen."""
+        self._learns = [p for p in self.model.parameters() if p.requires_grad]
 
     @classmethod
     def start(
         cls,
         recipe: Recipe,
         model_source: ModelSource,
-        num_classes: int,
+        classes: Sequence[str],
         image_size: tuple[int, int],
         channels: int,
         device: torch.device,
+        start: StartWeights | None = None,
     ) -> TrainState:
-        """Make a new model on ``device``, initialised from PyTorch's ambient generator.
+        """Make a new model on ``device``, initialised from PyTorch's ambient generator, or with weights that there are.
 
         Raises:
-            RecipeError: the network can't be made, or doesn't suit an image size that the recipe trains with.
+            RecipeError: the network can't be made, doesn't suit an image size that the recipe trains with, or isn't
+                that of the weights.
         """
-        model = build_model(
-            model_source,
-            num_classes=num_classes,
-            image_size=image_size,
-            channels=channels,
-            model_args=recipe.model_args,
-        )
+        arguments: dict[str, Any] = {
+            "num_classes": len(classes),
+            "image_size": image_size,
+            "channels": channels,
+            "model_args": recipe.model_args,
+        }
+        model = build_model(model_source, **arguments)
+        head: dict[str, int] = {}
+        if start is not None:
+            head = class_dimensions(model, model_source, **arguments)
+            refuse_misfit(start, model, head)
+            take_over(start, model, head, classes)
         for _, side in recipe.image_sizes:
-            check_output(model, model_source.name, num_classes, (side, side), channels)
+            check_output(model, model_source.name, len(classes), (side, side), channels)
         model.to(device)
         average = copy.deepcopy(model).requires_grad_(False) if recipe.ema else None
         optimizer = make_optimizer(model, recipe)
-        return cls(recipe, model, optimizer, average, Progress(recipe.batch_size))
+        return cls(recipe, model, optimizer, average, Progress(recipe.batch_size), head=tuple(head))
 
     @property
     def shipped(self) -> nn.Module:
@@ -104,9 +126,23 @@ class TrainState:
         """Give the stage of the epoch under way, and how many of its epochs are done. It may renew the optimizer."""
         progress = self.progress
         stage, epoch_in_stage = self.recipe.stage_at(progress.epoch)
+
+        # The optimizer has all that ever learns: what is frozen has no gradient, and is passed over.
+        for p in self._learns:
+            p.requires_grad_(True)
         if progress.epoch > 0 and epoch_in_stage == 0 and progress.step == 0 and stage.fresh_optimizer:
             self.optimizer = make_optimizer(self.model, self.recipe)
+        if stage.freeze == "body":
+            freeze_body(self.model, self.head, self._learns)
         return stage, epoch_in_stage
+
+    def train_mode(self) -> None:
+        """Put the network into training mode: all of it, or the head alone where the stage freezes the body."""
+        stage, _ = self.recipe.stage_at(self.progress.epoch)
+        if stage.freeze == "body":
+            train_head_alone(self.model, self.head)
+        else:
+            self.model.train()
 
     @torch.no_grad()
     def update_average(self, step: int) -> None:
