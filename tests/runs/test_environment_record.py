@@ -39,7 +39,7 @@ def test_what_older_versions_wrote_is_written_back_as_it_was(file: Path, tmp_pat
         assert (part.pop("sources"), part.pop("sources_in_order")) == (None, None)
     assert (after.pop("precision_reason"), after.pop("bf16_emulated")) == ("", False)
     added = {"processes": 1, "torchrun": None, "preprocessing": None, "code_sha256": None, "look_at_test": False}
-    added |= {"cut": 1, "together": None, "directory": None}
+    added |= {"cut": 1, "together": None, "directory": None, "start": None}
     assert after == added | before
     assert [key for key in after if key in before] == list(before)
 

@@ -167,12 +167,14 @@ def _begin(args: argparse.Namespace, engine: RayEngine | None, group: ProcessGro
         from fittingroom.runs.starting_point import open_origin
 
         origin = open_origin(args.from_run, trust_code=args.trust_code)
+        if args.data is None:
+            _take_data_of(origin.run, args)
     recipe = options.recipe_of(args, origin)
 
     # The others of this host wait, and then find in the cache what the first one fetched and read.
     with group.local_main_first():
         splits = options.open_data(
-            args.data or (None if origin is None else origin.run.environment.data.source),
+            args.data,
             test=args.test,
             cache=not args.no_cache,
             or_sample=bool(args.or_sample),
@@ -203,6 +205,22 @@ def _begin(args: argparse.Namespace, engine: RayEngine | None, group: ProcessGro
             should_stop=hooks.should_stop,
             group=group,
         )
+
+
+def _take_data_of(run: Run, args: argparse.Namespace) -> None:
+    """Read the data of a run that is gone on from where no other is given, as it was read for that run."""
+    from fittingroom.errors import UsageError
+    from fittingroom.runs.run import from_its_directory
+
+    environment = run.environment
+    source, of_run = environment.data.source, environment.options
+    if not source:
+        raise UsageError(f"--from {run.path}: its data was given in memory; name the DATA to train on")
+    args.data = from_its_directory(source, environment)
+    if args.test is None and of_run.test:
+        args.test = from_its_directory(of_run.test, environment)
+    args.group = args.group or of_run.group
+    args.skip_broken = args.skip_broken or of_run.skip_broken or None
 
 
 def _seconds(text: str) -> float:

@@ -306,8 +306,8 @@ def open_recorded_data(path: Path, environment: Environment) -> Splits:
         raise DataError(f"{path}: its data was given in memory; give it again")
     try:
         return open_dataset(
-            _from_its_directory(source, environment),
-            test=options.test and _from_its_directory(options.test, environment),
+            from_its_directory(source, environment),
+            test=options.test and from_its_directory(options.test, environment),
             cache=options.cache,
             preprocessing=environment.preprocessing,
             skip_broken=options.skip_broken,
@@ -325,7 +325,7 @@ def open_recorded_data(path: Path, environment: Environment) -> Splits:
         ) from error
 
 
-def _from_its_directory(given: str, environment: Environment) -> str:
+def from_its_directory(given: str, environment: Environment) -> str:
     """A path that the run was given, from wherever it is opened; where it was started goes before where we are."""
     directory = environment.directory
     if given in KNOWN or directory is None or directory == str(Path.cwd()) or not _is_relative(given):
