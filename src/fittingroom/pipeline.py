@@ -16,6 +16,7 @@ from shlex import quote
 from typing import Any
 
 from fittingroom.artifact.artifact import SOURCE, Artifact, save_artifact
+from fittingroom.audit.leakage import near_in_test
 from fittingroom.data.dataset import Dataset, Splits
 from fittingroom.errors import STORAGE_FULL, ArtifactError, Interrupted, PeerLost, RecipeError, StorageFailed
 from fittingroom.evaluation.conformal import ConformalScores
@@ -410,9 +411,19 @@ def _train_one(
         "validation": honest.scores() if honest else None,
         "test_looks": [],
         "pictures_checked": pictures,
+        **_near_in_test(splits, fitted, environment),
         **({UNMADE: failures} if failures else {}),
     }
     write_result(run.path, result)
+
+
+def _near_in_test(splits: Splits, fitted: Fitted, environment: Environment) -> dict[str, Any]:
+    """How many test images are like ones that were trained on, where the model is to be judged by them."""
+    if splits.test is None or not environment.look_at_test:
+        return {}
+    held_out = None if splits.validation is fitted.validation_set else fitted.validation_set
+    counted = near_in_test(splits.train, splits.test, held_out, cache=environment.options.cache)
+    return {"near_in_test": dataclasses.asdict(counted)}
 
 
 @contextmanager

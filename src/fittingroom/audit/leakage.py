@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from fittingroom.audit.known_pairs import across, pairs_between
 from fittingroom.audit.near_duplicates import near_duplicates
 from fittingroom.audit.reference import hashes_of
 from fittingroom.data.dataset import Dataset
@@ -59,12 +60,69 @@ class Leakage:
         return "; ".join(found) + expect_less
 
 
+@dataclass(frozen=True, kw_only=True)
+class NearInTest:
+    """How many test images have a near-duplicate, or an equal, among those that were trained on.
+
+    Attributes:
+        n: test images.
+        near: those that have one, as far as a search tells; None where nobody has looked.
+        searched_by: who looked, as :func:`fittingroom.audit.known_pairs.pairs_between` says; "" for nobody.
+
+    Example:
+        >>> NearInTest(n=10_000, near=42, searched_by="package").sentence
+        '42 of the 10,000 test images (0.42%) look like copies of ones trained on; simple pictures may by chance'
+    """
+
+    n: int
+    near: int | None
+    searched_by: str
+
+    @property
+    def sentence(self) -> str:
+        """What is to be said of it; "" where nobody has looked."""
+        if self.near is None:
+            return ""
+        if not self.near:
+            return f"a search finds none of the {self.n:,} test images, nor an altered copy, among those trained on"
+        one = self.near == 1
+        looks = "looks like a copy of one" if one else "look like copies of ones"
+        known = "simple pictures may by chance"
+        if self.near >= MIN_NEAR * self.n:
+            known = "if that is what they are, expect less on new images"
+        return f"{self.near:,} of the {self.n:,} test images ({self.near / self.n:.2%}) {looks} trained on; {known}"
+
+
+def near_in_test(train: Dataset, test: Dataset, held_out: Dataset | None, *, cache: bool) -> NearInTest:
+    """Count the test images that are near-duplicates of ones that were trained on, without a long search.
+
+    Args:
+        train: the whole training set, which images may have been held out of.
+        test: what the model is judged on.
+        held_out: what was held out.
+        cache: whether what was found before is used, and what is found is kept.
+    """
+    searched_by, pairs = pairs_between(train, test, cache=cache)
+    near = len(np.unique(_learned(pairs, train, held_out)[:, 1])) if searched_by else None
+    return NearInTest(n=len(test), near=near, searched_by=searched_by)
+
+
+def _learned(pairs: NDArray[np.int64], train: Dataset, held_out: Dataset | None) -> NDArray[np.int64]:
+    """The pairs whose training image was learned from."""
+    if held_out is None or not len(pairs):
+        return pairs
+    return pairs[~np.isin(hashes_of(train.subset(pairs[:, 0])), hashes_of(held_out))]
+
+
 def find_leakage(
     judged: Dataset,
     train: Dataset,
     validation: Dataset | None = None,
     before_N: NDArray[np.bool_] | None = None,
     before_in: str = "",
+    *,
+    whole: Dataset | None = None,
+    cache: bool = True,
 ) -> Leakage:
     """Look for the judged images, and for near-duplicates of them, among those of a training.
 
@@ -75,18 +133,27 @@ def find_leakage(
         before_N: bool (N,), which of the judged images the weights were trained on that it started from; None for
             new weights.
         before_in: whose weights those were.
+        whole: the training set as it was before images were held out, by which what is known of near-duplicates is
+            found again; None for ``train``.
+        cache: whether what was found before is used, and what is found is kept.
     """
     is_equal = _is_among(judged, train)
     is_held_out = np.zeros(len(judged), dtype=bool) if validation is None else _is_among(judged, validation) & ~is_equal
     is_before = np.zeros(len(judged), dtype=bool) if before_N is None else before_N & ~is_equal & ~is_held_out
 
-    near = None
+    near_rows = None
     shape, total = judged.images.shape[1:], len(judged) + len(train)
-    is_small = total <= MAX_IMAGES and total * math.prod(shape) <= MAX_VALUES
-    if train.images.shape[1:] == shape and is_small:
-        pairs = near_duplicates(np.concatenate([train.images, judged.images])).pairs
-        across = pairs[(pairs[:, 0] < len(train)) & (pairs[:, 1] >= len(train)), 1] - len(train)
-        near = len(np.setdiff1d(across, np.flatnonzero(is_equal | is_held_out | is_before)))
+    whole = train if whole is None else whole
+    searched_by, pairs = pairs_between(whole, judged, cache=cache)
+    if searched_by:
+        near_rows = _learned(pairs, whole, validation)[:, 1]
+    elif train.images.shape[1:] == shape and total <= MAX_IMAGES and total * math.prod(shape) <= MAX_VALUES:
+        found = near_duplicates(np.concatenate([train.images, judged.images])).pairs
+        near_rows = across(found, len(train))[:, 1]
+
+    near = (
+        None if near_rows is None else len(np.setdiff1d(near_rows, np.flatnonzero(is_equal | is_held_out | is_before)))
+    )
     return Leakage(
         n=len(judged),
         equal=int(is_equal.sum()),

@@ -17,7 +17,7 @@ from fittingroom.audit.findings import (
     place_text,
 )
 from fittingroom.audit.identity import Part
-from fittingroom.audit.known_pairs import keep_pairs
+from fittingroom.audit.known_pairs import keep_pairs, keep_pairs_between
 from fittingroom.audit.near_duplicates import near_duplicates
 from fittingroom.rendering.contact_sheet import Row
 
@@ -122,7 +122,8 @@ def near_findings(parts: Sequence[Part], *, keep: bool = False) -> list[Finding]
 
     Args:
         parts: of one or several sets.
-        keep: whether to keep what is found within each part, for trainings that hold images out of it.
+        keep: whether to keep what is found within and between parts, for trainings that hold images out of one or
+            are judged on one.
     """
     findings = []
     for shape in dict.fromkeys(map(_shape, parts)):
@@ -139,6 +140,10 @@ def near_findings(parts: Sequence[Part], *, keep: bool = False) -> list[Finding]
             for number, part in enumerate(same_size):
                 within = (owner[near.pairs] == number).all(axis=1)
                 keep_pairs(part.dataset, near.pairs[within] - first_row[number])
+                for other in range(number + 1, len(same_size)):
+                    between = (owner[near.pairs] == [number, other]).all(axis=1)
+                    rows = near.pairs[between] - first_row[[number, other]]
+                    keep_pairs_between(part.dataset, same_size[other].dataset, rows)
 
         # equal images have a finding of their own: duplicates, or overlap
         differ = hashes[near.pairs[:, 0]] != hashes[near.pairs[:, 1]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -116,14 +117,17 @@ def _leakage(run: Run, dataset: Dataset | None) -> tuple[Leakage | None, str]:
         splits = member.open_data()
         train, validation = hold_out(splits, member.recipe, bundles_of(member.environment, splits))
         judged, start = member.own_test_set() if dataset is None else dataset, member.environment.start
+        look = partial(
+            find_leakage, judged, train, validation, whole=splits.train, cache=member.environment.options.cache
+        )
         if start is None or start.kind != "run":
-            return find_leakage(judged, train, validation), ""
+            return look(), ""
 
         # What the weights were trained on from which it started is as well known to it.
         seen, unknown = read_seen(member.path, start)
         if seen is None:
             return None, unknown
-        return find_leakage(judged, train, validation, is_among(judged, seen), start.name), ""
+        return look(before_N=is_among(judged, seen), before_in=start.name), ""
     except (DataError, ArtifactError, OSError) as error:
         return None, str(error)
 

@@ -277,6 +277,7 @@ def _summary(run: Run, result: dict[str, Any]) -> Iterator[tuple[str, str]]:
     else:
         yield from _scores_of_one(run, result)
     yield from _kept_together(environment)
+    yield from _near_in_test(result, environment)
 
     # Runs of 0.1 were not checked.
     if checked := result.get("pictures_checked"):
@@ -326,6 +327,23 @@ def _kept_together(environment: Environment) -> Iterator[tuple[str, str]]:
     if not kept.near_from:
         check = f"fittingroom data check {quote(environment.data.source or 'DATA')}"
         yield "cut", f"near-duplicates were not looked for; {check} does it, and later trainings go by what it finds"
+
+
+def _near_in_test(result: dict[str, Any], environment: Environment) -> Iterator[tuple[str, str]]:
+    """How many test images are like ones that were trained on; of 0.1, and where test isn't judged, nothing."""
+    from shlex import quote
+
+    from fittingroom.audit.leakage import NearInTest
+
+    judged = result["on"] == "test" if "members" in result else bool(result["test"])
+    if not judged or "near_in_test" not in result:
+        return
+    found = NearInTest(**result["near_in_test"])
+    if found.near is None and environment.together and not environment.together.near_from:
+        return  # said already, of the cut
+    check = " ".join(quote(path) for path in (environment.data.source or "DATA", environment.options.test) if path)
+    unknown = f"copies of training images in test were not looked for; fittingroom data check {check} does it"
+    yield "overlap", found.sentence or unknown
 
 
 def _mistakes(scores: dict[str, Any]) -> Iterator[tuple[str, str]]:

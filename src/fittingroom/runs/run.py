@@ -395,6 +395,7 @@ def summarize_members(run: Run) -> dict[str, Any]:
         "parameters": results[0]["parameters"],
         "train_seconds": sum(result["train_seconds"] for result in results),
         **_checked_in_all(results),
+        **{key: results[0][key] for key in ("near_in_test",) if key in results[0]},  # of the data, the same for all
         "members": [
             {"seed": result["seed"], "run": member.path.name}
             | {
