@@ -131,6 +131,19 @@ def test_show_into_a_folder_that_is_not_there(capsys: pytest.CaptureFixture[str]
     assert "can't be written" in run(capsys, "show", "sample", "--sheet", "nowhere/a.png", code=2)
 
 
+def test_show_draws_what_a_recipe_makes_of_images(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = run(capsys, "show", "sample", "--augment", "plain", "--set", "mixup=0.4", "--set", "rotate=20").splitlines()
+    assert lines[2].startswith("augmentation    mirror random, rotate 20, mixup 0.4")
+    assert lines[3] == "contact sheet   sample-train-augmented.png"
+    with Image.open("sample-train-augmented.png") as sheet:
+        assert min(sheet.size) > 1000
+
+    assert "it asks for no augmentation; its keys for that are mirror, " in run(
+        capsys, "show", "sample", "--augment", "tutorial", code=2
+    )
+    assert "name it by --augment" in run(capsys, "show", "sample", "--set", "rotate=1", code=2)
+
+
 # ── header ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 

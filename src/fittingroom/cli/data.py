@@ -10,7 +10,10 @@ from fittingroom.cli import data_check, data_split, options
 from fittingroom.cli.parser import Commands, Parser, add_old_spelling
 
 if TYPE_CHECKING:
+    from PIL import Image
+
     from fittingroom.data.dataset import Dataset, Splits
+    from fittingroom.recipes.recipe import Recipe
 
 DATA_HELP = (
     "fashion-mnist, sample, or a path: a folder or file of IDX, CSV, npz, Parquet, CIFAR's binary version (.tar.gz, "
@@ -58,6 +61,12 @@ def _add_show(actions: Commands) -> None:
         "--sheet", type=Path, metavar="FILE", help="the contact sheet; default: NAME-contact-sheet.png"
     )
     add_old_spelling(show, "--out", sheet)
+    show.add_argument(
+        "--augment",
+        metavar="RECIPE",
+        help="show instead what a recipe's augmentation makes of an image of each class: a name, or a .toml file",
+    )
+    show.add_argument("--set", action="append", metavar="KEY=VALUE", help="with --augment, any key of it: rotate=10")
     show.set_defaults(run=run_show)
 
 
@@ -159,16 +168,22 @@ def run_info(args: argparse.Namespace) -> int:
 
 
 def run_show(args: argparse.Namespace) -> int:
-    """Print the first rows and write a contact sheet."""
+    """Print the first rows and write a contact sheet, or one of what a recipe's augmentation makes of images."""
     from fittingroom.cli import console, data_views
     from fittingroom.data.dataset import parts_of
-    from fittingroom.errors import DataError
+    from fittingroom.errors import DataError, UsageError
+    from fittingroom.recipes.recipe import load_recipe
 
+    if args.set and args.augment is None:
+        raise UsageError("--set changes a recipe that is shown; name it by --augment")
+    recipe = load_recipe(args.augment, overrides=args.set or []) if args.augment else None
     data = _open(args)
     parts = parts_of(data)
     if args.split not in parts:
         raise DataError(f"{data.source}: no {args.split} split, only {', '.join(parts)}: choose one by --split")
     dataset = parts[args.split]
+    if recipe is not None:
+        return _show_augmented(dataset, recipe, args.sheet)
 
     # The heading says how the numbers of a row lie in the picture, which tables of pixels leave open.
     out = console.stdout()
@@ -187,24 +202,45 @@ def run_show(args: argparse.Namespace) -> int:
 
 def _write_sheet(dataset: Dataset, path: Path | None) -> Path:
     """Write a contact sheet of each class's first images, by the data set's name where no path is given."""
-    import re
-
     from fittingroom.cli import data_views
-    from fittingroom.errors import DataError
-    from fittingroom.files.atomic import atomic_write
     from fittingroom.rendering.contact_sheet import contact_sheet
 
-    path = path or Path(re.sub(r"[^\w.-]+", "-", dataset.name) + "-contact-sheet.png")
     rows = data_views.sheet_rows(dataset)
     height, width = dataset.image_size
     shown = "" if len(rows) >= dataset.num_classes else f" ({len(rows)} shown)"
     classes = f", {dataset.num_classes:,} classes{shown}" if dataset.classes else ", unlabelled"
     subtitle = f"{len(dataset):,} images, {height} by {width} pixels{classes}"
+    return _save_sheet(contact_sheet(rows, title=dataset.name, subtitle=subtitle), dataset, "contact-sheet", path)
+
+
+def _show_augmented(dataset: Dataset, recipe: Recipe, path: Path | None) -> int:
+    """Say what a recipe's augmentation is, and write a sheet that shows it."""
+    from fittingroom.cli import console
+    from fittingroom.training.augmentation_sheet import augmentation_sheet, in_words
+
+    sheet = augmentation_sheet(dataset, recipe)
+    path = _save_sheet(sheet, dataset, "augmented", path)
+    out = console.stdout()
+    out.print(f"{dataset.name}, augmented by {recipe.name}", style="bold", highlight=False)
+    out.print()
+    out.print(f"augmentation    {in_words(recipe)}", highlight=False)
+    out.print(f"contact sheet   {path}", highlight=False)
+    return 0
+
+
+def _save_sheet(sheet: Image.Image, dataset: Dataset, kind: str, path: Path | None) -> Path:
+    """Write a sheet as PNG, by the data set's name and what kind it is where no path is given."""
+    import re
+
+    from fittingroom.errors import DataError
+    from fittingroom.files.atomic import atomic_write
+
+    path = path or Path(re.sub(r"[^\w.-]+", "-", dataset.name) + f"-{kind}.png")
 
     # The folder may be missing or closed: a data set that was shown is no reason for a traceback.
     try:
         with atomic_write(path) as file:
-            contact_sheet(rows, title=dataset.name, subtitle=subtitle).save(file, "PNG")
+            sheet.save(file, "PNG")
     except OSError as error:
         raise DataError(f"{path}: can't be written: {error.strerror or error}") from error
     return path
