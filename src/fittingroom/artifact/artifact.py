@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from fittingroom.data.normalization import Normalization
-from fittingroom.data.preprocessing import Preprocessing
+from fittingroom.data.preprocessing import MAX_SIDE, Preprocessing
 from fittingroom.errors import ArtifactError, RecipeError
 from fittingroom.evaluation.conformal import ConformalScores
 from fittingroom.evaluation.temperature import UNCALIBRATED, Temperature
 from fittingroom.files.atomic import atomic_write
+from fittingroom.files.json_file import read_json_object
+from fittingroom.files.records import SHA256, WHAT_TO_DO, Among, Count, Range, brief, read_record
+from fittingroom.files.run_file import read_run_text
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -25,6 +28,9 @@ if TYPE_CHECKING:
 FORMAT = 2
 FORMATS = (1, 2)  # that are read; 1 has no preprocessing
 CONFIG, WEIGHTS, SOURCE = "config.json", "model.safetensors", "model_source.py"
+UNKNOWN = Preprocessing()  # until the rest of a description is read
+Side = Annotated[int, Range(1, MAX_SIDE)]
+Channels = Annotated[int, Among((1, 3))]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,13 +68,13 @@ class Artifact:
     path: Path
     model: str
     model_args: dict[str, Any]
-    code_sha256: str | None
+    code_sha256: SHA256 | None
     classes: tuple[str, ...]
-    channels: int
-    image_size: tuple[int, int]
+    channels: Channels
+    image_size: tuple[Side, Side]
     preprocessing: Preprocessing
     normalization: Normalization
-    parameters: int
+    parameters: Count
     versions: dict[str, str]
     data: dict[str, Any]
     temperature: Temperature = UNCALIBRATED
@@ -130,10 +136,7 @@ def read_trusted_code(folder: Path, sha256: str | None, *, trusted: bool, file: 
             "Read it, then say `trust_code=True`"
         )
 
-    try:
-        code = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ArtifactError(f"{path}: the model's source expected, but it can't be read: {error}") from None
+    code = read_run_text(path, "the model's source")
 
     # Whoever trusted the code that was recorded has not read what was put in its place.
     if sha256 is not None and hashlib.sha256(code.encode()).hexdigest() != sha256:
@@ -175,45 +178,59 @@ def open_artifact(path: str | Path) -> Artifact:
     if not file.exists():
         raise ArtifactError(_what_is_there_instead(folder))
 
-    try:
-        config = json.loads(file.read_text(encoding="utf-8"))
-        if config["format"] not in FORMATS:
-            raise ArtifactError(f"{file}: format {FORMAT} expected; it was written by a newer version of fittingroom")
+    config = read_json_object(file, "a model's description")
+    if config.get("format") not in FORMATS or isinstance(config["format"], bool):
+        raise ArtifactError(
+            f"{file}: format {FORMAT} expected, {brief(config.get('format'))} found: a newer version of fittingroom "
+            "may have written it"
+        )
 
-        # JSON knows neither tuples nor dataclasses.
-        config["classes"] = tuple(config["classes"])
-        config["image_size"] = tuple(config["image_size"])
-        config["normalization"] = Normalization(**config["normalization"])
-        config["preprocessing"] = _preprocessing_of(config, file)
-        config["temperature"] = Temperature(**config.get("temperature", {}))
-        if scores := config.get("conformal"):
-            config["conformal"] = ConformalScores(tuple(scores["counts"]), scores["encoded"])
-        return Artifact(path=folder, **config)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ArtifactError(f"{file}: a model's description expected, but it is damaged: {error!r}") from None
+    artifact = read_record(Artifact, config, str(file), given={"path": folder, "preprocessing": UNKNOWN})
+    artifact = replace(artifact, preprocessing=_preprocessing_of(artifact, config, file))
+    if problem := _disagreement_in(artifact):
+        raise ArtifactError(f"{file}: {problem}; {WHAT_TO_DO}")
+    return artifact
 
 
-def _preprocessing_of(config: dict[str, Any], file: Path) -> Preprocessing:
+def _disagreement_in(artifact: Artifact) -> str | None:
+    """What of a description can't go together, though each value could be by itself."""
+    classes, channels, scores = artifact.classes, artifact.channels, artifact.conformal
+    if len(set(classes)) < len(classes) or not classes:
+        return "classes: names that differ expected, one is there twice or there are none"
+    for name in ("mean", "std"):
+        scale = getattr(artifact.normalization, name)
+        if len(scale if isinstance(scale, tuple) else (scale,)) != channels:
+            return f"normalization.{name}: a number for each of {channels} channels expected, {brief(scale)} found"
+        if name == "std" and min(scale if isinstance(scale, tuple) else (scale,)) <= 0:
+            return f"normalization.std: more than 0 expected, {brief(scale)} found"
+    if scores and (len(scores.counts) != len(classes) or not scores.is_whole):
+        return "conformal: the scores of so many validation images as are counted expected, others found"
+    return None
+
+
+def _preprocessing_of(artifact: Artifact, config: dict[str, Any], file: Path) -> Preprocessing:
     """How pictures became the images of the training: as recorded or, of a run of 0.1, as far as that can be told."""
-    size, channels = config["image_size"], config["channels"]
-    if config["format"] > 1:
-        recorded = Preprocessing.from_dict(config["preprocessing"], str(file))
+    size, channels = artifact.image_size, artifact.channels
+    if artifact.format > 1:
+        recorded = Preprocessing.from_dict(config.get("preprocessing"), str(file))
         if (recorded.size, recorded.channels) != (size, channels) or not recorded.is_resolved:
             raise ArtifactError(f"{file}: preprocessing: size {size} and {channels} channels expected, as the model's")
         return recorded
 
     # 0.1 treated every picture as a product photo of Fashion-MNIST, which is right for that set alone.
-    return Preprocessing(size=size, channels=channels, photo="fashion-mnist" if _is_fashion_mnist(config) else "none")
+    return Preprocessing(size=size, channels=channels, photo="fashion-mnist" if _is_fashion_mnist(artifact) else "none")
 
 
-def _is_fashion_mnist(config: dict[str, Any]) -> bool:
+def _is_fashion_mnist(artifact: Artifact) -> bool:
     """Whether a run of 0.1 was trained on the official images, by what its description says of its data."""
     # The list of known sets takes its time to load, and newer runs don't need it.
     from fittingroom.data.fetch.fingerprints import FASHION_MNIST_CLASSES, KNOWN_FINGERPRINTS
 
     # Kaggle's two files split the images anew, so that these are known by the names of their classes alone.
-    is_known = config["data"]["train"]["images"] in {known.images for known in KNOWN_FINGERPRINTS.values()}
-    return is_known or (config["image_size"] == (28, 28) and config["classes"] == FASHION_MNIST_CLASSES)
+    train = artifact.data.get("train")
+    images = train.get("images") if isinstance(train, dict) else None
+    is_known = any(images == known.images for known in KNOWN_FINGERPRINTS.values())
+    return is_known or (artifact.image_size == (28, 28) and artifact.classes == FASHION_MNIST_CLASSES)
 
 
 def _what_is_there_instead(folder: Path) -> str:

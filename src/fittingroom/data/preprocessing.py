@@ -29,6 +29,7 @@ from fittingroom.data.picture_file import (
 from fittingroom.data.picture_file import PictureFacts as PictureFacts
 from fittingroom.data.picture_file import probe_picture as probe_picture
 from fittingroom.errors import ArtifactError, DataError
+from fittingroom.files.records import brief
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -103,7 +104,7 @@ class Preprocessing:
         """
         names = [field.name for field in fields(cls)]
         if not isinstance(raw, Mapping) or set(raw) != set(names):
-            found = ", ".join(map(str, raw)) if isinstance(raw, Mapping) else repr(raw)[:80]
+            found = brief(list(raw) if isinstance(raw, Mapping) else raw)
             raise ArtifactError(f"{where}: an object with {', '.join(names)} expected, found {found}")
         values = {name: tuple(value) if isinstance(value, list) else value for name, value in raw.items()}
         try:
@@ -329,15 +330,15 @@ def _in_channels(grey_HW: NDArray[np.uint8], channels: int) -> NDArray[np.uint8]
 def _problem(record: Preprocessing) -> str | None:
     """What is wrong with the values, whatever their types; None where nothing is."""
     if record.size is not None and not _whole_numbers(record.size, 2, 1, MAX_SIDE):
-        return f"size (height, width) of 1 to {MAX_SIDE} pixels each expected, {record.size!r} found"
+        return f"size (height, width) of 1 to {MAX_SIDE} pixels each expected, {brief(record.size)} found"
     if record.channels is not None and (type(record.channels) is not int or record.channels not in (1, 3)):
-        return f"channels 1 (grey) or 3 (colour) expected, {record.channels!r} found"
+        return f"channels 1 (grey) or 3 (colour) expected, {brief(record.channels)} found"
     if record.resize not in RESIZES:
-        return f"resize {', '.join(RESIZES)} expected, {record.resize!r} found"
+        return f"resize {', '.join(RESIZES)} expected, {brief(record.resize)} found"
     if not _whole_numbers(record.background, 3, 0, 255):
-        return f"background of three values 0–255 expected, {record.background!r} found"
+        return f"background of three values 0–255 expected, {brief(record.background)} found"
     if record.photo is not None and record.photo not in PHOTOS:
-        return f"photo {', '.join(PHOTOS)} expected, {record.photo!r} found"
+        return f"photo {', '.join(PHOTOS)} expected, {brief(record.photo)} found"
     return None
 
 

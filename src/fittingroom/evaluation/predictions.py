@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +17,17 @@ from fittingroom.evaluation.group_intervals import group_numbers, model_interval
 from fittingroom.evaluation.metrics import log_loss, score
 from fittingroom.evaluation.temperature import Temperature, cross_fitted
 from fittingroom.files.atomic import atomic_write
+from fittingroom.files.records import brief
+from fittingroom.files.run_file import read_run_file
+
+if TYPE_CHECKING:
+    import polars as pl
 
 FORMAT = "1"
+MAX_BYTES = 256 << 20  # of the file
+MAX_VALUES = 64_000_000  # of the table: rows times columns
+MAX_TEXT = 10_000  # bytes of a hash, a file's name or a group
+ROUNDING = 1e-5
 OPTIONAL = ("source", "file", "group")  # columns that are there where the data has them
 
 
@@ -151,24 +160,29 @@ def read_predictions(path: Path, classes: Sequence[str]) -> JudgedPredictions:
     """
     import polars as pl
 
+    where = f"predictions of {len(classes)} classes"
+    content = read_run_file(path, where, limit=MAX_BYTES)
     try:
-        content = path.read_bytes()  # Polars takes a path for a pattern, and reads another file where it has brackets
+        # As bytes: Polars takes a path for a pattern, and reads another file where it has brackets.
         written = pl.read_parquet_metadata(io.BytesIO(content)).get("format")
-        probabilities = [f"p{i}" for i in range(len(classes))]
+        if written != FORMAT:
+            raise ArtifactError(f"{path}: format {FORMAT} expected, {brief(written)} found: another version wrote it")
         there = pl.read_parquet_schema(io.BytesIO(content))
-        optional = [name for name in OPTIONAL if name in there]
-        table = pl.read_parquet(content, columns=["image", *optional, "label", *probabilities])
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise ArtifactError(f"{path}: predictions of {len(classes)} classes expected: {error}") from None
-    if written != FORMAT:
-        raise ArtifactError(f"{path}: format {FORMAT} expected, {written!r} found: another version of fittingroom's")
+        wanted = _columns(classes, there, path)
+        rows = pl.scan_parquet(io.BytesIO(content)).select(pl.len()).collect().item()
+        if not 0 < rows * len(wanted) <= MAX_VALUES:
+            raise ArtifactError(f"{path}: {where}, up to {MAX_VALUES:,} values, expected, {rows:,} rows found")
+        table = pl.read_parquet(content, columns=list(wanted))
+        problem = _problem_of(table, classes)
+    except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        raise ArtifactError(f"{path}: {where} expected, but it can't be read: {error}") from None
+    if problem:
+        raise ArtifactError(f"{path}: {problem}")
 
     # Labels are kept by name, so that a file means the same whatever order the classes have had.
     number = {name: i for i, name in enumerate(classes)}
-    unknown = set(table["label"].unique()) - number.keys()
-    if unknown:
-        raise ArtifactError(f"{path}: labels among the model's classes expected, found {sorted(map(str, unknown))}")
-
+    optional = [name for name in OPTIONAL if name in wanted]
+    probabilities = [f"p{i}" for i in range(len(classes))]
     known: dict[str, Any] = {f"{name}s": tuple(table[name]) for name in optional}
     probabilities_NC = table.select(probabilities).to_numpy().astype(np.float32, copy=False)
     return JudgedPredictions(
@@ -179,3 +193,37 @@ def read_predictions(path: Path, classes: Sequence[str]) -> JudgedPredictions:
         images=tuple(table["image"]),
         **known,
     )
+
+
+def _columns(classes: Sequence[str], there: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """The columns that are read, with their kinds; raises ArtifactError where the file has others."""
+    import polars as pl
+
+    wanted: dict[str, Any] = dict.fromkeys(["image", *(name for name in OPTIONAL if name in there), "label"], pl.String)
+    wanted |= {f"p{i}": pl.Float32 for i in range(len(classes))}
+    for name, kind in wanted.items():
+        if there.get(name) not in ((pl.Float32, pl.Float64) if kind == pl.Float32 else (kind,)):
+            found = there.get(name, "no such column")
+            raise ArtifactError(f"{path}: predictions of {len(classes)} classes expected: {name}: {found} found")
+    return wanted
+
+
+def _problem_of(table: pl.DataFrame, classes: Sequence[str]) -> str | None:
+    """What of the values can't be; looked at in Polars, where a text that is there often is there once."""
+    import polars as pl
+
+    unknown = table.filter(~pl.col("label").is_in(list(classes)).fill_null(value=False))["label"].unique().head(5)
+    if len(unknown):
+        return f"labels among the model's classes expected, found {sorted(map(str, unknown.str.slice(0, 60)))}"
+    for name in ("image", *OPTIONAL):
+        if name not in table.columns:
+            continue
+        lengths = table[name].str.len_bytes()
+        if longer := int((lengths > MAX_TEXT).sum()):
+            return f"{name}: texts of up to {MAX_TEXT:,} bytes expected, {longer:,} longer ones found"
+        if name != "group" and lengths.null_count():
+            return f"{name}: a text for each image expected, some have none"
+    shares = table.select(pl.col("^p[0-9]+$").is_between(0, 1 + ROUNDING).fill_null(value=False).all())
+    if not all(shares.row(0)):
+        return "probabilities of 0 to 1 expected, others found"
+    return None

@@ -4,8 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+from fittingroom.files.json_file import parse_json
+from fittingroom.files.records import Unexpected, reader_of
+from fittingroom.files.run_file import read_run_file
+
+MAX_BYTES = 192 << 20  # of a file: two million lines
+MAX_LINE = 1 << 20  # bytes
 
 
 def append_json_line(path: Path, value: dict[str, Any]) -> None:
@@ -21,19 +29,35 @@ def append_json_line(path: Path, value: dict[str, Any]) -> None:
         os.close(descriptor)
 
 
-def read_json_lines(path: Path) -> list[dict[str, Any]]:
-    """Every object of the file, oldest first; none where there is no file. Lines that are none are left out."""
+def read_json_lines(path: Path, record: type) -> list[dict[str, Any]]:
+    """Every line of the file, oldest first; none where there is no file. Lines that are no record are left out.
+
+    Args:
+        path: of the file.
+        record: what a line has to say, a ``TypedDict``.
+
+    Raises:
+        ArtifactError: it is no regular file, or larger than any that is written here.
+    """
     if not path.exists():
         return []
-    values = []
-    for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
-        try:
-            value = json.loads(line)
-        except (ValueError, RecursionError):
-            continue  # a line cut off by a power loss
-        if isinstance(value, dict):
-            values.append(value)
+    values, of_line = [], reader_of(record)
+    for line in read_run_file(path, "a file of JSON lines", limit=MAX_BYTES).split(b"\n"):
+        value = parse_line(line)
+        with suppress(Unexpected):  # a null, where a line was cut off
+            values.append(of_line(value, ""))
     return values
+
+
+def parse_line(line: bytes) -> dict[str, Any] | None:
+    """The object that a line is; None for one that a power loss cut off, or that is damaged otherwise."""
+    if len(line) > MAX_LINE:
+        return None
+    try:
+        value = parse_json(line)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
 
 
 def _ends_in_a_torn_line(descriptor: int) -> bool:

@@ -40,7 +40,6 @@ from fittingroom.report.run_summary import (
     weakest_classes,
     worst_mistakes,
 )
-from fittingroom.runs.metrics_log import read_metrics
 from fittingroom.runs.run import Run
 
 MAX_MISTAKES, MAX_RIGHT_ANSWERS = 40, 12  # pictures of wrong answers; of right ones, for each class
@@ -186,7 +185,7 @@ def _pooled(run: Run, members: Sequence[Run]) -> dict[str, Any] | None:
 def _panels(runs: Sequence[Run], whole: Run) -> dict[str, Any] | None:
     """The three frames, overlaid where there are several runs; None where there is no step to draw."""
     named = [(f"seed {run.recipe.seed}" if len(runs) > 1 else "", run) for run in runs]
-    drawable = [history_of(read_metrics(run.path / "metrics.jsonl"), name) for name, run in named]
+    drawable = [history_of(run.events, name) for name, run in named]
     histories: list[History] = [history for history in drawable if history is not None]
     if not histories:
         return None

@@ -12,10 +12,9 @@ from fittingroom.data.fetch.fingerprints import KNOWN_FINGERPRINTS
 from fittingroom.evaluation.intervals import model_interval
 from fittingroom.evaluation.mistakes import find_suspicious_labels
 from fittingroom.evaluation.predictions import JudgedPredictions, read_predictions
-from fittingroom.files.json_file import read_json
 from fittingroom.report.diagnosis import Diagnosis, diagnose
 from fittingroom.runs.ledger import read_evaluations
-from fittingroom.runs.metrics_log import read_metrics
+from fittingroom.runs.result_record import read_evaluation
 from fittingroom.runs.run import Run, runs_folder
 
 
@@ -49,7 +48,7 @@ def diagnose_run(run: Run) -> list[Diagnosis]:
     Raises:
         ArtifactError: a file of the run is missing or damaged.
     """
-    events, scores = read_metrics(run.path / "metrics.jsonl"), run.result["validation"]
+    events, scores = run.events, run.result["validation"]
     official = run.environment.data.train.content == KNOWN_FINGERPRINTS["fashion-mnist train (official)"].content
     suspicious = None
     if scores:
@@ -156,7 +155,7 @@ def subsets_of(run: Run) -> list[dict[str, Any]]:
     subsets: list[dict[str, Any]] = (run.result["test"] or {}).get("subsets", [])
     files = [file for file in (run.path / "evaluations").glob("*.json") if file.stem.isdecimal()]
     for file in sorted(files, key=lambda file: int(file.stem)):
-        evaluation = read_json(file)
+        evaluation = read_evaluation(file)
         if test and evaluation["fingerprint"]["content"] == test.content:
             subsets = evaluation["scores"].get("subsets", subsets)
     return subsets

@@ -13,13 +13,20 @@ import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from fittingroom.files.json_lines import append_json_line, read_json_lines
 
 COMPARE_LEDGER = "compare-looks.jsonl"
 FORMAT = 1
 FIRST_LEVEL, LATER_LEVELS = 0.05, 0.01  # of the first look, and of all later ones together
+
+
+class RecordedLook(TypedDict):
+    """What a line says, beside what its reader can do without."""
+
+    pair: str
+    members: str
 
 
 def level_of_look(look: int) -> float:
@@ -48,8 +55,8 @@ def record_look(folder: Path, pair: Mapping[str, Any], members: str, names: Sequ
         OSError: it can't be read or written.
     """
     file, key = folder / COMPARE_LEDGER, digest(pair)
-    lines = read_json_lines(file)
-    seen = list(dict.fromkeys(line.get("members") for line in lines if line.get("pair") == key))
+    lines = read_json_lines(file, RecordedLook)
+    seen = list(dict.fromkeys(line["members"] for line in lines if line["pair"] == key))
     if members in seen:
         return seen.index(members) + 1
 

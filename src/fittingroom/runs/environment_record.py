@@ -9,12 +9,9 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass, replace
-from functools import cache
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from reprlib import repr as brief
-from types import NoneType, UnionType
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Annotated, Any
 
 from fittingroom.data.dataset import Dataset, Splits
 from fittingroom.data.fingerprint import Fingerprint, same_images
@@ -22,11 +19,13 @@ from fittingroom.data.preprocessing import Preprocessing
 from fittingroom.environment import Machine
 from fittingroom.errors import ArtifactError
 from fittingroom.files.json_file import read_json, write_json
+from fittingroom.files.records import WHAT_TO_DO, Form, LongText, Range, Unexpected, brief, read_record
 
 FILE = "environment.json"
 FORMAT = 1
 PRECISIONS = ("float32", "bf16")
-NEAR_PAIRS = re.compile(r"(\d{1,12}-\d{1,12}( |$))*", re.ASCII)
+PAIRS = Form(re.compile(r"(\d{1,12}-\d{1,12}( |$))*", re.ASCII), "pairs of rows such as 12-40 17-96")
+Seed = Annotated[int, Range(0, 2**31 - 1)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,7 +150,7 @@ class KeptTogether:
 
     groups: int = 0
     equal: int = 0
-    near_pairs: str = ""
+    near_pairs: Annotated[str, PAIRS] = ""
     near_from: str = ""
     sha256: str = ""
 
@@ -235,10 +234,10 @@ class Environment:
         look_at_test: whether the finished model is to be judged on the test set, once.
     """
 
-    command: str
+    command: LongText
     directory: str | None = None
     started: str
-    seeds: tuple[int, ...] | None = None
+    seeds: tuple[Seed, ...] | None = None
     processes: int = 1
     torchrun: str | None = None
     precision: str
@@ -286,18 +285,14 @@ class Environment:
         Raises:
             ArtifactError: a key is missing, or its value is of another type or out of its range.
         """
+        # The record of a picture's way reads itself, and names the file where that can't be done.
+        recorded = value.get("preprocessing") if isinstance(value, Mapping) else None
+        preprocessing = None if recorded is None else Preprocessing.from_dict(recorded, where)
+        environment = read_record(cls, value, where, given={"preprocessing": preprocessing})
         try:
-            # The record of a picture's way reads itself, and names the file where that can't be done.
-            raw = _plain(dict, value, "")
-            environment: Environment = _record(cls, {**raw, "preprocessing": None}, "")
-            if raw.get("preprocessing") is not None:
-                preprocessing = Preprocessing.from_dict(raw["preprocessing"], where)
-                environment = replace(environment, preprocessing=preprocessing)
             _refuse_nonsense(environment)
-        except _Unexpected as problem:
-            raise ArtifactError(
-                f"{where}: {problem}; the file was damaged or changed: put a copy of it back, or train the run anew"
-            ) from None
+        except Unexpected as problem:
+            raise ArtifactError(f"{where}: {problem}; {WHAT_TO_DO}") from None
         return environment
 
 
@@ -316,58 +311,11 @@ def write_environment(folder: Path, environment: Environment) -> None:
     write_json(folder / FILE, environment.as_dict())
 
 
-class _Unexpected(Exception):
-    """What is expected of a key, and what was found."""
-
-
-WORDS: dict[Any, str] = {str: "text", int: "a whole number", bool: "true or false", list: "a list", dict: "an object"}
-
-
-_hints = cache(get_type_hints)  # which evaluates each annotation anew
-
-
-def _record(cls: type, value: Any, key: str) -> Any:
-    """An instance of a dataclass from plain values, its own dataclasses included."""
-    members = _plain(dict, value, key)
-    hints = _hints(cls)
-    values = {}
-    for field in fields(cls):
-        place = f"{key}.{field.name}" if key else field.name
-        if field.name in members:
-            values[field.name] = _typed(hints[field.name], members[field.name], place)
-        elif field.default is MISSING:
-            raise _Unexpected(f"{place} expected, it is missing")
-    return cls(**values)
-
-
-def _typed(hint: Any, value: Any, key: str) -> Any:
-    """The value as the annotation of its field has it."""
-    if is_dataclass(hint):
-        return _record(hint, value, key)  # type: ignore[arg-type]  # a class, not an instance
-
-    kind, inner = get_origin(hint), get_args(hint)
-    if kind is UnionType:  # all of them are "… | None"
-        (other,) = (choice for choice in inner if choice is not NoneType)
-        return None if value is None else _typed(other, value, key)
-    if kind is tuple:
-        return tuple(_typed(inner[0], item, f"{key}.{i}") for i, item in enumerate(_plain(list, value, key)))
-    if kind is dict:
-        return {name: _typed(inner[1], item, f"{key}.{name}") for name, item in _plain(dict, value, key).items()}
-    return value if hint is Any else _plain(hint, value, key)
-
-
-def _plain(kind: type, value: Any, key: str) -> Any:
-    # true and false are whole numbers to Python
-    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise _Unexpected(f"{key + ': ' if key else ''}{WORDS[kind]} expected, {brief(value)} found")
-    return value
-
-
 def _refuse_nonsense(environment: Environment) -> None:
     """Values that would fail far from here, with a message that doesn't name the file."""
     if environment.precision not in PRECISIONS:
         expected = " or ".join(PRECISIONS)
-        raise _Unexpected(f"precision: {expected} expected, {brief(environment.precision)} found")
+        raise Unexpected(f"precision: {expected} expected, {brief(environment.precision)} found")
 
     options, machine = environment.options, environment.machine
     counts = {
@@ -378,17 +326,13 @@ def _refuse_nonsense(environment: Environment) -> None:
     }
     for key, count in counts.items():
         if count is not None and count < 1:
-            raise _Unexpected(f"{key}: 1 or more expected, {count} found")
+            raise Unexpected(f"{key}: 1 or more expected, {count} found")
 
     if environment.cut not in (1, 2):
-        raise _Unexpected(f"cut: 1 or 2 expected, {environment.cut} found: a later version may have written it")
-    pairs = "" if environment.together is None else environment.together.near_pairs
-    if not NEAR_PAIRS.fullmatch(pairs):
-        raise _Unexpected(f"together.near_pairs: pairs of rows such as 12-40 17-96 expected, {brief(pairs)} found")
-
+        raise Unexpected(f"cut: 1 or 2 expected, {environment.cut} found: a later version may have written it")
     if environment.preprocessing is not None and not environment.preprocessing.is_resolved:
-        raise _Unexpected("preprocessing: size, channels and photo expected, one of them is null")
+        raise Unexpected("preprocessing: size, channels and photo expected, one of them is null")
 
     seeds = environment.seeds
     if seeds is not None and (not seeds or len(set(seeds)) < len(seeds)):
-        raise _Unexpected(f"seeds: numbers that differ expected, {list(seeds)} found")
+        raise Unexpected(f"seeds: numbers that differ expected, {list(seeds)} found")

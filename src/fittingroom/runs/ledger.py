@@ -8,14 +8,26 @@ from __future__ import annotations
 import warnings
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 from fittingroom.data.dataset import Dataset
 from fittingroom.data.fingerprint import same_images
 from fittingroom.files.json_lines import append_json_line, read_json_lines
+from fittingroom.files.records import LongText
 
 LEDGER = "test-looks.jsonl"
 FORMAT = 1
+
+
+class RecordedEvaluation(TypedDict):
+    """What a line says."""
+
+    when: str
+    fingerprint: str
+    sources: NotRequired[str | None]
+    data: str
+    run: str
+    command: LongText
 
 
 def record_evaluation(folder: Path, test_set: Dataset, *, run: str, command: str) -> dict[str, Any]:
@@ -64,6 +76,6 @@ def read_evaluations(folder: Path, fingerprint: str, sources: str | None = None)
     """
     return [
         evaluation
-        for evaluation in read_json_lines(folder / LEDGER)
-        if same_images((fingerprint, sources), (evaluation.get("fingerprint", ""), evaluation.get("sources")))
+        for evaluation in read_json_lines(folder / LEDGER, RecordedEvaluation)
+        if same_images((fingerprint, sources), (evaluation["fingerprint"], evaluation.get("sources")))
     ]

@@ -3,15 +3,60 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, NotRequired, TypedDict
 
 from fittingroom.events import CheckpointSaved, EpochDone, Event, MicroBatchHalved, StepDone, TrainingStarted
 from fittingroom.files.atomic import atomic_write
+from fittingroom.files.json_lines import MAX_BYTES, parse_line
+from fittingroom.files.records import Count, Positive, Range, Seconds, Share, Unexpected, plain, reader_of
+from fittingroom.files.run_file import read_run_file
 
 FORMAT = 1
 _NAMES = {StepDone: "step", EpochDone: "epoch", MicroBatchHalved: "micro-batch", TrainingStarted: "start"}
+
+
+class StartLine(TypedDict):
+    """A training, or a part of it, begins."""
+
+    epochs: Count
+    steps_per_epoch: Positive
+    steps_done: Count
+
+
+class StepLine(TypedDict):
+    """After a step of the optimizer."""
+
+    step: Positive
+    epoch: Count
+    loss: float
+    lr: Annotated[float, Range(0)]
+    examples: Positive
+
+
+class EpochLine(TypedDict):
+    """After an epoch."""
+
+    step: Positive
+    epoch: Count
+    train_loss: float
+    train_accuracy: Share
+    validation_loss: float | None
+    validation_accuracy: Share | None
+    seconds: Seconds
+    state_sha256: NotRequired[str]
+
+
+class MicroBatchLine(TypedDict):
+    """Memory ran out."""
+
+    epoch: Count
+    micro_batch: Positive
+
+
+LINES: dict[str, type] = {"start": StartLine, "step": StepLine, "epoch": EpochLine, "micro-batch": MicroBatchLine}
 
 
 class MetricsLog:
@@ -46,14 +91,35 @@ class MetricsLog:
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The events of a run, oldest first; without what comes from a damaged line on, such as one that a kill cut off."""
+    """The events of a run, oldest first; without what comes from a damaged line on, such as one that a kill cut off.
+
+    Raises:
+        ArtifactError: the file is missing, no regular file, or larger than any that is written here.
+    """
     events = []
-    for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
+    for line in read_run_file(path, "the events of a training", limit=MAX_BYTES).split(b"\n"):
+        event = parse_line(line)
+        if event is None:
+            break
         try:
-            event = json.loads(line)
-        except (ValueError, RecursionError):
+            events.append(_known(event))
+        except Unexpected:
             break
-        if not isinstance(event, dict):
-            break
-        events.append(event)
     return events
+
+
+def _known(event: dict[str, Any]) -> dict[str, Any]:
+    """The event, if it says what it has to; of a later version it may be another one, or say more."""
+    name = plain(str, event.get("event"), "event")
+    if name == "epoch":
+        # Of a network that overflows on an image of validation there is no loss; its training goes on all the same.
+        loss = event.get("validation_loss")
+        if isinstance(loss, float) and not math.isfinite(loss):
+            event["validation_loss"] = event["validation_accuracy"] = None
+        if (event.get("validation_loss") is None) != (event.get("validation_accuracy") is None):
+            raise Unexpected("loss and accuracy of validation expected, or neither")
+    if name in LINES:
+        reader_of(LINES[name])(event, "")
+    elif "step" in event:
+        plain(int, event["step"], "step")
+    return event

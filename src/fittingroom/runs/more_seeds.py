@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from fittingroom.errors import ArtifactError, RecipeError
 from fittingroom.runs.environment_record import Environment, write_environment
-from fittingroom.runs.run import RESULT, Run
+from fittingroom.runs.result_record import FILE as RESULT
+from fittingroom.runs.run import Run
 
 
 def refuse_more_seeds(run: Run, environment: Environment, count: int) -> None:

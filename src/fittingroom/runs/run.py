@@ -27,17 +27,19 @@ from fittingroom.data.preprocessing import Preprocessing
 from fittingroom.errors import ArtifactError, DataError
 from fittingroom.evaluation.group_intervals import group_numbers
 from fittingroom.evaluation.predictions import JudgedPredictions, write_predictions
-from fittingroom.files.json_file import read_json, write_json
+from fittingroom.files.json_file import write_json
+from fittingroom.files.run_file import read_run_text
 from fittingroom.parallel.process_group import launcher
 from fittingroom.recipes.recipe import Recipe, parse_recipe
 from fittingroom.runs.environment_record import DataIdentity, Environment, read_environment
 from fittingroom.runs.ledger import record_evaluation
+from fittingroom.runs.metrics_log import read_metrics
 from fittingroom.runs.preprocessing import described, prepared_dataset
 from fittingroom.runs.recipe_accuracy import accuracy_of_answers, accuracy_of_members
+from fittingroom.runs.result_record import EVALUATION_FORMAT, read_result
+from fittingroom.runs.result_record import FILE as RESULT
+from fittingroom.runs.result_record import FORMAT as FORMAT
 
-RESULT = "result.json"
-FORMAT = 1  # of result.json
-EVALUATION_FORMAT = 1  # of evaluations/<number>.json
 PREDICTIONS = {"test": "predictions.parquet", "validation": "predictions-validation.parquet"}
 MEMBER_SCORES = ("accuracy", "interval", "correct", "n")  # that a run of several seeds repeats of each member
 
@@ -72,7 +74,7 @@ class Run:
     @property
     def result(self) -> dict[str, Any]:
         """What ``result.json`` says; of several seeds with the interval of their recipe, which 0.1 did not write."""
-        result = read_json(self.path / RESULT)
+        result = read_result(self.path)
         on = result.get("on")
         if "members" in result and on and "interval" not in result:
             scores = [member[on] for member in result["members"]]
@@ -88,10 +90,17 @@ class Run:
     def recipe(self) -> Recipe:
         """The whole resolved recipe."""
         file = self.path / "recipe.toml"
-        try:
-            return parse_recipe(file.read_text(encoding="utf-8"), where=str(file))
-        except (OSError, UnicodeDecodeError) as error:
-            raise ArtifactError(f"{file}: the run's recipe expected, but it can't be read: {error}") from None
+        return parse_recipe(read_run_text(file, "the run's recipe"), where=str(file))
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """What ``metrics.jsonl`` says, oldest first, up to a damaged line. Raises :class:`ArtifactError`."""
+        file, epochs = self.path / "metrics.jsonl", self.recipe.epochs
+        events = read_metrics(file)
+        last = max((event["epoch"] for event in events if event["event"] in ("step", "epoch")), default=0)
+        if last >= epochs:
+            raise ArtifactError(f"{file}: the {epochs:,} epochs of its recipe expected, epoch {last:,} (from 0) found")
+        return events
 
     @property
     def preprocessing(self) -> Preprocessing:

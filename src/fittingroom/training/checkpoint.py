@@ -10,18 +10,32 @@ import hashlib
 import json
 import shutil
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 import safetensors.torch
 from torch import Tensor
 
 from fittingroom.errors import ArtifactError
 from fittingroom.files.atomic import atomic_directory
+from fittingroom.files.json_file import read_json
+from fittingroom.files.records import SHA256, WHAT_TO_DO, Count, read_record
+from fittingroom.files.run_file import read_run_file
 
 FORMAT = 1
+MAX_BYTES = 8 << 30  # of the tensors, which are a few megabytes for models of small images
 CHECKPOINT_SECONDS = 60.0  # longest time between two checkpoints
+
+
+class Header(TypedDict):
+    """What ``state.json`` says; the state is read by whoever made it."""
+
+    step: Count
+    sha256: SHA256
+    state_sha256: NotRequired[SHA256]  # 0.1 had none
+    state: dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +67,7 @@ def save_checkpoint(folder: Path, step: int, tensors: dict[str, Tensor], state: 
     folder.mkdir(parents=True, exist_ok=True)
     data = tensors_to_bytes(tensors)
     header = {"format": FORMAT, "step": step, "sha256": hashlib.sha256(data).hexdigest()}
+    header["state_sha256"] = _digest(state)
     with atomic_directory(path) as temporary:
         (temporary / "tensors.safetensors").write_bytes(data)
         (temporary / "state.json").write_text(json.dumps(header | {"state": state}), encoding="utf-8")
@@ -77,23 +92,46 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     Raises:
         ArtifactError: missing or damaged files, another format.
     """
-    try:
-        header = json.loads((path / "state.json").read_text(encoding="utf-8"))
-        data = (path / "tensors.safetensors").read_bytes()
-    except (OSError, ValueError) as error:
-        raise ArtifactError(f"{path}: a checkpoint expected, but it can't be read: {error}") from None
-    if header.get("format") != FORMAT:
-        raise ArtifactError(f"{path}: checkpoint format {FORMAT} expected, {header.get('format')!r} found")
+    header = read_json(path / "state.json", format_number=FORMAT)
+    read_record(Header, header, str(path / "state.json"), advice=WHAT_TO_DO)
+    data = read_run_file(path / "tensors.safetensors", "the tensors of a checkpoint", limit=MAX_BYTES)
+    if header.get("state_sha256") not in (None, _digest(header["state"])):
+        raise ArtifactError(f"{path}: state.json is damaged: its SHA-256 is not the one that it says itself")
     if hashlib.sha256(data).hexdigest() != header["sha256"]:
         raise ArtifactError(f"{path}: tensors.safetensors is damaged: its SHA-256 is not the one in state.json")
-    return safetensors.torch.load(data), header["state"]
+    try:
+        return safetensors.torch.load(data), header["state"]
+    except (safetensors.SafetensorError, ValueError, KeyError) as error:  # KeyError: a kind of number that torch lacks
+        raise ArtifactError(f"{path / 'tensors.safetensors'}: tensors expected, but it is damaged: {error}") from None
 
 
-def load_newest_checkpoint(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-    """Read the newest undamaged checkpoint below ``folder``, or None; a damaged one is skipped with a warning."""
+def _digest(state: dict[str, Any]) -> str:
+    """SHA-256 of a state, whatever the order and layout of its JSON; hexadecimal."""
+    return hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()
+
+
+def _as_it_is(tensors: dict[str, Tensor], state: dict[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    return tensors, state
+
+
+def load_newest_checkpoint(folder: Path, accept: Callable[[dict[str, Tensor], dict[str, Any]], Any] = _as_it_is) -> Any:
+    """Take the newest undamaged checkpoint below ``folder``; a damaged one is skipped with a warning.
+
+    Args:
+        folder: of the checkpoints.
+        accept: makes of tensors and state what the caller needs, and raises ArtifactError for what can't be that; by
+            default they are given as they are.
+
+    Returns:
+        What ``accept`` made; None where there is no checkpoint that it takes.
+    """
     for path in sorted(folder.glob("step-????????"), reverse=True):
         try:
-            return load_checkpoint(path)
+            tensors, state = load_checkpoint(path)
+            try:
+                return accept(tensors, state)
+            except ArtifactError as error:
+                raise ArtifactError(f"{path}: {error}") from None
         except ArtifactError as error:
             warnings.warn(f"{error}; going on from an older checkpoint", stacklevel=2)
     return None

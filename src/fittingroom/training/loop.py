@@ -11,7 +11,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, TypedDict
 
 import safetensors.torch
 import torch
@@ -23,6 +24,7 @@ from fittingroom.data.normalization import Normalization
 from fittingroom.errors import ArtifactError, Interrupted, RecipeError, TrainingDiverged
 from fittingroom.evaluation.metrics import score
 from fittingroom.events import NO_HOOKS, CheckpointSaved, EpochDone, Hooks, MicroBatchHalved, StepDone, TrainingStarted
+from fittingroom.files.records import read_record
 from fittingroom.models import ModelSource
 from fittingroom.models.summary import count_parameters
 from fittingroom.parallel.process_group import ALONE, ProcessGroup
@@ -41,6 +43,15 @@ from fittingroom.training.optimizer import lr_at, set_lr
 from fittingroom.training.seeds import derive_seed
 from fittingroom.training.start_weights import StartWeights
 from fittingroom.training.state import TrainState
+
+
+class CheckpointedState(TypedDict):
+    """What a checkpoint says beside its tensors."""
+
+    recipe: dict[str, Any]
+    data: str
+    precision: str
+    progress: dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,8 +106,8 @@ def fit_network(
         state = TrainState.start(
             recipe, model_source, train_set.classes, train_set.image_size, train_set.channels, device, start
         )
-        _resume(state, context)
         batches = Batches(train_set, recipe, normalization, device, group)
+        _resume(state, len(batches), context)
         _report_start(state, batches, context, start)
 
         # As if it had begun so much earlier: the seconds before a resume count as well.
@@ -305,28 +316,33 @@ def _save(state: TrainState, step: int, context: TrainContext) -> None:
         context.hooks.observe(CheckpointSaved(step=step, path=str(path)))
 
 
-def _resume(state: TrainState, context: TrainContext) -> None:
+def _resume(state: TrainState, steps_per_epoch: int, context: TrainContext) -> None:
     """Take over the newest checkpoint, if there is one, in every process."""
-    checkpoints, group = context.checkpoints, context.group
-    if checkpoints and (newest := load_newest_checkpoint(checkpoints.folder)):
+    group = context.group
+
+    def take_over(checkpoints: Checkpoints, tensors: dict[str, Tensor], values: dict[str, Any]) -> list[str]:
         # Of other data, or by another recipe, the result would be that of neither.
-        tensors, values = newest
-        progress = values.pop("progress")
+        read_record(CheckpointedState, values, "state.json", advice="it was damaged or changed")
+        others = {key: values[key] for key in ("data", "precision")}
         now = _identity(state, checkpoints, context.precision)
-        changes = differences(values.pop("recipe"), now.pop("recipe")) + differences(values, now)
-        if changes:
-            raise ArtifactError(
-                f"{checkpoints.folder}: a checkpoint can be resumed only with the recipe, data and precision that it "
-                "was made with; these differ (checkpoint → now):\n  " + "\n  ".join(changes)
-            )
-        state.restore(tensors, progress)
+        changes = differences(values["recipe"], now.pop("recipe")) + differences(others, now)
+        if not changes:
+            state.restore(tensors, values["progress"], steps_per_epoch)
+        return changes
+
+    kept = context.checkpoints
+    if kept and (changes := load_newest_checkpoint(kept.folder, partial(take_over, kept))):
+        raise ArtifactError(
+            f"{kept.folder}: a checkpoint can be resumed only with the recipe, data and precision that it "
+            "was made with; these differ (checkpoint → now):\n  " + "\n  ".join(changes)
+        )
 
     # The main process alone reads checkpoints; the others begin with the state that it sends, also of a new network.
     if group.size > 1:
         sent = group.broadcast_bytes(lambda: tensors_to_bytes(state.tensors()))
         progress = group.broadcast(lambda: dict(vars(state.progress)))
         if not group.is_main:
-            state.restore(safetensors.torch.load(sent), progress)
+            state.restore(safetensors.torch.load(sent), progress, steps_per_epoch)
 
 
 def _identity(state: TrainState, checkpoints: Checkpoints, precision: str) -> dict[str, Any]:

@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from fittingroom.errors import ArtifactError
+from fittingroom.files.records import Count, Positive, Seconds, brief, read_record
 from fittingroom.models import ModelSource, build_model, check_output
 from fittingroom.models.head import class_dimensions
 from fittingroom.recipes.recipe import Recipe, Stage
@@ -23,6 +25,8 @@ from fittingroom.training.start_weights import (
     take_over,
     train_head_alone,
 )
+
+ADAM = {"exp_avg", "exp_avg_sq", "step"}  # what its state holds of each parameter, by PyTorch's names
 
 
 @dataclass
@@ -38,16 +42,16 @@ class Progress:
         best_accuracy, best_loss, epochs_without_gain: by validation, of the epochs done.
     """
 
-    micro_batch: int
-    epoch: int = 0
-    step: int = 0
-    seconds: float = 0.0
-    examples: int = 0
+    micro_batch: Positive
+    epoch: Count = 0
+    step: Count = 0
+    seconds: Seconds = 0.0
+    examples: Count = 0
     loss_sum: float = 0.0
-    correct: int = 0
+    correct: Count = 0
     best_accuracy: float = -1.0
     best_loss: float = sys.float_info.max
-    epochs_without_gain: int = 0
+    epochs_without_gain: Count = 0
 
     def next_epoch(self) -> None:
         """Count an epoch as done, and begin the sums of the next."""
@@ -175,22 +179,63 @@ class TrainState:
             digest.update(plain.reshape(-1).view(torch.uint8).numpy().data)
         return digest.hexdigest()
 
-    def restore(self, tensors: dict[str, Tensor], progress: dict[str, Any]) -> None:
-        """Take over what :meth:`tensors` and ``vars(progress)`` were in a state of the same recipe."""
-        self.progress = Progress(**progress)
+    def restore(self, tensors: dict[str, Tensor], progress: dict[str, Any], steps_per_epoch: int) -> None:
+        """Take over what :meth:`tensors` and ``vars(progress)`` were in a state of the same recipe.
+
+        Raises:
+            ArtifactError: they aren't of this network and optimizer, or the progress can't be; nothing has changed.
+        """
+        kept = read_record(Progress, progress, "state.json: progress", advice="it was damaged or changed")
+        fresh = make_optimizer(self.model, self.recipe)
+        parameters = [p for group in fresh.param_groups for p in group["params"]]
+        self._refuse_others(tensors, kept, steps_per_epoch, parameters)
+
+        self.progress = kept
         self.model.load_state_dict(_below("model.", tensors))
         if self.average is not None:
             self.average.load_state_dict(_below("average.", tensors))
         self.best = _below("best.", tensors)
 
         # A fresh optimizer has no state, so each value is put in its place by the number of its parameter.
-        self.optimizer = make_optimizer(self.model, self.recipe)
-        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        self.optimizer = fresh
         for name, value in _below("optimizer.", tensors).items():
             number, _, key = name.partition(".")
             p = parameters[int(number)]
             # In the parameter's own memory layout: a sum over another layout would round differently.
             self.optimizer.state[p][key] = torch.empty_like(p).copy_(value) if value.shape == p.shape else value
+
+    def _refuse_others(
+        self, tensors: dict[str, Tensor], progress: Progress, steps_per_epoch: int, parameters: list[nn.Parameter]
+    ) -> None:
+        """Raise ArtifactError for tensors of another network or optimizer, and for a progress that can't be."""
+        shapes = {name: tensor.shape for name, tensor in self.model.state_dict().items()}
+        wanted = {"model.": shapes} | ({"average.": shapes} if self.average is not None else {})
+        if _below("best.", tensors):
+            wanted["best."] = shapes
+        for prefix, expected in wanted.items():
+            found = {name: tensor.shape for name, tensor in _below(prefix, tensors).items()}
+            if found != expected:
+                raise ArtifactError(f"tensors {prefix}… of the recipe's model expected, those of another one found")
+
+        kept: dict[int, set[str]] = {}
+        for name, value in _below("optimizer.", tensors).items():
+            number, _, key = name.partition(".")
+            if not number.isdecimal() or int(number) >= len(parameters):
+                raise ArtifactError(f"state of {len(parameters)} parameters expected, optimizer.{brief(name)} found")
+            shape = () if key == "step" else parameters[int(number)].shape
+            if key in ADAM | {"momentum_buffer"} and (value.shape != shape or not value.is_floating_point()):
+                raise ArtifactError(f"optimizer.{name} of shape {tuple(shape)} expected, {tuple(value.shape)} found")
+            kept.setdefault(int(number), set()).add(key)
+        if any(keys & ADAM and not keys >= ADAM for keys in kept.values()):
+            raise ArtifactError(f"{', '.join(sorted(ADAM))} of each parameter expected, some are missing")
+
+        is_over = progress.epoch == self.recipe.epochs and progress.step == 0
+        is_within = progress.epoch < self.recipe.epochs and progress.step < steps_per_epoch
+        if not (is_over or is_within) or (progress.step > 0) != (progress.examples > 0):
+            raise ArtifactError(
+                f"a place in {self.recipe.epochs:,} epochs of {steps_per_epoch:,} steps expected, epoch "
+                f"{progress.epoch:,}, step {progress.step:,} with {progress.examples:,} examples found"
+            )
 
 
 def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -1,0 +1,47 @@
+"""The bytes of one file of a run, which may have come by mail: a regular file, of a size that is bounded beforehand."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from fittingroom.errors import ArtifactError
+
+LIMIT = 32 << 20  # bytes of what is read whole: JSON of a run has some thousands, or millions with a thousand classes
+
+
+def read_run_file(path: Path, expected: str, *, limit: int = LIMIT) -> bytes:
+    """Read a file whole.
+
+    Args:
+        path: of the file. A pipe or a device, which may never end, is refused without being waited for.
+        expected: what it should be, for the message, such as ``a JSON file of a run``.
+        limit: bytes that it may have.
+
+    Raises:
+        ArtifactError: it is missing, no regular file, larger, or can't be read.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+        with os.fdopen(descriptor, "rb") as file:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                raise ArtifactError(f"{path}: {expected} expected, but it can't be read: it is no regular file")
+            if status.st_size > limit:
+                raise ArtifactError(
+                    f"{path}: {expected} expected, of at most {limit:,} bytes, but it can't be read: it has "
+                    f"{status.st_size:,}"
+                )
+            return file.read(limit + 1)
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in a name
+        reason = getattr(error, "strerror", None) or error
+        raise ArtifactError(f"{path}: {expected} expected, but it can't be read: {reason}") from None
+
+
+def read_run_text(path: Path, expected: str, *, limit: int = LIMIT) -> str:
+    """Read a file of UTF-8. Raises ArtifactError as :func:`read_run_file` does, and for other bytes."""
+    try:
+        return read_run_file(path, expected, limit=limit).decode()
+    except UnicodeDecodeError as error:
+        raise ArtifactError(f"{path}: {expected} expected, but it can't be read: {error}") from None
