@@ -97,8 +97,10 @@ def test_a_corrected_image_stays_where_the_same_list_leaves_out_the_others() -> 
 
 
 def test_a_class_that_the_data_lacks_is_refused_with_the_one_that_was_meant() -> None:
-    with pytest.raises(DataError, match=r"\(dog, cat\), line 2: catt \(did you mean cat\?\); line 4: bird found"):
-        edited(small(), labels=write("file,corrected\ndog/0.png,catt\ncat/1.png,dog\ndog/2.png,bird\n"))
+    table = write("file,corrected\ndog/0.png,catt\ncat/1.png,dog\ndog/2.png,bird\ncat/3.png,bird\n")
+    said = r"\(dog, cat\), catt \(did you mean cat\?\) in line 2; bird in 2 lines from 4 on"
+    with pytest.raises(DataError, match=said):
+        edited(small(), labels=table)
     with pytest.raises(DataError, match=r"one label for cat/1\.png expected, dog and cat found"):
         edited(small(), labels=write("file,corrected\ncat/1.png,dog\ncat/1.png,cat\n"))
     with pytest.raises(DataError, match="a CSV with a column corrected, or of class names as class, expected"):

@@ -273,7 +273,10 @@ def _corrections(where: _Places, path: Path) -> Iterator[tuple[tuple[str, int], 
     number_of = {name: number for number, name in enumerate(classes)}
     unknown = [row for row in filled if class_name(row.cells[column]) not in number_of]
     if unknown:
-        texts = [f"line {row.line}: {row.cells[column]}{_meant(row.cells[column], classes)}" for row in unknown]
+        lines: dict[str, list[int]] = {}
+        for row in unknown:
+            lines.setdefault(row.cells[column], []).append(row.line)
+        texts = [f"{name}{_meant(name, classes)} {_in_lines_of(of_name)}" for name, of_name in lines.items()]
         raise DataError(
             f"{path}, column {column}: classes of {where.data.train.name} expected ({', '.join(classes[:20])}"
             f"{', …' * (len(classes) > 20)}), {_listed(texts)} found: mend them, or leave the cells empty"
@@ -289,6 +292,10 @@ def _corrections(where: _Places, path: Path) -> Iterator[tuple[tuple[str, int], 
                     f"{classes[label]} found"
                 )
     yield from found.items()
+
+
+def _in_lines_of(lines: Sequence[int]) -> str:
+    return f"in line {lines[0]}" if len(lines) == 1 else f"in {len(lines):,} lines from {lines[0]} on"
 
 
 def _meant(name: str, classes: Sequence[str]) -> str:

@@ -63,6 +63,9 @@ PATH_NAMES = (
 )
 """What a column of paths may be called, the likeliest first."""
 
+ANSWER_COLUMNS = {"file", "row", "label", "class", "typical"}
+"""By which what ``predict --csv`` prints is known; of its probabilities, p0 and on, the names are those of pixels."""
+
 MAX_ROWS_SHOWN = 20
 WEB = re.compile(r"[a-z]+://", re.IGNORECASE)
 
@@ -142,8 +145,7 @@ def _label_column(frame: pl.DataFrame) -> str | None:
     A person who corrects such a table corrects the names.
     """
     label, name = label_column(frame.columns), named(frame.columns, ["class"])
-    is_of_predict = {"file", "row", "label", "class", "typical"} <= set(frame.columns)
-    return name if is_of_predict else label
+    return name if set(frame.columns) >= ANSWER_COLUMNS else label
 
 
 def refuse_unclear_labels(
