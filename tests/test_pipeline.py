@@ -26,7 +26,7 @@ from tests.support import SUPPORT
 
 SHORT = {  # few epochs, but every stage, so that a fresh optimizer and an average are part of what is resumed
     "tutorial": ["stages.0.epochs=1", "stages.1.epochs=1", "stages.2.epochs=1"],
-    "swift": ["ema=0.9", "precision=float32", "batch_size=250"],
+    "swift": ["stages.0.epochs=2", "ema=0.9", "precision=float32", "batch_size=250"],
     "plain": ["stages.0.epochs=2", "shift=1", "erase=6", "keep=best", "precision=bf16"],
 }
 
@@ -271,7 +271,7 @@ def test_dropout_draws_are_resumed_too(sample: fr.Splits, in_tmp: Path) -> None:
 
 def test_divergence_stops_with_advice_and_keeps_a_good_checkpoint(sample: fr.Splits, in_tmp: Path) -> None:
     Path("net.py").write_text(NET.format(limit=1000, norm="nn.Identity()", dropout=0.0), encoding="utf-8")
-    recipe = fr.load_recipe("plain", overrides=["model=net.py:Net", "optimizer=sgd"])
+    recipe = fr.load_recipe("plain", overrides=["model=net.py:Net", "optimizer=sgd", "min_steps=0"])
     recipe = replace(recipe, stages=(fr.Stage(epochs=1, lr=1e-6), fr.Stage(epochs=1, lr=1000.0)))
     with pytest.raises(TrainingDiverged, match=r"epoch 2, step \d.*learning rate"):
         fr.train(sample, recipe, out="run")
@@ -307,7 +307,7 @@ def test_keep_best_ships_the_epoch_with_the_best_validation_accuracy(sample: fr.
 
 
 def test_a_small_training_set_keeps_four_fifths_of_its_images(sample: fr.Splits, in_tmp: Path) -> None:
-    run = fr.train(sample, "swift", out="run")
+    run = fr.train(sample, fr.load_recipe("swift", overrides=["stages.0.epochs=2"]), out="run")
     assert run.recipe.validation == 2000 == len(sample.train)
     assert run.result["validation"]["n"] == 400
 

@@ -17,10 +17,11 @@ from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 from fittingroom.data.cut import bundles
 from fittingroom.data.dataset import Dataset, Splits
 from fittingroom.evaluation.temperature import UNCALIBRATED, Temperature
+from fittingroom.recipes.by_data import default_recipe, settled
 from fittingroom.recipes.recipe import Recipe, load_recipe, parse_recipe, with_epochs, with_lr
 from fittingroom.runs.preprocessing import prepared_dataset, preprocessing_of
 from fittingroom.training.fit import fit, judge_on_validation
-from fittingroom.training.hold_out import held_out_count
+from fittingroom.training.hold_out import held_out_count, learned_from_count
 from fittingroom.training.inference import predict_dataset
 
 WHITE = 255  # of whole numbers, where no scale is given
@@ -36,7 +37,8 @@ class FittingRoomClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
     cut off at its ends. Labels are of any kind.
 
     Args:
-        recipe: a recipe, the name of one of the package's, or the path of a TOML file.
+        recipe: a recipe, the name of one of the package's, or the path of a TOML file; None for the one that
+            :func:`fittingroom.train` takes where none is named.
         epochs, lr: as ``fittingroom train --epochs`` and ``--lr``; None for the recipe's.
         overrides: further keys of the recipe as ``KEY=VALUE``, such as ``batch_size=64``.
         random_state: the seed, ≥ 0; None for the recipe's.
@@ -58,6 +60,7 @@ class FittingRoomClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         normalization_: what pixels of 0–255 go through before the network.
         temperature_: what logits are divided by, fitted on the images that were held out; 1 where they are fewer than
             200, or none.
+        recipe_: what was trained by, with all that the number of images decides.
         n_iter_: epochs that it was trained for.
 
     Example:
@@ -71,7 +74,7 @@ class FittingRoomClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
 
     def __init__(
         self,
-        recipe: Recipe | str | Path = "plain",
+        recipe: Recipe | str | Path | None = None,
         *,
         epochs: int | None = None,
         lr: float | None = None,
@@ -121,12 +124,14 @@ class FittingRoomClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
             )
 
         names = tuple(f"{i}: {label}" for i, label in enumerate(self.classes_))  # a label may be empty text
-        recipe = self._resolved_recipe()
+        chosen = default_recipe(len(flat_NP), self.image_size_, self.channels_, overrides=self.overrides)
+        recipe = self._resolved_recipe(chosen.recipe)
         self.preprocessing_ = preprocessing_of(recipe)
         train = prepared_dataset(Dataset(self._as_images(flat_NP), labels_N, names, "X"), self.preprocessing_)
 
         # where it validates by some of X, by none that equals one that it learns from
         splits = Splits(train)
+        self.recipe_ = recipe = settled(recipe, learned_from_count(splits, recipe))
         group_N = bundles(len(train), pairs=[train.repeats]) if held_out_count(splits, recipe) else None
         fitted = fit(splits, recipe, device=self.device, group_N=group_N)
         judged = judge_on_validation(fitted)
@@ -217,9 +222,11 @@ class FittingRoomClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
             flat_NP = np.rint(np.clip(flat_NP, 0, white) * (WHITE / white)).astype(np.uint8)
         return flat_NP.reshape(-1, *self.image_size_, *([3] if self.channels_ == 3 else []))
 
-    def _resolved_recipe(self) -> Recipe:
-        """Load the recipe, with everything that was asked for."""
-        if isinstance(self.recipe, Recipe):
+    def _resolved_recipe(self, default: Recipe) -> Recipe:
+        """Load the recipe, with everything that was asked for; ``default`` has the overrides already."""
+        if self.recipe is None:
+            recipe = default
+        elif isinstance(self.recipe, Recipe):
             recipe = parse_recipe(self.recipe.to_toml(), overrides=self.overrides)
         else:
             recipe = load_recipe(self.recipe, overrides=self.overrides)

@@ -7,6 +7,13 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)
+class RecipeSettled:
+    """What the data decided about the recipe, before the training starts: which one it is, or how long it trains."""
+
+    sentence: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainingStarted:
     """Sent once, also after a resume.
 
@@ -96,7 +103,7 @@ class JobDone:
     outcome: str
 
 
-Event = TrainingStarted | StepDone | EpochDone | MicroBatchHalved | CheckpointSaved | JobEvent | JobDone
+Event = RecipeSettled | TrainingStarted | StepDone | EpochDone | MicroBatchHalved | CheckpointSaved | JobEvent | JobDone
 Observer = Callable[[Event], None]
 
 

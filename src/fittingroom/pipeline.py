@@ -18,12 +18,12 @@ from typing import Any
 from fittingroom.artifact.artifact import SOURCE, Artifact, save_artifact
 from fittingroom.audit.leakage import near_in_test
 from fittingroom.data.dataset import Dataset, Splits
-from fittingroom.data.edits import apply_edits
+from fittingroom.data.preprocessing import Preprocessing
 from fittingroom.errors import STORAGE_FULL, ArtifactError, Interrupted, PeerLost, RecipeError, StorageFailed
 from fittingroom.evaluation.conformal import ConformalScores
 from fittingroom.evaluation.predictions import JudgedPredictions, write_predictions
 from fittingroom.evaluation.temperature import UNCALIBRATED, Temperature
-from fittingroom.events import NO_HOOKS, Event, Hooks, JobDone, Observer
+from fittingroom.events import NO_HOOKS, Event, Hooks, JobDone, Observer, RecipeSettled
 from fittingroom.models import ModelSource
 from fittingroom.models.summary import count_parameters
 from fittingroom.parallel.jobs import Job, run_jobs
@@ -31,7 +31,7 @@ from fittingroom.parallel.process_group import ALONE, ProcessGroup, launcher, pr
 from fittingroom.parallel.ray_engine import RayEngine, check_engine
 from fittingroom.recipes.recipe import Recipe
 from fittingroom.run_extras import UNMADE, by_itself, draw_curve, report_run, ship
-from fittingroom.runs.create import as_splits, start, write_start
+from fittingroom.runs.create import as_splits, recipe_for, start, write_start
 from fittingroom.runs.cut import bundles_of
 from fittingroom.runs.environment_record import Environment, Options
 from fittingroom.runs.metrics_log import MetricsLog
@@ -53,8 +53,6 @@ from fittingroom.training.device import pick_device, prepare_torch
 from fittingroom.training.fit import Fitted, fit, judge_on_validation
 from fittingroom.training.precision import refuse_without_bf16
 from fittingroom.training.turns import own_turn
-
-DEFAULT_RECIPE = "swift"
 
 
 def train(
@@ -81,8 +79,8 @@ def train(
 
     Args:
         data: an open data set, a name such as ``fashion-mnist``, or a path.
-        recipe: a recipe, the name of one of the package's, or the path of a TOML file; by default ``swift`` or, with
-            ``from_run``, that run's own.
+        recipe: a recipe, the name of one of the package's, or the path of a TOML file. None: with ``from_run`` that
+            run's own; else ``swift`` for 20,000 grey images of 28×28 pixels or more, ``plain`` for all others.
         seed: in place of the recipe's.
         seeds: train once for each: a number N for N seeds from the recipe's on, or a list of them.
         from_run: a finished run to go on from, of one model. The training starts from its weights, with its network and
@@ -121,9 +119,21 @@ def train(
         options = dataclasses.replace(options, threads=options.threads or 1)
     with process_group() if group is None else nullcontext(group) as joined, own_turn(joined):
         origin = None if from_run is None else open_origin(from_run, trust_code=trust_code)
+
+        # Which of the two recipes it is, the data says, and neither of them says how pictures are read.
+        hooks = Hooks.of(observe, should_stop)
+        if recipe is None and origin is not None:
+            recipe = origin.run.recipe
+        elif recipe is None:
+            with joined.local_main_first():
+                data = as_splits(data, options, Preprocessing())
+            chosen = recipe_for(data)
+            recipe = chosen.recipe
+            hooks.observe(RecipeSettled(sentence=chosen.why))
+
         run = start(
             data,
-            recipe or (DEFAULT_RECIPE if origin is None else origin.run.recipe),
+            recipe,
             seed=seed,
             seeds=seeds,
             out=out,
@@ -132,8 +142,11 @@ def train(
             origin=origin,
             group=joined,
         )
+        if reason := recorded_environment(run, joined).recipe_reason:
+            hooks.observe(RecipeSettled(sentence=reason))
+
         # The model's code may be executed: it is what the caller gave.
-        _carry_out(run, engine, Hooks.of(observe, should_stop), joined, trust_code=True)
+        _carry_out(run, engine, hooks, joined, trust_code=True)
         if joined.is_main:
             _judge_and_report(run, look_at_test, trust_code=True)
         return run
@@ -230,7 +243,7 @@ def _go_on(
             joined.broadcast(partial(refuse_more_seeds, run, environment, more_seeds))
         if engine is not None:
             _check_engine(engine, environment.seeds is not None)
-        joined.check_batch(recipe.batch_size)
+        joined.check_batch(recipe.images_a_step)
         prepare_torch(environment.machine.threads, environment.options.deterministic)
 
         # Nothing is trained before recipe, data and code are known to be those that the run was started with.
@@ -257,9 +270,7 @@ def _data_of(run: Run, environment: Environment, recipe: Recipe, given: Splits |
     if given is None:
         return open_recorded_data(run.path, environment)
     options = Options(group=environment.options.group)
-    return apply_edits(
-        as_splits(given, options, environment.preprocessing or preprocessing_of(recipe)), environment.edits
-    )
+    return as_splits(given, options, environment.preprocessing or preprocessing_of(recipe))
 
 
 def _refuse_untrusted_code(run: Run, trusted: bool) -> None:

@@ -16,7 +16,7 @@ from fittingroom.audit.identity import Part, part_of
 from fittingroom.data.cache import cache_entries, clear_cache
 from fittingroom.data.dataset import Dataset
 from fittingroom.label_check import Fold, LabelCheck, check_labels, estimate_label_noise, out_of_fold
-from fittingroom.label_check.folds import MIN_STEPS, long_enough
+from fittingroom.label_check.folds import long_enough
 from fittingroom.parallel.jobs import run_jobs
 from fittingroom.parallel.ray_engine import connected
 from tests.support import SUPPORT
@@ -224,15 +224,15 @@ def test_judges_that_are_often_wrong_bound_nothing() -> None:
     assert noise.at_most is None
 
 
-@pytest.mark.parametrize(("images", "epochs"), [(60_000, 2), (2_000, 8), (200, 10)])
+@pytest.mark.parametrize(("images", "epochs"), [(60_000, 2), (2_000, 12), (200, 15)])
 def test_judges_of_small_sets_are_trained_for_longer(images: int, epochs: int) -> None:
     labels = np.arange(images) % 10
     part = part_of("train", Dataset(np.zeros((images, 2, 2), np.uint8), labels, tuple("0123456789"), "blank"))
     recipe = long_enough([part], LabelCheck())
     learned_from = images * 4 // 5
-    assert recipe.epochs * -(-learned_from // recipe.batch_size) >= MIN_STEPS
+    assert recipe.epochs * -(-learned_from // recipe.images_a_step) >= fr.load_recipe("swift").min_steps
     assert recipe.epochs == epochs
-    assert long_enough([part], HOW) == HOW.resolved()  # one's own stays as it is
+    assert long_enough([part], HOW) == HOW.resolved()  # one's own asks for none
 
 
 def test_a_check_that_was_stopped_goes_on_with_what_was_done(

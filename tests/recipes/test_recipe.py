@@ -89,7 +89,7 @@ def test_a_file_without_a_name_is_named_after_itself(tmp_path: Path) -> None:
 def test_a_recipe_with_three_mistakes_prints_three_lines() -> None:
     text = SOUND.replace("64", "0").replace("lr = 0.1", 'lr = "fast"').replace("epochs = 3", "epoch = 3")
     lines = problems(text)
-    assert "mine.toml, line 2: batch_size: ≥ 1 and ≤ 1e+06 expected, 0 found" in lines
+    assert "mine.toml, line 2: batch_size: auto or a whole number of 1–1,000,000 expected, 0 found" in lines
     assert "mine.toml, line 6: stages.0.lr: a number expected, 'fast' found" in lines
     assert "mine.toml, line 9: stages.1.epoch: unknown key; did you mean epochs?" in lines
     assert "mine.toml, line 8: stages.1.epochs: missing" in lines  # the other side of the misspelt key
@@ -115,7 +115,7 @@ def test_a_mistake_in_an_inline_stage_names_the_line_of_stages() -> None:
         ("weight_decay = inf", "weight_decay", "≥ 0 expected, inf found"),
         ('optimizer = "adamm"', "optimizer", "sgd, adam, adamw or muon expected, 'adamm' found"),
         ("optimizer = []", "optimizer", "sgd, adam, adamw or muon expected, [] found"),
-        ('normalize = "0-1"', "normalize", "none, unit or standard expected"),
+        ('normalize = "0-1"', "normalize", "none, unit, standard or model expected"),
         ("batchsize = 3", "batchsize", "unknown key; did you mean batch_size?"),
         ("xyzzy = 3", "xyzzy", "unknown key; known are model, model_args"),
         ("image_sizes = [[0, 28], [2, 500]]", "image_sizes.1", "sides 4–256 expected, [2, 500] found"),
@@ -203,7 +203,7 @@ def test_a_recipe_built_in_python_is_checked_like_one_of_toml() -> None:
     with pytest.raises(RecipeError) as caught:
         Recipe(model="tutorial", batch_size=0, stages=(Stage(epochs=0, lr=1),))
     assert str(caught.value).splitlines() == [
-        "recipe: batch_size: ≥ 1 and ≤ 1e+06 expected, 0 found",
+        "recipe: batch_size: auto or a whole number of 1–1,000,000 expected, 0 found",
         "recipe: stages.0.epochs: ≥ 1 and ≤ 100000 expected, 0 found",
     ]
     with pytest.raises(RecipeError, match=r"stages: at least one stage expected"):
@@ -279,7 +279,7 @@ def test_an_override_that_can_not_be_applied_is_told(override: str, says: str) -
 
 def test_a_wrong_override_is_not_blamed_on_the_file() -> None:
     assert problems(SOUND.replace("64", "0"), "stages.0.lr=-1", "image_sizes=[[0, 1]]", "sed=3") == [
-        "mine.toml, line 2: batch_size: ≥ 1 and ≤ 1e+06 expected, 0 found",
+        "mine.toml, line 2: batch_size: auto or a whole number of 1–1,000,000 expected, 0 found",
         "`overrides` sed: unknown key; did you mean seed?",
         "`overrides` stages.0.lr: > 0 and ≤ 1000 expected, -1 found",
         "`overrides` image_sizes.0: pairs [first epoch, side in pixels], epochs rising from 0 and sides 4–256 "

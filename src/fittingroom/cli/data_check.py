@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,6 @@ from fittingroom.cli.parser import Commands, add_old_spelling
 if TYPE_CHECKING:
     from fittingroom.audit import Finding, Report
     from fittingroom.audit.label_issues import LabelIssues
-    from fittingroom.data.dataset import Dataset
     from fittingroom.label_check import LabelCheck
     from fittingroom.parallel.ray_engine import RayEngine
 
@@ -54,9 +52,7 @@ def add_parser(actions: Commands) -> None:
         "labels", "find label issues, image by image, by models trained without the image; minutes"
     )
     labels.add_argument("--labels", action="store_true", help="check the labels too (needs the extra `labels`)")
-    labels.add_argument(
-        "--recipe", metavar="NAME|FILE", help=f"how to train the models; default: {options.DEFAULT_RECIPE}"
-    )
+    labels.add_argument("--recipe", metavar="NAME|FILE", help="how to train the models; default: swift")
     labels.add_argument(
         "--folds", type=int, metavar="N", help="number of trainings, each of which judges 1/N of the images; default: 5"
     )
@@ -65,12 +61,6 @@ def add_parser(actions: Commands) -> None:
     options.add_threads(labels, of=" of each training")
     options.add_engine(labels, what="train the folds side by side, a thread each,")
     labels.add_argument("--suspects", type=Path, metavar="FILE", help="write the label issues, for `evaluate`")
-    labels.add_argument(
-        "--csv",
-        type=Path,
-        metavar="FILE",
-        help="write the label issues as a table to go through, for `train --without` and `train --labels`",
-    )
     parser.set_defaults(run=run_check)
 
 
@@ -153,21 +143,18 @@ def _label_check(args: argparse.Namespace) -> tuple[LabelCheck | None, RayEngine
 
     names = ("recipe", "folds", "seed", "device", "threads")
     if not args.labels:
-        if named := options.given(args, (*names, "engine", "ray_address", "suspects", "csv")):
+        if named := options.given(args, (*names, "engine", "ray_address", "suspects")):
             raise UsageError(f"{options.spelled(named)}: for the check of labels alone: add --labels")
         return None, None
 
-    # cleanlab and the file are used at the very end, after minutes of training: what is wrong is to be known now.
+    # cleanlab is used at the very end, after minutes of training: that it is missing is to be known now.
     import cleanlab  # noqa: F401
 
-    from fittingroom.audit.label_issues import refuse_filled_in
     from fittingroom.label_check import LabelCheck
     from fittingroom.parallel.ray_engine import check_engine
 
     how = LabelCheck(keep=not args.no_cache, **{name: getattr(args, name) for name in options.given(args, names)})
     how.resolved()
-    if args.csv:
-        refuse_filled_in(args.csv)
     engine = options.engine_of(args)
     if engine is not None:
         check_engine(engine)
@@ -256,7 +243,7 @@ def _print(report: Report) -> None:
 def _write(report: Report, issues: list[LabelIssues], args: argparse.Namespace) -> dict[str, str]:
     """Write the repaired copy, the label issues, the page and the sheet; return what was written where."""
     from fittingroom.audit import as_html, as_sheet
-    from fittingroom.audit.label_issues import write_issue_table, write_label_issues
+    from fittingroom.audit.label_issues import write_label_issues
     from fittingroom.errors import DataError
     from fittingroom.files.atomic import atomic_write
 
@@ -267,9 +254,6 @@ def _write(report: Report, issues: list[LabelIssues], args: argparse.Namespace) 
         if args.suspects and issues:
             write_label_issues(args.suspects, issues)
             written["suspects"] = str(args.suspects)
-        if args.csv and issues:
-            write_issue_table(args.csv, _of_parts(report, issues))
-            written["table"] = str(args.csv)
         if args.html:
             with atomic_write(args.html) as file:
                 file.write(as_html(report).encode())
@@ -287,15 +271,6 @@ def _write(report: Report, issues: list[LabelIssues], args: argparse.Namespace) 
         path = error.filename or args.html or args.sheet
         raise DataError(f"{path}: can't be written: {error.strerror or error}") from error
     return written
-
-
-def _of_parts(report: Report, issues: list[LabelIssues]) -> Iterator[tuple[str, Dataset, LabelIssues]]:
-    """The label issues of each part with its images; a part that nothing names is what one trains on."""
-    for part in report.parts:
-        for of_part in issues:
-            if of_part.name == part.name and of_part.are_of(part.dataset):
-                yield part.role or "train", part.dataset, of_part
-                break
 
 
 def _fix(report: Report, out: Path) -> str:

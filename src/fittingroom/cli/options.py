@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from fittingroom.recipes.recipe import Recipe
     from fittingroom.runs.starting_point import Origin
 
-DEFAULT_DATA, DEFAULT_RECIPE, RECIPE_FOR_A_MODEL = "fashion-mnist", "swift", "plain"
+DEFAULT_DATA, RECIPE_FOR_A_MODEL = "fashion-mnist", "plain"
+BY_DATA = "swift for 20,000 grey images of 28×28 pixels or more, else plain"
 
 FLAGS = {
     "size = [height, width] sets another": "--size sets another",
@@ -51,9 +52,7 @@ def add_recipe(options: Options, *, what: str) -> None:
         what: what the recipe is there for, in the help.
     """
     # No defaults here: where an option isn't given, the recipe's own value holds.
-    options.add_argument(
-        "--recipe", metavar="NAME|FILE", help=f"{what}, see `fittingroom recipes`; default: {DEFAULT_RECIPE}"
-    )
+    options.add_argument("--recipe", metavar="NAME|FILE", help=f"{what}, see `fittingroom recipes`; default: {BY_DATA}")
     options.add_argument(
         "--model",
         metavar="NAME|FILE.py:CLASS",
@@ -65,7 +64,12 @@ def add_recipe(options: Options, *, what: str) -> None:
     options.add_argument(
         "--lr", type=float, metavar="X", help="peak learning rate of the first stage; the others keep their ratio"
     )
-    options.add_argument("--batch-size", type=int, metavar="N", help="number of images a step; default: the recipe's")
+    options.add_argument(
+        "--batch-size",
+        type=_batch_size,
+        metavar="N|auto",
+        help="number of images a step; auto: a twentieth of them, 8–256; default: the recipe's",
+    )
     add_pictures(options)
     options.add_argument("--set", action="append", metavar="KEY=VALUE", help="any key of the recipe: stages.0.lr=0.02")
 
@@ -99,22 +103,6 @@ def add_group(options: Options) -> None:
     )
 
 
-def add_edits(options: Options) -> None:
-    """Add ``--without`` and ``--labels``, which a resumed run can't be given."""
-    options.add_argument(
-        "--without",
-        metavar="FILE",
-        help="leave out the training images that it names: the CSV of `data check --labels --csv`, or a file or a row "
-        "on each line",
-    )
-    options.add_argument(
-        "--labels",
-        metavar="FILE",
-        help="train on the labels that you filled in: a CSV with a column corrected, or of classes as `predict --csv` "
-        "prints it; empty cells change nothing",
-    )
-
-
 def _size(text: str) -> tuple[int, int]:
     from fittingroom.recipes.picture_keys import LARGEST_SIDE
 
@@ -125,6 +113,10 @@ def _size(text: str) -> tuple[int, int]:
             f"a side in pixels, or height and width such as 64x48, each 1–{LARGEST_SIDE}, expected, {text} found"
         )
     return sides
+
+
+def _batch_size(text: str) -> int | str:
+    return text if text == "auto" else int(text)
 
 
 def add_device(options: Options, *, what: str = "where to compute", default: str = "auto") -> None:
@@ -195,13 +187,32 @@ def engine_of(args: argparse.Namespace) -> RayEngine | None:
     return RayEngine(args.ray_address)
 
 
-def recipe_of(args: argparse.Namespace, origin: Origin | None = None) -> Recipe:
-    """The recipe that the options name, with what they change in it; for a run to go on from, by default that run's."""
+def names_no_recipe(args: argparse.Namespace) -> bool:
+    """Whether the data is to choose the recipe: neither one nor a model nor a run to go on from is named."""
+    return args.recipe is None and args.model is None and getattr(args, "from_run", None) is None
+
+
+def recipe_for(args: argparse.Namespace, splits: Splits) -> tuple[Recipe, str]:
+    """The recipe for open data for which the options name none, with what they change in it; and why it is that."""
+    from fittingroom.runs.create import recipe_for
+
+    chosen = recipe_for(splits)
+    return recipe_of(args, name=chosen.recipe.name), chosen.why
+
+
+def recipe_of(args: argparse.Namespace, origin: Origin | None = None, *, name: str | None = None) -> Recipe:
+    """The recipe that the options name, with what they change in it; for a run to go on from, by default that run's.
+
+    Args:
+        args: the options.
+        origin: the run to go on from.
+        name: of the recipe where they name none; how it has pictures read is the same for all that data chooses among.
+    """
     from dataclasses import replace
 
     from fittingroom.recipes.recipe import load_recipe, with_epochs, with_lr
 
-    name = args.recipe or (RECIPE_FOR_A_MODEL if args.model else DEFAULT_RECIPE)
+    name = args.recipe or name or RECIPE_FOR_A_MODEL
 
     # An option of its own comes after --set and wins over it.
     overrides = [*(args.set or [])]

@@ -16,6 +16,7 @@ from fittingroom.events import (
     JobEvent,
     MicroBatchHalved,
     Observer,
+    RecipeSettled,
     StepDone,
     TrainingStarted,
 )
@@ -47,7 +48,9 @@ class _Lines:
         """Print the event, if it is worth a line."""
         job, event = _job_of(event)
         name = f"{job}   " if job else ""
-        if isinstance(event, TrainingStarted):
+        if isinstance(event, RecipeSettled):
+            _log(name + _recipe_line(event))
+        elif isinstance(event, TrainingStarted):
             self.paces[job] = _Pace(event)
             if (line := _start_line(event)) != self.last_start:  # it is the same for each seed
                 _log(line)
@@ -91,7 +94,9 @@ class _Bars:
         """Show the event."""
         job, event = _job_of(event)
         name = f"{job}   " if job else ""
-        if isinstance(event, TrainingStarted):
+        if isinstance(event, RecipeSettled):
+            self.progress.console.print(name + _recipe_line(event))
+        elif isinstance(event, TrainingStarted):
             self._start(job, name, event)
         elif isinstance(event, StepDone):
             self._step(job, event)
@@ -156,6 +161,10 @@ def _job_of(event: Event) -> tuple[str, Event]:
     if isinstance(event, JobEvent):
         return event.job, event.event
     return (event.job if isinstance(event, JobDone) else ""), event
+
+
+def _recipe_line(event: RecipeSettled) -> str:
+    return f"recipe     {event.sentence}"
 
 
 def _start_line(event: TrainingStarted) -> str:

@@ -141,6 +141,7 @@ def _begin(args: argparse.Namespace, engine: RayEngine | None, hooks: Hooks) -> 
     from dataclasses import replace
 
     from fittingroom.errors import UsageError
+    from fittingroom.events import RecipeSettled
     from fittingroom.runs.preprocessing import preprocessing_of
 
     recipe = options.recipe_of(args)
@@ -151,6 +152,10 @@ def _begin(args: argparse.Namespace, engine: RayEngine | None, hooks: Hooks) -> 
     data = options.open_data(args.data, cache=not args.no_cache, preprocessing=preprocessing_of(recipe))
     splits = replace(data, test=None)
     options.warn_of_faults(splits)
+
+    if options.names_no_recipe(args):
+        recipe, why = options.recipe_for(args, splits)
+        hooks.observe(RecipeSettled(sentence=why))
 
     from fittingroom.runs.environment_record import Options
     from fittingroom.tune import Plan, tune_recipe

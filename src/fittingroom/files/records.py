@@ -216,14 +216,8 @@ def _read_dataclass(cls: Any, value: Any, key: str, given: Mapping[str, Any]) ->
 
 
 def _typed_dict(hint: Any) -> Reader:
-    hints = get_type_hints(hint, include_extras=True)
-    readers = {name: reader_of(inner) for name, inner in hints.items()}
-    # where annotations are text, as by `from __future__ import annotations`, the class itself doesn't know NotRequired
-    required = {
-        name
-        for name, inner in hints.items()
-        if get_origin(inner) is Required or (name in hint.__required_keys__ and get_origin(inner) is not NotRequired)
-    }
+    readers = {name: reader_of(inner) for name, inner in get_type_hints(hint, include_extras=True).items()}
+    required = hint.__required_keys__
 
     def read(value: Any, key: str) -> Any:
         members = plain(dict, value, key)

@@ -78,7 +78,7 @@ def check_labels(
         recipe = long_enough(group, how)
         probabilities_NC = out_of_fold(group, recipe, how, log, engine)
         trained_on = ", ".join(part.name for part in for_training(group))
-        stretched = "" if recipe == how.resolved() else f" for {recipe.epochs} epochs"
+        stretched = "" if recipe.epochs == how.resolved().epochs else f" for {recipe.epochs} epochs"
         named = f"recipe {recipe.name or 'of its own'}{stretched}"
         reference = f"{named}, {how.folds} folds of {trained_on}, seed {how.seed}"
 
@@ -151,8 +151,7 @@ def _finding(part: Part, noise: LabelNoise, issues: LabelIssues) -> Finding:
         f"{issues.reference}",
         effect="Where a label is wrong, models learn what is wrong, and are marked down for what is right.",
         advice="Look at them, from the first on (--html, --sheet), and decide by eye; nothing is changed for you. "
-        "--csv FILE writes them as a table: train --without FILE leaves them out, train --labels FILE takes what you "
-        "fill in. --suspects FILE keeps the list for fittingroom evaluate.",
+        "--suspects FILE keeps the list for fittingroom evaluate.",
         figures=figures,
         examples=tuple(_pictures(part.dataset, issues.issues)),
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -28,10 +27,10 @@ from fittingroom.files.cache_dir import cache_dir
 from fittingroom.models import find_model
 from fittingroom.parallel.jobs import Job, run_jobs
 from fittingroom.parallel.ray_engine import RayEngine
-from fittingroom.recipes.recipe import Precision, Recipe, load_recipe, recipe_names
+from fittingroom.recipes.by_data import settled
+from fittingroom.recipes.recipe import Precision, Recipe, load_recipe
+from fittingroom.recipes.steps import AUTO, auto_batch_size
 from fittingroom.version import __version__
-
-MIN_STEPS = 200  # of a fold's training by one of the package's recipes
 
 Log = Callable[[str], None]
 
@@ -163,30 +162,22 @@ def out_of_fold(
 
 
 def long_enough(parts: Sequence[Part], how: LabelCheck) -> Recipe:
-    """The recipe for the folds of these parts: one of the package's trains small sets for at least :data:`MIN_STEPS`.
+    """The recipe for the folds of these parts: it trains them for the steps that it asks for, ``min_steps``.
 
     Two epochs of a few hundred images are two or three steps: judges that know next to nothing doubt half the labels.
-    A recipe of one's own stays as it is.
 
     Raises:
         RecipeError: as :meth:`LabelCheck.resolved`.
     """
     recipe = how.resolved()
-    if not isinstance(how.recipe, str) or recipe.name not in recipe_names():
-        return recipe
-
     learned_from = sum(len(part.dataset) for part in for_training(parts)) * (how.folds - 1) // how.folds
-    if math.ceil(learned_from / recipe.batch_size) * recipe.epochs >= MIN_STEPS:
-        return recipe
+    long = settled(recipe, learned_from)
 
-    # a batch of a twentieth of the images, so that an epoch is more than a step or two; then all stages by one factor
-    batch_size = min(recipe.batch_size, max(8, 2 ** int(math.log2(max(1, learned_from / 20)))))
-    factor = max(1, math.ceil(MIN_STEPS / (math.ceil(learned_from / batch_size) * recipe.epochs)))
-    stages = tuple(
-        dataclasses.replace(stage, epochs=stage.epochs * factor, warmup=stage.warmup * factor)
-        for stage in recipe.stages
-    )
-    return dataclasses.replace(recipe, batch_size=batch_size, stages=stages)
+    # As many steps of a batch that is large beside the set would be as many epochs: a twentieth of the images will do.
+    if long.epochs > recipe.epochs:
+        batch_size = min(recipe.images_a_step, auto_batch_size(learned_from)) if recipe.batch_size != AUTO else AUTO
+        long = settled(dataclasses.replace(recipe, batch_size=batch_size), learned_from)
+    return dataclasses.replace(long, min_steps=0)  # the folds are about equally large, and all are trained alike
 
 
 def for_training(parts: Sequence[Part]) -> list[Part]:

@@ -28,6 +28,7 @@ from fittingroom.recipes.picture_keys import (
     size_of,
     size_problem,
 )
+from fittingroom.recipes.steps import batch_size_problem, sets_epochs
 from fittingroom.recipes.toml_text import apply_override, lines_of_keys, to_toml
 
 RECIPES_DIR = Path(__file__).parent
@@ -83,7 +84,8 @@ class Recipe:
         model_args: further arguments of the model's constructor.
         name: names the run's folder; the file's name where the TOML has none.
         description: one line for ``fittingroom recipes``.
-        batch_size: examples a step, ≥ 1; the last batch of an epoch may be shorter and is used.
+        batch_size: examples a step, ≥ 1; the last batch of an epoch may be shorter and is used. ``auto``: the largest
+            power of two that is at most a twentieth of the images learned from, within 8–256.
         label_smoothing: probability mass spread over all classes in the cross-entropy, in [0, 1).
         optimizer: ``sgd`` (Nesterov), ``adam``, ``adamw``, or ``muon`` (Muon on the filters, AdamW on the rest).
             *Filters* are the convolution kernels for muon, all weights of two dimensions or more for the others;
@@ -92,6 +94,8 @@ class Recipe:
         beta2: β₂ of adam and adamw.
         weight_decay, rest_weight_decay: decoupled for adamw and muon, L2 for sgd and adam. The rest: 0 by default.
         stages: one or more :class:`Stage`, run in order.
+        min_steps: where the stages come to fewer steps, as with few images, all of them are stretched by one factor; 0
+            never does that. Whoever sets the number of epochs (``--epochs``, ``--set stages.0.epochs=…``) sets it to 0.
         mirror: left–right flips: ``random`` for each image and epoch, or ``alternating`` (each image flips every epoch,
             from a random start, so that two epochs show both sides of every image).
         shift: random translation by up to this many pixels each way, the border filled with 0.
@@ -152,7 +156,7 @@ class Recipe:
     model_args: Mapping[str, Any] = field(default_factory=dict)
     name: str = ""
     description: str = ""
-    batch_size: int = bounded(256, low=1, high=1_000_000)
+    batch_size: int | Literal["auto"] = checked(256, batch_size_problem)
     label_smoothing: float = bounded(0.0, low=0, high=1, open_high=True)
     optimizer: OptimizerName = "adamw"
     momentum: float = bounded(0.9, low=0, high=1, open_high=True)
@@ -161,6 +165,7 @@ class Recipe:
     weight_decay: float = bounded(0.0, low=0)
     rest_weight_decay: float = bounded(0.0, low=0)
     stages: tuple[Stage, ...]
+    min_steps: int = bounded(0, low=0, high=1_000_000, unwritten=True)
     mirror: Mirror = "none"
     shift: int = bounded(0, low=0, high=64)
     erase: int = bounded(0, low=0, high=256)
@@ -200,6 +205,17 @@ class Recipe:
         object.__setattr__(self, "size", size_of(self.size))
         object.__setattr__(self, "background", background_of(self.background))
         object.__setattr__(self, "photo", photo_of(self.photo))
+
+    @property
+    def images_a_step(self) -> int:
+        """``batch_size``, once it is a number.
+
+        Raises:
+            RecipeError: it is still ``auto``: :func:`fittingroom.recipes.by_data.settled` was not asked.
+        """
+        if self.batch_size == "auto":
+            raise RecipeError("batch_size: a whole number expected by now, auto found: the data has to settle it")
+        return self.batch_size
 
     @property
     def epochs(self) -> int:
@@ -272,11 +288,13 @@ def parse_recipe(text: str, *, where: str = "recipe", overrides: Sequence[str] =
         raise RecipeError(f"{where}: not valid TOML: {error}") from None
 
     unusable = [problem for override in overrides if (problem := apply_override(raw, override))]
+    keys = {override.partition("=")[0].strip() for override in overrides}
+    if "min_steps" not in keys and any(map(sets_epochs, keys)):
+        raw["min_steps"] = 0  # a number of epochs that somebody asks for is the number that is trained
 
     # a wrong value is told by the line that it stands in, or by the option that put it in its place
     lines = lines_of_keys(text)
-    overridden = {override.partition("=")[0].strip() for override in overrides}
-    wrong = [f"{_place(where, path, lines, overridden)}{problem}" for path, problem in find_problems(raw)]
+    wrong = [f"{_place(where, path, lines, keys)}{problem}" for path, problem in find_problems(raw)]
     if unusable or wrong:
         raise RecipeError("\n".join(unusable + wrong))
     return _from_plain(raw)
@@ -330,10 +348,24 @@ def load_recipe(name_or_path: str | Path, *, overrides: Sequence[str] = ()) -> R
     except (OSError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path}: a recipe in TOML expected, but it can't be read: {error}") from None
 
+    # The arguments that one of the package's recipes has are those of its model, and another one knows nothing of them.
+    if path.parent == RECIPES_DIR and _names_another_model(text, overrides):
+        overrides = ["model_args={}", *overrides]
+
     # before anybody looks at recipe.model, which may name a file that is then executed
     recipe = parse_recipe(text, where=path.name, overrides=overrides)
     _refuse_code_of_a_run(path, recipe, overrides)
     return recipe if recipe.name else dataclasses.replace(recipe, name=path.stem)
+
+
+def _names_another_model(text: str, overrides: Sequence[str]) -> bool:
+    """Whether the last override of ``model`` is another one than that of a recipe's TOML text."""
+    raw = tomllib.loads(text)
+    model = raw["model"]
+    for override in overrides:
+        if override.partition("=")[0].strip() == "model":
+            apply_override(raw, override)
+    return bool(raw["model"] != model)
 
 
 def _refuse_code_of_a_run(path: Path, recipe: Recipe, overrides: Sequence[str]) -> None:
@@ -357,6 +389,8 @@ def recipe_names() -> list[str]:
 def with_epochs(recipe: Recipe, epochs: int) -> Recipe:
     """The recipe for ``epochs`` epochs in all: stages are shortened from the end, or the last one is lengthened.
 
+    So many are trained, whatever ``min_steps`` the recipe has.
+
     Raises:
         RecipeError: less than one epoch.
     """
@@ -368,7 +402,7 @@ def with_epochs(recipe: Recipe, epochs: int) -> Recipe:
         if share:
             stages.append(dataclasses.replace(stage, epochs=share, warmup=min(stage.warmup, share)))
         left -= share
-    return dataclasses.replace(recipe, stages=tuple(stages))
+    return dataclasses.replace(recipe, stages=tuple(stages), min_steps=0)
 
 
 def with_lr(recipe: Recipe, lr: float) -> Recipe:

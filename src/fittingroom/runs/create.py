@@ -14,7 +14,6 @@ from typing import cast
 
 from fittingroom.artifact.artifact import SOURCE
 from fittingroom.data.dataset import Dataset, Splits
-from fittingroom.data.edits import edited
 from fittingroom.data.fetch.known_sets import KNOWN
 from fittingroom.data.formats.columns import LABEL_NAMES_IN_WORDS
 from fittingroom.data.groups import with_groups
@@ -26,6 +25,7 @@ from fittingroom.files.atomic import atomic_write
 from fittingroom.files.names import refuse_undecodable
 from fittingroom.models import ModelSource, find_model
 from fittingroom.parallel.process_group import ALONE, ProcessGroup, is_own_job, torchrun_job
+from fittingroom.recipes.by_data import Chosen, default_recipe, said_of, settled
 from fittingroom.recipes.recipe import Precision, Recipe, load_recipe
 from fittingroom.runs import environment_record
 from fittingroom.runs.cut import CUT, decide_cut
@@ -35,12 +35,13 @@ from fittingroom.runs.recorded import recorded_environment, refuse_changes
 from fittingroom.runs.run import Run, command_line
 from fittingroom.runs.starting_point import IMAGES, START, Begun, Origin, begin_from, write_seen, write_weights
 from fittingroom.training.device import pick_device, prepare_torch
+from fittingroom.training.hold_out import learned_from_count
 from fittingroom.training.precision import ResolvedPrecision, resolve_precision
 
 
 def start(
     data: Splits | Dataset | str | Path,
-    recipe: Recipe | str | Path = "swift",
+    recipe: Recipe | str | Path,
     *,
     seed: int | None = None,
     seeds: int | Sequence[int] | None = None,
@@ -69,15 +70,18 @@ def start(
     if origin is not None:
         recipe, source = origin.recipe_for(recipe), origin.model_source
     recipe = recipe if seed is None else dataclasses.replace(recipe, seed=seed)
-    group.check_batch(recipe.batch_size)
 
     # One process of each host fills the cache, from which the others read.
     with group.local_main_first():
-        opened = as_splits(data, options, preprocessing_of(recipe))
-        splits, edits, _ = edited(opened, without=options.without, labels=options.labels)
+        splits = as_splits(data, options, preprocessing_of(recipe))
     source = source or find_model(recipe.model)
     if origin is not None:
         recipe = origin.recipe_on(splits, recipe)
+
+    # What is left to the number of images is settled here, for every process and every later day.
+    asked, images = recipe, learned_from_count(splits, recipe)
+    recipe = settled(asked, images)
+    group.check_batch(recipe.images_a_step)
 
     if options.threads is not None and options.threads > cores():
         warnings.warn(
@@ -96,17 +100,13 @@ def start(
             precision = _precision(splits, recipe, source, options)
             resolved = dataclasses.replace(recipe, precision=cast("Precision", precision.name))
             environment = _describe(splits, resolved, source, options, _seed_list(recipe, seeds), group)
-            environment = dataclasses.replace(
-                environment,
-                edits=edits,
-                together=decide_cut(splits, recipe, cache=options.cache, opened=opened.train, edits=edits),
-            )
             begun = None if origin is None else begin_from(origin, splits, resolved, source, environment)
             environment = dataclasses.replace(
                 environment,
                 start=begun and begun.point,
                 look_at_test=look_at_test,
                 precision_reason=precision.reason,
+                recipe_reason=said_of(asked, recipe, images),
                 bf16_emulated=precision.emulated,
             )
             folder = new_folder(out, recipe.name or "run")
@@ -142,6 +142,12 @@ def as_splits(data: Splits | Dataset | str | Path, options: Options, wanted: Pre
     )
 
 
+def recipe_for(splits: Splits, *, overrides: Sequence[str] = ()) -> Chosen:
+    """The recipe for open data for which none was named; see :func:`fittingroom.recipes.by_data.default_recipe`."""
+    train = splits.train
+    return default_recipe(len(train), train.image_size, train.channels, overrides=overrides)
+
+
 def _seed_list(recipe: Recipe, seeds: int | Sequence[int] | None) -> tuple[int, ...] | None:
     if seeds is None:
         return None
@@ -173,6 +179,7 @@ def _describe(
         data=RecordedData.of(splits),
         preprocessing=resolve_preprocessing(splits, recipe),
         cut=CUT,
+        together=decide_cut(splits, recipe, cache=options.cache),
         recipe=recipe.as_dict(),
         code_sha256=source.sha256,
         versions=versions(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,13 @@ import numpy as np
 
 from fittingroom.errors import ArtifactError, FittingRoomError
 from fittingroom.evaluation.intervals import model_interval_method
-from fittingroom.recipes.recipe import differences, load_recipe, recipe_names
+from fittingroom.recipes.by_data import settled
+from fittingroom.recipes.recipe import differences, load_recipe, recipe_from_dict, recipe_names
 from fittingroom.runs.environment_record import Environment
 from fittingroom.runs.ledger import read_evaluations
 from fittingroom.runs.recipe_accuracy import whose_interval
 from fittingroom.runs.run import Run, find_runs
+from fittingroom.training.hold_out import held_out_of
 
 OF_THE_START = ("model_args", "normalize", "size", "channels", "resize", "background", "validation", "split_seed")
 
@@ -54,7 +57,9 @@ def _row(folder: Path, run: Run) -> dict[str, Any]:
         "data_set": _data_set(environment),
         "recipe": environment.recipe_name,
         "model": str(environment.recipe.get("model", "")),
-        "changed": changed_keys(environment.recipe, given=OF_THE_START if environment.start else ()),
+        "changed": changed_keys(
+            environment.recipe, _learned_from(environment), given=OF_THE_START if environment.start else ()
+        ),
         "seeds": len(environment.seeds or [0]),
         "finished": run.is_finished,
         "validation": None,
@@ -101,18 +106,35 @@ def _data_set(environment: Environment) -> str:
     return "-".join("none" if part is None else (part.sources or part.images)[:12] for part in parts)
 
 
-def changed_keys(recipe: Mapping[str, Any], given: Sequence[str] = ()) -> list[str]:
+def _learned_from(environment: Environment) -> int | None:
+    """How many images a run learned from, by what its recipe held out; None where that can't be told."""
+    data = environment.data
+    try:
+        recipe = recipe_from_dict(environment.recipe)
+    except FittingRoomError:
+        return None
+    held_out = None if data.validation else held_out_of(data.train.n, recipe)
+    return data.train.n - (held_out or 0)
+
+
+def changed_keys(recipe: Mapping[str, Any], images: int | None = None, given: Sequence[str] = ()) -> list[str]:
     """Which keys differ from those of the packaged recipe of that name, as ``key=value``; the seed and the model not.
 
     Args:
         recipe: as plain values; what the package leaves to be decided, such as "auto", counts as unchanged.
+        images: that were learned from, where that is known: what follows from their number counts as unchanged, too.
         given: keys that count as unchanged too.
     """
     name = str(recipe.get("name") or "")
     if name not in recipe_names():
         return []
     try:
-        packaged = load_recipe(name).as_dict()
+        asked = load_recipe(name)
+        packaged = asked.as_dict()
+        if images is not None and "min_steps" in recipe:
+            same_batch = replace(asked, batch_size=recipe.get("batch_size", asked.batch_size))
+            packaged["stages"] = settled(same_batch, images).as_dict()["stages"]
+        packaged = {key: value for key, value in packaged.items() if key != "min_steps" or key in recipe}
     except FittingRoomError:
         return []
     left_out = {"seed", "name", "model", *given, *(key for key, value in packaged.items() if value == "auto")}

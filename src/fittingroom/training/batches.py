@@ -57,6 +57,7 @@ class Batches:
         self.images = as_tensor(dataset.images).to(home)  # (N, H, W), or (N, H, W, 3) in colour
         self.labels_N = as_tensor(dataset.labels).to(home)
         self.recipe = recipe
+        self.batch_size = recipe.images_a_step
         self.normalization = normalization
         self.group = group
         self.augmentation = Augmentation(
@@ -65,11 +66,11 @@ class Batches:
 
     def __len__(self) -> int:
         """Batches an epoch, the last short one included."""
-        return -(-len(self.images) // self.recipe.batch_size)
+        return -(-len(self.images) // self.batch_size)
 
     def examples_in(self, step: int) -> int:
         """Examples of the batch of ``step`` of an epoch, over all processes."""
-        size = self.recipe.batch_size
+        size = self.batch_size
         return min(size, len(self.images) - step * size)
 
     def epoch(self, epoch: int, first_step: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
@@ -89,7 +90,7 @@ class Batches:
 
     def _rows(self, epoch: int, first_step: int) -> Iterator[Tensor]:
         """Yield the rows of each batch, from that of ``first_step`` on: int64 (N,), where the images are."""
-        seed, count, size = self.recipe.seed, len(self.images), self.recipe.batch_size
+        seed, count, size = self.recipe.seed, len(self.images), self.batch_size
         if self.is_large:
             generator_for = partial(generator, seed)
             pools = block_shuffle(

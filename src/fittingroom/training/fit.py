@@ -17,11 +17,12 @@ from fittingroom.evaluation.predictions import JudgedPredictions
 from fittingroom.events import NO_HOOKS, Hooks
 from fittingroom.models import ModelSource, find_model
 from fittingroom.parallel.process_group import ALONE, ProcessGroup
+from fittingroom.recipes.by_data import settled
 from fittingroom.recipes.picture_keys import images_problem
 from fittingroom.recipes.recipe import Recipe
 from fittingroom.training.checkpoint import Checkpoints
 from fittingroom.training.device import pick_device
-from fittingroom.training.hold_out import hold_out
+from fittingroom.training.hold_out import hold_out, learned_from_count
 from fittingroom.training.inference import judge, predict_dataset
 from fittingroom.training.loop import TrainContext, fit_network
 from fittingroom.training.precision import resolve_precision
@@ -106,6 +107,7 @@ def fit(
     if in_vain and group.is_main:
         warnings.warn(f"{train.name}: {' and '.join(in_vain)} change nothing: its images are grey", stacklevel=2)
     model_source = model_source or find_model(recipe.model)
+    recipe = settled(recipe, learned_from_count(splits, recipe))  # of a run it is so already
     device = pick_device(device)
 
     # Held out first: what is learned of the pixels, too, is learned of the training images alone.

@@ -38,9 +38,20 @@ def hold_out(
     return stratified_split(splits.train, n, recipe.split_seed, group_N) if n else (splits.train, None)
 
 
+def learned_from_count(splits: Splits, recipe: Recipe) -> int:
+    """How many training images are left to learn from; where some are tied together, about so many."""
+    return len(splits.train) - (held_out_count(splits, recipe) or 0)
+
+
 def held_out_count(splits: Splits, recipe: Recipe) -> int | None:
     """How many images are to be held out of train, 0 for none; None where the data has a validation set of its own."""
     if splits.validation is not None:
         return None
-    size = len(splits.train)
-    return min(HOLD_OUT, size // 10) if recipe.validation is None else min(recipe.validation, size // LARGEST_SHARE)
+    return held_out_of(len(splits.train), recipe)
+
+
+def held_out_of(images: int, recipe: Recipe) -> int:
+    """How many of so many training images a recipe holds out, where the data has no validation set of its own."""
+    if recipe.validation is None:
+        return min(HOLD_OUT, images // 10)
+    return min(recipe.validation, images // LARGEST_SHARE)

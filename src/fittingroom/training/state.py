@@ -119,7 +119,7 @@ class TrainState:
         model.to(device)
         average = copy.deepcopy(model).requires_grad_(False) if recipe.ema else None
         optimizer = make_optimizer(model, recipe)
-        return cls(recipe, model, optimizer, average, Progress(recipe.batch_size), head=tuple(head))
+        return cls(recipe, model, optimizer, average, Progress(recipe.images_a_step), head=tuple(head))
 
     @property
     def shipped(self) -> nn.Module:

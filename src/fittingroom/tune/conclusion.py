@@ -21,7 +21,7 @@ from fittingroom.recipes.recipe import Recipe
 from fittingroom.runs.create import start
 from fittingroom.runs.run import FORMAT, Run
 from fittingroom.tune.page import write_page
-from fittingroom.tune.space import apply
+from fittingroom.tune.space import apply, baseline_values
 from fittingroom.tune.study import Study
 from fittingroom.tune.trial import Trial
 
@@ -101,7 +101,9 @@ def _summary(study: Study, best: Trial, final: Run | None) -> dict[str, Any]:
 
     # The first trial is the baseline only where its values lie in the space; else the search drew it.
     first = trials[0]
-    is_baseline = first.state == "finished" and apply(study.recipe, first.values) == study.recipe
+    as_it_is = baseline_values(study.recipe, study.space)
+    is_baseline = first.state == "finished" and as_it_is is not None
+    is_baseline = is_baseline and apply(study.recipe, first.values) == apply(study.recipe, as_it_is)
 
     return {
         "format": FORMAT,

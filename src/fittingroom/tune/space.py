@@ -21,6 +21,7 @@ from typing import Any, get_args, get_type_hints
 
 from fittingroom.errors import RecipeError
 from fittingroom.recipes.recipe import Recipe, Stage, find_problems, recipe_from_dict, with_lr
+from fittingroom.recipes.steps import sets_epochs
 from fittingroom.recipes.toml_text import lines_of_keys, set_key
 
 LR = "lr"  # no key of a recipe: stands for the first stage's, to which the others keep their ratio
@@ -86,6 +87,8 @@ def label(value: Any) -> str | float | bool:
 def apply(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:
     """The recipe with values of the searched keys. Raises :class:`RecipeError` where they don't go together."""
     raw = recipe.as_dict()
+    if any(map(sets_epochs, values)):
+        raw["min_steps"] = 0  # trials of several lengths would all be stretched to one
     for path, value in values.items():
         if path != LR:
             set_key(raw, path.split("."), value)

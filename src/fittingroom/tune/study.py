@@ -39,13 +39,14 @@ from fittingroom.files.lock import exclusive, exclusive_if_free
 from fittingroom.models import ModelSource, build_model, find_model
 from fittingroom.parallel.jobs import Job, run_jobs
 from fittingroom.parallel.ray_engine import RayEngine
+from fittingroom.recipes.by_data import settled
 from fittingroom.recipes.recipe import Recipe, recipe_from_dict
 from fittingroom.runs.create import new_folder, start
 from fittingroom.runs.environment_record import Options
 from fittingroom.runs.preprocessing import preprocessing_of
 from fittingroom.runs.run import FORMAT, Run, command_line
 from fittingroom.training.device import pick_device, prepare_torch
-from fittingroom.training.hold_out import held_out_count
+from fittingroom.training.hold_out import held_out_count, learned_from_count
 from fittingroom.tune.kept_code import KeptCodes, executed_files, keep_code, models_named, open_source, recorded_code
 from fittingroom.tune.objective import OBJECTIVES, Objective
 from fittingroom.tune.sampler_pruner import distributions, make_pruner, sampler_of_trial
@@ -98,7 +99,8 @@ class Study:
     def as_optuna(self) -> optuna.Study:
         """The study as Optuna has it. Raises :class:`ArtifactError` where its storage doesn't know it."""
         try:
-            pruner = make_pruner(self.plan.pruner, self.recipe.epochs)
+            epochs = settled(self.recipe, learned_from_count(self.splits, self.recipe)).epochs
+            pruner = make_pruner(self.plan.pruner, epochs)
             return optuna.load_study(study_name=self.name, storage=open_storage(self.storage), pruner=pruner)
         except KeyError:
             raise ArtifactError(

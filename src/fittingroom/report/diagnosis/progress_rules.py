@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fittingroom.recipes.reached import REACHED
 from fittingroom.recipes.recipe import Recipe, differences, load_recipe, recipe_names
+from fittingroom.recipes.steps import AUTO
 from fittingroom.report.diagnosis.facts import MIN_EPOCHS, MIN_NATS, Diagnosis, Facts, Window, rounded
 from fittingroom.report.diagnosis.trend import fit_trend
 
@@ -129,8 +130,17 @@ def _packaged_name(recipe: Recipe) -> str | None:
     """Which of the package's recipes this is, apart from what differs between two trainings of it; None: none."""
     if recipe.name not in recipe_names():
         return None
-    changed = differences(load_recipe(recipe.name).as_dict(), recipe.as_dict())
-    return None if any(line.split(":")[0].split(".")[0] not in NOT_THE_RECIPE for line in changed) else recipe.name
+    packaged = load_recipe(recipe.name)
+    changed = [line.partition(":")[0] for line in differences(packaged.as_dict(), recipe.as_dict())]
+
+    # What the number of images decided is as the recipe has it. Runs of 0.2 know no least number of steps.
+    by_data = {"batch_size"} if packaged.batch_size == AUTO else set()
+    if not recipe.min_steps:
+        by_data.add("min_steps")
+    elif recipe.min_steps == packaged.min_steps and recipe.epochs > packaged.epochs:
+        by_data |= {f"stages.{i}.{key}" for i in range(len(recipe.stages)) for key in ("epochs", "warmup")}
+    own = [key for key in changed if key.partition(".")[0] not in NOT_THE_RECIPE and key not in by_data]
+    return None if own else recipe.name
 
 
 def _too_short(why: str, window: Window) -> Diagnosis:
