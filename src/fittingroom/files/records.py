@@ -216,8 +216,9 @@ def _read_dataclass(cls: Any, value: Any, key: str, given: Mapping[str, Any]) ->
 
 
 def _typed_dict(hint: Any) -> Reader:
-    readers = {name: reader_of(inner) for name, inner in get_type_hints(hint, include_extras=True).items()}
-    required = hint.__required_keys__
+    hints = _hints(hint, include_extras=True)
+    readers = {name: reader_of(inner) for name, inner in hints.items()}
+    required = {name for name, inner in hints.items() if get_origin(inner) is not NotRequired}
 
     def read(value: Any, key: str) -> Any:
         members = plain(dict, value, key)
