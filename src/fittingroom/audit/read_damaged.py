@@ -10,6 +10,7 @@ import io
 import math
 import zipfile
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,14 @@ from fittingroom.audit.values import as_pixels, as_whole_labels, picture_finding
 from fittingroom.data.dataset import MAX_SIDE, Dataset, Splits, parts_of
 from fittingroom.data.fetch.known_sets import KNOWN, class_names_for
 from fittingroom.data.formats import npz
-from fittingroom.data.formats.csv_layout import LONGEST_LINE, holds_pixels, is_header, label_name, pixel_number
+from fittingroom.data.formats.csv_layout import (
+    holds_pixels,
+    is_header,
+    label_name,
+    pixel_number,
+    without_endless_lines,
+)
+from fittingroom.data.formats.gzipped import BLOCK
 from fittingroom.data.formats.idx import QMNIST_COLUMNS
 from fittingroom.data.formats.kaggle_csv import csv_files
 from fittingroom.data.formats.many_pictures import Decoding
@@ -325,25 +333,10 @@ def _wrapping(path: Path) -> list[Finding]:
         if findings:
             return findings
     else:
-        _refuse_endless_line(path)
+        with path.open("rb") as file:
+            for _ in without_endless_lines(iter(partial(file.read, BLOCK), b""), path):
+                pass
     return []
-
-
-def _refuse_endless_line(path: Path) -> None:
-    """Refuse a file with a line that can't be a row, before a reader takes memory for it."""
-    # block by block; since: the bytes after the last line end, which may go on in the next block
-    since = 0
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            first, last = block.find(b"\n"), block.rfind(b"\n")
-            since += len(block) if first < 0 else first
-            if since > LONGEST_LINE:
-                raise DataError(
-                    f"{path}: rows of at most {LONGEST_LINE:,} bytes expected, a longer line found: this is no CSV of "
-                    "images, or its line ends are missing"
-                )
-            if last >= 0:
-                since = len(block) - last - 1
 
 
 def _force_csv(path: Path, audited_file: AuditedFile) -> None:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 MAX_CLASSES = 1000
+LONGEST_NAME = 256  # characters of a class's name; those of a folder's are at most 255
 PER_IMAGE = ("files", "groups", "sources")  # what a set may know of each image, beside its label
 
 
@@ -327,10 +328,27 @@ def _checked_classes(classes: Sequence[str], name: str) -> tuple[str, ...]:
     names = tuple(classes)
     if "" in names:
         raise DataError(f"{name}: class {names.index('')} has an empty name: give it one")
+    longest = max(names, key=len, default="")
+    if len(longest) > LONGEST_NAME:
+        raise DataError(
+            f"{name}: names of classes of at most {LONGEST_NAME} characters expected, {longest[:40]!r}… of "
+            f"{len(longest):,} found"
+        )
+    try:
+        "".join(names).encode()
+    except UnicodeEncodeError:
+        raise DataError(
+            f"{name}: names of classes in Unicode expected, half a character (a lone surrogate) found in "
+            f"{next(ascii(found) for found in names if not _is_writable(found))}: write it anew"
+        ) from None
     if len(set(names)) < len(names):
         repeated = [name for name, number in Counter(names).items() if number > 1]
         raise DataError(f"{name}: class names that differ expected, found more than once: {_listed(repeated)}")
     return names
+
+
+def _is_writable(text: str) -> bool:
+    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _checked_labels(labels: NDArray[Any], count: int, num_classes: int, name: str) -> NDArray[np.int64]:

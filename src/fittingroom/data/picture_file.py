@@ -28,6 +28,8 @@ WHITE = (255, 255, 255)
 PROBED_SIDE = 64  # a JPEG's colours are looked for in a picture of at least this size
 EXIF_ORIENTATION = 0x0112
 PNG_EXIF = ("exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp")  # where Pillow looks for it
+START_OF_SCAN = b"\xff\xda"
+ORDINARY_SCANS, MAX_SCANS = 12, 1_000  # of a progressive JPEG; programs write 10 of a coloured one
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 TURNED = (5, 6, 7, 8)  # orientations in which height and width change places
@@ -76,6 +78,8 @@ def open_picture(
     try:
         _silence_pillow()
         with Image.open(io.BytesIO(file) if isinstance(file, bytes) else file, formats=formats) as picture:
+            if picture.format == "JPEG" and isinstance(file, bytes):
+                _refuse_many_scans(file, picture.size, where)
             yield picture
     except (DataError, MemoryError):
         raise
@@ -85,6 +89,19 @@ def open_picture(
         raise DataError(
             f"{where}: a picture ({', '.join(formats)}) expected, damaged or other content found"
         ) from error
+
+
+def _refuse_many_scans(jpeg: bytes, size: tuple[int, int], where: str) -> None:
+    """Refuse a progressive JPEG that goes over its pixels far more often than any camera or program lets one.
+
+    Each scan takes the time of a whole picture, and a few bytes: a file of 2 MB could have a hundred thousand.
+
+    Raises:
+        DataError: more scans of more pixels than the largest picture has in an ordinary file.
+    """
+    scans = jpeg.count(START_OF_SCAN)  # within the pixels, 0xff is followed by a zero
+    if scans > ORDINARY_SCANS and (scans > MAX_SCANS or scans * size[0] * size[1] > ORDINARY_SCANS * MAX_PIXELS):
+        raise DataError(f"{where}: a JPEG of about {ORDINARY_SCANS} scans expected, {scans:,} found: save it anew")
 
 
 def _silence_pillow() -> None:
@@ -232,6 +249,8 @@ def _has_data_at_its_end(png: Image.Image) -> bool:
             length, kind = int.from_bytes(head[:4], "big"), head[4:]
             if is_after_pixels and kind in (b"eXIf", b"tEXt", b"zTXt", b"iTXt"):
                 return True
+            if kind == b"IEND" or not kind.isalpha():
+                return False  # whatever follows is no part of the picture
             is_after_pixels |= kind == b"IDAT"
             file.seek(length + 4, io.SEEK_CUR)
         return False

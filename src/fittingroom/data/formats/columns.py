@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fittingroom.data.dataset import MAX_CLASSES
+from fittingroom.data.dataset import LONGEST_NAME, MAX_CLASSES
 from fittingroom.data.formats.splits import PARTS, Labels
 from fittingroom.errors import DataError
 
@@ -65,6 +65,21 @@ def plain(column: str) -> str:
 def class_name(value: object) -> str:
     """A label that is text as the name of a class: in Unicode's NFC, without blanks around it."""
     return unicodedata.normalize("NFC", str(value)).strip()
+
+
+def as_text(values: Sequence[str], where: str) -> NDArray[np.str_]:
+    """Labels as an array of text (N,), in which every one takes as much memory as the longest.
+
+    Raises:
+        DataError: one is too long for a class's name.
+    """
+    longest = max(values, key=len, default="")
+    if len(longest) > LONGEST_NAME:
+        raise DataError(
+            f"{where}: a label of at most {LONGEST_NAME} characters expected, one of {len(longest):,} found "
+            f"({longest[:40]!r}…): are these really labels?"
+        )
+    return np.array(values, np.str_)
 
 
 def in_natural_order(names: Sequence[str]) -> list[str]:

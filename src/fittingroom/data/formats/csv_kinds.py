@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from fittingroom.data.dataset import Splits
-from fittingroom.data.formats.columns import label_column
+from fittingroom.data.formats.columns import as_text, label_column
 from fittingroom.data.formats.csv_layout import SMALLEST_ROW, cells_of, first_line, is_header, pixel_number
 from fittingroom.data.formats.file_table import (
     FileTable,
@@ -104,7 +104,7 @@ def _read_pixels_columns(files: dict[str, Path], path: Path) -> Splits:
                 raise DataError(f"{path}: one set of {name} images expected, another found in {file.name}")
             parts[name] = found
 
-    numbers = {name: None if labels is None else np.array(labels, np.str_) for name, (_, labels) in parts.items()}
+    numbers = {name: None if labels is None else as_text(labels, str(path)) for name, (_, labels) in parts.items()}
     are_numbers = all(np.char.isdecimal(labels).all() for labels in numbers.values() if labels is not None)
     if not are_numbers:
         return labelled({name: (images, numbers[name]) for name, (images, _) in parts.items()}, path)

@@ -6,7 +6,7 @@ import csv
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
@@ -126,6 +126,27 @@ def first_line(path: Path) -> str:
     if "\0" in line:
         raise DataError(f"{path}: text in UTF-8 expected, NUL bytes found in row 1: not a CSV, or not in UTF-8")
     return line
+
+
+def without_endless_lines(blocks: Iterable[bytes], path: Path) -> Iterator[bytes]:
+    """Pass the content of a CSV through, block by block, before a reader takes memory for a line without an end.
+
+    Raises:
+        DataError: a line that can't be a row.
+    """
+    # since: the bytes after the last line end, which may go on in the next block
+    since = 0
+    for block in blocks:
+        first, last = block.find(b"\n"), block.rfind(b"\n")
+        since += len(block) if first < 0 else first
+        if since > LONGEST_LINE:
+            raise DataError(
+                f"{path}: rows of at most {LONGEST_LINE:,} bytes expected, a longer line found: this is no CSV of "
+                "images, or its line ends are missing"
+            )
+        if last >= 0:
+            since = len(block) - last - 1
+        yield block
 
 
 def label_name(cells: list[str]) -> str | None:

@@ -25,6 +25,7 @@ from fittingroom.data.formats.columns import (
     GROUP,
     LABEL_NAMES_IN_WORDS,
     SPLIT_NAMES,
+    as_text,
     label_column,
     named,
     numbered,
@@ -382,7 +383,7 @@ def _numbers(
             raise DataError(
                 f"{rows[part][values.index(None)]}: a label expected as in other rows of {part}, none found"
             )
-        names[part] = np.array(values, np.str_)
+        names[part] = as_text([value or "" for value in values], str(path))
     order = read_class_names(path if path.is_dir() else path.parent)
 
     # numbers count the lines of classes.txt, as they do for every other format

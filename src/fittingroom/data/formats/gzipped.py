@@ -12,6 +12,7 @@ from fittingroom.errors import DataError
 # Real images shrink to a third or so. Deflate can reach 1:1,032, which only a bomb needs.
 MOST_EXPANSION = 100
 ALWAYS_ALLOWED = 64 << 20  # bytes
+BLOCK = 1 << 20  # bytes that are read at once
 
 
 @contextmanager
@@ -42,6 +43,27 @@ def is_gzip(path: Path) -> bool:
     """
     with path.open("rb") as file:
         return file.read(2) == b"\x1f\x8b"
+
+
+def within_expansion(file: BinaryIO, path: Path) -> Iterator[bytes]:
+    """The content of a gzip file that was opened by :func:`open_bytes`, as long as it doesn't turn out to be a bomb.
+
+    Told while it is read, by what its beginning has shrunk to, and not at the end.
+
+    Raises:
+        DataError: more content than real data can have.
+    """
+    packed = cast("gzip.GzipFile", file).fileobj
+    done = 0
+    while block := file.read(BLOCK):
+        done += len(block)
+        limit = ALWAYS_ALLOWED + MOST_EXPANSION * packed.tell()
+        if done > limit:
+            raise DataError(
+                f"{path}: at most {limit:,} bytes expected in the first {packed.tell():,} of gzip, more found: "
+                "no real images shrink that much; decompress it yourself if you trust it"
+            )
+        yield block
 
 
 def expansion_limit(path: Path) -> int:

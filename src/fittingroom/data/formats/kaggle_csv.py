@@ -3,21 +3,31 @@
 import gzip
 import io
 import re
+import shutil
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fittingroom.data.dataset import Dataset, Splits
 from fittingroom.data.formats.arrays import as_labels
-from fittingroom.data.formats.columns import numbered
-from fittingroom.data.formats.csv_layout import LONGEST_LINE, Layout, are_names, cells_of_bytes, label_cells, layout_of
-from fittingroom.data.formats.gzipped import expansion_limit, is_gzip, open_bytes
+from fittingroom.data.formats.columns import as_text, numbered
+from fittingroom.data.formats.csv_layout import (
+    LONGEST_LINE,
+    Layout,
+    are_names,
+    cells_of_bytes,
+    label_cells,
+    layout_of,
+    without_endless_lines,
+)
+from fittingroom.data.formats.gzipped import BLOCK, expansion_limit, is_gzip, open_bytes, within_expansion
 from fittingroom.data.formats.splits import Images, by_part, read_class_names, splits
 from fittingroom.errors import DataError
 from fittingroom.files.atomic import atomic_write
@@ -28,6 +38,8 @@ if TYPE_CHECKING:
 SUFFIXES = (".csv", ".csv.gz")
 PART_FILES = re.compile(r"(train|validation|test)\.csv(\.gz)?")
 """The names of the files that :func:`write_csv_part` writes, raw or packed."""
+
+IN_MEMORY = 256 << 20  # bytes of a decompressed file
 
 # Each cell matches in one way alone: were there two, as for 007 by `0*\d+`, a row of n such cells before a bad one
 # would be tried in 2ⁿ ways.
@@ -140,12 +152,15 @@ def csv_blocks(path: Path, rows: int) -> Iterator[Images]:
         DataError: as :func:`read_kaggle_csv`.
     """
     layout = layout_of(path)
-    is_empty = True
+    is_empty, left = True, expansion_limit(path) if is_gzip(path) else None
     with open_bytes(path) as file:
         if layout.has_header:
             file.readline()
         lines = iter(partial(file.readline, LONGEST_LINE), b"")
         while block := b"".join(islice(lines, rows)):
+            left = None if left is None else left - len(block)
+            if left is not None and left < 0:
+                raise DataError(f"{path}: more bytes found when decompressed than real images can have")
             if block.strip():
                 is_empty = False
                 yield _parse(io.BytesIO(block), layout, path)[0]
@@ -154,7 +169,7 @@ def csv_blocks(path: Path, rows: int) -> Iterator[Images]:
 
 
 def _parse(
-    content: Path | io.BytesIO, layout: Layout, path: Path, skip_lines: int = 0
+    content: Path | IO[bytes], layout: Layout, path: Path, skip_lines: int = 0
 ) -> tuple[Images, NDArray[Any] | None]:
     """Images and labels of the rows in ``content``, which is the file at ``path`` or a part of it."""
     table = _table(content, layout, path, skip_lines)
@@ -173,10 +188,10 @@ def _parse(
     # Polars has made text of the column where it couldn't make numbers of it
     column = table[layout.label]
     is_text = not column.dtype.is_numeric()
-    return images, np.array(column.to_list(), np.str_) if is_text else as_labels(column.to_numpy(), str(path))
+    return images, as_text(column.to_list(), str(path)) if is_text else as_labels(column.to_numpy(), str(path))
 
 
-def _table(content: Path | io.BytesIO, layout: Layout, path: Path, skip_lines: int) -> "pl.DataFrame":
+def _table(content: Path | IO[bytes], layout: Layout, path: Path, skip_lines: int) -> "pl.DataFrame":
     """The cells as numbers: uint8 pixels, uint16 labels; null where a cell or a line is empty."""
     import polars as pl
 
@@ -190,7 +205,7 @@ def _table(content: Path | io.BytesIO, layout: Layout, path: Path, skip_lines: i
         return read(content, schema=schema)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         # names may begin anywhere: letters follow the digits in sets of both
-        if isinstance(content, io.BytesIO):
+        if not isinstance(content, Path):
             content.seek(0)
         if not layout.has_names and layout.label and are_names(label_cells(path, layout)):
             return _table(content, replace(layout, has_names=True), path, skip_lines)
@@ -226,26 +241,32 @@ def _rows(table_NP: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return rows_NP
 
 
-def unpacked(path: Path) -> Path | io.BytesIO:
-    """The path itself, or the whole content if it is gzip.
+def unpacked(path: Path) -> Path | IO[bytes]:
+    """The path itself, or the whole content if it is gzip: in memory, or of a large one in a file without a name.
 
     Raises:
-        DataError: more content than real data can have.
+        DataError: more content than real data can have, a line that is no row, or no room for it.
     """
     with open_bytes(path) as file:
         if not is_gzip(path):
+            for _ in without_endless_lines(iter(partial(file.read, BLOCK), b""), path):
+                pass
             return path
 
-        limit, content = expansion_limit(path), io.BytesIO()
-        while block := file.read(1 << 20):
+        content: IO[bytes] = io.BytesIO()
+        for block in without_endless_lines(within_expansion(file, path), path):
+            if content.tell() < IN_MEMORY <= content.tell() + len(block):
+                content = _moved_to_disk(content)
             content.write(block)
-            if content.tell() > limit:
-                raise DataError(
-                    f"{path}: at most {limit:,} bytes expected when decompressed, more found: "
-                    "no real images shrink that much; decompress it yourself if you trust it"
-                )
     content.seek(0)
     return content
+
+
+def _moved_to_disk(content: IO[bytes]) -> IO[bytes]:
+    file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
+    content.seek(0)
+    shutil.copyfileobj(content, file)
+    return file
 
 
 def _refuse_bad_cell(path: Path, layout: Layout) -> None:

@@ -29,6 +29,7 @@ LARGE_FILE = 32 << 20  # bytes; of larger ones no two are in memory at once
 OF_SIZES = "pictures of"  # begins the note on what becomes of pictures of several sizes
 
 SHOWN = 20  # pictures that a note names
+MANY_BROKEN = 1_000  # pictures that can't be read, after which the others are tried only if some could be
 CHUNK = 16  # pictures that a thread takes at once: to hand over small ones one by one takes longer than to decode them
 
 SIZE_HINT = "size = [height, width] sets another"  # ends a note on what was decided, and says how to decide otherwise
@@ -118,6 +119,8 @@ def decode(
         if isinstance(found, DataError):
             is_good[len(broken) + len(sources)] = False
             broken[file] = str(found)
+            if len(broken) >= MANY_BROKEN:
+                refuse_all_broken(list(broken.values()), len(sources), files[0].parent)
         else:
             picture, source = found
             images[len(sources)] = picture.image
@@ -155,6 +158,25 @@ def refuse_broken(broken: Sequence[str], count: int, where: Path) -> None:
         raise DataError(
             f"{where}: {len(broken):,} of {count:,} pictures can't be read "
             f"(`skip_broken=True` leaves them out):\n  {lines}"
+        )
+
+
+def refuse_all_broken(broken: Sequence[str], good: int, where: Path) -> None:
+    """Raise an error once very many pictures can't be read, and hardly any can: the others won't be better.
+
+    Args:
+        broken: the messages of those that can't, so far.
+        good: how many can.
+        where: they lie.
+
+    Raises:
+        DataError: with the first of the messages.
+    """
+    if len(broken) >= MANY_BROKEN and good < len(broken) // MANY_BROKEN:
+        lines = "\n  ".join(broken[:SHOWN])
+        raise DataError(
+            f"{where}: of its first {len(broken) + good:,} pictures {len(broken):,} can't be read; the first are\n  "
+            f"{lines}"
         )
 
 
@@ -224,6 +246,7 @@ def _area(size: tuple[int, int]) -> tuple[int, tuple[int, int]]:
 
 def _size(file: Path) -> tuple[int, int]:
     try:
+        _refuse_large_file(file)
         with file.open("rb") as stream:
             return probe_size(stream, str(file))
     except OSError as error:
@@ -237,13 +260,19 @@ def _is_coloured(file: Path) -> bool:
 def _with_content(file: Path, use: Callable[[bytes], Result]) -> Result:
     """What is made of a file's content; large ones, and what is decoded of them, one at a time."""
     try:
-        size = file.stat().st_size
-        if size > LARGEST_FILE:
-            raise DataError(f"{file}: a picture of at most {LARGEST_FILE:,} bytes expected, {size:,} found")
+        size = _refuse_large_file(file)
         with _large if size > LARGE_FILE else nullcontext():
             return use(file.read_bytes())
     except OSError as error:
         raise DataError(f"{file}: can't be read: {error.strerror}") from error
+
+
+def _refuse_large_file(file: Path) -> int:
+    """The size of the file in bytes. Raises OSError, and DataError for one that no picture has."""
+    size = file.stat().st_size
+    if size > LARGEST_FILE:
+        raise DataError(f"{file}: a picture of at most {LARGEST_FILE:,} bytes expected, {size:,} found")
+    return size
 
 
 def each(function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result | DataError]:
@@ -261,6 +290,9 @@ def each(function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[
     # few large pictures are shared out evenly all the same
     size = max(1, min(CHUNK, len(items) // (8 * cores())))
     chunks = [items[start : start + size] for start in range(0, len(items), size)]
-    with ThreadPoolExecutor(cores(), thread_name_prefix="pictures") as pool:
+    pool = ThreadPoolExecutor(cores(), thread_name_prefix="pictures")
+    try:
         for results in pool.map(tried_all, chunks):
             yield from results
+    finally:
+        pool.shutdown(cancel_futures=True)  # whoever wants no more of them need not wait for the rest

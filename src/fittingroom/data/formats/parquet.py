@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 import numpy as np
 
+from fittingroom.data.dataset import LONGEST_NAME, MAX_CLASSES
 from fittingroom.data.formats.arrays import as_labels
-from fittingroom.data.formats.columns import GROUP, LABEL_NAMES_IN_WORDS, label_column, named, numbered
+from fittingroom.data.formats.columns import GROUP, LABEL_NAMES_IN_WORDS, as_text, label_column, named, numbered
 from fittingroom.data.formats.file_table import (
     FileTable,
     file_table,
@@ -26,7 +27,7 @@ from fittingroom.data.formats.file_table import (
     table_blocks,
     table_files,
 )
-from fittingroom.data.formats.gzipped import expansion_limit
+from fittingroom.data.formats.gzipped import ALWAYS_ALLOWED
 from fittingroom.data.formats.many_pictures import (
     CHUNK,
     SHOWN,
@@ -36,6 +37,7 @@ from fittingroom.data.formats.many_pictures import (
     each,
     greyed_note,
     read_with_source,
+    refuse_all_broken,
     refuse_broken,
 )
 from fittingroom.data.formats.splits import Images, part_of, read_class_names, splits
@@ -55,6 +57,8 @@ IMAGE_NAMES = ("image", "img", "picture", "photo", "bytes", "image_bytes", "jpg"
 SMALLEST_PICTURE = 60  # bytes; a PNG of one pixel has 67
 FETCHED = 20_000  # rows whose pictures are read at once, of small pictures
 FETCHED_BYTES = 256 << 20  # of pictures that are read at once
+MOST_REPEATED = 20  # times that a file's bytes may be as many pictures: these don't shrink, but may be there twice
+MOST_ROWS = 50_000  # that a file of any size may have: those of larger ones take a share of its bytes
 SAMPLES = (20, 500)  # pictures whose colours are looked at; more only where the first are all grey
 UNLABELLED = -1  # what Hugging Face writes where there is no label
 PART_FILES = re.compile(r"(train|validation|test)-00000-of-00001\.parquet")
@@ -261,7 +265,13 @@ def _resolve(files: Sequence[Path], asked: Preprocessing) -> tuple[Preprocessing
     for file, count in zip(files, counts, strict=True):
         for first, contents in _contents(file):
             heads = each(lambda content: probe_size(content or b"", ""), contents if asked.size is None else [])
-            sizes += [size for size in heads if not isinstance(size, DataError)]
+            broken = []
+            for row, head in enumerate(heads, first + 1):
+                if isinstance(head, DataError):
+                    broken.append(f"{file}: row {row:,}{head}")
+                    refuse_all_broken(broken, len(sizes), file)
+                else:
+                    sizes.append(head)
             rows = [row for row in range(len(contents)) if rows_before + first + row in looked_at]
             colours = each(lambda content: probe_picture(content or b"", "").is_colour, [contents[row] for row in rows])
             found = zip(rows, colours, strict=True)
@@ -304,6 +314,7 @@ def _decoded(files: Sequence[Path], record: Preprocessing, report: Callable[[int
                 if isinstance(found, DataError):
                     is_good[len(sources) + len(broken)] = False
                     broken.append(str(found))
+                    refuse_all_broken(broken, len(sources), files[0].parent if len(files) > 1 else file)
                 else:
                     picture, source = found
                     images[len(sources)] = picture.image
@@ -340,9 +351,24 @@ def _contents(path: Path) -> Iterator[tuple[int, list[bytes | None]]]:
             raise DataError(f"{path}: a row for each image expected, no rows found")
 
         # many at once: each time, Polars reads a row group from its start
-        rows = max(1, min(FETCHED, FETCHED_BYTES * count // max(1, path.stat().st_size)))
-        for first in range(0, count, rows):
-            yield first, _bytes_of(table.select(name).slice(first, rows).collect()[name], path)
+        size = path.stat().st_size
+        rows = max(1, min(FETCHED, FETCHED_BYTES * count // max(1, size)))
+        left = max(ALWAYS_ALLOWED, MOST_REPEATED * size)
+        for start in range(0, count, rows):
+            column = _binary(table.select(name).slice(start, rows).collect()[name], path)
+
+            # all rows may share one entry of the file, whose bytes Polars has once and Python once for each row
+            sizes = column.bin.size().fill_null(0).to_numpy()
+            left -= int(sizes.sum())
+            if left < 0:
+                raise DataError(f"{path}: more pictures expected in its bytes, the same ones found again and again")
+            ends = np.cumsum(sizes, dtype=np.int64)
+            first = 0
+            while first < len(column):
+                taken = int(np.searchsorted(ends, (ends[first - 1] if first else 0) + FETCHED_BYTES, "right"))
+                some = column[first : max(first + 1, taken)]
+                yield start + first, some.to_list()
+                first += len(some)
 
 
 def _pictures_column(schema: pl.Schema) -> str | None:
@@ -385,7 +411,7 @@ def _count(path: Path) -> int:
 
     with _opened(path) as file:
         rows = int(pl.scan_parquet(file).select(pl.len()).collect().item())
-    if rows * SMALLEST_PICTURE > expansion_limit(path):
+    if rows > MOST_ROWS and rows * SMALLEST_PICTURE > MOST_REPEATED * path.stat().st_size:
         raise DataError(f"{path}: claims {rows:,} rows, which a file of its size can't hold of real images")
     return rows
 
@@ -409,13 +435,17 @@ def picture_bytes(column: pl.Series, path: Path, rows_before: int = 0) -> list[b
 
 
 def _bytes_of(column: pl.Series, path: Path) -> list[bytes | None]:
+    return _binary(column, path).to_list()
+
+
+def _binary(column: pl.Series, path: Path) -> pl.Series:
     import polars as pl
 
     if isinstance(column.dtype, pl.Struct) and "bytes" in column.struct.fields:
         column = column.struct.field("bytes")
     if column.dtype != pl.Binary:
         raise DataError(f"{path}: pictures as bytes in column {column.name} expected, {column.dtype} found")
-    return column.to_list()
+    return column
 
 
 # ── labels ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -455,15 +485,25 @@ def _labels(path: Path) -> NDArray[Any] | None:
         row = int(column.is_null().arg_max() or 0) + 1
         raise DataError(f"{path}: row {row:,}, column {column.name}: a label expected, none found")
     if column.dtype in (pl.String, pl.Categorical, pl.Enum, pl.Boolean):
-        return np.array(column.cast(pl.String).to_list(), np.str_)
+        return as_text(_texts(column.cast(pl.String), where), where)
     if not column.dtype.is_numeric():
         raise DataError(
             f"{where}: whole numbers or names expected as labels, {column.dtype} found; the columns are "
             f"{', '.join(schema.names()[:20])}: call the one with the labels {LABEL_NAMES_IN_WORDS}"
         )
 
+    if str(column.dtype).endswith("Int128"):  # NumPy has none; what is beyond 64 bits is no class's number either
+        column = column.cast(pl.Int64, strict=False).fill_null(MAX_CLASSES)
     labels = column.to_numpy()
     return None if (labels == UNLABELLED).all() else as_labels(labels, where)
+
+
+def _texts(column: pl.Series, where: str) -> list[str]:
+    """The texts of a column, before which the longest is looked at: all rows may share one of any length."""
+    longest = int(column.str.len_bytes().max() or 0)  # type: ignore[arg-type]
+    if longest > 4 * LONGEST_NAME:
+        as_text([str(column.filter(column.str.len_bytes() == longest)[0])], where)
+    return column.to_list()
 
 
 def has_column(path: Path, name: str) -> bool:
@@ -518,5 +558,5 @@ def _class_names(path: Path) -> dict[str, list[str]]:
             for column, feature in features.items()
             if isinstance(feature, dict) and feature.get("names")
         }
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
         return {}

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from fittingroom.data.dataset import Dataset, Splits
 from fittingroom.data.preprocessing import Preprocessing, resize_images
 from fittingroom.errors import DataError
+from fittingroom.files.regular_file import read_regular_file
 
 PARTS = {
     "train": "train",
@@ -23,6 +24,8 @@ PARTS = {
     "t10k": "test",
 }
 CLASSES_FILE = "classes.txt"
+LARGEST_CLASSES_FILE = 4 << 20  # bytes; a thousand names of the longest have 1 MB
+ALIKE = 100_000  # images of which at least one differs, in any real set
 
 Images = NDArray[Any]
 Labels = NDArray[Any]
@@ -92,6 +95,8 @@ def splits(
     Raises:
         DataError: parts that don't fit together, or several without train.
     """
+    for part, (images, _) in parts.items():
+        _refuse_one_image(images, f"{path}: {part}")
     labels = [labels for _, labels in parts.values() if labels is not None]
     if classes is None and labels:
         classes = read_class_names(path if path.is_dir() else path.parent) or _numbers(labels)
@@ -131,9 +136,24 @@ def read_class_names(folder: Path) -> tuple[str, ...] | None:
     if not path.exists():
         return None
     try:
-        return tuple(path.read_text("utf-8-sig").splitlines())
+        return tuple(read_regular_file(path, LARGEST_CLASSES_FILE).decode("utf-8-sig").splitlines())
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: class names, one a line in UTF-8, expected; {error}") from error
+        why = getattr(error, "strerror", None) or error
+        raise DataError(f"{path}: class names, one a line in UTF-8, expected; {why}") from error
+
+
+def _refuse_one_image(images: Images, where: str) -> None:
+    """Refuse one image very many times over, which a file of no size can hold, before each copy is hashed.
+
+    Raises:
+        DataError: that is all there is.
+    """
+    # a sample tells real images from the first one at once
+    sample = images[:: max(1, len(images) // 1_000)]
+    if len(images) < ALIKE or not bool((sample == images[0]).all()):
+        return
+    if all(bool((images[row : row + ALIKE] == images[0]).all()) for row in range(0, len(images), ALIKE)):
+        raise DataError(f"{where}: images that differ expected, the same one {len(images):,} times found")
 
 
 def _numbers(labels: Sequence[Labels]) -> tuple[str, ...]:
