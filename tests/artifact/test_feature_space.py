@@ -14,7 +14,8 @@ from torch import Tensor
 import fittingroom as fr
 from fittingroom.artifact import quantize
 from fittingroom.artifact.export import export_onnx
-from fittingroom.artifact.feature_space import FILE, FeatureSpace, unit_length
+from fittingroom.artifact.artifact import FEATURE_SPACE
+from fittingroom.artifact.feature_space import FeatureSpace, unit_length
 from fittingroom.artifact.onnx_model import OnnxModel
 from fittingroom.errors import ArtifactError
 from tests.support.small_run import seen_in_training, train_small
@@ -124,37 +125,37 @@ def test_a_training_keeps_the_space_and_an_export_reads_it(
 
 
 def test_a_run_without_a_space_or_with_anothers_is_exported_with_one_of_its_own(run: fr.Run, tmp_path: Path) -> None:
-    kept = (run.path / FILE).read_bytes()
+    kept = (run.path / FEATURE_SPACE).read_bytes()
     images = fr.open_dataset("sample").train.images[:50]
     expected = OnnxModel(run.path / "model.onnx").answer(images).residuals
     assert expected is not None
     other = train_small(tmp_path / "other", "seed=5")
     try:
-        for content in (None, (other.path / FILE).read_bytes()):
-            (run.path / FILE).unlink(missing_ok=True)
+        for content in (None, (other.path / FEATURE_SPACE).read_bytes()):
+            (run.path / FEATURE_SPACE).unlink(missing_ok=True)
             if content is not None:
-                (run.path / FILE).write_bytes(content)
+                (run.path / FEATURE_SPACE).write_bytes(content)
             path = tmp_path / "model.onnx"
             export_onnx(run.artifact, run.artifact.network(), *seen_in_training(run), path=path)
             found = OnnxModel(path).answer(images).residuals
             assert found is not None
             np.testing.assert_allclose(found, expected, rtol=1e-4)
     finally:
-        (run.path / FILE).write_bytes(kept)
+        (run.path / FEATURE_SPACE).write_bytes(kept)
 
 
 @pytest.mark.parametrize("damage", [b"", b"\x08\0\0\0\0\0\0\0{}      ", b"no such thing"])
 def test_a_damaged_space_is_one_message(run: fr.Run, tmp_path: Path, damage: bytes) -> None:
-    kept = (run.path / FILE).read_bytes()
-    (run.path / FILE).write_bytes(damage or kept[:-20])
+    kept = (run.path / FEATURE_SPACE).read_bytes()
+    (run.path / FEATURE_SPACE).write_bytes(damage or kept[:-20])
     try:
         if damage.endswith(b"{}      "):  # a file in order, of somebody else's
             export_onnx(run.artifact, run.artifact.network(), *seen_in_training(run), path=tmp_path / "model.onnx")
             return
-        with pytest.raises(ArtifactError, match=f"{FILE}: statistics of a network's features expected"):
+        with pytest.raises(ArtifactError, match=f"{FEATURE_SPACE}: statistics of a network's features expected"):
             export_onnx(run.artifact, run.artifact.network(), *seen_in_training(run), path=tmp_path / "model.onnx")
     finally:
-        (run.path / FILE).write_bytes(kept)
+        (run.path / FEATURE_SPACE).write_bytes(kept)
 
 
 @pytest.mark.parametrize(("name", "has_residual"), [("Convolved", False), ("Patches", False), ("Gated", True)])
@@ -164,7 +165,7 @@ def test_a_network_without_features_for_each_image_has_energy_alone(
     run = of_the_user(name)
     session = onnxruntime.InferenceSession(run.path / "model.onnx", providers=["CPUExecutionProvider"])
     assert ("residual" in [output.name for output in session.get_outputs()]) == has_residual
-    assert (run.path / FILE).exists() == has_residual
+    assert (run.path / FEATURE_SPACE).exists() == has_residual
 
     answer = fr.load(run.path).classify(fr.open_dataset("sample").train.images[:20])
     assert (answer.residuals is not None) == has_residual

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 FORMAT = 2
 FORMATS = (1, 2)  # that are read; 1 has no preprocessing
 CONFIG, WEIGHTS, SOURCE = "config.json", "model.safetensors", "model_source.py"
+FEATURE_SPACE = "feature_space.safetensors"  # beside the weights, see the module of that name
 UNKNOWN = Preprocessing()  # until the rest of a description is read
 Side = Annotated[int, Range(1, MAX_SIDE)]
 Channels = Annotated[int, Among((1, 3))]

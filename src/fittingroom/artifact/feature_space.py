@@ -17,10 +17,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.hooks import RemovableHandle
 
+from fittingroom.artifact.artifact import FEATURE_SPACE
 from fittingroom.errors import ArtifactError
 from fittingroom.files.atomic import atomic_write
 
-FILE = "feature_space.safetensors"
 FORMAT = "1"
 FIT_IMAGES = 5_000  # of the training's; 10,000 take twice the time and flag no more
 MAX_FEATURES = 16_384  # more are pixels rather than features, and their statistics would outweigh the network
@@ -215,7 +215,7 @@ def save_feature_space(folder: Path, space: FeatureSpace, weights: str) -> None:
     import safetensors.torch
 
     tensors = {field.name: getattr(space, field.name).contiguous() for field in fields(space)}
-    with atomic_write(folder / FILE) as file:
+    with atomic_write(folder / FEATURE_SPACE) as file:
         file.write(safetensors.torch.save(tensors, metadata={"format": FORMAT, "weights": weights}))
 
 
@@ -227,7 +227,7 @@ def open_feature_space(folder: Path, weights: str) -> FeatureSpace | None:
     """
     from safetensors import SafetensorError, safe_open
 
-    path = folder / FILE
+    path = folder / FEATURE_SPACE
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}

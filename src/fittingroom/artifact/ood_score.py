@@ -53,9 +53,13 @@ class Ranks:
     def at_least(self, values_N: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
         """How many validation images are at least as strange, float64 (N,): exact among the strangest 5 %."""
         values_N = np.where(np.isnan(values_N), np.inf, values_N).astype(np.float32)
-        counts = np.r_[0, _kept_of(self.n) + 1]  # up to and including each value that was kept
-        found: NDArray[np.float64] = counts[np.searchsorted(-self.values, -values_N, side="right")].astype(np.float64)
+        found: NDArray[np.float64] = self.counts[np.searchsorted(-self.values, -values_N, side="right")]
         return found
+
+    @property
+    def counts(self) -> NDArray[np.float64]:
+        """0, then how many validation images there are up to and including each value that was kept."""
+        return np.r_[0.0, _kept_of(self.n) + 1]
 
     def to_text(self) -> str:
         """As base64 of little-endian float32."""

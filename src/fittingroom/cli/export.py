@@ -8,20 +8,24 @@ from pathlib import Path
 from fittingroom.cli import options
 from fittingroom.cli.parser import Parser
 
-SUFFIXES = {"onnx": ".onnx", "torch-export": ".pt2"}
+SUFFIXES = {"onnx": ".onnx", "torch-export": ".pt2", "page": ".html"}
 
 
 def add_options(parser: Parser) -> None:
     """Add the options of ``export``."""
     parser.description = (
         "Write a run's model with the preprocessing inside: pixels go in, probabilities come out. Before a "
-        "file is written it has to agree with the network on all validation images and 10,000 of train."
+        "file is written it has to agree with the network on all validation images and 5,000 of train. A page is "
+        "one small file in which the model is tried, in any browser, without a network."
     )
-    parser.epilog = "examples: fittingroom export runs/swift-1 · fittingroom export runs/swift-1 --quantize int8"
+    parser.epilog = (
+        "examples: fittingroom export runs/swift-1 · fittingroom export runs/swift-1 --quantize int8 · "
+        "fittingroom export runs/swift-1 --format page"
+    )
     parser.add_argument("folder", metavar="RUN", type=Path, help="the run's folder")
 
     # Not by argparse's choices: safetensors, which 0.1 wrote, gets an answer of its own.
-    parser.add_argument("--format", default="onnx", metavar="FORMAT", help=f"{' or '.join(SUFFIXES)}; default: onnx")
+    parser.add_argument("--format", default="onnx", metavar="FORMAT", help=f"{_either()}; default: onnx")
     parser.add_argument("--quantize", choices=("int8",), help="whole numbers inside, if that costs < 0.2 points")
     parser.add_argument(
         "--out",
@@ -41,6 +45,14 @@ def run_export(args: argparse.Namespace) -> int:
     _refuse_what_does_not_go_together(args)
     run = open_run(args.folder)
     artifact = run.artifact
+    suffix = ".int8.onnx" if args.quantize else SUFFIXES[args.format]
+    path = args.out or run.path / f"model{suffix}"
+    if args.format == "page":
+        from fittingroom.report.model_page import write_model_page
+
+        write_model_page(run, path)
+        print(f"{path}: {path.stat().st_size:,} bytes; it opens in any browser and loads nothing")
+        return 0
 
     # PyTorch is loaded only now: a run that can't be opened is answered at once.
     from fittingroom.artifact.export import TRAIN_IMAGES, export_onnx, export_torch
@@ -48,8 +60,6 @@ def run_export(args: argparse.Namespace) -> int:
     from fittingroom.runs.recorded import refuse_other_data
     from fittingroom.training.hold_out import hold_out
 
-    suffix = ".int8.onnx" if args.quantize else SUFFIXES[args.format]
-    path = args.out or run.path / f"model{suffix}"
     network = artifact.network(trust_code=args.trust_code)
 
     # The parity gate and the out-of-distribution score are measured on the run's own images, so others won't do.
@@ -80,8 +90,13 @@ def _refuse_what_does_not_go_together(args: argparse.Namespace) -> None:
             f"--format safetensors: the run has its weights as {args.folder / 'model.safetensors'} already"
         )
     if args.format not in SUFFIXES:
-        raise UsageError(f"--format: {' or '.join(SUFFIXES)} expected, {args.format} found")
+        raise UsageError(f"--format: {_either()} expected, {args.format} found")
     if args.quantize and args.format != "onnx":
         raise UsageError(f"--quantize {args.quantize}: --format onnx expected, {args.format} found")
     if args.out and args.out.exists() and not args.force:
         raise UsageError(f"{args.out}: a new file expected, it is there already; --force writes over it")
+
+
+def _either() -> str:
+    *others, last = SUFFIXES
+    return f"{', '.join(others)} or {last}"

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fittingroom.errors import RecipeError
+from fittingroom.recipes.residual_args import BLOCK_LAYERS, DEPTHS, FIXED_STEM, POOLS, WIDTHS
 
 NORM_MOMENTUM = 0.4  # a training of few steps has no time for the usual 0.1: running statistics would lag behind
 
@@ -41,11 +42,11 @@ class ResidualCNN(nn.Module):
         num_classes: int = 10,
         image_size: tuple[int, int] = (28, 28),
         in_channels: int = 1,
-        widths: Sequence[int] = (16, 32, 64),
-        depths: Sequence[int] = (0, 0, 1),
-        pools: Sequence[bool] = (True, True, True),
-        block_layers: int = 1,
-        fixed_stem: bool = False,
+        widths: Sequence[int] = WIDTHS,
+        depths: Sequence[int] = DEPTHS,
+        pools: Sequence[bool] = POOLS,
+        block_layers: int = BLOCK_LAYERS,
+        fixed_stem: bool = FIXED_STEM,
         strides: Sequence[int] | None = None,
     ):
         super().__init__()

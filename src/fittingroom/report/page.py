@@ -1,17 +1,16 @@
 """``report.html``: one self-contained page on a run, for somebody who would rather look than read.
 
-No network, no scripts: the curves are SVG, the pictures are PNG in the page, the colours follow the reader's scheme.
+No network: the curves are SVG, the pictures are PNG in the page, the colours follow the reader's scheme. The one script
+is that of the part in which the model is tried; all else is there without it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fittingroom.audit.subsets import LABEL_ISSUES_CAVEAT
 from fittingroom.errors import ArtifactError, DataError
@@ -19,17 +18,13 @@ from fittingroom.evaluation.calibration import calibration
 from fittingroom.evaluation.intervals import in_groups, interval_method
 from fittingroom.evaluation.mistakes import (
     TRUSTED,
-    SuspiciousLabels,
-    find_mistakes,
     find_suspicious_labels,
-    right_answers,
 )
 from fittingroom.files.atomic import atomic_write
-from fittingroom.rendering.contact_sheet import png_uri
 from fittingroom.rendering.html_page import render_page
 from fittingroom.report.curves import History, accuracy_panel, history_of, loss_panel, rate_panel
+from fittingroom.report.pictures import answers_of, mistakes_of
 from fittingroom.report.run_summary import (
-    Judged,
     confused_pairs,
     diagnose_members,
     judged_on,
@@ -40,31 +35,13 @@ from fittingroom.report.run_summary import (
     weakest_classes,
     worst_mistakes,
 )
+from fittingroom.report.try_it import Trial, trial_of
 from fittingroom.runs.run import Run
 
-MAX_MISTAKES, MAX_RIGHT_ANSWERS = 40, 12  # pictures of wrong answers; of right ones, for each class
-MAX_MATRIX_CLASSES = 20  # more can't be read as a matrix or a sheet: pairs, and the weakest classes, are listed
+MAX_MATRIX_CLASSES = 20  # more can't be read as a matrix: pairs, and the weakest classes, are listed
 MAX_TABLE_CLASSES = 50
 MAX_EVALUATIONS = 30  # on the test set, listed
-PICTURE_SIDE = 64  # larger images are reduced to it, so that the page stays below 3 MB
 TEMPLATE = Path(__file__).with_name("report.html")
-
-
-@dataclass(frozen=True)
-class Picture:
-    """One image of the judged set with the model's answer.
-
-    ``source`` is a data URI, None where it isn't at hand; ``file`` a path relative to the data, None where they came as
-    no picture files.
-    """
-
-    source: str | None
-    file: str | None
-    where: str
-    truth: str
-    answer: str
-    probability: float
-    has_label_issue: bool = False
 
 
 def write_report(run: Run, *, xkcd: bool = False) -> Path:
@@ -100,7 +77,7 @@ def write_report(run: Run, *, xkcd: bool = False) -> Path:
         "reproduce": reproducing_command(run),
         "reproduces": reproduces(run),
     }
-    content |= _diagnoses(run) | {"worst": None}
+    content |= _diagnoses(run) | {"worst": None, "trial": None, "no_trial": ""}
     content |= _about_members(run, members) if members else _about_one(run)
 
     path = run.path / "report.html"
@@ -118,6 +95,7 @@ def _about_one(run: Run) -> dict[str, Any]:
         "judged": judged,
         "members": [],
     }
+    content |= _trial(run)
     if judged is None:
         return content
 
@@ -137,12 +115,22 @@ def _about_one(run: Run) -> dict[str, Any]:
         "pairs": confused_pairs(judged.scores),
         "worst": worst_mistakes(judged.scores),
         "classes": weakest_classes(judged.scores)[:MAX_TABLE_CLASSES],
-        "mistakes": _mistakes(judged, suspicious, images),
-        "answers": _answers(judged, images),
+        "mistakes": mistakes_of(judged, suspicious, images),
+        "answers": answers_of(judged, images),
         "pictures_missing": missing,
         "subsets": subsets_of(run) if judged.split == "test" else [],
         "subsets_caveat": LABEL_ISSUES_CAVEAT,
     }
+
+
+def _trial(run: Run) -> dict[str, Any]:
+    """The model to be tried, or why the page has none."""
+    try:
+        trial: Trial | None = trial_of(run)
+        reason = ""
+    except ArtifactError as error:
+        trial, reason = None, str(error)
+    return {"trial": trial, "no_trial": reason}
 
 
 def _diagnoses(run: Run) -> dict[str, Any]:
@@ -196,40 +184,6 @@ def _panels(runs: Sequence[Run], whole: Run) -> dict[str, Any] | None:
         "rate": rate_panel(histories, stages, 282, 330),
         "accuracy": accuracy_panel(histories, stages, 34, 330),
     }
-
-
-def _picture(
-    judged: Judged, row: int, images: dict[str, NDArray[np.uint8]], *, has_label_issue: bool = False
-) -> Picture:
-    table = judged.table
-    image = images.get(table.images[row])
-    file = None if table.files is None else table.files[row]
-    return Picture(
-        source=None if image is None else png_uri(image, PICTURE_SIDE),
-        file=file,
-        where=f"{file or f'{judged.split} image {row:,}'}, SHA-256 {table.images[row][:16]}…",
-        truth=table.classes[table.truth[row]],
-        answer=table.classes[table.predicted[row]],
-        probability=float(table.confidence[row]),
-        has_label_issue=has_label_issue,
-    )
-
-
-def _mistakes(judged: Judged, suspicious: SuspiciousLabels, images: dict[str, NDArray[np.uint8]]) -> list[Picture]:
-    issues = set(suspicious.rows)
-    worst = find_mistakes(judged.table)[:MAX_MISTAKES].tolist()
-    return [_picture(judged, row, images, has_label_issue=row in issues) for row in worst]
-
-
-def _answers(judged: Judged, images: dict[str, NDArray[np.uint8]]) -> list[tuple[str, list[Picture]]]:
-    """Right answers of each class, from the surest to the least sure; of the weakest classes where they are many."""
-    names = judged.table.classes
-    if len(names) > MAX_MATRIX_CLASSES:
-        shown = [row["class"] for row in weakest_classes(judged.scores)[:MAX_MATRIX_CLASSES]]
-    else:
-        shown = list(names)
-    rows = {name: right_answers(judged.table, names.index(name), MAX_RIGHT_ANSWERS).tolist() for name in shown}
-    return [(name, [_picture(judged, row, images) for row in of_class]) for name, of_class in rows.items() if of_class]
 
 
 def _matrix(scores: dict[str, Any]) -> list[dict[str, Any]]:

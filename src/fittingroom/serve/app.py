@@ -26,11 +26,13 @@ from fittingroom.serve.request_log import RequestDone
 from fittingroom.serve.service import Served, Service
 
 WEB = Path(__file__).parent / "web"
+SHARED = STYLE_SHEET.parent  # what pages that are written to a file have, too
 STATIC = {
-    "app.js": "text/javascript",
-    "words.js": "text/javascript",
-    "page.css": "text/css",
-    STYLE_SHEET.name: "text/css",
+    WEB / "app.js": "text/javascript",
+    WEB / "words.js": "text/javascript",
+    WEB / "page.css": "text/css",
+    SHARED / "class_names.js": "text/javascript",
+    STYLE_SHEET: "text/css",
 }
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -86,10 +88,9 @@ def _pages(models: list[str]) -> list[Route]:
         _route("/docs", _constant(docs_page(models), "text/html")),
         _route("/", _constant((WEB / "index.html").read_text(encoding="utf-8"), "text/html")),
     ]
-    for name, media_type in STATIC.items():
-        file = STYLE_SHEET if name == STYLE_SHEET.name else WEB / name
+    for file, media_type in STATIC.items():
         content = file.read_text(encoding="utf-8")
-        pages.append(_route(f"/static/{name}", _constant(content, media_type, "max-age=300")))
+        pages.append(_route(f"/static/{file.name}", _constant(content, media_type, "max-age=300")))
     return pages
 
 

@@ -1,6 +1,7 @@
 // The page: a picture goes to /predict, and what comes back is shown. No library, no build.
 
-import { CLASSES, WORDS } from "./words.js";
+import { CLASSES } from "./class_names.js";
+import { WORDS } from "./words.js";
 
 const $ = (id) => document.getElementById(id);
 const state = { models: [], model: null, language: "en", answer: null, truth: null, error: null, asked: 0, kind: null };

@@ -1,0 +1,56 @@
+"""A model as one small page to share: try it, what it gets right, and the figures that matter."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fittingroom.errors import ArtifactError, DataError
+from fittingroom.evaluation.intervals import interval_method
+from fittingroom.files.atomic import atomic_write
+from fittingroom.rendering.html_page import render_page
+from fittingroom.report.pictures import answers_of
+from fittingroom.report.run_summary import judged_on, worst_mistakes
+from fittingroom.report.try_it import trial_of
+from fittingroom.runs.run import Run
+
+TEMPLATE = Path(__file__).with_name("model_page.html")
+
+
+def write_model_page(run: Run, path: Path) -> Path:
+    """Write the page of a finished run of one seed.
+
+    Args:
+        run: finished. Its data is opened for the pictures; without it the page has none.
+        path: the file to write.
+
+    Returns:
+        ``path``.
+
+    Raises:
+        ArtifactError: several seeds, a model that a page can't compute, or a damaged file of the run.
+    """
+    if run.members:
+        names = ", ".join(str(member.path) for member in run.members)
+        raise ArtifactError(f"{run.path}: a run of one seed expected, it has several; give one of {names}")
+
+    trial, judged = trial_of(run), judged_on(run)
+    answers = []
+    if judged is not None:
+        # The model is worth a page without the pictures, too.
+        try:
+            answers = answers_of(judged, run.images(judged.split, set(judged.table.images)))
+        except (DataError, ArtifactError, OSError):
+            answers = []
+
+    content = {
+        "name": run.path.resolve().name,
+        "trial": trial,
+        "artifact": run.artifact,
+        "judged": judged,
+        "worst": worst_mistakes(judged.scores) if judged else None,
+        "answers": answers,
+        "interval_method": interval_method,
+    }
+    with atomic_write(path) as file:
+        file.write(render_page(TEMPLATE, content).encode())
+    return path
