@@ -22,10 +22,11 @@ from fittingroom.audit.label_issues import label_issues_of
 from fittingroom.audit.subsets import LABEL_ISSUES_CAVEAT, make_subsets
 from fittingroom.data.dataset import Dataset, Splits
 from fittingroom.rendering.contact_sheet import png_uri
-from fittingroom.report.page import MAX_MISTAKES, PICTURE_SIDE, write_report
+from fittingroom.report.page import write_report
+from fittingroom.report.pictures import MAX_MISTAKES, PICTURE_SIDE
 
 LIMIT = 3 * 1024 * 1024
-VOID = {"meta", "link", "img", "br", "hr"}
+VOID = {"meta", "link", "img", "br", "hr", "input"}
 
 
 class Page(HTMLParser):
@@ -89,7 +90,12 @@ def page(judged: fr.Run) -> Page:
 
 def test_it_is_complete_in_itself_and_small(judged: fr.Run, page: Page) -> None:
     assert (judged.path / "report.html").stat().st_size < LIMIT
-    assert "script" not in [tag for tag, _ in page.tags]
+    # the model as text, and one script that the page's own policy names
+    assert [attributes.get("type") for tag, attributes in page.tags if tag == "script"] == ["application/json", None]
+    script = re.search(r"<script>(.*?)</script>", page.html, re.DOTALL)
+    assert script
+    digest = base64.b64encode(hashlib.sha256(script.group(1).encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'\"" in page.html
     for _, attributes in page.tags:
         for name in ("src", "href"):
             assert not (attributes.get(name) or "data:").startswith(("http", "//", "file")), attributes
