@@ -13,8 +13,8 @@ from torch import Tensor
 
 import fittingroom as fr
 from fittingroom.artifact import quantize
-from fittingroom.artifact.export import export_onnx
 from fittingroom.artifact.artifact import FEATURE_SPACE
+from fittingroom.artifact.export import export_onnx
 from fittingroom.artifact.feature_space import FeatureSpace, unit_length
 from fittingroom.artifact.onnx_model import OnnxModel
 from fittingroom.errors import ArtifactError
