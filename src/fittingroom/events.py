@@ -66,6 +66,7 @@ class EpochDone:
     validation_accuracy: float | None
     seconds: float
     state_sha256: str = ""
+    validation_judged: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -182,6 +182,8 @@ def _epoch_line(event: EpochDone, epochs: int) -> str:
     line = f"epoch {event.epoch + 1:>{len(str(epochs))}}/{epochs}   loss {event.train_loss:.4f}"
     if event.validation_loss is not None and event.validation_accuracy is not None:
         line += f"   validation loss {event.validation_loss:.4f}, accuracy {event.validation_accuracy:.2%}"
+    if event.validation_judged is not None:
+        line += f", judged by {event.validation_judged:.2%}"
     return line
 
 

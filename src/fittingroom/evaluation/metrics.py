@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -76,6 +76,17 @@ def score(
         "per_class": [_class_scores(name, matrix, i) for i, name in enumerate(classes)],
         "confusion": matrix.tolist(),
     }
+
+
+def judged_by(judge: str, scores: Mapping[str, Any]) -> float:
+    """What the best epoch is told by, 0–1: ``accuracy``, ``balanced_accuracy`` or ``macro_f1`` of :func:`score`.
+
+    Classes without an example don't count.
+    """
+    if judge == "accuracy":
+        return float(scores["accuracy"])
+    key = {"balanced_accuracy": "recall", "macro_f1": "f1"}[judge]
+    return float(np.mean([each[key] for each in scores["per_class"] if each["n"]]))
 
 
 def _class_scores(name: str, matrix: NDArray[np.int64], i: int) -> dict[str, Any]:

@@ -38,6 +38,10 @@ Schedule = Literal["constant", "linear", "cosine", "one-cycle"]
 Mirror = Literal["none", "random", "alternating"]
 VerticalFlip = Literal["none", "random"]
 Border = Literal["zero", "edge", "reflect"]
+ClassWeights = Literal["none", "balanced"]
+Sampling = Literal["shuffle", "balanced"]
+Judge = Literal["accuracy", "balanced_accuracy", "macro_f1"]
+ThresholdRule = Literal["none", "balanced_accuracy"]
 Precision = Literal["auto", "float32", "bf16"]
 Normalize = Literal["none", "unit", "standard", "model"]
 Keep = Literal["last", "best"]
@@ -126,6 +130,14 @@ class Recipe:
         split_seed: of the stratified split that makes the validation set.
         early_stop: stop after this many epochs without a better validation loss; 0 never. Needs validation images.
         keep: ship the ``last`` weights or those of the ``best`` epoch by validation accuracy. Needs validation images.
+        judge: what both go by, on validation: ``accuracy`` (``early_stop`` by the loss), ``balanced_accuracy``, the
+            mean of the classes' recalls, or ``macro_f1``, the mean of their F1 scores.
+        class_weights: ``balanced`` weighs each image's loss by N / (classes × images of its class), so that every class
+            has the same share in the sum.
+        sampling: ``shuffle`` shows every image once an epoch; ``balanced`` draws as many of each class, of a small one
+            the same images repeatedly, of a large one other images each epoch.
+        threshold: of two classes, the rarer one is predicted from a probability on that is chosen on validation, where
+            the ``balanced_accuracy`` is largest; ``none`` predicts the more probable one.
         seed: of initialisation, order, augmentation and dropout.
         size: (height, width) in pixels that pictures are brought to, each 1–256; in TOML also one number for both.
             Absent: the data's own size where its images have one of at most 256 pixels a side, else 64.
@@ -188,6 +200,10 @@ class Recipe:
     split_seed: int = bounded(0, low=0)
     early_stop: int = bounded(0, low=0)
     keep: Keep = "last"
+    judge: Judge = unwritten("accuracy")  # noqa: RUF009
+    class_weights: ClassWeights = unwritten("none")  # noqa: RUF009
+    sampling: Sampling = unwritten("shuffle")  # noqa: RUF009
+    threshold: ThresholdRule = unwritten("none")  # noqa: RUF009
     seed: int = bounded(0, low=0, high=2**31 - 1)
     size: tuple[int, int] | None = checked(None, size_problem)
     channels: Channels | None = None
@@ -265,9 +281,11 @@ def find_problems(raw: Mapping[str, Any]) -> list[tuple[str, str]]:
     # what is wrong between keys that are each right by themselves
     problems += _image_size_problems(raw.get("image_sizes", ()))
     if raw.get("validation") == 0:
-        for key, off in (("early_stop", 0), ("keep", "last")):
+        for key, off in (("early_stop", 0), ("keep", "last"), ("threshold", "none")):
             if raw.get(key, off) != off:
                 problems.append((key, "chooses by validation images, but validation = 0 holds none out"))
+    if raw.get("class_weights") == raw.get("sampling") == "balanced":
+        problems.append(("sampling", "class_weights = balanced weighs the classes already; balance by one of the two"))
     return problems
 
 

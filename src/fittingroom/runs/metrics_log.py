@@ -47,6 +47,7 @@ class EpochLine(TypedDict):
     validation_accuracy: Share | None
     seconds: Seconds
     state_sha256: NotRequired[str]
+    validation_judged: NotRequired[Share | None]
 
 
 class MicroBatchLine(TypedDict):

@@ -1,7 +1,8 @@
 """The loader: the whole data set is one uint8 tensor on the device, and batches are taken from it there.
 
 A large one (:mod:`fittingroom.data.large`) stays where it is, usually in a file, and only its batches go to the
-device. They are drawn by a block shuffle, which reads the file in pieces.
+device. They are drawn by a block shuffle, which reads the file in pieces; balanced by class they
+are read one by one.
 
 Order and augmentation derive from (seed, epoch, step) and from nothing else, so a run that is resumed in mid-epoch sees
 what it would have seen, and two runs of one seed see the same.
@@ -24,6 +25,7 @@ from fittingroom.parallel.process_group import ALONE, ProcessGroup
 from fittingroom.recipes.recipe import Recipe
 from fittingroom.training.augment import resize
 from fittingroom.training.augmentation import Augmentation
+from fittingroom.training.balance import balanced_order
 from fittingroom.training.block_shuffle import block_shuffle, in_batches
 from fittingroom.training.seeds import generator
 
@@ -91,6 +93,9 @@ class Batches:
     def _rows(self, epoch: int, first_step: int) -> Iterator[Tensor]:
         """Yield the rows of each batch, from that of ``first_step`` on: int64 (N,), where the images are."""
         seed, count, size = self.recipe.seed, len(self.images), self.batch_size
+        if self.recipe.sampling == "balanced":
+            order = balanced_order(self.labels_N, generator(seed, "balanced", epoch)).to(self.images.device)
+            return iter(order[first_step * size :].split(size))
         if self.is_large:
             generator_for = partial(generator, seed)
             pools = block_shuffle(

@@ -22,13 +22,14 @@ from torch.nn import functional as F
 from fittingroom.data.dataset import Dataset
 from fittingroom.data.normalization import Normalization
 from fittingroom.errors import ArtifactError, Interrupted, RecipeError, TrainingDiverged
-from fittingroom.evaluation.metrics import score
+from fittingroom.evaluation.metrics import judged_by, score
 from fittingroom.events import NO_HOOKS, CheckpointSaved, EpochDone, Hooks, MicroBatchHalved, StepDone, TrainingStarted
 from fittingroom.files.records import read_record
 from fittingroom.models import ModelSource
 from fittingroom.models.summary import count_parameters
 from fittingroom.parallel.process_group import ALONE, ProcessGroup
 from fittingroom.recipes.recipe import Recipe, differences
+from fittingroom.training.balance import balanced_weights
 from fittingroom.training.batches import Batches
 from fittingroom.training.checkpoint import (
     CHECKPOINT_SECONDS,
@@ -107,6 +108,8 @@ def fit_network(
             recipe, model_source, train_set.classes, train_set.image_size, train_set.channels, device, start
         )
         batches = Batches(train_set, recipe, normalization, device, group)
+        if recipe.class_weights == "balanced":
+            state.class_weights = balanced_weights(batches.labels_N, train_set.num_classes).to(device)
         _resume(state, len(batches), context)
         _report_start(state, batches, context, start)
 
@@ -232,7 +235,7 @@ def _accumulate_gradient(
             logits_NC = state.model(x)
         # The loss is taken in float32: bf16 has 8 bits, and rounds a probability near 1 to 1, whose loss is 0.
         logits_NC = logits_NC.float()
-        loss = F.cross_entropy(logits_NC, y, label_smoothing=smoothing, reduction="sum")
+        loss = F.cross_entropy(logits_NC, y, state.class_weights, label_smoothing=smoothing, reduction="sum")
         (loss / examples).backward()
         loss_sum += loss.item()
         # Of a mixture of two images, right is the class of the larger part.
@@ -276,7 +279,7 @@ def _finish_epoch(
     state: TrainState, validation_set: Dataset | None, normalization: Normalization, step: int, context: TrainContext
 ) -> None:
     """Validate, note whether it was the best epoch so far, report it, and move on to the next epoch."""
-    progress, loss, accuracy = state.progress, None, None
+    progress, loss, accuracy, judged = state.progress, None, None, None
     if validation_set is not None:
         # What would ship now is judged: the moving average where there is one.
         device = torch.device(context.device)
@@ -284,11 +287,14 @@ def _finish_epoch(
         scores = score(predictions.probabilities, labels_to_judge_by(validation_set), validation_set.classes)
         loss, accuracy = scores["loss"], scores["accuracy"]
 
-        # The weights to keep are chosen by accuracy; patience is counted by the loss.
-        if state.recipe.keep == "best" and accuracy > progress.best_accuracy:
+        # The weights to keep are chosen by accuracy, and patience is counted by the loss; or both by what the recipe
+        # names, as of lopsided classes accuracy and loss are those of the large ones.
+        judged = judged_by(state.recipe.judge, scores)
+        is_better = loss < progress.best_loss if state.recipe.judge == "accuracy" else judged > progress.best_accuracy
+        if state.recipe.keep == "best" and judged > progress.best_accuracy:
             state.best = {name: tensor.clone() for name, tensor in state.shipped.state_dict().items()}
-        progress.epochs_without_gain = 0 if loss < progress.best_loss else progress.epochs_without_gain + 1
-        progress.best_accuracy = max(progress.best_accuracy, accuracy)
+        progress.epochs_without_gain = 0 if is_better else progress.epochs_without_gain + 1
+        progress.best_accuracy = max(progress.best_accuracy, judged)
         progress.best_loss = min(progress.best_loss, loss)
 
     context.hooks.observe(
@@ -299,6 +305,7 @@ def _finish_epoch(
             train_accuracy=progress.correct / progress.examples,
             validation_loss=loss,
             validation_accuracy=accuracy,
+            validation_judged=None if state.recipe.judge == "accuracy" else judged,
             seconds=progress.seconds,
             state_sha256=state.sha256() if context.group.is_main else "",
         )

@@ -39,7 +39,8 @@ class Progress:
         micro_batch: examples that go through the network at once.
         seconds: of training so far, over all resumes.
         examples, loss_sum, correct: sums over the examples of the epoch so far.
-        best_accuracy, best_loss, epochs_without_gain: by validation, of the epochs done.
+        best_accuracy, best_loss, epochs_without_gain: by validation, of the epochs done; in place of the accuracy what
+            the recipe's ``judge`` names.
     """
 
     micro_batch: Positive
@@ -70,6 +71,7 @@ class TrainState:
         average: the moving average of the weights, where the recipe asks for one (``ema``).
         progress: how far the training is.
         best: the weights of the best epoch so far, where the recipe ships those (``keep = "best"``).
+        class_weights: of each class's loss, float32 (C,); None where all weigh the same.
         head: names of the tensors that belong to the classes, where the training starts from weights; else empty.
     """
 
@@ -79,6 +81,7 @@ class TrainState:
     average: nn.Module | None
     progress: Progress
     best: dict[str, Tensor] = field(default_factory=dict)
+    class_weights: Tensor | None = None
     head: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
