@@ -18,6 +18,7 @@ from typing import Any
 from fittingroom.artifact.artifact import SOURCE, Artifact, save_artifact
 from fittingroom.audit.leakage import near_in_test
 from fittingroom.data.dataset import Dataset, Splits
+from fittingroom.data.edits import apply_edits
 from fittingroom.data.preprocessing import Preprocessing
 from fittingroom.errors import STORAGE_FULL, ArtifactError, Interrupted, PeerLost, RecipeError, StorageFailed
 from fittingroom.evaluation.conformal import ConformalScores
@@ -270,7 +271,9 @@ def _data_of(run: Run, environment: Environment, recipe: Recipe, given: Splits |
     if given is None:
         return open_recorded_data(run.path, environment)
     options = Options(group=environment.options.group)
-    return as_splits(given, options, environment.preprocessing or preprocessing_of(recipe))
+    return apply_edits(
+        as_splits(given, options, environment.preprocessing or preprocessing_of(recipe)), environment.edits
+    )
 
 
 def _refuse_untrusted_code(run: Run, trusted: bool) -> None:

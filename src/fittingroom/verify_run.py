@@ -21,6 +21,7 @@ from torch import nn
 from fittingroom.compare.beside_recipe import beside_the_recipe
 from fittingroom.compare.same_recipe import FEWEST, AmongSeeds, among_seeds
 from fittingroom.data.dataset import Dataset, Splits
+from fittingroom.data.edits import apply_edits
 from fittingroom.environment import describe_machine, git_revision, versions
 from fittingroom.errors import ArtifactError, Interrupted, RecipeError
 from fittingroom.evaluation.predictions import JudgedPredictions, read_predictions
@@ -152,7 +153,9 @@ def _data_of(run: Run, environment: Environment, given: Splits | str | Path | No
     """The run's data, from where it lies now."""
     if isinstance(given, Splits):
         options = Options(group=environment.options.group)
-        return as_splits(given, options, environment.preprocessing or preprocessing_of(run.recipe))
+        return apply_edits(
+            as_splits(given, options, environment.preprocessing or preprocessing_of(run.recipe)), environment.edits
+        )
     if given is not None:
         moved = dataclasses.replace(environment.data, source=str(given))
         environment = dataclasses.replace(environment, data=moved)

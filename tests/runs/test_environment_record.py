@@ -34,12 +34,13 @@ def test_what_older_versions_wrote_is_written_back_as_it_was(file: Path, tmp_pat
     after = json.loads((tmp_path / "environment.json").read_text(encoding="utf-8"))
     assert after["data"].pop("pictures") is False
     assert after["options"].pop("skip_broken") is False
-    assert after["options"].pop("group") is None
+    for option in ("group", "without", "labels"):
+        assert after["options"].pop(option) is None
     for part in filter(None, (after["data"][name] for name in ("train", "validation", "test"))):
         assert (part.pop("sources"), part.pop("sources_in_order")) == (None, None)
     assert (after.pop("precision_reason"), after.pop("bf16_emulated")) == ("", False)
     added = {"processes": 1, "torchrun": None, "preprocessing": None, "code_sha256": None, "look_at_test": False}
-    added |= {"cut": 1, "together": None, "directory": None, "start": None, "recipe_reason": ""}
+    added |= {"cut": 1, "edits": None, "together": None, "directory": None, "start": None, "recipe_reason": ""}
     assert after == added | before
     assert [key for key in after if key in before] == list(before)
 
@@ -55,7 +56,7 @@ def test_the_file_of_a_new_run_is_its_record_byte_for_byte(tmp_path: Path) -> No
     assert list(json.loads(written)) == [
         *("format", "command", "directory", "started", "seeds", "processes", "torchrun", "precision"),
         *("precision_reason", "bf16_emulated", "options", "data"),
-        *("preprocessing", "cut", "together", "start", "recipe", "recipe_reason"),
+        *("preprocessing", "cut", "edits", "together", "start", "recipe", "recipe_reason"),
         *("code_sha256", "versions", "machine", "revision", "look_at_test"),
     ]
 

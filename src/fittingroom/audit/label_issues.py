@@ -8,6 +8,9 @@ The reference is fixed and named in the file: a model that is judged never choos
 
 from __future__ import annotations
 
+import csv
+import io
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -18,10 +21,16 @@ from numpy.typing import NDArray
 
 from fittingroom.audit.reference import MANIFEST, TRAIN, hashes_of, manifest
 from fittingroom.data.dataset import Dataset
+from fittingroom.data.edits import CORRECTED, image_name
 from fittingroom.errors import DataError
+from fittingroom.files.atomic import atomic_write
 from fittingroom.files.json_file import read_json, write_json
 
 FORMAT = 1
+TABLE_COLUMNS = (
+    *("part", "file", "row", "given", "suggested", "probability", "probability_of_given", "image"),
+    CORRECTED,
+)
 SHIPPED = MANIFEST / "fashion-mnist-test-suspects.json"
 
 
@@ -97,6 +106,50 @@ def write_label_issues(path: Path, parts: list[LabelIssues]) -> None:
         OSError: the file can't be written.
     """
     write_json(path, {"format": FORMAT, "parts": [_as_json(part) for part in parts]})
+
+
+def write_issue_table(path: Path, issues: Iterable[tuple[str, Dataset, LabelIssues]]) -> None:
+    """Write the label issues as a CSV that a person goes through and ``train --without`` and ``--labels`` take.
+
+    Its columns: ``part``, ``file`` (where the data has files), ``row`` (of the part, from 0), ``given``, ``suggested``,
+    ``probability`` (of the suggested class), ``probability_of_given``, ``image`` (the start of a SHA-256) and
+    ``corrected``, which is empty.
+
+    Args:
+        path: of the file; one in which labels were filled in is never replaced.
+        issues: of each part its name (``train``, ``validation``, ``test``), its images, and its label issues.
+
+    Raises:
+        DataError: the file is there, and has labels that were filled in.
+        OSError: it can't be written.
+    """
+    refuse_filled_in(path)
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(TABLE_COLUMNS)
+    for part, dataset, of_part in issues:
+        for issue in of_part.issues:
+            probabilities = issue.of_suggested, issue.of_given
+            image = image_name(dataset, issue.row)
+            table.writerow([part, issue.file or "", issue.row, issue.given, issue.suggested, *probabilities, image, ""])
+    with atomic_write(path) as file:
+        file.write(text.getvalue().encode("utf-8", "surrogateescape"))
+
+
+def refuse_filled_in(path: Path) -> None:
+    """Raise DataError for a table in which a person has filled labels in: hours of work that nothing brings back."""
+    try:
+        text = path.read_text(encoding="utf-8-sig", errors="surrogateescape")
+    except OSError:
+        return
+    delimiter = max(",;\t", key=text.split("\n", 1)[0].count)
+    filled = sum(
+        bool((row.get(CORRECTED) or "").strip()) for row in csv.DictReader(io.StringIO(text), delimiter=delimiter)
+    )
+    if filled:
+        raise DataError(
+            f"{path}: a new file expected, and this has {filled:,} labels that somebody filled in: write to another"
+        )
 
 
 def read_label_issues(path: Path) -> list[LabelIssues]:

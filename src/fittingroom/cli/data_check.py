@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from fittingroom.cli.parser import Commands, add_old_spelling
 if TYPE_CHECKING:
     from fittingroom.audit import Finding, Report
     from fittingroom.audit.label_issues import LabelIssues
+    from fittingroom.data.dataset import Dataset
     from fittingroom.label_check import LabelCheck
     from fittingroom.parallel.ray_engine import RayEngine
 
@@ -61,6 +63,12 @@ def add_parser(actions: Commands) -> None:
     options.add_threads(labels, of=" of each training")
     options.add_engine(labels, what="train the folds side by side, a thread each,")
     labels.add_argument("--suspects", type=Path, metavar="FILE", help="write the label issues, for `evaluate`")
+    labels.add_argument(
+        "--csv",
+        type=Path,
+        metavar="FILE",
+        help="write the label issues as a table to go through, for `train --without` and `train --labels`",
+    )
     parser.set_defaults(run=run_check)
 
 
@@ -143,18 +151,21 @@ def _label_check(args: argparse.Namespace) -> tuple[LabelCheck | None, RayEngine
 
     names = ("recipe", "folds", "seed", "device", "threads")
     if not args.labels:
-        if named := options.given(args, (*names, "engine", "ray_address", "suspects")):
+        if named := options.given(args, (*names, "engine", "ray_address", "suspects", "csv")):
             raise UsageError(f"{options.spelled(named)}: for the check of labels alone: add --labels")
         return None, None
 
-    # cleanlab is used at the very end, after minutes of training: that it is missing is to be known now.
+    # cleanlab and the file are used at the very end, after minutes of training: what is wrong is to be known now.
     import cleanlab  # noqa: F401
 
+    from fittingroom.audit.label_issues import refuse_filled_in
     from fittingroom.label_check import LabelCheck
     from fittingroom.parallel.ray_engine import check_engine
 
     how = LabelCheck(keep=not args.no_cache, **{name: getattr(args, name) for name in options.given(args, names)})
     how.resolved()
+    if args.csv:
+        refuse_filled_in(args.csv)
     engine = options.engine_of(args)
     if engine is not None:
         check_engine(engine)
@@ -243,7 +254,7 @@ def _print(report: Report) -> None:
 def _write(report: Report, issues: list[LabelIssues], args: argparse.Namespace) -> dict[str, str]:
     """Write the repaired copy, the label issues, the page and the sheet; return what was written where."""
     from fittingroom.audit import as_html, as_sheet
-    from fittingroom.audit.label_issues import write_label_issues
+    from fittingroom.audit.label_issues import write_issue_table, write_label_issues
     from fittingroom.errors import DataError
     from fittingroom.files.atomic import atomic_write
 
@@ -254,6 +265,9 @@ def _write(report: Report, issues: list[LabelIssues], args: argparse.Namespace) 
         if args.suspects and issues:
             write_label_issues(args.suspects, issues)
             written["suspects"] = str(args.suspects)
+        if args.csv and issues:
+            write_issue_table(args.csv, _of_parts(report, issues))
+            written["table"] = str(args.csv)
         if args.html:
             with atomic_write(args.html) as file:
                 file.write(as_html(report).encode())
@@ -271,6 +285,15 @@ def _write(report: Report, issues: list[LabelIssues], args: argparse.Namespace) 
         path = error.filename or args.html or args.sheet
         raise DataError(f"{path}: can't be written: {error.strerror or error}") from error
     return written
+
+
+def _of_parts(report: Report, issues: list[LabelIssues]) -> Iterator[tuple[str, Dataset, LabelIssues]]:
+    """The label issues of each part with its images; a part that nothing names is what one trains on."""
+    for part in report.parts:
+        for of_part in issues:
+            if of_part.name == part.name and of_part.are_of(part.dataset):
+                yield part.role or "train", part.dataset, of_part
+                break
 
 
 def _fix(report: Report, out: Path) -> str:

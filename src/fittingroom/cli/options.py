@@ -103,6 +103,22 @@ def add_group(options: Options) -> None:
     )
 
 
+def add_edits(options: Options) -> None:
+    """Add ``--without`` and ``--labels``, which a resumed run can't be given."""
+    options.add_argument(
+        "--without",
+        metavar="FILE",
+        help="leave out the training images that it names: the CSV of `data check --labels --csv`, or a file or a row "
+        "on each line",
+    )
+    options.add_argument(
+        "--labels",
+        metavar="FILE",
+        help="train on the labels that you filled in: a CSV with a column corrected, or of classes as `predict --csv` "
+        "prints it; empty cells change nothing",
+    )
+
+
 def _size(text: str) -> tuple[int, int]:
     from fittingroom.recipes.picture_keys import LARGEST_SIDE
 

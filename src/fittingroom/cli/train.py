@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import redirect_stderr
 from functools import partial
@@ -14,6 +15,7 @@ from fittingroom.cli import options
 from fittingroom.cli.parser import Parser, add_old_spelling
 
 if TYPE_CHECKING:
+    from fittingroom.data.dataset import Splits
     from fittingroom.parallel.process_group import ProcessGroup
     from fittingroom.parallel.ray_engine import RayEngine
     from fittingroom.runs.environment_record import Environment
@@ -23,7 +25,7 @@ MAIN_FILES = ("model.safetensors", "model.onnx", "result.json", "predictions.par
 FOR_A_NEW_RUN = (  # what --resume takes from the run
     *("data", "test", "recipe", "model", "epochs", "lr", "batch_size", "size", "grey", "set", "seed"),
     *("seeds", "out", "device", "threads", "keep", "deterministic", "no_cache", "xkcd", "track", "or_sample"),
-    *("skip_broken", "group", "from_run"),
+    *("skip_broken", "group", "without", "labels", "from_run"),
 )
 
 
@@ -80,6 +82,7 @@ def add_options(parser: Parser) -> None:
     options.add_no_cache(how)
     options.add_skip_broken(how)
     options.add_group(how)
+    options.add_edits(how)
     how.add_argument("--xkcd", action="store_true", default=None, help="draw the loss curve in the notebook's style")
     how.add_argument(
         "--track", action="append", choices=("tensorboard", "mlflow"), help="log to this tracker too; may be repeated"
@@ -183,13 +186,14 @@ def _begin(args: argparse.Namespace, engine: RayEngine | None, group: ProcessGro
             skip_broken=bool(args.skip_broken),
             group=args.group,
         )
-    options.warn_of_faults(splits)
+    _say_what_is_edited(splits, args)
 
     # PyTorch is loaded only now: a mistake in recipe or data is answered at once.
     from fittingroom.pipeline import train
     from fittingroom.runs.environment_record import Options
 
     names = options.given(args, ("device", "threads", "keep", "deterministic", "xkcd", "test", "skip_broken", "group"))
+    names += options.given(args, ("without", "labels"))
     given = {name: getattr(args, name) for name in names}
     with options.observing(quiet=args.quiet) as hooks:
         if options.names_no_recipe(args):
@@ -225,6 +229,19 @@ def _take_data_of(run: Run, args: argparse.Namespace) -> None:
         args.test = from_its_directory(of_run.test, environment)
     args.group = args.group or of_run.group
     args.skip_broken = args.skip_broken or of_run.skip_broken or None
+    for edit in ("without", "labels"):  # the lists, as they are now
+        if getattr(args, edit) is None and (file := getattr(of_run, edit)):
+            setattr(args, edit, from_its_directory(file, environment))
+
+
+def _say_what_is_edited(splits: Splits, args: argparse.Namespace) -> None:
+    """Say what a person's lists change in the data, and what is wrong with what is left."""
+    from fittingroom.data.edits import edited
+
+    splits, _, notes = edited(splits, without=args.without, labels=args.labels)
+    for note in notes:
+        print(note, file=sys.stderr)
+    options.warn_of_faults(splits)
 
 
 def _seconds(text: str) -> float:
@@ -269,7 +286,8 @@ def _summary(run: Run, result: dict[str, Any]) -> Iterator[tuple[str, str]]:
     environment = run.environment
     data, machine = environment.data, environment.machine
     sizes = [f"{part.n:,} {split}" for split, part in data.parts.items()]
-    yield "data", f"{data.source or data.train.name}: {', '.join(sizes)}"
+    edits = f"; {environment.edits.in_words}" if environment.edits and environment.edits.in_words else ""
+    yield "data", f"{data.source or data.train.name}: {', '.join(sizes)}{edits}"
     if environment.start:
         yield "start", f"{environment.start.in_words}: {environment.start.head}"
     threads = f"{machine.threads} thread{'s' * (machine.threads != 1)}"

@@ -151,7 +151,8 @@ def _finding(part: Part, noise: LabelNoise, issues: LabelIssues) -> Finding:
         f"{issues.reference}",
         effect="Where a label is wrong, models learn what is wrong, and are marked down for what is right.",
         advice="Look at them, from the first on (--html, --sheet), and decide by eye; nothing is changed for you. "
-        "--suspects FILE keeps the list for fittingroom evaluate.",
+        "--csv FILE writes them as a table: train --without FILE leaves them out, train --labels FILE takes what you "
+        "fill in. --suspects FILE keeps the list for fittingroom evaluate.",
         figures=figures,
         examples=tuple(_pictures(part.dataset, issues.issues)),
     )

@@ -194,6 +194,8 @@ def reproducing_command(run: Run) -> str:
         words += ["--test", str(options.test)]
     if options.group:
         words += ["--group", options.group]
+    words += ["--without", options.without] if options.without else []
+    words += ["--labels", options.labels] if options.labels else []
     words += ["--skip-broken"] if options.skip_broken else []
     words += ["--device", environment.machine.device, "--threads", str(environment.machine.threads)]
     words += ["--deterministic"] if options.deterministic else []

@@ -14,6 +14,7 @@ from typing import cast
 
 from fittingroom.artifact.artifact import SOURCE
 from fittingroom.data.dataset import Dataset, Splits
+from fittingroom.data.edits import edited
 from fittingroom.data.fetch.known_sets import KNOWN
 from fittingroom.data.formats.columns import LABEL_NAMES_IN_WORDS
 from fittingroom.data.groups import with_groups
@@ -73,7 +74,8 @@ def start(
 
     # One process of each host fills the cache, from which the others read.
     with group.local_main_first():
-        splits = as_splits(data, options, preprocessing_of(recipe))
+        opened = as_splits(data, options, preprocessing_of(recipe))
+        splits, edits, _ = edited(opened, without=options.without, labels=options.labels)
     source = source or find_model(recipe.model)
     if origin is not None:
         recipe = origin.recipe_on(splits, recipe)
@@ -100,6 +102,11 @@ def start(
             precision = _precision(splits, recipe, source, options)
             resolved = dataclasses.replace(recipe, precision=cast("Precision", precision.name))
             environment = _describe(splits, resolved, source, options, _seed_list(recipe, seeds), group)
+            environment = dataclasses.replace(
+                environment,
+                edits=edits,
+                together=decide_cut(splits, recipe, cache=options.cache, opened=opened.train, edits=edits),
+            )
             begun = None if origin is None else begin_from(origin, splits, resolved, source, environment)
             environment = dataclasses.replace(
                 environment,
@@ -179,7 +186,6 @@ def _describe(
         data=RecordedData.of(splits),
         preprocessing=resolve_preprocessing(splits, recipe),
         cut=CUT,
-        together=decide_cut(splits, recipe, cache=options.cache),
         recipe=recipe.as_dict(),
         code_sha256=source.sha256,
         versions=versions(),

@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 
 from fittingroom.audit.known_pairs import pairs_at_hand
 from fittingroom.data.cut import bundles
-from fittingroom.data.dataset import Splits
+from fittingroom.data.dataset import Dataset, Splits
+from fittingroom.data.edits import Edits
+from fittingroom.data.large import is_large
 from fittingroom.errors import DataError
 from fittingroom.recipes.recipe import Recipe
 from fittingroom.runs.environment_record import Environment, KeptTogether
@@ -22,18 +24,22 @@ from fittingroom.training.hold_out import held_out_count
 CUT = 2  # how runs are cut now; those of 0.1 kept nothing together, which is 1
 
 
-def decide_cut(splits: Splits, recipe: Recipe, *, cache: bool) -> KeptTogether | None:
+def decide_cut(
+    splits: Splits, recipe: Recipe, *, cache: bool, opened: Dataset | None = None, edits: Edits | None = None
+) -> KeptTogether | None:
     """What a new run keeps on one side; None where it holds nothing out of train.
 
     Args:
         splits: its data.
         recipe: says how many images it holds out.
         cache: whether what was found before is used, and what is found is kept.
+        opened: the training set before the ``edits`` of the run: what was found of it holds for what is left of it.
+        edits: what was changed in it; None for nothing.
     """
     if not held_out_count(splits, recipe):
         return None
     train = splits.train
-    near_from, near = pairs_at_hand(train, cache=cache)
+    near_from, near = _near_pairs(train, opened, edits, cache=cache)
     tied = bundles(len(train), groups=train.groups, pairs=[train.repeats])
 
     # of the pairs those that tie what nothing else ties: so many say all that there is to know
@@ -46,6 +52,21 @@ def decide_cut(splits: Splits, recipe: Recipe, *, cache: bool) -> KeptTogether |
         near_from=near_from,
         sha256=_digest(group_N),
     )
+
+
+def _near_pairs(
+    train: Dataset, opened: Dataset | None, edits: Edits | None, *, cache: bool
+) -> tuple[str, NDArray[np.int64]]:
+    """Where near-duplicates are known from, and the pairs of rows of ``train``."""
+    if opened is None or edits is None or is_large(opened.images):  # whose rows change places when some are removed
+        return pairs_at_hand(train, cache=cache)
+
+    # the data check looked at the data as they are opened
+    near_from, pairs = pairs_at_hand(opened, cache=cache)
+    is_left = np.ones(len(opened), dtype=bool)
+    is_left[[int(row) for row in edits.removed.get("train", "").split()]] = False
+    now = np.cumsum(is_left) - 1
+    return near_from, now[pairs[is_left[pairs].all(axis=1)]].astype(np.int64)
 
 
 def bundles_of(environment: Environment, splits: Splits) -> NDArray[np.int64] | None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from fittingroom.data.dataset import Dataset, Splits
+from fittingroom.data.edits import Edits
 from fittingroom.data.fingerprint import Fingerprint, same_images
 from fittingroom.data.preprocessing import Preprocessing
 from fittingroom.environment import Machine
@@ -41,6 +42,8 @@ class Options:
         cache: whether data sets are read through the cache.
         skip_broken: whether pictures that can't be read are left out.
         group: what says which images belong together, as ``open_dataset`` takes it; None: a table's column ``group``.
+        without, labels: files that say which images are left out, and which labels a person corrected, as
+            :func:`fittingroom.data.edits.edited` takes them.
         xkcd: draw curves in the hand-drawn style of the tutorial notebook.
         track: trackers that receive the run as well, see :mod:`fittingroom.runs.tracking`.
 
@@ -58,6 +61,8 @@ class Options:
     cache: bool = True
     skip_broken: bool = False
     group: str | None = None
+    without: str | None = None
+    labels: str | None = None
     xkcd: bool = False
     track: tuple[str, ...] = ()
 
@@ -224,6 +229,7 @@ class Environment:
         data: see :class:`RecordedData`.
         preprocessing: how a picture becomes an image of this data, resolved; None in runs of 0.1.
         cut: how validation images are held out: 2, with what belongs together on one side; 1 in runs of 0.1.
+        edits: images that are left out and labels that were corrected, by their rows; None where nothing was to be.
         together: what is kept on one side; None where nothing is held out of train, and in runs of 0.1.
         start: what the training started from; None for new weights.
         recipe: the resolved recipe as plain values, against which a resumed run's ``recipe.toml`` is held.
@@ -248,6 +254,7 @@ class Environment:
     data: RecordedData
     preprocessing: Preprocessing | None = None
     cut: int = 1
+    edits: Edits | None = None
     together: KeptTogether | None = None
     start: StartingPoint | None = None
     recipe: dict[str, Any]

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from fittingroom.artifact.artifact import Artifact, open_artifact
 from fittingroom.audit.subsets import Subset, score_subsets, score_subsets_of_recipe
 from fittingroom.data.dataset import Dataset, Splits
+from fittingroom.data.edits import apply_edits
 from fittingroom.data.fetch.known_sets import KNOWN
 from fittingroom.data.open import open_dataset
 from fittingroom.data.preprocessing import Preprocessing
@@ -314,7 +315,7 @@ def open_recorded_data(path: Path, environment: Environment) -> Splits:
     if not source:
         raise DataError(f"{path}: its data was given in memory; give it again")
     try:
-        return open_dataset(
+        opened = open_dataset(
             from_its_directory(source, environment),
             test=options.test and from_its_directory(options.test, environment),
             cache=options.cache,
@@ -322,6 +323,7 @@ def open_recorded_data(path: Path, environment: Environment) -> Splits:
             skip_broken=options.skip_broken,
             group=options.group,
         )
+        return apply_edits(opened, environment.edits)
     except DataError as error:
         # Where it was started is all that tells where a relative path leads.
         relative = [given for given in (source, options.test) if given and given not in KNOWN and _is_relative(given)]

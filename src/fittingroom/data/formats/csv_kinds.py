@@ -9,6 +9,7 @@ from fittingroom.data.dataset import Splits
 from fittingroom.data.formats.columns import as_text, label_column
 from fittingroom.data.formats.csv_layout import SMALLEST_ROW, cells_of, first_line, is_header, pixel_number
 from fittingroom.data.formats.file_table import (
+    ANSWER_COLUMNS,
     FileTable,
     file_table,
     is_picture_name,
@@ -125,7 +126,7 @@ def _is_labelled(path: Path) -> bool:
 def _is_file_table(path: Path) -> bool:
     """Whether a CSV names picture files: in a column called so, or without a header in one of its first row's cells."""
     cells = cells_of(first_line(path))
-    if any(map(is_picture_name, cells)):
+    if any(map(is_picture_name, cells)) or set(cells) >= ANSWER_COLUMNS:
         return True
     pixels = sum(1 for cell in cells if pixel_number(cell) is not None)
     return is_header(cells) and path_column(cells) is not None and pixels < SMALLEST_ROW and not has_pixels_column(path)

@@ -64,6 +64,9 @@ PATH_NAMES = (
 )
 """What a column of paths may be called, the likeliest first."""
 
+ANSWER_COLUMNS = {"file", "row", "label", "class", "typical"}
+"""By which what ``predict --csv`` prints is known; of its probabilities, p0 and on, the names are those of pixels."""
+
 MAX_ROWS_SHOWN = 20
 WEB = re.compile(r"[a-z]+://", re.IGNORECASE)
 
@@ -118,7 +121,7 @@ def file_table(frame: pl.DataFrame, path: Path, first_row: int) -> FileTable:
     if frame.is_empty():
         raise DataError(f"{path}: a row for each picture expected, no rows found")
 
-    label, part = label_column(frame.columns), named(frame.columns, SPLIT_NAMES)
+    label, part = _label_column(frame), named(frame.columns, SPLIT_NAMES)
     if label is None:
         refuse_unclear_labels(frame, [name for name in (place, part, GROUP) if name], path)
 
@@ -135,6 +138,15 @@ def file_table(frame: pl.DataFrame, path: Path, first_row: int) -> FileTable:
     labels, group = None if label is None else text(label), named(frame.columns, [GROUP])
     groups = None if group is None else text(group)
     return FileTable(path, [name or "" for name in names], labels, parts, groups, first_row)
+
+
+def _label_column(frame: pl.DataFrame) -> str | None:
+    """As :func:`label_column`; of the numbers and names that ``predict --csv`` prints, the names.
+
+    A person who corrects such a table corrects the names.
+    """
+    label, name = label_column(frame.columns), named(frame.columns, ["class"])
+    return name if set(frame.columns) >= ANSWER_COLUMNS else label
 
 
 def refuse_unclear_labels(

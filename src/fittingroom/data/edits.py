@@ -1,0 +1,394 @@
+"""What a person decided of single images: some are left out of a training, others get another label.
+
+    part,file,row,given,suggested,…,corrected    as `data check --labels --csv` writes it; a person fills corrected in
+    cat/17.jpg                                   or a file, or a row of train counted from 0, on each line
+
+The test set stays as it is, whatever the list says of it: without images that models find hard, it would flatter them.
+"""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import io
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, NamedTuple
+
+import numpy as np
+
+from fittingroom.data.dataset import Dataset, Splits, parts_of
+from fittingroom.data.formats.columns import LABEL_NAMES, class_name, named, parts_of_rows, plain
+from fittingroom.data.formats.file_table import PATH_NAMES
+from fittingroom.data.large import is_large
+from fittingroom.data.large import without as without_rows
+from fittingroom.errors import DataError
+from fittingroom.files.records import Form
+
+CORRECTED = "corrected"  # the column that a person fills in
+IMAGE_PREFIX = "sha256:"  # before the hash of an image, which a spreadsheet might take for a number
+MAX_SHOWN = 10  # problems that a message lists
+EDITED = ("train", "validation")
+ROWS = Form(re.compile(r"\d{1,12}( \d{1,12})*", re.ASCII), "rows such as 12 40")
+ROWS_AND_CLASSES = Form(
+    re.compile(r"\d{1,12}-\d{1,6}( \d{1,12}-\d{1,6})*", re.ASCII), "rows and classes such as 7-2 31-0"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Edits:
+    """What was changed in the data before a training, by part and row of the data as it is opened.
+
+    Attributes:
+        without: the list of what was left out, as it was given; "" where nothing was to be.
+        labels: the table of corrected labels, as it was given; "" where there was none.
+        removed: the rows of each part that are left out, in one line: ``12 40 96``.
+        relabelled: the rows of each part with another label, and the number of its class: ``7-2 31-0``.
+
+    Example:
+        >>> Edits(without="issues.csv", labels="", removed={"train": "12 40"}, relabelled={}).in_words
+        '2 images left out'
+    """
+
+    without: str
+    labels: str
+    removed: dict[str, Annotated[str, ROWS]]
+    relabelled: dict[str, Annotated[str, ROWS_AND_CLASSES]]
+
+    def __post_init__(self) -> None:
+        """Refuse parts that no training is made of."""
+        if other := sorted((self.removed.keys() | self.relabelled.keys()) - set(EDITED)):
+            raise ValueError(f"rows of train or validation expected, some of {other[0][:60]} found")
+
+    @property
+    def in_words(self) -> str:
+        """How many images are left out, and how many have another label; "" where nothing was changed."""
+        removed, relabelled = (sum(len(rows.split()) for rows in of.values()) for of in (self.removed, self.relabelled))
+        counts = (
+            (removed, f"{removed:,} image{'s' * (removed != 1)} left out"),
+            (relabelled, f"{relabelled:,} label{'s' * (relabelled != 1)} corrected"),
+        )
+        return ", ".join(text for count, text in counts if count)
+
+
+def edited(
+    data: Splits, *, without: str | Path | None = None, labels: str | Path | None = None
+) -> tuple[Splits, Edits | None, list[str]]:
+    """The data without the images of a list, and with the labels that a person corrected.
+
+    Args:
+        data: as it was opened.
+        without: a file that names images, a CSV such as ``data check --labels --csv`` writes or a plain list: all that
+            it names are left out, but for those that ``labels`` has another label for.
+        labels: such a CSV with a column ``corrected``, or else one of class names, as ``predict --csv`` writes it; an
+            empty cell changes nothing.
+
+    Returns:
+        The data, what was changed (None where neither is given), and what should be said of it.
+
+    Raises:
+        DataError: a list that can't be read, with images that the data lacks or classes that it doesn't have.
+    """
+    if without is None and labels is None:
+        return data, None, []
+
+    where = _Places(data)
+    new_label: dict[tuple[str, int], int] = {}
+    in_test: dict[str, int] = {}
+    if labels is not None:
+        for place, label in _corrections(where, Path(labels)):
+            if place[0] not in EDITED:
+                in_test[str(labels)] = in_test.get(str(labels), 0) + 1
+            else:
+                new_label[place] = label
+    left_out: set[tuple[str, int]] = set()
+    if without is not None:
+        for place in where.find(_read(Path(without))[0], Path(without)):
+            if place[0] not in EDITED:
+                in_test[str(without)] = in_test.get(str(without), 0) + 1
+            elif place not in new_label:
+                left_out.add(place)
+
+    # a cell that repeats the label changes nothing
+    parts = parts_of(data)
+    changed = {(part, row): label for (part, row), label in new_label.items() if _labels(parts[part])[row] != label}
+    edits = Edits(
+        without="" if without is None else str(without),
+        labels="" if labels is None else str(labels),
+        removed=_in_lines((part, row, f"{row}") for part, row in left_out),
+        relabelled=_in_lines((part, row, f"{row}-{label}") for (part, row), label in changed.items()),
+    )
+    given = " and ".join(dict.fromkeys(file for file in (edits.without, edits.labels) if file))
+    notes = [f"{given}: {edits.in_words or 'nothing is changed by it'}"]
+    notes += [
+        f"{file}: {count:,} of its images {'are' if count != 1 else 'is'} of the test set, which stays as it is: "
+        "changed where models disagree with it, it would flatter them"
+        for file, count in in_test.items()
+    ]
+    return apply_edits(data, edits), edits, notes
+
+
+def apply_edits(data: Splits, edits: Edits | None) -> Splits:
+    """The data as opened, with what was changed in it when a run was started.
+
+    Raises:
+        DataError: the data has no such rows or classes, or nothing to train on is left.
+    """
+    if edits is None:
+        return data
+    parts = parts_of(data)
+    for name in EDITED:
+        removed = [int(row) for row in edits.removed.get(name, "").split()]
+        pairs = [pair.split("-") for pair in edits.relabelled.get(name, "").split()]
+        rows, numbers = [int(row) for row, _ in pairs], [int(number) for _, number in pairs]
+        if not removed and not rows:
+            continue
+        part = parts.get(name)
+        if part is None or max([*removed, *rows]) >= len(part) or max(numbers, default=0) >= part.num_classes:
+            raise DataError(
+                f"{data.source or data.train.name}: {name} has fewer images or classes than when "
+                f"{edits.without or edits.labels} was written: put the data back, or make the list anew"
+            )
+        parts[name] = _changed(part, removed, rows, numbers)
+    return replace(data, train=parts["train"], validation=parts.get("validation"))
+
+
+def _changed(part: Dataset, removed: Sequence[int], rows: Sequence[int], numbers: Sequence[int]) -> Dataset:
+    """A part with other labels, then without some rows."""
+    labels_N = _labels(part).copy()
+    labels_N[list(rows)] = numbers
+    part = replace(part, labels=labels_N)
+    if not removed:
+        return part
+    is_removed = np.zeros(len(part), dtype=bool)
+    is_removed[list(removed)] = True
+    if is_removed.all():
+        raise DataError(f"{part.name}: at least one image expected, none is left: the list names all of them")
+    if is_large(part.images):  # never copied as a whole
+        known = part.per_image(without_rows(np.arange(len(part)), is_removed))
+        images, labels = without_rows(part.images, is_removed), without_rows(labels_N, is_removed)
+        return Dataset(images, labels, part.classes, part.name, **known)
+    return part.subset(~is_removed)
+
+
+def _labels(part: Dataset) -> np.ndarray:
+    if part.labels is None:
+        raise DataError(f"{part.name}: labels expected, none found: there is nothing to correct")
+    return part.labels
+
+
+def _in_lines(found: Iterable[tuple[str, int, str]]) -> dict[str, str]:
+    """By part, the texts in the order of their rows, in one line each."""
+    by_part: dict[str, list[str]] = {}
+    for part, _, text in sorted(found):
+        by_part.setdefault(part, []).append(text)
+    return {part: " ".join(texts) for part, texts in by_part.items()}
+
+
+# ── reading ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class _Named(NamedTuple):
+    """An image as a line of a file names it: by its file, or by its row in a part."""
+
+    line: int
+    file: str
+    row: int | None
+    part: str
+    image: str
+    cells: Mapping[str, str]
+
+    @property
+    def text(self) -> str:
+        """As messages call it."""
+        return self.file or f"{self.part or 'train'} row {self.row}"
+
+
+def _read(path: Path) -> tuple[list[_Named], list[str]]:
+    """What a file names, and the columns that it has; none for a plain list."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: a list of images expected, it can't be read: {error.strerror or error}") from None
+    # a spreadsheet may have written it: with a mark before the text, in UTF-16, with semicolons
+    encoding = "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    text = content.decode(encoding, "surrogateescape" if encoding == "utf-8-sig" else "replace")
+    if "\0" in text:
+        raise DataError(f"{path}: a CSV or a list of images expected, something else found")
+
+    first = text.lstrip().split("\n", 1)[0]
+    delimiter = max(",;\t", key=first.count)
+    columns = [plain(cell) for cell in next(csv.reader([first], delimiter=delimiter), [])]
+    if named(columns, PATH_NAMES) is None and "row" not in columns:
+        return list(_of_list(text)), []
+    return list(_of_table(text, delimiter, path)), columns
+
+
+def _of_list(text: str) -> Iterator[_Named]:
+    for number, line in enumerate(text.splitlines(), 1):
+        name = line.strip()
+        if name:
+            yield _Named(number, name, int(name) if _is_number(name) else None, "", "", {})
+
+
+def _of_table(text: str, delimiter: str, path: Path) -> Iterator[_Named]:
+    reader = csv.reader(io.StringIO(text), delimiter=delimiter)
+    columns = [plain(cell) for cell in next(reader)]
+    file_column = named(columns, PATH_NAMES)
+    for values in reader:
+        cells = dict(zip(columns, (value.strip() for value in values), strict=False))
+        if not any(cells.values()):
+            continue
+        part, row = cells.get("part", ""), cells.get("row", "").removesuffix(".0")
+        name = cells.get(file_column or "", "")
+        if part:
+            (part,) = parts_of_rows([part], f"{path}: column part", reader.line_num)
+        if row and not _is_number(row):
+            raise DataError(f"{path}, line {reader.line_num}: the row's number expected, {row!r} found")
+        image = cells.get("image", "")
+        image = image.removeprefix(IMAGE_PREFIX) if image.startswith(IMAGE_PREFIX) else ""
+        if not name and not row:
+            raise DataError(f"{path}, line {reader.line_num}: a file or a row expected, both cells are empty")
+        yield _Named(reader.line_num, name, int(row) if row else None, part, image, cells)
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) < 13
+
+
+def _corrections(where: _Places, path: Path) -> Iterator[tuple[tuple[str, int], int]]:
+    """The place of each image whose label was filled in, and the number of its class."""
+    rows, columns = _read(path)
+    column = CORRECTED if CORRECTED in columns else named(columns, ("class", "class_name", *LABEL_NAMES))
+    if column is None:
+        raise DataError(
+            f"{path}: a CSV with a column {CORRECTED}, or of class names as class, expected; found "
+            f"{', '.join(columns[:20]) or 'a plain list'}"
+        )
+    filled = [row for row in rows if row.cells.get(column)]
+    classes = where.data.train.classes
+    number_of = {name: number for number, name in enumerate(classes)}
+    unknown = [row for row in filled if class_name(row.cells[column]) not in number_of]
+    if unknown:
+        lines: dict[str, list[int]] = {}
+        for row in unknown:
+            lines.setdefault(row.cells[column], []).append(row.line)
+        texts = [f"{name}{_meant(name, classes)} {_in_lines_of(of_name)}" for name, of_name in lines.items()]
+        raise DataError(
+            f"{path}, column {column}: classes of {where.data.train.name} expected ({', '.join(classes[:20])}"
+            f"{', …' * (len(classes) > 20)}), {_listed(texts)} found: mend them, or leave the cells empty"
+        )
+
+    found: dict[tuple[str, int], int] = {}
+    for row, place in zip(filled, where.find_each(filled, path), strict=True):
+        label = number_of[class_name(row.cells[column])]
+        for one in place:
+            if found.setdefault(one, label) != label:
+                raise DataError(
+                    f"{path}, line {row.line}: one label for {row.text} expected, {classes[found[one]]} and "
+                    f"{classes[label]} found"
+                )
+    yield from found.items()
+
+
+def _in_lines_of(lines: Sequence[int]) -> str:
+    return f"in line {lines[0]}" if len(lines) == 1 else f"in {len(lines):,} lines from {lines[0]} on"
+
+
+def _meant(name: str, classes: Sequence[str]) -> str:
+    close = difflib.get_close_matches(name, classes, n=1, cutoff=0.6)
+    return f" (did you mean {close[0]}?)" if close else ""
+
+
+def _listed(texts: Sequence[str]) -> str:
+    more = f" and {len(texts) - MAX_SHOWN:,} more" if len(texts) > MAX_SHOWN else ""
+    return "; ".join(texts[:MAX_SHOWN]) + more
+
+
+class _Places:
+    """Where the images of some data are, by their files and rows."""
+
+    def __init__(self, data: Splits) -> None:
+        self.data = data
+        self.parts = parts_of(data)
+        self.has_files = any(part.files is not None for part in self.parts.values())
+        self.by_file: dict[str, list[tuple[str, int]]] = {}
+        for name, part in self.parts.items():
+            for row, file in enumerate(part.files or ()):
+                self.by_file.setdefault(os.path.normpath(file), []).append((name, row))
+
+    def find(self, rows: Sequence[_Named], path: Path) -> list[tuple[str, int]]:
+        """The places of all images that are named, each once."""
+        return list(dict.fromkeys(place for places in self.find_each(rows, path) for place in places))
+
+    def find_each(self, rows: Sequence[_Named], path: Path) -> list[list[tuple[str, int]]]:
+        """The places of each image that is named.
+
+        Raises:
+            DataError: all that the data lacks, and all whose hash is another.
+        """
+        places = [self._places(row) for row in rows]
+        data = self.data.source or self.data.train.name
+        unknown = [row for row, found in zip(rows, places, strict=True) if not found]
+        if unknown:
+            texts = [f"line {row.line}: {row.text}" for row in unknown]
+            how = "files as they stand in the data" if self.has_files else "rows, counted from 0"
+            raise DataError(
+                f"{path}: images of {data} expected, {len(unknown):,} of {len(rows):,} not found there: "
+                f"{_listed(texts)}: name {how}, or take them out of the list"
+            )
+
+        # files may have been replaced, and rows moved, since the list was made
+        others = [
+            row
+            for row, found in zip(rows, places, strict=True)
+            if row.image and not self._is_image(found[0], row.image)
+        ]
+        if others:
+            texts = [f"line {row.line}: {row.text}" for row in others]
+            raise DataError(
+                f"{path}: the images of {data} that it was made of expected; {len(others):,} of {len(rows):,} are "
+                f"other images now: {_listed(texts)}: check the data again, read in the same way (size, grey)"
+            )
+        return places
+
+    def _places(self, row: _Named) -> list[tuple[str, int]]:
+        found = self._of_file(row.file) if row.file and self.has_files else []
+        found = [place for place in found if place[0] == row.part] or found
+        if found or row.row is None:
+            return found
+        part = self.parts.get(row.part or "train")
+        # where images have files, a row is asked for by itself alone: a file that isn't there is no row
+        by_row = not self.has_files or not row.file or row.file == str(row.row)
+        return [(row.part or "train", row.row)] if part is not None and by_row and row.row < len(part) else []
+
+    def _of_file(self, name: str) -> list[tuple[str, int]]:
+        """By the name as the data has it, or by a path from here."""
+        name = os.path.normpath(name.replace("\\", "/") if "/" not in name else name)
+        if found := self.by_file.get(name):
+            return found
+        source = Path(self.data.source).expanduser()
+        folder = source if source.is_dir() else source.parent
+        try:
+            return self.by_file.get(os.path.relpath(Path(name).expanduser().absolute(), folder.absolute()), [])
+        except ValueError:  # on another drive
+            return []
+
+    def _is_image(self, place: tuple[str, int], image: str) -> bool:
+        return image_name(self.parts[place[0]], place[1]) == IMAGE_PREFIX + image.lower()
+
+
+def image_name(dataset: Dataset, row: int) -> str:
+    """What tells an image from all others whatever its row: the start of its file's SHA-256, or of that of its pixels.
+
+    Example:
+        >>> import fittingroom as fr
+        >>> image_name(fr.open_dataset("sample").train, 0)
+        'sha256:1fa77d52c8ac1816'
+    """
+    if dataset.sources is not None:
+        return IMAGE_PREFIX + dataset.sources[row][:8].hex()
+    return IMAGE_PREFIX + dataset.subset([row]).image_hashes()[0][:8].hex()
