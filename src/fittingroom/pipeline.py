@@ -9,7 +9,7 @@ import dataclasses
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from shlex import quote
@@ -25,6 +25,7 @@ from fittingroom.evaluation.conformal import ConformalScores
 from fittingroom.evaluation.predictions import JudgedPredictions, write_predictions
 from fittingroom.evaluation.temperature import UNCALIBRATED, Temperature
 from fittingroom.events import NO_HOOKS, Event, Hooks, JobDone, Observer, RecipeSettled
+from fittingroom.files.atomic import remove_leftovers
 from fittingroom.models import ModelSource
 from fittingroom.models.summary import count_parameters
 from fittingroom.parallel.jobs import Job, run_jobs
@@ -32,11 +33,13 @@ from fittingroom.parallel.process_group import ALONE, ProcessGroup, launcher, pr
 from fittingroom.parallel.ray_engine import RayEngine, check_engine
 from fittingroom.recipes.recipe import Recipe
 from fittingroom.run_extras import UNMADE, by_itself, draw_curve, report_run, ship
+from fittingroom.runs import environment_record
 from fittingroom.runs.create import as_splits, recipe_for, start, write_start
 from fittingroom.runs.cut import bundles_of
 from fittingroom.runs.environment_record import Environment, Options
 from fittingroom.runs.metrics_log import MetricsLog
 from fittingroom.runs.more_seeds import record_more_seeds, refuse_more_seeds
+from fittingroom.runs.one_writer import one_writer, refuse_unbegun
 from fittingroom.runs.preprocessing import preprocessing_of, resolve_preprocessing
 from fittingroom.runs.recorded import (
     recorded_environment,
@@ -52,6 +55,7 @@ from fittingroom.runs.tracking import open_tracker
 from fittingroom.training.checkpoint import Checkpoints
 from fittingroom.training.device import pick_device, prepare_torch
 from fittingroom.training.fit import Fitted, fit, judge_on_validation
+from fittingroom.training.interrupt import saved_when_interrupted
 from fittingroom.training.precision import refuse_without_bf16
 from fittingroom.training.turns import own_turn
 
@@ -118,7 +122,11 @@ def train(
     if engine is not None:
         _check_engine(engine, seeds is not None)
         options = dataclasses.replace(options, threads=options.threads or 1)
-    with process_group() if group is None else nullcontext(group) as joined, own_turn(joined):
+    with (
+        process_group() if group is None else nullcontext(group) as joined,
+        own_turn(joined),
+        ExitStack() as held,
+    ):
         origin = None if from_run is None else open_origin(from_run, trust_code=trust_code)
 
         # Which of the two recipes it is, the data says, and neither of them says how pictures are read.
@@ -142,6 +150,7 @@ def train(
             look_at_test=look_at_test,
             origin=origin,
             group=joined,
+            held=held,
         )
         if reason := recorded_environment(run, joined).recipe_reason:
             hooks.observe(RecipeSettled(sentence=reason))
@@ -237,8 +246,13 @@ def _go_on(
     group: ProcessGroup | None,
 ) -> Run:
     """Resume a run, or with ``more_seeds`` add so many to it first."""
-    with process_group() if group is None else nullcontext(group) as joined, own_turn(joined):
+    with (
+        process_group() if group is None else nullcontext(group) as joined,
+        own_turn(joined),
+        ExitStack() as held,
+    ):
         run = Run(Path(path))
+        joined.broadcast(partial(_hold, run.path, held))
         environment, recipe = recorded_environment(run, joined), recorded_recipe(run, joined)
         if more_seeds is not None:
             joined.broadcast(partial(refuse_more_seeds, run, environment, more_seeds))
@@ -264,6 +278,15 @@ def _go_on(
         if joined.is_main:
             _judge_and_report(run, look_at_test, trust_code=trust_code)
         return run
+
+
+def _hold(path: Path, held: ExitStack) -> None:
+    """Be the only writer of a run that is there, and clear away what killed ones left; of other paths nothing."""
+    refuse_unbegun(path)
+    if (path / environment_record.FILE).exists():
+        held.enter_context(one_writer(path))
+        with suppress(OSError):  # of a finished run that can't be written nothing is to be cleared away
+            remove_leftovers(path)
 
 
 def _data_of(run: Run, environment: Environment, recipe: Recipe, given: Splits | Dataset | None) -> Splits:
@@ -359,7 +382,8 @@ def finish(run: Run, hooks: Hooks = NO_HOOKS, *, group: ProcessGroup = ALONE, tr
     device = pick_device(environment.options.device)
     refuse_without_bf16(environment.precision, environment.bf16_emulated, device, str(run.path))
     model_source = recorded_source(run, recipe, group, trust_code=trust_code)
-    _train_one(run, recipe, model_source, environment, hooks, group)
+    with one_writer(run.path) if group.is_main else nullcontext():
+        _train_one(run, recipe, model_source, environment, hooks, group)
 
 
 def _train_one(
@@ -381,7 +405,10 @@ def _train_one(
     # All processes train; the main one alone keeps checkpoints, log and trackers, and writes what comes out.
     checkpoints = Checkpoints(folder=run.path / "checkpoints", data=environment.data.train.order, keep=options.keep)
     silent = Hooks(should_stop=hooks.should_stop)
-    with _recording(run, options.track, hooks) if group.is_main else nullcontext(silent) as recording:
+    with (
+        saved_when_interrupted(str(run.path), hooks) as stoppable,
+        _recording(run, options.track, stoppable) if group.is_main else nullcontext(silent) as recording,
+    ):
         fitted = fit(
             splits,
             recipe,

@@ -51,6 +51,33 @@ def exclusive_if_free(path: Path) -> Iterator[bool]:
         os.close(descriptor)
 
 
+@contextmanager
+def exclusive_folder(folder: Path, patience: float) -> Iterator[bool]:
+    """Hold a folder itself for the length of the block, or give False if another process still does after a while.
+
+    Nothing is written: the folder may be empty, or one that can't be written to. Where folders have no locks, as on
+    Windows, the answer is True.
+
+    Args:
+        folder: that is there.
+        patience: seconds; a process that was just killed may take a moment to end.
+
+    Raises:
+        OSError: the folder can't be opened.
+    """
+    if sys.platform == "win32":
+        yield True
+        return
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        given_up = time.monotonic() + patience
+        while not (is_held := _try_lock(descriptor)) and time.monotonic() < given_up:
+            time.sleep(POLL_SECONDS)
+        yield is_held
+    finally:
+        os.close(descriptor)
+
+
 if sys.platform == "win32":
 
     def _try_lock(descriptor: int) -> bool:

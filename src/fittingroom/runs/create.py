@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import warnings
 from collections.abc import Sequence
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast
@@ -31,6 +32,7 @@ from fittingroom.recipes.recipe import Precision, Recipe, load_recipe
 from fittingroom.runs import environment_record
 from fittingroom.runs.cut import CUT, decide_cut
 from fittingroom.runs.environment_record import Environment, Options, RecordedData, write_environment
+from fittingroom.runs.one_writer import beginning, one_writer, take_over
 from fittingroom.runs.preprocessing import prepared, preprocessing_of, resolve_preprocessing
 from fittingroom.runs.recorded import recorded_environment, refuse_changes
 from fittingroom.runs.run import Run, command_line
@@ -38,6 +40,9 @@ from fittingroom.runs.starting_point import IMAGES, START, Begun, Origin, begin_
 from fittingroom.training.device import pick_device, prepare_torch
 from fittingroom.training.hold_out import learned_from_count
 from fittingroom.training.precision import ResolvedPrecision, resolve_precision
+
+FIRST_FILES = (SOURCE, START, IMAGES, "recipe.toml", environment_record.FILE)
+"""What a run has before its first step; the last of them is what it is resumed by."""
 
 
 def start(
@@ -52,6 +57,7 @@ def start(
     source: ModelSource | None = None,
     origin: Origin | None = None,
     group: ProcessGroup = ALONE,
+    held: ExitStack | None = None,
 ) -> Run:
     """Write the folder of a run with all that decides what it will be.
 
@@ -60,9 +66,25 @@ def start(
     Arguments and errors are those of :func:`fittingroom.train`; ``source`` is the recipe's model where the caller has
     it already, and otherwise what the recipe names, which may be a file of the user's own that is executed.
     ``origin`` is a run to go on from, whose network it then is. ``group`` has the processes that will train together,
-    each of which calls this with the same arguments.
+    each of which calls this with the same arguments. Until ``held`` is closed no other process writes into the folder;
+    without it, until the folder is written.
     """
     options = options or Options()
+    if held is None:
+        with ExitStack() as for_now:
+            return start(
+                data,
+                recipe,
+                seed=seed,
+                seeds=seeds,
+                out=out,
+                options=options,
+                look_at_test=look_at_test,
+                source=source,
+                origin=origin,
+                group=group,
+                held=for_now,
+            )
     refuse_undecodable(Path("" if out is None else out).absolute())  # the current directory is recorded, too
     if options.keep < 1:
         raise RecipeError(f"keep: 1 checkpoint or more expected, {options.keep} found")
@@ -116,8 +138,9 @@ def start(
                 recipe_reason=said_of(asked, recipe, images),
                 bf16_emulated=precision.emulated,
             )
-            folder = new_folder(out, recipe.name or "run")
+            folder = _claimed_folder(out, recipe.name or "run", held)
             _begin(folder, resolved, source, environment, begun)
+        held.enter_context(one_writer(folder))
         return str(folder)
 
     # The main process decides for all; where the others' hosts have other data, they refuse.
@@ -233,13 +256,7 @@ def new_folder(out: str | Path | None, name: str) -> Path:
     """A new empty folder; two processes that start at once get two."""
     if out is not None:
         folder = Path(out)
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            is_run = (folder / environment_record.FILE).exists()
-            go_on = f", or go on with that run: fittingroom train --resume {folder}" if is_run else ""
-            raise ArtifactError(
-                f"{folder}: a new or empty folder expected for the run, but something is there; "
-                f"give another `out`{go_on}"
-            )
+        _refuse_used(folder)
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
@@ -255,20 +272,43 @@ def new_folder(out: str | Path | None, name: str) -> Path:
             return folder
 
 
+def _claimed_folder(out: str | Path | None, name: str, held: ExitStack) -> Path:
+    """A new empty folder, held; or ``out`` as a writer left it that was killed before the run could be resumed."""
+    if out is None:
+        folder = new_folder(None, name)
+        held.enter_context(one_writer(folder))
+        return folder
+
+    # A run is refused at once, also one that is being trained; whatever else is there once nobody writes it.
+    folder = Path(out)
+    if not folder.is_dir() or (folder / environment_record.FILE).exists():
+        _refuse_used(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    held.enter_context(one_writer(folder))
+    take_over(folder, FIRST_FILES)
+    _refuse_used(folder)
+    return folder
+
+
+def _refuse_used(folder: Path) -> None:
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        is_run = (folder / environment_record.FILE).exists()
+        go_on = f", or go on with that run: fittingroom train --resume {folder}" if is_run else ""
+        raise ArtifactError(
+            f"{folder}: a new or empty folder expected for the run, but something is there; give another `out`{go_on}"
+        )
+
+
 def _begin(
     folder: Path, recipe: Recipe, source: ModelSource, environment: Environment, begun: Begun | None = None
 ) -> None:
     """As :func:`write_start`; a folder that can't be written whole is empty again, so that the next try may take it."""
-    try:
+    with beginning(folder, FIRST_FILES):
         if begun is not None:
             write_weights(folder, begun.weights)
             if begun.seen is not None:
                 write_seen(folder, begun.seen)
         write_start(folder, recipe, source, environment)
-    except BaseException:
-        for name in (SOURCE, START, IMAGES, "recipe.toml", environment_record.FILE):
-            (folder / name).unlink(missing_ok=True)
-        raise
 
 
 def write_start(folder: Path, recipe: Recipe, source: ModelSource, environment: Environment) -> None:

@@ -1,0 +1,88 @@
+"""A run has one writer: whoever trains it holds its folder, until the block ends or the process dies.
+
+And a folder whose writer died before ``environment.json`` was whole, which nothing can go on with, is known as such.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from fittingroom.errors import ArtifactError
+from fittingroom.files.atomic import remove_leftovers
+from fittingroom.files.lock import exclusive_folder
+from fittingroom.runs import environment_record
+
+BEGUN = ".begun"
+"""An empty file that is there while the first files of a run are written."""
+
+PATIENCE = 5.0  # seconds until a process that was killed has let go
+
+_held: set[tuple[int, int]] = set()  # (device, inode) of the folders that this process holds
+
+
+@contextmanager
+def one_writer(folder: Path) -> Iterator[None]:
+    """Hold a run's folder for the length of the block. A block within it, for the same folder, changes nothing.
+
+    Raises:
+        ArtifactError: another process trains this run.
+    """
+    status = folder.stat()
+    key = status.st_dev, status.st_ino
+    if key in _held:
+        yield
+        return
+    with exclusive_folder(folder, PATIENCE) as is_held:
+        if not is_held:
+            raise ArtifactError(
+                f"{folder}: another process is training this run now: wait until it has ended, or stop it first"
+            )
+        _held.add(key)
+        try:
+            yield
+        finally:
+            _held.discard(key)
+
+
+@contextmanager
+def beginning(folder: Path, first_files: Sequence[str]) -> Iterator[None]:
+    """Write the first files of a run in the block: all of them, or none that hinders the next try.
+
+    Args:
+        folder: that this process holds.
+        first_files: their names.
+    """
+    (folder / BEGUN).touch()
+    try:
+        yield
+    except BaseException:
+        for name in first_files:
+            (folder / name).unlink(missing_ok=True)
+        raise
+    finally:
+        (folder / BEGUN).unlink(missing_ok=True)
+
+
+def take_over(folder: Path, first_files: Sequence[str]) -> None:
+    """Empty a folder, which this process holds, of what a writer left that was killed before these files were whole."""
+    if not _is_unbegun(folder):
+        return
+    for name in first_files:
+        (folder / name).unlink(missing_ok=True)
+    remove_leftovers(folder)
+    (folder / BEGUN).unlink(missing_ok=True)
+
+
+def refuse_unbegun(folder: Path) -> None:
+    """Raise ArtifactError where a run was killed before it could be resumed, with what to do instead."""
+    if folder.is_dir() and (_is_unbegun(folder) or not any(folder.iterdir())):
+        raise ArtifactError(
+            f"{folder}: a run's folder expected; this one was stopped before its first file was whole, and nothing is "
+            "lost: start it again by the same command, with this folder as `out`"
+        )
+
+
+def _is_unbegun(folder: Path) -> bool:
+    return (folder / BEGUN).exists() and not (folder / environment_record.FILE).exists()

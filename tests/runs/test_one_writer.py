@@ -1,0 +1,149 @@
+"""A run has one writer, and a folder whose writer was killed at any moment is no dead end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+from pathlib import Path
+
+import pytest
+
+import fittingroom as fr
+from fittingroom.errors import ArtifactError
+from fittingroom.events import TrainingStarted
+from fittingroom.runs.one_writer import BEGUN, one_writer
+
+pytestmark = pytest.mark.usefixtures("own_folder")
+
+TRAIN = ["train", "sample", "--recipe", "plain", "--epochs", "1", "--threads", "1", "--no-test", "--quiet"]
+
+
+def python(code: str, *words: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(code), *words],
+        env=os.environ | {"PYTHONPATH": str(Path(fr.__file__).parents[1])},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def command(*words: str) -> subprocess.CompletedProcess[str]:
+    process = python("import sys; from fittingroom.cli import main; sys.exit(main())", *words)
+    output, messages = process.communicate(timeout=120)
+    return subprocess.CompletedProcess(words, process.returncode, output, messages)
+
+
+KILLED_AT_A_RENAME = """
+    import os, pathlib, signal, sys
+    from fittingroom.cli import main
+    left = int(sys.argv.pop(1))
+    rename = pathlib.Path.replace
+    def replace(self, target):
+        global left
+        left -= pathlib.Path(target).parent.name == "run"
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return rename(self, target)
+    pathlib.Path.replace = replace
+    sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_run_that_was_killed_before_its_first_file_was_whole_is_begun_again_by_the_same_command(number: int) -> None:
+    killed = python(KILLED_AT_A_RENAME, str(number), *TRAIN, "--out", "run")
+    killed.communicate(timeout=120)
+    assert killed.returncode == -signal.SIGKILL
+    left = {path.name for path in Path("run").iterdir()}
+    assert BEGUN in left
+    assert "environment.json" not in left
+
+    resumed = command("train", "--resume", "run")
+    assert resumed.returncode == 2
+    assert "start it again by the same command, with this folder as --out" in resumed.stderr
+
+    again = command(*TRAIN, "--out", "run")
+    assert again.returncode == 0, again.stderr
+    assert Path("run", "result.json").exists()
+    assert not [path.name for path in Path("run").iterdir() if path.name.startswith(".")]
+
+
+def test_a_folder_with_somebodys_files_is_never_taken_over() -> None:
+    Path("mine").mkdir()
+    Path("mine", "recipe.toml").write_text("mine")
+
+    with pytest.raises(ArtifactError, match="a new or empty folder expected"):
+        fr.train("sample", "plain", out="mine")
+    assert Path("mine", "recipe.toml").read_text() == "mine"
+
+
+HOLDS = """
+    import sys, time
+    from pathlib import Path
+    from fittingroom.runs.one_writer import one_writer
+    with one_writer(Path(sys.argv[1])):
+        print("held", flush=True)
+        time.sleep(60)
+"""
+
+
+def test_a_run_that_another_process_trains_is_refused_and_is_free_once_that_is_killed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("fittingroom.runs.one_writer.PATIENCE", 0.3)
+    recipe = fr.load_recipe("plain", overrides=["stages.0.epochs=1"])
+    fr.train("sample", recipe, out="run", options=fr.Options(threads=1))
+    Path("run", "result.json").unlink()
+    Path("empty").mkdir()
+    holders = [python(HOLDS, folder) for folder in ("run", "empty")]
+    for holder in holders:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+
+    with pytest.raises(ArtifactError, match="run: another process is training this run now"):
+        fr.resume("run")
+    with pytest.raises(ArtifactError, match="empty: another process is training this run now"):
+        fr.train("sample", recipe, out="empty")
+
+    for holder in holders:
+        holder.kill()
+        holder.communicate()
+    assert fr.resume("run").is_finished
+    assert fr.train("sample", recipe, out="empty", options=fr.Options(threads=1)).is_finished
+
+
+def test_a_writer_may_hold_its_folder_twice_and_leaves_nothing_in_it(tmp_path: Path) -> None:
+    with one_writer(tmp_path):
+        with one_writer(tmp_path):
+            pass
+        other = python(HOLDS, str(tmp_path))
+        _, messages = other.communicate(timeout=60)
+    assert "another process is training this run now" in messages
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_interrupt_from_python_leaves_a_checkpoint_to_go_on_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = fr.load_recipe("plain", overrides=["stages.0.epochs=200"])
+    started = threading.Event()
+
+    def interrupt() -> None:
+        started.wait(60)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    def observe(event: object) -> None:
+        if isinstance(event, TrainingStarted):  # before the first step, when no epoch has left a checkpoint
+            started.set()
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    with pytest.raises(KeyboardInterrupt, match="the state is saved"):
+        fr.train("sample", recipe, out="long", options=fr.Options(threads=1), observe=observe)
+    thread.join()
+
+    assert list(Path("long", "checkpoints").iterdir())
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
