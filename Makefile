@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 # Where torch comes from, if not from the default index: make setup TORCH_INDEX=https://download.pytorch.org/whl/cpu
 TORCH_INDEX ?=
 
-.PHONY: run test test-all setup machine machine-all lint format types docs docs-test bench clean
+.PHONY: run test test-all test-lowest test-newest setup machine machine-all lint format types docs docs-test bench clean
 
 run: setup  ## get Fashion-MNIST, train, judge, say where the report is
 	$(BIN)/fittingroom train --or-sample
@@ -15,8 +15,40 @@ run: setup  ## get Fashion-MNIST, train, judge, say where the report is
 test: setup machine lint types  ## everything that has to hold before a commit
 	$(BIN)/pytest -n 2 -m "not nightly"
 
-test-all: setup machine-all lint types  ## the long tests too
+test-all: setup machine-all lint types test-lowest test-newest  ## the long tests too
 	$(BIN)/pytest -n 2
+
+# The core of the suite with other versions than the pinned ones: the lowest that pyproject.toml permits, and the newest that
+# pip finds. An old package's own warnings of what it uses are no faults here. torch is the pinned one, as its lowest
+# version for the CPU is on PyTorch's own index alone: with TORCH_INDEX, the lowest and the newest are taken from there.
+CORE := tests/predict tests/artifact tests/data/formats tests/data/test_convert.py tests/evaluation tests/recipes \
+	tests/runs/test_tracking.py tests/serve/test_hostile.py tests/serve/test_hardship.py tests/serve/test_request_log.py \
+	tests/cli/test_predict.py tests/cli/test_serve.py tests/test_estimator.py
+OTHERS := '.[mlflow,serve,sklearn,tensorboard,train,tune]' httpx hypothesis pytest pytest-xdist
+PINNED_TORCH := grep '^torch==' constraints.txt
+torch_of = $(if $(TORCH_INDEX),true,$(PINNED_TORCH))
+
+test-lowest: .venv-lowest/.installed
+	.venv-lowest/bin/python -m pytest -n 2 -p no:cacheprovider -o filterwarnings=default -m "not nightly" $(CORE)
+
+test-newest: .venv-newest/.installed
+	.venv-newest/bin/python -m pytest -n 2 -p no:cacheprovider -o filterwarnings=default -m "not nightly" $(CORE)
+
+.venv-lowest/.installed: pyproject.toml constraints.txt scripts/lowest_versions.py
+	$(PYTHON) -m venv --clear .venv-lowest
+	{ $(PYTHON) scripts/lowest_versions.py $(if $(TORCH_INDEX),,--without torch); $(torch_of); } > .venv-lowest/constraints.txt
+	.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) \
+		--constraint .venv-lowest/constraints.txt --editable $(OTHERS)
+	@touch $@
+
+# Made anew each time: what is newest changes from day to day.
+.venv-newest/.installed: FORCE
+	$(PYTHON) -m venv --clear .venv-newest
+	{ $(torch_of); } > .venv-newest/constraints.txt
+	.venv-newest/bin/python -m pip install --quiet --disable-pip-version-check --upgrade --upgrade-strategy eager \
+		$(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) --constraint .venv-newest/constraints.txt --editable $(OTHERS)
+
+FORCE:
 
 setup: $(VENV)/.installed  ## make .venv and install the package with pinned dependencies
 
@@ -88,4 +120,4 @@ $(BENCH)/.installed: benchmarks/requirements.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) site .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .venv-lowest .venv-newest site .mypy_cache .ruff_cache .pytest_cache .hypothesis

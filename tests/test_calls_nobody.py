@@ -76,6 +76,42 @@ def test_train_export_and_serve_ask_for_no_name(tmp_path: Path) -> None:
     assert names_asked_for(asks, tmp_path, of_ours) == ([], [])
 
 
+TUNED = """
+import sys
+from fittingroom.cli import main
+sys.exit(main(["tune", "sample", "--recipe", "plain", "--space", "space.toml", "--trials", "2", "--epochs", "1",
+               "--threads", "1", "--out", "t", "--final-seeds", "0", "--quiet"]))
+"""
+
+
+@pytest.mark.nightly
+def test_tune_compare_and_report_ask_for_no_name(tmp_path: Path) -> None:
+    of_ours = {"FITTINGROOM_CACHE": str(tmp_path / "cache"), "MPLCONFIGDIR": str(tmp_path / "fonts")}
+    (tmp_path / "space.toml").write_text("lr = { low = 0.001, high = 0.02, log = true }\n", encoding="utf-8")
+    assert names_asked_for([sys.executable, "-c", TUNED], tmp_path, of_ours) == ([], [])
+    train = [*COMMAND, "train", "sample", "--threads", "1", "--epochs", "1", "--seeds", "2", "--out", "run", "--quiet"]
+    assert names_asked_for(train, tmp_path, of_ours) == ([], [])
+    for command in (["evaluate", "run/seed-0"], ["report", "run/seed-0"], ["compare", "run/seed-0", "run/seed-1"]):
+        assert names_asked_for([*COMMAND, *command], tmp_path, of_ours) == ([], [])
+    for command in (["data", "check", "sample"], ["runs", "."], ["models"]):
+        assert names_asked_for([*COMMAND, *command], tmp_path, of_ours) == ([], [])
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("tracker", ["tensorboard", "mlflow"])
+def test_a_tracker_asks_for_no_name(tmp_path: Path, tracker: str) -> None:
+    of_ours = {"FITTINGROOM_CACHE": str(tmp_path / "cache"), "MPLCONFIGDIR": str(tmp_path / "fonts")}
+    train = [*COMMAND, "train", "sample", "--threads", "1", "--epochs", "1", "--out", "run", "--track", tracker]
+    assert names_asked_for(train, tmp_path, of_ours) == ([], [])
+
+
+@pytest.mark.nightly
+def test_ray_asks_for_no_name(tmp_path: Path) -> None:
+    of_ours = {"FITTINGROOM_CACHE": str(tmp_path / "cache"), "MPLCONFIGDIR": str(tmp_path / "fonts")}
+    train = [*COMMAND, "train", "sample", "--engine", "ray", "--epochs", "1", "--seeds", "2", "--out", "run", "--quiet"]
+    assert names_asked_for(train, tmp_path, of_ours) == ([], [])
+
+
 def _write_picture(path: Path) -> None:
     from PIL import Image
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fittingroom.evaluation.predictions import Predictions
+from fittingroom.serve import decoder_process
 from fittingroom.serve.connection import LimitedProtocol
 from fittingroom.serve.guard import Limits
 from fittingroom.serve.request_log import LogForm
@@ -23,13 +24,17 @@ from fittingroom.serve.service import Served
 def main(folders: list[str], options: dict[str, Any]) -> None:
     """`seconds`, `body`, `api_key`: of Limits; `head_seconds`; `most_waiting`; `allow_origins`.
 
-    `model_seconds`: a model's slowness; `names`, `log`: of the server; `open_metrics`: of Limits.
+    `model_seconds`: a model's slowness; `names`, `log`: of the server; `open_metrics`, `bodies`: of Limits;
+    `unread_seconds`, `most_connections`: of connections; `decode_seconds`: for a picture.
     """
     LimitedProtocol.head_seconds = float(options.get("head_seconds") or 10)
-    LimitedProtocol.unread_seconds = 2
+    LimitedProtocol.unread_seconds = float(options.get("unread_seconds") or 2)
+    LimitedProtocol.most = int(options.get("most_connections") or LimitedProtocol.most)
+    decoder_process.SECONDS = float(options.get("decode_seconds") or decoder_process.SECONDS)
     limits = Limits(
         seconds=float(options.get("seconds") or 30),
         body=int(options.get("body") or Limits.body),
+        bodies=int(options.get("bodies") or Limits.bodies),
         api_key=str(options["api_key"]) if "api_key" in options else None,
         open_metrics=bool(options.get("open_metrics")),
     )

@@ -310,7 +310,7 @@ def test_sigterm_lets_what_is_under_way_end_and_takes_nothing_new(two_runs: list
         time.sleep(0.7)  # the request is under way
 
         running.process.send_signal(signal.SIGTERM)
-        time.sleep(0.3)
+        time.sleep(0.6)
         with running.client() as client, pytest.raises(httpx.TransportError):
             client.get("/v2")
 

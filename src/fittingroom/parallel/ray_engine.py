@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,8 @@ def connected(engine: RayEngine) -> Iterator[Any]:
         if engine.address is None:
             _keep_others_out()
             folder = Path(tempfile.mkdtemp(prefix="fittingroom-ray-"))
-            ray.init("local", num_cpus=cores(), include_dashboard=False, _temp_dir=str(folder), **quiet)
+            with _asking_no_cloud(folder / "home"):
+                ray.init("local", num_cpus=cores(), include_dashboard=False, _temp_dir=str(folder), **quiet)
         else:
             try:
                 ray.init(engine.address, **quiet)
@@ -85,6 +87,30 @@ def _keep_others_out() -> None:
     os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     Config.initialize("")
     AuthenticationTokenLoader.instance().reset_cache()
+
+
+@contextmanager
+def _asking_no_cloud(home: Path) -> Iterator[None]:
+    """Have the Ray that is started in the block ask no cloud's address whose machine this is.
+
+    One of its processes looks up Google's and connects to two others for its statistics, even where none are sent,
+    unless the home folder says what the cluster is. So that process gets a home folder that does.
+    """
+    home.mkdir()
+    (home / "ray_bootstrap_config.yaml").write_text("{}\n", encoding="utf-8")
+    services: Any = import_module("ray._private.services")
+    start = services.start_ray_process
+
+    def start_at_home(command: list[str], process_type: str, *args: Any, **options: Any) -> Any:
+        if process_type == "dashboard":
+            options["env_updates"] = dict(options.get("env_updates") or {}) | {"HOME": str(home)}
+        return start(command, process_type, *args, **options)
+
+    services.start_ray_process = start_at_home
+    try:
+        yield
+    finally:
+        services.start_ray_process = start
 
 
 def check_engine(engine: RayEngine) -> None:

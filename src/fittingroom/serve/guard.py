@@ -46,6 +46,7 @@ class Limits:
 
     Attributes:
         body: bytes of a request, counted as they come.
+        bodies: bytes of all requests that are under way.
         seconds: for a whole request, its sending included.
         hosts: that a request may be for, so that another site's name which was pointed here is turned away; None for
             any.
@@ -55,6 +56,7 @@ class Limits:
     """
 
     body: int = 16 << 20
+    bodies: int = 512 << 20
     seconds: float = 30.0
     hosts: tuple[str, ...] | None = None
     api_key: str | None = field(default=None, repr=False)
@@ -93,6 +95,7 @@ class Guard:
         observe: Callable[[RequestDone], None] | None = None,
     ):
         self.app, self.limits, self.metrics, self.observe = app, limits, metrics, observe
+        self.held = _Held()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass one request on within the limits, and count it."""
@@ -100,7 +103,7 @@ class Guard:
             await self.app(scope, receive, send)
             return
 
-        exchange = _Exchange(self.limits, receive, send)
+        exchange = _Exchange(self.limits, self.held, receive, send)
         start = time.perf_counter()
 
         # Each way to fail has its answer here; nothing of the inside goes out.
@@ -114,6 +117,8 @@ class Guard:
         except TimeoutError:
             status, what = (503, "no answer was ready") if exchange.is_received else (408, "the request did not come")
             scope["refused"] = f"{what} within {self.limits.seconds:g} seconds"
+            if exchange.status:  # an answer is under way that nobody reads
+                await _hang_up(scope)
             await exchange.refuse(Refused(status, scope["refused"]))
         except ClientDisconnect:
             exchange.status = GONE
@@ -122,6 +127,7 @@ class Guard:
             scope["refused"] = FAILED
             await exchange.refuse(Refused(500, FAILED))
         finally:
+            self.held.bytes -= exchange.held_bytes
             self._count(scope, exchange, time.perf_counter() - start)
 
     def _count(self, scope: Scope, exchange: _Exchange, seconds: float) -> None:
@@ -191,21 +197,35 @@ class Guard:
         return origin is None or origin.partition(b"://")[2].lower() == headers.get(b"host", b"").lower()
 
 
+@dataclass
+class _Held:
+    """How many bytes of requests are in memory."""
+
+    bytes: int = 0
+
+
 class _Exchange:
     """One request and its answer: counts what comes, and adds to what goes."""
 
-    def __init__(self, limits: Limits, receive: Receive, send: Send):
-        self._limits, self._receive, self._send = limits, receive, send
-        self.bytes = self.status = 0
+    def __init__(self, limits: Limits, held: _Held, receive: Receive, send: Send):
+        self._limits, self._held, self._receive, self._send = limits, held, receive, send
+        self.bytes = self.status = self.held_bytes = 0
         self.is_received = False
 
     async def receive(self) -> Message:
         """The next part of the request. Raises Refused (413) where all that came is too much."""
         message = await self._receive()
         if message["type"] == "http.request":
-            self.bytes += len(message.get("body", b""))
+            size = len(message.get("body", b""))
+            self.bytes += size
             if self.bytes > self._limits.body:
                 raise Refused(413, f"at most {self._limits.body:,} bytes expected", {"Connection": "close"})
+
+            # Many requests, each within its limit, could still take more than there is.
+            if self._held.bytes + size > self._limits.bodies:
+                raise Refused(503, "busy: too much is under way; try again", {"Retry-After": "1"})
+            self._held.bytes += size
+            self.held_bytes += size
             self.is_received = not message.get("more_body", False)
         return message
 
@@ -245,6 +265,14 @@ class _Exchange:
                     self.is_received = not message.get("more_body", False)
         except TimeoutError:
             pass
+
+
+async def _hang_up(scope: Scope) -> None:
+    """Close the connection at once, and let uvicorn learn of it before the application ends without an answer."""
+    abort = scope.get("extensions", {}).get("fittingroom", {}).get("abort")
+    if abort is not None:
+        abort()
+        await asyncio.sleep(0)
 
 
 def error_body(message: str) -> bytes:

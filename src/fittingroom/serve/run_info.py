@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
+from fittingroom.artifact.artifact import WEIGHTS
+from fittingroom.artifact.onnx_model import MODEL
 from fittingroom.errors import FittingRoomError
 from fittingroom.files.atomic import atomic_write
 from fittingroom.rendering.contact_sheet import png_uri
@@ -15,12 +19,30 @@ from fittingroom.runs.run import Run
 MAX_EXAMPLES = 100
 MAX_MISTAKES = 60  # of one kind, the surest first
 EXAMPLES_FILE = "examples.npz"
+LARGEST_EXAMPLES = 2 * MAX_EXAMPLES * 3 << 16  # bytes, unpacked: images of 256×256 in colour, with room to spare
 
 
-def summary(run: Run) -> dict[str, Any]:
-    """Accuracy on test (or validation) with its interval, the confusion matrix, and what else there is to see."""
+FileIdentity: TypeAlias = tuple[int, ...]
+
+
+def weights_of(run: Run) -> FileIdentity | None:
+    """What tells a run's model from one that takes its place: device, inode, size, time. None: there is none."""
+    for name in (WEIGHTS, MODEL):
+        try:
+            found = (run.path / name).stat()
+        except OSError:
+            continue
+        return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+    return None
+
+
+def summary(run: Run | None) -> dict[str, Any]:
+    """Accuracy on test (or validation) with its interval, the confusion matrix, and what else there is to see.
+
+    Of no run, such as one whose folder was replaced, there is nothing.
+    """
     # The model is written before the result, and a run may have been stopped between the two.
-    result = run.result if run.is_finished else {"test": None, "validation": None}
+    result = run.result if run and run.is_finished else {"test": None, "validation": None}
     judged_on = next((split for split in ("test", "validation") if result[split]), None)
     scores = result[judged_on] if judged_on else None
 
@@ -30,8 +52,8 @@ def summary(run: Run) -> dict[str, Any]:
         "interval": scores and scores["interval"],
         "n": scores and scores["n"],
         "confusion": scores and scores["confusion"],
-        "report": report_of(run) is not None,
-        "mistakes": judged_on is not None and run.predictions_file(judged_on).exists(),
+        "report": run is not None and report_of(run) is not None,
+        "mistakes": run is not None and judged_on is not None and run.predictions_file(judged_on).exists(),
     }
 
 
@@ -51,13 +73,25 @@ def examples(run: Run, classes: tuple[str, ...]) -> list[dict[str, Any]]:
     try:
         if not file.exists():
             _keep_examples(run, file)
-        with np.load(file, allow_pickle=False) as kept:
-            images, labels = kept["images"], kept["labels"]
-    except (FittingRoomError, OSError, ValueError, KeyError):
-        return []  # its data is not at hand, or the folder can't be written to
-    return [
-        {"image": png_uri(image), "class": classes[label]} for image, label in zip(images, labels.tolist(), strict=True)
-    ]
+        images, labels = _kept_examples(file)
+        return [{"image": png_uri(image), "class": classes[label]} for image, label in zip(images, labels, strict=True)]
+
+    # Its data is not at hand, the folder can't be written to, or the file is not what was kept.
+    except (FittingRoomError, OSError, ValueError, KeyError, IndexError, MemoryError, zipfile.BadZipFile):
+        return []
+
+
+def _kept_examples(file: Path) -> tuple[NDArray[np.uint8], list[int]]:
+    """Images and labels of the sheet. Raises ValueError for a file that would unpack to more than a sheet has."""
+    with zipfile.ZipFile(file) as archive:
+        if sum(entry.file_size for entry in archive.infolist()) > LARGEST_EXAMPLES:
+            raise ValueError("a sheet of a hundred images expected")
+    with np.load(file, allow_pickle=False) as kept:
+        images, labels = kept["images"], kept["labels"]
+    is_sheet = images.dtype == np.uint8 and 0 < len(images) <= MAX_EXAMPLES and images.ndim in (3, 4)
+    if not is_sheet or labels.shape != (len(images),) or labels.dtype.kind not in "iu" or labels.min() < 0:
+        raise ValueError("a sheet of a hundred images expected")
+    return images, labels.tolist()
 
 
 def mistakes(run: Run, truth: str, predicted: str) -> list[dict[str, Any]]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import ipaddress
 import socket
+import time
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
@@ -24,7 +26,8 @@ from fittingroom.serve.request_log import LogForm, RequestLog, writing_failures
 from fittingroom.serve.service import Served
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
-MAX_CONNECTIONS = 1_000
+LISTEN_ON_SECONDS = 3.0  # after a signal to end, at most, for requests that are on their way
+QUIET_SECONDS = 0.05  # twice of which without anything coming means that nothing is
 DRAIN_SECONDS = 20
 IDLE_SECONDS = 15
 
@@ -144,14 +147,16 @@ def _config(app: ASGIApp) -> uvicorn.Config:
         server_header=False,
         date_header=False,
         proxy_headers=False,
-        limit_concurrency=MAX_CONNECTIONS,
         timeout_keep_alive=IDLE_SECONDS,
         timeout_graceful_shutdown=DRAIN_SECONDS,
     )
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's, which prints its address once it answers there: with port 0 nobody knows it before."""
+    """uvicorn's, which prints its address once it answers there: with port 0 nobody knows it before.
+
+    At its end it first reads what was sent before the signal came; uvicorn would close connections that it hasn't read.
+    """
 
     def __init__(self, config: uvicorn.Config, names: list[str]):
         super().__init__(config)
@@ -164,6 +169,16 @@ class _Server(uvicorn.Server):
             shown = f"[{address}]" if ":" in address else address
             print(f"serving {', '.join(self.names)} at http://{shown}:{port}/   (Ctrl-C stops)", flush=True)
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        state = self.server_state
+        state.is_ending = True  # type: ignore[attr-defined]  # so that connections are not kept
+        until = time.monotonic() + LISTEN_ON_SECONDS
+        quiet, came = 0, getattr(state, "came", 0)
+        while quiet < 2 and time.monotonic() < until:
+            await asyncio.sleep(QUIET_SECONDS)
+            quiet, came = (quiet + 1 if came == getattr(state, "came", 0) else 0), getattr(state, "came", 0)
+        await super().shutdown(sockets)
+
 
 def _listen(host: str, port: int) -> socket.socket:
     """A socket that waits at an address of this machine. Raises FittingRoomError where that can't be had."""
@@ -171,7 +186,7 @@ def _listen(host: str, port: int) -> socket.socket:
         raise FittingRoomError(f"`port`: a number 0–65535 expected, {port} found")
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        return socket.create_server(address[:2], family=family, backlog=MAX_CONNECTIONS)
+        return socket.create_server(address[:2], family=family, backlog=LimitedProtocol.most)
     except (OSError, UnicodeError) as error:  # UnicodeError: what is no name of a host
         in_use = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
         advice = f"give another one, such as {port % 65535 + 1}, or 0 for any that is free" if in_use else ""

@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from starlette.applications import Starlette
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
@@ -17,7 +16,6 @@ from starlette.formparsers import MultiPartException
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 
-from fittingroom.errors import DataError
 from fittingroom.predict.classifier import Classifier
 from fittingroom.predict.inputs import Block
 from fittingroom.predict.output import records
@@ -25,23 +23,38 @@ from fittingroom.rendering.contact_sheet import png_uri
 from fittingroom.runs.run import Run
 from fittingroom.serve import open_inference, run_info
 from fittingroom.serve.batcher import Batcher
+from fittingroom.serve.decoders import Decoders
 from fittingroom.serve.guard import Refused
 from fittingroom.serve.metrics import Metrics
 from fittingroom.serve.occlusion import occlusion_map
 from fittingroom.version import __version__
 
-DECODERS = 2  # pictures that are decoded at a time, 150 MB each at the worst
-MAX_WAITING_PICTURES = 32
 REPORT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'; sandbox"
 
 
 @dataclass(frozen=True)
 class Served:
-    """A run that is served under a name."""
+    """A run that is served under a name.
+
+    Attributes:
+        name: in addresses.
+        run: whose scores, examples and report are shown.
+        model: what answers.
+        weights: what the run's folder held when it was opened.
+    """
 
     name: str
     run: Run
     model: Classifier
+    weights: run_info.FileIdentity | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "weights", run_info.weights_of(self.run))
+
+    @property
+    def is_replaced(self) -> bool:
+        """Whether the folder holds another model by now: what else is in it doesn't belong to the one that answers."""
+        return run_info.weights_of(self.run) != self.weights
 
 
 class Service:
@@ -64,13 +77,13 @@ class Service:
             )
             for served in models
         }
-        self.decoding = asyncio.Semaphore(DECODERS)
-        self.waiting_pictures = 0
+        self.decoders = Decoders()
 
     @asynccontextmanager
     async def running(self, _app: Starlette) -> AsyncIterator[None]:
-        """Batchers at work for as long as the server runs."""
+        """Batchers and decoders at work for as long as the server runs."""
         async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self.decoders)
             for batcher in self.batchers.values():
                 await stack.enter_async_context(batcher)
             yield
@@ -117,7 +130,7 @@ class Service:
         """A picture, as the body or as the file of a form → what is in it."""
         served = self._served(request.query_params.get("model") or next(iter(self.models)))
         content, file_name = await _picture(request)
-        image = await self._decode(content, served.model)
+        image = await self.decoders.image_of(content, served.model, request.is_disconnected)
 
         batcher, classes = self.batchers[served.name], served.model.classes
         classified = await batcher.classify(image[None])
@@ -135,7 +148,7 @@ class Service:
         """Every model: its classes, how good it is, what else there is to see."""
         described = []
         for served in self.models.values():
-            summary = await asyncio.to_thread(run_info.summary, served.run)
+            summary = await asyncio.to_thread(run_info.summary, None if served.is_replaced else served.run)
             model = served.model
             inputs = {
                 "classes": model.classes,
@@ -150,12 +163,12 @@ class Service:
 
     async def examples(self, request: Request) -> Response:
         """A sheet of images to try."""
-        served = self._served_in_path(request)
+        served = self._unchanged_in_path(request)
         return JSONResponse(await asyncio.to_thread(run_info.examples, served.run, served.model.classes))
 
     async def mistakes(self, request: Request) -> Response:
         """Images of one class that were taken for another."""
-        served = self._served_in_path(request)
+        served = self._unchanged_in_path(request)
         truth, predicted = (request.query_params.get(key, "") for key in ("truth", "predicted"))
         if truth not in served.model.classes or predicted not in served.model.classes:
             raise Refused(400, "?truth=CLASS&predicted=CLASS expected, with two of the model's classes")
@@ -163,7 +176,7 @@ class Service:
 
     async def report(self, request: Request) -> Response:
         """The run's report, served in a sandbox: a run may come from a stranger, and its page is no page of ours."""
-        file = run_info.report_of(self._served_in_path(request).run)
+        file = run_info.report_of(self._unchanged_in_path(request).run)
         if file is None:
             raise Refused(404, "this run has no report")
         headers = {"Content-Security-Policy": REPORT_POLICY, "X-Frame-Options": "SAMEORIGIN"}
@@ -180,30 +193,17 @@ class Service:
         """The model that the path names. There is one version of each."""
         return self._served(request.path_params["name"], request.path_params.get("version", "1"))
 
+    def _unchanged_in_path(self, request: Request) -> Served:
+        """The same, where what else is in the run's folder is asked for."""
+        served = self._served_in_path(request)
+        if served.is_replaced:
+            raise Refused(409, "the run's folder was replaced since the server was started; start it again")
+        return served
+
     def _served(self, name: str, version: str = "1") -> Served:
         if name not in self.models or version != "1":
             raise Refused(404, f"no such model; there are {', '.join(self.models)}")
         return self.models[name]
-
-    async def _decode(self, content: bytes, model: Classifier) -> NDArray[np.uint8]:
-        """The image uint8 (H, W) or (H, W, 3) that a model takes, from the bytes of a picture.
-
-        Raises:
-            Refused: 400 for what is no picture, 503 where too many wait already.
-        """
-        # A bound on those that wait for their turn, each with its bytes in memory.
-        if self.waiting_pictures >= MAX_WAITING_PICTURES:
-            raise Refused(503, "busy: too many pictures are waiting to be decoded", {"Retry-After": "1"})
-
-        # Few at a time, for a small file may hold a large picture; and in a thread, for decoding takes its time.
-        self.waiting_pictures += 1
-        try:
-            async with self.decoding:
-                return await asyncio.to_thread(model.image_of, content)
-        except DataError as error:
-            raise Refused(400, str(error)) from None
-        finally:
-            self.waiting_pictures -= 1
 
 
 async def _picture(request: Request) -> tuple[bytes, str]:
