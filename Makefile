@@ -52,6 +52,7 @@ FORCE:
 
 setup: $(VENV)/.installed  ## make .venv and install the package with pinned dependencies
 
+# timm without what it asks for: its torchvision doesn't load beside a CPU build of torch, and is not needed here.
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer expected, " + sys.version.split()[0] + " found: make setup PYTHON=python3.12")'
 	@test -x $(BIN)/pip || $(PYTHON) -m venv --clear $(VENV) || \
@@ -59,6 +60,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@echo "installing fittingroom and its pinned dependencies into $(VENV): some minutes, without a word"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) \
 		--constraint constraints.txt --editable '.[dev]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --no-deps timm
 	@touch $@
 
 # What the tests need of the machine, installed through apt by whoever may: Chromium for the pages, the official data for

@@ -55,12 +55,12 @@ def describe_machine(device: str) -> Machine:
     )
 
 
-def versions() -> dict[str, str]:
-    """Of fittingroom, Python and the packages that decide a result, those that are installed."""
+def versions(*more: str) -> dict[str, str]:
+    """Of fittingroom, Python, the packages that decide a result and ``more`` of them: those that are installed."""
     from importlib import metadata  # it loads the parser of e-mails, which predict has no use for
 
     installed = {"fittingroom": __version__, "python": platform.python_version()}
-    for package in PACKAGES:
+    for package in (*PACKAGES, *more):
         try:
             installed[package] = metadata.version(package)
         except metadata.PackageNotFoundError:

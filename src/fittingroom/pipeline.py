@@ -31,7 +31,7 @@ from fittingroom.models.summary import count_parameters
 from fittingroom.parallel.jobs import Job, run_jobs
 from fittingroom.parallel.process_group import ALONE, ProcessGroup, launcher, process_group, processes
 from fittingroom.parallel.ray_engine import RayEngine, check_engine
-from fittingroom.recipes.recipe import Recipe
+from fittingroom.recipes.recipe import Recipe, load_recipe
 from fittingroom.run_extras import UNMADE, by_itself, draw_curve, report_run, ship
 from fittingroom.runs import environment_record
 from fittingroom.runs.create import as_splits, recipe_for, start, write_start
@@ -40,6 +40,7 @@ from fittingroom.runs.environment_record import Environment, Options
 from fittingroom.runs.metrics_log import MetricsLog
 from fittingroom.runs.more_seeds import record_more_seeds, refuse_more_seeds
 from fittingroom.runs.one_writer import one_writer, refuse_unbegun
+from fittingroom.runs.origin import NEW, RECIPE_FOR_WEIGHTS, open_origin, open_weights
 from fittingroom.runs.preprocessing import preprocessing_of, resolve_preprocessing
 from fittingroom.runs.recorded import (
     recorded_environment,
@@ -50,7 +51,7 @@ from fittingroom.runs.recorded import (
     refuse_other_data,
 )
 from fittingroom.runs.run import Run, open_recorded_data, summarize_members, write_result
-from fittingroom.runs.starting_point import copy_start, open_origin
+from fittingroom.runs.starting_point import copy_start
 from fittingroom.runs.tracking import open_tracker
 from fittingroom.training.checkpoint import Checkpoints
 from fittingroom.training.device import pick_device, prepare_torch
@@ -67,6 +68,7 @@ def train(
     seed: int | None = None,
     seeds: int | Sequence[int] | None = None,
     from_run: Run | str | Path | None = None,
+    weights: str | Path | None = None,
     trust_code: bool = False,
     out: str | Path | None = None,
     options: Options | None = None,
@@ -85,12 +87,16 @@ def train(
     Args:
         data: an open data set, a name such as ``fashion-mnist``, or a path.
         recipe: a recipe, the name of one of the package's, or the path of a TOML file. None: with ``from_run`` that
-            run's own; else ``swift`` for 20,000 grey images of 28×28 pixels or more, ``plain`` for all others.
+            run's own; with ``weights`` ``finetune``; else ``swift`` for 20,000 grey images of 28×28 pixels or more,
+            ``plain`` for all others.
         seed: in place of the recipe's.
         seeds: train once for each: a number N for N seeds from the recipe's on, or a list of them.
         from_run: a finished run to go on from, of one model. The training starts from its weights, with its network and
             its preprocessing; classes are matched by name, and those that it doesn't know get a new head. On the run's
             own data the validation images stay the same.
+        weights: a file of weights to start from, safetensors or a checkpoint of PyTorch that holds tensors alone;
+            ``none`` for new ones. By default a network ``timm:NAME`` starts from timm's own, which are fetched at their
+            first use, and any other from new ones.
         trust_code: permits executing the source that the network of ``from_run`` came with.
         out: the run's folder, new or empty; by default the next free ``runs/<recipe>-<number>``.
         options: device, threads and the like.
@@ -127,19 +133,25 @@ def train(
         own_turn(joined),
         ExitStack() as held,
     ):
+        hooks = Hooks.of(observe, should_stop)
         origin = None if from_run is None else open_origin(from_run, trust_code=trust_code)
+        if origin is not None and weights is not None:
+            raise RecipeError("weights: from_run goes on from those of a run; give one of the two")
 
         # Which of the two recipes it is, the data says, and neither of them says how pictures are read.
-        hooks = Hooks.of(observe, should_stop)
         if recipe is None and origin is not None:
             recipe = origin.run.recipe
-        elif recipe is None:
+        elif recipe is None and weights in (None, NEW):
             with joined.local_main_first():
                 data = as_splits(data, options, Preprocessing())
             chosen = recipe_for(data)
             recipe = chosen.recipe
             hooks.observe(RecipeSettled(sentence=chosen.why))
+        recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe or RECIPE_FOR_WEIGHTS)
 
+        # One process of each host fetches what the others find.
+        with joined.local_main_first():
+            beginning = origin or open_weights(recipe, weights)
         run = start(
             data,
             recipe,
@@ -148,7 +160,7 @@ def train(
             out=out,
             options=options,
             look_at_test=look_at_test,
-            origin=origin,
+            origin=beginning,
             group=joined,
             held=held,
         )

@@ -228,7 +228,7 @@ class _Again:
             self.environment,
             processes=1,
             machine=describe_machine(self.device),
-            versions=versions(),
+            versions=versions(*(package for package in ("timm",) if package in self.environment.versions)),
             revision=git_revision(),
         )
         return beside_the_recipe("the run", self.environment, "this training", now)

@@ -43,6 +43,7 @@ EXTRAS = {  # which extra of the package brings a module that may be missing
     "sklearn": ("sklearn",),
     "serve": ("httptools", "python_multipart", "starlette", "uvicorn", "uvloop"),
     "tensorboard": ("tensorboard",),
+    "timm": ("timm",),
     "tune": ("optuna",),
     "mlflow": ("alembic", "mlflow", "sqlalchemy"),
 }

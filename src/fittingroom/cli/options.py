@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from fittingroom.events import Hooks
     from fittingroom.parallel.ray_engine import RayEngine
     from fittingroom.recipes.recipe import Recipe
-    from fittingroom.runs.starting_point import Origin
+    from fittingroom.runs.origin import Origin
 
-DEFAULT_DATA, RECIPE_FOR_A_MODEL = "fashion-mnist", "plain"
+DEFAULT_DATA, RECIPE_FOR_A_MODEL, RECIPE_FOR_WEIGHTS = "fashion-mnist", "plain", "finetune"
 BY_DATA = "swift for 20,000 grey images of 28×28 pixels or more, else plain"
 
 FLAGS = {
@@ -31,6 +31,8 @@ FLAGS = {
     "size = [height, width] makes them smaller": "--size makes them smaller",
     "`overrides`": "--set",
     **{f"`{name}`": f"--{name}" for name in ("group", "host", "model", "out", "port", "seed", "storage", "to")},
+    "`weights`": "--weights",
+    "`from_run`": "--from",
     "`api_key`": "--api-key-file",
     "`api_key_file`": "--api-key-file",
     "`name`": "--name",
@@ -55,8 +57,9 @@ def add_recipe(options: Options, *, what: str) -> None:
     options.add_argument("--recipe", metavar="NAME|FILE", help=f"{what}, see `fittingroom recipes`; default: {BY_DATA}")
     options.add_argument(
         "--model",
-        metavar="NAME|FILE.py:CLASS",
-        help=f"another model; your own file is executed. Alone, it is trained by the recipe {RECIPE_FOR_A_MODEL}",
+        metavar="NAME|FILE.py:CLASS|timm:NAME",
+        help=f"another model; your own file is executed. Alone, it is trained by the recipe {RECIPE_FOR_A_MODEL}, with "
+        f"pretrained weights, as timm's networks have them, by {RECIPE_FOR_WEIGHTS}",
     )
     options.add_argument(
         "--epochs", type=int, metavar="N", help="epochs in all: stages are cut short, or the last is lengthened"
@@ -204,8 +207,9 @@ def engine_of(args: argparse.Namespace) -> RayEngine | None:
 
 
 def names_no_recipe(args: argparse.Namespace) -> bool:
-    """Whether the data is to choose the recipe: neither one nor a model nor a run to go on from is named."""
-    return args.recipe is None and args.model is None and getattr(args, "from_run", None) is None
+    """Whether the data is to choose the recipe: neither one nor a model nor what it is to start from is named."""
+    is_free = args.recipe is None and args.model is None and getattr(args, "from_run", None) is None
+    return is_free and not _starts_from_weights(args)
 
 
 def recipe_for(args: argparse.Namespace, splits: Splits) -> tuple[Recipe, str]:
@@ -228,7 +232,7 @@ def recipe_of(args: argparse.Namespace, origin: Origin | None = None, *, name: s
 
     from fittingroom.recipes.recipe import load_recipe, with_epochs, with_lr
 
-    name = args.recipe or name or RECIPE_FOR_A_MODEL
+    name = args.recipe or name or (RECIPE_FOR_WEIGHTS if _starts_from_weights(args) else RECIPE_FOR_A_MODEL)
 
     # An option of its own comes after --set and wins over it.
     overrides = [*(args.set or [])]
@@ -253,6 +257,12 @@ def recipe_of(args: argparse.Namespace, origin: Origin | None = None, *, name: s
     if args.lr is not None:
         recipe = with_lr(recipe, args.lr)
     return recipe if args.seed is None else replace(recipe, seed=args.seed)
+
+
+def _starts_from_weights(args: argparse.Namespace) -> bool:
+    """Whether a training starts from the weights of a file, or from those that timm has for its network."""
+    weights = getattr(args, "weights", None)
+    return weights != "none" if weights else (args.model or "").startswith("timm:")
 
 
 def preprocessing_of(args: argparse.Namespace) -> Preprocessing:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from fittingroom.data.dataset import Splits
     from fittingroom.parallel.process_group import ProcessGroup
     from fittingroom.parallel.ray_engine import RayEngine
+    from fittingroom.recipes.recipe import Recipe
     from fittingroom.runs.environment_record import Environment
     from fittingroom.runs.run import Run
 
@@ -25,7 +26,7 @@ MAIN_FILES = ("model.safetensors", "model.onnx", "result.json", "predictions.par
 FOR_A_NEW_RUN = (  # what --resume takes from the run
     *("data", "test", "recipe", "model", "epochs", "lr", "batch_size", "size", "grey", "set", "seed"),
     *("seeds", "out", "device", "threads", "keep", "deterministic", "no_cache", "xkcd", "track", "or_sample"),
-    *("skip_broken", "group", "without", "labels", "from_run"),
+    *("skip_broken", "group", "without", "labels", "from_run", "weights"),
 )
 
 
@@ -62,6 +63,12 @@ def add_options(parser: Parser) -> None:
 
     what = parser.add_argument_group("what to train")
     options.add_recipe(what, what="how to train")
+    what.add_argument(
+        "--weights",
+        metavar="FILE|none",
+        help="start from the weights of a file, in safetensors; none: from new ones. A network timm:NAME starts from "
+        "timm's own, which are fetched at their first use",
+    )
     seeds = what.add_mutually_exclusive_group()
     seeds.add_argument(
         "--seed", type=int, metavar="S", help="seed of initialisation, order and augmentation; default: 0"
@@ -138,6 +145,8 @@ def _refuse_what_does_not_go_together(args: argparse.Namespace) -> None:
             f"{goes_on} takes recipe, data and options from the run; {options.spelled(given)} can't be given with it. "
             "For another training start a new run"
         )
+    if args.from_run and args.weights:
+        raise UsageError("--from takes the weights of the run, --weights others: give one of the two")
     if args.from_run and args.model:
         raise UsageError("--from takes the network of the run, --model names another: give one of the two")
     if args.engine and not goes_on and args.seeds is None:
@@ -168,12 +177,14 @@ def _begin(args: argparse.Namespace, engine: RayEngine | None, group: ProcessGro
 
     origin = None
     if args.from_run is not None:
-        from fittingroom.runs.starting_point import open_origin
+        from fittingroom.runs.origin import open_origin
 
         origin = open_origin(args.from_run, trust_code=args.trust_code)
         if args.data is None:
             _take_data_of(origin.run, args)
     recipe = options.recipe_of(args, origin)
+    if origin is None and (args.weights or recipe.model.startswith("timm:")):
+        recipe = _with_weights(recipe, args.weights, group)
 
     # The others of this host wait, and then find in the cache what the first one fetched and read.
     with group.local_main_first():
@@ -204,6 +215,7 @@ def _begin(args: argparse.Namespace, engine: RayEngine | None, group: ProcessGro
             recipe,
             seeds=args.seeds,
             from_run=None if origin is None else origin.run,
+            weights=args.weights,
             trust_code=args.trust_code,
             out=args.out,
             options=Options(cache=not args.no_cache, track=tuple(args.track or ()), **given),
@@ -213,6 +225,16 @@ def _begin(args: argparse.Namespace, engine: RayEngine | None, group: ProcessGro
             should_stop=hooks.should_stop,
             group=group,
         )
+
+
+def _with_weights(recipe: Recipe, weights: str | None, group: ProcessGroup) -> Recipe:
+    """Fetch the weights that a training starts from, with a bar; the recipe with what they decide of the images."""
+    from fittingroom.cli import console
+    from fittingroom.runs.origin import open_weights
+
+    with group.local_main_first(), console.fetching() as progress:
+        origin = open_weights(recipe, weights, progress)
+    return recipe if origin is None else origin.recipe_for(recipe)
 
 
 def _take_data_of(run: Run, args: argparse.Namespace) -> None:

@@ -21,6 +21,7 @@ from torch import nn
 
 from fittingroom.errors import FittingRoomError, RecipeError
 from fittingroom.models.residual_cnn import ResidualCNN
+from fittingroom.models.timm_networks import is_timm, timm_constructor
 from fittingroom.models.tutorial_cnn import TutorialCNN
 
 MODELS: dict[str, Callable[..., nn.Module]] = {
@@ -51,7 +52,7 @@ class ModelSource:
 
 
 def package_model(name: str) -> ModelSource:
-    """Look up the model of a name in :data:`MODELS`: all that a name in a file of a run may mean.
+    """Look up the model of a name in :data:`MODELS`, or of timm: all that a name in a file of a run may mean.
 
     Such a file may come from a stranger. The path of code to execute is for its user alone to give.
 
@@ -60,18 +61,22 @@ def package_model(name: str) -> ModelSource:
     """
     if name in MODELS:
         return ModelSource(name, MODELS[name])
+    if is_timm(name):
+        return ModelSource(name, timm_constructor(name))
     raise RecipeError(f"model {name!r}: one of this package's models expected in a file of a run: {', '.join(MODELS)}")
 
 
 def find_model(name: str) -> ModelSource:
-    """Find the model of a name in :data:`MODELS`, or of ``path/to/file.py:ClassOrFunction``, which executes that file.
+    """Find the model of a name in :data:`MODELS`, of ``timm:NAME``, or of ``path/to/file.py:ClassOrFunction``.
+
+    The last executes that file.
 
     For names that the user gave; one that stands in a file of a run goes to :func:`package_model`.
 
     Raises:
         RecipeError: the name is unknown (the known ones are listed), or the file lacks it or fails.
     """
-    if name in MODELS:
+    if name in MODELS or is_timm(name):
         return package_model(name)
 
     path, colon, attribute = name.rpartition(":")
@@ -85,7 +90,8 @@ def find_model(name: str) -> ModelSource:
     close = difflib.get_close_matches(name, MODELS, n=1)
     hint = f"did you mean {close[0]}? " if close else ""
     raise RecipeError(
-        f"model {name!r}: unknown; {hint}known are {', '.join(MODELS)}, or give your own as path/to/file.py:ClassName"
+        f"model {name!r}: unknown; {hint}known are {', '.join(MODELS)}, timm:NAME, or your own as "
+        "path/to/file.py:ClassName"
     )
 
 

@@ -16,6 +16,7 @@ from fittingroom.report.diagnosis import Diagnosis, diagnose
 from fittingroom.runs.ledger import read_evaluations
 from fittingroom.runs.result_record import read_evaluation
 from fittingroom.runs.run import Run, runs_folder
+from fittingroom.runs.starting_point import START
 
 
 @dataclass(frozen=True)
@@ -190,6 +191,8 @@ def reproducing_command(run: Run) -> str:
         words += ["--model", f"{run.path / SOURCE}:{run.recipe.model.rpartition(':')[2]}"]
     if (start := environment.start) is not None and start.kind == "run":
         words += ["--from", str(runs_folder(run.path) / start.name)]
+    elif start is not None:
+        words += ["--weights", str(run.path / START)]
     if options.test:
         words += ["--test", str(options.test)]
     if options.group:

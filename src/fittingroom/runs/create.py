@@ -26,6 +26,7 @@ from fittingroom.errors import ArtifactError, DataError, RecipeError
 from fittingroom.files.atomic import atomic_write
 from fittingroom.files.names import refuse_undecodable
 from fittingroom.models import ModelSource, find_model
+from fittingroom.models.timm_networks import is_timm
 from fittingroom.parallel.process_group import ALONE, ProcessGroup, is_own_job, torchrun_job
 from fittingroom.recipes.by_data import Chosen, default_recipe, said_of, settled
 from fittingroom.recipes.recipe import Precision, Recipe, load_recipe
@@ -33,13 +34,15 @@ from fittingroom.runs import environment_record
 from fittingroom.runs.cut import CUT, decide_cut
 from fittingroom.runs.environment_record import Environment, Options, RecordedData, write_environment
 from fittingroom.runs.one_writer import beginning, one_writer, take_over
+from fittingroom.runs.origin import Begun, Origin, WeightsOrigin, begin_from
 from fittingroom.runs.preprocessing import prepared, preprocessing_of, resolve_preprocessing
 from fittingroom.runs.recorded import recorded_environment, refuse_changes
 from fittingroom.runs.run import Run, command_line
-from fittingroom.runs.starting_point import IMAGES, START, Begun, Origin, begin_from, write_seen, write_weights
+from fittingroom.runs.starting_point import IMAGES, START, write_seen, write_weights
 from fittingroom.training.device import pick_device, prepare_torch
 from fittingroom.training.hold_out import learned_from_count
 from fittingroom.training.precision import ResolvedPrecision, resolve_precision
+from fittingroom.training.start_weights import refuse_without_start
 
 FIRST_FILES = (SOURCE, START, IMAGES, "recipe.toml", environment_record.FILE)
 """What a run has before its first step; the last of them is what it is resumed by."""
@@ -55,7 +58,7 @@ def start(
     options: Options | None = None,
     look_at_test: bool = False,
     source: ModelSource | None = None,
-    origin: Origin | None = None,
+    origin: Origin | WeightsOrigin | None = None,
     group: ProcessGroup = ALONE,
     held: ExitStack | None = None,
 ) -> Run:
@@ -65,9 +68,9 @@ def start(
 
     Arguments and errors are those of :func:`fittingroom.train`; ``source`` is the recipe's model where the caller has
     it already, and otherwise what the recipe names, which may be a file of the user's own that is executed.
-    ``origin`` is a run to go on from, whose network it then is. ``group`` has the processes that will train together,
-    each of which calls this with the same arguments. Until ``held`` is closed no other process writes into the folder;
-    without it, until the folder is written.
+    ``origin`` is where the first weights come from; None for new ones. ``group`` has the processes that will train
+    together, each of which calls this with the same arguments. Until ``held`` is closed no other process writes into
+    the folder; without it, until the folder is written.
     """
     options = options or Options()
     if held is None:
@@ -91,7 +94,9 @@ def start(
 
     recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
     if origin is not None:
-        recipe, source = origin.recipe_for(recipe), origin.model_source
+        recipe, source = origin.recipe_for(recipe), source or origin.model_source
+    else:
+        refuse_without_start(recipe)
     recipe = recipe if seed is None else dataclasses.replace(recipe, seed=seed)
 
     # One process of each host fills the cache, from which the others read.
@@ -129,10 +134,11 @@ def start(
                 edits=edits,
                 together=decide_cut(splits, recipe, cache=options.cache, opened=opened.train, edits=edits),
             )
+            environment = environment if origin is None else origin.cut_on(splits, environment)
             begun = None if origin is None else begin_from(origin, splits, resolved, source, environment)
             environment = dataclasses.replace(
                 environment,
-                start=begun and begun.point,
+                start=None if begun is None else begun.point,
                 look_at_test=look_at_test,
                 precision_reason=precision.reason,
                 recipe_reason=said_of(asked, recipe, images),
@@ -211,7 +217,7 @@ def _describe(
         cut=CUT,
         recipe=recipe.as_dict(),
         code_sha256=source.sha256,
-        versions=versions(),
+        versions=versions(*(["timm"] if is_timm(recipe.model) else [])),
         machine=describe_machine(pick_device(options.device)),
         revision=git_revision(),
     )

@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fittingroom.data.dataset import Dataset, Splits
 from fittingroom.data.edits import Edits
@@ -20,13 +20,24 @@ from fittingroom.data.preprocessing import Preprocessing
 from fittingroom.environment import Machine
 from fittingroom.errors import ArtifactError
 from fittingroom.files.json_file import read_json, write_json
-from fittingroom.files.records import WHAT_TO_DO, Form, LongText, Range, Unexpected, brief, read_record
+from fittingroom.files.records import (
+    SHA256,
+    WHAT_TO_DO,
+    Count,
+    Form,
+    LongText,
+    Range,
+    Unexpected,
+    brief,
+    read_record,
+)
 
 FILE = "environment.json"
 FORMAT = 1
 PRECISIONS = ("float32", "bf16")
 PAIRS = Form(re.compile(r"(\d{1,12}-\d{1,12}( |$))*", re.ASCII), "pairs of rows such as 12-40 17-96")
 Seed = Annotated[int, Range(0, 2**31 - 1)]
+StartKind = Literal["run", "file", "timm"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,12 +183,22 @@ class KeptTogether:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Ancestor:
+    """What weights come from: ``kind``, ``name`` and ``train`` as :class:`StartingPoint` has them."""
+
+    kind: StartKind
+    name: str
+    weights_sha256: SHA256
+    train: DataIdentity | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class StartingPoint:
     """What a training started from, see :mod:`fittingroom.runs.starting_point`. It names no path.
 
     Attributes:
-        kind: ``run`` or ``file``.
-        name: of the run, such as ``swift-1`` or ``swift-2/seed-0``, or of the file.
+        kind: ``run``, ``file``, or ``timm`` for the weights that timm has for a network.
+        name: of the run, such as ``swift-1`` or ``swift-2/seed-0``, of the file, or ``timm:NAME``.
         weights_sha256: of the file of the weights, hexadecimal, of which the run has a copy.
         head: what of the head was kept, in words.
         classes: of the head, in the order of its rows; empty where they aren't known.
@@ -187,28 +208,33 @@ class StartingPoint:
             turn included: of their pixels and, where they were read from files, of these; None where they aren't known.
         validated_by: how many of the run's validation images are among these.
         train, validation: the data that it was trained on; None for a file.
-        earlier: what it started from in its turn.
+        earlier: what it started from in its turn, and that before, the last first.
     """
 
-    kind: str
+    kind: StartKind
     name: str
-    weights_sha256: str
+    weights_sha256: SHA256
     head: str = ""
     classes: tuple[str, ...] = ()
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
-    hashes: int | None = None
-    validated_by: int = 0
+    hashes: Count | None = None
+    validated_by: Count = 0
     train: DataIdentity | None = None
     validation: DataIdentity | None = None
-    earlier: StartingPoint | None = None
+    earlier: tuple[Ancestor, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse scales that no image has."""
+        if len(self.mean) != len(self.std) or len(self.mean) not in (0, 1, 3) or not all(std > 0 for std in self.std):
+            raise ValueError("mean and std of one channel or three expected, the latter above 0")
 
     @property
     def in_words(self) -> str:
         """``continued from swift-1``, and what that itself started from; of a file, ``started from F.safetensors``."""
-        verb = "continued" if self.kind == "run" else "started"
-        before = f", itself {self.earlier.in_words}" if self.earlier else ""
-        return f"{verb} from {self.name}{before}"
+        origins: list[Ancestor | StartingPoint] = [self, *self.earlier]
+        words = [f"{'continued' if origin.kind == 'run' else 'started'} from {origin.name}" for origin in origins]
+        return ", itself ".join(words)
 
 
 @dataclass(frozen=True, kw_only=True)

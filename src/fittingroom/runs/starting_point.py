@@ -1,8 +1,7 @@
-"""What a training starts from, and what its run keeps of it: ``start.safetensors`` and ``start-images.npy``.
+"""What a run keeps of its start: ``start.safetensors``, the weights, and ``start-images.npy``, what they have seen.
 
-A run is gone on from as it ships: its weights, its classes by name, its preprocessing and its normalization. The new
-run has a copy of the weights, so that it can be resumed and verified without the other, and the hashes of all images
-that they were trained on, so that whoever judges it knows what it has seen.
+The copy is there so that the run can be resumed and verified without what it started from; the hashes of all images
+that its weights were trained on, so that whoever judges it knows what it has seen.
 """
 
 from __future__ import annotations
@@ -10,28 +9,20 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fittingroom.artifact.artifact import SOURCE, WEIGHTS, Artifact, open_artifact, read_trusted_code
-from fittingroom.data.dataset import Dataset, Splits
+from fittingroom.data.dataset import Dataset
 from fittingroom.data.normalization import Normalization, Scale
-from fittingroom.errors import ArtifactError, DataError
+from fittingroom.errors import ArtifactError
 from fittingroom.files.atomic import atomic_write
-from fittingroom.recipes.recipe import Recipe
-from fittingroom.runs.cut import bundles_of
-from fittingroom.runs.environment_record import DataIdentity, Environment, StartingPoint
-from fittingroom.runs.run import Run
-from fittingroom.training.hold_out import hold_out
+from fittingroom.runs.environment_record import StartingPoint
 
 if TYPE_CHECKING:
-    from fittingroom.models import ModelSource
     from fittingroom.training.start_weights import StartWeights
 
 START, IMAGES = "start.safetensors", "start-images.npy"
@@ -39,182 +30,6 @@ DIGEST = 32  # bytes of a SHA-256
 
 Hashes = NDArray[np.uint8]
 """The SHA-256 of images, of their pixels and of their files, sorted and each once: uint8 (N, 32)."""
-
-
-@dataclass(frozen=True, eq=False)
-class Origin:
-    """A finished run that a training goes on from.
-
-    Attributes:
-        run: of one model.
-        artifact: its model.
-        code: the source of a user's own network, which may be executed; None for a model of the package.
-    """
-
-    run: Run
-    artifact: Artifact
-    code: str | None
-
-    @property
-    def name(self) -> str:
-        """As the ledger calls it."""
-        return self.run.name
-
-    @property
-    def model_source(self) -> ModelSource:
-        """The constructor of its network."""
-        from fittingroom.models import model_from_code, package_model
-
-        model = self.artifact.model
-        if self.code is None:
-            return package_model(model)
-        return model_from_code(model, self.code, model.rpartition(":")[2], str(self.run.path / SOURCE))
-
-    def recipe_for(self, recipe: Recipe | None) -> Recipe:
-        """A recipe for its network, by default its own.
-
-        Model and arguments are those of the weights, and pixels go through what they went through. How pictures become
-        images is the run's, where the recipe doesn't say otherwise.
-        """
-        recipe = recipe or self.run.recipe
-        prepared = self.artifact.preprocessing
-        return replace(
-            recipe,
-            model=self.artifact.model,
-            model_args=dict(self.artifact.model_args),
-            normalize="model",
-            size=recipe.size or prepared.size,
-            channels=recipe.channels or self.artifact.channels,  # type: ignore[arg-type]  # 1 or 3, as an artifact is
-            resize=recipe.resize or prepared.resize,
-            background=recipe.background or prepared.background,
-        )
-
-    def recipe_on(self, splits: Splits, recipe: Recipe) -> Recipe:
-        """The recipe with the run's own cut where the data is its own: what it learned from validates nothing."""
-        before = self.run.environment.data
-        if splits.validation is not None or before.validation is not None:
-            return recipe
-        if not DataIdentity.of(splits.train).is_of_images(before.train):
-            return recipe
-        own = self.run.recipe
-        return replace(recipe, validation=own.validation, split_seed=own.split_seed)
-
-    def weights_file(self) -> bytes:
-        """The content of its file of weights."""
-        try:
-            return (self.run.path / WEIGHTS).read_bytes()
-        except OSError as error:
-            raise ArtifactError(f"{self.run.path / WEIGHTS}: can't be read: {error.strerror or error}") from None
-
-    def seen(self, now: Splits) -> tuple[Hashes | None, str]:
-        """The images that its weights were trained on, what they started from included; or None, and why not.
-
-        Args:
-            now: the data of the new run, which need not be opened twice where it is the same.
-        """
-        environment = self.run.environment
-        is_same = DataIdentity.of(now.train).is_same_data(environment.data.train)
-        try:
-            splits = replace(now, validation=now.validation if environment.data.validation else None)
-            splits = splits if is_same else self.run.open_data()
-            train, _ = hold_out(splits, self.run.recipe, bundles_of(environment, splits))
-            hashes = image_hashes(train)
-            if environment.start is not None:
-                earlier, unknown = read_seen(self.run.path, environment.start)
-                if earlier is None:
-                    return None, unknown
-                hashes = np.unique(np.concatenate([hashes, earlier]), axis=0)
-        except (DataError, ArtifactError, OSError) as error:
-            return None, str(error)
-        return hashes, ""
-
-    def point(self, hashes: Hashes | None, weights: bytes) -> StartingPoint:
-        """The record of it."""
-        environment, normalization = self.run.environment, self.artifact.normalization
-        return StartingPoint(
-            kind="run",
-            name=self.name,
-            weights_sha256=hashlib.sha256(weights).hexdigest(),
-            classes=self.artifact.classes,
-            mean=_numbers(normalization.mean),
-            std=_numbers(normalization.std),
-            hashes=None if hashes is None else len(hashes),
-            train=environment.data.train,
-            validation=environment.data.validation,
-            earlier=environment.start,
-        )
-
-
-def open_origin(run: Run | str | Path, *, trust_code: bool = False) -> Origin:
-    """Open a run to go on from.
-
-    Raises:
-        ArtifactError: it isn't finished, has several members (they are listed), or code that isn't trusted.
-    """
-    run = run if isinstance(run, Run) else Run(Path(run))
-    artifact = open_artifact(run.path)
-    code = None
-    if artifact.code_sha256 is not None:
-        code = read_trusted_code(run.path, artifact.code_sha256, trusted=trust_code)
-    return Origin(run, artifact, code)
-
-
-@dataclass(frozen=True, eq=False)
-class Begun:
-    """What a new run is to keep of its start: the record, the content of the file of weights, and the images seen."""
-
-    point: StartingPoint
-    weights: bytes
-    seen: Hashes | None
-
-
-def begin_from(origin: Origin, splits: Splits, recipe: Recipe, source: ModelSource, environment: Environment) -> Begun:
-    """Settle a start before a folder is made: whether the weights fit, what of the head is kept, what they have seen.
-
-    Warns where validation images are among those that the weights were trained on, or where that can't be told.
-
-    Raises:
-        RecipeError: the weights don't fit the network for these images.
-        ArtifactError: they are damaged.
-    """
-    weights = origin.weights_file()
-    seen, unknown = origin.seen(splits)
-    point = origin.point(seen, weights)
-    point = replace(point, head=_fit_in(start_weights(weights, point), splits.train, recipe, source))
-
-    # Not said of the images of the test set, which is looked at when it is judged by.
-    _, validation = hold_out(splits, recipe, bundles_of(environment, splits))
-    if seen is None:
-        warnings.warn(f"what {point.name} was trained on can't be told: {unknown}", stacklevel=4)
-    elif validation is not None and (among := count_among(validation, seen)):
-        point = replace(point, validated_by=among)
-        warnings.warn(
-            f"{among:,} of the {len(validation):,} validation images are ones that {point.name} was trained on: the "
-            "accuracy on validation says too much, and so does what is chosen by it",
-            stacklevel=4,
-        )
-    return Begun(point, weights, seen)
-
-
-def _fit_in(start: StartWeights, train: Dataset, recipe: Recipe, source: ModelSource) -> str:
-    """Refuse weights that don't fit the network for these images; what of the head is kept, in words."""
-    import torch
-
-    from fittingroom.models import build_model
-    from fittingroom.models.head import class_dimensions
-    from fittingroom.training.start_weights import head_sentence, refuse_misfit
-
-    arguments: dict[str, Any] = {
-        "num_classes": train.num_classes,
-        "image_size": train.image_size,
-        "channels": train.channels,
-        "model_args": recipe.model_args,
-    }
-    with torch.random.fork_rng([]):
-        model = build_model(source, **arguments)
-    head = class_dimensions(model, source, **arguments)
-    refuse_misfit(start, model, head)
-    return head_sentence(start, head, train.classes)
 
 
 def image_hashes(dataset: Dataset) -> Hashes:
@@ -315,10 +130,6 @@ def read_weights(folder: Path, point: StartingPoint) -> bytes:
     if hashlib.sha256(weights).hexdigest() != point.weights_sha256:
         raise ArtifactError(f"{file}: it was changed since the run was started: its SHA-256 is not the recorded one")
     return weights
-
-
-def _numbers(scale: Scale) -> tuple[float, ...]:
-    return tuple(map(float, scale)) if isinstance(scale, tuple) else (float(scale),)
 
 
 def _scale(numbers: tuple[float, ...]) -> Scale:

@@ -26,7 +26,7 @@ from fittingroom.training.hold_out import hold_out, learned_from_count
 from fittingroom.training.inference import judge, predict_dataset
 from fittingroom.training.loop import TrainContext, fit_network
 from fittingroom.training.precision import resolve_precision
-from fittingroom.training.start_weights import StartWeights
+from fittingroom.training.start_weights import StartWeights, known_normalization, refuse_without_start
 from fittingroom.training.turns import own_turn
 
 
@@ -133,22 +133,12 @@ def fit(
 
 
 def _normalization(recipe: Recipe, train_set: Dataset, start: StartWeights | None) -> Normalization:
-    """What pixels go through: by the training set, or as the weights know it. Refuses what goes without none."""
+    """What pixels go through: by the training set, or as the weights know it."""
     if start is None:
-        frozen = next((f"stages.{i}.freeze" for i, stage in enumerate(recipe.stages) if stage.freeze == "body"), None)
-        key = "normalize" if recipe.normalize == "model" else frozen
-        if key:
-            raise RecipeError(
-                f"{key}: for a training that starts from weights: give a run to go on from (`from_run`) or a file "
-                f"(`weights`), or leave {key} out"
-            )
-    if recipe.normalize != "model" or start is None:
-        return normalization_of(recipe.normalize, train_set)
-    if start.normalization is None:
-        raise RecipeError(
-            f"normalize: {start.name} doesn't say what its pixels went through: give normalize = unit or standard"
-        )
-    return start.normalization
+        refuse_without_start(recipe)
+    elif recipe.normalize == "model":
+        return known_normalization(start)
+    return normalization_of(recipe.normalize, train_set)
 
 
 def judge_on_validation(fitted: Fitted) -> JudgedPredictions | None:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from fittingroom.data.normalization import Normalization
 from fittingroom.errors import RecipeError
+from fittingroom.recipes.recipe import Recipe
 
 LISTED = 5  # names that a message lists
 COUNTER = "num_batches_tracked"  # of batch norm, which files from elsewhere may lack: it decides nothing
@@ -32,6 +33,25 @@ class StartWeights:
     classes: tuple[str, ...] | None
     normalization: Normalization | None
     sentence: str = ""
+
+
+def refuse_without_start(recipe: Recipe) -> None:
+    """Raise RecipeError for a recipe that goes by the weights that a training starts from, where there are none."""
+    frozen = next((f"stages.{i}.freeze" for i, stage in enumerate(recipe.stages) if stage.freeze == "body"), None)
+    if key := "normalize" if recipe.normalize == "model" else frozen:
+        raise RecipeError(
+            f"{key}: for a training that starts from weights: give a run to go on from (`from_run`), a file of weights "
+            f"or a network of timm (`weights`, `model`); or leave {key} out"
+        )
+
+
+def known_normalization(start: StartWeights) -> Normalization:
+    """What pixels went through before the weights saw them. Raises RecipeError where that isn't known."""
+    if start.normalization is None:
+        raise RecipeError(
+            f"normalize: {start.name} doesn't say what its pixels went through: give normalize = unit or standard"
+        )
+    return start.normalization
 
 
 def refuse_misfit(start: StartWeights, model: nn.Module, head: Mapping[str, int]) -> None:
