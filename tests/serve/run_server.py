@@ -13,24 +13,36 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fittingroom.evaluation.predictions import Predictions
-from fittingroom.serve import decoder_process
+from fittingroom.serve import decoder_process, decoders
 from fittingroom.serve.connection import LimitedProtocol
 from fittingroom.serve.guard import Limits
 from fittingroom.serve.request_log import LogForm
 from fittingroom.serve.server import open_models, serve
 from fittingroom.serve.service import Served
 
+SLOW_DECODER = """
+import time
+from fittingroom.serve import decoder_process
+
+answer = decoder_process._answer
+decoder_process._answer = lambda asked, content: answer(asked, content) if len(content) < 50_000 else time.sleep(60)
+decoder_process.main()
+"""
+
 
 def main(folders: list[str], options: dict[str, Any]) -> None:
     """`seconds`, `body`, `api_key`: of Limits; `head_seconds`; `most_waiting`; `allow_origins`.
 
     `model_seconds`: a model's slowness; `names`, `log`: of the server; `open_metrics`, `bodies`: of Limits;
-    `unread_seconds`, `most_connections`: of connections; `decode_seconds`: for a picture.
+    `unread_seconds`, `most_connections`: of connections; `decode_seconds`: for a picture;
+    `slow_decoder`: a picture of 50,000 bytes and more takes a minute.
     """
     LimitedProtocol.head_seconds = float(options.get("head_seconds") or 10)
     LimitedProtocol.unread_seconds = float(options.get("unread_seconds") or 2)
     LimitedProtocol.most = int(options.get("most_connections") or LimitedProtocol.most)
     decoder_process.SECONDS = float(options.get("decode_seconds") or decoder_process.SECONDS)
+    if options.get("slow_decoder"):
+        decoders.PROGRAM = SLOW_DECODER
     limits = Limits(
         seconds=float(options.get("seconds") or 30),
         body=int(options.get("body") or Limits.body),

@@ -182,14 +182,7 @@ def test_many_requests_within_their_limits_take_no_more_than_all_may(two_runs: l
         assert still_well(running, shoe)
 
 
-def progressive(scans: int) -> bytes:
-    """A JPEG whose last scan is there so many times: each takes as long to decode as the whole picture."""
-    file = io.BytesIO()
-    Image.new("L", (6000, 6000), 100).save(file, "JPEG", progressive=True, quality=5)
-    content = file.getvalue()
-    start = content.rindex(b"\xff\xda")
-    end = content.rindex(b"\xff\xd9")
-    return content[:end] + content[start:end] * scans + content[end:]
+SLOW = b"x" * 50_000  # what takes `slow_decoder` a minute
 
 
 def children(running: Running) -> set[int]:
@@ -198,12 +191,11 @@ def children(running: Running) -> set[int]:
 
 
 def test_a_picture_whose_sender_left_is_decoded_no_further(two_runs: list[Path], shoe: bytes) -> None:
-    content = progressive(3_000)
-    with started(two_runs[:1], decode_seconds=60) as running:
+    with started(two_runs[:1], decode_seconds=60, slow_decoder=True) as running:
         assert still_well(running, shoe)
         before = children(running)
         connection = connected(running)
-        connection.sendall(post("/predict", content))
+        connection.sendall(post("/predict", SLOW))
         time.sleep(0.5)
         connection.close()
         until = time.monotonic() + 8
@@ -216,14 +208,13 @@ def test_a_picture_whose_sender_left_is_decoded_no_further(two_runs: list[Path],
 def test_pictures_that_take_too_long_are_given_up_and_the_next_ones_are_answered(
     two_runs: list[Path], shoe: bytes
 ) -> None:
-    content = progressive(3_000)
-    with started(two_runs[:1], decode_seconds=1.5) as running:
+    with started(two_runs[:1], decode_seconds=1.5, slow_decoder=True) as running:
         assert still_well(running, shoe)
         answers: list[httpx.Response] = []
 
         def ask() -> None:
             with running.client() as client:
-                answers.append(client.post("/predict", content=content))
+                answers.append(client.post("/predict", content=SLOW))
 
         threads = [threading.Thread(target=ask) for _ in range(4)]
         for thread in threads:
