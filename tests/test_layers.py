@@ -24,7 +24,7 @@ LAYERS = [
     {"runs", "predict", "estimator"},
     {"compare", "report", "serve", "label_check"},
     {"pipeline", "run_extras", "data_split"},
-    {"tune", "bench", "verify_run"},
+    {"tune", "ideas", "bench", "verify_run"},
     {"cli", "__init__"},
     {"__main__"},
 ]
@@ -33,7 +33,7 @@ STRANGERS = [
     ("training", "artifact"),
     ("training", "audit"),
     ("runs", "predict"),
-    *combinations(("tune", "bench", "verify_run"), 2),
+    *combinations(("tune", "ideas", "bench", "verify_run"), 2),
     *combinations(("compare", "label_check", "report", "serve"), 2),
 ]
 

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from fittingroom.errors import FittingRoomError as FittingRoomError
     from fittingroom.errors import RecipeError as RecipeError
     from fittingroom.estimator import FittingRoomClassifier as FittingRoomClassifier
+    from fittingroom.ideas import Tried as Tried
+    from fittingroom.ideas import resume_ideas as resume_ideas
+    from fittingroom.ideas import try_ideas as try_ideas
     from fittingroom.parallel.ray_engine import RayEngine as RayEngine
     from fittingroom.pipeline import add_seeds as add_seeds
     from fittingroom.pipeline import resume as resume
@@ -59,6 +62,7 @@ _HOMES = {
     "Run": "runs.run",
     "Splits": "data.dataset",
     "Stage": "recipes.recipe",
+    "Tried": "ideas",
     "add_seeds": "pipeline",
     "compare_runs": "compare",
     "load": "predict.classifier",
@@ -66,8 +70,10 @@ _HOMES = {
     "open_dataset": "data.open",
     "open_run": "runs.run",
     "resume": "pipeline",
+    "resume_ideas": "ideas",
     "resume_study": "tune",
     "train": "pipeline",
+    "try_ideas": "ideas",
     "tune_recipe": "tune",
     "verify": "verify_run",
 }

@@ -62,6 +62,14 @@ class Scene:
         difficulty = DIFFICULTY * generator.standard_normal(images, dtype=np.float32)
         return [self._side(seeds, 0.0, self.first_sd, difficulty, generator) for _ in range(recipes)]
 
+    def draw_several(
+        self, others: int, seeds: int, images: int, generator: np.random.Generator
+    ) -> list[NDArray[np.bool_]]:
+        """(S, N) for the first recipe, then for several that are all better by the gain."""
+        difficulty = DIFFICULTY * generator.standard_normal(images, dtype=np.float32)
+        first = self._side(seeds, 0.0, self.first_sd, difficulty, generator)
+        return [first, *(self._side(seeds, self.gain, self.second_sd, difficulty, generator) for _ in range(others))]
+
     def _side(
         self, seeds: int, gain: float, sd: float, difficulty: NDArray[np.float32], generator: np.random.Generator
     ) -> NDArray[np.bool_]:

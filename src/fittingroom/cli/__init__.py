@@ -26,6 +26,7 @@ COMMANDS = {  # in the order of the help; the module of the same name has its op
     "models": "list the models, or take one apart",
     "recipes": "list the recipes, or print one",
     "train": "train a model and judge it on the test set, once",
+    "try": "does an idea help? trains pairs of seeds until it can tell, on validation images",
     "tune": "search for a better recipe, on validation images",
     "runs": "list the runs, best first",
     "evaluate": "judge a run on its test set or on other labelled data",
@@ -37,6 +38,7 @@ COMMANDS = {  # in the order of the help; the module of the same name has its op
     "export": "write a run's model as ONNX or a torch.export program",
     "serve": "answer over HTTP: a page to try a model on, and an API",
 }
+MODULES = {"try": "try_"}  # a keyword of Python is no name of a module
 EXTRAS = {  # which extra of the package brings a module that may be missing
     "train": ("matplotlib", "onnx", "onnxscript", "scipy", "torch"),
     "labels": ("cleanlab",),
@@ -65,7 +67,7 @@ def make_parser(asked: str | None = None) -> Parser:
     for name, summary in COMMANDS.items():
         command = commands.add_parser(name, help=summary)
         if asked in (None, name):
-            import_module(f"fittingroom.cli.{name}").add_options(command)
+            import_module(f"fittingroom.cli.{MODULES.get(name, name)}").add_options(command)
     return parser
 
 

@@ -46,12 +46,13 @@ FLAGS = {
 Options = argparse.ArgumentParser | argparse._ArgumentGroup
 
 
-def add_recipe(options: Options, *, what: str) -> None:
+def add_recipe(options: Options, *, what: str, set_by: str = "--set") -> None:
     """Add the options that :func:`recipe_of` reads, without the seed.
 
     Args:
         options: a parser or a group of its options.
         what: what the recipe is there for, in the help.
+        set_by: the option for its single keys.
     """
     # No defaults here: where an option isn't given, the recipe's own value holds.
     options.add_argument("--recipe", metavar="NAME|FILE", help=f"{what}, see `fittingroom recipes`; default: {BY_DATA}")
@@ -74,7 +75,8 @@ def add_recipe(options: Options, *, what: str) -> None:
         help="number of images a step; auto: a twentieth of them, 8–256; default: the recipe's",
     )
     add_pictures(options)
-    options.add_argument("--set", action="append", metavar="KEY=VALUE", help="any key of the recipe: stages.0.lr=0.02")
+    help_of_keys = "any key of the recipe: stages.0.lr=0.02"
+    options.add_argument(set_by, action="append", metavar="KEY=VALUE", help=help_of_keys)
 
 
 def add_pictures(options: Options) -> None:

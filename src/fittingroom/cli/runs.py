@@ -79,9 +79,9 @@ def run_runs(args: argparse.Namespace) -> int:
         console.stderr().print(f"warning: {warning}")
 
     if args.csv:
-        _write(args.csv, as_csv(rows), "--csv")
+        write_table(args.csv, as_csv(rows), "--csv")
     if args.latex:
-        _write(args.latex, as_latex(rows), "--latex")
+        write_table(args.latex, as_latex(rows), "--latex")
     if args.json:
         console.print_json(rows)
     elif not (args.csv or args.latex):
@@ -89,7 +89,8 @@ def run_runs(args: argparse.Namespace) -> int:
     return 0
 
 
-def _write(file: str, text: str, option: str) -> None:
+def write_table(file: str, text: str, option: str) -> None:
+    """Write what ``option`` asked for to its file, or for ``-`` to stdout."""
     from fittingroom.errors import DataError, UsageError
     from fittingroom.files.atomic import atomic_write
 

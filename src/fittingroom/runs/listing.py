@@ -199,10 +199,10 @@ def as_latex(rows: Sequence[Mapping[str, Any]]) -> str:
         interval = ""
         if row["interval"]:
             low, high = row["interval"]
-            interval = f"{100 * low:.2f}--{100 * high:.2f} ({_escaped(row['interval_of'])})"
+            interval = f"{100 * low:.2f}--{100 * high:.2f} ({escaped_for_latex(row['interval_of'])})"
         cells = (
-            *(_escaped(row[key]) for key in ("data", "recipe", "model")),
-            _escaped(", ".join(row["changed"])),
+            *(escaped_for_latex(row[key]) for key in ("data", "recipe", "model")),
+            escaped_for_latex(", ".join(row["changed"])),
             str(row["seeds"]),
             "" if row["validation"] is None else f"{100 * row['validation']:.2f}{sd}",
             "" if row["test"] is None else f"{100 * row['test']:.2f}",
@@ -212,7 +212,7 @@ def as_latex(rows: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
 
 
-def _escaped(text: str) -> str:
+def escaped_for_latex(text: str) -> str:
     """Text for LaTeX, in which ten characters mean something else."""
     meant = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "×": r"$\times$"}
     meant |= {character: f"\\{character}" for character in "&%$#_{}"}

@@ -1,0 +1,76 @@
+"""``report.html`` of a study of ideas: everything that it shows is decided here, and drawn by ``ideas.html``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fittingroom.files.atomic import atomic_write
+from fittingroom.ideas.study import Study
+from fittingroom.rendering.axes import Scale, Tick, ticks
+from fittingroom.rendering.html_page import render_page
+
+TEMPLATE = Path(__file__).with_name("ideas.html")
+WIDTH, LEFT, RIGHT, TOP, ROW = 920.0, 12.0, 12.0, 28.0, 44.0  # of the drawing, in units of the page
+
+
+@dataclass(frozen=True)
+class Whisker:
+    """An idea in the drawing: its difference with the interval."""
+
+    name: str
+    y: float
+    x: float
+    low: float
+    high: float
+    verdict: str
+    title: str
+
+
+def write_page(study: Study, result: Mapping[str, Any]) -> None:
+    """Write the page of a study that has come to a result."""
+    content = {"study": study, "result": result, "drawing": _drawing(result), "points": points}
+    with atomic_write(study.path / "report.html") as file:
+        file.write(render_page(TEMPLATE, content).encode())
+
+
+def points(share: float | None, *, signed: bool = True) -> str:
+    """0.0042 → ``+0.42``."""
+    if share is None:
+        return "–"
+    return (f"{100 * share:+.2f}" if signed else f"{100 * share:.2f}").replace("-", "−")
+
+
+def _drawing(result: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The ideas' differences on one axis, the baseline at 0 and the effect on both sides of it."""
+    judged = [idea for idea in result["ideas"] if idea["difference"] is not None]
+    if not judged:
+        return None
+    effect = result["effect"]
+    ends = [0.0, effect, -effect, *(bound for idea in judged for bound in idea["interval"])]
+    room = 0.05 * (max(ends) - min(ends))
+    x = Scale(min(ends) - room, max(ends) + room, LEFT, WIDTH - RIGHT)
+    bottom = TOP + ROW * len(judged)
+    return {
+        "width": WIDTH,
+        "height": bottom + 40,
+        "top": TOP,
+        "bottom": bottom,
+        "zero": x(0.0),
+        "effect": (x(-effect), x(effect)),
+        "ticks": [Tick(x(value), points(value)) for value in ticks(x.low, x.high, 8)],
+        "whiskers": [
+            Whisker(
+                name=idea["name"],
+                y=TOP + ROW * (row + 0.62),
+                x=x(idea["difference"]),
+                low=x(idea["interval"][0]),
+                high=x(idea["interval"][1]),
+                verdict=idea["verdict"],
+                title=f"{points(idea['difference'])} points, {' to '.join(map(points, idea['interval']))}",
+            )
+            for row, idea in enumerate(judged)
+        ],
+    }

@@ -1,0 +1,52 @@
+"""``fittingroom try`` as its users call it."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from fittingroom.cli import main
+
+SMALL = ("sample", "--epochs", "1", "--batch-size", "256", "--threads", "1")
+
+
+def test_ideas_are_told_in_lines_a_table_csv_and_latex(own_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("slow.toml").write_text("[[stages]]\nepochs = 1\nlr = 1e-9\n", encoding="utf-8")
+    assert main(["try", *SMALL, "--set", "stages.0.lr=1e-8", "--variant", "slow.toml", "--out", "study"]) == 0
+    told = capsys.readouterr()
+    assert "after 3 pairs: worse" in told.err
+    assert told.out.count("worse") == 2
+    assert "never opened" in told.out
+    assert "slow" in told.out
+
+    assert main(["try", "--resume", "study", "--csv", "ideas.csv", "--latex", "ideas.tex", "--quiet", "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    rows = list(csv.DictReader(Path("ideas.csv").read_text(encoding="utf-8").splitlines()))
+    assert [row["idea"] for row in rows] == ["baseline", "stages.0.lr=1e-8", "slow"]
+    assert float(rows[1]["difference"]) == result["ideas"][0]["difference"]
+    assert r"\begin{tabular}" in Path("ideas.tex").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["try"], "--set KEY=VALUE or --variant FILE expected"),
+        (["try", "--resume", "x", "--set", "a=1"], "--resume takes all from the study"),
+        (["try", "--set", "mirror=random", "--effect", "0"], "--effect: points above 0"),
+        (["try", "--set", "mirror=random", "--budget", "soon"], "a time such as 90s, 10m or 2h expected"),
+        (["try", "--variant", "nowhere.toml", "sample"], "TOML with the keys"),
+        (["try", "--resume", "nowhere"], "a study of ideas expected"),
+    ],
+)
+def test_what_cant_be_tried_is_one_message(
+    own_folder: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    try:
+        code: int | str | None = main(arguments)
+    except SystemExit as stop:  # what argparse refuses
+        code = stop.code
+    assert code == 2
+    assert message in capsys.readouterr().err

@@ -1,0 +1,68 @@
+"""What a study may say, and when: claims without cause stay rare over all looks and ideas."""
+
+import numpy as np
+import pytest
+
+from fittingroom.ideas.decide import FIRST_LEVEL, LATER_LEVELS, LOOKS, judge, level_at
+from tests.support.simulated_answers import Scene
+
+EFFECT = 0.005
+
+
+def answers_of(*accuracies: float, seeds: int = 3, images: int = 20_000) -> list[np.ndarray]:
+    """Sides that get the first images right, each seed ten more than the last."""
+    return [
+        np.arange(images) < np.array([[round(share * images) + 10 * s] for s in range(seeds)]) for share in accuracies
+    ]
+
+
+def test_all_looks_together_spend_five_percent() -> None:
+    assert sum(map(level_at, range(len(LOOKS)))) == pytest.approx(0.05) == FIRST_LEVEL + LATER_LEVELS
+
+
+def test_a_large_difference_is_told_at_the_first_look_and_in_its_direction() -> None:
+    base, up, down = answers_of(0.80, 0.85, 0.75)
+    found = judge({"up": (base, up), "down": (base, down)}, 0, EFFECT)
+    assert {name: judgement.verdict for name, judgement in found.items()} == {"up": "better", "down": "worse"}
+    assert found["up"].interval[0] > 0 > found["down"].interval[1]
+    assert found["up"].confidence == pytest.approx(1 - FIRST_LEVEL / 2)
+
+
+def test_the_same_answers_are_smaller_than_the_effect() -> None:
+    base, same = answers_of(0.9, 0.9)
+    assert judge({"same": (base, same)}, 0, EFFECT)["same"].verdict == "smaller than the effect"
+
+
+def test_a_study_ends_where_the_images_forbid_an_answer() -> None:
+    generator = np.random.default_rng(0)
+    base, other = Scene(first_sd=0, second_sd=0, taste=0.2).draw((12, 12), 300, generator)
+    judgement = judge({"idea": (base, other)}, 4, EFFECT)["idea"]
+    assert (judgement.verdict, judgement.reason) == ("cannot tell", "on these images")
+    assert judgement.visible_at_best > EFFECT
+
+
+def test_the_last_look_leaves_nothing_open() -> None:
+    generator = np.random.default_rng(0)
+    base, other = Scene(gain=0.5, first_sd=1.0, second_sd=1.0).draw((32, 32), 20_000, generator)
+    judgement = judge({"idea": (base, other)}, len(LOOKS) - 1, EFFECT)["idea"]
+    assert judgement.verdict is not None
+
+
+def test_of_studies_without_cause_few_claim_one() -> None:
+    """200 studies of three ideas that are as good as the baseline, all looks: at 5 % at most, 10 are expected."""
+    generator = np.random.default_rng(0)
+    claimed = 0
+    for _ in range(200):
+        base, *others = Scene(first_sd=0.3, second_sd=0.3).draw_several(3, 12, 500, generator)
+        still_open = {f"{number}": right_SN for number, right_SN in enumerate(others)}
+        verdicts = set()
+        for look, pairs in enumerate(LOOKS[:5]):
+            found = judge(
+                {name: (base[:pairs], right_SN[:pairs]) for name, right_SN in still_open.items()}, look, EFFECT
+            )
+            verdicts |= {judgement.verdict for judgement in found.values()}
+            still_open = {name: still_open[name] for name, judgement in found.items() if judgement.verdict is None}
+            if not still_open:
+                break
+        claimed += bool(verdicts & {"better", "worse"})
+    assert claimed <= 18  # P(more | 5 %) is below 1 %

@@ -1,0 +1,137 @@
+"""`try_ideas` on the sample: what is claimed, what is kept, what goes on after a stop."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+import fittingroom as fr
+from fittingroom.errors import Interrupted
+from fittingroom.ideas import ideas_of
+
+HOPELESS, SAME = "stages.0.lr=1e-9", "label_smoothing=0.0001"
+
+
+@pytest.fixture(scope="module")
+def baseline() -> fr.Recipe:
+    return fr.load_recipe("plain", overrides=["stages.0.epochs=1", "batch_size=256", "precision=float32"])
+
+
+@pytest.fixture(scope="module")
+def options() -> fr.Options:
+    return fr.Options(threads=1)
+
+
+@pytest.fixture(scope="module")
+def tried(tmp_path_factory: pytest.TempPathFactory, baseline: fr.Recipe, options: fr.Options) -> fr.Tried:
+    out = tmp_path_factory.mktemp("studies") / "whole"
+    return fr.try_ideas("sample", [HOPELESS], baseline, out=out, options=options, test=True)
+
+
+def test_an_idea_that_learns_nothing_is_worse_and_test_is_not_opened_for_it(tried: fr.Tried) -> None:
+    assert tried.verdicts == {HOPELESS: "worse"}
+    (idea,) = tried.result["ideas"]
+    assert idea["pairs"] == 3
+    assert idea["interval"][1] < 0
+    assert idea["changes"] == ["stages.0.lr: 0.003 → 1e-09"] or "1e-09" in idea["changes"][0]
+    assert tried.result["test"] is None  # nothing was found better
+    assert all(
+        member.result["test"] is None
+        for side in ("baseline", "idea-1")
+        for member in fr.open_run(tried.path / side).members
+    )
+
+
+def test_both_sides_are_runs_on_the_same_seeds_and_a_fifth_of_the_images(tried: fr.Tried) -> None:
+    assert tried.result["n"] == 400
+    seeds = [
+        [member.recipe.seed for member in fr.open_run(tried.path / side).members] for side in ("baseline", "idea-1")
+    ]
+    assert seeds == [[0, 1, 2], [0, 1, 2]]
+    accuracies = [member.result["validation"]["accuracy"] for member in fr.open_run(tried.path / "baseline").members]
+    assert tried.result["baseline"]["accuracies"] == accuracies
+    compared = fr.compare_runs([tried.path / "baseline", tried.path / "idea-1"], on="validation").as_dict()
+    assert compared["comparisons"][0]["difference"] == pytest.approx(tried.result["ideas"][0]["difference"])
+
+
+def test_the_result_and_a_page_are_kept(tried: fr.Tried) -> None:
+    assert json.loads((tried.path / "result.json").read_text(encoding="utf-8")) == tried.result
+    page = (tried.path / "report.html").read_text(encoding="utf-8")
+    assert HOPELESS in page
+    assert "worse" in page
+    assert "<script" not in page
+
+
+def test_a_study_that_is_stopped_goes_on_as_if_it_had_not_been(
+    tried: fr.Tried, baseline: fr.Recipe, options: fr.Options, tmp_path: Path
+) -> None:
+    steps = count()
+    with pytest.raises(Interrupted) as stopped:
+        fr.try_ideas(
+            "sample",
+            [HOPELESS],
+            baseline,
+            out=tmp_path / "stopped",
+            options=options,
+            should_stop=lambda: next(steps) > 25,
+        )
+    assert stopped.value.resume_command == f"fittingroom try --resume {tmp_path / 'stopped'}"
+    resumed = fr.resume_ideas(tmp_path / "stopped")
+    kept = ("name", "pairs", "difference", "interval", "p_value", "verdict", "accuracies")
+    assert [{key: idea[key] for key in kept} for idea in resumed.result["ideas"]] == [
+        {key: idea[key] for key in kept} for idea in tried.result["ideas"]
+    ]
+
+    # a side whose folder a kill left without its first file is begun anew
+    shutil.rmtree(tmp_path / "stopped" / "idea-1")
+    (tmp_path / "stopped" / "idea-1").mkdir()
+    again = fr.resume_ideas(tmp_path / "stopped")
+    assert again.result["ideas"][0]["accuracies"] == tried.result["ideas"][0]["accuracies"]
+
+
+def test_what_the_budget_leaves_open_is_said_and_gone_on_with(
+    baseline: fr.Recipe, options: fr.Options, tmp_path: Path
+) -> None:
+    tried = fr.try_ideas("sample", [SAME], baseline, out=tmp_path / "short", options=options, budget=0.5, effect=1e-6)
+    assert tried.verdicts == {SAME: "cannot tell"}
+    assert tried.result["ideas"][0]["reason"] == "within the budget"
+
+
+def test_the_best_idea_is_compared_on_test_once_with_fresh_seeds(
+    baseline: fr.Recipe, options: fr.Options, tmp_path: Path
+) -> None:
+    slow = fr.load_recipe("plain", overrides=["stages.0.epochs=1", "batch_size=256", "stages.0.lr=1e-9"])
+    tried = fr.try_ideas("sample", {"learn": baseline}, slow, out=tmp_path / "better", options=options, test=True)
+    assert tried.verdicts == {"learn": "better"}
+    assert tried.result["test"]["verdict"] == "better"
+    assert tried.result["test"]["winner"] == "learn"
+    fresh = [member.recipe.seed for member in fr.open_run(tried.path / "test-winner").members]
+    assert not set(fresh) & {member.recipe.seed for member in fr.open_run(tried.path / "idea-1").members}
+
+
+@pytest.mark.parametrize(
+    ("ideas", "message"),
+    [
+        ([], "one idea or more"),
+        (["mirror=none", "mirror='none'"], "the same as mirror=none"),
+        (["mirror=random"], "changes nothing"),
+        (["mirrors=random"], "did you mean mirror"),
+    ],
+)
+def test_an_idea_that_is_none_is_refused(ideas: list[str], message: str) -> None:
+    recipe = fr.load_recipe("plain", overrides=["mirror=random"])
+    with pytest.raises(fr.RecipeError, match=message):
+        ideas_of(ideas, recipe)
+
+
+def test_a_study_goes_on_only_with_its_own_data(tried: fr.Tried) -> None:
+    other = fr.open_dataset("sample").test
+    assert other is not None
+    with pytest.raises(fr.DataError, match="its training set has changed"):
+        fr.resume_ideas(tried.path, data=other)
+    with pytest.raises(fr.ArtifactError, match=r"study\.json is missing"):
+        fr.resume_ideas(tried.path / "baseline")
