@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import csv
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,8 +36,8 @@ SEEDS_SD = 0.15  # points
 class Study:
     """What a simulated study came to: verdict and pairs of each idea."""
 
-    verdicts: list[str]
-    pairs: list[int]
+    verdicts: Sequence[str]
+    pairs: Sequence[int]
 
 
 def main() -> None:

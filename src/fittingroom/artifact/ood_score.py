@@ -59,7 +59,8 @@ class Ranks:
     @property
     def counts(self) -> NDArray[np.float64]:
         """0, then how many validation images there are up to and including each value that was kept."""
-        return np.r_[0.0, _kept_of(self.n) + 1]
+        counts: NDArray[np.float64] = np.r_[0.0, _kept_of(self.n) + 1]
+        return counts
 
     def to_text(self) -> str:
         """As base64 of little-endian float32."""

@@ -153,7 +153,7 @@ def try_ideas(
         "data": {"source": splits.source, "train": splits.train.fingerprint.order},
         "versions": versions(),
     }
-    write_json(folder / STUDY, record)
+    write_json(folder / STUDY, dict(record))
     return _carry_out(folder, record, splits, Hooks.of(observe, should_stop), trust_code=True)
 
 

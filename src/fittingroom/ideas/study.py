@@ -237,7 +237,7 @@ class _Stop:
 def judgement_text(judgement: Judgement, effect: float) -> str:
     """One line of what a look found: ``+0.31 points (97% -0.10 to +0.72) after 4 pairs: better``."""
     low, high = judgement.interval
-    verdict = judgement.verdict or "open"
+    verdict: str = judgement.verdict or "open"
     if judgement.verdict == "smaller than the effect":
         verdict = f"smaller than {100 * effect:g} points"
     if judgement.reason:
