@@ -41,6 +41,7 @@ from fittingroom.runs.metrics_log import MetricsLog
 from fittingroom.runs.more_seeds import record_more_seeds, refuse_more_seeds
 from fittingroom.runs.one_writer import one_writer, refuse_unbegun
 from fittingroom.runs.origin import NEW, RECIPE_FOR_WEIGHTS, open_origin, open_weights
+from fittingroom.runs.out_of_fold import OutOfFold, judge_out_of_fold, scores_of_folds
 from fittingroom.runs.preprocessing import preprocessing_of, resolve_preprocessing
 from fittingroom.runs.recorded import (
     recorded_environment,
@@ -72,6 +73,7 @@ def train(
     trust_code: bool = False,
     out: str | Path | None = None,
     options: Options | None = None,
+    folds: int | None = None,
     look_at_test: bool = False,
     engine: RayEngine | None = None,
     observe: Observer | None = None,
@@ -100,6 +102,8 @@ def train(
         trust_code: permits executing the source that the network of ``from_run`` came with.
         out: the run's folder, new or empty; by default the next free ``runs/<recipe>-<number>``.
         options: device, threads and the like.
+        folds: 2 or more: judge every training image by a model that learned from the other folds, in place of holding
+            some out, and ship a model that learned from all; see :mod:`fittingroom.runs.out_of_fold`.
         look_at_test: evaluate the finished model on the test set, once, before the report is written.
         engine: where several seeds are trained side by side; each gets the options' threads, by default one. None
             trains them one after another in this process. The result is the same for the same kind of processor
@@ -161,6 +165,7 @@ def train(
             options=options,
             look_at_test=look_at_test,
             origin=beginning,
+            folds=folds,
             group=joined,
             held=held,
         )
@@ -414,6 +419,15 @@ def _train_one(
     if run.splits is None:  # opened here, by a worker that may be on another host
         refuse_other_data(run.path, splits, environment)
 
+    weights = recorded_start(run, environment, group)
+
+    # The folds first: what they say of the images is as much of the run as the model that is shipped.
+    out_of_fold = None
+    if environment.folds is not None:
+        out_of_fold = judge_out_of_fold(
+            run, recipe, model_source, environment, splits, hooks, start=weights, group=group
+        )
+
     # All processes train; the main one alone keeps checkpoints, log and trackers, and writes what comes out.
     checkpoints = Checkpoints(folder=run.path / "checkpoints", data=environment.data.train.order, keep=options.keep)
     silent = Hooks(should_stop=hooks.should_stop)
@@ -428,7 +442,7 @@ def _train_one(
             precision=environment.precision,
             group_N=bundles_of(environment, splits),
             model_source=model_source,
-            start=recorded_start(run, environment, group),
+            start=weights,
             checkpoints=checkpoints if group.is_main else None,
             hooks=recording,
             group=group,
@@ -438,7 +452,7 @@ def _train_one(
 
     # The result last: a folder that has one is finished, and one without it is resumed.
     parameters = count_parameters(fitted.network)
-    judged = judge_on_validation(fitted)
+    judged = judge_on_validation(fitted) if out_of_fold is None else out_of_fold.judged(splits.train)
     honest = judged.cross_fitted() if judged else None
     artifact = _write_artifact(run, recipe, model_source, splits, fitted, parameters, environment, judged, honest)
     if honest:
@@ -455,6 +469,7 @@ def _train_one(
         device=fitted.device,
         threads=environment.machine.threads,
         failures=failures,
+        held_out=None if out_of_fold is None else out_of_fold.said,
     )
     draw_curve(run, failures)
     result: dict[str, Any] = {
@@ -464,13 +479,20 @@ def _train_one(
         "train_seconds": fitted.seconds,
         "total_seconds": time.perf_counter() - started,
         "test": None,
-        "validation": honest.scores() if honest else None,
+        "validation": _validation_scores(honest, out_of_fold),
         "test_looks": [],
         "pictures_checked": pictures,
+        **({} if out_of_fold is None else {"fold_seconds": out_of_fold.seconds}),
         **_near_in_test(splits, fitted, environment),
         **({UNMADE: failures} if failures else {}),
     }
     write_result(run.path, result)
+
+
+def _validation_scores(honest: JudgedPredictions | None, out_of_fold: OutOfFold | None) -> dict[str, Any] | None:
+    if honest is None:
+        return None
+    return honest.scores() if out_of_fold is None else scores_of_folds(honest, out_of_fold.folds)
 
 
 def _near_in_test(splits: Splits, fitted: Fitted, environment: Environment) -> dict[str, Any]:

@@ -21,12 +21,14 @@ from fittingroom.artifact.artifact import Artifact
 from fittingroom.artifact.export import ExportError, Shipped, export_onnx
 from fittingroom.artifact.onnx_model import MODEL
 from fittingroom.data.dataset import Dataset
+from fittingroom.evaluation.predictions import Predictions
 from fittingroom.predict.classifier import Classifier, load
 from fittingroom.predict.picture_gate import PicturesDiffer, check_pictures, pictures_to_check
 from fittingroom.report.model_card import write_model_card
 from fittingroom.report.page import write_report
 from fittingroom.report.plots import plot_loss
 from fittingroom.runs.cut import bundles_of
+from fittingroom.runs.out_of_fold import read_out_of_fold
 from fittingroom.runs.recorded import refuse_other_data
 from fittingroom.runs.run import Run, write_result
 from fittingroom.runs.tracking import open_tracker
@@ -57,6 +59,7 @@ def ship(
     device: str,
     threads: int,
     failures: dict[str, str],
+    held_out: Predictions | None = None,
 ) -> int | None:
     """Write ``model.onnx``, and see that ``predict`` sees what training saw.
 
@@ -67,6 +70,7 @@ def ship(
         source: where the data was read from; empty for arrays.
         threads: that the check may use.
         failures: gets the reason where this fails.
+        held_out: what models of the folds said of the training images, where none were held out of a single training.
 
     Returns:
         On how many pictures ``predict`` was seen to see what training saw; None where it doesn't, which is warned of.
@@ -75,7 +79,7 @@ def ship(
     with by_itself(MODEL, failures):
         # A network of the user's own may be beyond ONNX; its training is not lost for that.
         try:
-            export_onnx(artifact, network, train, validation)
+            export_onnx(artifact, network, train, validation, held_out=held_out)
         except ExportError as error:
             warnings.warn(
                 f"{error}\nthe run is complete without it; only predict and serve would be faster", stacklevel=2
@@ -177,6 +181,7 @@ def _ship_again(run: Run, failures: dict[str, str]) -> int | None:
     artifact, environment, splits = run.artifact, run.environment, run.open_data()
     refuse_other_data(run.path, splits, environment)
     train, validation = hold_out(splits, run.recipe, bundles_of(environment, splits))
+    out_of_fold = read_out_of_fold(run, environment, splits)
     return ship(
         artifact,
         artifact.network(),
@@ -186,6 +191,7 @@ def _ship_again(run: Run, failures: dict[str, str]) -> int | None:
         device="cpu",
         threads=environment.machine.threads,
         failures=failures,
+        held_out=None if out_of_fold is None else out_of_fold.said,
     )
 
 

@@ -11,6 +11,7 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,7 @@ from fittingroom.runs.cut import bundles_of
 from fittingroom.runs.environment_record import Environment, Options
 from fittingroom.runs.ledger import record_evaluation
 from fittingroom.runs.metrics_log import read_metrics
+from fittingroom.runs.out_of_fold import judge_out_of_fold, read_out_of_fold
 from fittingroom.runs.preprocessing import preprocessing_of
 from fittingroom.runs.recorded import recorded_source, recorded_start, refuse_changes
 from fittingroom.runs.run import Run, command_line, open_recorded_data, open_run, runs_folder
@@ -266,6 +268,7 @@ def _verify_one(run: Run, again: _Again, steps: int | None, seeds: int) -> Verif
     if not apart:
         sentences.append(f"weights: all {tensors} tensors have the same bits")
         wrong = list(_compare_answers(run, fitted))
+        wrong += _compare_folds(run, again, sentences)
         sentences += wrong
         return verified(OUTSIDE if wrong else SAME)
     sentences.append(f"weights: {len(apart)} of {tensors} tensors have other bits ({', '.join(apart[:3])})")
@@ -333,6 +336,37 @@ def _compare_answers(run: Run, fitted: Fitted) -> Iterator[str]:
             if other:
                 images = len(kept.images)
                 yield f"{file.name} has other answers than the weights give, on {other:,} of {images:,} images"
+
+
+def _compare_folds(run: Run, again: _Again, sentences: list[str]) -> list[str]:
+    """Train the folds of a cross-validation again, and say where their answers are others than the recorded ones.
+
+    That they are the same is added to ``sentences``.
+    """
+    recorded = read_out_of_fold(run, again.environment, again.splits)
+    if recorded is None:
+        return []
+    machine = dataclasses.replace(again.environment.options, device=again.device)
+    with TemporaryDirectory() as folder:
+        now = judge_out_of_fold(
+            Run(Path(folder), again.splits),
+            run.recipe,
+            again.source,
+            dataclasses.replace(again.environment, options=machine),
+            again.splits,
+            Hooks(observe=again.observe),
+            start=again.start,
+        )
+    assert now is not None
+    other_N = (now.said.probabilities != recorded.said.probabilities).any(axis=1)
+    if other_N.any():
+        return [f"folds: {int(other_N.sum()):,} of {len(other_N):,} images are answered otherwise when trained again"]
+    sentences.append(f"folds: the answers to all {len(other_N):,} images have the same bits")
+
+    # the file and the score are of these answers
+    kept = read_predictions(run.predictions_file("validation"), run.artifact.classes)
+    differ = int((kept.predicted != now.said.predicted).sum())
+    return [f"{run.predictions_file('validation').name} has other answers, on {differ:,} images"] if differ else []
 
 
 def _judge_by_seeds(run: Run, again: _Again, fitted: Fitted, seeds: int, sentences: list[str]) -> AmongSeeds | None:

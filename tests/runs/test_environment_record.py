@@ -40,7 +40,8 @@ def test_what_older_versions_wrote_is_written_back_as_it_was(file: Path, tmp_pat
         assert (part.pop("sources"), part.pop("sources_in_order")) == (None, None)
     assert (after.pop("precision_reason"), after.pop("bf16_emulated")) == ("", False)
     added = {"processes": 1, "torchrun": None, "preprocessing": None, "code_sha256": None, "look_at_test": False}
-    added |= {"cut": 1, "edits": None, "together": None, "directory": None, "start": None, "recipe_reason": ""}
+    added |= {"cut": 1, "edits": None, "folds": None, "together": None}
+    added |= {"directory": None, "start": None, "recipe_reason": ""}
     assert after == added | before
     assert [key for key in after if key in before] == list(before)
 
@@ -56,7 +57,7 @@ def test_the_file_of_a_new_run_is_its_record_byte_for_byte(tmp_path: Path) -> No
     assert list(json.loads(written)) == [
         *("format", "command", "directory", "started", "seeds", "processes", "torchrun", "precision"),
         *("precision_reason", "bf16_emulated", "options", "data"),
-        *("preprocessing", "cut", "edits", "together", "start", "recipe", "recipe_reason"),
+        *("preprocessing", "cut", "edits", "folds", "together", "start", "recipe", "recipe_reason"),
         *("code_sha256", "versions", "machine", "revision", "look_at_test"),
     ]
 

@@ -138,18 +138,27 @@ class ParityGate:
     sets: tuple[Dataset, ...]
     expected: tuple[Predictions, ...]
     has_scale: bool = True
+    held_out: Predictions | None = None
 
     @classmethod
-    def of(cls, shipped: Shipped, train: Dataset, validation: Dataset | None) -> ParityGate:
-        """5,000 images from all over ``train``, those of the feature space, and all of ``validation``."""
+    def of(
+        cls, shipped: Shipped, train: Dataset, validation: Dataset | None, held_out: Predictions | None = None
+    ) -> ParityGate:
+        """5,000 images from all over ``train``, those of the feature space, and all of ``validation``.
+
+        ``held_out`` is what others of its kind say of images that they didn't learn from, for a network without
+        validation images.
+        """
         rows = rows_to_fit(len(train)).numpy()
         sets, expected = [train.subset(rows)], [shipped.answer_rows(train, rows)]
         if validation is not None:
             sets.append(validation)
             expected.append(shipped.answer(validation.images))
+            held_out = expected[1]  # the network's own
 
-        has_scale = validation is not None and len(validation) >= MIN_IMAGES
-        return cls(tuple(sets), tuple(expected), has_scale)
+        # of images that were trained on, energies and residuals are too low to compare others with
+        has_scale = held_out is not None and len(held_out) >= MIN_IMAGES
+        return cls(tuple(sets), tuple(expected), has_scale, held_out)
 
     def check(self, answer: Callable[[NDArray[np.uint8]], Predictions]) -> None:
         """Compare: probabilities within 1e-4, and equal labels.
@@ -175,6 +184,7 @@ def export_onnx(
     validation: Dataset | None = None,
     *,
     path: Path | None = None,
+    held_out: Predictions | None = None,
 ) -> Path:
     """Write the network as ONNX, with what it is in the file's metadata, after it passed the parity gate.
 
@@ -187,6 +197,8 @@ def export_onnx(
         train, validation: what the network was trained and chosen on. The gate compares on them, and the scale of the
             out-of-distribution score is measured on validation.
         path: by default ``model.onnx`` in the run's folder.
+        held_out: what the models of the folds said of images that they didn't learn from, for that scale where there
+            are no validation images.
 
     Raises:
         ExportError: no exporter takes the network, or what came out differs from it. Nothing is written.
@@ -194,7 +206,7 @@ def export_onnx(
     own = artifact.path / MODEL
     path = path or own
     shipped = _shipped(artifact, network, train, keep=path == own)
-    gate = ParityGate.of(shipped, train, validation)
+    gate = ParityGate.of(shipped, train, validation, held_out)
     metadata = metadata_of(artifact, gate)
 
     # The quicker exporter first; what it gets wrong, the gate shows.
@@ -213,7 +225,13 @@ def export_onnx(
 
 
 def export_torch(
-    artifact: Artifact, network: nn.Module, train: Dataset, validation: Dataset | None, path: Path
+    artifact: Artifact,
+    network: nn.Module,
+    train: Dataset,
+    validation: Dataset | None,
+    path: Path,
+    *,
+    held_out: Predictions | None = None,
 ) -> Path:
     """Write the network as a program that ``torch.export.load`` opens without its source, after the same gate.
 
@@ -221,7 +239,7 @@ def export_torch(
         ExportError: torch.export doesn't take the network, or the program differs from it. Nothing is written.
     """
     shipped = _shipped(artifact, network, train)
-    gate = ParityGate.of(shipped, train, validation)
+    gate = ParityGate.of(shipped, train, validation, held_out)
 
     content = io.BytesIO()
     try:
@@ -250,16 +268,13 @@ def metadata_of(artifact: Artifact, gate: ParityGate) -> Metadata:
     corners = gate.sets[0].images[:, [0, 0, -1, -1], [0, -1, 0, -1]]
     background = np.median(corners, axis=(0, 1)).round().astype(int).tolist()
 
-    # Of images that were trained on, energies and residuals are too low to compare others with.
-    held_out = gate.expected[1] if len(gate.sets) > 1 else None
-
     return Metadata(
         classes=artifact.classes,
         image_size=artifact.image_size,
         preprocessing=artifact.preprocessing,
         normalization=artifact.normalization,
         background=background if isinstance(background, int) else tuple(background),
-        ood_scale=ood_scale_of(held_out),
+        ood_scale=ood_scale_of(gate.held_out),
         weights=weights,
         recipe=recipe,
         data=artifact.data,

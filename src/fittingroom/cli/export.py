@@ -57,6 +57,7 @@ def run_export(args: argparse.Namespace) -> int:
     # PyTorch is loaded only now: a run that can't be opened is answered at once.
     from fittingroom.artifact.export import TRAIN_IMAGES, export_onnx, export_torch
     from fittingroom.runs.cut import bundles_of
+    from fittingroom.runs.out_of_fold import read_out_of_fold
     from fittingroom.runs.recorded import refuse_other_data
     from fittingroom.training.hold_out import hold_out
 
@@ -67,16 +68,19 @@ def run_export(args: argparse.Namespace) -> int:
     refuse_other_data(run.path, splits, run.environment)
     train, validation = hold_out(splits, run.recipe, bundles_of(run.environment, splits))
 
+    out_of_fold = read_out_of_fold(run, run.environment, splits)
+    held_out = None if out_of_fold is None else out_of_fold.said
+
     checked = f"agrees with the network on {min(len(train), TRAIN_IMAGES) + len(validation or ()):,} images"
     if args.quantize:
         from fittingroom.artifact.quantize import quantize_int8
 
-        whole = export_onnx(artifact, network, train, validation)
+        whole = export_onnx(artifact, network, train, validation, held_out=held_out)
         checked = str(quantize_int8(whole, train, validation, path))
     elif args.format == "onnx":
-        export_onnx(artifact, network, train, validation, path=path)
+        export_onnx(artifact, network, train, validation, path=path, held_out=held_out)
     else:
-        export_torch(artifact, network, train, validation, path)
+        export_torch(artifact, network, train, validation, path, held_out=held_out)
     print(f"{path}: {path.stat().st_size:,} bytes; {checked}")
     return 0
 

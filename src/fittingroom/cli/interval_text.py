@@ -14,7 +14,7 @@ def show_interval(scores: Mapping[str, Any], n: int, *, seeds: int = 1) -> str:
     Where groups are known, ``(this model: 150 images in 12 groups)``, ``(recipe: seeds × 150 images in 12 groups)``.
 
     Args:
-        scores: with ``interval``, and ``groups`` where the interval is by these.
+        scores: with ``interval``, ``groups`` where the interval is by these, and ``folds`` of a cross-validation.
         n: images.
         seeds: that were trained.
     """
@@ -22,7 +22,7 @@ def show_interval(scores: Mapping[str, Any], n: int, *, seeds: int = 1) -> str:
 
     low, high = scores["interval"]
     groups = scores.get("groups")
-    method = f"this model: {interval_method({'n': n, 'groups': groups})}"
+    method = f"this model: {interval_method({'n': n, 'groups': groups, 'folds': scores.get('folds')})}"
     if seeds > 1:
         method = f"recipe: seeds × {interval_method({'n': n, 'groups': groups}) if groups else 'images'}"
     is_rough = seeds > 1 and n < FEW_IMAGES and not groups

@@ -26,7 +26,7 @@ MAIN_FILES = ("model.safetensors", "model.onnx", "result.json", "predictions.par
 FOR_A_NEW_RUN = (  # what --resume takes from the run
     *("data", "test", "recipe", "model", "epochs", "lr", "batch_size", "size", "grey", "set", "seed"),
     *("seeds", "out", "device", "threads", "keep", "deterministic", "no_cache", "xkcd", "track", "or_sample"),
-    *("skip_broken", "group", "without", "labels", "from_run", "weights"),
+    *("skip_broken", "group", "without", "labels", "from_run", "weights", "folds"),
 )
 
 
@@ -75,6 +75,14 @@ def add_options(parser: Parser) -> None:
     )
     seeds.add_argument(
         "--seeds", type=int, metavar="N", help="train N times; report mean, sd and the interval of the recipe"
+    )
+
+    what.add_argument(
+        "--folds",
+        type=int,
+        metavar="K",
+        help="for few images: judge each by a model that learned from the other K - 1 of K parts, and ship a model "
+        "that learned from all; K + 1 trainings",
     )
 
     # Without a default, so that what was given can be told from what was not: --resume takes all this from the run.
@@ -219,6 +227,7 @@ def _begin(args: argparse.Namespace, engine: RayEngine | None, group: ProcessGro
             trust_code=args.trust_code,
             out=args.out,
             options=Options(cache=not args.no_cache, track=tuple(args.track or ()), **given),
+            folds=args.folds,
             look_at_test=not args.no_test,
             engine=engine,
             observe=hooks.observe,
@@ -326,7 +335,8 @@ def _summary(run: Run, result: dict[str, Any]) -> Iterator[tuple[str, str]]:
     # Runs of 0.1 were not checked.
     if checked := result.get("pictures_checked"):
         yield "pictures", f"predict sees what training saw: checked on {checked:,} pictures"
-    yield "time", f"{result['train_seconds']:.1f} s training; {result['parameters']:,} parameters"
+    of_folds = f", and {result['fold_seconds']:.1f} s of {environment.folds} folds" if "fold_seconds" in result else ""
+    yield "time", f"{result['train_seconds']:.1f} s training{of_folds}; {result['parameters']:,} parameters"
     files = [f"{member.path.name}/" for member in run.members[:2]]
     files += [name for name in MAIN_FILES if (run.path / name).exists()]
     yield "run", f"{run.path}/   ({', '.join(files)}, …)"
@@ -341,7 +351,8 @@ def _scores_of_one(run: Run, result: dict[str, Any]) -> Iterator[tuple[str, str]
 
     for split in ("test", "validation"):
         if scores := result[split]:
-            accuracy = f"accuracy {scores['accuracy']:.2%} on {scores['n']:,} images"
+            folds = f", each by a model of the {scores['folds'] - 1} other folds" if scores.get("folds") else ""
+            accuracy = f"accuracy {scores['accuracy']:.2%} on {scores['n']:,} images{folds}"
             calibrated = " calibrated" if scores["loss"] != scores.get("loss_uncalibrated", scores["loss"]) else ""
             yield split, f"{accuracy}; {show_interval(scores, scores['n'])}; loss {scores['loss']:.4f}{calibrated}"
     if scores := result["test"] or result["validation"]:

@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 
 Z_95 = 1.959963984540054  # the 97.5 % quantile of the standard normal distribution
 SMALL_SET = 200  # images; with fewer, intervals of single models are exact
+OF_FOLDS = "Nadeau–Bengio"  # the interval of a cross-validation, see fold_interval
 PSEUDO_IMAGES = 4  # two right and two wrong, each to the side of the other: Agresti and Coull's, Agresti and Min's
 
 
@@ -76,6 +77,8 @@ def model_interval_method(n: int) -> str:
 def interval_method(scores: Mapping[str, Any]) -> str:
     """How the ``interval`` of one model's scores was made: a method's name, or ``150 images in 12 groups``."""
     groups = scores.get("groups")
+    if folds := scores.get("folds"):
+        return f"{OF_FOLDS}, {folds} folds" + (f" of {in_groups(groups)}" if groups else "")
     return f"{scores['n']:,} images in {in_groups(groups)}" if groups else model_interval_method(scores["n"])
 
 

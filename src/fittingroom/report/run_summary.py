@@ -197,6 +197,7 @@ def reproducing_command(run: Run) -> str:
         words += ["--test", str(options.test)]
     if options.group:
         words += ["--group", options.group]
+    words += ["--folds", str(environment.folds)] if environment.folds else []
     words += ["--without", options.without] if options.without else []
     words += ["--labels", options.labels] if options.labels else []
     words += ["--skip-broken"] if options.skip_broken else []

@@ -31,8 +31,9 @@ from fittingroom.parallel.process_group import ALONE, ProcessGroup, is_own_job, 
 from fittingroom.recipes.by_data import Chosen, default_recipe, said_of, settled
 from fittingroom.recipes.recipe import Precision, Recipe, load_recipe
 from fittingroom.runs import environment_record
-from fittingroom.runs.cut import CUT, decide_cut
+from fittingroom.runs.cut import CUT, bundles_of, decide_cut
 from fittingroom.runs.environment_record import Environment, Options, RecordedData, write_environment
+from fittingroom.runs.folds import fold_numbers, for_folds
 from fittingroom.runs.one_writer import beginning, one_writer, take_over
 from fittingroom.runs.origin import Begun, Origin, WeightsOrigin, begin_from
 from fittingroom.runs.preprocessing import prepared, preprocessing_of, resolve_preprocessing
@@ -59,6 +60,7 @@ def start(
     look_at_test: bool = False,
     source: ModelSource | None = None,
     origin: Origin | WeightsOrigin | None = None,
+    folds: int | None = None,
     group: ProcessGroup = ALONE,
     held: ExitStack | None = None,
 ) -> Run:
@@ -106,6 +108,9 @@ def start(
     source = source or find_model(recipe.model)
     if origin is not None:
         recipe = origin.recipe_on(splits, recipe)
+    if folds is not None:
+        _refuse_unlabelled(splits)
+        recipe = for_folds(recipe, splits, folds, seeds=seeds)
 
     # What is left to the number of images is settled here, for every process and every later day.
     asked, images = recipe, learned_from_count(splits, recipe)
@@ -132,9 +137,13 @@ def start(
             environment = dataclasses.replace(
                 environment,
                 edits=edits,
-                together=decide_cut(splits, recipe, cache=options.cache, opened=opened.train, edits=edits),
+                folds=folds,
+                together=decide_cut(splits, recipe, cache=options.cache, opened=opened.train, edits=edits, folds=folds),
             )
-            environment = environment if origin is None else origin.cut_on(splits, environment)
+            if folds is not None:  # what keeps them from being made is said before a folder is
+                fold_numbers(splits.train, folds, recipe.split_seed, bundles_of(environment, splits))
+            elif origin is not None:
+                environment = origin.cut_on(splits, environment)
             begun = None if origin is None else begin_from(origin, splits, resolved, source, environment)
             environment = dataclasses.replace(
                 environment,

@@ -25,9 +25,15 @@ CUT = 2  # how runs are cut now; those of 0.1 kept nothing together, which is 1
 
 
 def decide_cut(
-    splits: Splits, recipe: Recipe, *, cache: bool, opened: Dataset | None = None, edits: Edits | None = None
+    splits: Splits,
+    recipe: Recipe,
+    *,
+    cache: bool,
+    opened: Dataset | None = None,
+    edits: Edits | None = None,
+    folds: int | None = None,
 ) -> KeptTogether | None:
-    """What a new run keeps on one side; None where it holds nothing out of train.
+    """What a new run keeps on one side, or in one fold; None where it holds nothing out of train.
 
     Args:
         splits: its data.
@@ -35,8 +41,9 @@ def decide_cut(
         cache: whether what was found before is used, and what is found is kept.
         opened: the training set before the ``edits`` of the run: what was found of it holds for what is left of it.
         edits: what was changed in it; None for nothing.
+        folds: of a cross-validation, in which all images are held out in turn.
     """
-    if not held_out_count(splits, recipe):
+    if folds is None and not held_out_count(splits, recipe):
         return None
     train = splits.train
     near_from, near = _near_pairs(train, opened, edits, cache=cache)

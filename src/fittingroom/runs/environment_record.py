@@ -256,6 +256,7 @@ class Environment:
         preprocessing: how a picture becomes an image of this data, resolved; None in runs of 0.1.
         cut: how validation images are held out: 2, with what belongs together on one side; 1 in runs of 0.1.
         edits: images that are left out and labels that were corrected, by their rows; None where nothing was to be.
+        folds: of the cross-validation that judges every image; None where images are held out, or none are.
         together: what is kept on one side; None where nothing is held out of train, and in runs of 0.1.
         start: what the training started from; None for new weights.
         recipe: the resolved recipe as plain values, against which a resumed run's ``recipe.toml`` is held.
@@ -281,6 +282,7 @@ class Environment:
     preprocessing: Preprocessing | None = None
     cut: int = 1
     edits: Edits | None = None
+    folds: Annotated[int, Range(2)] | None = None
     together: KeptTogether | None = None
     start: StartingPoint | None = None
     recipe: dict[str, Any]

@@ -309,6 +309,7 @@ def begin_from(
 
     # Not said of the images of the test set, which is looked at when it is judged by.
     _, validation = hold_out(splits, recipe, bundles_of(environment, splits))
+    validation = validation if environment.folds is None else splits.train
     if seen is None and unknown:
         warnings.warn(f"what {point.name} was trained on can't be told: {unknown}", stacklevel=4)
     elif seen is not None and validation is not None and (among := count_among(validation, seen)):

@@ -50,6 +50,7 @@ class Scores(Accuracy):
     confusion: list[list[Count]]
     loss_uncalibrated: NotRequired[Loss]
     groups: NotRequired[Positive]
+    folds: NotRequired[Positive]
     subsets: NotRequired[list[SubsetScores]]
 
 
@@ -74,6 +75,7 @@ class ResultOfOne(TypedDict):
     seed: Count
     parameters: Count
     train_seconds: Seconds
+    fold_seconds: NotRequired[Seconds]
     total_seconds: Seconds
     test: Scores | None
     validation: Scores | None
