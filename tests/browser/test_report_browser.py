@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import base64
+import io
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import fittingroom as fr
+from fittingroom.evaluation.mistakes import find_mistakes
 from fittingroom.report.page import write_report
+from fittingroom.report.pictures import confused_of
+from fittingroom.report.run_summary import judged_on
 from tests.browser.pages import SIZES, least_contrast, luminance, open_page, scrolls_sideways
 
 if TYPE_CHECKING:
@@ -108,3 +114,42 @@ def test_it_prints_on_white_without_its_navigation(browser: Browser, run: fr.Run
     assert luminance(page.evaluate("getComputedStyle(document.body).backgroundColor")) == pytest.approx(1)
     assert not page.is_visible("nav")
     assert page.pdf().startswith(b"%PDF")
+
+
+def test_a_cell_of_the_matrix_opens_the_surest_of_its_mistakes(browser: Browser, run: fr.Run) -> None:
+    page, asked = open_page(browser, run.path / "report.html")
+    confusion = np.array(run.result["test"]["confusion"])
+    np.fill_diagonal(confusion, 0)
+    assert page.locator(".matrix td a").count() == np.count_nonzero(confusion)
+
+    i, j = np.unravel_index(confusion.argmax(), confusion.shape)
+    cell = page.locator(f"#confused-{i}-{j}")
+    assert not cell.is_visible()
+    page.click(f'.matrix a[href="#confused-{i}-{j}"]')
+    assert cell.is_visible()
+    classes = run.artifact.classes
+    assert cell.locator("h3").inner_text().startswith(f"{classes[i]} taken for {classes[j]}: {confusion[i, j]}")
+    assert cell.locator(".sprite").count() == min(6, confusion[i, j])
+    page.keyboard.press("Tab")
+    page.click(f"#confused-{i}-{j} h3 a")
+    assert not cell.is_visible()
+    assert [url for url in asked if not url.startswith("data:")] == []
+
+
+def test_what_a_cell_opens_are_the_images_themselves(run: fr.Run) -> None:
+    judged = judged_on(run)
+    assert judged is not None
+    images = run.images("test")
+    confused, sprite = confused_of(judged, images)
+    assert sprite is not None
+    grid = np.asarray(Image.open(io.BytesIO(base64.b64decode(sprite.source.split(",")[1]))))
+    table = judged.table
+    number = 0
+    for cell in confused:
+        rows = [row for row in find_mistakes(table) if (table.truth[row], table.predicted[row]) == cell.place]
+        for row, (x, y, _) in zip(rows, cell.tiles, strict=False):
+            column, line = round(x / 100 * (sprite.columns - 1)), round(y / 100 * max(1, sprite.rows - 1))
+            tile = grid[28 * line : 28 * line + 28, 28 * column : 28 * column + 28]
+            assert (tile == images[table.images[row]]).all()
+            number += 1
+    assert number > 50

@@ -127,6 +127,17 @@ def _cut(font: FreeTypeFont | ImageFont, text: str, width: int) -> str:
     return text
 
 
+def reduced(image: NDArray[np.uint8], longest_side: int) -> NDArray[np.uint8]:
+    """An image uint8 (H, W) or (H, W, 3), made smaller where a side is longer than ``longest_side`` pixels."""
+    from PIL import Image
+
+    if max(image.shape[:2]) <= longest_side:
+        return image
+    picture = Image.fromarray(image)
+    picture.thumbnail((longest_side, longest_side), Image.Resampling.BOX)
+    return np.asarray(picture)
+
+
 def png_uri(image: NDArray[np.uint8], longest_side: int | None = None) -> str:
     """Write an image as a PNG in a data URI, reduced to ``longest_side`` pixels where it is larger.
 
@@ -136,9 +147,7 @@ def png_uri(image: NDArray[np.uint8], longest_side: int | None = None) -> str:
     """
     from PIL import Image
 
-    picture = Image.fromarray(image)
-    if longest_side is not None and max(picture.size) > longest_side:
-        picture.thumbnail((longest_side, longest_side), Image.Resampling.BOX)
+    picture = Image.fromarray(image if longest_side is None else reduced(image, longest_side))
     file = io.BytesIO()
     picture.save(file, "PNG", compress_level=9)
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()

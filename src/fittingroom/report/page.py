@@ -23,7 +23,7 @@ from fittingroom.evaluation.mistakes import (
 from fittingroom.files.atomic import atomic_write
 from fittingroom.rendering.html_page import render_page
 from fittingroom.report.curves import History, accuracy_panel, history_of, loss_panel, rate_panel
-from fittingroom.report.pictures import answers_of, mistakes_of
+from fittingroom.report.pictures import answers_of, confused_of, mistakes_of
 from fittingroom.report.run_summary import (
     confused_pairs,
     diagnose_members,
@@ -77,7 +77,14 @@ def write_report(run: Run, *, xkcd: bool = False) -> Path:
         "reproduce": reproducing_command(run),
         "reproduces": reproduces(run),
     }
-    content |= _diagnoses(run) | {"worst": None, "trial": None, "no_trial": ""}
+    content |= _diagnoses(run) | {
+        "worst": None,
+        "trial": None,
+        "no_trial": "",
+        "confused": [],
+        "opens": set(),
+        "sprite": None,
+    }
     content |= _about_members(run, members) if members else _about_one(run)
 
     path = run.path / "report.html"
@@ -107,11 +114,16 @@ def _about_one(run: Run) -> dict[str, Any]:
         images, missing = {}, str(error)
 
     suspicious = find_suspicious_labels(judged.table)
+    has_matrix = len(judged.scores["confusion"]) <= MAX_MATRIX_CLASSES
+    confused, sprite = confused_of(judged, images) if has_matrix else ([], None)
     return content | {
         "calibration": calibration(judged.table.probabilities, judged.table.truth),
         "suspicious": suspicious,
         "trusted_share": TRUSTED,
-        "matrix": _matrix(judged.scores) if len(judged.scores["confusion"]) <= MAX_MATRIX_CLASSES else [],
+        "matrix": _matrix(judged.scores) if has_matrix else [],
+        "confused": confused,
+        "opens": {cell.place for cell in confused},
+        "sprite": sprite,
         "pairs": confused_pairs(judged.scores),
         "worst": worst_mistakes(judged.scores),
         "classes": weakest_classes(judged.scores)[:MAX_TABLE_CLASSES],
