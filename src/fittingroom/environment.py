@@ -6,6 +6,7 @@ import math
 import os
 import platform
 import subprocess
+import warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -98,6 +99,16 @@ def processor_name() -> str:
 def cores() -> int:
     """The number of processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def warn_of_many_threads(threads: int | None) -> None:
+    """Warn where more threads are asked for than there are processors to run them."""
+    if threads is not None and threads > cores():
+        warnings.warn(
+            f"threads: {threads} asked for, {cores()} processors are there to run them: they wait for each "
+            "other, which is slower than as many threads as processors",
+            stacklevel=4,
+        )
 
 
 def default_threads() -> int:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import fittingroom as fr
 from tests.support.machine import missing
@@ -76,3 +78,38 @@ def test_a_training_is_whole_with_stdout_closed_and_stderr_full(tmp_path: Path) 
     for name in ("model.onnx", "report.html", "result.json"):
         assert (tmp_path / "run" / name).exists()
     assert "unmade" not in fr.open_run(tmp_path / "run").result
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["train sample --out {}", "train sample --recipe {}.toml", "evaluate {}", "report {}", "compare a {}", "export {}"],
+)
+def test_names_whose_bytes_are_not_utf_8_are_refused_before_any_work(tmp_path: Path, words: str) -> None:
+    done = shell(f"{COMMAND} {words.format('$NAME')}", tmp_path, NAME="caf\udce9")
+
+    assert done.returncode == 2, done.stderr
+    assert b"caf\\xe9" in done.stderr
+    assert b"a name in UTF-8 expected" in done.stderr
+    assert b"Traceback" not in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_picture_is_predicted_whatever_its_name_is(tmp_path: Path) -> None:
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (28, 28), np.uint8))
+    image.save(os.fsencode(tmp_path) + b"/caf\xe9.png")
+
+    done = shell(f"{COMMAND} predict {RUN} $NAME --json", tmp_path, NAME="caf\udce9.png")
+
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("words", [f"predict {RUN} a.png", f"evaluate {RUN}"])
+def test_more_threads_than_processors_are_warned_of(tmp_path: Path, words: str) -> None:
+    shutil.copytree(RUN, tmp_path / "run")
+    Image.fromarray(np.zeros((28, 28), np.uint8)).save(tmp_path / "a.png")
+
+    done = shell(f"{COMMAND} {words.replace(str(RUN), 'run')} --threads 99", tmp_path)
+
+    assert b"warning: threads: 99 asked for" in done.stderr
+    assert b"Traceback" not in done.stderr

@@ -1,5 +1,6 @@
 import json
 import os
+import struct
 import subprocess
 import sys
 import textwrap
@@ -14,6 +15,7 @@ import pytest
 from fittingroom.data.cache import cache_entries, cached_read, clear_cache
 from fittingroom.data.dataset import Dataset, Splits
 from fittingroom.data.formats.npz import read_npz, write_npz
+from fittingroom.data.open import open_dataset
 from fittingroom.data.preprocessing import Preprocessing
 from fittingroom.files.cache_dir import cache_dir
 from tests.support.same import assert_same
@@ -279,3 +281,30 @@ def test_other_settings_are_another_entry(file: Path, tiny: Splits) -> None:
     file.write_bytes(b"changed")
     read(resolved, read_by)
     assert read_by == [left_open, other, resolved]
+
+
+def write_one(kind: str, folder: Path, value: int) -> Path:
+    """A data set of four images of one grey in a file of this kind, the same size for every grey of two digits."""
+    folder.mkdir()
+    file = folder / {"csv": "set.csv", "npz": "set.npz", "idx": "set-images-idx3-ubyte"}[kind]
+    if kind == "csv":
+        file.write_text("label,pixel1,pixel2,pixel3,pixel4\n" + f"1,{value},{value},{value},{value}\n" * 4)
+    elif kind == "npz":
+        np.savez(file, x_train=np.full((4, 2, 2), value, np.uint8))
+    else:
+        file.write_bytes(struct.pack(">IIII", 2051, 4, 2, 2) + bytes([value] * 16))
+    return file
+
+
+@pytest.mark.parametrize("how", ["in place", "by another file"])
+@pytest.mark.parametrize("kind", ["csv", "npz", "idx"])
+def test_a_file_that_is_replaced_within_its_size_and_time_is_read_anew(kind: str, how: str, tmp_path: Path) -> None:
+    file, other = write_one(kind, tmp_path / "data", 11), write_one(kind, tmp_path / "other", 22)
+    assert open_dataset(file).train.images.max() == 11
+    before = file.stat()
+    assert other.stat().st_size == before.st_size
+
+    file.write_bytes(other.read_bytes()) if how == "in place" else other.replace(file)
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+    assert open_dataset(file).train.images.max() == 22

@@ -1,4 +1,6 @@
+import errno
 import os
+import re
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -109,3 +111,16 @@ def test_a_link_stays_one_and_its_file_is_replaced(tmp_path: Path) -> None:
         assert (tmp_path / link).is_symlink()
         assert (tmp_path / "there" / target).read_bytes() == b"new"
     assert sorted(path.name for path in (tmp_path / "there").iterdir()) == ["a", "b"]
+
+
+def test_an_error_names_the_file_that_was_asked_for_and_not_the_temporary_one(tmp_path: Path) -> None:
+    for path, number in ((tmp_path, errno.EISDIR), (tmp_path / "nowhere" / "x", errno.ENOENT)):
+        with pytest.raises(OSError, match=re.escape(repr(str(path)))) as found, atomic_write(path) as file:
+            file.write(b"x")
+        assert (found.value.errno, found.value.filename) == (number, str(path))
+
+    if Path("/dev/full").exists():
+        with pytest.raises(OSError, match="/dev/full") as found, atomic_write("/dev/full") as file:
+            file.write(b"x")
+        assert (found.value.errno, found.value.filename) == (errno.ENOSPC, "/dev/full")
+    assert not list(tmp_path.iterdir())

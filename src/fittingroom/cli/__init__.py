@@ -39,6 +39,7 @@ COMMANDS = {  # in the order of the help; the module of the same name has its op
     "serve": "answer over HTTP: a page to try a model on, and an API",
 }
 MODULES = {"try": "try_"}  # a keyword of Python is no name of a module
+TAKES_ANY_NAME = ("data", "models", "recipes", "runs", "predict")  # which write down none of their arguments
 EXTRAS = {  # which extra of the package brings a module that may be missing
     "train": ("matplotlib", "onnx", "onnxscript", "scipy", "torch"),
     "labels": ("cleanlab",),
@@ -79,6 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = make_parser(next((word for word in words if word in COMMANDS), "")).parse_args(words)
     warnings.showwarning = lambda message, *_rest: _log(f"warning: {message}")
     try:
+        _refuse_undecodable(words)
         code = int(args.run(args))
         finish_stdout()
         return code
@@ -122,6 +124,16 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         _log(f"fittingroom: {error.filename}: {error.strerror}")
         return USERS_MISTAKE
+
+
+def _refuse_undecodable(words: Sequence[str]) -> None:
+    """Refuse names that aren't UTF-8 before any work, in the commands that write them down."""
+    if words and words[0] in TAKES_ANY_NAME:
+        return
+    from fittingroom.files.names import refuse_undecodable
+
+    for word in words:
+        refuse_undecodable(word)
 
 
 def _spare_the_machine() -> None:

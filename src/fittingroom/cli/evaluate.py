@@ -74,8 +74,10 @@ def run_evaluate(args: argparse.Namespace) -> int:
     subsets = _subsets(run, dataset, args) if args.subsets or args.suspects else ()
 
     # PyTorch is loaded only now: a run or data that can't be opened is answered at once.
+    from fittingroom.environment import warn_of_many_threads
     from fittingroom.training.device import prepare_torch
 
+    warn_of_many_threads(args.threads)
     before, written_before = run.result, _predictions_files(run)
     prepare_torch(args.threads, deterministic=False)
     scores = run.evaluate(dataset, subsets=subsets, trust_code=args.trust_code, device=args.device or "cpu")

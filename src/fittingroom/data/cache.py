@@ -5,8 +5,8 @@
     <cache>/label-checks/<name>-<key>/   what each fold of a check of labels said (see ``label_check``)
     <cache>/near-duplicates/<name>-<key>/   pairs of near-duplicates (see ``audit/known_pairs.py``)
 
-An entry counts only while every file that it was read from has its size and time still, and while its own
-arrays have the checksum that they were written with. Nothing here ever fails a reading: without a usable
+An entry counts only while every file that it was read from is the one it was (by size, times and inode), and while its
+own arrays have the checksum that they were written with. Nothing here ever fails a reading: without a usable
 cache the data are read again.
 """
 
@@ -155,11 +155,15 @@ def _near_duplicates() -> Path:
 
 
 def _state_of(files: Sequence[Path]) -> str:
-    """The SHA-256 of the files' paths, sizes and times, and of the readers' version."""
+    """The SHA-256 of the files' paths, sizes, times and inodes, and of the readers' version.
+
+    A file's own time may be put back, as copies and archives do; the one of its last change of any kind can't be, and
+    another file in its place has another inode. All of them are at hand with one look at the file.
+    """
     marks = []
     for file in files:
         stat = file.stat()
-        marks.append((str(file.absolute()), stat.st_size, stat.st_mtime_ns))
+        marks.append((str(file.absolute()), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino))
     return _digest(json.dumps([READERS, marks]))
 
 

@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from fittingroom.errors import STORAGE_FULL
+
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{12}\.tmp")
 
 
@@ -34,24 +36,27 @@ def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
         2
     """
     path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     if _is_written_through(path):
         from tempfile import TemporaryFile
 
         with TemporaryFile() as kept:
             yield kept
             kept.seek(0)
-            with path.open("wb") as stream:
+            with _named(path), path.open("wb") as stream:
                 shutil.copyfileobj(kept, stream)
         return
 
     path = path.resolve() if path.is_symlink() else path
     temporary = _temporary_name(path)
     try:
-        with temporary.open("xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        with _named(path, temporary):
+            with temporary.open("xb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
@@ -91,6 +96,18 @@ def remove_leftovers(folder: Path) -> None:
     for path in folder.rglob(".*.tmp"):
         if path.is_file() and _TEMPORARY.fullmatch(path.name):
             path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _named(path: Path, temporary: Path | None = None) -> Iterator[None]:
+    """Have an error of the system name the file that its user knows: a full disk names none, a folder the temporary."""
+    try:
+        yield
+    except OSError as error:
+        is_ours = error.filename is None and error.errno in STORAGE_FULL
+        if is_ours or (temporary is not None and error.filename == str(temporary)):
+            error.filename = str(path)
+        raise
 
 
 def _rename_over(folder: Path, path: Path) -> None:

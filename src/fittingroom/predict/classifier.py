@@ -16,6 +16,7 @@ from fittingroom.artifact.artifact import WEIGHTS, Artifact, open_artifact
 from fittingroom.artifact.onnx_model import MODEL, OnnxModel
 from fittingroom.artifact.ood_score import OodScale, is_out_of_distribution
 from fittingroom.data.preprocessing import FORMATS, SeenPicture, see_picture
+from fittingroom.environment import warn_of_many_threads
 from fittingroom.errors import ArtifactError, DataError
 from fittingroom.evaluation.predictions import Predictions
 
@@ -205,6 +206,7 @@ def load(path: str | Path, *, trust_code: bool = False, threads: int | None = No
         (1000, True)
     """
     artifact = open_artifact(path)
+    warn_of_many_threads(threads)
     file = artifact.path / MODEL
     if not file.exists():
         return Classifier(artifact, 0, None, _by_torch(artifact, trust_code, threads, device))

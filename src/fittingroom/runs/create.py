@@ -6,7 +6,6 @@ So it can be resumed from its first second on, in whichever process, and nothing
 from __future__ import annotations
 
 import dataclasses
-import warnings
 from collections.abc import Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
@@ -21,7 +20,7 @@ from fittingroom.data.formats.columns import LABEL_NAMES_IN_WORDS
 from fittingroom.data.groups import with_groups
 from fittingroom.data.open import open_dataset
 from fittingroom.data.preprocessing import Preprocessing
-from fittingroom.environment import cores, describe_machine, git_revision, versions
+from fittingroom.environment import describe_machine, git_revision, versions, warn_of_many_threads
 from fittingroom.errors import ArtifactError, DataError, RecipeError
 from fittingroom.files.atomic import atomic_write
 from fittingroom.files.names import refuse_undecodable
@@ -117,12 +116,7 @@ def start(
     recipe = settled(asked, images)
     group.check_batch(recipe.images_a_step)
 
-    if options.threads is not None and options.threads > cores():
-        warnings.warn(
-            f"threads: {options.threads} asked for, {cores()} processors are there to run them: they wait for each "
-            "other, which is slower than as many threads as processors",
-            stacklevel=3,
-        )
+    warn_of_many_threads(options.threads)
 
     # Before the machine is described, with its number of threads.
     prepare_torch(options.threads, options.deterministic)

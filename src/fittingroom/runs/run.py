@@ -437,4 +437,5 @@ def command_line() -> str:
     """The command that is running, as one would type it; of a program that uses the package, its own."""
     program = Path(sys.argv[0]).name
     words = [re.sub(r"(://[^:/@]*):[^@/]*@", r"\1:***@", word) for word in sys.argv[1:]]  # a database's password
-    return launcher() + join(["fittingroom" if program in ("__main__.py", "fittingroom") else program, *words])
+    line = join(["fittingroom" if program in ("__main__.py", "fittingroom") else program, *words])
+    return launcher() + line.encode(errors="backslashreplace").decode()  # a word whose bytes aren't UTF-8
