@@ -17,6 +17,7 @@ from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 from fittingroom.data.cut import bundles
 from fittingroom.data.dataset import Dataset, Splits
 from fittingroom.evaluation.temperature import UNCALIBRATED, Temperature
+from fittingroom.evaluation.threshold import Threshold
 from fittingroom.recipes.by_data import default_recipe, settled
 from fittingroom.recipes.recipe import Recipe, load_recipe, parse_recipe, with_epochs, with_lr
 from fittingroom.runs.preprocessing import prepared_dataset, preprocessing_of
@@ -136,6 +137,9 @@ class FittingRoomClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         fitted = fit(splits, recipe, device=self.device, group_N=group_N)
         judged = judge_on_validation(fitted)
         self.temperature_ = Temperature.fitted(judged.probabilities, judged.truth) if judged else UNCALIBRATED
+        self.threshold_ = None
+        if judged and recipe.threshold != "none":
+            self.threshold_ = Threshold.fitted(self.temperature_.applied(judged.probabilities), judged.truth)
         self.network_ = fitted.network.cpu()
         self.normalization_ = fitted.normalization
         self.n_iter_ = fitted.epochs
@@ -161,9 +165,16 @@ class FittingRoomClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         return self.temperature_.applied(said.probabilities)
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
-        """Give the most probable label of each image, (N,); ``X`` as for :meth:`predict_proba`."""
+        """Give the label of each image, (N,): the most probable one, or by the recipe's ``threshold``.
+
+        Args:
+            X: as for :meth:`predict_proba`.
+        """
         probabilities_NC = self.predict_proba(X)
-        labels_N: NDArray[Any] = self.classes_[probabilities_NC.argmax(axis=1)]
+        predicted_N = probabilities_NC.argmax(axis=1)
+        if self.threshold_ is not None:
+            predicted_N = self.threshold_.applied(probabilities_NC)
+        labels_N: NDArray[Any] = self.classes_[predicted_N]
         return labels_N
 
     def __sklearn_tags__(self) -> Any:

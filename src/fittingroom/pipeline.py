@@ -15,6 +15,8 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
+import numpy as np
+
 from fittingroom.artifact.artifact import SOURCE, Artifact, save_artifact
 from fittingroom.audit.leakage import near_in_test
 from fittingroom.data.dataset import Dataset, Splits
@@ -24,6 +26,7 @@ from fittingroom.errors import STORAGE_FULL, ArtifactError, Interrupted, PeerLos
 from fittingroom.evaluation.conformal import ConformalScores
 from fittingroom.evaluation.predictions import JudgedPredictions, write_predictions
 from fittingroom.evaluation.temperature import UNCALIBRATED, Temperature
+from fittingroom.evaluation.threshold import MIN_OF_CLASS, Threshold
 from fittingroom.events import NO_HOOKS, Event, Hooks, JobDone, Observer, RecipeSettled
 from fittingroom.files.atomic import remove_leftovers
 from fittingroom.models import ModelSource
@@ -453,7 +456,7 @@ def _train_one(
     # The result last: a folder that has one is finished, and one without it is resumed.
     parameters = count_parameters(fitted.network)
     judged = judge_on_validation(fitted) if out_of_fold is None else out_of_fold.judged(splits.train)
-    honest = judged.cross_fitted() if judged else None
+    honest = judged.cross_fitted(with_threshold=recipe.threshold != "none") if judged else None
     artifact = _write_artifact(run, recipe, model_source, splits, fitted, parameters, environment, judged, honest)
     if honest:
         write_predictions(run.predictions_file("validation"), honest)
@@ -535,6 +538,16 @@ def _write_artifact(
     honest: JudgedPredictions | None,
 ) -> Artifact:
     """Write the weights, with all that reads them."""
+    temperature = Temperature.fitted(judged.probabilities, judged.truth) if judged else UNCALIBRATED
+    threshold = None
+    if judged and recipe.threshold != "none":
+        threshold = Threshold.fitted(temperature.applied(judged.probabilities), judged.truth)
+        if threshold is None:
+            warnings.warn(
+                f"{run.path}: no threshold is chosen: {MIN_OF_CLASS} validation images of the rarer class expected, "
+                f"{int(np.bincount(judged.truth, minlength=2).min())} found; the more probable class is predicted",
+                stacklevel=2,
+            )
     artifact = Artifact(
         path=run.path,
         model=recipe.model,
@@ -548,7 +561,8 @@ def _write_artifact(
         parameters=parameters,
         versions=environment.versions,
         data=dataclasses.asdict(environment.data),
-        temperature=Temperature.fitted(judged.probabilities, judged.truth) if judged else UNCALIBRATED,
+        temperature=temperature,
+        threshold=threshold,
         conformal=ConformalScores.of(honest.probabilities, honest.truth) if honest else None,
         start=None if environment.start is None else dataclasses.asdict(environment.start),
     )

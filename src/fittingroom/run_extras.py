@@ -202,12 +202,14 @@ def _check_pictures(
     pictures = pictures_to_check(dataset)
     expected = predict_dataset(network, pictures, artifact.normalization, device=torch.device(device))
     expected = replace(expected, probabilities=artifact.temperature.applied(expected.probabilities))
+    if artifact.threshold is not None:
+        expected = replace(expected, predicted=artifact.threshold.applied(expected.probabilities))
 
     # A network that is beyond ONNX answers for itself, as it does in predict.
     if (artifact.path / MODEL).exists():
         model = load(artifact.path, threads=threads)
     else:
-        shipped = Shipped(network, artifact.normalization, artifact.temperature.value)
+        shipped = Shipped(network, artifact.normalization, artifact.temperature.value, artifact.threshold)
         model = Classifier(artifact, 0, None, shipped.answer)
 
     try:

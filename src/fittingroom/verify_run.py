@@ -330,8 +330,11 @@ def _compare_answers(run: Run, fitted: Fitted) -> Iterator[str]:
 
         # Test images are not looked at for it: the same weights give the same answers.
         if part == "validation" and fitted.validation_set is not None:
-            now = _answers(fitted.network, fitted.validation_set, fitted).calibrated(run.artifact.temperature)
-            answers_N = now.probabilities.argmax(axis=1)  # as they are read from the file
+            now = _answers(fitted.network, fitted.validation_set, fitted)
+            shipped = run.artifact
+            if shipped.temperature.n or shipped.threshold:  # as they were written
+                now = now.cross_fitted(with_threshold=shipped.threshold is not None)
+            answers_N = now.predicted if len(classes) == 2 else now.probabilities.argmax(axis=1)  # as they are read
             other = int((answers_N != kept.predicted).sum()) if now.images == kept.images else len(kept.images)
             if other:
                 images = len(kept.images)

@@ -17,6 +17,7 @@ from fittingroom.data.preprocessing import MAX_SIDE, Preprocessing
 from fittingroom.errors import ArtifactError, RecipeError
 from fittingroom.evaluation.conformal import ConformalScores
 from fittingroom.evaluation.temperature import UNCALIBRATED, Temperature
+from fittingroom.evaluation.threshold import Threshold
 from fittingroom.files.atomic import atomic_write
 from fittingroom.files.json_file import read_json_object
 from fittingroom.files.records import SHA256, WHAT_TO_DO, Among, Count, Range, brief, read_record
@@ -52,6 +53,7 @@ class Artifact:
         versions: of fittingroom, torch and Python at the time of training.
         data: ``source``, and name, size and fingerprints of each split that the training saw.
         temperature: what logits are divided by before the softmax; of a run before 0.2, 1 and not calibrated.
+        threshold: of two classes, from which probability on the rarer is predicted; None for the more probable one.
         conformal: what ``predict --coverage`` makes its sets by; None without validation images, and before 0.2.
         start: what the training started from, as :class:`fittingroom.runs.environment_record.StartingPoint` has it;
             None for new weights.
@@ -79,6 +81,7 @@ class Artifact:
     versions: dict[str, str]
     data: dict[str, Any]
     temperature: Temperature = UNCALIBRATED
+    threshold: Threshold | None = None
     conformal: ConformalScores | None = None
     start: dict[str, Any] | None = None
     format: int = FORMAT
@@ -204,6 +207,8 @@ def _disagreement_in(artifact: Artifact) -> str | None:
             return f"normalization.{name}: a number for each of {channels} channels expected, {brief(scale)} found"
         if name == "std" and min(scale if isinstance(scale, tuple) else (scale,)) <= 0:
             return f"normalization.std: more than 0 expected, {brief(scale)} found"
+    if artifact.threshold and (len(classes) != 2 or artifact.threshold.label > 1):
+        return f"threshold: one of a class of two expected, of {len(classes)} found"
     if scores and (len(scores.counts) != len(classes) or not scores.is_whole):
         return "conformal: the scores of so many validation images as are counted expected, others found"
     return None

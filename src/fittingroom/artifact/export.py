@@ -41,6 +41,7 @@ from fittingroom.data.dataset import Dataset
 from fittingroom.data.normalization import Normalization
 from fittingroom.errors import ArtifactError
 from fittingroom.evaluation.predictions import Predictions
+from fittingroom.evaluation.threshold import Threshold, is_a_tie
 from fittingroom.files.atomic import atomic_write
 from fittingroom.models.tensors import as_tensor, normalize
 
@@ -60,14 +61,21 @@ class Shipped(nn.Module):
 
     uint8 (N, H, W) or, in colour, (N, H, W, 3), 0–255 → probabilities float32 (N, C), labels int64 (N,), energies
     float32 (N,) and, with a feature space, residuals float32 (N,). The probabilities are those at ``temperature``;
-    labels and energies are of the logits as they are.
+    labels and energies are of the logits as they are, labels with ``threshold`` of the probabilities.
     """
 
-    def __init__(self, network: nn.Module, normalization: Normalization, temperature: float = 1.0):
+    def __init__(
+        self,
+        network: nn.Module,
+        normalization: Normalization,
+        temperature: float = 1.0,
+        threshold: Threshold | None = None,
+    ):
         super().__init__()
         self.network = copy.deepcopy(network).cpu().float().eval().requires_grad_(False)
         self.normalization = normalization
         self.temperature = temperature
+        self.threshold = threshold
         self.residual: nn.Module | None = None
         self._tap: FeatureTap | None = None
         self._fitted_to: tuple[NDArray[np.int64], Tensor, Tensor] | None = None  # rows, their logits and features
@@ -112,8 +120,15 @@ class Shipped(nn.Module):
 
     def _said(self, logits_NC: Tensor, features_NF: Tensor | None) -> tuple[Tensor, ...]:
         scaled_NC = logits_NC if self.temperature == 1 else logits_NC * (1 / self.temperature)
-        said = scaled_NC.softmax(dim=1), logits_NC.argmax(dim=1), -logits_NC.logsumexp(dim=1)
+        probabilities_NC = scaled_NC.softmax(dim=1)
+        said = probabilities_NC, self._labels(logits_NC, probabilities_NC), -logits_NC.logsumexp(dim=1)
         return said if self.residual is None else (*said, self.residual(features_NF))
+
+    def _labels(self, logits_NC: Tensor, probabilities_NC: Tensor) -> Tensor:
+        if self.threshold is None:
+            return logits_NC.argmax(dim=1)
+        is_label_N = (probabilities_NC[:, self.threshold.label] >= self.threshold.value).long()
+        return is_label_N if self.threshold.label == 1 else 1 - is_label_N
 
     def answer(self, images: NDArray[np.uint8], device: str = "cpu") -> Predictions:
         """The same for any number of images, 0 too, in batches; ``device`` says where it was moved to."""
@@ -139,6 +154,7 @@ class ParityGate:
     expected: tuple[Predictions, ...]
     has_scale: bool = True
     held_out: Predictions | None = None
+    threshold: Threshold | None = None
 
     @classmethod
     def of(
@@ -158,12 +174,13 @@ class ParityGate:
 
         # of images that were trained on, energies and residuals are too low to compare others with
         has_scale = held_out is not None and len(held_out) >= MIN_IMAGES
-        return cls(tuple(sets), tuple(expected), has_scale, held_out)
+        return cls(tuple(sets), tuple(expected), has_scale, held_out, shipped.threshold)
 
     def check(self, answer: Callable[[NDArray[np.uint8]], Predictions]) -> None:
         """Compare: probabilities within 1e-4, and equal labels.
 
-        Labels may differ where the network's two largest probabilities differ by less than 1e-4. The first image of
+        Labels may differ where the network's two largest probabilities differ by less than 1e-4, or one is as near to
+        the threshold. The first image of
         each set goes through alone too, so that a batch of one is tried.
 
         Raises:
@@ -172,7 +189,7 @@ class ParityGate:
         for dataset, expected in zip(self.sets, self.expected, strict=True):
             for part in (slice(0, 1), slice(None)):
                 found = answer(dataset.images[part])
-                _compare(found, expected.subset(part), dataset)
+                _compare(found, expected.subset(part), dataset, self.threshold)
                 if self.has_scale:
                     _compare_measurements(found, expected.subset(part), dataset)
 
@@ -280,6 +297,7 @@ def metadata_of(artifact: Artifact, gate: ParityGate) -> Metadata:
         data=artifact.data,
         versions=artifact.versions,
         temperature=artifact.temperature,
+        threshold=artifact.threshold,
     )
 
 
@@ -295,7 +313,7 @@ def _shipped(artifact: Artifact, network: nn.Module, train: Dataset, *, keep: bo
 
     A run that is just trained has none yet, and one of before 0.2 never had: it is fitted, and with ``keep`` written.
     """
-    shipped = Shipped(network, artifact.normalization, artifact.temperature.value)
+    shipped = Shipped(network, artifact.normalization, artifact.temperature.value, artifact.threshold)
     example, weights = _example(artifact), _sha256_of_weights(artifact)
     space = open_feature_space(artifact.path, weights)
     if space is None:
@@ -329,12 +347,13 @@ def _answer(module: nn.Module, images: NDArray[np.uint8], device: str = "cpu") -
     return Predictions(*(torch.cat(part).cpu().numpy() for part in zip(*parts, strict=True)))
 
 
-def _compare(exported: Predictions, expected: Predictions, dataset: Dataset) -> None:
+def _compare(
+    exported: Predictions, expected: Predictions, dataset: Dataset, threshold: Threshold | None = None
+) -> None:
     largest_N = np.abs(exported.probabilities - expected.probabilities).max(axis=1)
 
     # Where two classes are as probable as each other, rounding decides: either label is right.
-    ascending_NC = np.sort(expected.probabilities, axis=1)
-    is_tie_N = ascending_NC[:, -1] - ascending_NC[:, -2] < TOLERANCE
+    is_tie_N = is_a_tie(expected.probabilities, threshold, TOLERANCE)
     agrees_N = (largest_N <= TOLERANCE) & ((exported.predicted == expected.predicted) | is_tie_N)  # false for NaN
     if agrees_N.all():
         return

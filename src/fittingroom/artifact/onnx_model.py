@@ -20,6 +20,7 @@ from fittingroom.data.preprocessing import Preprocessing
 from fittingroom.errors import ArtifactError
 from fittingroom.evaluation.predictions import Predictions
 from fittingroom.evaluation.temperature import UNCALIBRATED, Temperature
+from fittingroom.evaluation.threshold import Threshold
 
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
@@ -49,6 +50,7 @@ class Metadata:
         data: ``source``, and name, size and fingerprints of each split that the training saw.
         versions: of fittingroom, torch and Python at the time of training.
         temperature: what logits are divided by before the softmax. It is done inside; this tells what it is.
+        threshold: from which probability on a class is the label, of two. It is done inside, too.
     """
 
     classes: tuple[str, ...]
@@ -62,6 +64,7 @@ class Metadata:
     data: dict[str, Any]
     versions: dict[str, str]
     temperature: Temperature = UNCALIBRATED
+    threshold: Threshold | None = None
 
     def to_texts(self) -> dict[str, str]:
         """As pairs of texts: the recipe as it is, everything else as JSON."""
@@ -91,6 +94,8 @@ class Metadata:
             values["ood_scale"] = OodScale.from_json(scale)
         values["normalization"] = Normalization(**values["normalization"])
         values["temperature"] = Temperature(**values.get("temperature", {}))
+        if threshold := values.get("threshold"):
+            values["threshold"] = Threshold(**threshold)
         recorded = values.get("preprocessing")
         values["preprocessing"] = recorded and Preprocessing.from_dict(recorded, MODEL)
         for key in ("classes", "image_size"):

@@ -263,6 +263,7 @@ def _print_scores(scores: dict[str, Any]) -> None:
     """What one model reached: in all, on subsets, for each class, and which class it takes for which."""
     from fittingroom.cli import console
     from fittingroom.cli.interval_text import show_interval
+    from fittingroom.evaluation.class_metrics import in_words as class_metrics_in_words
 
     out = console.stdout()
     counts = f"{scores['correct']:,} of {scores['n']:,} images"
@@ -270,6 +271,8 @@ def _print_scores(scores: dict[str, Any]) -> None:
     out.print(f"                 {show_interval(scores, scores['n'])}")
     out.print(f"top-2 accuracy   {scores['top2']:.2%}")
     out.print(f"loss             {scores['loss']:.4f}")
+    if by_class := class_metrics_in_words(scores):
+        out.print(by_class)
     _print_subsets(scores)
 
     # A class that is never predicted has no precision, and one without images no recall: a dash, not 0.

@@ -248,6 +248,8 @@ def _print_table(answered: Answered, classifier: Classifier, top: int, coverage:
     # What the figures above are worth is said once, beside what programs may read.
     if answer_given:
         _log(f"probabilities: {classifier.artifact.temperature}")
+        if threshold := classifier.artifact.threshold:
+            _log(threshold.in_words(classifier.classes))
         if coverage is not None:
             _log(_what_sets_hold(classifier, coverage))
 

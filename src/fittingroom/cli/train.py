@@ -348,6 +348,7 @@ def _scores_of_one(run: Run, result: dict[str, Any]) -> Iterator[tuple[str, str]
     from shlex import quote
 
     from fittingroom.cli.interval_text import show_interval
+    from fittingroom.evaluation.class_metrics import in_words as class_metrics_in_words
 
     for split in ("test", "validation"):
         if scores := result[split]:
@@ -355,6 +356,10 @@ def _scores_of_one(run: Run, result: dict[str, Any]) -> Iterator[tuple[str, str]
             accuracy = f"accuracy {scores['accuracy']:.2%} on {scores['n']:,} images{folds}"
             calibrated = " calibrated" if scores["loss"] != scores.get("loss_uncalibrated", scores["loss"]) else ""
             yield split, f"{accuracy}; {show_interval(scores, scores['n'])}; loss {scores['loss']:.4f}{calibrated}"
+            if by_class := class_metrics_in_words(scores):
+                yield "", by_class
+    if (run.path / "config.json").exists() and (threshold := run.artifact.threshold):
+        yield "threshold", threshold.in_words(run.artifact.classes)
     if scores := result["test"] or result["validation"]:
         yield from _mistakes(scores)
 
@@ -445,6 +450,7 @@ def _diagnosis(run: Run) -> Iterator[tuple[str, str]]:
 
 def _scores_of_members(result: dict[str, Any]) -> Iterator[tuple[str, str]]:
     from fittingroom.cli.interval_text import show_interval
+    from fittingroom.evaluation.class_metrics import in_words as class_metrics_in_words
 
     split, members = result["on"], result["members"]
     yield "seeds", ", ".join(f"{member['seed']}" for member in members)
@@ -454,3 +460,5 @@ def _scores_of_members(result: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield split, f"{mean}; {show_interval(result, n, seeds=len(members))}"
         accuracies = ", ".join(f"{member[split]['accuracy']:.2%}" for member in members)
         yield "", f"each: {accuracies}"
+        if by_class := class_metrics_in_words(result):
+            yield "", by_class

@@ -13,9 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fittingroom.errors import ArtifactError
+from fittingroom.evaluation.class_metrics import class_metrics, is_lopsided
 from fittingroom.evaluation.group_intervals import group_numbers, model_interval_by_groups
 from fittingroom.evaluation.metrics import log_loss, score
 from fittingroom.evaluation.temperature import Temperature, cross_fitted
+from fittingroom.evaluation.threshold import Threshold, cross_fitted_answers
 from fittingroom.files.atomic import atomic_write
 from fittingroom.files.records import brief
 from fittingroom.files.run_file import read_run_file
@@ -28,6 +30,7 @@ MAX_BYTES = 256 << 20  # of the file
 MAX_VALUES = 64_000_000  # of the table: rows times columns
 MAX_TEXT = 10_000  # bytes of a hash, a file's name or a group
 ROUNDING = 1e-5
+ANSWER = "predicted"
 OPTIONAL = ("source", "file", "group")  # columns that are there where the data has them
 
 
@@ -37,7 +40,8 @@ class Predictions:
 
     Attributes:
         probabilities: float32 (N, C); rows sum to 1.
-        predicted: int64 (N,): the most probable class of each image; the first of several that tie.
+        predicted: int64 (N,): the most probable class of each image, the first of several that tie; of two classes with
+            a :class:`~fittingroom.evaluation.threshold.Threshold` what that says.
         energies: float32 (N,), see :mod:`fittingroom.artifact.ood_score`; None where nobody asked for them.
         residuals: float32 (N,), see there; None where the model has none.
     """
@@ -58,7 +62,7 @@ class Predictions:
     @cached_property
     def confidence(self) -> NDArray[np.float32]:
         """float32 (N,): the probability of the predicted class."""
-        return np.asarray(self.probabilities.max(axis=1))
+        return np.asarray(self.probabilities[np.arange(len(self.predicted)), self.predicted])
 
     def subset(self, rows: slice) -> Predictions:
         """What was said of some of the images."""
@@ -89,14 +93,21 @@ class JudgedPredictions(Predictions):
     groups: tuple[str | None, ...] | None = None
     uncalibrated: NDArray[np.float32] | None = None
 
-    def calibrated(self, temperature: Temperature) -> JudgedPredictions:
-        """The same answers with the probabilities that the model ships, for images that its temperature hasn't seen."""
-        return replace(self, probabilities=temperature.applied(self.probabilities), uncalibrated=self.probabilities)
+    def calibrated(self, temperature: Temperature, threshold: Threshold | None = None) -> JudgedPredictions:
+        """With the probabilities and answers that the model ships, for images by which neither was chosen."""
+        probabilities_NC = temperature.applied(self.probabilities)
+        predicted_N = self.predicted if threshold is None else threshold.applied(probabilities_NC)
+        return replace(self, probabilities=probabilities_NC, predicted=predicted_N, uncalibrated=self.probabilities)
 
-    def cross_fitted(self) -> JudgedPredictions:
-        """The same answers with probabilities that are as honest on the validation images as the model's on others."""
-        probabilities_NC = cross_fitted(self.probabilities, self.truth)
-        return replace(self, probabilities=probabilities_NC, uncalibrated=self.probabilities)
+    def cross_fitted(self, *, with_threshold: bool = False) -> JudgedPredictions:
+        """With probabilities that are as honest on the validation images as the model's on others.
+
+        The answers stay; ``with_threshold`` they are those of thresholds that are chosen in the same way.
+        """
+        probabilities_NC, predicted_N = cross_fitted(self.probabilities, self.truth), self.predicted
+        if with_threshold and (answers_N := cross_fitted_answers(probabilities_NC, self.truth)) is not None:
+            predicted_N = answers_N
+        return replace(self, probabilities=probabilities_NC, predicted=predicted_N, uncalibrated=self.probabilities)
 
     @cached_property
     def is_right(self) -> NDArray[np.bool_]:
@@ -111,12 +122,16 @@ class JudgedPredictions(Predictions):
     def scores(self) -> dict[str, Any]:
         """See :func:`fittingroom.evaluation.metrics.score`; with ``loss_uncalibrated`` where that is known.
 
-        Where groups are known the interval is by them, and ``groups`` counts these, an image in none as one.
+        Where groups are known the interval is by them, and ``groups`` counts these, an image in none as one. Where the
+        largest class has three times the images of the smallest, there are those of
+        :func:`fittingroom.evaluation.class_metrics.class_metrics` too.
         """
         scores = score(self.probabilities, self.truth, self.classes, self.predicted)
         if self.group_numbers is not None:
             scores["interval"] = list(model_interval_by_groups(self.is_right, self.group_numbers))
             scores["groups"] = int(self.group_numbers.max()) + 1
+        if is_lopsided(self.truth):
+            scores |= class_metrics([(self.probabilities, self.predicted)], self.truth, self.group_numbers)
         if self.uncalibrated is not None:
             scores["loss_uncalibrated"] = log_loss(self.uncalibrated, self.truth)
         return scores
@@ -185,9 +200,12 @@ def read_predictions(path: Path, classes: Sequence[str]) -> JudgedPredictions:
     probabilities = [f"p{i}" for i in range(len(classes))]
     known: dict[str, Any] = {f"{name}s": tuple(table[name]) for name in optional}
     probabilities_NC = table.select(probabilities).to_numpy().astype(np.float32, copy=False)
+    predicted_N = np.asarray(probabilities_NC.argmax(axis=1))
+    if ANSWER in table.columns:
+        predicted_N = np.array([number[name] for name in table[ANSWER]], dtype=np.int64)
     return JudgedPredictions(
         probabilities_NC,
-        np.asarray(probabilities_NC.argmax(axis=1)),
+        predicted_N,
         classes=tuple(classes),
         truth=np.array([number[name] for name in table["label"]], dtype=np.int64),
         images=tuple(table["image"]),
@@ -200,6 +218,8 @@ def _columns(classes: Sequence[str], there: Mapping[str, Any], path: Path) -> di
     import polars as pl
 
     wanted: dict[str, Any] = dict.fromkeys(["image", *(name for name in OPTIONAL if name in there), "label"], pl.String)
+    if len(classes) == 2 and ANSWER in there:  # by a threshold it may be the less probable one
+        wanted[ANSWER] = pl.String
     wanted |= {f"p{i}": pl.Float32 for i in range(len(classes))}
     for name, kind in wanted.items():
         if there.get(name) not in ((pl.Float32, pl.Float64) if kind == pl.Float32 else (kind,)):
@@ -212,9 +232,11 @@ def _problem_of(table: pl.DataFrame, classes: Sequence[str]) -> str | None:
     """What of the values can't be; looked at in Polars, where a text that is there often is there once."""
     import polars as pl
 
-    unknown = table.filter(~pl.col("label").is_in(list(classes)).fill_null(value=False))["label"].unique().head(5)
-    if len(unknown):
-        return f"labels among the model's classes expected, found {sorted(map(str, unknown.str.slice(0, 60)))}"
+    for column in ("label", *({ANSWER} & set(table.columns))):
+        known = pl.col(column).is_in(list(classes)).fill_null(value=False)
+        unknown = table.filter(~known)[column].unique().head(5)
+        if len(unknown):
+            return f"labels among the model's classes expected, found {sorted(map(str, unknown.str.slice(0, 60)))}"
     for name in ("image", *OPTIONAL):
         if name not in table.columns:
             continue

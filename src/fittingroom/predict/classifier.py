@@ -27,7 +27,7 @@ class Classified(Predictions):
 
     Attributes:
         probabilities: float32 (N, C), each row summing to 1.
-        predicted: int64 (N,), indices of the largest.
+        predicted: int64 (N,), indices of the largest; of two classes with a threshold what that says.
         energies, residuals: float32 (N,), of which the score is made.
         typical: (k + 1)/(n + 1), k those of the n validation images that are at least as strange: float64 (N,), 0–1.
             None where the run has no scale for it. See :mod:`fittingroom.artifact.ood_score`.
@@ -180,7 +180,10 @@ class Classifier:
         return self.classify(images).probabilities
 
     def predict(self, images: NDArray[np.uint8]) -> NDArray[np.int64]:
-        """The most probable class of each image: int64 (N,), indices into :attr:`classes`. Raises as classify."""
+        """The class of each image: int64 (N,), indices into :attr:`classes`. Raises as :meth:`classify`.
+
+        That is the most probable one; of two classes, where the run chose a threshold, what that says.
+        """
         return self.classify(images).predicted
 
 
@@ -217,7 +220,7 @@ def load(path: str | Path, *, trust_code: bool = False, threads: int | None = No
     is_of_these = not weights.exists() or hashlib.sha256(weights.read_bytes()).hexdigest() == metadata.weights
     is_of_these &= (metadata.classes, metadata.image_size) == (artifact.classes, artifact.image_size)
     is_of_these &= metadata.preprocessing in (None, artifact.preprocessing)
-    is_of_these &= metadata.temperature == artifact.temperature
+    is_of_these &= (metadata.temperature, metadata.threshold) == (artifact.temperature, artifact.threshold)
     if not is_of_these:
         raise ArtifactError(
             f"{file}: the model of {WEIGHTS} beside it expected, another one found; "
@@ -236,5 +239,5 @@ def _by_torch(
     prepare_torch(threads, deterministic=False)
     place = pick_device(device)
     network = artifact.network(trust_code=trust_code)
-    shipped = Shipped(network, artifact.normalization, artifact.temperature.value).to(place)
+    shipped = Shipped(network, artifact.normalization, artifact.temperature.value, artifact.threshold).to(place)
     return partial(shipped.answer, device=place)

@@ -33,7 +33,10 @@ def records(block: Block, classified: Classified, classes: Sequence[str], top: i
     ``doubt`` is 1 minus it, and ``unfamiliar`` says that it is ≤ 0.05. All are null for a run without a scale for it.
     """
     # Plain Python numbers are taken once for the block: of each image they would cost more than the model.
-    order_NC = np.argsort(-classified.probabilities, axis=1, kind="stable")[:, :top].tolist()
+    sort_by_NC = -classified.probabilities
+    if len(classes) == 2:  # a threshold may say the less probable one
+        sort_by_NC = np.where(np.arange(2) == classified.predicted[:, None], -2, sort_by_NC)
+    order_NC = np.argsort(sort_by_NC, axis=1, kind="stable")[:, :top].tolist()
     probabilities_NC = classified.probabilities.tolist()
     nothing = [None] * len(block.files)
     typical_N = nothing if classified.typical is None else classified.typical.tolist()

@@ -11,6 +11,7 @@ from fittingroom.data.dataset import Dataset
 from fittingroom.data.preprocessing import encode_png
 from fittingroom.errors import ArtifactError, DataError
 from fittingroom.evaluation.predictions import Predictions
+from fittingroom.evaluation.threshold import is_a_tie
 from fittingroom.predict.classifier import Classifier
 
 MAX_PICTURES = 500
@@ -99,7 +100,6 @@ def _are_alike(
 
     # Where two classes are as probable as each other, rounding decides: either is right.
     near_N = np.abs(answer.probabilities - expected.probabilities).max(axis=1) <= TOLERANCE
-    ascending_NC = np.sort(expected.probabilities, axis=1)
-    is_tie_N = ascending_NC[:, -1] - ascending_NC[:, -2] < TOLERANCE
+    is_tie_N = is_a_tie(expected.probabilities, model.artifact.threshold, TOLERANCE)
     is_alike_N: NDArray[np.bool_] = is_same_N & near_N & ((answer.predicted == expected.predicted) | is_tie_N)
     return is_alike_N

@@ -15,6 +15,7 @@ import numpy as np
 from fittingroom.audit.subsets import LABEL_ISSUES_CAVEAT
 from fittingroom.errors import ArtifactError, DataError
 from fittingroom.evaluation.calibration import calibration
+from fittingroom.evaluation.class_metrics import in_words as class_metrics_in_words
 from fittingroom.evaluation.intervals import in_groups, interval_method
 from fittingroom.evaluation.mistakes import (
     TRUSTED,
@@ -77,6 +78,8 @@ def write_report(run: Run, *, xkcd: bool = False) -> Path:
         "reproduce": reproducing_command(run),
         "reproduces": reproduces(run),
     }
+    result = run.result
+    content["by_class"] = class_metrics_in_words(result if members else result["test"] or result["validation"] or {})
     content |= _diagnoses(run) | {
         "worst": None,
         "trial": None,

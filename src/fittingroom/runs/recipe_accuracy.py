@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from fittingroom.artifact.artifact import Artifact
 from fittingroom.errors import ArtifactError
+from fittingroom.evaluation.class_metrics import class_metrics, is_lopsided
 from fittingroom.evaluation.group_intervals import model_interval_by_groups, recipe_accuracy_by_groups
 from fittingroom.evaluation.intervals import (
     RecipeAccuracy,
@@ -19,7 +20,7 @@ from fittingroom.evaluation.intervals import (
     recipe_accuracy,
     recipe_accuracy_of_scores,
 )
-from fittingroom.evaluation.predictions import read_predictions
+from fittingroom.evaluation.predictions import JudgedPredictions, read_predictions
 
 
 class Member(Protocol):
@@ -48,6 +49,18 @@ def accuracy_of_members(members: Sequence[Member], split: str, scores: Sequence[
     if right_SN is None or right_SN.sum(axis=1).tolist() != [score["correct"] for score in scores]:
         return accuracy_of_scores(scores)
     return accuracy_of_answers(right_SN, group_N)
+
+
+def class_metrics_of_members(members: Sequence[Member], split: str) -> dict[str, dict[str, Any]]:
+    """Balanced accuracy, macro-F1 and AUC of the recipe, seeds and images crossed; none where classes are of a size.
+
+    Nor where the members' predictions are gone, or not on the same images.
+    """
+    tables = _tables(members, split)
+    if not tables or not is_lopsided(tables[0].truth):
+        return {}
+    said = [(table.probabilities, table.predicted) for table in tables]
+    return class_metrics(said, tables[0].truth, tables[0].group_numbers)
 
 
 def accuracy_of_answers(right_SN: NDArray[np.bool_], group_N: NDArray[np.int64] | None = None) -> RecipeAccuracy:
@@ -88,10 +101,16 @@ def _right_answers(members: Sequence[Member], split: str) -> tuple[NDArray[np.bo
 
     And (N,): the group of each image, None where none are known.
     """
+    tables = _tables(members, split)
+    if not tables:
+        return None, None
+    return np.stack([table.is_right for table in tables]), tables[0].group_numbers
+
+
+def _tables(members: Sequence[Member], split: str) -> list[JudgedPredictions]:
+    """What each member predicted on the same images; empty where that can't be brought together."""
     try:
         tables = [read_predictions(member.predictions_file(split), member.artifact.classes) for member in members]
     except ArtifactError:
-        return None, None
-    if not tables or any(table.images != tables[0].images for table in tables):
-        return None, None
-    return np.stack([table.is_right for table in tables]), tables[0].group_numbers
+        return []
+    return tables if all(table.images == tables[0].images for table in tables) else []

@@ -41,6 +41,15 @@ class SubsetScores(TypedDict):
     interval: Interval | None
 
 
+class ClassMetric(TypedDict):
+    """A score in which every class counts the same."""
+
+    value: Share
+    interval: Interval
+    method: str
+    n: Positive
+
+
 class Scores(Accuracy):
     """Of one model on one set."""
 
@@ -49,6 +58,9 @@ class Scores(Accuracy):
     per_class: list[ClassScores]
     confusion: list[list[Count]]
     loss_uncalibrated: NotRequired[Loss]
+    balanced_accuracy: NotRequired[ClassMetric]
+    macro_f1: NotRequired[ClassMetric]
+    auc: NotRequired[ClassMetric]
     groups: NotRequired[Positive]
     folds: NotRequired[Positive]
     subsets: NotRequired[list[SubsetScores]]
@@ -104,6 +116,9 @@ class ResultOfSeveral(TypedDict):
     interval_of_seeds: NotRequired[tuple[float, float] | None]
     interval_of_mean: NotRequired[tuple[float, float] | None]
     groups: NotRequired[Positive | None]
+    balanced_accuracy: NotRequired[ClassMetric]
+    macro_f1: NotRequired[ClassMetric]
+    auc: NotRequired[ClassMetric]
     parameters: Count
     train_seconds: Seconds
     members: list[MemberScores]

@@ -36,7 +36,7 @@ from fittingroom.runs.environment_record import DataIdentity, Environment, read_
 from fittingroom.runs.ledger import record_evaluation
 from fittingroom.runs.metrics_log import read_metrics
 from fittingroom.runs.preprocessing import described, prepared_dataset
-from fittingroom.runs.recipe_accuracy import accuracy_of_answers, accuracy_of_members
+from fittingroom.runs.recipe_accuracy import accuracy_of_answers, accuracy_of_members, class_metrics_of_members
 from fittingroom.runs.result_record import EVALUATION_FORMAT, read_result
 from fittingroom.runs.result_record import FILE as RESULT
 from fittingroom.runs.result_record import FORMAT as FORMAT
@@ -306,7 +306,7 @@ def _judge(artifact: Artifact, dataset: Dataset, *, trust_code: bool, device: st
     shown = _as_the_model_takes_it(dataset, artifact.preprocessing)
     predictions = predict_dataset(network, shown, artifact.normalization, device=torch.device(device))
     judged = judge(predictions, dataset)  # images go by their own hashes, whatever a model makes of them
-    return judged.calibrated(artifact.temperature)
+    return judged.calibrated(artifact.temperature, artifact.threshold)
 
 
 def open_recorded_data(path: Path, environment: Environment) -> Splits:
@@ -397,6 +397,8 @@ def summarize_members(run: Run) -> dict[str, Any]:
     figures: dict[str, Any] = dict.fromkeys(names)
     if on:
         figures = accuracy_of_members(run.members, on, [result[on] for result in results]).as_dict()
+        if any("balanced_accuracy" in result[on] for result in results):
+            figures |= class_metrics_of_members(run.members, on)
 
     # Of each member so much as the listing and the report need, without opening its folder.
     summary = {

@@ -155,6 +155,12 @@ class Service:
                 "image_size": model.artifact.image_size,
                 "channels": model.artifact.channels,
                 "calibrated_on": model.artifact.temperature.n,
+                "threshold": model.artifact.threshold
+                and {
+                    "class": model.classes[model.artifact.threshold.label],
+                    "probability": model.artifact.threshold.value,
+                    "n": model.artifact.threshold.n,
+                },
                 "photo": model.artifact.preprocessing.photo,
                 "background": round(float(np.mean(model.background))),  # of coloured images, how bright it is
             }

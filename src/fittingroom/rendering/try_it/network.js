@@ -41,9 +41,15 @@ function answer(model, pixels) {
   const scaled = logits.map((logit) => logit / model.temperature);
   const total = logSumExp(scaled);
   const residual = model.space && features ? residualOf(model.space, features) : null;
+  const probabilities = scaled.map((logit) => Math.exp(logit - total));
+  let label = logits.indexOf(Math.max(...logits));
+  if (model.threshold) {
+    const { label: rare, value } = model.threshold;
+    label = probabilities[rare] >= value ? rare : 1 - rare;
+  }
   return {
-    probabilities: scaled.map((logit) => Math.exp(logit - total)),
-    label: logits.indexOf(Math.max(...logits)),
+    probabilities,
+    label,
     energy,
     residual,
     typical: typicalOf(model.scale, energy, residual),

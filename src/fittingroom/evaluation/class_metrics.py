@@ -1,0 +1,190 @@
+"""Scores in which every class counts the same, whatever its size: balanced accuracy, macro-F1, AUC, with intervals.
+
+Balanced accuracy is the mean of the classes' recalls, macro-F1 that of their F1 scores, and the AUC is that of each
+class against all others, averaged: the probability that an image of the class gets a higher probability for it than one
+of another class (Hand and Till 2001 compare the ways to average). The intervals are percentiles of a bootstrap over
+images or, where groups are known, over groups (Efron and Tibshirani 1993, chapter 13).
+
+A bootstrap sees no more mistakes than there are: of five images that are all right it says that all always are. So
+the spread is held to what four more images of each class leave open, two of them wrong (Agresti and Min 2002), and of
+no mistake at all the lower end is that of Clopper and Pearson on the smallest class. The AUC's interval has the
+bootstrap's standard deviation on the scale of logits. benchmarks/class_metric_coverage.py says how often they cover.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fittingroom.evaluation.intervals import clopper_pearson_interval
+
+LOPSIDED = 3  # times the smallest class's images that the largest has, from which on these scores are given
+RESAMPLES, FEWEST_RESAMPLES = 1000, 200
+WORK = 5e7  # images × classes × resamples; of more, fewer resamples are drawn
+CHUNK = 50  # resamples at once
+NAMES = ("balanced_accuracy", "macro_f1", "auc")
+
+Floats = NDArray[np.float64]
+
+
+def is_lopsided(labels_N: NDArray[np.int64]) -> bool:
+    """Whether the largest class has three times the images of the smallest, of those that have any."""
+    counts = np.bincount(labels_N)
+    counts = counts[counts > 0]
+    return len(counts) > 1 and bool(counts.max() >= LOPSIDED * counts.min())
+
+
+def class_metrics(
+    said: Sequence[tuple[NDArray[np.float32], NDArray[np.int64]]],
+    labels_N: NDArray[np.int64],
+    group_N: NDArray[np.int64] | None = None,
+) -> dict[str, dict[str, Any]]:
+    """``balanced_accuracy``, ``macro_f1`` and ``auc``, each with ``value``, ``interval``, ``method`` and ``n``.
+
+    Args:
+        said: of each seed's model, probabilities float32 (N, C) and answers int64 (N,) for the same images; of several,
+            the value is the mean, and the interval that of other seeds and other images.
+        labels_N: the true classes, int64 (N,).
+        group_N: the group of each image, from 0, where groups are known.
+    """
+    n, classes = len(labels_N), np.unique(labels_N)
+    seeds = [_Said(probabilities, answers, labels_N, classes) for probabilities, answers in said]
+    value_S3 = np.array([seed.scores(np.ones((1, n), np.float32))[0] for seed in seeds])
+    value_3 = value_S3.mean(axis=0)
+
+    # The same draws for all seeds, as they are judged on the same images. A seed of its own: no ambient generator.
+    draw = np.random.default_rng(0)
+    resamples = int(np.clip(WORK / (n * len(classes) * len(seeds)), FEWEST_RESAMPLES, RESAMPLES))
+    drawn = []
+    for start in range(0, resamples, CHUNK):
+        weights_BN = _weights(draw, min(CHUNK, resamples - start), n, group_N)
+        drawn.append(np.mean([seed.scores(weights_BN) for seed in seeds], axis=0))
+    drawn_B3 = np.concatenate(drawn)
+
+    of = "images" if group_N is None else f"{int(group_N.max()) + 1:,} groups"
+    method = f"bootstrap over {of}, {resamples:,} resamples" + (", seeds crossed" if len(seeds) > 1 else "")
+    least_3 = seeds[0].least_spread(value_3)
+    return {
+        name: {
+            "value": float(value_3[i]),
+            "interval": list(_interval(name, value_S3[:, i], drawn_B3[:, i], float(least_3[i]), seeds[0].smallest)),
+            "method": method,
+            "n": n,
+        }
+        for i, name in enumerate(NAMES)
+    }
+
+
+def in_words(scores: Mapping[str, Any]) -> str:
+    """The three scores and their intervals in one line; empty where ``scores`` has none."""
+    if not all(name in scores for name in NAMES):
+        return ""
+    said = []
+    for name, word, form in zip(NAMES, ("balanced accuracy", "macro-F1", "AUC"), (".1%", ".1%", ".3f"), strict=True):
+        value, (low, high) = scores[name]["value"], scores[name]["interval"]
+        said.append(f"{word} {value:{form}} ({low:{form}} to {high:{form}})")
+    return f"{', '.join(said)}; 95 % intervals by {scores['auc']['method']}"
+
+
+class _Said:
+    """What one model said, in the form that scores of many weightings of the images are quickly taken from."""
+
+    def __init__(
+        self,
+        probabilities_NC: NDArray[np.float32],
+        answers_N: NDArray[np.int64],
+        labels_N: NDArray[np.int64],
+        classes: NDArray[np.int64],
+    ):
+        self.is_class_NC = (labels_N[:, None] == classes).astype(np.float32)
+        self.is_answer_NC = (answers_N[:, None] == classes).astype(np.float32)
+        self.is_hit_NC = self.is_class_NC * self.is_answer_NC
+        self.n_C = self.is_class_NC.sum(axis=0)
+        self.smallest = int(self.n_C.min())
+
+        # The area of one of two classes is that of the other, seen from behind.
+        ranked = classes if len(classes) > 2 or probabilities_NC.shape[1] > 2 else classes[1:]
+        self.rankings = [_Ranking(probabilities_NC[:, label], labels_N == label) for label in ranked]
+
+    def scores(self, weights_BN: NDArray[np.float32]) -> Floats:
+        """The three scores of each weighting of the images, float64 (B, 3); classes without weight don't count."""
+        hits_BC, n_BC, as_BC = (
+            (weights_BN @ kind).astype(np.float64) for kind in (self.is_hit_NC, self.is_class_NC, self.is_answer_NC)
+        )
+        with np.errstate(invalid="ignore", divide="ignore"):
+            recall_BC, f1_BC = hits_BC / n_BC, np.where(n_BC > 0, 2 * hits_BC / (n_BC + as_BC), np.nan)
+        auc_BC = np.stack([ranking.areas(weights_BN) for ranking in self.rankings], axis=1)
+        return np.stack([_mean(recall_BC), _mean(f1_BC), _mean(auc_BC)], axis=1)
+
+    def least_spread(self, value_3: Floats) -> Floats:
+        """The standard deviation that four more images of each class leave open; none is known for the AUC: 0."""
+        hits_C = self.is_hit_NC.sum(axis=0).astype(np.float64)
+        share_C = (hits_C + 2) / (self.n_C + 4)
+        of_recall = math.sqrt(float((share_C * (1 - share_C) / (self.n_C + 4)).sum())) / len(self.n_C)
+        return np.array([of_recall, of_recall, 0.0])
+
+
+class _Ranking:
+    """Images in the order of one class's probability, for its area under the ROC curve."""
+
+    def __init__(self, probability_N: NDArray[np.float32], is_class_N: NDArray[np.bool_]):
+        self.order_N = np.argsort(probability_N, kind="stable")
+        in_order_N = probability_N[self.order_N]
+        self.is_class_N = is_class_N[self.order_N]
+        places = np.flatnonzero(self.is_class_N)
+        self.first_P = np.searchsorted(in_order_N, in_order_N[places], side="left")
+        self.last_P = np.searchsorted(in_order_N, in_order_N[places], side="right")
+
+    def areas(self, weights_BN: NDArray[np.float32]) -> Floats:
+        """The area of each weighting, float64 (B,); a tie counts half. NaN where there is nothing to compare."""
+        in_order_BN = weights_BN[:, self.order_N].astype(np.float64)
+        of_class_BP = in_order_BN[:, self.is_class_N]
+        others_BN = np.where(self.is_class_N, 0, in_order_BN)
+        below_BN = np.concatenate([np.zeros((len(weights_BN), 1)), np.cumsum(others_BN, axis=1)], axis=1)
+        won_B = (of_class_BP * (below_BN[:, self.first_P] + below_BN[:, self.last_P])).sum(axis=1) / 2
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.asarray(won_B / (of_class_BP.sum(axis=1) * below_BN[:, -1]))
+
+
+def _weights(draw: np.random.Generator, count: int, n: int, group_N: NDArray[np.int64] | None) -> NDArray[np.float32]:
+    """How often each image is drawn in each of ``count`` resamples, float32 (count, N)."""
+    units = n if group_N is None else int(group_N.max()) + 1
+    times_BU = np.stack([np.bincount(draw.integers(0, units, units), minlength=units) for _ in range(count)])
+    return np.asarray((times_BU if group_N is None else times_BU[:, group_N]).astype(np.float32))
+
+
+def _mean(score_BC: Floats) -> Floats:
+    """The mean of each row over what isn't NaN; NaN where all is."""
+    known_BC = ~np.isnan(score_BC)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(np.where(known_BC, score_BC, 0).sum(axis=1) / known_BC.sum(axis=1))
+
+
+def _interval(name: str, value_S: Floats, drawn_B: Floats, least: float, smallest: int) -> tuple[float, float]:
+    """The 95 % interval of the mean over seeds, by what resamples of the images gave and how seeds differ."""
+    from scipy import special
+
+    value, drawn_B = float(value_S.mean()), drawn_B[~np.isnan(drawn_B)]
+    spread = float(drawn_B.std()) if len(drawn_B) else 0.0
+    if spread == 0:
+        low, high = clopper_pearson_interval(value * smallest, smallest)
+    elif name == "auc" and 0 < value < 1:
+        # Near 1 it is far from symmetric, and a few images tell little of how they spread: on the scale of logits, by
+        # Student's t with as many degrees of freedom as the smallest class leaves.
+        half = float(special.stdtrit(max(1, smallest - 1), 0.975)) * spread / (value * (1 - value))
+        low, high = (float(special.expit(special.logit(value) + end)) for end in (-half, half))
+    else:
+        low, high = (float(end) for end in np.percentile(drawn_B, [2.5, 97.5]))
+        wider = max(1.0, least / spread)
+        low, high = value - (value - low) * wider, value + (high - value) * wider
+
+    of_seeds = 0.0
+    if len(value_S) > 1:
+        t = float(special.stdtrit(len(value_S) - 1, 0.975))
+        of_seeds = t * float(value_S.std(ddof=1)) / math.sqrt(len(value_S))
+    below, above = (math.hypot(max(0.0, side), of_seeds) for side in (value - low, high - value))
+    return max(0.0, value - below), min(1.0, value + above)

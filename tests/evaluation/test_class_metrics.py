@@ -1,0 +1,132 @@
+"""Balanced accuracy, macro-F1 and AUC: against scikit-learn, with intervals that cover and never have width 0."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from sklearn.metrics import balanced_accuracy_score, f1_score, roc_auc_score
+
+import fittingroom as fr
+from fittingroom.cli import main
+from fittingroom.data.dataset import Dataset
+from fittingroom.evaluation import class_metrics as metrics
+from fittingroom.evaluation.class_metrics import NAMES, class_metrics, in_words, is_lopsided
+
+Said = tuple[NDArray[np.float32], NDArray[np.int64]]
+
+
+def drawn(n: int, shares: list[float], seed: int = 0, distance: float = 1.5) -> tuple[Said, NDArray[np.int64]]:
+    random = np.random.default_rng(seed)
+    truth = random.choice(len(shares), n, p=shares)
+    logits = random.normal(size=(n, len(shares)))
+    logits[np.arange(n), truth] += distance
+    probabilities = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    probabilities = probabilities.round(2).astype(np.float32)  # ties, as of a model that is very sure
+    return (probabilities, np.asarray(probabilities.argmax(1))), truth
+
+
+@pytest.mark.parametrize("shares", [[0.95, 0.05], [0.05, 0.95], [0.6, 0.2, 0.1, 0.1]], ids=str)
+def test_the_values_are_scikit_learns(shares: list[float]) -> None:
+    said, truth = drawn(600, shares)
+    found = class_metrics([said], truth)
+    probabilities, answers = said[0].astype(np.float64), said[1]
+    areas = [roc_auc_score(truth == label, probabilities[:, label]) for label in range(len(shares))]
+    expected = {
+        "balanced_accuracy": balanced_accuracy_score(truth, answers),
+        "macro_f1": f1_score(truth, answers, average="macro"),
+        "auc": np.mean(areas if len(shares) > 2 else areas[1:]),
+    }
+    assert {name: found[name]["value"] for name in NAMES} == pytest.approx(expected)
+    for name in NAMES:
+        low, high = found[name]["interval"]
+        assert 0 <= low < found[name]["value"] < high <= 1
+        assert found[name]["n"] == 600
+
+
+def test_a_class_without_images_counts_for_nothing() -> None:
+    (probabilities, answers), truth = drawn(300, [0.7, 0.2, 0.1])
+    wider = np.concatenate([probabilities, np.zeros((300, 1), np.float32)], axis=1)
+    assert class_metrics([(wider, answers)], truth) == class_metrics([(probabilities, answers)], truth)
+
+
+def test_no_interval_has_width_0_though_no_answer_is_wrong() -> None:
+    truth = np.repeat([0, 1], [95, 5])
+    probabilities = np.eye(2, dtype=np.float32)[truth]
+    for score in class_metrics([(probabilities, truth)], truth).values():
+        assert score["value"] == 1
+        assert score["interval"][0] == pytest.approx(0.025 ** (1 / 5))  # Clopper and Pearson of five of five
+        assert score["interval"][1] == 1
+
+
+def test_images_of_one_group_say_less_than_as_many_of_different_ones() -> None:
+    (probabilities, answers), truth = drawn(100, [0.8, 0.2])
+    copies = np.repeat(np.arange(100), 5)
+    by_image = class_metrics([(probabilities[copies], answers[copies])], truth[copies])
+    by_group = class_metrics([(probabilities[copies], answers[copies])], truth[copies], copies)
+    for name in NAMES:
+        widths = [found[name]["interval"][1] - found[name]["interval"][0] for found in (by_image, by_group)]
+        assert widths[1] > 1.3 * widths[0]
+    assert "100 groups" in by_group["auc"]["method"]
+
+
+def test_several_seeds_are_crossed_with_the_images() -> None:
+    one, truth = drawn(400, [0.9, 0.1])
+    worse = (one[0], np.zeros_like(one[1]))  # a seed that never sees the rare class
+    found, alone = (
+        class_metrics([one, worse], truth)["balanced_accuracy"],
+        class_metrics([one], truth)["balanced_accuracy"],
+    )
+    assert found["value"] == pytest.approx((alone["value"] + 0.5) / 2)
+    assert found["method"].endswith("seeds crossed")
+    assert found["interval"][1] - found["interval"][0] > 2 * (alone["interval"][1] - alone["interval"][0])
+
+
+def test_the_intervals_cover(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By simulation, 200 sets of 400 images, 5 % of a class; benchmarks/class_metric_coverage.py has more of them."""
+    monkeypatch.setattr(metrics, "RESAMPLES", 200)
+    said, truth = drawn(100_000, [0.95, 0.05], seed=99)
+    single = metrics._Said(*said, truth, np.array([0, 1]))
+    true = dict(zip(NAMES, single.scores(np.ones((1, len(truth)), np.float32))[0], strict=True))
+    covered = dict.fromkeys(NAMES, 0)
+    for seed in range(200):
+        said, truth = drawn(400, [0.95, 0.05], seed=seed)
+        for name, score in class_metrics([said], truth).items():
+            covered[name] += score["interval"][0] <= true[name] <= score["interval"][1]
+    assert min(covered.values()) >= 180  # 90 %; of one that covers 95 %, fewer come once in a thousand such tests
+
+
+def test_they_are_given_from_three_times_the_images_on() -> None:
+    assert is_lopsided(np.repeat([0, 1], [30, 10]))
+    assert not is_lopsided(np.repeat([0, 1], [29, 10]))
+    assert is_lopsided(np.repeat([0, 2], [30, 10]))  # a class without images is none of them
+    assert not is_lopsided(np.repeat([1], [30]))
+
+
+def test_result_terminal_and_report_have_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    train = fr.open_dataset("sample").train
+    assert train.labels is not None
+    often, seldom = (np.flatnonzero(train.labels == label) for label in (0, 6))
+    data = Dataset(
+        train.images[np.r_[often, seldom[:40]]], np.repeat([0, 1], [len(often), 40]), ("top", "shirt"), "lopsided"
+    )
+    np.savez(tmp_path / "data.npz", images=data.images, labels=data.labels)
+    keys = ["model=tutorial", "min_steps=0", "ema=0.0", "stages.0.epochs=1", "validation=48", "precision=float32"]
+    sets = [word for key in keys for word in ("--set", key)]
+    command = ["train", str(tmp_path / "data.npz"), "--recipe", "plain", *sets, "--seeds", "2"]
+    assert main([*command, "--out", str(tmp_path / "run"), "--quiet"]) == 0
+
+    out = capsys.readouterr().out
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    member = json.loads((tmp_path / "run" / "seed-0" / "result.json").read_text())["validation"]
+    assert "balanced accuracy" in out
+    for name in NAMES:
+        assert result[name]["method"].endswith("seeds crossed")
+        assert member[name]["interval"][0] <= member[name]["value"] <= member[name]["interval"][1]
+    assert in_words(result) in (tmp_path / "run" / "report.html").read_text()
+    assert in_words(member) in (tmp_path / "run" / "seed-0" / "report.html").read_text()
+    assert main(["evaluate", str(tmp_path / "run" / "seed-0"), str(tmp_path / "data.npz")]) == 0
+    assert "macro-F1" in capsys.readouterr().out
