@@ -129,3 +129,14 @@ def test_each_image_of_a_file_has_the_hash_of_its_bytes(folder: Path) -> None:
             expected = [hashlib.sha256((folder / file).read_bytes()).digest() for file in train.files]
             assert list(train.sources or ()) == expected
     assert fr.open_dataset("sample").train.sources is None
+
+
+def test_an_expression_that_would_never_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fittingroom.data.groups.SECONDS", 1)
+    names = ["cat/" + "a" * 60 + "!.png"]
+
+    with pytest.raises(DataError, match="an expression that is found within 1 seconds expected"):
+        groups_by_pattern(names, "^cat/(a+)+$")
+
+    assert groups_by_pattern(["a/é_1.png", "a/ü_2.png", "b"], "/(.)_") == ["é", "ü", None]
+    assert groups_by_pattern(["x1", "x2"], "x(?:1|(2))") == [None, "2"]

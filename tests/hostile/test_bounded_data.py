@@ -263,6 +263,16 @@ def pictures_whose_header_lies(folder: Path) -> Made:
     return two_classes(folder, b"\x89PNG\r\n\x1a\n" + content, "png"), "8 of 8 pictures can't be read"
 
 
+def webp_of(folder: Path, side: int) -> Path:
+    file = io.BytesIO()
+    Image.new("RGBA", (side, side), (1, 2, 3, 4)).save(file, "WEBP", lossless=True)
+    return two_classes(folder, file.getvalue(), "webp", each=1)
+
+
+def a_small_webp_of_very_many_pixels(folder: Path) -> Made:
+    return webp_of(folder, 7_000), "a WebP of at most 25,000,000 pixels expected, 49,000,000 found"
+
+
 MAKERS: list[Callable[[Path], Made]] = [
     classes_is_a_pipe,
     classes_is_a_device,
@@ -295,6 +305,7 @@ MAKERS: list[Callable[[Path], Made]] = [
     a_tar_of_zeros,
     a_jpeg_of_many_scans,
     pictures_whose_header_lies,
+    a_small_webp_of_very_many_pixels,
 ]
 
 
@@ -315,5 +326,11 @@ def test_metadata_without_end_costs_no_table_its_pictures(tmp_path: Path) -> Non
     pl.DataFrame(content).write_parquet(tmp_path / "d.parquet", metadata={"huggingface": "[" * 200_000})
 
     outcome = run_bounded(tmp_path, "data", "info", tmp_path / "d.parquet", "--json")
+
+    assert_bounded(outcome, codes=(0,))
+
+
+def test_the_largest_transparent_webp_takes_less_than_a_gigabyte(tmp_path: Path) -> None:
+    outcome = run_bounded(tmp_path, "data", "info", webp_of(tmp_path, 5_000), "--json")
 
     assert_bounded(outcome, codes=(0,))

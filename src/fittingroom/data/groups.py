@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +18,15 @@ from fittingroom.data.formats.table import CSV, PARQUET, format_at
 from fittingroom.errors import DataError
 
 LONGEST_PATTERN, LONGEST_NAME = 200, 1_000  # characters, of a pattern and of a file's path
+
+SECONDS, FILES_A_SECOND = 10, 20_000  # that a search may take, and what is added for each file
+SEARCH = """
+import json, re, sys
+pattern, files = json.load(sys.stdin.buffer)
+search = re.compile(pattern).search
+found = {file: search(file) for file in files}
+sys.stdout.write(json.dumps({file: match and match.group(1) for file, match in found.items()}))
+"""
 
 Groups = list[str | None]
 
@@ -67,7 +79,8 @@ def groups_by_pattern(files: Sequence[str], pattern: str, *, required: bool = Tr
         >>> groups_by_pattern(["cat/anna_1.png", "cat/anna_2.png", "cat/ben_1.png"], "/([a-z]+)_")
         ['anna', 'anna', 'ben']
     """
-    # What may be typed is bounded: of an unlucky expression the time grows with both lengths.
+    # What may be typed is bounded, and so is the time that it takes: of an unlucky expression that doubles with each
+    # character of a name.
     if len(pattern) > LONGEST_PATTERN:
         raise DataError(f"group: at most {LONGEST_PATTERN} characters expected, {len(pattern):,} found")
     try:
@@ -85,10 +98,37 @@ def groups_by_pattern(files: Sequence[str], pattern: str, *, required: bool = Tr
     longest = max(files, key=len, default="")
     if len(longest) > LONGEST_NAME:
         raise DataError(f"{longest[:80]}…: a path of at most {LONGEST_NAME:,} characters expected, it has more")
-    found = [compiled.search(file) for file in files]
-    if required and not any(found):
+    found = _searched(compiled, files)
+    if required and all(group is None for group in found):
         raise DataError(f"group {pattern!r}: found in none of {len(files):,} files, such as {files[0]}")
-    return [match.group(1) if match else None for match in found]
+    return found
+
+
+def _searched(compiled: re.Pattern[str], files: Sequence[str]) -> Groups:
+    """The group of each file, searched by a process of its own: nothing else ends a search that would never end.
+
+    Raises:
+        DataError: it takes too long.
+    """
+    if not sys.executable or not files:
+        return [match.group(1) if (match := compiled.search(file)) else None for file in files]
+
+    question = json.dumps([compiled.pattern, list(dict.fromkeys(files))])
+    try:
+        answer = subprocess.run(
+            [sys.executable, "-I", "-S", "-c", SEARCH],
+            input=question.encode(),
+            stdout=subprocess.PIPE,
+            timeout=SECONDS + len(files) / FILES_A_SECOND,
+            check=True,
+        )
+    except subprocess.TimeoutExpired:
+        raise DataError(
+            f"group {compiled.pattern!r}: an expression that is found within {SECONDS} seconds expected, this one "
+            f"takes longer on names such as {max(files, key=len)}: leave out repeats within repeats, such as (a+)+"
+        ) from None
+    groups: dict[str, str | None] = json.loads(answer.stdout)
+    return [groups[file] for file in files]
 
 
 def _by_column(parts: dict[str, Dataset], name: str, path: Path) -> dict[str, Groups] | None:

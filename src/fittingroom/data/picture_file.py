@@ -25,6 +25,7 @@ FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".bmp", ".gif", ".webp", ".tif", ".tiff")  # of the formats, in lower case
 MAX_PIXELS = 50_000_000  # decoded: 150 MB
 WHITE = (255, 255, 255)
+STRIP = 4_000_000  # pixels of a transparent picture that are laid on its background at once
 PROBED_SIDE = 64  # a JPEG's colours are looked for in a picture of at least this size
 EXIF_ORIENTATION = 0x0112
 PNG_EXIF = ("exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp")  # where Pillow looks for it
@@ -33,12 +34,13 @@ ORDINARY_SCANS, MAX_SCANS = 12, 1_000  # of a progressive JPEG; programs write 1
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 TURNED = (5, 6, 7, 8)  # orientations in which height and width change places
+MAX_WEBP_PIXELS = 25_000_000  # decoded: 400 MB, as its decoder holds two frames beside what it gives
 LARGE = 16_000_000  # pixels; of larger pictures no two are decoded at once, for with all steps one takes 750 MB
 
 PILLOW = re.compile(r"PIL\b")
 PILLOWS_WARNINGS = ("ignore", None, Warning, PILLOW, 0)  # as filterwarnings writes it down
 
-_large = threading.Lock()
+_large = threading.RLock()  # a thread that has opened a large WebP decodes it within
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,8 @@ def open_picture(
 
     try:
         _silence_pillow()
-        with Image.open(io.BytesIO(file) if isinstance(file, bytes) else file, formats=formats) as picture:
+        stream = io.BytesIO(file) if isinstance(file, bytes) else file
+        with _opening(stream, where), Image.open(stream, formats=formats) as picture:
             if picture.format == "JPEG" and isinstance(file, bytes):
                 _refuse_many_scans(file, picture.size, where)
             yield picture
@@ -89,6 +92,41 @@ def open_picture(
         raise DataError(
             f"{where}: a picture ({', '.join(formats)}) expected, damaged or other content found"
         ) from error
+
+
+@contextmanager
+def _opening(file: BinaryIO, where: str) -> Iterator[None]:
+    """Have one large WebP open at a time: its decoder takes memory for all of it, twice, before it is asked for any.
+
+    Raises:
+        DataError: one that is too large.
+    """
+    place = file.tell()
+    head = file.read(30)
+    file.seek(place)
+    pixels = _pixels_of_webp(head)
+    if pixels > MAX_WEBP_PIXELS:
+        raise DataError(
+            f"{where}: a WebP of at most {MAX_WEBP_PIXELS:,} pixels expected, {pixels:,} found: save it as PNG"
+        )
+    with _large if pixels > LARGE // 4 else nullcontext():
+        yield
+
+
+def _pixels_of_webp(head: bytes) -> int:
+    """Pixels by the first 30 bytes of a WebP; 0 for any other file.
+
+    Source: RFC 9649, sections 2.5 to 2.7.
+    """
+    if head[:4] != b"RIFF" or head[8:12] != b"WEBP" or len(head) < 30:
+        return 0
+    kind = head[12:16]
+    if kind == b"VP8X":
+        return (int.from_bytes(head[24:27], "little") + 1) * (int.from_bytes(head[27:30], "little") + 1)
+    if kind == b"VP8L":
+        bits = int.from_bytes(head[21:25], "little")
+        return ((bits & 0x3FFF) + 1) * ((bits >> 14 & 0x3FFF) + 1)
+    return (int.from_bytes(head[26:28], "little") & 0x3FFF) * (int.from_bytes(head[28:30], "little") & 0x3FFF)
 
 
 def _refuse_many_scans(jpeg: bytes, size: tuple[int, int], where: str) -> None:
@@ -206,9 +244,31 @@ def opaque_8_bit(
     if picture.mode.startswith("I"):  # 16 bits, which Pillow would cut off at 255
         return Image.fromarray((np.asarray(picture).astype(np.float64) / 257).round().clip(0, 255).astype(np.uint8))
     if picture.has_transparency_data:
-        rgba = picture.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", rgba.size, (*background, 255)), rgba).convert("RGB")
+        return _laid_on(background, picture)
     return picture if picture.mode in ("L", "RGB") else picture.convert("L" if picture.mode == "1" else "RGB")
+
+
+def _laid_on(background: tuple[int, int, int], picture: Image.Image) -> Image.Image:
+    """The picture as RGB on a colour; strip by strip, as the steps between take three times its memory."""
+    from PIL import Image
+
+    width, height = picture.size
+    rows = max(1, STRIP // width)
+    if rows >= height:
+        return _strip_laid_on(background, picture)
+    whole = Image.new("RGB", picture.size)
+    for top in range(0, height, rows):
+        strip = picture.crop((0, top, width, min(top + rows, height)))
+        strip.info = picture.info  # the transparent colour of a palette
+        whole.paste(_strip_laid_on(background, strip), (0, top))
+    return whole
+
+
+def _strip_laid_on(background: tuple[int, int, int], picture: Image.Image) -> Image.Image:
+    from PIL import Image
+
+    rgba = picture.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", rgba.size, (*background, 255)), rgba).convert("RGB")
 
 
 def is_coloured(picture: Image.Image) -> bool:
