@@ -1,12 +1,13 @@
 """Does following the diagnosis help? Trainings that get a diagnosis, and the same with the options that it suggests.
 
-    .venv/bin/python benchmarks/diagnosis_advice.py [--draws 4] [--quick]
+    .venv/bin/python benchmarks/diagnosis_advice.py [--draws 10] [--minutes 60] [--quick]
 
 Each training learns from another draw of images (of Fashion-MNIST's official training set, or scikit-learn's digits)
 and another seed; both models are judged on the same images that neither saw: 5,000 others of the official training
 set, or the digits left over. The official test set is not read. Printed for each diagnosis that suggests options: how
 many trainings got it, by how many points following it changes accuracy (mean, Student's 95 % interval), and
-how often it was better or worse beyond what the images leave open (exact McNemar, p ≤ 0.05).
+how often it was better or worse beyond what the images leave open (exact McNemar, p ≤ 0.05). A round has a draw of
+each kind, so that a run cut short by --minutes has as many of all. Results go to results.csv.
 """
 
 from __future__ import annotations
@@ -14,10 +15,13 @@ from __future__ import annotations
 import argparse
 import math
 import statistics
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from itertools import product
 
 import numpy as np
+import record
 import torch
 from numpy.typing import NDArray
 from scipy import stats
@@ -52,30 +56,41 @@ TRAININGS = [
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--draws", type=int, default=4, help="of each training and each data set")
-    parser.add_argument("--quick", action="store_true", help="two trainings, one draw each")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--draws", type=int, default=10, help="of each training and each data set")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="begin no training after so many")
+    parser.add_argument("--quick", action="store_true", help="two trainings, one draw each; records nothing")
     args = parser.parse_args()
     torch.set_num_threads(1)
+    begun = time.monotonic()
 
     tally: dict[str, list[tuple[float, bool]]] = {}
-    for recipe_name, overrides, n in TRAININGS[:2] if args.quick else TRAININGS:
-        for pool in (_digits(),) if args.quick else (_digits(), fr.open_dataset("fashion-mnist").train):
-            for draw in range(1 if args.quick else args.draws):
-                for state, gain, certain in _follow(recipe_name, overrides, n, pool, draw):
-                    tally.setdefault(state, []).append((gain, certain))
-                    print(f"  {recipe_name} {' '.join(overrides)} {n} {pool.name}: {state} {gain:+.1f}", flush=True)
+    pools = (_digits(),) if args.quick else (_digits(), fr.open_dataset("fashion-mnist").train)
+    for draw, (recipe_name, overrides, n), pool in product(
+        range(1 if args.quick else args.draws), TRAININGS[:2] if args.quick else TRAININGS, pools
+    ):
+        if time.monotonic() - begun > 60 * args.minutes:
+            break
+        for advice, gain, certain in _follow(recipe_name, overrides, n, pool, draw):
+            tally.setdefault(advice, []).append((gain, certain))
+            print(f"  {recipe_name} {' '.join(overrides)} {n} {pool.name}: {advice} {gain:+.1f}", flush=True)
 
-    print(f"{'diagnosis':16} {'trainings':>9} {'followed: points':>28} {'better':>7} {'worse':>6}")
-    for state, gains in sorted(tally.items()):
-        better, worse = (sum(certain and sign * gain > 0 for gain, certain in gains) for sign in (1, -1))
-        print(f"{state:16} {len(gains):>9} {_mean([gain for gain, _ in gains]):>28} {better:>7} {worse:>6}")
+    print(f"{'diagnosis, advice':42} {'trainings':>9} {'followed: points':>28} {'better':>7} {'worse':>6}")
+    figures = []
+    for advice, gains in sorted(tally.items()):
+        points = [gain for gain, _ in gains]
+        better, worse = ([float(certain and sign * gain > 0) for gain, certain in gains] for sign in (1, -1))
+        print(f"{advice:42} {len(gains):>9} {_mean(points):>28} {sum(better):>7.0f} {sum(worse):>6.0f}")
+        figures += [record.figure(advice, "points gained", points)]
+        figures += [record.figure(advice, name, found) for name, found in (("better", better), ("worse", worse))]
+    if not args.quick:
+        record.append(__file__, figures)
 
 
 def _follow(
     recipe_name: str, overrides: Sequence[str], n: int, pool: Dataset, draw: int
 ) -> Iterator[tuple[str, float, bool]]:
-    """Train, and train again by each diagnosis: its name, points gained, and whether that is beyond chance."""
+    """Train, and train again by each diagnosis: name and advice, points gained, and whether that is beyond chance."""
     # Of the few digits a third is left to judge by.
     order = np.random.default_rng((draw, n)).permutation(len(pool))
     n_train = min(n, 2 * len(pool) // 3)
@@ -88,7 +103,10 @@ def _follow(
         if diagnosis.options:
             after, _ = _train(train, judged, _followed(recipe, diagnosis.options))
             won, lost = int((after & ~before).sum()), int((before & ~after).sum())
-            yield diagnosis.name, 100 * float(after.mean() - before.mean()), exact_mcnemar(won, lost) <= 0.05
+            advice = f"{diagnosis.name}: {' '.join(option.split('=')[0] for option in diagnosis.options[:2])}"
+            if diagnosis.options[0] != "--set":
+                advice = f"{diagnosis.name}: {diagnosis.options[0]}"  # whose value differs from one to the next
+            yield advice, 100 * float(after.mean() - before.mean()), exact_mcnemar(won, lost) <= 0.05
 
 
 def _digits() -> Dataset:

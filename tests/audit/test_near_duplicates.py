@@ -65,11 +65,14 @@ def each(images: Images, alter: Callable[[Image.Image], Image.Image]) -> Images:
 ALTERED: dict[str, tuple[Callable[[Images], Images], float]] = {
     "resized and back": (lambda x: each(x, lambda image: image.resize((20, 20), 2).resize((28, 28), 2)), 0.9),
     "blurred": (lambda x: each(x, lambda image: image.filter(ImageFilter.GaussianBlur(0.7))), 0.95),
-    "gamma 0.6": (lambda x: np.rint(255 * (x / 255) ** 0.6).astype(np.uint8), 0.7),
+    "gamma 0.6": (lambda x: np.rint(255 * (x / 255) ** 0.6).astype(np.uint8), 0.9),
+    "gamma 1.6": (lambda x: np.rint(255 * (x / 255) ** 1.6).astype(np.uint8), 0.9),
     "inverted": (lambda x: 255 - x, 0.98),
     "zoomed to 0.95": (lambda x: zoomed(x, 0.95), 0.75),
     "zoomed to 1.05": (lambda x: zoomed(x, 1.05), 0.75),
-    "turned by 2°": (lambda x: each(x, lambda image: image.rotate(2, Image.Resampling.BILINEAR)), 0.8),
+    "turned by 2°": (lambda x: each(x, lambda image: image.rotate(2, Image.Resampling.BILINEAR)), 0.9),
+    "turned by 5°": (lambda x: each(x, lambda image: image.rotate(5, Image.Resampling.BILINEAR)), 0.95),
+    "turned by −5°": (lambda x: each(x, lambda image: image.rotate(-5, Image.Resampling.BICUBIC)), 0.8),
     "mirrored, inverted, JPEG": (lambda x: as_jpeg(255 - x[:, :, ::-1], 75), 0.95),
 }
 

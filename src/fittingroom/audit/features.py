@@ -5,6 +5,7 @@ Of colour images each channel is averaged by itself, so that what differs in col
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -48,7 +49,7 @@ def coarse(images: NDArray[Any], side: int) -> NDArray[np.float32]:
     rows_RH, columns_CW = _averaging(height, side), _averaging(width, side)
     planes = images if images.ndim == 3 else np.moveaxis(images, 3, 1)
     fields: NDArray[np.float32] = np.matmul(rows_RH, planes.astype(np.float32)) @ columns_CW.T
-    return fields.reshape(len(images), -1)
+    return fields.reshape(len(images), math.prod(fields.shape[1:]))
 
 
 def in_grey(images: NDArray[np.uint8]) -> NDArray[np.uint8]:

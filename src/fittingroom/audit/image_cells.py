@@ -39,3 +39,9 @@ def nearest_cells(vectors: Vectors, centres: Vectors, count: int) -> tuple[NDArr
         homes.append(closeness.argmax(axis=1))
         near.append(np.argpartition(-closeness, count - 1, axis=1)[:, :count])
     return np.concatenate(homes), np.concatenate(near)
+
+
+def rows_by_cell(cell_N: NDArray[np.int64], cells: int, *, repeated: int = 1) -> list[NDArray[np.int64]]:
+    """The rows of each cell; where ``cell_N`` has several cells of each image in a row, the image's row for each."""
+    order = np.argsort(cell_N, kind="stable")
+    return np.split(order // repeated, np.cumsum(np.bincount(cell_N, minlength=cells))[:-1])

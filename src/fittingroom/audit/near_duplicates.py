@@ -23,16 +23,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fittingroom.audit.altered_copies import Pose, altered_copies, in_pose, poses
+from fittingroom.audit.altered_copies import (
+    Pose,
+    alterations_in_frame,
+    alterations_in_pose,
+    altered_copies,
+    edges_faded,
+    in_pose,
+    poses,
+)
 from fittingroom.audit.features import coarse, in_grey
 from fittingroom.audit.image_cells import cell_centres, nearest_cells
 
-SEARCH = 2  # count up when other pairs are found of the same images: what caches hold is then searched for anew
+SEARCH = 3  # count up when other pairs are found of the same images: what caches hold is then searched for anew
 MIN_CORRELATION = 0.992  # of pixels, from which on two images count as near-duplicates
 MIN_REDUCED_CORRELATION = 0.988  # of the 14 × 14 fields, which a shift by part of a pixel changes
 FIELDS = 14
 COLOUR_FIELDS = 8  # over which differences of colour are averaged: finer ones a JPEG of small images changes
-MAX_HUE_APART = 4.0  # root mean square difference of colour of altered copies, of 255; or 15 % of their own
+MAX_HUE_APART = 4.0  # root mean square difference of colour of altered copies, of 255; or a share of their own:
+MAX_HUE_SHARE, MAX_HUE_SHARE_IN_FRAME = 0.15, 0.3
+MAX_STRONGER = 2.0  # times as strong as the other's the colours of a photograph of another contrast may be
 FAINT = 0.08  # of an image's strongest pixel: so much counts for ground, as what JPEG leaves around edges does
 PROBES = 3  # cells that an image is looked for in
 BLOCK = 4_096  # images or pairs at a time; of large images fewer
@@ -248,11 +258,16 @@ def _with_hues(correlation_N: NDArray[np.float32], firsts: NDArray[Any], seconds
 
 def _with_altered_copies(found: NearDuplicates, images: NDArray[np.uint8]) -> NearDuplicates:
     """What was found by pixels, and the altered copies that weren't; of colour those whose colours agree, too."""
-    pose, fields = poses(in_grey(images))
-    pairs, likeness, mirrored = altered_copies(fields)
+    grey = in_grey(images)
+    pose, fields = poses(grey)
+    pairs, likeness, mirrored = altered_copies(alterations_in_pose(grey, fields))
     if images.ndim == 4:
-        same = _same_colours(images, pose, pairs, mirrored)
-        pairs, likeness, mirrored = pairs[same], likeness[same], mirrored[same]
+        same = _same_colours_in_pose(images, pose, pairs, mirrored)
+        in_frame = altered_copies(alterations_in_frame(grey))
+        same_in_frame = _same_colours_in_frame(images, in_frame[0], in_frame[2])
+        pairs = np.concatenate([pairs[same], in_frame[0][same_in_frame]])
+        likeness = np.concatenate([likeness[same], in_frame[1][same_in_frame]])
+        mirrored = np.concatenate([mirrored[same], in_frame[2][same_in_frame]])
     order = np.lexsort((pairs[:, 1], pairs[:, 0], mirrored, -likeness))[:MAX_PAIRS]
 
     pairs = np.concatenate([found.pairs, pairs[order]])
@@ -263,23 +278,47 @@ def _with_altered_copies(found: NearDuplicates, images: NDArray[np.uint8]) -> Ne
     return NearDuplicates(pairs[first], likeness[first], mirrored[first], found.compared)
 
 
-def _same_colours(
+def _same_colours_in_pose(
     images: NDArray[np.uint8], pose: Pose, pairs: NDArray[np.int64], mirrored: NDArray[np.bool_]
 ) -> NDArray[np.bool_]:
-    """Whether the two of each pair have the same colours in the same places, bool (P,); inverted both ways are tried.
+    """Whether the two of each pair have the same colours in the same places, bool (P,).
 
     What is compared are differences of colour over 8 × 8 fields of the images in their pose, 0–255.
     """
     used, place = np.unique(pairs, return_inverse=True)
     own = Pose(*(value[used] for value in (pose.ground, pose.down, pose.right, pose.reach)))
-    hues = [
-        in_pose(_planes(images[used])[:, plane].astype(np.float32), own, COLOUR_FIELDS) for plane in (1, 2)
-    ]  # outside of the image: none
-    first, second = (np.stack([hue[place.reshape(-1, 2)[:, side]] for hue in hues], axis=1) for side in (0, 1))
+    planes = _planes(images[used])
+    hues = np.stack([in_pose(planes[:, plane], own, COLOUR_FIELDS) for plane in (1, 2)], axis=1)
+    return _are_near(hues, place.reshape(-1, 2), mirrored, MAX_HUE_SHARE)
+
+
+def _same_colours_in_frame(
+    images: NDArray[np.uint8], pairs: NDArray[np.int64], mirrored: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """The same for photographs, in their frame: stronger or fainter colours of one are those of another contrast."""
+    used, place = np.unique(pairs, return_inverse=True)
+    planes = _planes(images[used])
+    weight_HW = edges_faded(*images.shape[1:3])
+    hues = np.stack([coarse(planes[:, plane] * weight_HW, COLOUR_FIELDS) for plane in (1, 2)], axis=1)
+    hues = hues.reshape(len(used), 2, *(min(COLOUR_FIELDS, side) for side in images.shape[1:3]))
+    return _are_near(hues, place.reshape(-1, 2), mirrored, MAX_HUE_SHARE_IN_FRAME, MAX_STRONGER)
+
+
+def _are_near(
+    hues: Vectors, place_P2: NDArray[np.int64], mirrored: NDArray[np.bool_], share: float, stronger: float = 1.0
+) -> NDArray[np.bool_]:
+    """Whether differences of colour (M, 2, H, W) agree up to ``share`` of their own, inverted or not, bool (P,).
+
+    Args:
+        stronger: by how much the colours of one may be stronger than the other's.
+    """
+    first, second = hues[place_P2[:, 0]], hues[place_P2[:, 1]]
     second = np.where(mirrored[:, None, None, None], second[..., ::-1], second)
-    apart = [np.sqrt(((first - sign * second) ** 2).mean(axis=(1, 2, 3))) for sign in (1, -1)]
+    along = (first * second).sum(axis=(1, 2, 3)) / np.maximum((second**2).sum(axis=(1, 2, 3)), 1e-6)
     strength = np.sqrt((first**2).mean(axis=(1, 2, 3)))
-    return np.asarray(np.minimum(*apart) <= np.maximum(MAX_HUE_APART, 0.15 * strength))
+    times = np.where(along < 0, -1, 1) * np.clip(np.abs(along), 1 / stronger, stronger)
+    apart = np.sqrt(((first - times[:, None, None, None] * second) ** 2).mean(axis=(1, 2, 3)))
+    return np.asarray(apart <= np.maximum(MAX_HUE_APART, share * strength))
 
 
 def _distinct(
