@@ -47,10 +47,10 @@ def main() -> None:
     pairs, differ = [], []
     for number in range(sets):
         rows = slice(CHOSEN_ON + number * count, CHOSEN_ON + (number + 1) * count)
-        found, labels = near_duplicates(data.train.images[rows]).pairs, data.train.labels[rows]
-        pairs.append(float(len(found)))
-        differ.append(float((labels[found[:, 0]] != labels[found[:, 1]]).sum()))
-        print(f"rows {rows.start:,} to {rows.stop - 1:,}: {len(found)} pairs, {differ[-1]:.0f} of different classes")
+        both, labels = near_duplicates(data.train.images[rows]).pairs, data.train.labels[rows]
+        pairs.append(float(len(both)))
+        differ.append(float((labels[both[:, 0]] != labels[both[:, 1]]).sum()))
+        print(f"rows {rows.start:,} to {rows.stop - 1:,}: {len(both)} pairs, {differ[-1]:.0f} of different classes")
     figures = [
         record.figure("Fashion-MNIST as it is", "pairs", pairs),
         record.figure("Fashion-MNIST as it is", "pairs of different classes", differ),

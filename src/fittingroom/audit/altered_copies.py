@@ -7,8 +7,8 @@ what is compared: what all trousers share counts for little, what one pair has f
 
 Two images are copies where the one is a sum of the other and of its small changes (moved, turned, zoomed, blurred, of
 another contrast), up to a rest: the multiple correlation of that sum, in either direction, is the likeness of the
-pair. So small changes cost nothing, which is the tangent distance of Simard, LeCun and Denker (1993). What is more than a
-small change (turned by more than a degree or two, of a strong contrast) is looked for by images that were changed so.
+pair. So small changes cost nothing, which is the tangent distance of Simard, LeCun and Denker (1993). What is more than
+a small change (turned by more than a degree or two, of a strong contrast) is looked for by images that were changed so.
 
 Photographs, which have no ground to be set off against, are compared in their frame instead.
 """
