@@ -25,6 +25,8 @@ class TrainingStarted:
         images: in the training set, the validation images left out.
         processes: that train together.
         origin: what the training started from, and what of its head is kept; empty for new weights.
+        expected_seconds: of all epochs, on this machine; None where it wasn't measured, see
+            :mod:`fittingroom.training.expected_time`.
     """
 
     epochs: int
@@ -36,6 +38,7 @@ class TrainingStarted:
     images: int
     processes: int = 1
     origin: str = ""
+    expected_seconds: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -175,6 +175,20 @@ def _start_line(event: TrainingStarted) -> str:
     return (
         f"{origin}training   {event.images:,} images, {plan}, "
         f"{event.parameters:,} parameters, {event.device} in {event.precision}{together}{resumed}"
+        f"{_expected(event.expected_seconds)}"
+    )
+
+
+def _expected(seconds: float | None) -> str:
+    """``; ≈ 12 min on this machine``; nothing where it wasn't measured."""
+    if seconds is None:
+        return ""
+    if seconds < 100:
+        return f"; ≈ {seconds:.0f} s on this machine"
+    return (
+        f"; ≈ {seconds / 60:.0f} min on this machine"
+        if seconds < 6000
+        else f"; ≈ {seconds / 3600:.1f} h on this machine"
     )
 
 

@@ -27,6 +27,7 @@ from fittingroom.events import NO_HOOKS, CheckpointSaved, EpochDone, Hooks, Micr
 from fittingroom.files.records import read_record
 from fittingroom.models import ModelSource
 from fittingroom.models.summary import count_parameters
+from fittingroom.models.tensors import normalize
 from fittingroom.parallel.process_group import ALONE, ProcessGroup
 from fittingroom.recipes.recipe import Recipe, differences
 from fittingroom.training.balance import balanced_weights
@@ -39,6 +40,7 @@ from fittingroom.training.checkpoint import (
     tensors_to_bytes,
 )
 from fittingroom.training.device import is_out_of_memory, keep_freed_memory
+from fittingroom.training.expected_time import FEW, LARGE, expected_seconds
 from fittingroom.training.inference import labels_to_judge_by, predict_dataset
 from fittingroom.training.optimizer import lr_at, set_lr
 from fittingroom.training.seeds import derive_seed
@@ -111,7 +113,7 @@ def fit_network(
         if recipe.class_weights == "balanced":
             state.class_weights = balanced_weights(batches.labels_N, train_set.num_classes).to(device)
         _resume(state, len(batches), context)
-        _report_start(state, batches, context, start)
+        _report_start(state, batches, validation_set, context, start)
 
         # As if it had begun so much earlier: the seconds before a resume count as well.
         progress, steps_in_all = state.progress, recipe.epochs * len(batches)
@@ -357,19 +359,37 @@ def _identity(state: TrainState, checkpoints: Checkpoints, precision: str) -> di
     return {"recipe": state.recipe.as_dict(), "data": checkpoints.data, "precision": precision}
 
 
-def _report_start(state: TrainState, batches: Batches, context: TrainContext, start: StartWeights | None) -> None:
+def _report_start(
+    state: TrainState,
+    batches: Batches,
+    validation_set: Dataset | None,
+    context: TrainContext,
+    start: StartWeights | None,
+) -> None:
     progress = state.progress
+    steps_done = progress.epoch * len(batches) + progress.step
+
+    # Somebody who is to wait for minutes is told so before they are over.
+    expected = None
+    is_large = math.prod(batches.images.shape[1:3]) >= LARGE
+    if context.device == "cpu" and is_large and context.group.is_main and not steps_done:
+        few_NCHW = normalize(batches.images[:FEW], batches.normalization.mean, batches.normalization.std)
+        images, validated = len(batches.images), 0 if validation_set is None else len(validation_set)
+        expected = expected_seconds(
+            state.model, state.head, state.recipe, few_NCHW, images, validated, context.precision
+        )
     context.hooks.observe(
         TrainingStarted(
             epochs=state.recipe.epochs,
             steps_per_epoch=len(batches),
-            steps_done=progress.epoch * len(batches) + progress.step,
+            steps_done=steps_done,
             parameters=count_parameters(state.model),
             device=context.device,
             precision=context.precision,
             images=len(batches.images),
             processes=context.group.size,
             origin=start.sentence if start else "",
+            expected_seconds=expected,
         )
     )
 
