@@ -71,19 +71,19 @@ class Answers:
         )
 
 
-def read_answers(run: Run, name: str, on: Split, *, seeds: int | None = None) -> Answers:
+def read_answers(run: Run, name: str, on: Split, *, models: Sequence[Run] | None = None) -> Answers:
     """Read the predictions of a run, or of all its members.
 
     Args:
         run: finished, of one seed or several.
         name: what messages call it.
         on: the set that it was judged on.
-        seeds: only so many of its members, the first; None for all.
+        models: the runs of one seed that it consists of; None for its members, or itself.
 
     Raises:
         ArtifactError: a member was not judged on that set, a file is damaged, or members were judged on other images.
     """
-    models = (run.members or [run])[:seeds]
+    models = models or run.members or [run]
     tables = [_read(model, on) for model in models]
     first = tables[0]
 

@@ -33,6 +33,7 @@ __all__ = ["EFFECT", "Tried", "resume_ideas", "try_ideas"]
 EFFECT = 0.005  # a difference of accuracies that is of interest, where none is given
 FORMAT = 1
 MOST_VALIDATION, VALIDATION_SHARE = 10_000, 5  # images, and one of so many
+FEW_IMAGES, FOLDS = 5_000, 5  # of fewer, a fifth says little: each is judged by a model of the other folds
 FRESH_SEEDS = 1_000  # from here on, the seeds of the one look at test: no pair has them
 
 Ideas = Sequence[str | Sequence[str] | Recipe] | Mapping[str, str | Sequence[str] | Recipe]
@@ -53,6 +54,7 @@ class _Record(TypedDict):
     budget: Annotated[float, Range(0)] | None
     test: bool
     validation: int | None
+    folds: Annotated[int, Range(2)] | None
     baseline: dict[str, Any]
     ideas: list[_RecordedIdea]
     options: dict[str, Any]
@@ -95,9 +97,10 @@ def try_ideas(
     """Does an idea help? Train baseline and idea with the same seeds, pair after pair, until one can tell.
 
     Judged on validation images alone: a fifth of the training images, at most 10,000, that no training of the study
-    sees. Looks are after 3, 4, 6, 8, 12, 16, 24 and 32 pairs; an idea ends as better, worse, smaller than the effect,
-    or as one that can't be told. Of studies whose ideas make no difference, at most 5 % claim one, however many the
-    ideas are (:mod:`fittingroom.ideas.decide`).
+    sees; below 5,000 images by five folds, each image by a model that has not learned from it. Looks are after 3, 4, 6,
+    8, 12, 16, 24 and 32 pairs; an idea ends as better, worse, smaller than the effect, or as one that can't be told. Of
+    studies whose ideas make no difference, at most 5 % claim one, however many the ideas are
+    (:mod:`fittingroom.ideas.decide`).
 
     Args:
         data: as for :func:`fittingroom.train`.
@@ -127,17 +130,18 @@ def try_ideas(
     if not 0 < effect < 1:
         raise RecipeError(f"effect: a difference of accuracies above 0 and below 1 expected, {effect} found")
     options = options or Options()
-    splits = as_splits(
-        data,
-        options,
-        preprocessing_of(_as_recipe(recipe)) if recipe is not None else preprocessing_of(load_recipe("plain")),
-    )
+    wanted = _as_recipe(
+        "plain" if recipe is None else recipe
+    )  # pictures are read alike for all that data chooses among
+    splits = as_splits(data, options, preprocessing_of(wanted))
     baseline = recipe_for(splits).recipe if recipe is None else _as_recipe(recipe)
     if test and splits.test is None:
         raise DataError(f"{splits.train.name}: test asked for, but the data has no test set")
 
     named = ideas_of(ideas, baseline)
     validation = None if splits.validation is not None else min(MOST_VALIDATION, len(splits.train) // VALIDATION_SHARE)
+    can_fold = splits.validation is None and all(trains_to_its_end(each) for each in (baseline, *named.values()))
+    folds = FOLDS if can_fold and len(splits.train) < FEW_IMAGES else None
     folder = new_folder(out, f"{baseline.name or 'run'}-try")
     record: _Record = {
         "format": FORMAT,
@@ -147,6 +151,7 @@ def try_ideas(
         "budget": budget,
         "test": test,
         "validation": validation,
+        "folds": folds,
         "baseline": baseline.as_dict(),
         "ideas": [{"name": name, "recipe": idea.as_dict()} for name, idea in named.items()],
         "options": asdict(options),
@@ -220,6 +225,11 @@ def ideas_of(ideas: Ideas, baseline: Recipe) -> dict[str, Recipe]:
     return recipes
 
 
+def trains_to_its_end(recipe: Recipe) -> bool:
+    """Whether no validation images choose how long it trains, so that it can be judged by folds."""
+    return recipe.keep != "best" and not recipe.early_stop
+
+
 def changed_by(recipe: Recipe, overrides: Sequence[str]) -> Recipe:
     """A recipe with some keys set, as ``KEY=VALUE``."""
     from fittingroom.recipes.recipe import parse_recipe
@@ -255,7 +265,8 @@ def _carry_out(path: Path, record: _Record, splits: Splits, hooks: Hooks, *, tru
         each["name"]: recipe_from_dict(each["recipe"], where=f"{where}: {each['name']}") for each in record["ideas"]
     }
 
-    held_out: dict[str, Any] = {} if record["validation"] is None else {"validation": record["validation"]}
+    is_cut = record["validation"] is not None and record["folds"] is None
+    held_out: dict[str, Any] = {"validation": record["validation"]} if is_cut else {}
     study = Study(
         path=path,
         baseline=dataclasses.replace(baseline, **held_out),
@@ -270,6 +281,7 @@ def _carry_out(path: Path, record: _Record, splits: Splits, hooks: Hooks, *, tru
         ],
         effect=record["effect"],
         budget=record["budget"],
+        folds=record["folds"],
         options=Options(**record["options"] | {"track": tuple(record["options"]["track"])}),
         splits=dataclasses.replace(splits, test=None),
         trust_code=trust_code,

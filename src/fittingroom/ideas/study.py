@@ -2,7 +2,7 @@
 
     runs/swift-try-1/
       study.json          what is tried, against what; `"format": 1`
-      baseline/seed-0 …   a run of several seeds, like any other
+      baseline/seed-0 …   a run of several seeds, like any other; with folds, each seed is a run of its own
       idea-1/seed-0 …     for each idea
       result.json  report.html
 
@@ -15,7 +15,7 @@ import dataclasses
 import math
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -66,6 +66,7 @@ class Study:
         ideas: what is tried.
         effect: the smallest difference of accuracies that is of interest, a share.
         budget: seconds of training, after which no more is trained; None for no limit.
+        folds: of the cross-validation by which each seed judges all images; None where some are held out.
         options: of every training.
         splits: without a test set: nothing that decides is ever handed one.
         trust_code: permits executing the source that the runs keep of a network of the user's own.
@@ -77,6 +78,7 @@ class Study:
     ideas: Sequence[Idea]
     effect: float
     budget: float | None
+    folds: int | None
     options: Options
     splits: Splits = field(repr=False)
     trust_code: bool = False
@@ -121,6 +123,11 @@ class Study:
             "look_at_test": False,
         }
         try:
+            if self.folds is not None:
+                for number in range(seeds):
+                    self._train_by_folds(path / f"seed-{recipe.seed + number}", recipe, number, deadline, arguments)
+                return
+
             # A folder without its first file was killed before anything was in it.
             if not (path / environment_record.FILE).exists():
                 shutil.rmtree(path, ignore_errors=True)
@@ -141,6 +148,19 @@ class Study:
                 raise BudgetSpent from None
             raise Interrupted("stopped; what is trained is kept", self.resume_command) from None
 
+    def _train_by_folds(
+        self, path: Path, recipe: Recipe, number: int, deadline: float, arguments: Mapping[str, Any]
+    ) -> None:
+        """Train one seed of a side, which judges every image by models that have not learned from it."""
+        if not (path / environment_record.FILE).exists():
+            if number >= LOOKS[0] and time.monotonic() >= deadline:
+                raise BudgetSpent
+            shutil.rmtree(path, ignore_errors=True)
+            seed = recipe.seed + number
+            train(self.splits, recipe, seed=seed, folds=self.folds, out=path, options=self.options, **arguments)
+        elif not Run(path).is_finished:
+            resume(path, data=self.splits, trust_code=self.trust_code, **arguments)
+
     @property
     def resume_command(self) -> str:
         """What goes on with it."""
@@ -157,7 +177,17 @@ class Study:
 
     def _read(self, folder: str, seeds: int) -> Answers:
         """What the first seeds of a side say of the validation images."""
-        return read_answers(Run(self.path / folder, self.splits), folder, "validation", seeds=seeds)
+        path, models = self.path / folder, self._models(folder)[:seeds]
+        run = models[0] if self.folds is not None else Run(path, self.splits)
+        return read_answers(run, folder, "validation", models=models)
+
+    def _models(self, folder: str) -> list[Run]:
+        """The runs of one seed that a side has by now, finished or not."""
+        path = self.path / folder
+        if self.folds is None:
+            return list(Run(path, self.splits).members) if (path / environment_record.FILE).exists() else []
+        seeds = sorted(int(found.parent.name[5:]) for found in path.glob(f"seed-*/{environment_record.FILE}"))
+        return [Run(path / f"seed-{seed}", self.splits) for seed in seeds]
 
     def _left(self) -> float:
         """Seconds of the budget."""
@@ -166,17 +196,7 @@ class Study:
     @property
     def seconds(self) -> float:
         """That its trainings took so far, whichever process carried them out."""
-        members = [
-            member
-            for side in self._folders
-            if (side / environment_record.FILE).exists()
-            for member in Run(side).members
-        ]
-        return sum(float(member.result["total_seconds"]) for member in members if member.is_finished)
-
-    @property
-    def _folders(self) -> list[Path]:
-        return [self.path / BASELINE, *(self.path / idea.folder for idea in self.ideas)]
+        return sum(map(self._seconds_of, [BASELINE, *(idea.folder for idea in self.ideas)]))
 
     def _name_of(self, folder: str) -> str:
         return next(idea.name for idea in self.ideas if idea.folder == folder)
@@ -212,10 +232,8 @@ class Study:
         }
 
     def _seconds_of(self, folder: str) -> float:
-        path = self.path / folder
-        if not (path / environment_record.FILE).exists():
-            return 0.0
-        return sum(float(run.result["total_seconds"]) for run in Run(path).members if run.is_finished)
+        """That one side's trainings took."""
+        return sum(float(run.result["total_seconds"]) for run in self._models(folder) if run.is_finished)
 
 
 class BudgetSpent(Exception):
