@@ -14,6 +14,20 @@ class RecipeSettled:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Working:
+    """Something beside the steps of a training has begun: reading, checking, exporting. It ends with the next event.
+
+    Attributes:
+        what: is done, such as ``reading the data``.
+        done, total: how much of it; 0 of 0 where that isn't known.
+    """
+
+    what: str
+    done: int = 0
+    total: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainingStarted:
     """Sent once, also after a resume.
 
@@ -27,6 +41,7 @@ class TrainingStarted:
         origin: what the training started from, and what of its head is kept; empty for new weights.
         expected_seconds: of all epochs, on this machine; None where it wasn't measured, see
             :mod:`fittingroom.training.expected_time`.
+        stage_epochs: of each stage of the plan.
     """
 
     epochs: int
@@ -39,6 +54,7 @@ class TrainingStarted:
     processes: int = 1
     origin: str = ""
     expected_seconds: float | None = None
+    stage_epochs: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +123,8 @@ class JobDone:
     outcome: str
 
 
-Event = RecipeSettled | TrainingStarted | StepDone | EpochDone | MicroBatchHalved | CheckpointSaved | JobEvent | JobDone
+OfATraining = TrainingStarted | StepDone | EpochDone | MicroBatchHalved | CheckpointSaved
+Event = Working | RecipeSettled | OfATraining | JobEvent | JobDone
 Observer = Callable[[Event], None]
 
 

@@ -27,7 +27,7 @@ from fittingroom.evaluation.conformal import ConformalScores
 from fittingroom.evaluation.predictions import JudgedPredictions, write_predictions
 from fittingroom.evaluation.temperature import UNCALIBRATED, Temperature
 from fittingroom.evaluation.threshold import MIN_OF_CLASS, Threshold
-from fittingroom.events import NO_HOOKS, Event, Hooks, JobDone, Observer, RecipeSettled
+from fittingroom.events import NO_HOOKS, Event, Hooks, JobDone, Observer, RecipeSettled, Working
 from fittingroom.files.atomic import remove_leftovers
 from fittingroom.models import ModelSource
 from fittingroom.models.summary import count_parameters
@@ -35,6 +35,7 @@ from fittingroom.parallel.jobs import Job, run_jobs
 from fittingroom.parallel.process_group import ALONE, ProcessGroup, launcher, process_group, processes
 from fittingroom.parallel.ray_engine import RayEngine, check_engine
 from fittingroom.recipes.recipe import Recipe, load_recipe
+from fittingroom.rendering.progress import shown
 from fittingroom.run_extras import UNMADE, by_itself, draw_curve, report_run, ship
 from fittingroom.runs import environment_record
 from fittingroom.runs.create import as_splits, recipe_for, start, write_start
@@ -79,6 +80,7 @@ def train(
     folds: int | None = None,
     look_at_test: bool = False,
     engine: RayEngine | None = None,
+    progress: bool | None = None,
     observe: Observer | None = None,
     should_stop: Callable[[], bool] | None = None,
     group: ProcessGroup | None = None,
@@ -111,6 +113,8 @@ def train(
         engine: where several seeds are trained side by side; each gets the options' threads, by default one. None
             trains them one after another in this process. The result is the same for the same kind of processor
             and number of threads.
+        progress: whether to show a bar, and a line an epoch; None for: on a terminal or in a notebook, where nobody
+            observes.
         observe: receives the events of :mod:`fittingroom.events`; of several seeds each event with its seed's name.
         should_stop: asked after each step; true saves the state and ends with :class:`Interrupted`.
         group: the processes that train together, where the caller has joined them; None joins those of torchrun, if
@@ -139,8 +143,9 @@ def train(
         process_group() if group is None else nullcontext(group) as joined,
         own_turn(joined),
         ExitStack() as held,
+        shown(progress if joined.is_main else False, observe) as observer,
     ):
-        hooks = Hooks.of(observe, should_stop)
+        hooks = Hooks.of(observer, should_stop)
         origin = None if from_run is None else open_origin(from_run, trust_code=trust_code)
         if origin is not None and weights is not None:
             raise RecipeError("weights: from_run goes on from those of a run; give one of the two")
@@ -150,7 +155,7 @@ def train(
             recipe = origin.run.recipe
         elif recipe is None and weights in (None, NEW):
             with joined.local_main_first():
-                data = as_splits(data, options, Preprocessing())
+                data = as_splits(data, options, Preprocessing(), hooks)
             chosen = recipe_for(data)
             recipe = chosen.recipe
             hooks.observe(RecipeSettled(sentence=chosen.why))
@@ -169,6 +174,7 @@ def train(
             look_at_test=look_at_test,
             origin=beginning,
             folds=folds,
+            hooks=hooks,
             group=joined,
             held=held,
         )
@@ -178,7 +184,7 @@ def train(
         # The model's code may be executed: it is what the caller gave.
         _carry_out(run, engine, hooks, joined, trust_code=True)
         if joined.is_main:
-            _judge_and_report(run, look_at_test, trust_code=True)
+            _judge_and_report(run, look_at_test, hooks, trust_code=True)
         return run
 
 
@@ -189,6 +195,7 @@ def resume(
     trust_code: bool = False,
     look_at_test: bool | None = None,
     engine: RayEngine | None = None,
+    progress: bool | None = None,
     observe: Observer | None = None,
     should_stop: Callable[[], bool] | None = None,
     group: ProcessGroup | None = None,
@@ -203,7 +210,7 @@ def resume(
         data: needed where the run was given its data in memory.
         trust_code: permits executing the source that the user's own network came with.
         look_at_test: None for what was said when the run was started.
-        engine, observe, should_stop, group: as for :func:`train`.
+        engine, progress, observe, should_stop, group: as for :func:`train`.
 
     Raises:
         ArtifactError: no such run, a recipe that was changed (the difference is shown), code that isn't trusted.
@@ -215,7 +222,8 @@ def resume(
         >>> fr.resume("runs/plain-1").is_finished  # nothing was left to do
         True
     """
-    return _go_on(path, None, data, trust_code, look_at_test, engine, Hooks.of(observe, should_stop), group)
+    with shown(progress, observe) as observer:
+        return _go_on(path, None, data, trust_code, look_at_test, engine, Hooks.of(observer, should_stop), group)
 
 
 def add_seeds(
@@ -226,6 +234,7 @@ def add_seeds(
     trust_code: bool = False,
     look_at_test: bool | None = None,
     engine: RayEngine | None = None,
+    progress: bool | None = None,
     observe: Observer | None = None,
     should_stop: Callable[[], bool] | None = None,
     group: ProcessGroup | None = None,
@@ -239,7 +248,7 @@ def add_seeds(
         path: the run's folder.
         count: seeds to add, ≥ 1.
         look_at_test: None for what holds for the members that there are: judged, if all of them were.
-        data, trust_code, engine, observe, should_stop, group: as for :func:`resume`.
+        data, trust_code, engine, progress, observe, should_stop, group: as for :func:`resume`.
 
     Raises:
         ArtifactError: as for :func:`resume`; a run of one seed; one that isn't finished.
@@ -252,7 +261,8 @@ def add_seeds(
         >>> [member.recipe.seed for member in fr.add_seeds("runs/more", 1).members]
         [0, 1, 2]
     """
-    return _go_on(path, count, data, trust_code, look_at_test, engine, Hooks.of(observe, should_stop), group)
+    with shown(progress, observe) as observer:
+        return _go_on(path, count, data, trust_code, look_at_test, engine, Hooks.of(observer, should_stop), group)
 
 
 def _go_on(
@@ -296,7 +306,7 @@ def _go_on(
 
         _carry_out(run, engine, hooks, joined, trust_code=trust_code)
         if joined.is_main:
-            _judge_and_report(run, look_at_test, trust_code=trust_code)
+            _judge_and_report(run, look_at_test, hooks, trust_code=trust_code)
         return run
 
 
@@ -463,6 +473,7 @@ def _train_one(
 
     # Weights and predictions are kept by now. Whatever fails of the rest is named in the result, and made up for later.
     failures: dict[str, str] = {}
+    hooks.observe(Working(what="exporting, and checking what predict sees"))
     pictures = ship(
         artifact,
         fitted.network,
@@ -570,11 +581,12 @@ def _write_artifact(
     return artifact
 
 
-def _judge_and_report(run: Run, look_at_test: bool, *, trust_code: bool) -> None:
+def _judge_and_report(run: Run, look_at_test: bool, hooks: Hooks, *, trust_code: bool) -> None:
     """Evaluate on the test set what was not yet, if asked to; then report. No failure takes the finished run along."""
     failures: dict[str, str] = {}
     with by_itself("test", failures):
         if look_at_test and _has_own_test_set(run):
+            hooks.observe(Working(what="judging on the test set"))
             for member in run.members or [run]:
                 if member.result["test"] is None:
                     member.evaluate(trust_code=trust_code)
@@ -586,6 +598,7 @@ def _judge_and_report(run: Run, look_at_test: bool, *, trust_code: bool) -> None
             f"fittingroom evaluate {quote(str(run.path))} does it",
             stacklevel=3,
         )
+    hooks.observe(Working(what="writing the report"))
     report_run(run)
 
 

@@ -7,7 +7,10 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from threading import Timer
 from typing import TYPE_CHECKING, Any
+
+from fittingroom.rendering import terminal
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -17,17 +20,16 @@ if TYPE_CHECKING:
     from fittingroom.data.formats.many_pictures import Decoding
 
 SECONDS_BEFORE_BAR = 1.0  # a bar that is gone at once only flickers
-UNLIMITED = 10_000  # columns: in a pipe or a file no line is broken
 
 
 def stdout() -> Console:
     """The console for results."""
-    return _console(stderr=False)
+    return terminal.console(stderr=False)
 
 
 def stderr() -> Console:
     """The console for messages and bars."""
-    return _console(stderr=True)
+    return terminal.console(stderr=True)
 
 
 def table(*columns: str, right: Sequence[str] = (), muted: Sequence[str] = (), gap: int = 3) -> Table:
@@ -98,36 +100,75 @@ def fetching() -> Iterator[Progress]:
 
 
 @contextmanager
-def decoding() -> Iterator[Decoding]:
-    """Show how many pictures are decoded: a bar on a terminal's stderr where it takes a second; else nothing."""
+def decoding(doing: str = "") -> Iterator[Decoding]:
+    """Show how many pictures are decoded: a bar on a terminal's stderr where it takes a second; else nothing.
+
+    Args:
+        doing: what is done all the while, shown beside the bars after a second even where nothing is decoded.
+    """
     if not sys.stderr.isatty():
         yield lambda _what, _done, _all: None
         return
 
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[of]}"), TimeRemainingColumn()
     bars = Progress(*columns, console=stderr(), transient=True)
     tasks: dict[str, TaskID] = {}
     begun = time.monotonic()
+    timer = Timer(SECONDS_BEFORE_BAR, bars.start)
+    timer.daemon = True
+    if doing:
+        bars.add_task(doing, total=None, of="")
+        timer.start()
 
     def show(what: str, done: int, total: int) -> None:
         if time.monotonic() - begun < SECONDS_BEFORE_BAR:
             return
         bars.start()
         if what not in tasks:
-            tasks[what] = bars.add_task(what, total=total)
-        bars.update(tasks[what], completed=done)
+            tasks[what] = bars.add_task(what, total=total, of="")
+        bars.update(tasks[what], completed=done, of=f"{done:,}/{total:,}")
 
     try:
         yield show
     finally:
+        timer.cancel()
+        if doing:
+            timer.join()  # it may just be starting them
         bars.stop()
 
 
-def _console(*, stderr: bool) -> Console:
-    from rich.console import Console
+@contextmanager
+def working(what: str) -> Iterator[None]:
+    """Show on a terminal's stderr that something is being done, and for how long by now, where it takes a second.
 
-    stream = sys.stderr if stderr else sys.stdout
-    width = None if stream.isatty() else UNLIMITED
-    return Console(stderr=stderr, width=width, highlight=False, markup=False, emoji=False)
+    Args:
+        what: is done, such as ``judging``.
+    """
+    if not sys.stderr.isatty():
+        yield
+        return
+    shown: list[Any] = []
+
+    # Rich is loaded only where there is something to see of it.
+    def show() -> None:
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+        bars = Progress(
+            TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=stderr(), transient=True
+        )
+        bars.add_task(what, total=None)
+        bars.start()
+        shown.append(bars)
+
+    timer = Timer(SECONDS_BEFORE_BAR, show)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()  # it may just be starting them
+        for bars in shown:
+            bars.stop()

@@ -79,7 +79,7 @@ def run_check(args: argparse.Namespace) -> int:
 
     how, engine = _label_check(args)
     preprocessing = options.preprocessing_of(args)
-    with console.decoding() as decoding:
+    with console.decoding("checking") as decoding:
         report = check(
             args.paths,
             near=not args.no_near_duplicates,
@@ -187,7 +187,8 @@ def _with_labels(report: Report, how: LabelCheck, engine: RayEngine | None) -> t
     begun = time.monotonic()
     messages = console.stderr()
     try:
-        findings, issues = check_labels(report.parts, how, messages.print, engine)
+        with console.working("training the models that judge the labels"):
+            findings, issues = check_labels(report.parts, how, messages.print, engine)
     except FittingRoomError as error:
         return report, [], str(error)
     except KeyboardInterrupt:

@@ -80,7 +80,8 @@ def run_evaluate(args: argparse.Namespace) -> int:
     warn_of_many_threads(args.threads)
     before, written_before = run.result, _predictions_files(run)
     prepare_torch(args.threads, deterministic=False)
-    scores = run.evaluate(dataset, subsets=subsets, trust_code=args.trust_code, device=args.device or "cpu")
+    with console.working("judging"):
+        scores = run.evaluate(dataset, subsets=subsets, trust_code=args.trust_code, device=args.device or "cpu")
     if run.result != before or (subsets and dataset is None):
         _renew_the_report(run)
 

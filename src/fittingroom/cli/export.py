@@ -40,6 +40,7 @@ def add_options(parser: Parser) -> None:
 
 def run_export(args: argparse.Namespace) -> int:
     """Export, and report what was written and how it was checked."""
+    from fittingroom.cli import console
     from fittingroom.runs.run import open_run
 
     _refuse_what_does_not_go_together(args)
@@ -72,15 +73,16 @@ def run_export(args: argparse.Namespace) -> int:
     held_out = None if out_of_fold is None else out_of_fold.said
 
     checked = f"agrees with the network on {min(len(train), TRAIN_IMAGES) + len(validation or ()):,} images"
-    if args.quantize:
-        from fittingroom.artifact.quantize import quantize_int8
+    with console.working("exporting, and comparing with the network"):
+        if args.quantize:
+            from fittingroom.artifact.quantize import quantize_int8
 
-        whole = export_onnx(artifact, network, train, validation, held_out=held_out)
-        checked = str(quantize_int8(whole, train, validation, path))
-    elif args.format == "onnx":
-        export_onnx(artifact, network, train, validation, path=path, held_out=held_out)
-    else:
-        export_torch(artifact, network, train, validation, path, held_out=held_out)
+            whole = export_onnx(artifact, network, train, validation, held_out=held_out)
+            checked = str(quantize_int8(whole, train, validation, path))
+        elif args.format == "onnx":
+            export_onnx(artifact, network, train, validation, path=path, held_out=held_out)
+        else:
+            export_torch(artifact, network, train, validation, path, held_out=held_out)
     print(f"{path}: {path.stat().st_size:,} bytes; {checked}")
     return 0
 

@@ -298,12 +298,12 @@ def open_data(
     from dataclasses import replace
 
     from fittingroom.cli import console
-    from fittingroom.data.fetch.known_sets import NoSourceError
+    from fittingroom.data.fetch.known_sets import KNOWN, NoSourceError
     from fittingroom.data.open import open_dataset
 
     name = name or DEFAULT_DATA
     try:
-        with console.fetching() as progress, console.decoding() as decoding:
+        with console.fetching() as progress, console.decoding("" if name in KNOWN else "reading the data") as decoding:
             splits = open_dataset(
                 name,
                 test=test,
@@ -360,8 +360,8 @@ def observing(*, quiet: bool) -> Iterator[Hooks]:
     """
     import signal
 
-    from fittingroom.cli.progress import showing
     from fittingroom.events import Hooks
+    from fittingroom.rendering.progress import showing
 
     signals: list[int] = []
 

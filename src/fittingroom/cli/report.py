@@ -33,9 +33,11 @@ def run_report(args: argparse.Namespace) -> int:
     if any("unmade" in member.result for member in run.members or [run]):
         from fittingroom.run_extras import make_up  # loads PyTorch, which the page alone does without
 
-        make_up(run)
-    page = write_report(run, xkcd=args.xkcd)
-    write_model_card(run)
+        with console.working("making up for what failed"):
+            make_up(run)
+    with console.working("writing the report"):
+        page = write_report(run, xkcd=args.xkcd)
+        write_model_card(run)
 
     # Each seed is diagnosed by itself: what one of them did is lost in a mean.
     out = console.stdout()

@@ -180,6 +180,7 @@ def _resume(args: argparse.Namespace, engine: RayEngine | None, group: ProcessGr
 
 
 def _begin(args: argparse.Namespace, engine: RayEngine | None, group: ProcessGroup) -> Run:
+    from fittingroom.cli import console
     from fittingroom.events import RecipeSettled
     from fittingroom.runs.preprocessing import preprocessing_of
 
@@ -205,10 +206,12 @@ def _begin(args: argparse.Namespace, engine: RayEngine | None, group: ProcessGro
             skip_broken=bool(args.skip_broken),
             group=args.group,
         )
-    _say_what_is_edited(splits, args)
+    with console.working("checking the data"):
+        _say_what_is_edited(splits, args)
 
     # PyTorch is loaded only now: a mistake in recipe or data is answered at once.
-    from fittingroom.pipeline import train
+    with console.working("loading PyTorch"):
+        from fittingroom.pipeline import train
     from fittingroom.runs.environment_record import Options
 
     names = options.given(args, ("device", "threads", "keep", "deterministic", "xkcd", "test", "skip_broken", "group"))

@@ -50,7 +50,7 @@ def add_options(parser: Parser) -> None:
 def run_verify(args: argparse.Namespace) -> int:
     """Verify, and print what was compared and what came of it."""
     from fittingroom.cli import console
-    from fittingroom.cli.progress import showing
+    from fittingroom.rendering.progress import showing
     from fittingroom.verify_run import outcome_of, verify
 
     with showing(quiet=args.quiet) as observe:

@@ -22,6 +22,7 @@ from fittingroom.data.open import open_dataset
 from fittingroom.data.preprocessing import Preprocessing
 from fittingroom.environment import describe_machine, git_revision, versions, warn_of_many_threads
 from fittingroom.errors import ArtifactError, DataError, RecipeError
+from fittingroom.events import NO_HOOKS, Hooks, Working
 from fittingroom.files.atomic import atomic_write
 from fittingroom.files.names import refuse_undecodable
 from fittingroom.models import ModelSource, find_model
@@ -60,6 +61,7 @@ def start(
     source: ModelSource | None = None,
     origin: Origin | WeightsOrigin | None = None,
     folds: int | None = None,
+    hooks: Hooks = NO_HOOKS,
     group: ProcessGroup = ALONE,
     held: ExitStack | None = None,
 ) -> Run:
@@ -102,7 +104,7 @@ def start(
 
     # One process of each host fills the cache, from which the others read.
     with group.local_main_first():
-        opened = as_splits(data, options, preprocessing_of(recipe))
+        opened = as_splits(data, options, preprocessing_of(recipe), hooks)
         splits, edits, _ = edited(opened, without=options.without, labels=options.labels)
     source = source or find_model(recipe.model)
     if origin is not None:
@@ -125,6 +127,7 @@ def start(
         """The new folder of the run, or the one that it had before torchrun restarted it."""
         folder = _own_folder(out, recipe.name or "run")
         if folder is None:
+            hooks.observe(Working(what="checking which images belong together"))
             precision = _precision(splits, recipe, source, options)
             resolved = dataclasses.replace(recipe, precision=cast("Precision", precision.name))
             environment = _describe(splits, resolved, source, options, _seed_list(recipe, seeds), group)
@@ -159,10 +162,13 @@ def start(
     return run
 
 
-def as_splits(data: Splits | Dataset | str | Path, options: Options, wanted: Preprocessing) -> Splits:
+def as_splits(
+    data: Splits | Dataset | str | Path, options: Options, wanted: Preprocessing, hooks: Hooks = NO_HOOKS
+) -> Splits:
     """Data in any form that :func:`fittingroom.train` takes, with pictures prepared as ``wanted`` says.
 
-    Open data whose images have groups keep these; others get those that the options ask for.
+    Open data whose images have groups keep these; others get those that the options ask for. ``hooks`` are told what is
+    read.
     """
     if isinstance(data, Dataset):
         data = Splits(data)
@@ -171,6 +177,11 @@ def as_splits(data: Splits | Dataset | str | Path, options: Options, wanted: Pre
             is_path = bool(data.source) and data.source not in KNOWN
             data = with_groups(data, options.group, Path(data.source).expanduser() if is_path else None)
         return prepared(data, wanted)
+
+    def report(what: str, done: int = 0, total: int | None = None) -> None:
+        hooks.observe(Working(what=what, done=done, total=total or 0))
+
+    report("reading the data")
     return open_dataset(
         data,
         test=options.test,
@@ -178,6 +189,8 @@ def as_splits(data: Splits | Dataset | str | Path, options: Options, wanted: Pre
         preprocessing=wanted,
         skip_broken=options.skip_broken,
         group=options.group,
+        progress=lambda what, done, total: report(f"fetching {what}", done, total),
+        decoding=report,
     )
 
 

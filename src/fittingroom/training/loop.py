@@ -390,6 +390,7 @@ def _report_start(
             processes=context.group.size,
             origin=start.sentence if start else "",
             expected_seconds=expected,
+            stage_epochs=tuple(stage.epochs for stage in state.recipe.stages),
         )
     )
 

@@ -1,14 +1,13 @@
-"""How a training shows itself: a bar on a terminal, a line an epoch elsewhere. One observer among others."""
+"""How a training shows itself: a bar on a terminal and in a notebook, else a line an epoch. One observer of many."""
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from fittingroom.cli import console
 from fittingroom.events import (
     EpochDone,
     Event,
@@ -19,10 +18,38 @@ from fittingroom.events import (
     RecipeSettled,
     StepDone,
     TrainingStarted,
+    Working,
 )
+from fittingroom.rendering.terminal import console, is_notebook
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
+
+
+SECONDS_BETWEEN_DRAWINGS = 0.25  # in a notebook, where each goes to a browser
+
+
+@contextmanager
+def shown(progress: bool | None, observe: Observer | None) -> Iterator[Observer]:
+    """An observer that shows a training to whoever called it from Python, and tells ``observe`` too.
+
+    Args:
+        progress: whether to; None for: on a terminal or in a notebook, where nobody else observes.
+        observe: who else is told.
+    """
+    if progress is None:
+        progress = observe is None and (is_notebook() or sys.stderr.isatty())
+    if not progress:
+        yield observe or (lambda _event: None)
+        return
+    with showing(quiet=False) as show:
+
+        def both(event: Event) -> None:
+            show(event)
+            if observe is not None:
+                observe(event)
+
+        yield both
 
 
 @contextmanager
@@ -30,6 +57,9 @@ def showing(*, quiet: bool) -> Iterator[Observer]:
     """An observer that prints on stderr what a person wants to see; nothing with ``quiet``."""
     if quiet:
         yield lambda _event: None
+    elif is_notebook():
+        with _in_notebook() as observer:
+            yield observer
     elif sys.stderr.isatty():
         with _bars() as observer:
             yield observer
@@ -57,7 +87,9 @@ class _Lines:
             self.last_start = line
         elif isinstance(event, EpochDone):
             pace = self.paces[job]
-            _log(name + _epoch_line(event, pace.epochs) + pace.of_epoch(event))
+            _log(name + _epoch_line(event, pace) + pace.of_epoch(event))
+        elif isinstance(event, StepDone):
+            self.paces[job].lr = event.lr
         elif isinstance(event, MicroBatchHalved):
             _log(name + _memory_line(event))
         elif isinstance(event, JobDone) and event.outcome:
@@ -67,24 +99,56 @@ class _Lines:
 @contextmanager
 def _bars() -> Iterator[Observer]:
     """A bar for each training that is going on."""
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress
 
-    columns = (
-        TextColumn("{task.description}epoch {task.fields[epoch]}"),
+    with Progress(*_columns(), console=console(stderr=True), transient=True) as progress:
+        yield _Bars(progress, progress.console.print)
+
+
+@contextmanager
+def _in_notebook() -> Iterator[Observer]:
+    """The same bars as Rich shows them in a notebook, drawn anew in their place; lines below them as text."""
+    from IPython.display import HTML, display
+    from rich.progress import Progress
+
+    # Never started: its thread would need ipywidgets. It is drawn by what is displayed, at events.
+    progress = Progress(*_columns(), auto_refresh=False)
+    place = display(progress, display_id=True)  # type: ignore[no-untyped-call]
+    bars = _Bars(progress, print)
+    drawn = 0.0
+
+    def observe(event: Event) -> None:
+        nonlocal drawn
+        bars(event)
+        is_step = isinstance(_job_of(event)[1], StepDone)
+        if not is_step or time.monotonic() - drawn > SECONDS_BETWEEN_DRAWINGS:
+            place.update(progress)
+            drawn = time.monotonic()
+
+    try:
+        yield observe
+    finally:
+        place.update(HTML(""))  # type: ignore[no-untyped-call]
+
+
+def _columns() -> tuple[Any, ...]:
+    from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    return (
+        TextColumn("{task.description}{task.fields[epoch]}"),
         BarColumn(),
         TaskProgressColumn(),
-        TextColumn("loss {task.fields[loss]}  lr {task.fields[lr]}  {task.fields[speed]} images/s"),
+        TextColumn("{task.fields[now]}"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console.stderr(), transient=True) as progress:
-        yield _Bars(progress)
 
 
 class _Bars:
     """Moves the bars, and prints above them what :class:`_Lines` would print."""
 
-    def __init__(self, progress: Progress):
-        self.progress = progress
+    def __init__(self, progress: Progress, log: Callable[[str], None]):
+        self.progress, self.log = progress, log
+        self.work: TaskID | None = None
         self.tasks: dict[str, TaskID] = {}
         self.paces: dict[str, _Pace] = {}
         self.losses: dict[str, float] = {}
@@ -94,44 +158,60 @@ class _Bars:
         """Show the event."""
         job, event = _job_of(event)
         name = f"{job}   " if job else ""
-        if isinstance(event, RecipeSettled):
-            self.progress.console.print(name + _recipe_line(event))
+
+        # What is done beside the training is done when anything else is reported.
+        if self.work is not None and not isinstance(event, Working):
+            self.progress.remove_task(self.work)
+            self.work = None
+        if isinstance(event, Working):
+            self._work(name, event)
+        elif isinstance(event, RecipeSettled):
+            self.log(name + _recipe_line(event))
         elif isinstance(event, TrainingStarted):
             self._start(job, name, event)
         elif isinstance(event, StepDone):
             self._step(job, event)
         elif isinstance(event, EpochDone):
-            self.progress.console.print(name + _epoch_line(event, self.paces[job].epochs))
+            self.log(name + _epoch_line(event, self.paces[job]))
         elif isinstance(event, MicroBatchHalved):
-            self.progress.console.print(name + _memory_line(event))
+            self.log(name + _memory_line(event))
 
         # A trial of a search that is done gives its place to the next one.
         elif isinstance(event, JobDone):
             if job in self.tasks:
                 self.progress.remove_task(self.tasks.pop(job))
             if event.outcome:
-                self.progress.console.print(name + event.outcome)
+                self.log(name + event.outcome)
+
+    def _work(self, name: str, event: Working) -> None:
+        if self.work is None:
+            for task in self.progress.tasks:  # a training that is done is no news beside it
+                self.progress.update(task.id, visible=not task.finished)
+            self.work = self.progress.add_task("", total=None, epoch="", now="")
+        self.progress.update(
+            self.work, description=f"{name}{event.what}", completed=event.done, total=event.total or None
+        )
 
     def _start(self, job: str, name: str, event: TrainingStarted) -> None:
         if job not in self.tasks:
-            self.tasks[job] = self.progress.add_task(name, total=None, epoch="", loss="", lr="", speed="")
+            self.tasks[job] = self.progress.add_task(name, total=None, epoch="", now="")
         self.paces[job] = pace = _Pace(event)
         steps = pace.epochs * event.steps_per_epoch
-        self.progress.update(self.tasks[job], total=steps, completed=event.steps_done)
+        self.progress.update(self.tasks[job], total=steps, completed=event.steps_done, visible=True)
         if (line := _start_line(event)) != self.last_start:  # it is the same for each seed
-            self.progress.console.print(line)
+            self.log(line)
         self.last_start = line
 
     def _step(self, job: str, event: StepDone) -> None:
         # The loss of single batches jumps too much to be read: a moving average over about ten of them is shown.
+        self.paces[job].lr = event.lr
         self.losses[job] = 0.9 * self.losses.get(job, event.loss) + 0.1 * event.loss
         self.progress.update(
             self.tasks[job],
             completed=event.step,
-            epoch=f"{event.epoch + 1}/{self.paces[job].epochs}",
-            loss=f"{self.losses[job]:.3f}",
-            lr=f"{event.lr:.2g}",
-            speed=f"{self.paces[job].images_per_second(event.step):,.0f}",
+            epoch=f"epoch {event.epoch + 1}/{self.paces[job].epochs}{self.paces[job].stage_of(event.epoch)}",
+            now=f"loss {self.losses[job]:.3f}  lr {event.lr:.2g}  "
+            f"{self.paces[job].images_per_second(event.step):,.0f} images/s",
         )
 
 
@@ -139,7 +219,8 @@ class _Pace:
     """How fast a training goes, by the steps that it reports; those of a worker elsewhere are not all reported."""
 
     def __init__(self, start: TrainingStarted):
-        self.epochs = start.epochs
+        self.epochs, self.stage_epochs = start.epochs, start.stage_epochs
+        self.lr: float | None = None  # of the newest step that was reported
         self.images_per_step = start.images / start.steps_per_epoch
         self.step, self.since = start.steps_done, time.perf_counter()
         self.last_epoch = (0, 0.0) if start.steps_done == 0 else None  # steps and seconds of training up to its end
@@ -147,6 +228,14 @@ class _Pace:
     def images_per_second(self, step: int) -> float:
         """Since the start."""
         return (step - self.step) * self.images_per_step / (time.perf_counter() - self.since)
+
+    def stage_of(self, epoch: int) -> str:
+        """`` (stage 2/3)`` for an epoch, from 0, of a training in several stages; else nothing."""
+        if len(self.stage_epochs) < 2:
+            return ""
+        ends = [sum(self.stage_epochs[: number + 1]) for number in range(len(self.stage_epochs))]
+        stage = next((number for number, end in enumerate(ends, 1) if epoch < end), len(ends))
+        return f" (stage {stage}/{len(ends)})"
 
     def of_epoch(self, event: EpochDone) -> str:
         """Images/s of an epoch with its validation, by the training's own clock; of one cut by a resume unknown."""
@@ -192,13 +281,15 @@ def _expected(seconds: float | None) -> str:
     )
 
 
-def _epoch_line(event: EpochDone, epochs: int) -> str:
-    line = f"epoch {event.epoch + 1:>{len(str(epochs))}}/{epochs}   loss {event.train_loss:.4f}"
+def _epoch_line(event: EpochDone, pace: _Pace) -> str:
+    epochs = pace.epochs
+    number = f"epoch {event.epoch + 1:>{len(str(epochs))}}/{epochs}{pace.stage_of(event.epoch)}"
+    line = f"{number}   loss {event.train_loss:.4f}"
     if event.validation_loss is not None and event.validation_accuracy is not None:
         line += f"   validation loss {event.validation_loss:.4f}, accuracy {event.validation_accuracy:.2%}"
     if event.validation_judged is not None:
         line += f", judged by {event.validation_judged:.2%}"
-    return line
+    return line if pace.lr is None else f"{line}   lr {pace.lr:.2g}"
 
 
 def _memory_line(event: MicroBatchHalved) -> str:
