@@ -130,7 +130,7 @@ def test_seeds_on_ray_are_those_one_after_another_bit_for_bit_and_ray_says_nothi
 
     # Nothing but our own lines, and nothing left behind.
     for line in done.stderr.splitlines():
-        assert re.match(r"training   1,800 images|seed-[01]   epoch [12]/2   ", line), line
+        assert re.match(r"recipe     1,800 images|training   1,800 images|seed-[01]   epoch [12]/2   ", line), line
     assert set(Path(environment["TMPDIR"]).glob("fittingroom-ray-*")) == before
 
     assert main([*command[3:], "--threads", "1", "--out", "here", "--quiet"]) == 0
