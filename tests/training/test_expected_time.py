@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import fittingroom as fr
-from fittingroom.cli.progress import _start_line
 from fittingroom.events import Event, Hooks, TrainingStarted
+from fittingroom.rendering.progress import _start_line
 from fittingroom.training import loop
 from fittingroom.training.fit import Fitted, fit
 
