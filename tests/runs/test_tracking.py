@@ -88,7 +88,7 @@ def test_tensorboard_reads_back_every_figure(run: fr.Run) -> None:
         assert reader.Scalars(name)[-1].value == pytest.approx(value)
 
     texts = {tag: reader.Tensors(tag)[-1].tensor_proto.string_val[0].decode() for tag in reader.Tags()["tensors"]}
-    assert 'model = "tutorial"' in texts["recipe/text_summary"]
+    assert f'model = "{run.recipe.model}"' in texts["recipe/text_summary"]
     assert str(run.path / "report.html") in texts["report.html/text_summary"]
     assert texts["README.md/text_summary"].startswith("---")
 
@@ -112,7 +112,7 @@ def test_mlflow_reads_back_every_figure_from_its_sqlite_store(run: fr.Run, monke
     assert tracked.info.run_name == "tracked"
     assert tracked.info.status == "FINISHED"
     assert tracked.data.params["stages.0.lr"] == "0.003"
-    assert tracked.data.params["model"] == "tutorial"
+    assert tracked.data.params["model"] == run.recipe.model
 
     for name, values in measured(run).items():
         history = [(metric.step, metric.value) for metric in client.get_metric_history(tracked.info.run_id, name)]
