@@ -272,7 +272,7 @@ def test_export_writes_the_file_and_says_how_it_was_checked(run: str, form: str,
     ("options", "message"),
     [
         (["--format", "safetensors"], "model.safetensors already"),
-        (["--format", "keras"], "--format: onnx or torch-export expected, keras found"),
+        (["--format", "keras"], "--format: onnx, torch-export or page expected, keras found"),
         (["--format", "torch-export", "--quantize", "int8"], "--quantize int8: --format onnx expected"),
     ],
 )

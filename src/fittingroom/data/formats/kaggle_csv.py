@@ -216,6 +216,8 @@ def _table(content: Path | IO[bytes], layout: Layout, path: Path, skip_lines: in
             return _whole_numbers(read(content, schema=floats), schema)
         except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
             _refuse_bad_cell(path, layout)
+            if layout.label and not label_cells(path, layout):  # Polars below 2 takes the header for a row
+                raise DataError(f"{path}: a row for each image expected, no rows found") from error
             raise DataError(f"{path}: {str(error).splitlines()[0]}") from error
 
 
