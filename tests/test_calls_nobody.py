@@ -112,6 +112,16 @@ def test_ray_asks_for_no_name(tmp_path: Path) -> None:
     assert names_asked_for(train, tmp_path, of_ours) == ([], [])
 
 
+@pytest.mark.nightly
+def test_a_network_of_timm_is_trained_and_gone_on_from_without_asking_for_a_name(tmp_path: Path) -> None:
+    of_ours = {"FITTINGROOM_CACHE": str(tmp_path / "cache"), "MPLCONFIGDIR": str(tmp_path / "fonts")}
+    shared = ["--threads", "1", "--epochs", "1", "--quiet"]
+    new = ["--model", "timm:test_resnet", "--weights", "none", "--out", "first"]
+    assert names_asked_for([*COMMAND, "train", "sample", *new, *shared], tmp_path, of_ours) == ([], [])
+    further = ["--from", "first", "--recipe", "finetune", "--out", "second"]
+    assert names_asked_for([*COMMAND, "train", *further, *shared], tmp_path, of_ours) == ([], [])
+
+
 def _write_picture(path: Path) -> None:
     from PIL import Image
 

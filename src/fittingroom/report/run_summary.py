@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
 from shlex import join
 from typing import Any
 
@@ -190,7 +191,7 @@ def reproducing_command(run: Run) -> str:
     if (run.path / SOURCE).exists():  # the run's own copy: the file that it was made from may be gone
         words += ["--model", f"{run.path / SOURCE}:{run.recipe.model.rpartition(':')[2]}"]
     if (start := environment.start) is not None and start.kind == "run":
-        words += ["--from", str(runs_folder(run.path) / start.name)]
+        words += ["--from", str(_runs_folder_as_given(run.path) / start.name)]
     elif start is not None:
         words += ["--weights", str(run.path / START)]
     if options.test:
@@ -211,6 +212,16 @@ def reproducing_command(run: Run) -> str:
     if seeds == tuple(range(seeds[0], seeds[0] + len(seeds))):
         return join([*words, "--set", f"seed={seeds[0]}", "--seeds", str(len(seeds))])
     return "\n".join(join([*words, "--seed", str(seed)]) for seed in seeds)
+
+
+def _runs_folder_as_given(path: Path) -> Path:
+    """The folder of all runs, relative where the run is given so: a card that is sent names no folder of its sender."""
+    folder, wanted = path.parent, runs_folder(path).resolve()
+    while folder.resolve() != wanted:
+        if folder == folder.parent:
+            return wanted
+        folder = folder.parent
+    return folder
 
 
 def reproduces(run: Run) -> str:
