@@ -7,6 +7,9 @@ import errno
 
 STORAGE_FULL = {errno.ENOSPC, errno.EFBIG, errno.EROFS, errno.EIO, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
+OUT_OF_MEMORY = ("DefaultCPUAllocator", "could not create a primitive", "std::bad_alloc", "failed to map segment")
+"""Words of errors by which PyTorch, and the loader of libraries, say that there is no memory left."""
+
 
 class FittingRoomError(Exception):
     """Base of every error that this package raises on purpose.

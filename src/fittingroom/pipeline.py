@@ -514,7 +514,11 @@ def _near_in_test(splits: Splits, fitted: Fitted, environment: Environment) -> d
     if splits.test is None or not environment.look_at_test:
         return {}
     held_out = None if splits.validation is fitted.validation_set else fitted.validation_set
-    counted = near_in_test(splits.train, splits.test, held_out, cache=environment.options.cache)
+    try:
+        counted = near_in_test(splits.train, splits.test, held_out, cache=environment.options.cache)
+    except (MemoryError, OSError) as error:  # the weights are kept by now, and no figure beside them is worth the run
+        warnings.warn(f"test images like ones that were trained on were not counted: {error}", stacklevel=2)
+        return {}
     return {"near_in_test": dataclasses.asdict(counted)}
 
 

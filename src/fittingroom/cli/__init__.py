@@ -17,7 +17,7 @@ from importlib import import_module
 
 from fittingroom.cli.parser import Parser
 from fittingroom.cli.streams import finish_stdout, prepare_streams, silence_stdout
-from fittingroom.errors import STORAGE_FULL, FittingRoomError, Interrupted, PeerFailed
+from fittingroom.errors import OUT_OF_MEMORY, STORAGE_FULL, FittingRoomError, Interrupted, PeerFailed
 from fittingroom.version import __version__
 
 DONE, OUR_FAULT, USERS_MISTAKE, INTERRUPTED = 0, 1, 2, 130
@@ -107,14 +107,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         _log(f"fittingroom: {with_flags(str(error))}")
         return USERS_MISTAKE
 
-    # A module that no extra brings, and an error of the system without a file, are our faults: they show where.
-    except ModuleNotFoundError as error:
-        missing = str(error.name).partition(".")[0]
-        extra = next((name for name, modules in EXTRAS.items() if missing in modules), None)
-        if extra is None:
+    # PyTorch says by a bare RuntimeError that there is no memory left, a library that finds no room by an ImportError.
+    except (MemoryError, RuntimeError, ImportError) as error:
+        if isinstance(error, ModuleNotFoundError):
+            return _missing(error)
+        if not isinstance(error, MemoryError) and not any(words in str(error) for words in OUT_OF_MEMORY):
             raise
-        _log(f"fittingroom: this needs {missing}, which is not installed: pip install 'fittingroom[{extra}]'")
+        _log(
+            "fittingroom: there is not enough memory for this"
+            f"{f' ({str(error).splitlines()[0]})' if str(error) else ''}: give it more, or less to do at once: "
+            "--batch-size N, --threads 1, --size N"
+        )
         return USERS_MISTAKE
+
+    # An error of the system without a file is our fault: it shows where.
     except OSError as error:
         if error.errno in STORAGE_FULL and error.filename is None:
             silence_stdout()
@@ -124,6 +130,16 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         _log(f"fittingroom: {error.filename}: {error.strerror}")
         return USERS_MISTAKE
+
+
+def _missing(error: ModuleNotFoundError) -> int:
+    """Say which extra brings a module that is missing; one that no extra brings is our fault, and shows where."""
+    missing = str(error.name).partition(".")[0]
+    extra = next((name for name, modules in EXTRAS.items() if missing in modules), None)
+    if extra is None:
+        raise error
+    _log(f"fittingroom: this needs {missing}, which is not installed: pip install 'fittingroom[{extra}]'")
+    return USERS_MISTAKE
 
 
 def _refuse_undecodable(words: Sequence[str]) -> None:

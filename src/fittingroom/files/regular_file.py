@@ -29,7 +29,7 @@ def read_regular_file(path: Path, limit: int) -> bytes:
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
         if not stat.S_ISREG(status.st_mode):
             raise OSError(errno.EINVAL, "a regular file expected, a device or pipe found", str(path))
-        content = file.read(limit + 1) if status.st_size <= limit else b""
+        content = file.read(min(limit, status.st_size) + 1) if status.st_size <= limit else b""
     if status.st_size > limit or len(content) > limit:
         raise OSError(errno.EFBIG, f"at most {limit:,} bytes expected, {status.st_size:,} found", str(path))
     return content

@@ -33,7 +33,7 @@ def read_run_file(path: Path, expected: str, *, limit: int = LIMIT) -> bytes:
                     f"{path}: {expected} expected, of at most {limit:,} bytes, but it can't be read: it has "
                     f"{status.st_size:,}"
                 )
-            return file.read(limit + 1)
+            return file.read(min(limit, status.st_size) + 1)  # room for what is asked for is made beforehand
     except (OSError, ValueError) as error:  # ValueError: a zero byte in a name
         reason = getattr(error, "strerror", None) or error
         raise ArtifactError(f"{path}: {expected} expected, but it can't be read: {reason}") from None

@@ -9,7 +9,7 @@ import platform
 import torch
 
 from fittingroom.environment import default_threads
-from fittingroom.errors import RecipeError
+from fittingroom.errors import OUT_OF_MEMORY, RecipeError
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 
@@ -54,8 +54,8 @@ def _devices() -> dict[str, bool]:
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
-    """Tell lack of memory from other errors: CUDA raises its own class, the CPU's allocator a bare RuntimeError."""
-    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
+    """Tell lack of memory from other errors: CUDA raises its own class, the CPU's libraries a bare RuntimeError."""
+    return isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in OUT_OF_MEMORY)
 
 
 def prepare_torch(threads: int | None, deterministic: bool) -> None:
