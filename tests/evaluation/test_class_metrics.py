@@ -130,3 +130,12 @@ def test_result_terminal_and_report_have_them(tmp_path: Path, capsys: pytest.Cap
     assert in_words(member) in (tmp_path / "run" / "seed-0" / "report.html").read_text()
     assert main(["evaluate", str(tmp_path / "run" / "seed-0"), str(tmp_path / "data.npz")]) == 0
     assert "macro-F1" in capsys.readouterr().out
+
+
+def test_where_nothing_is_wrong_no_interval_is_said_to_be_of_a_bootstrap() -> None:
+    labels = np.repeat([0, 1], [97, 3])
+    answers = labels.copy()
+    probabilities = np.eye(2, dtype=np.float32)[labels]
+    scores = class_metrics([(probabilities, answers)], labels)
+    assert {scores[name]["method"] for name in NAMES} == {"Clopper and Pearson on the smallest class, n = 3"}
+    assert in_words(scores).endswith("95 % intervals by Clopper and Pearson on the smallest class, n = 3")

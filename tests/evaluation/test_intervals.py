@@ -12,6 +12,7 @@ from scipy import stats
 
 from fittingroom.evaluation.intervals import (
     clopper_pearson_interval,
+    least_of_several_interval,
     model_interval,
     model_interval_method,
     recipe_accuracy,
@@ -139,3 +140,13 @@ def test_an_interval_of_seeds_alone_would_not_do() -> None:
         low, high = recipe_accuracy(recipe.draw(20, 1000, generator)).interval_of_seeds or (0, 0)
         covered += low <= 0.92 <= high
     assert covered / 200 < 0.5
+
+
+@pytest.mark.parametrize(("classes", "n", "recall"), [(10, 10, 0.74), (10, 100, 0.9), (10, 1000, 0.92), (3, 30, 0.7)])
+def test_the_interval_of_the_weakest_class_allows_for_its_having_been_picked(
+    classes: int, n: int, recall: float
+) -> None:
+    least = np.random.default_rng(0).binomial(n, recall, (2000, classes)).min(axis=1)
+    bounds = [least_of_several_interval(int(right), n, classes) for right in least]
+    assert np.mean([low <= recall <= high for low, high in bounds]) >= 0.95
+    assert least_of_several_interval(7, 10, 1) == pytest.approx(clopper_pearson_interval(7, 10))

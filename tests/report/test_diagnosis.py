@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from fittingroom.evaluation.intervals import wilson_interval
+from fittingroom.evaluation.intervals import model_interval, wilson_interval
 from fittingroom.evaluation.metrics import score
 from fittingroom.evaluation.mistakes import TRUSTED, find_mistakes, find_suspicious_labels, right_answers
 from fittingroom.evaluation.predictions import JudgedPredictions, read_predictions
@@ -20,6 +20,7 @@ from fittingroom.recipes.reached import REACHED
 from fittingroom.recipes.recipe import Recipe, load_recipe, parse_recipe
 from fittingroom.report.diagnosis import Diagnosis, diagnose, fit_trend
 from fittingroom.report.diagnosis.learning_rules import _p_values
+from fittingroom.report.run_summary import worst_mistakes
 from fittingroom.runs.metrics_log import read_metrics
 from tests.support import GOLDEN
 
@@ -314,3 +315,13 @@ def test_mistakes_come_surest_first_and_right_answers_evenly() -> None:
     assert len(right) == 12
     assert table.confidence[right[0]] == all_right.max()
     assert table.confidence[right[-1]] == all_right.min()
+
+
+def test_of_two_classes_nothing_is_said_to_be_confused_most() -> None:
+    rows = [{"class": name, "n": 20, "recall": recall} for name, recall in (("ok", 0.9), ("flaw", 0.8))]
+    two = worst_mistakes({"n": 40, "correct": 34, "per_class": rows, "confusion": [[18, 2], [4, 16]]})
+    assert two is not None
+    assert not two.is_confusion
+    assert two.weakest["class"] == "flaw"
+    low, high = model_interval(16, 20)
+    assert two.weakest["interval"][0] < low < high < two.weakest["interval"][1]  # it was picked as the least

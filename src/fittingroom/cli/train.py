@@ -418,12 +418,11 @@ def _mistakes(scores: dict[str, Any]) -> Iterator[tuple[str, str]]:
         return
     weakest = worst.weakest
     low, high = weakest["interval"]
-    interval = f"{low:.1%} to {high:.1%}, n = {weakest['n']:,}"
+    interval = f"95 % {low:.1%} to {high:.1%}, as the least of {worst.classes}; n = {weakest['n']:,}"
     yield "weakest", f"{weakest['class']}: recall {weakest['recall']:.1%} ({interval})"
 
-    # One image is no confusion of two classes.
     pair = worst.pair
-    if pair["count"] > 1:
+    if worst.is_confusion:
         yield "confused", f"{pair['first']} and {pair['second']}: {pair['count']:,} of the {worst.mistakes:,} mistakes"
 
 

@@ -72,7 +72,7 @@ def class_metrics(
         name: {
             "value": float(value_3[i]),
             "interval": list(_interval(name, value_S3[:, i], drawn_B3[:, i], float(least_3[i]), seeds[0].smallest)),
-            "method": method,
+            "method": _method(method, drawn_B3[:, i], seeds[0].smallest),
             "n": n,
         }
         for i, name in enumerate(NAMES)
@@ -87,7 +87,11 @@ def in_words(scores: Mapping[str, Any]) -> str:
     for name, word, form in zip(NAMES, ("balanced accuracy", "macro-F1", "AUC"), (".1%", ".1%", ".3f"), strict=True):
         value, (low, high) = scores[name]["value"], scores[name]["interval"]
         said.append(f"{word} {value:{form}} ({low:{form}} to {high:{form}})")
-    return f"{', '.join(said)}; 95 % intervals by {scores['auc']['method']}"
+    methods: dict[str, list[str]] = {}
+    for name, word in zip(NAMES, ("balanced accuracy", "macro-F1", "AUC"), strict=True):
+        methods.setdefault(scores[name]["method"], []).append(word)
+    how = [f"by {method}" + (f" ({', '.join(of)})" if len(methods) > 1 else "") for method, of in methods.items()]
+    return f"{', '.join(said)}; 95 % intervals {', '.join(how)}"
 
 
 class _Said:
@@ -164,12 +168,25 @@ def _mean(score_BC: Floats) -> Floats:
         return np.asarray(np.where(known_BC, score_BC, 0).sum(axis=1) / known_BC.sum(axis=1))
 
 
+def _spread(drawn_B: Floats) -> float:
+    """How far resamples lie apart; 0 where none of them saw a mistake."""
+    seen_B = drawn_B[~np.isnan(drawn_B)]
+    return float(seen_B.std()) if len(seen_B) else 0.0
+
+
+def _method(bootstrap: str, drawn_B: Floats, smallest: int) -> str:
+    """What the interval of :func:`_interval` is made by."""
+    if _spread(drawn_B) > 0:
+        return bootstrap
+    return f"Clopper and Pearson on the smallest class, n = {smallest:,}"
+
+
 def _interval(name: str, value_S: Floats, drawn_B: Floats, least: float, smallest: int) -> tuple[float, float]:
     """The 95 % interval of the mean over seeds, by what resamples of the images gave and how seeds differ."""
     from scipy import special
 
-    value, drawn_B = float(value_S.mean()), drawn_B[~np.isnan(drawn_B)]
-    spread = float(drawn_B.std()) if len(drawn_B) else 0.0
+    value, spread = float(value_S.mean()), _spread(drawn_B)
+    drawn_B = drawn_B[~np.isnan(drawn_B)]
     if spread == 0:
         low, high = clopper_pearson_interval(value * smallest, smallest)
     elif name == "auc" and 0 < value < 1:

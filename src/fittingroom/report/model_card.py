@@ -16,6 +16,7 @@ from fittingroom.report.run_summary import (
     reproducing_command,
     test_set_evaluations,
     weakest_classes,
+    worst_mistakes,
 )
 from fittingroom.runs.environment_record import DataIdentity
 from fittingroom.runs.run import Run
@@ -69,7 +70,7 @@ def _write_card(run: Run, family: dict[str, Any] | None) -> Path:
         "train": data.train,
         "known": _hub_name(data.train),
         "classes": classes,
-        "weakest": classes[0] if classes else None,
+        "worst": worst_mistakes(judged.scores) if judged else None,
         "calibration": calibration(judged.table.probabilities, judged.table.truth) if judged else None,
         "normalization": NORMALIZATION[recipe.normalize],
         "evaluations": len(test_set_evaluations(run)),

@@ -10,7 +10,7 @@ from typing import Any
 
 from fittingroom.artifact.artifact import SOURCE
 from fittingroom.data.fetch.fingerprints import KNOWN_FINGERPRINTS
-from fittingroom.evaluation.intervals import model_interval
+from fittingroom.evaluation.intervals import least_of_several_interval, model_interval
 from fittingroom.evaluation.mistakes import find_suspicious_labels
 from fittingroom.evaluation.predictions import JudgedPredictions, read_predictions
 from fittingroom.report.diagnosis import Diagnosis, diagnose
@@ -120,20 +120,34 @@ class WorstMistakes:
     """What stands beside an accuracy.
 
     Attributes:
-        weakest: the class of least recall, a row of :func:`weakest_classes`.
+        weakest: the class of least recall, a row of :func:`weakest_classes`; its ``interval`` allows for its being the
+            least of several.
         pair: the two classes most often taken for each other, a row of :func:`confused_pairs`.
         mistakes: of all classes, ≥ 1.
+        classes: that have images, of which the weakest was picked.
     """
 
     weakest: dict[str, Any]
     pair: dict[str, Any]
     mistakes: int
+    classes: int
+
+    @property
+    def is_confusion(self) -> bool:
+        """Whether the pair says anything: one image is no confusion of two classes, and of two there is no other."""
+        return self.classes > 2 and bool(self.pair["count"] > 1)
 
 
 def worst_mistakes(scores: dict[str, Any]) -> WorstMistakes | None:
     """Pick them from scores of ``result.json``; None without a mistake."""
     mistakes = scores["n"] - scores["correct"]
-    return WorstMistakes(weakest_classes(scores)[0], confused_pairs(scores, 1)[0], mistakes) if mistakes else None
+    if not mistakes:
+        return None
+    classes = weakest_classes(scores)
+    weakest = classes[0]
+    right = round(weakest["recall"] * weakest["n"])
+    interval = least_of_several_interval(right, weakest["n"], len(classes))
+    return WorstMistakes(weakest | {"interval": interval}, confused_pairs(scores, 1)[0], mistakes, len(classes))
 
 
 def diagnose_members(run: Run) -> dict[str, list[tuple[int, Diagnosis]]]:
