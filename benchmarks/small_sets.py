@@ -256,7 +256,6 @@ def _textures() -> SetOf:
         "astronaut",
         "chelsea",
         "coffee",
-        "retina",
     ]
     photos = {name: Image.open(next(folder.glob(f"{name}.*"))).convert("RGB") for name in names}
     photos |= dict(zip(("temple", "flower"), map(Image.fromarray, load_sample_images().images), strict=True))

@@ -23,13 +23,16 @@ from tests.support.photo_patches import photo_patches
 
 LINEAR = f"model='{SUPPORT / 'linear_net.py'}:net'"
 
+# A row of features is no picture, which means the same when it is turned or made smaller.
+UNCHANGED = ("shift=0", "rotate=0", "scale=0", "brightness=0", "contrast=0", "ema=0")
+
 # scikit-learn's checks come with 2 to 30 features of no particular scale: images of one row, white at 16. All that run
 # pass. One skips itself: the array API wants SCIPY_ARRAY_API set before SciPy is imported.
 AS_ROWS = FittingRoomClassifier(
     "plain",
     epochs=6,
     lr=0.3,
-    overrides=(LINEAR, "precision=float32", "batch_size=64", "mirror=none"),
+    overrides=(LINEAR, "precision=float32", "batch_size=64", *UNCHANGED),
     random_state=0,
     scale=16.0,
     image_size=(1, -1),
@@ -125,7 +128,7 @@ def test_it_learns_from_colour_in_whatever_form(model: str, patches: tuple[np.nd
 
 def test_a_recipe_resizes_and_makes_grey_in_fit_and_predict(patches: tuple[np.ndarray, np.ndarray]) -> None:
     X, y = patches
-    overrides = ("model=residual", "precision=float32", "batch_size=32", "size=12", "channels=1")
+    overrides = ("model=residual", "precision=float32", "batch_size=32", "size=12", "channels=1", "model_args={}")
     fitted = classifier(epochs=2, overrides=overrides).fit(X, y)
     assert fitted.image_size_ == (16, 16)  # of what it takes
     assert fitted.network_.get_parameter("stages.0.0.weight").shape[1] == 1

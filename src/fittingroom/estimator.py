@@ -132,7 +132,7 @@ class FittingRoomClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
 
         # where it validates by some of X, by none that equals one that it learns from
         splits = Splits(train)
-        self.recipe_ = recipe = settled(recipe, learned_from_count(splits, recipe))
+        self.recipe_ = recipe = settled(recipe, learned_from_count(splits, recipe), train.image_size)
         group_N = bundles(len(train), pairs=[train.repeats]) if held_out_count(splits, recipe) else None
         fitted = fit(splits, recipe, device=self.device, group_N=group_N)
         judged = judge_on_validation(fitted)

@@ -262,7 +262,7 @@ def test_a_test_set_without_labels_costs_no_training(capsys: pytest.CaptureFixtu
     ("wrong", "message"),
     [
         (["--keep", "0"], "keep: 1 checkpoint or more expected, 0 found"),
-        (["--recipe", "plain", "--set", "image_sizes=[[0,14]]"], "it failed on a batch of shape"),
+        (["--model", "tutorial", "--set", "image_sizes=[[0,14]]"], "it failed on a batch of shape"),
     ],
 )
 def test_what_could_not_end_well_is_refused_before_the_first_step(

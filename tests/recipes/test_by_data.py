@@ -181,3 +181,13 @@ def test_another_model_in_a_packaged_recipe_gets_none_of_its_models_arguments() 
     assert load_recipe("swift", overrides=["model=tutorial"]).model_args == {}
     assert load_recipe("swift", overrides=["model='net.py:Net'", "model_args.width=3"]).model_args == {"width": 3}
     assert load_recipe("swift", overrides=["model=residual"]) == load_recipe("swift")
+
+
+def test_a_shift_is_a_part_of_the_image_where_the_recipe_leaves_it_open(tmp_path: Path) -> None:
+    recipe = load_recipe("plain", overrides=[LINEAR, "precision=float32", "stages.0.epochs=1"])
+    assert recipe.shift == "auto"
+    for side, shift in ((8, 0), (16, 1), (28, 2)):
+        run = fr.train(pictures(40, (side, side)), recipe, out=tmp_path / str(side))
+        assert run.recipe.shift == shift
+        assert f"shift = {shift}\n" in (run.path / "recipe.toml").read_text(encoding="utf-8")
+    assert settled(load_recipe("plain", overrides=["shift=5"]), 98, (28, 28)).shift == 5

@@ -21,8 +21,11 @@ shift = { low = 0, high = 1 }
 """
 
 
+AS_THEY_ARE = ("shift=0", "rotate=0", "scale=0", "brightness=0", "contrast=0", "ema=0")
+
+
 def recipe(*overrides: str) -> fr.Recipe:
-    small = (LINEAR, "stages.0.epochs=3", "precision=float32", "batch_size=64", "validation=80")
+    small = (LINEAR, "stages.0.epochs=3", "precision=float32", "batch_size=64", "validation=80", *AS_THEY_ARE)
     return fr.load_recipe("plain", overrides=[*small, *overrides])
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fittingroom.recipes.recipe import Recipe, load_recipe
-from fittingroom.recipes.steps import AUTO, auto_batch_size, steps_of
+from fittingroom.recipes.steps import AUTO, auto_batch_size, shift_in_pixels, steps_of
 
 LARGE_SET = 20_000  # images, from which on Fashion-MNIST's own default is the default of all its kind
 ITS_SIZE, ITS_CHANNELS = (28, 28), 1
@@ -58,8 +58,8 @@ def default_recipe(images: int, size: tuple[int, int], channels: int, *, overrid
     return Chosen(load_recipe(name, overrides=overrides), why)
 
 
-def settled(recipe: Recipe, images: int) -> Recipe:
-    """Settle what the recipe leaves to the number of images: a batch size of ``auto``, and epochs for ``min_steps``.
+def settled(recipe: Recipe, images: int, size: tuple[int, int] | None = None) -> Recipe:
+    """Settle what the recipe leaves to the images: a batch size and a shift of ``auto``, and epochs for ``min_steps``.
 
     All stages are stretched by one factor, with their warm-up and the image sizes; what comes out is left as it is by a
     second call.
@@ -67,6 +67,7 @@ def settled(recipe: Recipe, images: int) -> Recipe:
     Args:
         recipe: any.
         images: that are learned from, validation images left out.
+        size: their (height, width) in pixels; None leaves the shift as it is.
 
     Example:
         >>> recipe = settled(load_recipe("swift", overrides=["batch_size=auto", "min_steps=300"]), 88)
@@ -74,7 +75,9 @@ def settled(recipe: Recipe, images: int) -> Recipe:
         (8, 28, 5.6)
     """
     batch_size = auto_batch_size(images) if recipe.batch_size == AUTO else recipe.batch_size
-    recipe = recipe if batch_size == recipe.batch_size else dataclasses.replace(recipe, batch_size=batch_size)
+    shift = recipe.shift if size is None else shift_in_pixels(recipe.shift, size)
+    if (batch_size, shift) != (recipe.batch_size, recipe.shift):
+        recipe = dataclasses.replace(recipe, batch_size=batch_size, shift=shift)
     steps = steps_of(images, batch_size, recipe.epochs)
     if not 0 < steps < recipe.min_steps:
         return recipe

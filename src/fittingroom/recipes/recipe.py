@@ -28,7 +28,7 @@ from fittingroom.recipes.picture_keys import (
     size_of,
     size_problem,
 )
-from fittingroom.recipes.steps import batch_size_problem, sets_epochs
+from fittingroom.recipes.steps import batch_size_problem, sets_epochs, shift_problem
 from fittingroom.recipes.toml_text import apply_override, lines_of_keys, to_toml
 
 RECIPES_DIR = Path(__file__).parent
@@ -102,7 +102,8 @@ class Recipe:
             never does that. Whoever sets the number of epochs (``--epochs``, ``--set stages.0.epochs=…``) sets it to 0.
         mirror: left–right flips: ``random`` for each image and epoch, or ``alternating`` (each image flips every epoch,
             from a random start, so that two epochs show both sides of every image).
-        shift: random translation by up to this many pixels each way, the border filled with 0.
+        shift: random translation by up to this many pixels each way, the border filled with 0; ``auto`` for a sixteenth
+            of the shorter side.
         erase: side in pixels of a random square set to 0; 0 for none.
         vertical_flip: top–bottom flips, ``random`` for each image and epoch.
         rotate: random turn by up to this many degrees either way, 0–180.
@@ -179,7 +180,7 @@ class Recipe:
     stages: tuple[Stage, ...]
     min_steps: int = bounded(0, low=0, high=1_000_000, unwritten=True)
     mirror: Mirror = "none"
-    shift: int = bounded(0, low=0, high=64)
+    shift: int | Literal["auto"] = checked(0, shift_problem)
     erase: int = bounded(0, low=0, high=256)
     vertical_flip: VerticalFlip = unwritten("none")  # noqa: RUF009 - a frozen field, as the others
     rotate: float = bounded(0.0, low=0, high=180, unwritten=True)

@@ -1,4 +1,4 @@
-"""How many steps a training takes: ``batch_size`` and ``min_steps``, and what becomes of them with few images."""
+"""What the images settle in a recipe: ``batch_size`` and ``min_steps`` by their number, ``shift`` by their size."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ LARGEST_BATCH = 1_000_000
 
 SMALLEST_AUTO, LARGEST_AUTO = 8, 256  # images a step
 STEPS_AN_EPOCH = 20  # at least, of ``auto``
+
+LARGEST_SHIFT = 64  # pixels
+AUTO_SHIFT = 16  # the part of a side, of ``auto``: 2 pixels of 28, which are too many of 8
 
 
 def batch_size_problem(value: Any) -> str | None:
@@ -32,6 +35,23 @@ def auto_batch_size(images: int) -> int:
     """
     share = max(1, images // STEPS_AN_EPOCH)
     return min(max(1 << (share.bit_length() - 1), SMALLEST_AUTO), LARGEST_AUTO)
+
+
+def shift_problem(value: Any) -> str | None:
+    """What is wrong with ``shift``: pixels or ``auto`` expected; None for nothing."""
+    if value == AUTO or (type(value) is int and 0 <= value <= LARGEST_SHIFT):
+        return None
+    return f"{AUTO} or a whole number of 0–{LARGEST_SHIFT} expected, {value!r} found"
+
+
+def shift_in_pixels(shift: int | str, size: tuple[int, int]) -> int:
+    """What a ``shift`` comes to for images of this (height, width): ``auto`` is a sixteenth of the shorter side.
+
+    Example:
+        >>> [shift_in_pixels("auto", (side, side)) for side in (8, 16, 28, 48, 64)]
+        [0, 1, 2, 3, 4]
+    """
+    return round(min(size) / AUTO_SHIFT) if isinstance(shift, str) else shift
 
 
 def steps_of(images: int, batch_size: int, epochs: int) -> int:

@@ -115,7 +115,7 @@ def start(
 
     # What is left to the number of images is settled here, for every process and every later day.
     asked, images = recipe, learned_from_count(splits, recipe)
-    recipe = settled(asked, images)
+    recipe = settled(asked, images, splits.train.image_size)
     group.check_batch(recipe.images_a_step)
 
     warn_of_many_threads(options.threads)

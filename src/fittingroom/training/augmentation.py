@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from fittingroom.models.tensors import to_float
 from fittingroom.recipes.recipe import Recipe
+from fittingroom.recipes.steps import shift_in_pixels
 from fittingroom.training import augment
 from fittingroom.training.seeds import derive_seed, generator
 
@@ -63,8 +64,10 @@ class Augmentation:
         self.recipe, self.device = recipe, device
         self.images, self.image_size, self.channels, self.num_classes = images, image_size, channels, num_classes
 
+        self.shift = shift_in_pixels(recipe.shift, image_size)
+
         # Settled once, so that a recipe pays for nothing that it doesn't ask for.
-        self.samples = bool(recipe.rotate or recipe.scale or (recipe.border != "zero" and recipe.shift))
+        self.samples = bool(recipe.rotate or recipe.scale or (recipe.border != "zero" and self.shift))
         self.maps_colours = channels == 3 and bool(recipe.saturation or recipe.hue)
         self.recolours = bool(recipe.brightness or recipe.contrast) or self.maps_colours
         self.is_float = self.samples or self.recolours or bool(recipe.noise)
@@ -126,8 +129,8 @@ class Augmentation:
             flips_N = torch.rand(count, generator=draw)[at].lt(0.5).to(device)
         elif recipe.mirror == "alternating":
             flips_N = self._first_flip(rows.device)[rows_at].to(device) ^ bool(epoch % 2)
-        if recipe.shift:
-            offsets_N2 = torch.randint(-recipe.shift, recipe.shift + 1, (count, 2), generator=draw)[at].to(device)
+        if self.shift:
+            offsets_N2 = torch.randint(-self.shift, self.shift + 1, (count, 2), generator=draw)[at].to(device)
         if recipe.erase:
             size = torch.tensor(self.image_size)
             centres_N2 = (torch.rand(count, 2, generator=draw) * size)[at].long().to(device)
@@ -143,7 +146,7 @@ class Augmentation:
             if upside_down_N is not None:
                 images = augment.vertical_flip(images, upside_down_N)
             if offsets_N2 is not None:
-                images = augment.shift(images, offsets_N2, recipe.shift)
+                images = augment.shift(images, offsets_N2, self.shift)
         if not self.is_float:
             if centres_N2 is not None:
                 images = augment.erase(images, centres_N2, recipe.erase)

@@ -109,7 +109,7 @@ def fit(
     if in_vain and group.is_main:
         warnings.warn(f"{train.name}: {' and '.join(in_vain)} change nothing: its images are grey", stacklevel=2)
     model_source = model_source or find_model(recipe.model)
-    recipe = settled(recipe, learned_from_count(splits, recipe))  # of a run it is so already
+    recipe = settled(recipe, learned_from_count(splits, recipe), train.image_size)  # of a run it is so already
     device = pick_device(device)
 
     # Held out first: what is learned of the pixels, too, is learned of the training images alone.
