@@ -249,7 +249,8 @@ class FittingRoomClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
             recipe = dataclasses.replace(recipe, seed=int(self.random_state))
 
         # Nothing is held out by default: a cross-validation judges from outside, and training images are few then.
-        if recipe.validation is None and not recipe.early_stop and recipe.keep == "last":
+        chooses = recipe.early_stop or recipe.keep == "best" or recipe.threshold != "none"
+        if recipe.validation is None and not chooses:
             recipe = dataclasses.replace(recipe, validation=0)
         return recipe
 

@@ -555,12 +555,13 @@ def _write_artifact(
     """Write the weights, with all that reads them."""
     temperature = Temperature.fitted(judged.probabilities, judged.truth) if judged else UNCALIBRATED
     threshold = None
-    if judged and recipe.threshold != "none":
-        threshold = Threshold.fitted(temperature.applied(judged.probabilities), judged.truth)
+    if recipe.threshold != "none":
+        rare = int(np.bincount(judged.truth, minlength=2).min()) if judged else 0
+        threshold = judged and Threshold.fitted(temperature.applied(judged.probabilities), judged.truth)
         if threshold is None:
             warnings.warn(
                 f"{run.path}: no threshold is chosen: {MIN_OF_CLASS} validation images of the rarer class expected, "
-                f"{int(np.bincount(judged.truth, minlength=2).min())} found; the more probable class is predicted",
+                f"{rare} found; the more probable class is predicted",
                 stacklevel=2,
             )
     artifact = Artifact(

@@ -282,7 +282,7 @@ def find_problems(raw: Mapping[str, Any]) -> list[tuple[str, str]]:
     # what is wrong between keys that are each right by themselves
     problems += _image_size_problems(raw.get("image_sizes", ()))
     if raw.get("validation") == 0:
-        for key, off in (("early_stop", 0), ("keep", "last"), ("threshold", "none")):
+        for key, off in (("early_stop", 0), ("keep", "last")):
             if raw.get(key, off) != off:
                 problems.append((key, "chooses by validation images, but validation = 0 holds none out"))
     if raw.get("class_weights") == raw.get("sampling") == "balanced":
