@@ -74,8 +74,9 @@ class EpochDone:
 
     ``train_loss`` and ``train_accuracy`` are those seen while learning: with augmentation, label smoothing and weights
     that still moved; of mixed images, the class of the larger part is the right one. ``validation_judged`` is what the
-    recipe's ``judge`` names, where that isn't the accuracy. ``seconds`` counts the training so far, over all resumes. ``state_sha256`` is that of the complete
-    state: weights, average and optimizer; two trainings with the same one have come to the same bits.
+    recipe's ``judge`` names, where that isn't the accuracy. ``seconds`` counts the training so far, over all resumes.
+    ``state_sha256`` is that of the complete state: weights, average and optimizer; two trainings with the same one have
+    come to the same bits.
     """
 
     step: int
