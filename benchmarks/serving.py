@@ -2,7 +2,7 @@
 
 The same run and the same image as JSON, one image a request, by wrk with 1, 8 and 64 connections, the servers in
 turns: each round asks all of them. wrk shares the machine with the servers. ``fittingroom, binary`` is the same request
-with the tensor as bytes.
+with the tensor as bytes; ``fittingroom, no log`` has `--log off`, while the other writes a line a request into a file.
 
     benchmarks/.venv/bin/python benchmarks/serving.py RUN [--rounds 5] [--seconds 5] [--quick]
 
@@ -60,7 +60,7 @@ import numpy as np
 import record
 
 CONNECTIONS = (1, 8, 64)
-OURS, BINARY, PLAIN = "fittingroom", "fittingroom, binary", "FastAPI and torch"
+OURS, BINARY, NO_LOG, PLAIN = "fittingroom", "fittingroom, binary", "fittingroom, no log", "FastAPI and torch"
 MILLISECONDS = {"us": 1e-3, "ms": 1.0, "s": 1e3}
 PLAIN_SERVER = Path(__file__).with_name("plain_server.py")
 
@@ -89,6 +89,8 @@ def main() -> None:
     for connections in CONNECTIONS:
         ours, plain = ([each["requests_per_second"] for each in taken[name, connections]] for name in (OURS, PLAIN))
         figures.append(record.ratios(f"{OURS} × {connections}", f"times as many as {PLAIN}", ours, plain))
+        no_log = [each["requests_per_second"] for each in taken[NO_LOG, connections]]
+        figures.append(record.ratios(f"{OURS} × {connections}", f"times as many as {NO_LOG}", ours, no_log))
     record.show(figures)
     if not args.quick:
         record.append(__file__, figures)
@@ -97,21 +99,24 @@ def main() -> None:
 @contextmanager
 def serving(run: Path) -> Iterator[dict[str, str]]:
     """All servers at work; where each of them is asked."""
-    ours, plain = free_port(), free_port()
+    ours, no_log, plain = free_port(), free_port(), free_port()
+    serve = [sys.executable, "-m", "fittingroom", "serve", str(run), "--port"]
     commands = [
-        [sys.executable, "-m", "fittingroom", "serve", str(run), "--port", str(ours)],
+        [*serve, str(ours)],
+        [*serve, str(no_log), "--log", "off"],
         [sys.executable, str(PLAIN_SERVER), str(run), str(plain)],
     ]
-    processes = [subprocess.Popen(command, stdout=subprocess.DEVNULL) for command in commands]
-    try:
-        for port, process in zip((ours, plain), processes, strict=True):
-            wait_for(port, process)
-        infer = f"http://127.0.0.1:{ours}/v2/models/{run.resolve().name}/infer"
-        yield {OURS: infer, BINARY: infer, PLAIN: f"http://127.0.0.1:{plain}/predict"}
-    finally:
-        for process in processes:
-            process.terminate()
-            process.wait()
+    with tempfile.TemporaryFile() as log:
+        processes = [subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=log) for command in commands]
+        try:
+            for port, process in zip((ours, no_log, plain), processes, strict=True):
+                wait_for(port, process)
+            infer = [f"http://127.0.0.1:{port}/v2/models/{run.resolve().name}/infer" for port in (ours, no_log)]
+            yield {OURS: infer[0], BINARY: infer[0], NO_LOG: infer[1], PLAIN: f"http://127.0.0.1:{plain}/predict"}
+        finally:
+            for process in processes:
+                process.terminate()
+                process.wait()
 
 
 def lua_script(file: Path, name: str) -> Path:
@@ -121,7 +126,7 @@ def lua_script(file: Path, name: str) -> Path:
     head, body = "", b""
     if name == PLAIN:
         body = json.dumps({"data": image.tolist()}).encode()
-    elif name == OURS:
+    elif name in (OURS, NO_LOG):
         body = json.dumps({"inputs": [tensor | {"data": image.reshape(-1).tolist()}]}).encode()
     else:
         described = json.dumps({"inputs": [tensor | {"parameters": {"binary_data_size": image.size}}]}).encode()
