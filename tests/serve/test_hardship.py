@@ -253,6 +253,19 @@ def test_decoders_end_with_a_server_that_was_killed(two_runs: list[Path], shoe: 
         assert not Path(f"/proc/{decoder}").exists()
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_that_all_processes_of_a_server_get_ends_no_decoding(
+    two_runs: list[Path], shoe: bytes, number: signal.Signals
+) -> None:
+    with started(two_runs[:1]) as running:
+        assert still_well(running, shoe)
+        before = children(running)
+        for child in before:
+            os.kill(child, number)
+        assert still_well(running, shoe)
+        assert before <= children(running)
+
+
 def test_a_key_is_not_handed_to_the_decoders(
     two_runs: list[Path], shoe: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -25,6 +25,9 @@ MEMORY = 1 << 30  # bytes beyond what the process has from the start; 50 million
 
 def main() -> None:
     """Answer until the input ends."""
+    # Ctrl-C and some supervisors tell every process of a server to end: what the server has accepted is decoded.
+    for name in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(name, signal.SIG_IGN)
     source, target = _private_streams()
     _bound_memory()
     target.write(READY)
