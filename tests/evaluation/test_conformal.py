@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy import stats
 
 from fittingroom.evaluation.conformal import MAX_IMAGES, ConformalScores, scores_of, sets_of
 
@@ -68,3 +69,15 @@ def test_of_many_images_as_many_are_kept_as_it_takes() -> None:
     scores = ConformalScores.of(*said(MAX_IMAGES + 1_000, 7))
     assert scores.n == MAX_IMAGES
     assert len(scores.encoded) < 27_000
+
+
+@pytest.mark.parametrize(("n", "coverage"), [(100, 0.95), (120, 0.9), (2000, 0.95)])
+def test_the_range_for_other_pictures_holds_19_times_of_20(n: int, coverage: float) -> None:
+    scores = ConformalScores((n,), "")
+    low, high = scores.coverage_elsewhere(coverage)
+    place = math.ceil((n + 1) * coverage - 1e-9)
+    assert (low, high) == pytest.approx(stats.beta.ppf([0.025, 0.975], place, n + 1 - place), abs=1e-6)
+
+    # of uniform scores the limit itself is the share of others that lie below it
+    limits = np.sort(np.random.default_rng(0).random((4000, n)), axis=1)[:, place - 1]
+    assert np.mean((low <= limits) & (limits <= high)) == pytest.approx(0.95, abs=0.012)

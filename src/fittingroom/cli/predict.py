@@ -264,11 +264,13 @@ def _what_sets_hold(classifier: Classifier, coverage: float) -> str:
     scores = classifier.artifact.conformal
     assert scores is not None, "it was asked for sets before"
     share, of_classes = scores.coverage_of(classifier.set_limit(coverage))
-    text = f"Such sets held the right class for {_percent(share)} of pictures like the {scores.n:,} validation images"
     lowest = min(((of_class, i) for i, of_class in enumerate(of_classes) if of_class is not None), default=None)
-    if lowest is None or lowest[0] >= share:
-        return text
-    return f"{text}; for {classifier.classes[lowest[1]]} {_percent(lowest[0])}"
+    least = f" (for {classifier.classes[lowest[1]]} {_percent(lowest[0])})" if lowest and lowest[0] < share else ""
+    low, high = scores.coverage_elsewhere(coverage)
+    return (
+        f"Such sets held the right class for {_percent(share)} of the {scores.n:,} validation images{least}; of other "
+        f"pictures like them, for {_percent(low)} to {_percent(high)}, 95 times of 100"
+    )
 
 
 def _percent(share: float) -> str:

@@ -73,6 +73,15 @@ class ConformalScores:
             raise ValueError(f"{needed:,} or more validation images expected, {self.n:,} found")
         return float(np.partition(self._scores(), place - 1)[place - 1])
 
+    def coverage_elsewhere(self, coverage: float) -> tuple[float, float]:
+        """Between which shares of other pictures, from the same source, the sets hold the right class: 95 times of 100.
+
+        With n validation images and the k-th lowest score as the limit it is distributed as Beta(k, n + 1 - k) over
+        draws of validation images (Vovk 2012), or above it where scores are equal.
+        """
+        place = math.ceil((self.n + 1) * coverage - 1e-9)
+        return _beta_quantile(place, self.n, 0.025), _beta_quantile(place, self.n, 0.975)
+
     def coverage_of(self, limit: float) -> tuple[float, list[float | None]]:
         """The share of the validation images whose set holds the right class, and of each class where it has 20."""
         parts = np.split(self._scores() <= limit, np.cumsum(self.counts)[:-1])
@@ -81,6 +90,19 @@ class ConformalScores:
 
     def _scores(self) -> NDArray[np.float32]:
         return np.frombuffer(binascii.a2b_base64(self.encoded), dtype="<f4")
+
+
+def _beta_quantile(k: int, n: int, probability: float) -> float:
+    """The quantile of Beta(k, n + 1 - k), by halving; without SciPy, which an image that serves may lack."""
+    logs = [math.lgamma(n + 1) - math.lgamma(j + 1) - math.lgamma(n - j + 1) for j in range(k, n + 1)]
+    low, high = 0.0, 1.0
+    for _ in range(40):
+        x = (low + high) / 2
+        up, down = math.log(x), math.log1p(-x)
+        # that k of n uniform numbers or more lie below x
+        below = sum(math.exp(log + j * up + (n - j) * down) for j, log in enumerate(logs, start=k))
+        low, high = (x, high) if below < probability else (low, x)
+    return (low + high) / 2
 
 
 def _text_of(scores_N: NDArray[np.float32]) -> str:

@@ -73,14 +73,22 @@ def _over_fitting(facts: Facts) -> Diagnosis:
     if _worsens(window):
         sentence += f" It rises ({window.validation}, {window.span})."
 
-    # What costs nothing where it doesn't help: other views of the images, or else the best epoch in place of the last.
-    options: tuple[str, ...] = ()
-    if facts.recipe.shift == 0:
-        suggestion, options = "Show it each image in more than one place: --set shift=1.", ("--set", "shift=1")
-    elif facts.recipe.keep == "last":
-        suggestion, options = "Ship the best epoch in place of the last: --set keep=best.", ("--set", "keep=best")
-    else:
-        suggestion = "What is left to try is more images, or a smaller model."
+    # Followed on small sets, neither shifting the images nor shipping the best epoch was better in the mean
+    # (benchmarks/diagnosis_advice.py): what to try is named, and that validation decides.
+    ways = [
+        way
+        for way, is_new in (
+            ("--set shift=1", facts.recipe.shift == 0),
+            ("--set keep=best", facts.recipe.keep == "last"),
+        )
+        if is_new
+    ]
+    suggestion = "More images would narrow that gap."
+    if ways:
+        suggestion += (
+            f" {' or '.join(ways)} may help or not: train with it beside this one, then fittingroom compare both with "
+            "--split validation."
+        )
     return Diagnosis(
         name="over-fitting",
         sentence=sentence,
@@ -93,7 +101,6 @@ def _over_fitting(facts: Facts) -> Diagnosis:
             "last validation loss": last["validation_loss"],
         },
         suggestion=suggestion,
-        options=options,
     )
 
 
