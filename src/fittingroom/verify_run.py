@@ -331,14 +331,19 @@ def _compare_answers(run: Run, fitted: Fitted) -> Iterator[str]:
         # Test images are not looked at for it: the same weights give the same answers.
         if part == "validation" and fitted.validation_set is not None:
             now = _answers(fitted.network, fitted.validation_set, fitted)
-            shipped = run.artifact
-            if shipped.temperature.n or shipped.threshold:  # as they were written
-                now = now.cross_fitted(with_threshold=shipped.threshold is not None)
-            answers_N = now.predicted if len(classes) == 2 else now.probabilities.argmax(axis=1)  # as they are read
+            answers_N = _as_written(run, now)
             other = int((answers_N != kept.predicted).sum()) if now.images == kept.images else len(kept.images)
             if other:
                 images = len(kept.images)
                 yield f"{file.name} has other answers than the weights give, on {other:,} of {images:,} images"
+
+
+def _as_written(run: Run, now: JudgedPredictions) -> NDArray[np.int64]:
+    """The answers of uncalibrated predictions as the run's file has them, int64 (N,)."""
+    shipped = run.artifact
+    if shipped.temperature.n or shipped.threshold:
+        now = now.cross_fitted(with_threshold=shipped.threshold is not None)
+    return now.predicted if len(shipped.classes) == 2 else now.probabilities.argmax(axis=1)  # as they are read
 
 
 def _compare_folds(run: Run, again: _Again, sentences: list[str]) -> list[str]:
@@ -368,7 +373,7 @@ def _compare_folds(run: Run, again: _Again, sentences: list[str]) -> list[str]:
 
     # the file and the score are of these answers
     kept = read_predictions(run.predictions_file("validation"), run.artifact.classes)
-    differ = int((kept.predicted != now.said.predicted).sum())
+    differ = int((kept.predicted != _as_written(run, now.judged(again.splits.train))).sum())
     return [f"{run.predictions_file('validation').name} has other answers, on {differ:,} images"] if differ else []
 
 

@@ -157,6 +157,17 @@ def test_verify_trains_the_folds_again_too(run: fr.Run, data: fr.Splits) -> None
     assert "folds: the answers to all 240 images have the same bits" in verified.sentences
 
 
+def test_of_two_classes_the_threshold_comes_from_the_folds_and_verify_knows_it(data: fr.Splits, tmp_path: Path) -> None:
+    labels = data.train.labels
+    assert labels is not None
+    binary = fr.Splits(Dataset(data.train.images, (labels > 2).astype(np.int64), ("top", "other"), "two"))
+    recipe = replace(RECIPE, threshold="balanced_accuracy")
+    found = fr.train(binary, recipe, folds=3, out=tmp_path / "run", options=ONE)
+    assert found.artifact.threshold is not None
+    (verified,) = fr.verify(found.path, data=binary, trust_code=True)
+    assert verified.outcome == "same"
+
+
 def test_two_runs_are_compared_image_by_image_out_of_their_folds(run: fr.Run, data: fr.Splits, tmp_path: Path) -> None:
     slower = replace(RECIPE, stages=(replace(RECIPE.stages[0], lr=RECIPE.stages[0].lr / 50),))
     other = fr.train(data, slower, folds=4, out=tmp_path / "slower", options=ONE)
@@ -219,6 +230,8 @@ def test_the_command_says_it_and_report_card_and_record_show_it(
     assert "(this model: Nadeau–Bengio, 3 folds)" in printed.out
     assert "s of 3 folds" in printed.out
     assert "fold 2 of 3   epoch 1/1" in printed.err
+    assert main(["runs", "."]) == 0
+    assert "folds=3" in capsys.readouterr().out
     assert json.loads(Path("run/environment.json").read_text(encoding="utf-8"))["folds"] == 3
     page = Path("run/report.html").read_text(encoding="utf-8")
     assert "Cross-validated: of 240 images" in page

@@ -57,9 +57,14 @@ def _row(folder: Path, run: Run) -> dict[str, Any]:
         "data_set": _data_set(environment),
         "recipe": environment.recipe_name,
         "model": str(environment.recipe.get("model", "")),
-        "changed": changed_keys(
-            environment.recipe, _learned_from(environment), given=OF_THE_START if environment.start else ()
-        ),
+        "changed": [
+            *changed_keys(
+                environment.recipe,
+                _learned_from(environment),
+                given=OF_THE_START if environment.start else ("validation",) if environment.folds else (),
+            ),
+            *([f"folds={environment.folds}"] if environment.folds else []),
+        ],
         "seeds": len(environment.seeds or [0]),
         "finished": run.is_finished,
         "validation": None,
