@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 # Where torch comes from, if not from the default index: make setup TORCH_INDEX=https://download.pytorch.org/whl/cpu
 TORCH_INDEX ?=
 
-.PHONY: run test test-all test-lowest test-newest setup machine machine-all lint format types docs docs-test bench clean
+.PHONY: run test test-all fuzz test-lowest test-newest setup machine machine-all lint format types docs docs-test bench clean
 
 run: setup  ## get Fashion-MNIST, train, judge, say where the report is
 	$(BIN)/fittingroom train --or-sample
@@ -49,6 +49,11 @@ test-newest: .venv-newest/.installed
 		$(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) --constraint .venv-newest/constraints.txt --editable $(OTHERS)
 
 FORCE:
+
+MINUTES ?= 10
+
+fuzz: setup  ## mutate data files, files of runs and requests for MINUTES; what is found is kept in .fuzz/
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.hostile.fuzz --minutes $(MINUTES)
 
 setup: $(VENV)/.installed  ## make .venv and install the package with pinned dependencies
 

@@ -93,7 +93,7 @@ def test_keys_of_a_later_version_are_ignored() -> None:
         ({"seeds": 2}, "seeds: a list expected, 2 found"),
         ({"recipe": "swift"}, "recipe: an object expected, 'swift' found"),
         ({"versions": {"torch": 2}}, "versions.torch: text expected, 2 found"),
-        ({"machine": plain()["machine"] | {"threads": 0}}, "machine.threads: 1 or more expected, 0 found"),
+        ({"machine": plain()["machine"] | {"threads": 0}}, "machine.threads: 1 to 4,096 expected, 0 found"),
         ({"precision": "float8"}, "precision: float32 or bf16 expected, 'float8' found"),
         (
             {"preprocessing": PREPROCESSING | {"photo": None}},

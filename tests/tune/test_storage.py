@@ -52,7 +52,10 @@ def test_a_storage_of_ones_own_keeps_the_study_and_its_name_only_once(data: fr.S
 
     with pytest.raises(fr.ArtifactError, match="the storage has a study of this name already"):
         fr.tune_recipe(data, recipe(), SPACE, storage=url, out="b/study")
-    assert len(fr.resume_study("a/study", data=data, trust_code=True, trials=2, final_seeds=0).trials()) == 2
+    with pytest.raises(fr.ArtifactError, match="opened only where you name it"):  # the study may be a stranger's
+        fr.resume_study("a/study", data=data, trust_code=True, trials=2, final_seeds=0)
+    resumed = fr.resume_study("a/study", data=data, trust_code=True, trials=2, final_seeds=0, storage=url)
+    assert len(resumed.trials()) == 2
 
 
 @pytest.mark.parametrize("name", ["plain", "t?x", "50%", "a#b", "100%41"])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -21,7 +22,7 @@ from fittingroom.evaluation.threshold import Threshold
 from fittingroom.files.atomic import atomic_write
 from fittingroom.files.json_file import read_json_object
 from fittingroom.files.records import SHA256, WHAT_TO_DO, Among, Count, Range, brief, read_record
-from fittingroom.files.run_file import read_run_text
+from fittingroom.files.run_file import read_run_file, read_run_text, sha256_of
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -30,6 +31,9 @@ FORMAT = 2
 FORMATS = (1, 2)  # that are read; 1 has no preprocessing
 CONFIG, WEIGHTS, SOURCE = "config.json", "model.safetensors", "model_source.py"
 FEATURE_SPACE = "feature_space.safetensors"  # beside the weights, see the module of that name
+MAX_CLASSES = 1_000  # as of a data set
+MAX_WEIGHTS = 2 << 30  # bytes; models of small images have some megabytes
+MAX_REASON = 500  # characters of another library's message
 UNKNOWN = Preprocessing()  # until the rest of a description is read
 Side = Annotated[int, Range(1, MAX_SIDE)]
 Channels = Annotated[int, Among((1, 3))]
@@ -102,6 +106,9 @@ class Artifact:
 
         try:
             source = package_model(self.model) if self.code_sha256 is None else model_from_code(*self._code(trust_code))
+            weights = safetensors.torch.load(read_run_file(self.path / WEIGHTS, "weights", limit=MAX_WEIGHTS))
+            if self.code_sha256 is None:
+                self._refuse_larger(source.construct, weights)
             model = build_model(
                 source,
                 num_classes=len(self.classes),
@@ -109,11 +116,21 @@ class Artifact:
                 channels=self.channels,
                 model_args=self.model_args,
             )
-            weights = safetensors.torch.load_file(self.path / WEIGHTS)
             model.load_state_dict(weights)
-        except (OSError, SafetensorError, RuntimeError, RecipeError) as error:
-            raise ArtifactError(f"{self.path}: model {self.model} with its weights expected: {error}") from None
+        except (OSError, SafetensorError, RuntimeError, RecipeError, ValueError, KeyError, TypeError) as error:
+            reason = str(error)[:MAX_REASON]
+            raise ArtifactError(f"{self.path}: model {self.model} with its weights expected: {reason}") from None
         return model.eval()
+
+    def _refuse_larger(self, construct: Any, weights: Mapping[str, Tensor]) -> None:
+        """Raise ArtifactError for a network that has more to it than the weights: it would take memory for nothing."""
+        numbers = sum(tensor.numel() for tensor in weights.values())
+        least = getattr(construct, "least_parameters", lambda **_model_args: 0)(**self.model_args)
+        if least > numbers or not any(len(self.classes) in tensor.shape for tensor in weights.values()):
+            raise ArtifactError(
+                f"{self.path}: weights of the network that {CONFIG} describes expected, of {len(self.classes):,} "
+                f"classes and {max(least, self.parameters):,} parameters or more; {WEIGHTS} has {numbers:,} numbers"
+            )
 
     def _code(self, trusted: bool) -> tuple[str, str, str, str]:
         """Arguments for ``model_from_code``, after the checks that make it safe to call."""
@@ -146,6 +163,11 @@ def read_trusted_code(folder: Path, sha256: str | None, *, trusted: bool, file: 
     if sha256 is not None and hashlib.sha256(code.encode()).hexdigest() != sha256:
         raise ArtifactError(f"{path}: it was changed since the training: its SHA-256 is not the one that was recorded")
     return code
+
+
+def sha256_of_weights(folder: Path) -> str:
+    """By which ``model.onnx`` names the weights that it was made from; hexadecimal. Raises ArtifactError."""
+    return sha256_of(folder / WEIGHTS, "weights", limit=MAX_WEIGHTS)
 
 
 def save_artifact(artifact: Artifact, weights: dict[str, Tensor], code: str | None) -> None:
@@ -199,8 +221,8 @@ def open_artifact(path: str | Path) -> Artifact:
 def _disagreement_in(artifact: Artifact) -> str | None:
     """What of a description can't go together, though each value could be by itself."""
     classes, channels, scores = artifact.classes, artifact.channels, artifact.conformal
-    if len(set(classes)) < len(classes) or not classes:
-        return "classes: names that differ expected, one is there twice or there are none"
+    if not 0 < len(classes) <= MAX_CLASSES or len(set(classes)) < len(classes):
+        return f"classes: 1 to {MAX_CLASSES:,} names that differ expected, {brief(classes)} found"
     for name in ("mean", "std"):
         scale = getattr(artifact.normalization, name)
         if len(scale if isinstance(scale, tuple) else (scale,)) != channels:

@@ -8,7 +8,6 @@ network on thousands of images, none of them of the test set.
 from __future__ import annotations
 
 import copy
-import hashlib
 import io
 import logging
 import os
@@ -25,7 +24,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from fittingroom.artifact.artifact import WEIGHTS, Artifact
+from fittingroom.artifact.artifact import Artifact, sha256_of_weights
 from fittingroom.artifact.feature_space import (
     FIT_IMAGES,
     FeatureSpace,
@@ -326,7 +325,7 @@ def _shipped(artifact: Artifact, network: nn.Module, train: Dataset, *, keep: bo
 
 def _sha256_of_weights(artifact: Artifact) -> str:
     try:
-        return hashlib.sha256((artifact.path / WEIGHTS).read_bytes()).hexdigest()
+        return sha256_of_weights(artifact.path)
     except OSError as error:
         raise ArtifactError(f"{error.filename}: a file of the run expected: {error.strerror}") from None
 

@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fittingroom.artifact.onnx_graph import refuse_unsafe_graph
 from fittingroom.artifact.onnx_runtime import load_onnxruntime
 from fittingroom.artifact.ood_score import OodScale
 from fittingroom.data.normalization import Normalization
@@ -21,6 +22,8 @@ from fittingroom.errors import ArtifactError
 from fittingroom.evaluation.predictions import Predictions
 from fittingroom.evaluation.temperature import UNCALIBRATED, Temperature
 from fittingroom.evaluation.threshold import Threshold
+from fittingroom.files.records import LongText, Positive, Range, read_record
+from fittingroom.files.run_file import read_run_file
 
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
@@ -29,6 +32,10 @@ FORMAT = 2
 FORMATS = (1, 2)  # that are read; 1 has no preprocessing
 MODEL = "model.onnx"
 OUTPUTS = ["probabilities", "label", "energy", "residual"]  # the last only of a network that has features to measure
+Byte = Annotated[int, Range(0, 255)]
+EXPECTED = "a model written by `fittingroom export`"
+MAX_BYTES = 2 << 30  # which is the most that a file of ONNX can have
+MAX_REASON = 500  # characters of another library's message
 IN_FILE = {"ood_scale": "doubt"}  # what the file calls a field otherwise
 BATCH, SMALLEST = 100, 25  # images at once: few enough to stay in a core's cache, enough to be worth another thread
 
@@ -54,13 +61,13 @@ class Metadata:
     """
 
     classes: tuple[str, ...]
-    image_size: tuple[int, int]
+    image_size: tuple[Positive, Positive]
     preprocessing: Preprocessing | None
     normalization: Normalization
-    background: int | tuple[int, int, int]
+    background: Byte | tuple[Byte, Byte, Byte]
     ood_scale: OodScale | None
     weights: str
-    recipe: str
+    recipe: LongText
     data: dict[str, Any]
     versions: dict[str, str]
     temperature: Temperature = UNCALIBRATED
@@ -87,22 +94,16 @@ class Metadata:
         if values.pop("format") not in FORMATS:
             raise ValueError(f"format {FORMAT} expected, it was written by another version of fittingroom")
 
-        # JSON knows neither tuples nor dataclasses.
         for key, key_in_file in IN_FILE.items():
             values[key] = values.pop(key_in_file)
-        if scale := values["ood_scale"]:
-            values["ood_scale"] = OodScale.from_json(scale)
-        values["normalization"] = Normalization(**values["normalization"])
-        values["temperature"] = Temperature(**values.get("temperature", {}))
-        if threshold := values.get("threshold"):
-            values["threshold"] = Threshold(**threshold)
-        recorded = values.get("preprocessing")
-        values["preprocessing"] = recorded and Preprocessing.from_dict(recorded, MODEL)
-        for key in ("classes", "image_size"):
-            values[key] = tuple(values[key])
-        if isinstance(values["background"], list):
-            values["background"] = tuple(values["background"])
-        return cls(**values)
+
+        # These read themselves; the rest is what the annotations say.
+        scale, recorded = values["ood_scale"], values.get("preprocessing")
+        given = {
+            "ood_scale": OodScale.from_json(scale) if scale else None,
+            "preprocessing": Preprocessing.from_dict(recorded, MODEL) if recorded else None,
+        }
+        return read_record(cls, values, MODEL, given=given, advice="export it anew")
 
 
 class OnnxModel:
@@ -126,14 +127,18 @@ class OnnxModel:
 
         self._threads = threads or _processors()
         try:
-            content = source if isinstance(source, bytes) else source.read_bytes()
+            content = source if isinstance(source, bytes) else read_run_file(source, EXPECTED, limit=MAX_BYTES)
+            refuse_unsafe_graph(content)
             self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
             self._has_residual = "residual" in [output.name for output in self._session.get_outputs()]
             self.metadata = Metadata.from_texts(self._session.get_modelmeta().custom_metadata_map)
+        except ArtifactError:
+            raise
         except Exception as error:  # ONNX Runtime raises a type of its own for each of its status codes
             raise ArtifactError(
-                f"{where}: a model written by `fittingroom export` expected, but it can't be opened: {error}"
+                f"{where}: {EXPECTED} expected, but it can't be opened: {str(error)[:MAX_REASON]}"
             ) from error
+        self._where = where
 
     def answer(self, images: NDArray[np.uint8]) -> Predictions:
         """uint8 (N, H, W), or (N, H, W, 3) where the model knows colour, 0–255, any N, 0 too."""
@@ -147,10 +152,16 @@ class OnnxModel:
         def fill(start: int) -> None:
             batch = slice(start, start + size)
             inputs = {"images": np.ascontiguousarray(images[batch])}
-            found = self._session.run(outputs, inputs)
-            probabilities_NC[batch], predicted_N[batch], energies_N[batch] = found[:3]
-            if residuals_N is not None:
-                residuals_N[batch] = found[3]
+            try:
+                found = self._session.run(outputs, inputs)
+                probabilities_NC[batch], predicted_N[batch], energies_N[batch] = found[:3]
+                if residuals_N is not None:
+                    residuals_N[batch] = found[3]
+            except Exception as error:  # as above; ValueError: answers of another shape
+                reason = str(error)[:MAX_REASON]
+                raise ArtifactError(f"{self._where}: {EXPECTED} expected, but it can't answer: {reason}") from error
+            if predicted_N[batch].min() < 0 or predicted_N[batch].max() >= probabilities_NC.shape[1]:
+                raise ArtifactError(f"{self._where}: {EXPECTED} expected, but it answers with other classes")
 
         # As many batches as threads where there are few images, so that none is idle.
         size = BATCH if self._threads == 1 else max(SMALLEST, min(BATCH, -(-n // self._threads)))

@@ -164,6 +164,7 @@ def _write_csv(path: Path, run: Run, files: set[Path], *, every_image: bool) -> 
     from fittingroom.evaluation.mistakes import find_mistakes
     from fittingroom.evaluation.predictions import read_predictions
     from fittingroom.files.atomic import atomic_write
+    from fittingroom.files.csv_text import csv_table
 
     tables = []
     for member in run.members or [run]:
@@ -186,7 +187,7 @@ def _write_csv(path: Path, run: Run, files: set[Path], *, every_image: bool) -> 
         tables.append(pl.DataFrame(seed | table, schema_overrides=schema | {"probability": pl.Float64}))
     try:
         with atomic_write(path) as out:
-            pl.concat(tables).write_csv(out)
+            csv_table(pl.concat(tables)).write_csv(out)
     except OSError as error:
         raise DataError(f"{path}: can't be written: {error.strerror or error}") from error
 

@@ -213,10 +213,11 @@ def _print_json(answered: Answered, classifier: Classifier, top: int, coverage: 
 
 
 def _print_csv(answered: Answered, classes: Sequence[str]) -> None:
+    from fittingroom.files.csv_text import csv_table
     from fittingroom.predict.output import frame
 
     for number, (block, classified) in enumerate(answered):
-        text = frame(block, classified, classes).write_csv(include_header=number == 0)
+        text = csv_table(frame(block, classified, classes)).write_csv(include_header=number == 0)
         print(text, end="")
 
 

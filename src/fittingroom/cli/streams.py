@@ -6,6 +6,7 @@ import io
 import os
 import sys
 
+from fittingroom.rendering.terminal import Shown
 
 def prepare_streams() -> None:
     """Make printing fail for no text, and messages for nothing at all.
@@ -25,10 +26,12 @@ def prepare_streams() -> None:
         sys.stdout = open(1, "w", encoding="utf-8", errors="replace", closefd=False)  # noqa: SIM115
     elif sys.stdout is sys.__stdout__ and isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
+        if sys.stdout.isatty():  # a pipe or a file gets every character as it is
+            sys.stdout = Shown(sys.stdout.detach(), sys.stdout.encoding, "replace", line_buffering=True)
 
     if sys.stderr is None or (sys.stderr is sys.__stderr__ and isinstance(sys.stderr, io.TextIOWrapper)):
         encoding = "utf-8" if sys.stderr is None else sys.stderr.encoding
-        sys.stderr = io.TextIOWrapper(
+        sys.stderr = Shown(
             io.BufferedWriter(_Messages(2, "w", closefd=False)), encoding, "replace", line_buffering=True
         )
 

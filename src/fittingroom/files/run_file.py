@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from fittingroom.errors import ArtifactError
 
@@ -22,6 +26,19 @@ def read_run_file(path: Path, expected: str, *, limit: int = LIMIT) -> bytes:
     Raises:
         ArtifactError: it is missing, no regular file, larger, or can't be read.
     """
+    with _opened(path, expected, limit) as file:
+        return file.read(min(limit, os.fstat(file.fileno()).st_size) + 1)  # room for it is made beforehand
+
+
+def sha256_of(path: Path, expected: str, *, limit: int) -> str:
+    """SHA-256 of a file, hexadecimal, without having it in memory. Raises as :func:`read_run_file` does."""
+    with _opened(path, expected, limit) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def _opened(path: Path, expected: str, limit: int) -> Iterator[BinaryIO]:
+    """A regular file of at most ``limit`` bytes, open for reading."""
     try:
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
         with os.fdopen(descriptor, "rb") as file:
@@ -33,7 +50,7 @@ def read_run_file(path: Path, expected: str, *, limit: int = LIMIT) -> bytes:
                     f"{path}: {expected} expected, of at most {limit:,} bytes, but it can't be read: it has "
                     f"{status.st_size:,}"
                 )
-            return file.read(min(limit, status.st_size) + 1)  # room for what is asked for is made beforehand
+            yield file
     except (OSError, ValueError) as error:  # ValueError: a zero byte in a name
         reason = getattr(error, "strerror", None) or error
         raise ArtifactError(f"{path}: {expected} expected, but it can't be read: {reason}") from None

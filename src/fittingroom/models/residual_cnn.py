@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,9 @@ from fittingroom.errors import RecipeError
 from fittingroom.recipes.residual_args import BLOCK_LAYERS, DEPTHS, FIXED_STEM, POOLS, WIDTHS
 
 NORM_MOMENTUM = 0.4  # a training of few steps has no time for the usual 0.1: running statistics would lag behind
+
+
+MAX_WIDTH, MAX_DEPTH = 16_384, 256  # far beyond what small images need
 
 
 class ResidualCNN(nn.Module):
@@ -57,6 +61,14 @@ class ResidualCNN(nn.Module):
                 f"{widths}, {depths}, {pools}, {strides} found"
             )
 
+        # A file may have come from anyone, and a number without bounds takes all memory before it is refused elsewhere.
+        of_one_kind = ((widths, 1, MAX_WIDTH), ((*depths, block_layers), 0, MAX_DEPTH), (pools, 0, 1), (strides, 1, 64))
+        if not all(isinstance(n, int) and low <= n <= high for numbers, low, high in of_one_kind for n in numbers):
+            raise RecipeError(
+                f"model residual: widths of 1 to {MAX_WIDTH:,}, depths and block_layers up to {MAX_DEPTH}, pools of "
+                "true or false and strides of 1 to 64 expected, others found"
+            )
+
         # Each pooling and each stride of 2 halves the image: a pixel has to be left.
         smallest = 2 ** sum(pools) * math.prod(strides)
         if min(image_size) < smallest:
@@ -76,6 +88,17 @@ class ResidualCNN(nn.Module):
 
         self.stages = nn.Sequential(*stages)
         self.head = nn.Linear(widths[-1], num_classes)
+
+    @staticmethod
+    def least_parameters(
+        widths: Sequence[int] = (16, 32, 64),
+        depths: Sequence[int] = (0, 0, 1),
+        block_layers: int = 1,
+        **_others: object,
+    ) -> int:
+        """The numbers in its convolutions after the first, by the constructor's arguments, without making any."""
+        between = sum(9 * before * after for before, after in pairwise(widths))
+        return between + sum(9 * width**2 * depth * block_layers for width, depth in zip(widths, depths, strict=False))
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
         """Map float (N, in_channels, H, W) to logits (N, num_classes)."""

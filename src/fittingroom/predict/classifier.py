@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fittingroom.artifact.artifact import WEIGHTS, Artifact, open_artifact
+from fittingroom.artifact.artifact import WEIGHTS, Artifact, open_artifact, sha256_of_weights
 from fittingroom.artifact.onnx_model import MODEL, OnnxModel
 from fittingroom.artifact.ood_score import OodScale, is_out_of_distribution
 from fittingroom.data.preprocessing import FORMATS, SeenPicture, see_picture
@@ -217,7 +216,7 @@ def load(path: str | Path, *, trust_code: bool = False, threads: int | None = No
     # A folder may have been trained anew, or put together by hand: both files must be of one model.
     model = OnnxModel(file, threads=threads)
     metadata, weights = model.metadata, artifact.path / WEIGHTS
-    is_of_these = not weights.exists() or hashlib.sha256(weights.read_bytes()).hexdigest() == metadata.weights
+    is_of_these = not weights.exists() or sha256_of_weights(artifact.path) == metadata.weights
     is_of_these &= (metadata.classes, metadata.image_size) == (artifact.classes, artifact.image_size)
     is_of_these &= metadata.preprocessing in (None, artifact.preprocessing)
     is_of_these &= (metadata.temperature, metadata.threshold) == (artifact.temperature, artifact.threshold)

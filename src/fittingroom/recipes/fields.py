@@ -14,6 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+from fittingroom.files.records import brief
+
 
 def bounded(
     default: Any = dataclasses.MISSING,
@@ -98,24 +100,24 @@ def _value_problem(value: Any, hint: Any, bounds: Mapping[str, Any]) -> str | No
         choices = get_args(kind)
         if any(type(value) is type(choice) and value == choice for choice in choices):
             return None
-        return f"{', '.join(map(str, choices[:-1]))} or {choices[-1]} expected, {value!r} found"
+        return f"{', '.join(map(str, choices[:-1]))} or {choices[-1]} expected, {brief(value)} found"
 
     # a whole number is a float too, but true and false, which Python counts as 1 and 0, are no numbers
     if kind is int or kind is float:
         accepted = (int,) if kind is int else (int, float)
         if isinstance(value, bool) or not isinstance(value, accepted):
-            return f"{'a whole number' if kind is int else 'a number'} expected, {value!r} found"
+            return f"{'a whole number' if kind is int else 'a number'} expected, {brief(value)} found"
         return _range_problem(value, bounds)
 
     # text is a sequence too; what a table or a list holds is checked where it is known
     if kind is str:
-        return None if isinstance(value, str) else f"text expected, {value!r} found"
+        return None if isinstance(value, str) else f"text expected, {brief(value)} found"
     if kind is bool:
-        return None if isinstance(value, bool) else f"true or false expected, {value!r} found"
+        return None if isinstance(value, bool) else f"true or false expected, {brief(value)} found"
     if get_origin(kind) is Mapping:
-        return None if isinstance(value, Mapping) else f"a table expected, {value!r} found"
+        return None if isinstance(value, Mapping) else f"a table expected, {brief(value)} found"
     is_list = isinstance(value, Sequence) and not isinstance(value, str)
-    return None if is_list else f"a list expected, {value!r} found"
+    return None if is_list else f"a list expected, {brief(value)} found"
 
 
 def _without_none(hint: Any) -> Any:
@@ -136,4 +138,4 @@ def _range_problem(value: float, bounds: Mapping[str, Any]) -> str | None:
         return None
     lower = f"{'>' if bounds['open_low'] else '≥'} {low:g}" if math.isfinite(low) else ""
     upper = f"{'<' if bounds['open_high'] else '≤'} {high:g}" if math.isfinite(high) else ""
-    return f"{' and '.join(filter(None, (lower, upper)))} expected, {value!r} found"
+    return f"{' and '.join(filter(None, (lower, upper)))} expected, {brief(value)} found"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Literal, get_args
 
+from fittingroom.files.records import brief
+
 Channels = Literal[1, 3]
 Resize = Literal["pad", "crop", "stretch"]
 Photo = Literal["none", "fashion-mnist"]
@@ -19,7 +21,7 @@ def size_problem(value: Any) -> str | None:
     is_pair = isinstance(sides, list | tuple) and len(sides) == 2
     if is_pair and all(type(side) is int and 1 <= side <= LARGEST_SIDE for side in sides):
         return None
-    return f"a side of 1–{LARGEST_SIDE} pixels, or [height, width], expected, {value!r} found"
+    return f"a side of 1–{LARGEST_SIDE} pixels, or [height, width], expected, {brief(value)} found"
 
 
 def background_problem(value: Any) -> str | None:
@@ -29,14 +31,14 @@ def background_problem(value: Any) -> str | None:
         return None
     if isinstance(value, str) and value in BACKGROUNDS:
         return None
-    return f"{', '.join(BACKGROUNDS)} or [red, green, blue], each 0–255, expected, {value!r} found"
+    return f"{', '.join(BACKGROUNDS)} or [red, green, blue], each 0–255, expected, {brief(value)} found"
 
 
 def photo_problem(value: Any) -> str | None:
     """What is wrong with ``photo``; None for nothing."""
     if isinstance(value, str) and value in (AUTO, *get_args(Photo)):
         return None
-    return f"{AUTO}, {' or '.join(get_args(Photo))} expected, {value!r} found"
+    return f"{AUTO}, {' or '.join(get_args(Photo))} expected, {brief(value)} found"
 
 
 def images_problem(

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from fittingroom.errors import RecipeError
+from fittingroom.files.records import brief
 from fittingroom.recipes.fields import bounded, checked, field_problems, unwritten
 from fittingroom.recipes.picture_keys import (
     Channels,
@@ -277,7 +278,7 @@ def find_problems(raw: Mapping[str, Any]) -> list[tuple[str, str]]:
                 problems += field_problems(Stage, stage, f"stages.{i}.")
                 problems += _stage_problems(stage, f"stages.{i}.")
             else:
-                problems.append((f"stages.{i}", f"a table with epochs and lr expected, {stage!r} found"))
+                problems.append((f"stages.{i}", f"a table with epochs and lr expected, {brief(stage)} found"))
 
     # what is wrong between keys that are each right by themselves
     problems += _image_size_problems(raw.get("image_sizes", ()))
@@ -303,7 +304,7 @@ def parse_recipe(text: str, *, where: str = "recipe", overrides: Sequence[str] =
     """
     try:
         raw = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # ValueError: a number of more digits than Python reads, too
         raise RecipeError(f"{where}: not valid TOML: {error}") from None
 
     unusable = [problem for override in overrides if (problem := apply_override(raw, override))]
@@ -329,6 +330,8 @@ def recipe_from_dict(raw: Mapping[str, Any], *, where: str = "recipe") -> Recipe
     Raises:
         RecipeError: one line for each problem.
     """
+    if not isinstance(raw, Mapping):
+        raise RecipeError(f"{where}: a table of a recipe's keys expected, {brief(raw)} found")
     problems = find_problems(raw)
     if problems:
         raise RecipeError("\n".join(f"{where}: {path}: {problem}" for path, problem in problems))
@@ -440,7 +443,7 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = ""
             for i, pair in enumerate(zip(before, after, strict=True)):
                 lines += differences(*pair, prefix=f"{prefix}stages.{i}.")
         elif before != after:
-            lines.append(f"{prefix}{key}: {before!r} → {after!r}")
+            lines.append(f"{prefix}{key}: {brief(before)} → {brief(after)}")
     return lines
 
 
@@ -463,7 +466,7 @@ def _image_size_problems(pairs: Any) -> list[tuple[str, str]]:
     for i, pair in enumerate(pairs):
         whole = isinstance(pair, Sequence) and len(pair) == 2 and all(type(number) is int for number in pair)
         if not whole or pair[0] < 0 or not 4 <= pair[1] <= 256:
-            return [(f"image_sizes.{i}", f"{expected} and sides 4–256 expected, {pair!r} found")]
+            return [(f"image_sizes.{i}", f"{expected} and sides 4–256 expected, {brief(pair)} found")]
 
     epochs = [pair[0] for pair in pairs]
     if epochs[0] != 0 or epochs != sorted(set(epochs)):

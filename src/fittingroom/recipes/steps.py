@@ -6,6 +6,8 @@ import math
 import re
 from typing import Any
 
+from fittingroom.files.records import brief
+
 AUTO = "auto"
 LARGEST_BATCH = 1_000_000
 
@@ -20,7 +22,7 @@ def batch_size_problem(value: Any) -> str | None:
     """What is wrong with ``batch_size``: a whole number or ``auto`` expected; None for nothing."""
     if value == AUTO or (type(value) is int and 1 <= value <= LARGEST_BATCH):
         return None
-    return f"{AUTO} or a whole number of 1–{LARGEST_BATCH:,} expected, {value!r} found"
+    return f"{AUTO} or a whole number of 1–{LARGEST_BATCH:,} expected, {brief(value)} found"
 
 
 def auto_batch_size(images: int) -> int:

@@ -20,19 +20,42 @@ def render_page(template: Path, content: Mapping[str, Any]) -> str:
     """Fill in one of the package's templates.
 
     Args:
-        template: a file of the package. What is put into ``.html`` is escaped, what is put into ``.md`` is not.
+        template: a file of the package. What is put into ``.html`` is escaped, in ``.md`` too: see :func:`in_markdown`.
         content: the template's variables. Beside them it sees ``style``, the text of the style sheet, ``version``, the
             package's, and the filter ``percent``. One that is missing is an error.
 
     Returns:
         The text of the page.
     """
-    return _environment().get_template(template.relative_to(PACKAGE).as_posix()).render(content)
+    environment = _markdown_environment() if template.suffix == ".md" else _environment()
+    return environment.get_template(template.relative_to(PACKAGE).as_posix()).render(content)
 
 
 def percent(share: float, digits: int = 2) -> str:
     """0.9204 → ``92.04%``."""
     return f"{share:.{digits}%}"
+
+
+def in_markdown(value: Any) -> Any:
+    """A text as Markdown is to show it: a name that somebody gave a class is neither HTML nor a line of its own."""
+    if not isinstance(value, str) or hasattr(value, "__html__"):
+        return value
+    return " ".join(value.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").split("\n"))
+
+
+def fenced(text: str) -> Any:
+    """Lines for a fenced block of Markdown, which shows HTML as it is and ends with three backticks alone."""
+    from markupsafe import Markup
+
+    return Markup(text.replace("```", "'''"))
+
+
+@cache
+def _markdown_environment() -> Environment:
+    """As for pages, with texts made safe for Markdown."""
+    environment = _environment().overlay(finalize=in_markdown)
+    environment.filters = environment.filters | {"fenced": fenced}
+    return environment
 
 
 @cache

@@ -36,6 +36,7 @@ FILE = "environment.json"
 FORMAT = 1
 PRECISIONS = ("float32", "bf16")
 PAIRS = Form(re.compile(r"(\d{1,12}-\d{1,12}( |$))*", re.ASCII), "pairs of rows such as 12-40 17-96")
+MAX_PROCESSES, MAX_THREADS, MAX_KEPT = 100_000, 4_096, 1_000_000
 Seed = Annotated[int, Range(0, 2**31 - 1)]
 StartKind = Literal["run", "file", "timm"]
 
@@ -356,14 +357,16 @@ def _refuse_nonsense(environment: Environment) -> None:
 
     options, machine = environment.options, environment.machine
     counts = {
-        "processes": environment.processes,
-        "options.threads": options.threads,
-        "options.keep": options.keep,
-        "machine.threads": machine.threads,
+        "processes": (environment.processes, MAX_PROCESSES),
+        "options.threads": (options.threads, MAX_THREADS),
+        "options.keep": (options.keep, MAX_KEPT),
+        "machine.threads": (machine.threads, MAX_THREADS),
     }
-    for key, count in counts.items():
-        if count is not None and count < 1:
-            raise Unexpected(f"{key}: 1 or more expected, {count} found")
+    for key, (count, most) in counts.items():
+        if count is not None and not 1 <= count <= most:
+            raise Unexpected(f"{key}: 1 to {most:,} expected, {count} found")
+    if missing := [name for name in ("fittingroom",) if name not in environment.versions]:
+        raise Unexpected(f"versions.{missing[0]} expected, it is missing")
 
     if environment.cut not in (1, 2):
         raise Unexpected(f"cut: 1 or 2 expected, {environment.cut} found: a later version may have written it")

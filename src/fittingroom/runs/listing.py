@@ -11,6 +11,7 @@ import numpy as np
 
 from fittingroom.errors import ArtifactError, FittingRoomError
 from fittingroom.evaluation.intervals import model_interval_method
+from fittingroom.files.csv_text import csv_text
 from fittingroom.recipes.by_data import settled
 from fittingroom.recipes.recipe import differences, load_recipe, recipe_from_dict, recipe_names
 from fittingroom.runs.environment_record import Environment
@@ -185,6 +186,7 @@ def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
     for row in rows:
         low, high = row["interval"] or (None, None)
         values = {name: " ".join(row[name]) if isinstance(row[name], list) else row[name] for name in names}
+        values = {name: csv_text(value) if isinstance(value, str) else value for name, value in values.items()}
         writer.writerow(values | {"interval_low": low, "interval_high": high})
     return out.getvalue()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -17,6 +18,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from fittingroom.errors import FittingRoomError
 from fittingroom.rendering.html_page import STYLE_SHEET
 from fittingroom.serve.endpoints import ENDPOINTS
 from fittingroom.serve.guard import FAILED, Guard, Limits, Refused, error_body
@@ -62,7 +64,12 @@ def create_app(
     app = Starlette(
         routes=[*_api(service), *_pages([] if limits.api_key else list(service.models))],
         lifespan=service.running,
-        exception_handlers={Refused: _refused, HTTPException: _http_error, Exception: _failed},
+        exception_handlers={
+            Refused: _refused,
+            HTTPException: _http_error,
+            FittingRoomError: _damaged,
+            Exception: _failed,
+        },
     )
     guard = Guard(app, limits, metrics, observe)
     if not allow_origins:
@@ -125,6 +132,12 @@ async def _http_error(request: Request, error: Exception) -> Response:
     request.scope["refused"] = error.detail
     headers: Mapping[str, Any] = error.headers or {}
     return Response(error_body(error.detail), error.status_code, media_type="application/json", headers=dict(headers))
+
+
+async def _damaged(_request: Request, error: Exception) -> Response:
+    """A file of the run can't be read: the log names it, for whoever runs the server."""
+    print(f"fittingroom: {error}", file=sys.stderr, flush=True)
+    return Response(error_body("a file of this run is damaged"), 500, media_type="application/json")
 
 
 async def _failed(_request: Request, _error: Exception) -> Response:

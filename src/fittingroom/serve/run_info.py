@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from fittingroom.artifact.artifact import WEIGHTS
 from fittingroom.artifact.onnx_model import MODEL
 from fittingroom.errors import FittingRoomError
+from fittingroom.evaluation.predictions import read_predictions
 from fittingroom.files.atomic import atomic_write
 from fittingroom.rendering.contact_sheet import png_uri
 from fittingroom.runs.run import Run
@@ -20,6 +21,7 @@ MAX_EXAMPLES = 100
 MAX_MISTAKES = 60  # of one kind, the surest first
 EXAMPLES_FILE = "examples.npz"
 LARGEST_EXAMPLES = 2 * MAX_EXAMPLES * 3 << 16  # bytes, unpacked: images of 256×256 in colour, with room to spare
+UNJUDGED: dict[str, Any] = {"test": None, "validation": None}
 
 
 FileIdentity: TypeAlias = tuple[int, ...]
@@ -42,7 +44,7 @@ def summary(run: Run | None) -> dict[str, Any]:
     Of no run, such as one whose folder was replaced, there is nothing.
     """
     # The model is written before the result, and a run may have been stopped between the two.
-    result = run.result if run and run.is_finished else {"test": None, "validation": None}
+    result = _readable_result(run) if run and run.is_finished else UNJUDGED
     judged_on = next((split for split in ("test", "validation") if result[split]), None)
     scores = result[judged_on] if judged_on else None
 
@@ -96,27 +98,35 @@ def _kept_examples(file: Path) -> tuple[NDArray[np.uint8], list[int]]:
 
 def mistakes(run: Run, truth: str, predicted: str) -> list[dict[str, Any]]:
     """Images of class ``truth`` that were taken for ``predicted``, the surest first: row, probability, image."""
-    import polars as pl
-
     judged_on = summary(run)["judged_on"]
     if judged_on is None:
         return []
-
-    # Opened here, as Polars takes a path for a pattern.
-    with run.predictions_file(judged_on).open("rb") as file:
-        table = pl.read_parquet(file)
-    table = table.filter(pl.col("label") == truth, pl.col("predicted") == predicted)
-    table = table.with_columns(p=pl.max_horizontal(pl.col("^p[0-9]+$"))).sort("p", descending=True).head(MAX_MISTAKES)
+    table = read_predictions(run.predictions_file(judged_on), run.artifact.classes)
+    number = table.classes.index
+    rows = np.flatnonzero((table.truth == number(truth)) & (table.predicted == number(predicted)))
+    surest = rows[np.argsort(-table.confidence[rows], kind="stable")][:MAX_MISTAKES].tolist()
 
     # Predictions name images by their hashes, whatever has become of the data's order since.
     try:
-        images = run.images(judged_on, set(table["image"]))
+        images = run.images(judged_on, {table.images[row] for row in surest})
     except FittingRoomError:
         images = {}  # its data is not at hand
     return [
-        {"row": row, "probability": probability, "image": png_uri(images[digest]) if digest in images else None}
-        for digest, row, probability in table.select("image", "row", "p").iter_rows()
+        {
+            "row": row,
+            "probability": float(table.confidence[row]),
+            "image": png_uri(images[table.images[row]]) if table.images[row] in images else None,
+        }
+        for row in surest
     ]
+
+
+def _readable_result(run: Run) -> dict[str, Any]:
+    """What ``result.json`` says; a damaged one hides neither this model nor the others beside it."""
+    try:
+        return run.result
+    except FittingRoomError:
+        return UNJUDGED
 
 
 def _keep_examples(run: Run, file: Path) -> None:

@@ -23,6 +23,7 @@ from fittingroom.recipes.recipe import Recipe, load_recipe
 from fittingroom.runs.environment_record import Options
 from fittingroom.runs.preprocessing import preprocessing_of
 from fittingroom.tune.conclusion import conclude
+from fittingroom.tune.storage import sqlite_in, without_password
 from fittingroom.tune.study import Study, open_study, start_study
 from fittingroom.tune.trial import Plan
 
@@ -168,6 +169,8 @@ def _search_and_conclude(
         conclude(study, final_seeds, engine, hooks)
     except Interrupted as stop:
         command = f"fittingroom tune --resume {quote(str(study.path))}"
+        if study.storage != sqlite_in(study.path):
+            command += f" --storage {quote(without_password(study.storage))}"
         command += f" --trials {trials}" if trials != study.plan.trials else ""
         command += f" --final-seeds {final_seeds}" if final_seeds != FINAL_SEEDS else ""
         command += " --trust-code" if study.runs_code else ""

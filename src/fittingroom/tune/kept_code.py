@@ -8,6 +8,7 @@ from pathlib import Path
 
 from fittingroom.artifact.artifact import SOURCE, read_trusted_code
 from fittingroom.files.atomic import atomic_write
+from fittingroom.files.records import SHA256
 from fittingroom.models import MODELS, ModelSource, find_model, model_from_code, package_model
 from fittingroom.recipes.recipe import Recipe
 from fittingroom.tune.space import Choices, SearchSpace
@@ -23,7 +24,7 @@ class KeptCode:
     """
 
     file: str
-    sha256: str
+    sha256: SHA256
 
 
 KeptCodes = Mapping[str, KeptCode]  # by the model's name, as recipe and space spell it

@@ -128,7 +128,7 @@ def parse_space(
     """
     try:
         raw = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # as for a recipe
         raise RecipeError(f"{where}: not valid TOML: {error}") from None
 
     # The keys and their entries first; the recipe is asked about the values of those that are well formed.

@@ -24,7 +24,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from shlex import join
-from typing import Any, cast
+from typing import Any, NotRequired, TypedDict, cast
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
@@ -36,6 +36,7 @@ from fittingroom.errors import ArtifactError, DataError, RecipeError
 from fittingroom.events import Hooks, JobDone
 from fittingroom.files.json_file import read_json, write_json
 from fittingroom.files.lock import exclusive, exclusive_if_free
+from fittingroom.files.records import LongText, brief, read_record
 from fittingroom.models import ModelSource, build_model, find_model
 from fittingroom.parallel.jobs import Job, run_jobs
 from fittingroom.parallel.ray_engine import RayEngine
@@ -47,7 +48,15 @@ from fittingroom.runs.preprocessing import preprocessing_of
 from fittingroom.runs.run import FORMAT, Run, command_line
 from fittingroom.training.device import pick_device, prepare_torch
 from fittingroom.training.hold_out import held_out_count, learned_from_count
-from fittingroom.tune.kept_code import KeptCodes, executed_files, keep_code, models_named, open_source, recorded_code
+from fittingroom.tune.kept_code import (
+    KeptCode,
+    KeptCodes,
+    executed_files,
+    keep_code,
+    models_named,
+    open_source,
+    recorded_code,
+)
 from fittingroom.tune.objective import OBJECTIVES, Objective
 from fittingroom.tune.sampler_pruner import distributions, make_pruner, sampler_of_trial
 from fittingroom.tune.space import Choices, SearchSpace, apply, baseline_values, label, parse_space, read_space
@@ -55,9 +64,30 @@ from fittingroom.tune.storage import open_storage, sqlite_in, without_password
 from fittingroom.tune.trial import Outcome, Plan, Trial, open_trial, run_trial
 
 STUDY = "study.json"
+DAMAGED = "the file was damaged or changed: put a copy of it back, or start a new study"
 ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 STATES = {"finished": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
 STATES["diverged"] = TrialState.PRUNED  # as a value that the search learns to keep away from; a failure it ignores
+
+
+class StudyData(TypedDict):
+    """What ``study.json`` says of its data: where it is, and the fingerprints of what is trained and judged on."""
+
+    source: str
+    train: str
+    validation: str | None
+
+
+class StudyRecord(TypedDict):
+    """What ``study.json`` says; plan, options and recipe are read by their own records."""
+
+    plan: dict[str, Any]
+    recipe: dict[str, Any]
+    space: LongText
+    code: NotRequired[dict[str, KeptCode]]
+    storage: str | None
+    options: dict[str, Any]
+    data: StudyData
 
 
 @dataclass(frozen=True)
@@ -438,32 +468,34 @@ def open_study(path: Path, *, splits: Splits | None = None, storage: str | None 
     """
     if not (path / STUDY).exists():
         raise ArtifactError(f"{path}: the folder of a study expected, with a {STUDY}; `fittingroom tune` makes one")
-    record = read_json(path / STUDY)
+    record, file = read_json(path / STUDY), str(path / STUDY)
+    read_record(StudyRecord, record, file, advice=DAMAGED)
+    options = read_record(Options, record["options"], f"{file}: options", advice=DAMAGED)
 
     # A study goes on with the images that it was begun with, or its trials could not be compared.
     recipe = recipe_from_dict(record["recipe"], where=str(path / STUDY))
     if splits is None:
         if not record["data"]["source"]:
             raise DataError(f"{path}: its data was given in memory; give it again")
-        splits = open_dataset(
-            record["data"]["source"], cache=record["options"]["cache"], preprocessing=preprocessing_of(recipe)
-        )
+        splits = open_dataset(record["data"]["source"], cache=options.cache, preprocessing=preprocessing_of(recipe))
     splits = dataclasses.replace(splits, test=None)
     for part, fingerprint in _fingerprints(splits).items():
         if record["data"][part] != fingerprint:
             raise DataError(f"{path}: a study goes on only with its own data; its {part} set has changed since")
 
-    # The kept URL has its password masked; with it the storage could not be opened.
+    # The study may have come from a stranger: which database is opened beside its own file is for its user to say. And
+    # a password is not kept.
     kept = record["storage"]
-    if storage is None and kept and kept != without_password(kept, mask=""):
+    if storage is None and kept:
         raise ArtifactError(
-            f"{path}: its storage {kept} has a password, which is not kept: give `storage` with it again"
+            f"{path}: it was begun with the storage {brief(kept)}, which is opened only where you name it: give "
+            "`storage` again"
         )
 
-    options = Options(**record["options"] | {"track": tuple(record["options"]["track"])})
-    space = parse_space(record["space"], recipe, where=str(path / STUDY))
+    plan = read_record(Plan, record["plan"], f"{file}: plan", advice=DAMAGED)
+    space = parse_space(record["space"], recipe, where=file)
     code = recorded_code(record.get("code", {}))
-    return Study(path, Plan(**record["plan"]), recipe, space, options, storage or kept or sqlite_in(path), splits, code)
+    return Study(path, plan, recipe, space, options, storage or sqlite_in(path), splits, code)
 
 
 def _fingerprints(splits: Splits) -> dict[str, str | None]:

@@ -10,7 +10,9 @@ import optuna
 
 from fittingroom.errors import Interrupted, RecipeError, TrainingDiverged
 from fittingroom.events import EpochDone, Event, Hooks
+from fittingroom.files.records import Count
 from fittingroom.pipeline import finish
+from fittingroom.runs.environment_record import Seed
 from fittingroom.runs.run import Run
 from fittingroom.tune.objective import OBJECTIVES, ObjectiveName
 from fittingroom.tune.sampler_pruner import Pruner, make_pruner
@@ -32,8 +34,8 @@ class Plan:
 
     objective: ObjectiveName = "accuracy"
     pruner: Pruner = "median"
-    seed: int = 0
-    trials: int = 30
+    seed: Seed = 0
+    trials: Count = 30
 
 
 @dataclass(frozen=True)
