@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from tests.hostile import mutations
@@ -154,7 +155,7 @@ def fuzz(minutes: float, folder: Path) -> int:
     runs, data, place = folder / "runs-base", folder / "data-base", folder / "work"
     for base, make in ((runs, make_base), (data, make_data)):
         if not base.exists():
-            _wait_for(_forked(lambda make=make, base=base: (make(base), os._exit(0))))
+            _wait_for(_forked(partial(make, base)), 1_800)
     warm_up()
     picture = (runs / "picture.png").read_bytes()
     tallies: dict[str, Tally] = {}

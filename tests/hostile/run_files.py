@@ -99,16 +99,19 @@ def serve(*folders: str) -> int:
     return max(1 if answer.status_code >= 500 else 0 for answer in answers)
 
 
+def without(file: str, *words: str) -> int:
+    """A command on a run that lacks a file."""
+    Path(ONE, file).unlink(missing_ok=True)
+    return main(*words)
+
+
 ONE = "runs/one"
 COMMANDS: dict[str, Callable[[], int]] = {
     "evaluate": lambda: main("evaluate", ONE, "--threads", "1"),
     "evaluate --json": lambda: main("evaluate", ONE, "--json", "--threads", "1"),
     "predict": lambda: main("predict", ONE, "picture.png"),
     "predict --csv": lambda: main("predict", ONE, "picture.png", "--csv", "out.csv"),
-    "predict without onnx": lambda: (
-        Path(ONE, "model.onnx").unlink(missing_ok=True),
-        main("predict", ONE, "picture.png"),
-    )[1],
+    "predict without onnx": lambda: without("model.onnx", "predict", ONE, "picture.png"),
     "report": lambda: main("report", ONE),
     "compare": lambda: main("compare", ONE, "runs/other"),
     "compare other": lambda: main("compare", "runs/third", "runs/other", "--split", "validation"),
@@ -119,10 +122,7 @@ COMMANDS: dict[str, Callable[[], int]] = {
     "runs --latex": lambda: main("runs", "runs", "--latex"),
     "verify": lambda: main("verify", ONE, "--steps", "1", "--threads", "1", "--quiet"),
     "resume": lambda: main("train", "--resume", ONE, "--quiet"),
-    "resume stopped": lambda: (
-        Path(ONE, "result.json").unlink(missing_ok=True),
-        main("train", "--resume", ONE, "--quiet"),
-    )[1],
+    "resume stopped": lambda: without("result.json", "train", "--resume", ONE, "--quiet"),
     "report of two": lambda: main("report", "runs/two"),
     "evaluate two": lambda: main("evaluate", "runs/two", "--threads", "1"),
     "compare two": lambda: main("compare", "runs/two", "runs/other"),
@@ -218,7 +218,7 @@ def make_base(folder: Path) -> Path:
         )
         from PIL import Image
 
-        Image.fromarray(fr.open_dataset("sample").test.images[0]).save("picture.png")
+        Image.fromarray(fr.open_dataset("sample").train.images[0]).save("picture.png")
         Path("hostile.py").write_text(HOSTILE_CODE)
         for run in Path("runs").glob("*/report.html"):
             run.unlink()
@@ -313,9 +313,9 @@ def _forked(carry: Callable[[], object]) -> int:
     return child
 
 
-def _wait_for(child: int) -> tuple[int, resource.struct_rusage | None]:
+def _wait_for(child: int, seconds: float = MAX_SECONDS * PATIENCE) -> tuple[int, resource.struct_rusage | None]:
     started = time.monotonic()
-    while time.monotonic() - started < MAX_SECONDS * PATIENCE:
+    while time.monotonic() - started < seconds:
         found, status, usage = os.wait4(child, os.WNOHANG)
         if found:
             return status, usage
@@ -330,8 +330,8 @@ def _command(place: Path, command: Callable[[], int]) -> None:
     try:
         for name, number in (("out", 1), ("err", 2)):
             os.dup2(os.open(place / name, os.O_WRONLY | os.O_CREAT), number)
-        sys.stdout = sys.__stdout__ = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
-        sys.stderr = sys.__stderr__ = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+        sys.stdout = sys.__dict__["__stdout__"] = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+        sys.stderr = sys.__dict__["__stderr__"] = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
         os.chdir(place / "in")
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         code = command()
@@ -385,7 +385,7 @@ def sweep(base: Path, place: Path, kinds: dict[str, Kind], tries: int, first_see
 def main_program(base: Path, tries: int, first_seed: int = 0, *names: str) -> int:
     """BASE TRIES [FIRST_SEED [KIND …]]: sweep, print a line for each file and command, and every fault."""
     if not base.exists():
-        _wait_for(_forked(lambda: (make_base(base), os._exit(0))))  # Polars would keep threads in this process
+        _wait_for(_forked(lambda: make_base(base)), 1_800)  # Polars would keep threads in this process
     warm_up()
     work = base.parent / f"work-{os.getpid()}"
     tallies = sweep(base, work, {name: KINDS[name] for name in names or KINDS}, tries, first_seed)
@@ -397,5 +397,5 @@ def main_program(base: Path, tries: int, first_seed: int = 0, *names: str) -> in
 
 if __name__ == "__main__":
     os.environ.setdefault("FITTINGROOM_CACHE", str(Path(sys.argv[1]).absolute().parent / "cache"))
-    numbers = [int(word) for word in sys.argv[2:4]]
-    sys.exit(main_program(Path(sys.argv[1]).absolute(), *numbers, *sys.argv[4:]))
+    tries_, seed_ = [int(word) for word in [*sys.argv[2:4], "0"][:2]]
+    sys.exit(main_program(Path(sys.argv[1]).absolute(), tries_, seed_, *sys.argv[4:]))

@@ -5,6 +5,9 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
 
 
@@ -22,6 +25,16 @@ def read_regular_file(path: Path, limit: int) -> bytes:
         Traceback (most recent call last):
         OSError: [Errno 22] a regular file expected, a device or pipe found: '/dev/zero'
     """
+    with open_regular_file(path, limit) as file:
+        content = file.read(min(limit, os.fstat(file.fileno()).st_size) + 1)  # room for it is made beforehand
+    if len(content) > limit:
+        raise _too_large(path, limit, len(content))
+    return content
+
+
+@contextmanager
+def open_regular_file(path: Path, limit: int) -> Iterator[BufferedReader]:
+    """Open a regular file of at most ``limit`` bytes for reading. Raises as :func:`read_regular_file` does."""
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     with os.fdopen(descriptor, "rb") as file:
         status = os.fstat(descriptor)
@@ -29,7 +42,10 @@ def read_regular_file(path: Path, limit: int) -> bytes:
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
         if not stat.S_ISREG(status.st_mode):
             raise OSError(errno.EINVAL, "a regular file expected, a device or pipe found", str(path))
-        content = file.read(min(limit, status.st_size) + 1) if status.st_size <= limit else b""
-    if status.st_size > limit or len(content) > limit:
-        raise OSError(errno.EFBIG, f"at most {limit:,} bytes expected, {status.st_size:,} found", str(path))
-    return content
+        if status.st_size > limit:
+            raise _too_large(path, limit, status.st_size)
+        yield file
+
+
+def _too_large(path: Path, limit: int, size: int) -> OSError:
+    return OSError(errno.EFBIG, f"at most {limit:,} bytes expected, {size:,} found", str(path))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 from fittingroom.errors import ArtifactError
+from fittingroom.files.regular_file import open_regular_file
 
 LIMIT = 32 << 20  # bytes of what is read whole: JSON of a run has some thousands, or millions with a thousand classes
 
@@ -37,19 +37,10 @@ def sha256_of(path: Path, expected: str, *, limit: int) -> str:
 
 
 @contextmanager
-def _opened(path: Path, expected: str, limit: int) -> Iterator[BinaryIO]:
-    """A regular file of at most ``limit`` bytes, open for reading."""
+def _opened(path: Path, expected: str, limit: int) -> Iterator[BufferedReader]:
+    """A regular file of at most ``limit`` bytes, open for reading; what stops that is an ArtifactError."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-        with os.fdopen(descriptor, "rb") as file:
-            status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode):
-                raise ArtifactError(f"{path}: {expected} expected, but it can't be read: it is no regular file")
-            if status.st_size > limit:
-                raise ArtifactError(
-                    f"{path}: {expected} expected, of at most {limit:,} bytes, but it can't be read: it has "
-                    f"{status.st_size:,}"
-                )
+        with open_regular_file(path, limit) as file:
             yield file
     except (OSError, ValueError) as error:  # ValueError: a zero byte in a name
         reason = getattr(error, "strerror", None) or error
