@@ -8,6 +8,7 @@ import sys
 
 from fittingroom.rendering.terminal import Shown
 
+
 def prepare_streams() -> None:
     """Make printing fail for no text, and messages for nothing at all.
 
