@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from dataclasses import replace
@@ -67,6 +68,13 @@ def test_a_recorded_training_gets_the_diagnosis_of_its_state(state: str) -> None
     assert diagnosis.sentence.endswith(".")
     assert not diagnosis.suggestion or diagnosis.suggestion.endswith(".")
     assert all(np.isfinite(value) for value in diagnosis.evidence.values())
+
+
+def test_errors_on_mixed_images_are_no_sign_of_under_fitting() -> None:
+    events, recipe, scores = recorded("under-fitting")
+    mixed = dataclasses.replace(recipe, mixup=0.2)
+    assert "under-fitting" in {diagnosis.name for diagnosis in diagnose(events, recipe, scores)}
+    assert "under-fitting" not in {diagnosis.name for diagnosis in diagnose(events, mixed, scores)}
 
 
 @pytest.mark.parametrize("state", STATES)
