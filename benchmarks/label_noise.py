@@ -11,16 +11,14 @@ rate: counted too on scikit-learn's 1,797 digits, and on 30 draws of 300 of them
 
 About 6 minutes of processor time. Adds rows to results.csv.
 
-Last result, 2026-11-23, AMD EPYC, one thread, torch 2.13.0, cleanlab 2.9.0:
+Last result, 2026-11-30, AMD EPYC, one thread, torch 2.13.0:
 
-                    suspects    precision    recall    of as many as planted    estimated rate, 95 % interval
-    uniform 0 %          876                                                      2.19 %     2.04 to  2.38
-    uniform 1 %        1,355       42.4 %    95.8 %                   83.8 %      3.28 %     3.08 to  3.47
-    uniform 3 %        2,352       73.0 %    95.4 %                   88.9 %      5.45 %     5.21 to  5.72
-    uniform 10 %       5,952       93.4 %    92.6 %                   93.0 %     12.93 %    12.60 to 13.25
-    alike 3 %          2,301       62.8 %    80.3 %                   73.2 %      5.38 %     5.17 to  5.61
-
-Of 150 intervals on 2,000 images, 142 hold the estimate on all 60,000. None of the five above holds the planted rate.
+                    suspects    precision    recall    of as many as planted    estimate    bound
+    uniform 0 %          798                                                      2.00 %    2.12 %
+    uniform 1 %        1,247       45.7 %    95.0 %                   83.2 %      3.02 %    3.16 %
+    uniform 3 %        2,269       75.5 %    95.1 %                   88.6 %      5.30 %      none
+    uniform 10 %       5,828       93.5 %    90.8 %                   92.5 %     12.77 %      none
+    alike 3 %          2,307       63.1 %    80.9 %                   72.1 %      5.41 %      none
 """
 
 from __future__ import annotations
