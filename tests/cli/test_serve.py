@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from fittingroom.cli import main
+from fittingroom.errors import ArtifactError
 from fittingroom.serve.server import open_models
 from tests.support.small_run import train_small
 
@@ -90,9 +91,15 @@ def test_a_file_that_is_missing_is_named(run: Path, capsys: pytest.CaptureFixtur
     assert "No such file" in refused(capsys, str(run), "--api-key-file", str(tmp_path / "none"))
 
 
-@pytest.mark.parametrize("name", ["a/b", "", ".", "..", "a b", "a\n", "a?b", "a%b", "\ud800"])
+@pytest.mark.parametrize("name", ["a/b", "", ".", "..", "a b", "a\n", "a?b", "a%b"])
 def test_what_is_no_name_in_an_address_is_refused(run: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert "--name: letters, digits, '-', '_' and '.' expected" in refused(capsys, str(run), "--name", name)
+
+
+def test_a_name_that_is_no_text_is_refused(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "a name in UTF-8 expected" in refused(capsys, str(run), "--name", "\ud800")
+    with pytest.raises(ArtifactError, match="letters, digits"):
+        open_models([run], names=["\ud800"])
 
 
 def test_there_is_a_name_for_each_run_or_for_none(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
