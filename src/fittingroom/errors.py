@@ -88,3 +88,25 @@ class Interrupted(FittingRoomError):
     def __init__(self, message: str, resume_command: str = ""):
         super().__init__(message)
         self.resume_command = resume_command
+
+
+def how_to_install(extra: str) -> str:
+    """The command that brings an extra, from where this package was installed itself.
+
+    No index is promised to have it: a checkout or a wheel is named by its path, which the installation has on record.
+
+    Example:
+        >>> how_to_install("train").startswith("pip install '")
+        True
+    """
+    import json
+    from importlib.metadata import PackageNotFoundError, distribution
+    from urllib.parse import unquote, urlsplit
+
+    try:
+        record = json.loads(distribution("fittingroom").read_text("direct_url.json") or "{}")
+        url = urlsplit(record.get("url", ""))
+    except (PackageNotFoundError, ValueError):
+        return f"pip install 'PLACE[{extra}]', PLACE being the checkout or the wheel of fittingroom"
+    place = unquote(url.path) if url.scheme == "file" else "fittingroom"
+    return f"pip install '{place}[{extra}]'"

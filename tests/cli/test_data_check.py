@@ -7,6 +7,7 @@ from PIL import Image
 
 from fittingroom.cli import main
 from fittingroom.data.open import open_dataset
+from fittingroom.errors import how_to_install
 from fittingroom.runs.ledger import read_evaluations
 from tests.support import SUPPORT
 from tests.support.planted import TRAIN_IMAGES, both, replaced, write_folder
@@ -198,7 +199,7 @@ def test_without_ray_one_message_says_what_to_install_before_anything_is_checked
 ) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
     out, err = run(capsys, "sample", "--labels", "--engine", "ray", code=2)
-    assert "pip install 'fittingroom[ray]'" in err
+    assert how_to_install("ray") in err
     assert out == ""
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from fittingroom.cli import EXTRAS, main
+from fittingroom.errors import how_to_install
 
 
 def without(module: str, *arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -35,7 +36,7 @@ def test_a_missing_package_is_one_line_that_installs_it(
 ) -> None:
     done = without(module, *arguments, folder=tmp_path)
     assert done.returncode == 2
-    line = f"fittingroom: this needs {module}, which is not installed: pip install 'fittingroom[{extra}]'"
+    line = f"fittingroom: this needs {module}, which is not installed: {how_to_install(extra)}"
     assert done.stderr.splitlines() == [line]
     assert list(tmp_path.iterdir()) == []
 

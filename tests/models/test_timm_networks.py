@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from fittingroom.errors import RecipeError
+from fittingroom.errors import RecipeError, how_to_install
 from fittingroom.models import build_model, find_model, package_model
 from fittingroom.models.head import class_dimensions
 from fittingroom.models.timm_networks import own_scales, own_size
@@ -71,5 +72,5 @@ def test_without_timm_the_message_says_what_installs_it(monkeypatch: pytest.Monk
 
     monkeypatch.delitem(sys.modules, "timm", raising=False)
     monkeypatch.setattr(timm_networks, "find_spec", lambda _name: None)
-    with pytest.raises(RecipeError, match=r"pip install 'fittingroom\[timm\]'"):
+    with pytest.raises(RecipeError, match=re.escape(how_to_install("timm"))):
         find_model("timm:test_resnet")

@@ -20,7 +20,7 @@ import pytest
 
 import fittingroom as fr
 from fittingroom.cli import main
-from fittingroom.errors import FittingRoomError, Interrupted, TrainingDiverged
+from fittingroom.errors import FittingRoomError, Interrupted, TrainingDiverged, how_to_install
 from fittingroom.events import CheckpointSaved, EpochDone, Event, Hooks, JobDone, JobEvent, MicroBatchHalved
 from fittingroom.parallel import ray_engine
 from fittingroom.parallel.jobs import Job, run_jobs
@@ -89,7 +89,7 @@ def test_without_ray_one_message_says_what_to_install(
 ) -> None:
     monkeypatch.setattr(ray_engine, "find_spec", lambda _name: None)
     assert main(["train", "sample", *TINY, "--seeds", "2", "--engine", "ray"]) == 2
-    assert "pip install 'fittingroom[ray]'" in capsys.readouterr().err
+    assert how_to_install("ray") in capsys.readouterr().err
     assert not Path("runs").exists()
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 
 import fittingroom as fr
+from fittingroom.errors import how_to_install
 from fittingroom.events import CheckpointSaved, EpochDone, Event, StepDone, TrainingStarted
 from fittingroom.runs.metrics_log import read_metrics
 from fittingroom.runs.tracking import TRACKERS, MlflowTracker, Tracker, open_tracker
@@ -183,5 +185,5 @@ def test_a_tracker_that_is_not_installed_says_how_to_install_it(
     name: str, run: fr.Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("fittingroom.runs.tracking.find_spec", lambda _: None)
-    with pytest.raises(fr.FittingRoomError, match=rf"pip install 'fittingroom\[{name}\]'"):
+    with pytest.raises(fr.FittingRoomError, match=re.escape(how_to_install(name))):
         open_tracker(name, run)

@@ -17,7 +17,7 @@ from importlib import import_module
 
 from fittingroom.cli.parser import Parser
 from fittingroom.cli.streams import finish_stdout, prepare_streams, silence_stdout
-from fittingroom.errors import OUT_OF_MEMORY, STORAGE_FULL, FittingRoomError, Interrupted, PeerFailed
+from fittingroom.errors import OUT_OF_MEMORY, STORAGE_FULL, FittingRoomError, Interrupted, PeerFailed, how_to_install
 from fittingroom.version import __version__
 
 DONE, OUR_FAULT, USERS_MISTAKE, INTERRUPTED = 0, 1, 2, 130
@@ -138,7 +138,7 @@ def _missing(error: ModuleNotFoundError) -> int:
     extra = next((name for name, modules in EXTRAS.items() if missing in modules), None)
     if extra is None:
         raise error
-    _log(f"fittingroom: this needs {missing}, which is not installed: pip install 'fittingroom[{extra}]'")
+    _log(f"fittingroom: this needs {missing}, which is not installed: {how_to_install(extra)}")
     return USERS_MISTAKE
 
 

@@ -186,7 +186,7 @@ def add_engine(options: Options, *, what: str) -> None:
 
 def engine_of(args: argparse.Namespace) -> RayEngine | None:
     """Where several jobs are carried out; None for one after another in this process."""
-    from fittingroom.errors import UsageError
+    from fittingroom.errors import UsageError, how_to_install
 
     if args.engine is None:
         if args.ray_address is not None:
@@ -204,7 +204,7 @@ def engine_of(args: argparse.Namespace) -> RayEngine | None:
     if names_one_gpu(getattr(args, "device", None)):
         raise UsageError(f"--device {args.device}: on Ray each job is given a GPU of its own: --device cuda")
     if find_spec("ray") is None:
-        raise UsageError("--engine ray: Ray is not installed; pip install 'fittingroom[ray]', or leave it out")
+        raise UsageError(f"--engine ray: Ray is not installed; {how_to_install('ray')}, or leave it out")
     return RayEngine(args.ray_address)
 
 

@@ -19,7 +19,7 @@ from typing import Any
 
 from torch import nn
 
-from fittingroom.errors import RecipeError
+from fittingroom.errors import RecipeError, how_to_install
 
 PREFIX = "timm:"
 ABSENT = "torchvision"
@@ -105,7 +105,7 @@ def import_timm() -> Any:
         return sys.modules["timm"]
     if find_spec("timm") is None:
         raise RecipeError(
-            "the networks timm:NAME need timm, which is not installed: pip install 'fittingroom[timm]'. Of a trained "
+            f"the networks timm:NAME need timm, which is not installed: {how_to_install('timm')}. Of a trained "
             "one predict and serve open model.onnx, which needs none"
         )
     for switch in ("HF_HUB_DISABLE_TELEMETRY", "DO_NOT_TRACK", "HF_HUB_DISABLE_IMPLICIT_TOKEN"):

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from fittingroom.environment import cores
-from fittingroom.errors import FittingRoomError
+from fittingroom.errors import FittingRoomError, how_to_install
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ def check_engine(engine: RayEngine) -> None:
         FittingRoomError: Ray is missing, or nobody is at the address.
     """
     if find_spec("ray") is None:
-        raise FittingRoomError("engine: Ray is not installed; pip install 'fittingroom[ray]', or pass no engine")
+        raise FittingRoomError(f"engine: Ray is not installed; {how_to_install('ray')}, or pass no engine")
     host, colon, port = (engine.address or "").rpartition(":")
     if colon and port.isdecimal() and "/" not in host:
         try:  # Ray itself would try for minutes

@@ -16,7 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
-from fittingroom.errors import FittingRoomError, RecipeError
+from fittingroom.errors import FittingRoomError, RecipeError, how_to_install
 from fittingroom.events import EpochDone, Event, StepDone, TrainingStarted
 from fittingroom.files.json_file import read_json, write_json
 from fittingroom.files.sqlite_url import sqlite_url
@@ -56,7 +56,7 @@ def open_tracker(name: str, run: Run) -> Tracker:
     if name not in TRACKERS:
         raise RecipeError(f"track: {' or '.join(TRACKERS)} expected, {name!r} found")
     if find_spec(name) is None:
-        raise FittingRoomError(f"{name}: its package is not installed; pip install 'fittingroom[{name}]'")
+        raise FittingRoomError(f"{name}: its package is not installed; {how_to_install(name)}")
     return TRACKERS[name](run)
 
 
