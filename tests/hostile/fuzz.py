@@ -6,6 +6,7 @@ Inputs with a new answer stay in ``.fuzz/corpus`` and are mutated further the ne
 from __future__ import annotations
 
 import argparse
+import gzip
 import itertools
 import json
 import os
@@ -66,7 +67,10 @@ def make_data(folder: Path) -> None:
     (folder / "folder" / "0").mkdir(exist_ok=True)
     shutil.copy(first, folder / "folder" / "0" / "0.png")
     for name in ("idx", "table.csv", "set.npz", "set.parquet"):
-        convert(fr.open_dataset(folder / "folder"), folder / name)
+        convert(fr.open_dataset(folder / "folder"), folder / name, to="idx" if name == "idx" else None)
+    for packed in (folder / "idx").glob("*.gz"):  # else every change is one of gzip's
+        packed.with_suffix("").write_bytes(gzip.decompress(packed.read_bytes()))
+        packed.unlink()
 
 
 def try_data(base: Path, place: Path, name: str, command: str, seed: int, corpus: Corpus) -> Try:
