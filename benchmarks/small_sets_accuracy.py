@@ -178,7 +178,7 @@ def train_all(folder: Path, sets: list[str], programs: list[str], repeats: int) 
                     values = dataclasses.astuple(dataclasses.replace(line, seconds=round(seconds, 1)))
                     csv.writer(file, lineterminator="\n").writerow(values)
                 print(f"{name:14}{program:22}{repeat}  {line.accuracy:.1%}  {seconds:.1f} s", flush=True)
-                if repeat == repeats - 1:
+                if repeat == repeats - 1 > 0:
                     _record(name, program, repeats)
 
 

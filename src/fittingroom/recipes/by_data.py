@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fittingroom.recipes.recipe import Recipe, load_recipe
-from fittingroom.recipes.steps import AUTO, auto_batch_size, shift_in_pixels, steps_of
+from fittingroom.recipes.steps import auto_batch_size, shift_in_pixels, steps_of
 
 LARGE_SET = 20_000  # images, from which on Fashion-MNIST's own default is the default of all its kind
 ITS_SIZE, ITS_CHANNELS = (28, 28), 1
@@ -74,7 +74,7 @@ def settled(recipe: Recipe, images: int, size: tuple[int, int] | None = None) ->
         >>> recipe.batch_size, recipe.epochs, recipe.stages[0].warmup
         (8, 28, 5.6)
     """
-    batch_size = auto_batch_size(images) if recipe.batch_size == AUTO else recipe.batch_size
+    batch_size = auto_batch_size(images) if isinstance(recipe.batch_size, str) else recipe.batch_size
     shift = recipe.shift if size is None else shift_in_pixels(recipe.shift, size)
     if (batch_size, shift) != (recipe.batch_size, recipe.shift):
         recipe = dataclasses.replace(recipe, batch_size=batch_size, shift=shift)
@@ -103,7 +103,7 @@ def said_of(asked: Recipe, now: Recipe, images: int) -> str:
     if asked.batch_size != now.batch_size:
         changes.append(f"{now.batch_size} a step")
     if asked.epochs != now.epochs:
-        assert now.batch_size != AUTO
+        assert isinstance(now.batch_size, int)
         few = steps_of(images, now.batch_size, asked.epochs)
         changes.append(
             f"{now.epochs} epochs in place of {asked.epochs}, which would be {few} step{'s' * (few != 1)}; "
