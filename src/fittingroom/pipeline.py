@@ -557,7 +557,8 @@ def _write_artifact(
     threshold = None
     if recipe.threshold != "none":
         rare = int(np.bincount(judged.truth, minlength=2).min()) if judged else 0
-        threshold = judged and Threshold.fitted(temperature.applied(judged.probabilities), judged.truth)
+        if judged is not None:
+            threshold = Threshold.fitted(temperature.applied(judged.probabilities), judged.truth)
         if threshold is None:
             warnings.warn(
                 f"{run.path}: no threshold is chosen: {MIN_OF_CLASS} validation images of the rarer class expected, "

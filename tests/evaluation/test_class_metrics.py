@@ -113,6 +113,7 @@ def test_result_terminal_and_report_have_them(tmp_path: Path, capsys: pytest.Cap
     data = Dataset(
         train.images[np.r_[often, seldom[:40]]], np.repeat([0, 1], [len(often), 40]), ("top", "shirt"), "lopsided"
     )
+    assert data.labels is not None
     np.savez(tmp_path / "data.npz", images=data.images, labels=data.labels)
     keys = ["model=tutorial", "min_steps=0", "ema=0.0", "stages.0.epochs=1", "validation=48", "precision=float32"]
     sets = [word for key in keys for word in ("--set", key)]

@@ -186,6 +186,7 @@ def test_the_estimator_goes_by_it() -> None:
     from fittingroom import FittingRoomClassifier
 
     train = tops_and_few_shirts(240, 60, train=True)
+    assert train.labels is not None
     estimator = FittingRoomClassifier("plain", overrides=SHORT).fit(train.images, train.labels)
     assert estimator.threshold_ is not None
     probabilities = estimator.predict_proba(train.images)

@@ -10,6 +10,7 @@ import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -29,7 +30,8 @@ def png(side: int = 8) -> bytes:
 
 def arrays(folder: Path, **more: np.ndarray) -> Path:
     images = np.random.default_rng(0).integers(0, 256, (40, 8, 8), dtype=np.uint8)
-    np.savez(folder / "d.npz", **{"x_train": images, "y_train": np.arange(40) % 2} | more)
+    members: dict[str, Any] = {"x_train": images, "y_train": np.arange(40) % 2} | more
+    np.savez(folder / "d.npz", **members)
     return folder / "d.npz"
 
 

@@ -33,7 +33,7 @@ def pictures(count: int, size: tuple[int, int] = (16, 16), *, colour: bool = Fal
 
 def steps_trained(run: fr.Run) -> int:
     lines = (run.path / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    return max(json.loads(line)["step"] for line in lines if '"epoch"' in line and '"step"' in line)
+    return max(int(json.loads(line)["step"]) for line in lines if '"epoch"' in line and '"step"' in line)
 
 
 def test_98_photos_train_enough_steps(tmp_path: Path) -> None:

@@ -39,7 +39,13 @@ def test_what_older_versions_wrote_is_written_back_as_it_was(file: Path, tmp_pat
     for part in filter(None, (after["data"][name] for name in ("train", "validation", "test"))):
         assert (part.pop("sources"), part.pop("sources_in_order")) == (None, None)
     assert (after.pop("precision_reason"), after.pop("bf16_emulated")) == ("", False)
-    added = {"processes": 1, "torchrun": None, "preprocessing": None, "code_sha256": None, "look_at_test": False}
+    added: dict[str, Any] = {
+        "processes": 1,
+        "torchrun": None,
+        "preprocessing": None,
+        "code_sha256": None,
+        "look_at_test": False,
+    }
     added |= {"cut": 1, "edits": None, "folds": None, "together": None}
     added |= {"directory": None, "start": None, "recipe_reason": ""}
     assert after == added | before

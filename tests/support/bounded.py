@@ -56,10 +56,10 @@ def run_bounded(folder: Path, *words: str | Path) -> Outcome:
         timer.cancel()
         process.returncode = os.waitstatus_to_exitcode(status)
 
-    texts = [file.read_text("utf-8", "replace") for file in (out, err)]
+    printed, told = (file.read_text("utf-8", "replace") for file in (out, err))
     kept = re.search(r"VmHWM:\s*(\d+)", memory.read_text()) if memory.exists() else None
     highest = int(kept[1]) if kept else usage.ru_maxrss  # which also counts what this process had when it started it
-    return Outcome(process.returncode, *texts, usage.ru_utime + usage.ru_stime, highest << 10)
+    return Outcome(process.returncode, printed, told, usage.ru_utime + usage.ru_stime, highest << 10)
 
 
 def assert_bounded(outcome: Outcome, *, codes: tuple[int, ...] = (2,)) -> None:

@@ -8,14 +8,14 @@ import sys
 from tempfile import TemporaryDirectory
 
 import nbformat
-from jupyter_client import AsyncKernelManager
+from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 
 
 def main() -> None:
     """Read a list of cells, write the list of outputs of each."""
-    cells = [nbformat.v4.new_code_cell(cell) for cell in json.load(sys.stdin)]
-    notebook = nbformat.v4.new_notebook(cells=cells)
+    cells = [nbformat.v4.new_code_cell(cell) for cell in json.load(sys.stdin)]  # type: ignore[no-untyped-call]
+    notebook = nbformat.v4.new_notebook(cells=cells)  # type: ignore[no-untyped-call]
     notebook.metadata = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
     with TemporaryDirectory() as work:
         # TCP would be open to the whole machine

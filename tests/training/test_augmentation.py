@@ -269,7 +269,8 @@ def test_saturation_and_hue_change_nothing_of_grey_images_and_that_is_said() -> 
     data = fr.open_dataset("sample").train.subset(np.arange(100))
     with pytest.warns(UserWarning, match=r"saturation and hue change nothing: its images are grey"):
         fit(fr.Splits(data), fr.load_recipe("plain", overrides=["saturation=0.5", "hue=0.1", "stages.0.epochs=1"]))
-    (plain, _), (coloured, _) = (next(batches(grey(), **keys).epoch(0)) for keys in ({}, {"saturation": 1, "hue": 0.5}))
+    plain, _ = next(batches(grey()).epoch(0))
+    coloured, _ = next(batches(grey(), saturation=1, hue=0.5).epoch(0))
     assert torch.equal(plain, coloured)
 
 

@@ -102,8 +102,9 @@ def _summary(study: Study, best: Trial, final: Run | None) -> dict[str, Any]:
     # The first trial is the baseline only where its values lie in the space; else the search drew it.
     first = trials[0]
     as_it_is = baseline_values(study.recipe, study.space)
-    is_baseline = first.state == "finished" and as_it_is is not None
-    is_baseline = is_baseline and apply(study.recipe, first.values) == apply(study.recipe, as_it_is)
+    is_baseline = False
+    if first.state == "finished" and as_it_is is not None:
+        is_baseline = apply(study.recipe, first.values) == apply(study.recipe, as_it_is)
 
     return {
         "format": FORMAT,
