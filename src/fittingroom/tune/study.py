@@ -486,6 +486,10 @@ def open_study(path: Path, *, splits: Splits | None = None, storage: str | None 
     # The study may have come from a stranger: which database is opened beside its own file is for its user to say. And
     # a password is not kept.
     kept = record["storage"]
+    if storage is None and kept and kept != without_password(kept, mask=""):
+        raise ArtifactError(
+            f"{path}: its storage {brief(kept)} has a password, which is not kept: give `storage` with it again"
+        )
     if storage is None and kept:
         raise ArtifactError(
             f"{path}: it was begun with the storage {brief(kept)}, which is opened only where you name it: give "
