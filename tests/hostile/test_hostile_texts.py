@@ -19,6 +19,8 @@ from fittingroom.artifact.onnx_model import OnnxModel
 from fittingroom.cli import main
 from fittingroom.files.csv_text import csv_text
 from fittingroom.files.run_file import read_run_file
+from fittingroom.runs.run import Run
+from fittingroom.serve.run_info import examples
 from fittingroom.tune import Plan
 from tests.support.small_run import train_small
 
@@ -187,3 +189,15 @@ def test_one_damaged_run_costs_no_other(run: Path, capsys: pytest.CaptureFixture
         assert "good" in captured.out
         assert name in captured.err
         Path("runs/bad", name).write_bytes(kept)
+
+
+def test_a_server_shows_no_pictures_that_the_run_was_not_made_with(run: Path) -> None:
+    """A sent record may name a folder of anyone's as its data."""
+    opened = Run(run)
+    classes = opened.artifact.classes
+    recorded = json.loads((run / "environment.json").read_text(encoding="utf-8"))
+    recorded["data"]["test"]["images"] = "0" * 64
+    edit(run / "environment.json", **recorded)
+
+    assert examples(opened, classes) == []
+    assert not (run / "examples.npz").exists()

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from fittingroom.artifact.artifact import WEIGHTS
 from fittingroom.artifact.onnx_model import MODEL
-from fittingroom.errors import FittingRoomError
+from fittingroom.errors import DataError, FittingRoomError
 from fittingroom.evaluation.predictions import read_predictions
 from fittingroom.files.atomic import atomic_write
 from fittingroom.rendering.contact_sheet import png_uri
+from fittingroom.runs.environment_record import DataIdentity
 from fittingroom.runs.run import Run
 
 MAX_EXAMPLES = 100
@@ -133,6 +134,11 @@ def _keep_examples(run: Run, file: Path) -> None:
     """Write the sheet into the run's folder. Raises FittingRoomError where the data is not at hand."""
     splits = run.open_data()
     dataset = splits.test or splits.train
+
+    # A sent run may name a folder of anyone's: its pictures are shown only if the run knows them by their fingerprint.
+    recorded = run.environment.data.test if splits.test else run.environment.data.train
+    if recorded is None or not DataIdentity.of(dataset).is_of_images(recorded):
+        raise DataError(f"{dataset.name}: these are not the images that {run.path} was made with")
     labels = dataset.labels
     assert labels is not None, "a run's data is labelled"
 
