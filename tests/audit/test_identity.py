@@ -7,11 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fittingroom.audit import Report, fast_findings
+import fittingroom as fr
+from fittingroom.audit import Report, check, fast_findings
 from fittingroom.audit.reference import MANIFEST, TEST, TRAIN, hashes_of, manifest
 from fittingroom.data.convert import convert
 from fittingroom.data.dataset import Dataset, Splits, concatenate
 from fittingroom.data.fetch.fingerprints import FASHION_MNIST_CLASSES
+from tests.support.jpeg import as_jpeg
 from tests.support.planted import both, checked, fast_errors, names, only, replaced, write_folder
 
 KAGGLE_ROWS = Path(__file__).parents[1] / "data" / "kaggle_rows.csv"
@@ -309,3 +311,18 @@ def test_changed_images_are_official_no_more(change: Callable[[np.ndarray], np.n
     changed = replaced(sample.train, change(sample.train.images))
     known = manifest().rows_of(hashes_of(changed)) >= 0
     assert known.mean() == (1.0 if change(sample.train.images) is sample.train.images else 0.0)
+
+
+@pytest.mark.parametrize("how", ["JPEG", "one grey level brighter"])
+def test_known_images_with_other_pixels_are_known_by_their_classes(how: str, tmp_path: Path) -> None:
+    sample = fr.open_dataset("sample").train
+    images = np.minimum(sample.images, 254) + 1 if how != "JPEG" else as_jpeg(sample.images, 90)
+    assert sample.labels is not None
+    order = np.argsort(sample.classes)  # as a folder by name has them
+    names, labels = [sample.classes[i] for i in order], np.argsort(order)[sample.labels]
+    np.savez(tmp_path / "again.npz", x_train=images.astype(np.uint8), y_train=labels, classes=names)
+    (said,) = check([tmp_path / "again.npz"], near=False).checked[0].identity.values()
+    assert said is not None
+    assert said.startswith(
+        "Fashion-MNIST by the means of its classes, with other pixels than officially in 2,000 images"
+    )
