@@ -74,7 +74,8 @@ def identity_of(part: Part) -> str | None:
         if fit and fit[0] == "fashion-mnist" and fit[1] >= SAME_MEANS:
             return (
                 "Fashion-MNIST by the means of its classes, with other pixels than officially in "
-                f"{counts['neither']:,} images (encoded anew, or changed): which of them are official test images can't be told"
+                f"{counts['neither']:,} images (encoded anew, or changed): which are "
+                "official test images can't be told"
             )
         return "MNIST, by the means of its classes" if fit and fit[0] == "mnist" and fit[1] >= 0.9 else None
 
