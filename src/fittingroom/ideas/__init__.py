@@ -70,6 +70,13 @@ class Tried:
         path: its folder, with the runs, ``result.json`` and ``report.html``.
         result: the content of ``result.json``: ``baseline``, ``ideas`` (with ``verdict``, ``difference``, ``interval``,
             ``p_value``, ``pairs``), ``effect``, ``n`` validation images, ``seconds``, ``test``.
+
+    Example:
+        >>> import fittingroom as fr
+        >>> from pathlib import Path
+        >>> tried = fr.Tried(Path("runs/plain-try-1"), {"ideas": [{"name": "mirror=random", "verdict": "better"}]})
+        >>> tried.verdicts
+        {'mirror=random': 'better'}
     """
 
     path: Path
@@ -183,6 +190,12 @@ def resume_ideas(
     Raises:
         ArtifactError: no such study, or a damaged one.
         DataError: the data isn't what it was started with.
+
+    Example:
+        >>> import fittingroom as fr
+        >>> fr.resume_ideas("runs/plain-1")
+        Traceback (most recent call last):
+        fittingroom.errors.ArtifactError: runs/plain-1: a study of ideas expected, study.json is missing; ...
     """
     path = Path(path)
     if not (path / STUDY).exists():
