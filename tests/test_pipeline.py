@@ -242,7 +242,8 @@ def _train_net(
 ) -> tuple[fr.Run, list[Event]]:
     net = folder / f"net{limit}.py"
     net.write_text(NET.format(limit=limit, norm=norm, dropout=dropout), encoding="utf-8")
-    recipe = fr.load_recipe("plain", overrides=[f"model='{net}:Net'", "stages.0.epochs=2", "precision=float32"])
+    small = ["stages.0.epochs=2", "precision=float32", "batch_size=256"]
+    recipe = fr.load_recipe("plain", overrides=[f"model='{net}:Net'", *small])
     seen: list[Event] = []
     return fr.train(sample, recipe, out=folder / f"run{limit}", observe=seen.append), seen
 

@@ -20,7 +20,7 @@ OPTIONS = fr.Options(device="cpu", threads=1)
 
 
 def short(*overrides: str) -> fr.Recipe:
-    return fr.load_recipe("plain", overrides=["stages.0.epochs=2", "precision=float32", *overrides])
+    return fr.load_recipe("plain", overrides=["stages.0.epochs=2", "precision=float32", "batch_size=256", *overrides])
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,8 @@ from tests.support import SUPPORT
 from tests.support.photo_patches import photo_patches
 
 LINEAR = f"model='{SUPPORT / 'linear_net.py'}:net'"
-QUICK = fr.load_recipe("plain", overrides=[LINEAR, "stages.0.epochs=4", "precision=float32", "mirror=none"])
+PLAIN = ["batch_size=256", "shift=0", "rotate=0", "scale=0", "brightness=0", "contrast=0", "ema=0"]
+QUICK = fr.load_recipe("plain", overrides=[LINEAR, "stages.0.epochs=4", "precision=float32", *PLAIN])
 HOW = LabelCheck(recipe=QUICK, folds=4, keep=False)
 
 

@@ -107,7 +107,7 @@ def test_train_keeps_groups_on_one_side_and_says_so(sample: fr.Dataset, capsys: 
     environment = json.loads(Path("run/environment.json").read_text())
     assert environment["options"]["group"] == r"(person\d+)_"
     assert (environment["cut"], environment["together"]["groups"]) == (2, 20)
-    assert fr.open_run("run").recipe == fr.load_recipe("plain", overrides=[*QUICK, "batch_size=8"])
+    assert fr.open_run("run").recipe == fr.load_recipe("plain", overrides=[*QUICK, "batch_size=8", "shift=2"])
 
 
 def test_what_is_resumed_goes_by_its_own_record_whatever_a_cache_says_by_then(

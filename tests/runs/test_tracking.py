@@ -113,7 +113,7 @@ def test_mlflow_reads_back_every_figure_from_its_sqlite_store(run: fr.Run, monke
     (tracked,) = client.search_runs([experiment.experiment_id])
     assert tracked.info.run_name == "tracked"
     assert tracked.info.status == "FINISHED"
-    assert tracked.data.params["stages.0.lr"] == "0.003"
+    assert tracked.data.params["stages.0.lr"] == str(run.recipe.stages[0].lr)
     assert tracked.data.params["model"] == run.recipe.model
 
     for name, values in measured(run).items():

@@ -67,7 +67,7 @@ class Artifact:
         >>> import fittingroom as fr
         >>> artifact = fr.open_run("runs/plain-1").artifact
         >>> artifact.model, artifact.parameters, artifact.image_size, artifact.classes[:2]
-        ('tutorial', 39786, (28, 28), ('T-shirt/top', 'Trouser'))
+        ('residual', 232330, (28, 28), ('T-shirt/top', 'Trouser'))
         >>> artifact.network().training
         False
     """
