@@ -83,7 +83,7 @@ def test_a_run_of_0_1_keeps_auto_and_goes_on_in_what_it_was_begun_in(tmp_path: P
 
 
 def test_more_threads_than_processors_are_warned_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fittingroom.runs.create.cores", lambda: 1)
+    monkeypatch.setattr("fittingroom.environment.cores", lambda: 1)
     recipe = fr.load_recipe("swift", overrides=["stages.0.epochs=1"])
     options = fr.Options(device=pick_device("cpu"), threads=2)
     with pytest.warns(UserWarning, match="threads: 2 asked for, 1 processors"), pytest.raises(Interrupted):

@@ -30,7 +30,11 @@ FLAGS = {
     "channels = 3 keeps their colour": "--set channels=3 keeps their colour",
     "size = [height, width] makes them smaller": "--size makes them smaller",
     "`overrides`": "--set",
-    **{f"`{name}`": f"--{name}" for name in ("group", "host", "model", "out", "port", "seed", "storage", "to")},
+    **{
+        f"`{name}`": f"--{name}"
+        for name in ("group", "host", "model", "out", "port", "resume", "seed", "size", "storage", "to")
+    },
+    "`channels`": "--grey",
     "`weights`": "--weights",
     "`from_run`": "--from",
     "`api_key`": "--api-key-file",

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 UNLIMITED = 10_000  # columns: in a pipe or a file no line is broken
 
-
-# What a terminal takes for a command, or writes in another order than it stands.
-_UNSHOWABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+# What a terminal takes for a command, or writes in another order than it stands. Compiled only when something is
+# written: every command imports this, for its messages.
+_UNSHOWABLE = "[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]"
 
 
 def shown(text: str) -> str:
@@ -25,7 +25,7 @@ def shown(text: str) -> str:
         >>> shown("Bag\\x1b[2J")
         'Bag\\\\x1b[2J'
     """
-    return _UNSHOWABLE.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
+    return re.sub(_UNSHOWABLE, lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
 class Shown(io.TextIOWrapper):

@@ -161,7 +161,7 @@ class Guard:
                     421, f"this server answers for {', '.join(self.limits.hosts)} only, by which it was started"
                 )
         if not self._may_ask(scope["method"], headers):
-            raise Refused(403, "a page of another site asks, which --allow-origin doesn't name")
+            raise Refused(403, "a page of another site asks, which isn't among those that this server answers")
 
         # One that doesn't say its length, or says a smaller one, is counted as it comes.
         length = headers.get(b"content-length", b"0")

@@ -64,8 +64,8 @@ PATH_NAMES = (
 )
 """What a column of paths may be called, the likeliest first."""
 
+# By which what `predict --csv` prints is known; of its probabilities, p0 and on, the names are those of pixels.
 ANSWER_COLUMNS = {"file", "row", "label", "class", "typical"}
-"""By which what ``predict --csv`` prints is known; of its probabilities, p0 and on, the names are those of pixels."""
 
 MAX_ROWS_SHOWN = 20
 WEB = re.compile(r"[a-z]+://", re.IGNORECASE)
