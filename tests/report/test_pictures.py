@@ -78,9 +78,13 @@ def test_discordant_images_are_shown_in_colour_with_the_names_of_their_files(
     for number, run in enumerate(runs):
         copies.append(shutil.copytree(run.path, tmp_path / f"run-{number}"))
         table = pl.read_parquet(copies[-1] / "predictions.parquet")
-        right = (table["label"] == pl.Series(run.artifact.classes)[0]).to_numpy()
-        right = np.where(np.arange(len(table)) == number, ~right, right)
-        answers = table.with_columns(p0=pl.Series(right.astype(np.float32)), p1=pl.Series(1 - right.astype(np.float32)))
+        first = (table["label"] == run.artifact.classes[0]).to_numpy()
+        first = np.where(np.arange(len(table)) == number, ~first, first)
+        answers = table.with_columns(
+            predicted=pl.Series(np.where(first, *run.artifact.classes).astype(str)),
+            p0=pl.Series(first.astype(np.float32)),
+            p1=pl.Series(1 - first.astype(np.float32)),
+        )
         answers.write_parquet(copies[-1] / "predictions.parquet", metadata={"format": "1"})
 
     compared = compare_runs(copies)
