@@ -88,8 +88,18 @@ def test_weights_that_were_changed_afterwards_are_outside(run: Path) -> None:
 
 def test_a_result_that_was_changed_afterwards_is_outside(run: Path) -> None:
     result = json.loads((run / "result.json").read_text(encoding="utf-8"))
-    right = result["validation"]["correct"]
-    change(run / "result.json", validation=result["validation"] | {"correct": right + 9})
+    scores = result["validation"]
+    right, counts = scores["correct"], scores["confusion"]
+
+    # Figures that fit together, as whoever improves a result by hand would have it; others are refused when read.
+    better = 0
+    for i, row in enumerate(counts):
+        for k in range(len(row)):
+            if k != i:
+                moved = min(row[k], 9 - better)
+                row[k], row[i], better = row[k] - moved, row[i] + moved, better + moved
+    assert better == 9
+    change(run / "result.json", validation=scores | {"correct": right + 9, "confusion": counts})
 
     (found,) = fr.verify(run)
     assert found.outcome == "outside"

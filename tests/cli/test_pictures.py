@@ -162,4 +162,4 @@ def test_decoding_is_shown_by_a_bar_on_a_terminal_alone(monkeypatch: pytest.Monk
         shown[kind] = stderr.getvalue()
     assert shown[io.StringIO] == ""
     assert "decoding train" in shown[Terminal]
-    assert "32/1000" in shown[Terminal]
+    assert "32/1,000" in shown[Terminal]

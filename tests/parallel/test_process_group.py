@@ -177,7 +177,7 @@ def _wait_for(ready: object, seconds: float = LIMIT) -> None:
         try:
             if ready():
                 return
-        except OSError:
+        except (OSError, fr.ArtifactError):  # it is not there yet
             pass
         assert time.monotonic() < limit, "waited in vain"
         time.sleep(0.02)

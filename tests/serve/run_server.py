@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fittingroom.evaluation.predictions import Predictions
-from fittingroom.serve import decoder_process, decoders
+from fittingroom.serve import decoder_process, decoders, run_info
 from fittingroom.serve.connection import LimitedProtocol
 from fittingroom.serve.guard import Limits
 from fittingroom.serve.request_log import LogForm
@@ -35,7 +35,7 @@ def main(folders: list[str], options: dict[str, Any]) -> None:
 
     `model_seconds`: a model's slowness; `names`, `log`: of the server; `open_metrics`, `bodies`: of Limits;
     `unread_seconds`, `most_connections`: of connections; `decode_seconds`: for a picture;
-    `slow_decoder`: a picture of 50,000 bytes and more takes a minute.
+    `slow_decoder`: a picture of 50,000 bytes and more takes a minute; `broken`: there is a mistake in a handler.
     """
     LimitedProtocol.head_seconds = float(options.get("head_seconds") or 10)
     LimitedProtocol.unread_seconds = float(options.get("unread_seconds") or 2)
@@ -43,6 +43,8 @@ def main(folders: list[str], options: dict[str, Any]) -> None:
     decoder_process.SECONDS = float(options.get("decode_seconds") or decoder_process.SECONDS)
     if options.get("slow_decoder"):
         decoders.PROGRAM = SLOW_DECODER
+    if options.get("broken"):
+        run_info.mistakes = _fail  # type: ignore[assignment]
     limits = Limits(
         seconds=float(options.get("seconds") or 30),
         body=int(options.get("body") or Limits.body),
@@ -56,6 +58,10 @@ def main(folders: list[str], options: dict[str, Any]) -> None:
     most_waiting, origins = int(options.get("most_waiting") or 2_000), tuple(options.get("allow_origins", ()))
     log: LogForm = options.get("log", "text")
     serve(models, port=0, limits=limits, most_waiting=most_waiting, allow_origins=origins, log=log)
+
+
+def _fail(*_: object) -> None:
+    raise RuntimeError("the inside")
 
 
 def _slowed(served: Served, seconds: float) -> Served:

@@ -319,11 +319,19 @@ def test_sigterm_lets_what_is_under_way_end_and_takes_nothing_new(two_runs: list
         assert running.process.wait(10) in (0, -signal.SIGTERM)
 
 
-def test_a_failure_inside_says_nothing_of_the_inside(two_runs: list[Path], tmp_path: Path) -> None:
+def test_a_damaged_file_is_told_without_its_name(two_runs: list[Path], tmp_path: Path) -> None:
     shutil.copytree(two_runs[0], tmp_path / "run")
     with started([tmp_path / "run"]) as running, running.client() as client:
         (tmp_path / "run" / "predictions.parquet").write_bytes(b"damaged")
         answer = client.get("/models/run/mistakes", params={"truth": "Shirt", "predicted": "Coat"})
+        assert answer.status_code == 500
+        assert answer.json() == {"error": "a file of this run is damaged"}
+        assert client.get("/v2").status_code == 200
+
+
+def test_a_failure_inside_says_nothing_of_the_inside(two_runs: list[Path]) -> None:
+    with started(two_runs[:1], broken=True) as running, running.client() as client:
+        answer = client.get("/models/first/mistakes", params={"truth": "Shirt", "predicted": "Coat"})
         assert answer.status_code == 500
         assert answer.json() == {"error": "the server failed; its log says how"}
         assert client.get("/v2").status_code == 200

@@ -127,7 +127,17 @@ def test_each_request_has_its_line_and_a_key_is_in_none(two_runs: list[Path], sh
     assert [line["message"] for line in lines if line["level"] == "warning"] == ["Invalid HTTP request received."]
 
 
-def test_a_failure_has_its_traceback_in_one_line(two_runs: list[Path], tmp_path: Path) -> None:
+def test_a_failure_has_its_traceback_in_one_line(two_runs: list[Path]) -> None:
+    with started(two_runs[:1], log="json", broken=True) as running:
+        with running.client() as client:
+            client.get("/models/first/mistakes", params={"truth": "Shirt", "predicted": "Coat"})
+        failure, request = logged(running)
+    assert failure["level"] == "error"
+    assert str(failure["traceback"]).startswith("Traceback")
+    assert (request["status"], request["error"]) == (500, "the server failed; its log says how")
+
+
+def test_a_damaged_file_has_a_line_that_names_it(two_runs: list[Path], tmp_path: Path) -> None:
     shutil.copytree(two_runs[0], tmp_path / "run")
     with started([tmp_path / "run"], log="json") as running:
         (tmp_path / "run" / "predictions.parquet").write_bytes(b"damaged")
@@ -135,8 +145,8 @@ def test_a_failure_has_its_traceback_in_one_line(two_runs: list[Path], tmp_path:
             client.get("/models/run/mistakes", params={"truth": "Shirt", "predicted": "Coat"})
         failure, request = logged(running)
     assert failure["level"] == "error"
-    assert str(failure["traceback"]).startswith("Traceback")
-    assert (request["status"], request["error"]) == (500, "the server failed; its log says how")
+    assert "predictions.parquet: predictions" in str(failure["message"])
+    assert (request["status"], request["error"]) == (500, "a file of this run is damaged")
 
 
 def test_clients_see_nothing_of_the_log(server: Running) -> None:

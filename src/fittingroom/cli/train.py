@@ -427,14 +427,16 @@ def _mistakes(scores: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _evaluations_so_far(run: Run, evaluation: dict[str, Any]) -> str:
+    from fittingroom.errors import ArtifactError
     from fittingroom.runs.ledger import LEDGER, read_evaluations
     from fittingroom.runs.run import runs_folder
 
     of = evaluation["fingerprint"], evaluation.get("sources")
     try:
         count = len(read_evaluations(runs_folder(run.path), *of))
-    except OSError as error:
-        return f"unknown how many evaluations on this test set: {LEDGER}: {error.strerror or error}"
+    except (ArtifactError, OSError) as error:
+        reason = getattr(error, "strerror", None) or error
+        return f"unknown how many evaluations on this test set: {LEDGER}: {reason}"
     return f"{count} evaluation{'s' * (count != 1)} on this test set so far, by all runs here ({LEDGER})"
 
 

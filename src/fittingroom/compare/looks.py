@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fittingroom.compare.answers import Answers, Split
+from fittingroom.errors import ArtifactError
 from fittingroom.runs.compare_ledger import COMPARE_LEDGER, digest, record_look
 from fittingroom.runs.run import runs_folder
 
@@ -31,10 +32,11 @@ def record_looks(pairs: Sequence[tuple[Answers, Answers]], on: Split) -> tuple[l
             pair = {"recipes": sides, "split": on, "fingerprint": digest(sorted(image for image, _ in images))}
             members = digest(sorted((_answered(first), _answered(second))))
             looks.append(record_look(folder, pair, members, (first.name, second.name)))
-    except OSError as error:
+    except (ArtifactError, OSError) as error:
+        reason = getattr(error, "strerror", None) or error
         warning = (
-            f"{folder / COMPARE_LEDGER} can't be written ({error.strerror or error}): looks at this pair are not "
-            "counted, and the interval is right only if this is the first"
+            f"{folder / COMPARE_LEDGER} can't be written ({reason}): looks at this pair are not counted, and the "
+            "interval is right only if this is the first"
         )
         return [1] * len(pairs), [warning]
     return looks, []

@@ -256,6 +256,7 @@ def _laid_on(background: tuple[int, int, int], picture: Image.Image) -> Image.Im
     rows = max(1, STRIP // width)
     if rows >= height:
         return _strip_laid_on(background, picture)
+    picture.load()  # before there is room for what is made of it: a damaged one fails here
     whole = Image.new("RGB", picture.size)
     for top in range(0, height, rows):
         strip = picture.crop((0, top, width, min(top + rows, height)))

@@ -52,7 +52,8 @@ def record_look(folder: Path, pair: Mapping[str, Any], members: str, names: Sequ
         The number of the look at this pair, 1 for the first; of members that were compared before, their own.
 
     Raises:
-        OSError: it can't be read or written.
+        ArtifactError: it can't be read.
+        OSError: it can't be written.
     """
     file, key = folder / COMPARE_LEDGER, digest(pair)
     lines = read_json_lines(file, RecordedLook)

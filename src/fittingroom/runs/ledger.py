@@ -20,14 +20,14 @@ FORMAT = 1
 
 
 class RecordedEvaluation(TypedDict):
-    """What a line says."""
+    """What a line says; it counts by its fingerprint, whatever of the rest it lacks."""
 
-    when: str
+    when: NotRequired[str]
     fingerprint: str
     sources: NotRequired[str | None]
-    data: str
-    run: str
-    command: LongText
+    data: NotRequired[str]
+    run: NotRequired[str]
+    command: NotRequired[LongText]
 
 
 def record_evaluation(folder: Path, test_set: Dataset, *, run: str, command: str) -> dict[str, Any]:

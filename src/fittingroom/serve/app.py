@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import sys
+import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -37,7 +37,10 @@ STATIC = {
     STYLE_SHEET: "text/css",
 }
 
+DAMAGED = "a file of this run is damaged"
+
 Handler = Callable[[Request], Awaitable[Response]]
+log = logging.getLogger("fittingroom.serve")
 
 
 def create_app(
@@ -134,10 +137,11 @@ async def _http_error(request: Request, error: Exception) -> Response:
     return Response(error_body(error.detail), error.status_code, media_type="application/json", headers=dict(headers))
 
 
-async def _damaged(_request: Request, error: Exception) -> Response:
+async def _damaged(request: Request, error: Exception) -> Response:
     """A file of the run can't be read: the log names it, for whoever runs the server."""
-    print(f"fittingroom: {error}", file=sys.stderr, flush=True)
-    return Response(error_body("a file of this run is damaged"), 500, media_type="application/json")
+    log.error("%s", error)
+    request.scope["refused"] = DAMAGED
+    return Response(error_body(DAMAGED), 500, media_type="application/json")
 
 
 async def _failed(_request: Request, _error: Exception) -> Response:

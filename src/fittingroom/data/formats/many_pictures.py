@@ -282,6 +282,13 @@ def each(function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[
         try:
             return function(item)
         except DataError as error:
+            # Its traceback would keep alive what was decoded so far, of all broken pictures together; and so would that
+            # of its cause, as its frames refer to it.
+            chained: BaseException | None = error
+            while chained is not None:
+                chained.__traceback__ = None
+                chained = chained.__context__
+            error.__cause__ = error.__context__ = None
             return error
 
     def tried_all(chunk: Sequence[Item]) -> list[Result | DataError]:
