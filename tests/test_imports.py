@@ -90,6 +90,7 @@ def test_predict_of_a_picture_loads_what_pictures_need_alone(tmp_path: Path) -> 
     assert packages <= {"artifact", "cli", "data", "environment", "evaluation", "files", "predict"}
     data = {name.removeprefix("fittingroom.data.") for name in loaded if name.startswith("fittingroom.data.")}
     assert data <= {"large", "normalization", "picture_file", "preprocessing"}
+    assert ours.isdisjoint({"evaluation.class_metrics", "evaluation.group_intervals", "evaluation.metrics"})
     assert loaded.isdisjoint({"concurrent.futures", "csv", "email", "tarfile", "tempfile", "urllib.request", "zipfile"})
     assert loaded & HEAVY <= {"numpy", "PIL"}
 

@@ -13,9 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fittingroom.errors import ArtifactError
-from fittingroom.evaluation.class_metrics import class_metrics, is_lopsided
-from fittingroom.evaluation.group_intervals import group_numbers, model_interval_by_groups
-from fittingroom.evaluation.metrics import log_loss, score
 from fittingroom.evaluation.temperature import Temperature, cross_fitted
 from fittingroom.evaluation.threshold import Threshold, cross_fitted_answers
 from fittingroom.files.atomic import atomic_write
@@ -117,6 +114,8 @@ class JudgedPredictions(Predictions):
     @cached_property
     def group_numbers(self) -> NDArray[np.int64] | None:
         """int64 (N,): the same for images of one group; None where no two are of one."""
+        from fittingroom.evaluation.group_intervals import group_numbers  # it judges, which predict has no use for
+
         return group_numbers(self.groups)
 
     def scores(self) -> dict[str, Any]:
@@ -126,6 +125,10 @@ class JudgedPredictions(Predictions):
         largest class has three times the images of the smallest, there are those of
         :func:`fittingroom.evaluation.class_metrics.class_metrics` too.
         """
+        from fittingroom.evaluation.class_metrics import class_metrics, is_lopsided
+        from fittingroom.evaluation.group_intervals import model_interval_by_groups
+        from fittingroom.evaluation.metrics import log_loss, score
+
         scores = score(self.probabilities, self.truth, self.classes, self.predicted)
         if self.group_numbers is not None:
             scores["interval"] = list(model_interval_by_groups(self.is_right, self.group_numbers))
