@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,17 @@ def test_report_writes_the_page_and_the_card_and_says_the_diagnosis(capsys: pyte
     assert Path("runs/one/report.html").exists()
     assert Path("runs/one/README.md").read_text(encoding="utf-8").startswith("---\n")
     assert Path("runs/test-looks.jsonl").read_bytes() == looks, "a report is no look at test"
+
+
+def test_a_look_of_which_nothing_is_known_but_its_images_is_shown_too() -> None:
+    train()
+    ledger = Path("runs/test-looks.jsonl")
+    known = json.loads(ledger.read_text(encoding="utf-8"))
+    with ledger.open("a", encoding="utf-8") as file:
+        file.write(json.dumps({"fingerprint": known["fingerprint"]}) + "\n")
+    assert main(["report", "runs/one"]) == 0
+    page = Path("runs/one/report.html").read_text(encoding="utf-8")
+    assert '<tr><td class="number"></td><td></td><td><code></code></td></tr>' in page
 
 
 def test_report_of_several_seeds_names_each(capsys: pytest.CaptureFixture[str]) -> None:
