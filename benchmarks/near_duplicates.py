@@ -139,6 +139,8 @@ ALTERATIONS: dict[str, Callable[[Image.Image], Image.Image]] = {
     "turned by 2°": turned(2),
     "turned by 5°": turned(5),
     "turned by 10°": turned(10),
+    "turned by −5°": turned(-5),
+    "turned by −10°": turned(-10),
     "cut out, 6 × 6": cut_out(6),
     "cut out, 8 × 8": cut_out(8),
 }

@@ -72,7 +72,7 @@ ALTERED: dict[str, tuple[Callable[[Images], Images], float]] = {
     "zoomed to 1.05": (lambda x: zoomed(x, 1.05), 0.75),
     "turned by 2°": (lambda x: each(x, lambda image: image.rotate(2, Image.Resampling.BILINEAR)), 0.9),
     "turned by 5°": (lambda x: each(x, lambda image: image.rotate(5, Image.Resampling.BILINEAR)), 0.95),
-    "turned by −5°": (lambda x: each(x, lambda image: image.rotate(-5, Image.Resampling.BICUBIC)), 0.8),
+    "turned by −5°": (lambda x: each(x, lambda image: image.rotate(-5, Image.Resampling.BICUBIC)), 0.95),
     "mirrored, inverted, JPEG": (lambda x: as_jpeg(255 - x[:, :, ::-1], 75), 0.95),
 }
 

@@ -37,7 +37,7 @@ PRIOR_IMAGES = 500  # that a flat spectrum counts for: a small set doesn't say w
 MIN_IMAGES = 4
 CANDIDATES, IN_A_CELL, PROBES = 12, 4, 8  # of an image, in each direction; of one cell; cells that are looked into
 MIN_LIKENESS = 0.94  # some 5 pairs of different classes in 10,000 images of Fashion-MNIST; see threshold_of
-TURNS = (4.0, 8.0)  # degrees by which images are turned, to find copies that were turned by about as much
+TURNS = (4.0, 8.0, -4.0, -8.0)  # degrees by which images are turned, to find copies turned by about as much
 CONTRAST = 1.4  # power of the tones, likewise
 ZOOM = 1.06
 MIN_LIKENESS_CHANGED = 0.97  # of what was turned, zoomed or has another contrast, and of photographs
@@ -166,7 +166,8 @@ class Altered:
 
 def alterations_in_pose(grey_NHW: NDArray[np.uint8], fields_NSS: Images) -> list[Altered]:
     """What copies are looked for by: images in their pose, which are ``fields_NSS`` as they are."""
-    # one of two copies is the one that was turned, or that has the stronger contrast: one direction finds both
+    # one of two copies is the one that has the stronger contrast: one direction finds both. Turns need both: a copy that
+    # was turned, turned back, is blurred twice, and of those turned by -5° a fifth were overlooked so
     turned = [poses(grey_NHW, turned=degrees)[1] for degrees in TURNS]
     changed = [*turned, poses(grey_NHW, contrast=CONTRAST)[1]]
     return [

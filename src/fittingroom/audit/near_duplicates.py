@@ -35,7 +35,7 @@ from fittingroom.audit.altered_copies import (
 from fittingroom.audit.features import coarse, in_grey
 from fittingroom.audit.image_cells import cell_centres, nearest_cells
 
-SEARCH = 3  # count up when other pairs are found of the same images: what caches hold is then searched for anew
+SEARCH = 4  # count up when other pairs are found of the same images: what caches hold is then searched for anew
 MIN_CORRELATION = 0.992  # of pixels, from which on two images count as near-duplicates
 MIN_REDUCED_CORRELATION = 0.988  # of the 14 × 14 fields, which a shift by part of a pixel changes
 FIELDS = 14
