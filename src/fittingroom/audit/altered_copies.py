@@ -166,8 +166,8 @@ class Altered:
 
 def alterations_in_pose(grey_NHW: NDArray[np.uint8], fields_NSS: Images) -> list[Altered]:
     """What copies are looked for by: images in their pose, which are ``fields_NSS`` as they are."""
-    # one of two copies is the one that has the stronger contrast: one direction finds both. Turns need both: a copy that
-    # was turned, turned back, is blurred twice, and of those turned by -5° a fifth were overlooked so
+    # one of two copies is the one that has the stronger contrast: one direction finds both. Turns need both: a copy
+    # that was turned is blurred again when it is turned back, and of those turned by -5° a fifth were overlooked so
     turned = [poses(grey_NHW, turned=degrees)[1] for degrees in TURNS]
     changed = [*turned, poses(grey_NHW, contrast=CONTRAST)[1]]
     return [
