@@ -265,6 +265,18 @@ def test_instability_is_read_from_the_steps_too() -> None:
     assert by_name["unstable"].evidence["spikes"] == len(late[::10])
 
 
+def test_a_few_hard_images_among_many_steps_are_no_instability() -> None:
+    events, recipe, scores = recorded("still-improving")
+    few = [dict(event) for event in events]
+    steps = [event for event in few if event["event"] == "step"]
+    late = [event for event in steps if event["epoch"] >= 3]
+    count = len(steps) // 101  # below 1 %
+    assert count >= 3
+    for event in late[:: len(late) // count][:count]:
+        event["loss"] *= 30
+    assert "unstable" not in [diagnosis.name for diagnosis in diagnose(few, recipe, scores)]
+
+
 def test_nothing_is_said_before_the_first_epoch_is_done() -> None:
     events, recipe, _ = recorded("few-steps")
     assert diagnose([event for event in events if event["event"] != "epoch"], recipe) == []

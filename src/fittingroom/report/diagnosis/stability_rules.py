@@ -13,6 +13,7 @@ from fittingroom.report.diagnosis.facts import MIN_NATS, Diagnosis, Facts, Windo
 
 TRAINING_JUMP, VALIDATION_JUMP = 0.10, 0.15  # rise from one epoch's mean loss to the next, as a share of it
 MIN_JUMPS, MIN_SPIKES = 3, 3  # as many in the window are no accident
+SPIKE_SHARE = 0.01  # of a thousand steps of eight images a few hold a hard image or two: that many are
 
 # A step's loss is a spike if it is so many times the median of the epoch before, and so many robust sd above it. It is
 # also above the median of the first epoch: once the images are known by heart, a single hard one makes a tall step.
@@ -35,9 +36,10 @@ def unstable(facts: Facts) -> Diagnosis | None:
     )
 
     spikes = _spikes(steps)
+    has_spikes = len(spikes) >= max(MIN_SPIKES, SPIKE_SHARE * len(steps))
     train = window.train
     rises = train is not None and train.rises and train.slope * (len(window.epochs) - 1) >= MIN_NATS
-    if not rises and train_jumps + validation_jumps < MIN_JUMPS and len(spikes) < MIN_SPIKES:
+    if not rises and train_jumps + validation_jumps < MIN_JUMPS and not has_spikes:
         return None
 
     symptoms = []
@@ -45,7 +47,7 @@ def unstable(facts: Facts) -> Diagnosis | None:
         symptoms.append(_describe_jumps("training", train_jumps, TRAINING_JUMP, window))
     if validation_jumps:
         symptoms.append(_describe_jumps("validation", validation_jumps, VALIDATION_JUMP, window))
-    if spikes:
+    if has_spikes:
         symptoms.append(
             f"{len(spikes):,} of {len(steps):,} steps had more than {SPIKE_TIMES:.0f} times the loss usual before "
             f"them, the first at step {spikes[0]['step']:,} and a rate of {spikes[0]['lr']:.3g}"
