@@ -54,6 +54,44 @@ def test_timm_is_imported_where_torchvision_is_missing_or_fails(broken: bool, tm
     assert done.returncode == 0, done.stderr
 
 
+def test_what_python_has_of_torchvision_is_as_before(tmp_path: Path) -> None:
+    """A part that a failed import left behind stays; of a timm that fails half-way with the stand-ins nothing does."""
+    for name, code in {
+        "torchvision/__init__.py": f"import torchvision.whole; {BROKEN}",
+        "torchvision/whole.py": "",
+        "timm/__init__.py": "import timm.whole; from torchvision import ops; raise ValueError('half-way')",
+        "timm/whole.py": "from torchvision.transforms import Compose",
+    }.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(code, encoding="utf-8")
+    program = f"""
+import sys; sys.path.insert(0, {str(tmp_path)!r})
+try: import torchvision
+except RuntimeError: pass
+of_both = lambda: {{name: part for name, part in sys.modules.items() if name.startswith(("torchvision", "timm"))}}
+before, finders = of_both(), list(sys.meta_path)
+from fittingroom.models.timm_networks import import_timm
+try: import_timm()
+except ValueError: print("half-way")
+assert of_both() == before and list(before) == ["torchvision.whole"], of_both()
+assert sys.meta_path == finders
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "half-way\n"), done.stderr
+
+
+def test_threads_that_ask_at_once_all_get_the_whole_of_timm() -> None:
+    program = """
+from concurrent.futures import ThreadPoolExecutor
+from fittingroom.models.timm_networks import import_timm
+with ThreadPoolExecutor(4) as pool:
+    asked = [pool.submit(lambda: import_timm().is_model("test_resnet")) for _ in range(4)]
+assert all(each.result() for each in asked)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize("name", ["resnet1o", "hf-hub:somebody/model", "local-dir:/tmp/model", "somebody/model"])
 def test_names_that_timm_does_not_know_or_would_open_are_refused(name: str) -> None:
     with pytest.raises(RecipeError, match=r"a name that timm .* knows expected"):

@@ -1,7 +1,10 @@
 """Networks of timm, ``timm:NAME``: hundreds of architectures with pretrained weights. The extra ``timm`` brings it.
 
 Only its networks are used here. They need no torchvision, which timm loads for its data readers all the same: where
-that is missing, or doesn't load beside this build of PyTorch, its names stand for nothing while timm is imported.
+that is missing, or doesn't load beside this build of PyTorch, its names stand for nothing while timm is imported. What
+Python has of torchvision is then as its own import left it, also where timm's fails. While it lasts, another thread
+that imports torchvision finds the stand-ins too; and timm keeps them, so that a torchvision that is installed later is
+seen by it in a new process.
 """
 
 from __future__ import annotations
@@ -10,7 +13,9 @@ import difflib
 import importlib
 import os
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
@@ -30,6 +35,7 @@ NOT_ARGUMENTS = (
     *("features_only", "scriptable", "exportable"),
 )
 MOST_NAMES = 5  # that a message lists
+_IMPORTING = threading.Lock()
 
 
 def is_timm(model: str) -> bool:
@@ -101,43 +107,55 @@ def import_timm() -> Any:
     Raises:
         RecipeError: it isn't installed.
     """
-    if "timm" in sys.modules:
-        return sys.modules["timm"]
-    if find_spec("timm") is None:
-        raise RecipeError(
-            f"the networks timm:NAME need timm, which is not installed: {how_to_install('timm')}. Of a trained "
-            "one predict and serve open model.onnx, which needs none"
-        )
-    for switch in ("HF_HUB_DISABLE_TELEMETRY", "DO_NOT_TRACK", "HF_HUB_DISABLE_IMPLICIT_TOKEN"):
-        os.environ.setdefault(switch, "1")
-    if _loads(ABSENT):
-        return importlib.import_module("timm")
-
-    finder = _StandIns()
-    sys.meta_path.insert(0, finder)
-    try:
-        return importlib.import_module("timm")
-    finally:
-        # Nobody else is to take the stand-ins for the package.
-        sys.meta_path.remove(finder)
-        _forget(ABSENT)
+    # One thread at a time: another one would find timm half imported, or take the stand-ins for torchvision.
+    with _IMPORTING:
+        if find_spec("timm") is None:
+            raise RecipeError(
+                f"the networks timm:NAME need timm, which is not installed: {how_to_install('timm')}. Of a trained "
+                "one predict and serve open model.onnx, which needs none"
+            )
+        for switch in ("HF_HUB_DISABLE_TELEMETRY", "DO_NOT_TRACK", "HF_HUB_DISABLE_IMPLICIT_TOKEN"):
+            os.environ.setdefault(switch, "1")
+        if "timm" in sys.modules or _loads(ABSENT):
+            return importlib.import_module("timm")
+        with _stand_ins():
+            return importlib.import_module("timm")
 
 
 def _loads(package: str) -> bool:
-    """Whether a package is there and can be imported; what is left of a failed import is removed."""
-    if find_spec(package) is None:
+    """Whether a package is there and can be imported."""
+    if sys.modules.get(package) is None and find_spec(package) is None:
         return False
     try:
         importlib.import_module(package)
     except Exception:  # built for another PyTorch, it fails with errors of any kind
-        _forget(package)
         return False
     return True
 
 
-def _forget(package: str) -> None:
-    for name in [name for name in sys.modules if name == package or name.startswith(f"{package}.")]:
-        del sys.modules[name]
+@contextmanager
+def _stand_ins() -> Iterator[None]:
+    """Have the stand-ins found, and in the end what there was: nobody else is to take them for the package."""
+    before, finder = dict(sys.modules), _StandIns()
+    _have_only(ABSENT, {})  # what is left of a failed import would be found first
+    sys.meta_path.insert(0, finder)
+    try:
+        yield
+    except BaseException:
+        _have_only("timm", before)  # parts of it that are whole hold stand-ins, and would be taken up by a second try
+        raise
+    finally:
+        sys.meta_path.remove(finder)
+        _have_only(ABSENT, before)
+
+
+def _have_only(package: str, modules: Mapping[str, ModuleType]) -> None:
+    """Have Python know, of a package and what lies in it, those of ``modules`` and no others."""
+    for name in {*sys.modules, *modules}:
+        if name == package or name.startswith(f"{package}."):
+            sys.modules.pop(name, None)
+            if name in modules:
+                sys.modules[name] = modules[name]
 
 
 class _StandIns(MetaPathFinder, Loader):
