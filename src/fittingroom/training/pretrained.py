@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-import http.client
 import importlib
 import logging
 import os
 import pickle
 import re
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,11 +16,12 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from fittingroom.data.fetch.download import TIMEOUT, Progress, SourceError, download
+from fittingroom.data.fetch.download import Progress, SourceError, download, headers_of
 from fittingroom.errors import DataError
 from fittingroom.files.cache_dir import cache_dir
 from fittingroom.files.json_file import read_json, write_json
 from fittingroom.files.lock import exclusive
+from fittingroom.files.run_file import sha256_of
 from fittingroom.models.timm_networks import PREFIX, import_timm, pretrained_cfg
 
 HUB = "https://huggingface.co"  # where timm's weights lie; $HF_ENDPOINT names a mirror, as for the hub's own client
@@ -98,7 +95,9 @@ def fit_to_timm(
     heads = config.get("classifier") or ()
     heads = (heads,) if isinstance(heads, str) else tuple(heads)
     left_out = {f"{head}.{part}" for head in heads for part in ("weight", "bias")}
-    logging.getLogger("timm").setLevel(logging.ERROR)  # what it would say of single tensors is said here
+    log = logging.getLogger("timm")
+    level = log.level
+    log.setLevel(logging.ERROR)  # what it would say of single tensors is said here
     try:
         timm.models.load_pretrained(
             network,
@@ -112,6 +111,7 @@ def fit_to_timm(
         why = " ".join(str(error).split())
         raise DataError(f"{where}: weights of {model} expected, those found don't fit it: {why[:300]}") from None
     finally:
+        log.setLevel(level)
         hook.remove()
 
     missing = [name for name in given.get("missing", ()) if name not in left_out and "num_batches" not in name]
@@ -143,7 +143,7 @@ def fetch_timm_weights(model: str, progress: Progress) -> Path:
     with exclusive(folder / "lock", lambda: progress(f"weights of {model}, by another process", 0, None)):
         if file.exists() and note.exists():
             known = read_json(note, format_number=FORMAT)["sha256"]
-            if _sha256(file) == known:
+            if sha256_of(file, "weights", limit=MOST) == known:
                 return file
         return _fetch(model, f"{_hub()}/{repository}/resolve/{revision}/{FILE}", file, note, progress)
 
@@ -157,7 +157,7 @@ def _fetch(model: str, url: str, file: Path, note: Path, progress: Progress) -> 
     except SourceError as error:
         raise DataError(f"{model}: its weights can't be fetched from {_hub()}: {error}. {by_hand}") from None
 
-    found = _sha256(partial)
+    found = sha256_of(partial, "weights", limit=MOST)
     if expected is not None and found != expected:
         partial.unlink()
         raise DataError(
@@ -192,32 +192,9 @@ def _checksum(url: str) -> str | None:
     Raises:
         SourceError: the hub can't be reached, or has no such file.
     """
-
-    class _Stay(urllib.request.HTTPRedirectHandler):
-        """Not to where it points: what names the checksum is this answer itself."""
-
-        def redirect_request(self, *_: Any) -> None:
-            return None
-
-    request = urllib.request.Request(url, method="HEAD", headers={"User-Agent": "fittingroom"})
-    try:
-        with urllib.request.build_opener(_Stay).open(request, timeout=TIMEOUT) as answer:
-            headers = answer.headers
-    except urllib.error.HTTPError as error:
-        with error:
-            if error.code // 100 != 3:
-                raise SourceError(f"HTTP {error.code} {error.reason}") from None
-            headers = error.headers
-    except (OSError, ValueError, http.client.HTTPException) as error:
-        cause = getattr(error, "reason", error)
-        raise SourceError(str(getattr(cause, "strerror", None) or cause)) from None
+    headers = headers_of(url)
     digest = (headers.get("X-Linked-Etag") or headers.get("ETag") or "").strip('W/"')
     return digest if re.fullmatch(r"[0-9a-f]{64}", digest) else None
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _filter_of(timm: Any, model: str) -> Callable[..., Any] | None:

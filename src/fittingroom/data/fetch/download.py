@@ -8,12 +8,15 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from email.message import Message
 from pathlib import Path
+from typing import Any
 
 TIMEOUT = 5.0  # seconds without a byte, and for the connection itself
 SLOWEST = 4096  # bytes a second …
 PATIENCE = 20.0  # … on average once this many seconds have passed
 MAX_TRIES = 5
+US = {"User-Agent": "fittingroom"}
 BLOCK = 1 << 16
 APT_TIMEOUT = 600.0  # seconds for one call of apt-get; the package is 31 MB
 
@@ -60,6 +63,33 @@ def download(url: str, partial: Path, *, most: int, progress: Callable[[int, int
     raise SourceError(f"the connection was cut {MAX_TRIES} times, the last time after {_size(partial):,} bytes")
 
 
+def headers_of(url: str) -> Message:
+    """The headers of what the server itself answers for ``url``, also where it points elsewhere; no byte is fetched.
+
+    Raises:
+        SourceError: the server did not give it.
+    """
+
+    class _Stay(urllib.request.HTTPRedirectHandler):
+        """Not to where it points."""
+
+        def redirect_request(self, *_: Any) -> None:
+            return None
+
+    request = urllib.request.Request(url, method="HEAD", headers=US)
+    try:
+        with urllib.request.build_opener(_Stay).open(request, timeout=TIMEOUT) as answer:
+            headers: Message = answer.headers
+    except urllib.error.HTTPError as error:
+        with error:
+            if error.code // 100 != 3:
+                raise SourceError(f"HTTP {error.code} {error.reason}") from error
+            headers = error.headers
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        raise SourceError(_reason(error)) from error
+    return headers
+
+
 def unpack_debian_package(package: str, folder: Path) -> Path:
     """Download a Debian package by apt-get and unpack it below ``folder``.
 
@@ -100,7 +130,7 @@ def _resume(url: str, partial: Path, most: int, progress: Callable[[int, int | N
         ConnectionError: the answer is cut.
     """
     done = _size(partial)
-    headers = {"User-Agent": "fittingroom", **({"Range": f"bytes={done}-"} if done else {})}
+    headers = US | ({"Range": f"bytes={done}-"} if done else {})
     with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=TIMEOUT) as answer:
         if answer.status != http.HTTPStatus.PARTIAL_CONTENT:
             done = 0  # the server sends all of it, whatever was asked
