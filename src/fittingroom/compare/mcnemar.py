@@ -15,6 +15,8 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
+from fittingroom.evaluation.intervals import clopper_pearson_interval
+
 NODES = 256  # of the quadrature: the limits are then right to better than 1e-6
 
 
@@ -74,10 +76,7 @@ def range_of_images_needed(
         level: what p has to fall below.
         tail: 0–1, what is left out on either side (Clopper and Pearson's limits).
     """
-    from scipy import special
-
-    low = float(special.betaincinv(discordant, n - discordant + 1, tail)) if discordant else 0.0
-    high = float(special.betaincinv(discordant + 1, n - discordant, 1 - tail)) if discordant < n else 1.0
+    low, high = clopper_pearson_interval(discordant, n, tail)
     return images_needed(difference, low, level=level), images_needed(difference, high, level=level)
 
 

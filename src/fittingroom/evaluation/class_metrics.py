@@ -20,13 +20,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fittingroom.evaluation.intervals import clopper_pearson_interval
+from fittingroom.evaluation.intervals import clopper_pearson_interval, half_of_mean
 
 LOPSIDED = 3  # times the smallest class's images that the largest has, from which on these scores are given
 RESAMPLES, FEWEST_RESAMPLES = 1000, 200
 WORK = 5e7  # images × classes × resamples; of more, fewer resamples are drawn
 CHUNK = 50  # resamples at once
 NAMES = ("balanced_accuracy", "macro_f1", "auc")
+WORDS, FORMS = ("balanced accuracy", "macro-F1", "AUC"), (".1%", ".1%", ".3f")  # of each, for people
 
 Floats = NDArray[np.float64]
 
@@ -84,11 +85,11 @@ def in_words(scores: Mapping[str, Any]) -> str:
     if not all(name in scores for name in NAMES):
         return ""
     said = []
-    for name, word, form in zip(NAMES, ("balanced accuracy", "macro-F1", "AUC"), (".1%", ".1%", ".3f"), strict=True):
+    for name, word, form in zip(NAMES, WORDS, FORMS, strict=True):
         value, (low, high) = scores[name]["value"], scores[name]["interval"]
         said.append(f"{word} {value:{form}} ({low:{form}} to {high:{form}})")
     methods: dict[str, list[str]] = {}
-    for name, word in zip(NAMES, ("balanced accuracy", "macro-F1", "AUC"), strict=True):
+    for name, word in zip(NAMES, WORDS, strict=True):
         methods.setdefault(scores[name]["method"], []).append(word)
     how = [f"by {method}" + (f" ({', '.join(of)})" if len(methods) > 1 else "") for method, of in methods.items()]
     return f"{', '.join(said)}; 95 % intervals {', '.join(how)}"
@@ -199,9 +200,6 @@ def _interval(name: str, value_S: Floats, drawn_B: Floats, least: float, smalles
         wider = max(1.0, least / spread)
         low, high = value - (value - low) * wider, value + (high - value) * wider
 
-    of_seeds = 0.0
-    if len(value_S) > 1:
-        t = float(special.stdtrit(len(value_S) - 1, 0.975))
-        of_seeds = t * float(value_S.std(ddof=1)) / math.sqrt(len(value_S))
+    of_seeds = half_of_mean(float(value_S.std(ddof=1)), len(value_S)) if len(value_S) > 1 else 0.0
     below, above = (math.hypot(max(0.0, side), of_seeds) for side in (value - low, high - value))
     return max(0.0, value - below), min(1.0, value + above)

@@ -25,6 +25,7 @@ from fittingroom.evaluation.intervals import (
     Z_95,
     RecipeAccuracy,
     clopper_pearson_interval,
+    half_of_mean,
     recipe_accuracy,
 )
 
@@ -100,11 +101,8 @@ def recipe_accuracy_by_groups(right_SN: NDArray[np.bool_], group_N: NDArray[np.i
         right_SN: whether each seed, of two or more, got each image right.
         group_N: the group of each image, from 0.
     """
-    from scipy import special
-
     found = recipe_accuracy(right_SN)
-    seeds = len(right_SN)
-    of_seeds = float(special.stdtrit(seeds - 1, 0.975)) * found.sd / math.sqrt(seeds)
+    of_seeds = half_of_mean(found.sd, len(right_SN))
     n = effective_images(right_SN.mean(axis=0), group_N)
     low, high = clopper_pearson_interval(found.mean * n, n)
 

@@ -45,17 +45,18 @@ def wilson_interval(correct: int, n: int) -> tuple[float, float]:
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
-def clopper_pearson_interval(correct: float, n: float) -> tuple[float, float]:
-    """The exact 95 % interval of a share, which covers it in 95 % of cases or more: Clopper and Pearson 1934.
+def clopper_pearson_interval(correct: float, n: float, tail: float = 0.025) -> tuple[float, float]:
+    """The exact interval of a share, which covers it in 95 % of cases or more: Clopper and Pearson 1934.
 
     Args:
         correct: successes, 0 to ``n``.
         n: trials; no whole number where images of groups count for fewer than they are.
+        tail: the share of cases in which the true one may lie below it, and above it.
     """
     from scipy import special
 
-    low = float(special.betaincinv(correct, n - correct + 1, 0.025)) if correct > 0 else 0.0
-    high = float(special.betaincinv(correct + 1, n - correct, 0.975)) if correct < n else 1.0
+    low = float(special.betaincinv(correct, n - correct + 1, tail)) if correct > 0 else 0.0
+    high = float(special.betaincinv(correct + 1, n - correct, 1 - tail)) if correct < n else 1.0
     return low, high
 
 
@@ -80,12 +81,7 @@ def least_of_several_interval(correct: int, n: int, of: int) -> tuple[float, flo
         n: images of the class, ≥ 1.
         of: classes that were compared, ≥ 1.
     """
-    from scipy import special
-
-    tail = 0.025 / of
-    low = float(special.betaincinv(correct, n - correct + 1, tail)) if correct > 0 else 0.0
-    high = float(special.betaincinv(correct + 1, n - correct, 1 - tail)) if correct < n else 1.0
-    return low, high
+    return clopper_pearson_interval(correct, n, 0.025 / of)
 
 
 def model_interval_method(n: int) -> str:
@@ -200,10 +196,17 @@ def _mean_and_sd(accuracies: Sequence[float]) -> tuple[float, float]:
     return float(np.mean(accuracies)), float(np.std(accuracies, ddof=1))
 
 
+def half_of_mean(sd: float, n: int) -> float:
+    """Half the 95 % interval of the mean of ``n`` values, n ≥ 2, whose standard deviation (n - 1) is ``sd``."""
+    from scipy import special
+
+    return float(special.stdtrit(n - 1, 0.975)) * sd / math.sqrt(n)
+
+
 def _recipe_accuracy(mean: float, sd: float, seeds: int, n: int, variance_of_an_image: float) -> RecipeAccuracy:
     from scipy import special
 
-    half_of_seeds = float(special.stdtrit(seeds - 1, 0.975)) * sd / math.sqrt(seeds)
+    half_of_seeds = half_of_mean(sd, seeds)
     interval_of_seeds = _clipped(mean, half_of_seeds) if sd else None
 
     # Without an error, or a right answer, nothing varies: what is left is how many images that is true of.

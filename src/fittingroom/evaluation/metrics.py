@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fittingroom.evaluation.intervals import model_interval
+from fittingroom.evaluation.intervals import half_of_mean, model_interval
 
 
 def mean_interval(values: Sequence[float]) -> tuple[float, float, tuple[float, float] | None]:
@@ -18,15 +17,13 @@ def mean_interval(values: Sequence[float]) -> tuple[float, float, tuple[float, f
     The interval is None for a single value, and for equal ones, which are no certainty. It knows nothing of the images
     behind the values: a recipe's accuracy has that of :func:`fittingroom.evaluation.intervals.recipe_accuracy`.
     """
-    from scipy import stats
-
     n, mean = len(values), float(np.mean(values))
     if n < 2:
         return mean, 0.0, None
     sd = float(np.std(values, ddof=1))
     if not sd:
         return mean, sd, None
-    half = float(stats.t.ppf(0.975, n - 1)) * sd / math.sqrt(n)
+    half = half_of_mean(sd, n)
     return mean, sd, (mean - half, mean + half)
 
 
