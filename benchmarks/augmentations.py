@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from record import Figure, append, figure, show
+from record import Figure, add_options, figure, keep, show
 
 import fittingroom as fr
 from fittingroom.data.normalization import normalization_of
@@ -85,7 +85,7 @@ def accuracies(splits: fr.Splits, changes: dict[str, Any], seeds: int) -> list[f
     for seed in range(seeds):
         fitted = fit(fr.Splits(splits.train), dataclasses.replace(BASE, seed=seed, **changes), device="cpu")
         said = predict_dataset(fitted.network, held_out, fitted.normalization, device=torch.device("cpu"))
-        found.append(float((said.probabilities.argmax(1) == held_out.labels).mean()))
+        found.append(float((said.predicted == held_out.labels).mean()))
     return found
 
 
@@ -143,8 +143,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--only", nargs="+", choices=EACH, help="measure these alone")
     parser.add_argument("--costs", action="store_true", help="measure no accuracies")
-    parser.add_argument("--record", action="store_true", help="append to results.csv")
-    parser.add_argument("--provisional", action="store_true", help="other work ran beside it: say so in the names")
+    add_options(parser)
     args = parser.parse_args()
     torch.set_num_threads(1)
     keep_freed_memory()  # as the loop does
@@ -153,10 +152,7 @@ def main() -> None:
     figures = [] if args.no_fashion else measured("fashion-mnist, 1,000 images", fashion(), seeds, args.only)
     if args.emoji:
         figures += measured("emoji, 1,000 pictures of 32×32", emoji(args.emoji), seeds, args.only)
-    if args.provisional:
-        figures = [dataclasses.replace(each, name=f"{each.name} (provisional)") for each in figures]
-    if args.record:
-        append("augmentations.py", figures)
+    keep("augmentations.py", figures, args)
 
 
 if __name__ == "__main__":

@@ -48,7 +48,7 @@ def family(recipes: int, seeds: int, images: int, repeats: int) -> tuple[float, 
     generator = np.random.default_rng(recipes)
     smallest = []
     for _ in range(repeats):
-        baseline, *others = SCENE.draw_equal(recipes + 1, seeds, images, generator)
+        baseline, *others = SCENE.draw_several(recipes, seeds, images, generator)
         p_values = [crossed_difference(baseline, other).p_value for other in others]
         smallest.append((min(holm(p_values)), min(p_values)))
     corrected, plain = (np.array(smallest) < LEVEL).mean(axis=0)
@@ -60,7 +60,7 @@ def looking_again(images: int, repeats: int) -> tuple[float, float]:
     generator = np.random.default_rng(0)
     claims = []
     for _ in range(repeats):
-        first, second = SCENE.draw_equal(2, max(LOOKS), images, generator)
+        first, second = SCENE.draw_several(1, max(LOOKS), images, generator)
         p_values = [crossed_difference(first[:seeds], second[:seeds]).p_value for seeds in LOOKS]
         by_level = any(p_value < level_of_look(look) for look, p_value in enumerate(p_values, 1))
         claims.append((by_level, min(p_values) < LEVEL))

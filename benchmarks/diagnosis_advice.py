@@ -24,12 +24,12 @@ import numpy as np
 import record
 import torch
 from numpy.typing import NDArray
-from scipy import stats
 from sklearn.datasets import load_digits
 
 import fittingroom as fr
 from fittingroom.compare.mcnemar import exact_mcnemar
 from fittingroom.data.dataset import Dataset, Splits
+from fittingroom.evaluation.intervals import half_of_mean
 from fittingroom.evaluation.metrics import score
 from fittingroom.events import EpochDone, Event, Hooks, StepDone
 from fittingroom.recipes.recipe import Recipe, load_recipe, parse_recipe, with_epochs, with_lr
@@ -154,8 +154,7 @@ def _followed(recipe: Recipe, options: Sequence[str]) -> Recipe:
 def _mean(gains: Sequence[float]) -> str:
     if len(gains) < 2:
         return "–"
-    half = float(stats.t.ppf(0.975, len(gains) - 1)) * statistics.stdev(gains) / math.sqrt(len(gains))
-    mean = statistics.fmean(gains)
+    mean, half = statistics.fmean(gains), half_of_mean(statistics.stdev(gains), len(gains))
     return f"{mean:+.1f} ({mean - half:+.1f} to {mean + half:+.1f})"
 
 

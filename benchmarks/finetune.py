@@ -1,6 +1,6 @@
 """Whether fine-tuning beats training from scratch on few images: a network of timm, pretrained here on other classes.
 
-    python benchmarks/finetune.py [--seeds 5] [--network test_resnet] [--record]
+    python benchmarks/finetune.py [--seeds 5] [--network test_resnet] [--record] [--provisional]
 
 The network learns letters and digits in many fonts, without ten of them; these ten it is then to learn from 200 images,
 others for each seed. Judged on 1,000 further images of them as validation; no test set has a part in it. From scratch
@@ -22,7 +22,7 @@ import fittingroom as fr
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
-from record import append, figure, show  # noqa: E402
+from record import add_options, figure, keep, show  # noqa: E402
 from tests.support.glyphs import HELD_OUT, OTHERS, glyphs  # noqa: E402
 
 EACH_BEFORE, EACH, EACH_JUDGED = 80, 20, 100  # images of each class: pretraining, training, validation
@@ -70,7 +70,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--network", default="test_resnet", help="of timm")
-    parser.add_argument("--record", action="store_true", help="add the figures to results.csv")
+    add_options(parser)
     args = parser.parse_args()
     warnings.simplefilter("ignore")
     network = args.network
@@ -97,8 +97,7 @@ def main() -> None:
         figure(f"timm:{network}, 200 glyphs", "gain", gains),
     ]
     show(figures)
-    if args.record:
-        append("finetune.py", figures)
+    keep("finetune.py", figures, args)
 
 
 if __name__ == "__main__":

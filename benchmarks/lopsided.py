@@ -15,24 +15,19 @@ from typing import Any
 
 import numpy as np
 import torch
+from augmentations import BASE as SHORT_TRAINING
 from numpy.typing import NDArray
-from record import Figure, append, figure, show
+from record import Figure, add_options, figure, keep, show
 
 import fittingroom as fr
 from fittingroom.data.dataset import Dataset
 from fittingroom.evaluation.class_metrics import class_metrics
 from fittingroom.evaluation.threshold import Threshold
+from fittingroom.recipes.recipe import with_epochs
 from fittingroom.training.fit import fit, judge_on_validation
 from fittingroom.training.inference import predict_dataset
 
-BASE = fr.Recipe(
-    model="tutorial",
-    batch_size=64,
-    weight_decay=0.01,
-    validation=400,
-    precision="float32",
-    stages=(fr.Stage(epochs=15, lr=0.003, schedule="one-cycle"),),
-)
+BASE = with_epochs(dataclasses.replace(SHORT_TRAINING, validation=400), 15)
 WAYS: dict[str, dict[str, Any]] = {
     "plain": {},
     "class_weights": {"class_weights": "balanced"},
@@ -81,8 +76,7 @@ def scores(of_rare: Floats, predicted: NDArray[np.int64], truth: NDArray[np.int6
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--record", action="store_true", help="append to results.csv")
-    parser.add_argument("--provisional", action="store_true", help="say in the names that other work ran beside it")
+    add_options(parser)
     args = parser.parse_args()
     torch.set_num_threads(1)
     train, others = sets()
@@ -107,15 +101,13 @@ def main() -> None:
             found.setdefault(f"{way}, threshold", []).append(scores(of_rare, answers, others.labels, least))
             print(seed, way, got, found[f"{way}, threshold"][-1], flush=True)
 
-    mark = " (provisional)" if args.provisional else ""
     figures: list[Figure] = [
-        figure(f"95:5, {way}{mark}", metric, [each[metric] for each in rows])
+        figure(f"95:5, {way}", metric, [each[metric] for each in rows])
         for way, rows in found.items()
         for metric in rows[0]
     ]
     show(figures)
-    if args.record:
-        append("lopsided.py", figures)
+    keep("lopsided.py", figures, args)
 
 
 if __name__ == "__main__":

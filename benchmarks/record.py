@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import csv
 import math
 import os
 import statistics
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -79,6 +80,19 @@ def append(script: str, figures: Iterable[Figure], *, processor: str | None = No
         for each in figures:
             row = {key: _text(value) for key, value in asdict(each).items()}
             writer.writerow(where | row)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that :func:`keep` goes by, for what is measured often before it counts."""
+    parser.add_argument("--record", action="store_true", help="append to results.csv")
+    parser.add_argument("--provisional", action="store_true", help="other work ran beside it: say so in the names")
+
+
+def keep(script: str, figures: Iterable[Figure], args: argparse.Namespace) -> None:
+    """Append the figures if the options ask for it, under names that say what they are worth."""
+    mark = " (provisional)" if args.provisional else ""
+    if args.record:
+        append(script, [replace(each, name=each.name + mark) for each in figures])
 
 
 Row = dict[str, str]

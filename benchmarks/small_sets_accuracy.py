@@ -33,6 +33,7 @@ from small_sets import MAKERS, cut
 
 import fittingroom as fr
 from fittingroom.data.dataset import Dataset, Splits
+from fittingroom.evaluation.intervals import half_of_mean
 
 HERE = Path(__file__).resolve().parent
 LINES = HERE / "small_sets.csv"
@@ -40,8 +41,6 @@ PAGE = HERE.parent / "docs" / "explain" / "small-sets.md"
 COLUMNS = ("set", "program", "repeat", "images", "judged", "correct", "seconds")
 
 LENGTHS = (0.5, 1, 2, 4)  # times the default's epochs
-T_4 = 2.776  # of Student's t with 4 degrees of freedom, 95 %
-T = {2: 12.706, 3: 4.303, 4: 3.182, 5: T_4}
 
 Images = NDArray[np.uint8]
 Labels = NDArray[np.int64]
@@ -205,7 +204,7 @@ def mean_interval(lines: list[Line]) -> tuple[float, float, float]:
     judged = lines[0].judged
     share = (mean * judged + 2) / (judged + 4)
     variance = max(statistics.variance(accuracies), share * (1 - share) / (judged + 4))
-    half = T[min(count, 5)] * math.sqrt(variance / count)
+    half = half_of_mean(math.sqrt(variance), count)
     return mean, max(0.0, mean - half), min(1.0, mean + half)
 
 
@@ -257,7 +256,7 @@ def lengths_table(lines: list[Line], sets: list[str]) -> Iterator[str]:
             program = "plain" if length == 1 else f"plain ×{length:g}"
             of = [line.accuracy for line in lines if (line.set, line.program) == (name, program)]
             cells.append(f"{100 * statistics.fmean(of):.1f}")
-        mean, half = statistics.fmean(short), T[min(len(short), 5)] * statistics.stdev(short) / math.sqrt(len(short))
+        mean, half = statistics.fmean(short), half_of_mean(statistics.stdev(short), len(short))
         means.append(mean)
         rows.append(f"| {name} | {' | '.join(cells)} | {mean:.1f} ({mean - half:.1f} to {mean + half:.1f}) |")
     if rows:

@@ -55,13 +55,6 @@ class Scene:
         first = self._side(seeds[0], 0.0, self.first_sd, difficulty, generator)
         return first, self._side(seeds[1], self.gain, self.second_sd, difficulty, generator)
 
-    def draw_equal(
-        self, recipes: int, seeds: int, images: int, generator: np.random.Generator
-    ) -> list[NDArray[np.bool_]]:
-        """(S, N) for each of several recipes that are all as good as the first."""
-        difficulty = DIFFICULTY * generator.standard_normal(images, dtype=np.float32)
-        return [self._side(seeds, 0.0, self.first_sd, difficulty, generator) for _ in range(recipes)]
-
     def draw_several(
         self, others: int, seeds: int, images: int, generator: np.random.Generator
     ) -> list[NDArray[np.bool_]]:
