@@ -67,7 +67,7 @@ def test_train_counts_test_images_that_are_altered_copies_of_what_it_learned_fro
     assert 40 <= copies < 60  # some originals were held out, and those teach nothing
     assert copies - 4 <= found["near"] <= copies + 4
     assert (found["n"], found["searched_by"]) == (150, "search")
-    said = f"overlap     {found['near']} of the 150 test images ({found['near'] / 150:.2%}) look like copies of ones"
+    said = f"overlap     {found['near']} of the 150 test images ({found['near'] / 150:.2%}) are near-duplicates of"
     assert said in capsys.readouterr().out
 
 
@@ -106,4 +106,4 @@ def test_the_official_sets_need_no_search(official_folder: Path, monkeypatch: py
     assert data.test is not None
     found = near_in_test(data.train, data.test, None, cache=False)
     assert (found.n, found.near, found.searched_by) == (10_000, 42, "package")
-    assert found.sentence.startswith("42 of the 10,000 test images (0.42%) look like copies of ones trained on")
+    assert found.sentence.startswith("42 of the 10,000 test images (0.42%) are near-duplicates of training images")

@@ -75,8 +75,8 @@ def test_images_that_the_model_was_trained_on_are_counted_and_said(
 
     assert main(["evaluate", "runs/one", "mine.npz", "--trust-code"]) == 0
     said = " ".join(capsys.readouterr().err.split())
-    assert f"{counts[0]} of these 170 images are ones that the model was trained on" in said
-    assert f"{counts[1]} others are ones that it was validated by" in said
+    assert f"the model was trained on {counts[0]} of these 170 images" in said
+    assert f"it was validated by {counts[1]} others" in said
     assert f"{seen['near']} others are near-duplicates" in said
 
 

@@ -219,7 +219,7 @@ def test_evaluating_on_images_of_the_run_before_says_so(
     assert "continued from a: its head is kept, with the same 10 classes" in printed.err
     assert "start       continued from a: its head is kept" in printed.out
     assert main(["evaluate", "runs/b", "a.npz"]) == 0
-    assert "270 of these 300 images are ones that a was trained on, from which it started" in capsys.readouterr().err
+    assert "a, from which the model started, was trained on 270 of these 300 images" in capsys.readouterr().err
 
     # The list and the pages say it too.
     assert main(["runs", "--json"]) == 0

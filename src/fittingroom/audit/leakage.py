@@ -42,22 +42,28 @@ class Leakage:
     @property
     def sentence(self) -> str:
         """What is to be said of it; "" where nothing is."""
-        found = []
+        near = self.near if self.near is not None and self.near >= MIN_NEAR * self.n else 0
+        told: list[str] = []
+
+        def who() -> str:
+            return "it" if told else "the model"
+
+        def such(count: int) -> str:
+            return f"{count:,} other{'s' * (count != 1)}" if told else f"{count:,} of these {self.n:,} images"
+
         if self.equal:
-            found.append(f"{self.equal:,} of these {self.n:,} images are ones that the model was trained on")
+            told.append(f"the model was trained on {such(self.equal)}")
         if self.held_out:
-            such = "others" if found else f"of these {self.n:,} images"
-            found.append(f"{self.held_out:,} {such} are ones that it was validated by")
+            told.append(f"{who()} was validated by {such(self.held_out)}")
         if self.before:
-            such = "others" if found else f"of these {self.n:,} images"
-            found.append(f"{self.before:,} {such} are ones that {self.before_in} was trained on, from which it started")
-        if self.near is not None and self.near >= MIN_NEAR * self.n:
-            such = "others" if found else f"of these {self.n:,} images"
-            found.append(
-                f"{self.near:,} {such} are near-duplicates of ones it was trained on, as far as a search tells"
-            )
-        expect_less = ": on new images expect less" if found[int(self.held_out > 0) :] or self.equal else ""
-        return "; ".join(found) + expect_less
+            told.append(f"{self.before_in}, from which {who()} started, was trained on {such(self.before)}")
+        if near:
+            are = "is a near-duplicate" if near == 1 else "are near-duplicates"
+            told.append(f"{such(near)} {are} of training images, as far as a search tells")
+
+        # What only validated was not learned from.
+        expect_less = ": on new images expect less" if self.equal or self.before or near else ""
+        return "; ".join(told) + expect_less
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +77,7 @@ class NearInTest:
 
     Example:
         >>> NearInTest(n=10_000, near=42, searched_by="package").sentence
-        '42 of the 10,000 test images (0.42%) look like copies of ones trained on; simple pictures may by chance'
+        '42 of the 10,000 test images (0.42%) are near-duplicates of training images: copies, or alike by chance'
     """
 
     n: int
@@ -84,13 +90,12 @@ class NearInTest:
         if self.near is None:
             return ""
         if not self.near:
-            return f"a search finds none of the {self.n:,} test images, nor an altered copy, among those trained on"
-        one = self.near == 1
-        looks = "looks like a copy of one" if one else "look like copies of ones"
-        known = "simple pictures may by chance"
+            return f"a search finds no near-duplicate of a training image among the {self.n:,} test images"
+        are = "is a near-duplicate of a training image" if self.near == 1 else "are near-duplicates of training images"
+        known = "copies, or alike by chance"
         if self.near >= MIN_NEAR * self.n:
-            known = "if that is what they are, expect less on new images"
-        return f"{self.near:,} of the {self.n:,} test images ({self.near / self.n:.2%}) {looks} trained on; {known}"
+            known = "if they are copies, expect less on new images"
+        return f"{self.near:,} of the {self.n:,} test images ({self.near / self.n:.2%}) {are}: {known}"
 
 
 def near_in_test(train: Dataset, test: Dataset, held_out: Dataset | None, *, cache: bool) -> NearInTest:
@@ -151,9 +156,9 @@ def find_leakage(
         found = near_duplicates(np.concatenate([train.images, judged.images])).pairs
         near_rows = across(found, len(train))[:, 1]
 
-    near = (
-        None if near_rows is None else len(np.setdiff1d(near_rows, np.flatnonzero(is_equal | is_held_out | is_before)))
-    )
+    near = None
+    if near_rows is not None:
+        near = len(np.setdiff1d(near_rows, np.flatnonzero(is_equal | is_held_out | is_before)))
     return Leakage(
         n=len(judged),
         equal=int(is_equal.sum()),
