@@ -25,7 +25,6 @@ from fittingroom.rendering.terminal import console, is_notebook
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-
 SECONDS_BETWEEN_DRAWINGS = 0.25  # in a notebook, where each goes to a browser
 
 
@@ -64,36 +63,42 @@ def showing(*, quiet: bool) -> Iterator[Observer]:
         with _bars() as observer:
             yield observer
     else:
-        yield _Lines()
+        yield _Lines(_log, speeds=True)
 
 
 class _Lines:
-    """A line for each epoch, and for what needs to be known. Of several trainings each line opens with whose it is."""
+    """A line for each epoch, and for what needs to be known. Of several trainings each line opens with whose it is.
 
-    def __init__(self) -> None:
+    Args:
+        log: prints a line.
+        speeds: whether an epoch's line says how fast it went.
+    """
+
+    def __init__(self, log: Callable[[str], None], *, speeds: bool):
+        self.log, self.speeds = log, speeds
         self.paces: dict[str, _Pace] = {}
         self.last_start = ""
 
     def __call__(self, event: Event) -> None:
         """Print the event, if it is worth a line."""
         job, event = _job_of(event)
-        name = f"{job}   " if job else ""
+        name = _opening(job)
         if isinstance(event, RecipeSettled):
-            _log(name + _recipe_line(event))
+            self.log(name + _recipe_line(event))
         elif isinstance(event, TrainingStarted):
             self.paces[job] = _Pace(event)
             if (line := _start_line(event)) != self.last_start:  # it is the same for each seed
-                _log(line)
+                self.log(line)
             self.last_start = line
         elif isinstance(event, EpochDone):
             pace = self.paces[job]
-            _log(name + _epoch_line(event, pace) + pace.of_epoch(event))
+            self.log(name + _epoch_line(event, pace) + (pace.of_epoch(event) if self.speeds else ""))
         elif isinstance(event, StepDone):
             self.paces[job].lr = event.lr
         elif isinstance(event, MicroBatchHalved):
-            _log(name + _memory_line(event))
+            self.log(name + _memory_line(event))
         elif isinstance(event, JobDone) and event.outcome:
-            _log(name + event.outcome)
+            self.log(name + event.outcome)
 
 
 @contextmanager
@@ -144,74 +149,58 @@ def _columns() -> tuple[Any, ...]:
 
 
 class _Bars:
-    """Moves the bars, and prints above them what :class:`_Lines` would print."""
+    """Moves the bars, which say how fast it goes, and prints above them what :class:`_Lines` prints."""
 
     def __init__(self, progress: Progress, log: Callable[[str], None]):
-        self.progress, self.log = progress, log
+        self.progress, self.lines = progress, _Lines(log, speeds=False)
         self.work: TaskID | None = None
         self.tasks: dict[str, TaskID] = {}
-        self.paces: dict[str, _Pace] = {}
         self.losses: dict[str, float] = {}
-        self.last_start = ""
 
     def __call__(self, event: Event) -> None:
         """Show the event."""
+        self.lines(event)
         job, event = _job_of(event)
-        name = f"{job}   " if job else ""
 
         # What is done beside the training is done when anything else is reported.
         if self.work is not None and not isinstance(event, Working):
             self.progress.remove_task(self.work)
             self.work = None
         if isinstance(event, Working):
-            self._work(name, event)
-        elif isinstance(event, RecipeSettled):
-            self.log(name + _recipe_line(event))
+            self._work(job, event)
         elif isinstance(event, TrainingStarted):
-            self._start(job, name, event)
+            self._start(job, event)
         elif isinstance(event, StepDone):
             self._step(job, event)
-        elif isinstance(event, EpochDone):
-            self.log(name + _epoch_line(event, self.paces[job]))
-        elif isinstance(event, MicroBatchHalved):
-            self.log(name + _memory_line(event))
 
         # A trial of a search that is done gives its place to the next one.
-        elif isinstance(event, JobDone):
-            if job in self.tasks:
-                self.progress.remove_task(self.tasks.pop(job))
-            if event.outcome:
-                self.log(name + event.outcome)
+        elif isinstance(event, JobDone) and job in self.tasks:
+            self.progress.remove_task(self.tasks.pop(job))
 
-    def _work(self, name: str, event: Working) -> None:
+    def _work(self, job: str, event: Working) -> None:
         if self.work is None:
             for task in self.progress.tasks:  # a training that is done is no news beside it
                 self.progress.update(task.id, visible=not task.finished)
             self.work = self.progress.add_task("", total=None, epoch="", now="")
         self.progress.update(
-            self.work, description=f"{name}{event.what}", completed=event.done, total=event.total or None
+            self.work, description=f"{_opening(job)}{event.what}", completed=event.done, total=event.total or None
         )
 
-    def _start(self, job: str, name: str, event: TrainingStarted) -> None:
+    def _start(self, job: str, event: TrainingStarted) -> None:
         if job not in self.tasks:
-            self.tasks[job] = self.progress.add_task(name, total=None, epoch="", now="")
-        self.paces[job] = pace = _Pace(event)
-        steps = pace.epochs * event.steps_per_epoch
+            self.tasks[job] = self.progress.add_task(_opening(job), total=None, epoch="", now="")
+        steps = event.epochs * event.steps_per_epoch
         self.progress.update(self.tasks[job], total=steps, completed=event.steps_done, visible=True)
-        if (line := _start_line(event)) != self.last_start:  # it is the same for each seed
-            self.log(line)
-        self.last_start = line
 
     def _step(self, job: str, event: StepDone) -> None:
         # The loss of single batches jumps too much to be read: a moving average over about ten of them is shown.
-        self.paces[job].lr = event.lr
+        pace = self.lines.paces[job]
         self.losses[job] = 0.9 * self.losses.get(job, event.loss) + 0.1 * event.loss
         self.progress.update(
             self.tasks[job],
             completed=event.step,
-            epoch=f"epoch {event.epoch + 1}/{self.paces[job].epochs}{self.paces[job].stage_of(event.epoch)}",
-            now=f"loss {self.losses[job]:.3f}  lr {event.lr:.2g}  "
-            f"{self.paces[job].images_per_second(event.step):,.0f} images/s",
+            epoch=f"epoch {event.epoch + 1}/{pace.epochs}{pace.stage_of(event.epoch)}",
+            now=f"loss {self.losses[job]:.3f}  lr {event.lr:.2g}  {pace.images_per_second(event.step):,.0f} images/s",
         )
 
 
@@ -252,6 +241,11 @@ def _job_of(event: Event) -> tuple[str, Event]:
     return (event.job if isinstance(event, JobDone) else ""), event
 
 
+def _opening(job: str) -> str:
+    """What a line of a training among others begins with."""
+    return f"{job}   " if job else ""
+
+
 def _recipe_line(event: RecipeSettled) -> str:
     return f"recipe     {event.sentence}"
 
@@ -274,11 +268,9 @@ def _expected(seconds: float | None) -> str:
         return ""
     if seconds < 100:
         return f"; ≈ {seconds:.0f} s on this machine"
-    return (
-        f"; ≈ {seconds / 60:.0f} min on this machine"
-        if seconds < 6000
-        else f"; ≈ {seconds / 3600:.1f} h on this machine"
-    )
+    if seconds < 6000:
+        return f"; ≈ {seconds / 60:.0f} min on this machine"
+    return f"; ≈ {seconds / 3600:.1f} h on this machine"
 
 
 def _epoch_line(event: EpochDone, pace: _Pace) -> str:
