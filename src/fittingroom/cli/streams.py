@@ -6,7 +6,7 @@ import io
 import os
 import sys
 
-from fittingroom.rendering.terminal import Shown
+from fittingroom.rendering.terminal import PrintableStream
 
 
 def prepare_streams() -> None:
@@ -28,11 +28,11 @@ def prepare_streams() -> None:
     elif sys.stdout is sys.__stdout__ and isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
         if sys.stdout.isatty():  # a pipe or a file gets every character as it is
-            sys.stdout = Shown(sys.stdout.detach(), sys.stdout.encoding, "replace", line_buffering=True)
+            sys.stdout = PrintableStream(sys.stdout.detach(), sys.stdout.encoding, "replace", line_buffering=True)
 
     if sys.stderr is None or (sys.stderr is sys.__stderr__ and isinstance(sys.stderr, io.TextIOWrapper)):
         encoding = "utf-8" if sys.stderr is None else sys.stderr.encoding
-        sys.stderr = Shown(
+        sys.stderr = PrintableStream(
             io.BufferedWriter(_Messages(2, "w", closefd=False)), encoding, "replace", line_buffering=True
         )
 

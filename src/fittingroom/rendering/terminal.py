@@ -18,22 +18,22 @@ UNLIMITED = 10_000  # columns: in a pipe or a file no line is broken
 _UNSHOWABLE = "[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]"
 
 
-def shown(text: str) -> str:
+def printable(text: str) -> str:
     """Text as a terminal may be given it: a stranger's class or file name clears no screen and hides no line.
 
     Example:
-        >>> shown("Bag\\x1b[2J")
+        >>> printable("Bag\\x1b[2J")
         'Bag\\\\x1b[2J'
     """
     return re.sub(_UNSHOWABLE, lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
-class Shown(io.TextIOWrapper):
+class PrintableStream(io.TextIOWrapper):
     """A stream for people: control characters of what is printed are spelled out."""
 
     def write(self, text: str) -> int:
         """Write what ``print`` is given."""
-        super().write(shown(text))
+        super().write(printable(text))
         return len(text)
 
     def write_styled(self, text: str) -> int:
@@ -42,9 +42,9 @@ class Shown(io.TextIOWrapper):
 
 
 class Styled:
-    """A :class:`Shown` as Rich is to have it."""
+    """A :class:`PrintableStream` as Rich is to have it."""
 
-    def __init__(self, stream: Shown):
+    def __init__(self, stream: PrintableStream):
         self._stream = stream
         self.write = stream.write_styled
 
@@ -60,20 +60,20 @@ def console(*, stderr: bool) -> Console:
     from rich.console import Console, ConsoleOptions, RenderableType
     from rich.segment import Segment
 
-    class Printable(Console):
+    class PrintableConsole(Console):
         """Spells the control characters of texts out, where those that Rich itself makes come apart from them."""
 
         def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
             for segment in super().render(renderable, options):
                 is_text = not segment.control and segment.text not in ("", "\n")
-                yield Segment(shown(segment.text), segment.style) if is_text else segment
+                yield Segment(printable(segment.text), segment.style) if is_text else segment
 
     stream: Any = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() else UNLIMITED
     if not (stderr or stream.isatty()):
         return Console(width=width, highlight=False, markup=False, emoji=False)
-    file = cast("IO[str]", Styled(stream)) if isinstance(stream, Shown) else None
-    return Printable(file=file, stderr=stderr, width=width, highlight=False, markup=False, emoji=False)
+    file = cast("IO[str]", Styled(stream)) if isinstance(stream, PrintableStream) else None
+    return PrintableConsole(file=file, stderr=stderr, width=width, highlight=False, markup=False, emoji=False)
 
 
 def is_notebook() -> bool:
