@@ -156,7 +156,7 @@ def test_decoding_is_shown_by_a_bar_on_a_terminal_alone(monkeypatch: pytest.Monk
     for kind in (io.StringIO, Terminal):
         stderr = kind()
         monkeypatch.setattr("sys.stderr", stderr)
-        with console.decoding() as decoding:
+        with console.working() as decoding:
             decoding("decoding train", 16, 1000)
             decoding("decoding train", 32, 1000)
         shown[kind] = stderr.getvalue()

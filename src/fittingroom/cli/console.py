@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from threading import Timer
+from threading import Lock, Timer
 from typing import TYPE_CHECKING, Any
 
 from fittingroom.rendering import terminal
@@ -100,75 +100,64 @@ def fetching() -> Iterator[Progress]:
 
 
 @contextmanager
-def decoding(doing: str = "") -> Iterator[Decoding]:
-    """Show how many pictures are decoded: a bar on a terminal's stderr where it takes a second; else nothing.
+def working(what: str = "") -> Iterator[Decoding]:
+    """Show on a terminal's stderr what takes more than a second; elsewhere nothing.
 
     Args:
-        doing: what is done all the while, shown beside the bars after a second even where nothing is decoded.
+        what: is done all the while, such as ``judging``, shown with how long by now; "" for nothing of the kind.
+
+    Yields:
+        What is told of counted work within it, such as pictures that are decoded, each kind of which gets a bar.
     """
     if not sys.stderr.isatty():
         yield lambda _what, _done, _all: None
         return
-
-    from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
-
-    columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[of]}"), TimeRemainingColumn()
-    bars = Progress(*columns, console=stderr(), transient=True)
-    tasks: dict[str, TaskID] = {}
     begun = time.monotonic()
-    timer = Timer(SECONDS_BEFORE_BAR, bars.start)
-    timer.daemon = True
-    if doing:
-        bars.add_task(doing, total=None, of="")
-        timer.start()
+    bars: list[Any] = []
+    tasks: dict[str, Any] = {}
+    starting = Lock()
 
-    def show(what: str, done: int, total: int) -> None:
+    # Rich is loaded only where there is something to see of it.
+    def started() -> Any:
+        with starting:  # the timer's thread and the one that works may both be the first
+            if not bars:
+                bars.append(_bars_of_work())
+                if what:
+                    bars[0].add_task(what, total=None, of="")
+                bars[0].start()
+        return bars[0]
+
+    def show(counted: str, done: int, total: int) -> None:
         if time.monotonic() - begun < SECONDS_BEFORE_BAR:
             return
-        bars.start()
-        if what not in tasks:
-            tasks[what] = bars.add_task(what, total=total, of="")
-        bars.update(tasks[what], completed=done, of=f"{done:,}/{total:,}")
+        if counted not in tasks:
+            tasks[counted] = started().add_task(counted, total=total, of="")
+        started().update(tasks[counted], completed=done, of=f"{done:,}/{total:,}")
 
+    timer = Timer(SECONDS_BEFORE_BAR, started)
+    timer.daemon = True
+    if what:
+        timer.start()
     try:
         yield show
     finally:
         timer.cancel()
-        if doing:
+        if what:
             timer.join()  # it may just be starting them
-        bars.stop()
+        for each in bars:
+            each.stop()
 
 
-@contextmanager
-def working(what: str) -> Iterator[None]:
-    """Show on a terminal's stderr that something is being done, and for how long by now, where it takes a second.
+def _bars_of_work() -> Any:
+    """Bars with the time that is left, or, where nobody knows how much there is to do, that has gone by."""
+    from rich.progress import BarColumn, Progress, Task, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.text import Text
 
-    Args:
-        what: is done, such as ``judging``.
-    """
-    if not sys.stderr.isatty():
-        yield
-        return
-    shown: list[Any] = []
+    elapsed = TimeElapsedColumn()
 
-    # Rich is loaded only where there is something to see of it.
-    def show() -> None:
-        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+    class Time(TimeRemainingColumn):
+        def render(self, task: Task) -> Text:
+            return elapsed.render(task) if task.total is None else super().render(task)
 
-        bars = Progress(
-            TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=stderr(), transient=True
-        )
-        bars.add_task(what, total=None)
-        bars.start()
-        shown.append(bars)
-
-    timer = Timer(SECONDS_BEFORE_BAR, show)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
-        timer.join()  # it may just be starting them
-        for bars in shown:
-            bars.stop()
+    columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[of]}"), Time()
+    return Progress(*columns, console=stderr(), transient=True)

@@ -79,7 +79,7 @@ def run_check(args: argparse.Namespace) -> int:
 
     how, engine = _label_check(args)
     preprocessing = options.preprocessing_of(args)
-    with console.decoding("checking") as decoding:
+    with console.working("checking") as decoding:
         report = check(
             args.paths,
             near=not args.no_near_duplicates,

@@ -307,7 +307,7 @@ def open_data(
 
     name = name or DEFAULT_DATA
     try:
-        with console.fetching() as progress, console.decoding("" if name in KNOWN else "reading the data") as decoding:
+        with console.fetching() as progress, console.working("" if name in KNOWN else "reading the data") as decoding:
             splits = open_dataset(
                 name,
                 test=test,
