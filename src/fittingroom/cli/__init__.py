@@ -18,6 +18,7 @@ from importlib import import_module
 from fittingroom.cli.parser import Parser
 from fittingroom.cli.streams import finish_stdout, prepare_streams, silence_stdout
 from fittingroom.errors import OUT_OF_MEMORY, STORAGE_FULL, FittingRoomError, Interrupted, PeerFailed, how_to_install
+from fittingroom.rendering.terminal import tell
 from fittingroom.version import __version__
 
 DONE, OUR_FAULT, USERS_MISTAKE, INTERRUPTED = 0, 1, 2, 130
@@ -78,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     prepare_streams()
     words = sys.argv[1:] if argv is None else list(argv)
     args = make_parser(next((word for word in words if word in COMMANDS), "")).parse_args(words)
-    warnings.showwarning = lambda message, *_rest: _log(f"warning: {message}")
+    warnings.showwarning = lambda message, *_rest: tell(f"warning: {message}")
     try:
         _refuse_undecodable(words)
         code = int(args.run(args))
@@ -87,10 +88,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     # A run that was asked to stop has saved its state, and how to go on is all that its user needs now.
     except Interrupted as stop:
-        _log(f"{stop}; the state is saved. Go on with it by\n  {stop.resume_command}")
+        tell(f"{stop}; the state is saved. Go on with it by\n  {stop.resume_command}")
         return INTERRUPTED
     except KeyboardInterrupt:
-        _log("interrupted")
+        tell("interrupted")
         return INTERRUPTED
 
     # Whoever reads our output has enough of it, as `head` has: no error. The exit's own flush is to be quiet too.
@@ -104,7 +105,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except FittingRoomError as error:
         from fittingroom.cli.options import with_flags
 
-        _log(f"fittingroom: {with_flags(str(error))}")
+        tell(f"fittingroom: {with_flags(str(error))}")
         return USERS_MISTAKE
 
     # PyTorch says by a bare RuntimeError that there is no memory left, a library that finds no room by an ImportError.
@@ -113,7 +114,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _missing(error)
         if not isinstance(error, MemoryError) and not any(words in str(error) for words in OUT_OF_MEMORY):
             raise
-        _log(
+        tell(
             "fittingroom: there is not enough memory for this"
             f"{f' ({str(error).splitlines()[0]})' if str(error) else ''}: give it more, or less to do at once: "
             "--batch-size N, --threads 1, --size N"
@@ -124,11 +125,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         if error.errno in STORAGE_FULL and error.filename is None:
             silence_stdout()
-            _log(f"fittingroom: a file or stdout could not be written: {error.strerror}; make room for it")
+            tell(f"fittingroom: a file or stdout could not be written: {error.strerror}; make room for it")
             return USERS_MISTAKE
         if error.filename is None:
             raise
-        _log(f"fittingroom: {error.filename}: {error.strerror}")
+        tell(f"fittingroom: {error.filename}: {error.strerror}")
         return USERS_MISTAKE
 
 
@@ -138,7 +139,7 @@ def _missing(error: ModuleNotFoundError) -> int:
     extra = next((name for name, modules in EXTRAS.items() if missing in modules), None)
     if extra is None:
         raise error
-    _log(f"fittingroom: this needs {missing}, which is not installed: {how_to_install(extra)}")
+    tell(f"fittingroom: this needs {missing}, which is not installed: {how_to_install(extra)}")
     return USERS_MISTAKE
 
 
@@ -162,7 +163,3 @@ def _spare_the_machine() -> None:
     # loaded, and once more at the exit, takes half a second.
     gc.set_threshold(100_000)
     atexit.register(gc.freeze)
-
-
-def _log(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)

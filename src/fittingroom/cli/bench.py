@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from fittingroom.cli import options
 from fittingroom.cli.parser import Parser
+from fittingroom.rendering.terminal import tell
 
 if TYPE_CHECKING:
     from fittingroom.bench import Figures, Pass
@@ -39,7 +40,7 @@ def run_bench(args: argparse.Namespace) -> int:
     # PyTorch is loaded only now: data that can't be opened are reported at once.
     from fittingroom.bench import bench
 
-    console.stderr().print("measuring: about a minute on two cores; let nothing else run meanwhile")
+    tell("measuring: about a minute on two cores; let nothing else run meanwhile")
     figures = bench(args.data, data, args.recipe)
     if args.json:
         console.print_json(figures.as_dict())

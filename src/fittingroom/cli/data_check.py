@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from fittingroom.cli import options
 from fittingroom.cli.parser import Commands, add_old_spelling
+from fittingroom.rendering.terminal import tell
 
 if TYPE_CHECKING:
     from fittingroom.audit import Finding, Report
@@ -105,7 +106,7 @@ def run_check(args: argparse.Namespace) -> int:
         for what, path in written.items():
             console.stdout().print(f"{what:9}{path}")
     if problem:
-        console.stderr().print(f"labels were not checked: {problem}")
+        tell(f"labels were not checked: {problem}")
     return ERRORS if report.has_errors or problem else CLEAN
 
 
@@ -185,15 +186,14 @@ def _with_labels(report: Report, how: LabelCheck, engine: RayEngine | None) -> t
 
     # The rest of the report is done by now, and must not be lost to a label check that can't be done.
     begun = time.monotonic()
-    messages = console.stderr()
     try:
         with console.working("training the models that judge the labels"):
-            findings, issues = check_labels(report.parts, how, messages.print, engine)
+            findings, issues = check_labels(report.parts, how, tell, engine)
     except FittingRoomError as error:
         return report, [], str(error)
     except KeyboardInterrupt:
         if how.keep:
-            messages.print("finished folds are kept: the same line goes on with the next")
+            tell("finished folds are kept: the same line goes on with the next")
         raise
     _record_evaluations(report, how)
     return report.with_findings(findings, time.monotonic() - begun), issues, ""
@@ -201,7 +201,6 @@ def _with_labels(report: Report, how: LabelCheck, engine: RayEngine | None) -> t
 
 def _record_evaluations(report: Report, how: LabelCheck) -> None:
     """Put on record that a recipe was judged on a test set: agreement with the labels is its accuracy."""
-    from fittingroom.cli import console
     from fittingroom.runs.ledger import LEDGER, record_evaluation
     from fittingroom.runs.run import command_line
 
@@ -213,7 +212,7 @@ def _record_evaluations(report: Report, how: LabelCheck) -> None:
             folder.mkdir(exist_ok=True)
         except OSError as error:
             why = error.strerror or error
-            console.stderr().print(f"this evaluation on {part.name} is not on record: {folder / LEDGER}: {why}")
+            tell(f"this evaluation on {part.name} is not on record: {folder / LEDGER}: {why}")
         else:
             record_evaluation(folder, part.dataset, run=judge, command=command_line())
 
@@ -300,7 +299,6 @@ def _of_parts(report: Report, issues: list[LabelIssues]) -> Iterator[tuple[str, 
 def _fix(report: Report, out: Path) -> str:
     """Write a repaired copy; report on stderr what was changed, and what could not be. Return the files."""
     from fittingroom.audit import write_repaired
-    from fittingroom.cli import console
     from fittingroom.errors import UsageError
 
     if len(report.checked) > 1:
@@ -309,10 +307,9 @@ def _fix(report: Report, out: Path) -> str:
     files = write_repaired(checked, out)
 
     # What stays wrong is said too, so that nobody takes the copy for sound because it was written.
-    messages = console.stderr()
     for change in checked.changes:
-        messages.print(f"changed: {change}")
+        tell(f"changed: {change}")
     for finding in report.findings:
         if finding.severity == "error" and not finding.fix:
-            messages.print(f"not changed: {finding.where}: {finding.name}, which can't be undone without guessing")
+            tell(f"not changed: {finding.where}: {finding.name}, which can't be undone without guessing")
     return ", ".join(map(str, files))

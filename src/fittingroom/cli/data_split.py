@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from fittingroom.cli import options
 from fittingroom.cli.parser import Commands
+from fittingroom.rendering.terminal import tell
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,7 +67,7 @@ def run_split(args: argparse.Namespace) -> int:
     dataset = _open(args)
     groups = dataset.groups
     if not args.no_near_duplicates and LONG_SEARCH < len(dataset) <= MAX_COMPARED:
-        console.stderr().print("looking for near-duplicates, up to a minute; --no-near-duplicates leaves that out")
+        tell("looking for near-duplicates, up to a minute; --no-near-duplicates leaves that out")
     split = split_dataset(
         dataset,
         test=args.test,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from fittingroom.cli import options
 from fittingroom.cli.parser import Parser
+from fittingroom.rendering.terminal import tell
 
 if TYPE_CHECKING:
     from fittingroom.audit.leakage import Leakage
@@ -96,7 +97,7 @@ def run_evaluate(args: argparse.Namespace) -> int:
         _print_scores(scores)
 
     if leakage is None:
-        console.stderr().print(f"whether the model was trained on these images isn't known: {unknown}")
+        tell(f"whether the model was trained on these images isn't known: {unknown}")
     elif leakage.sentence:
         console.stderr().print(f"warning: {leakage.sentence}", style="bold yellow")
 
@@ -210,7 +211,6 @@ def _open_split(run: Run, args: argparse.Namespace) -> Dataset:
 
 def _renew_the_report(run: Run) -> None:
     """Write page and card anew: what is new of the run's own test set belongs into them."""
-    from fittingroom.cli import console
     from fittingroom.report.model_card import write_model_card
     from fittingroom.report.page import write_report
 
@@ -219,31 +219,29 @@ def _renew_the_report(run: Run) -> None:
         write_model_card(run)
     except OSError as error:
         why = error.strerror or error
-        console.stderr().print(f"warning: {run.path}: report and model card are not written anew: {why}")
+        tell(f"warning: {run.path}: report and model card are not written anew: {why}")
 
 
 def _subsets(run: Run, dataset: Dataset | None, args: argparse.Namespace) -> Sequence[Subset]:
     """The subsets of what is judged. Where the run's training data can't be opened, those that do without."""
     from fittingroom.audit.label_issues import label_issues_of
     from fittingroom.audit.subsets import make_subsets
-    from fittingroom.cli import console
     from fittingroom.errors import DataError
 
     # The members of a run have their data in common: the first of them speaks for all.
     member = (run.members or [run])[0]
     judged = member.own_test_set() if dataset is None else dataset
-    messages = console.stderr()
 
     issues = label_issues_of(judged, args.suspects)
     if issues is None:
-        messages.print(
+        tell(
             f"no label issues are known among the images of {judged.name}; "
             "fittingroom data check DATA --labels --suspects FILE finds some"
         )
     try:
         train = member.open_data().train
     except DataError as error:
-        messages.print(f"near-duplicates are not looked for: {error}")
+        tell(f"near-duplicates are not looked for: {error}")
         train = None
     return make_subsets(judged, train, issues)
 

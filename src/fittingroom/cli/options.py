@@ -13,6 +13,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from fittingroom.rendering.terminal import tell
+
 if TYPE_CHECKING:
     from fittingroom.data.dataset import Splits
     from fittingroom.data.preprocessing import Preprocessing
@@ -324,16 +326,15 @@ def open_data(
 
         # Framed, as what is printed below it looks like the result of a real training.
         frame = "!" * 78
-        print(
+        tell(
             f"{frame}\nTHE FULL DATA COULD NOT BE HAD; GOING ON WITH THE SAMPLE OF 3,000 IMAGES.\n"
-            f"What follows says little about {name}.\n\n{error}\n{frame}",
-            file=sys.stderr,
+            f"What follows says little about {name}.\n\n{error}\n{frame}"
         )
         splits = open_dataset("sample", cache=cache, preprocessing=preprocessing)
 
     splits = replace(splits, notes=tuple(map(with_flags, splits.notes)))
     for note in splits.notes:
-        print(note, file=sys.stderr)
+        tell(note)
     return splits
 
 
@@ -350,9 +351,9 @@ def warn_of_faults(splits: Splits) -> None:
 
     faults = [finding for finding in fast_findings(splits) if finding.severity != "note"]
     for fault in faults:
-        print(f"{fault.severity} in the data, {fault.where}: {fault.name}: {fault.message}", file=sys.stderr)
+        tell(f"{fault.severity} in the data, {fault.where}: {fault.name}: {fault.message}")
     if faults:
-        print("Training goes on. More of each, and what to do: fittingroom data check", file=sys.stderr)
+        tell("Training goes on. More of each, and what to do: fittingroom data check")
 
 
 @contextmanager

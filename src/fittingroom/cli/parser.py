@@ -7,6 +7,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
+from fittingroom.rendering.terminal import tell
+
 USAGE = 2  # the exit code of whatever could not be understood
 
 
@@ -103,7 +105,7 @@ class _OldSpelling(argparse.Action):
         option_string: str | None = None,
     ) -> None:
         name = self.new.option_strings[0] if self.new.option_strings else f"{self.new.metavar}, without an option"
-        print(f"fittingroom: {option_string} is now {name}; the old spelling goes in the next release", file=sys.stderr)
+        tell(f"fittingroom: {option_string} is now {name}; the old spelling goes in the next release")
         self.new(parser, namespace, values, option_string)
 
 

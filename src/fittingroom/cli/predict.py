@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fittingroom.cli import options
 from fittingroom.cli.parser import Parser, add_old_spelling
+from fittingroom.rendering.terminal import tell
 
 if TYPE_CHECKING:
     from fittingroom.errors import DataError
@@ -124,13 +124,13 @@ def _score(args: argparse.Namespace) -> int:
         nonlocal images
         images += done.rows
         for note in set(done.notes) - said:
-            _log(note)
+            tell(note)
         said.update(done.notes)
         speed = f"{done.rows:,} images   {images / (perf_counter() - since):,.0f} images/s so far"
-        _log(f"fittingroom: {done.problem}" if done.problem else f"{number}/{total}   {done.shard.input}   {speed}")
+        tell(f"fittingroom: {done.problem}" if done.problem else f"{number}/{total}   {done.shard.input}   {speed}")
 
     def waiting() -> None:
-        _log(f"{args.out}: another process scores into it; waiting for its end")
+        tell(f"{args.out}: another process scores into it; waiting for its end")
 
     scoring = score_shards(args.folder, args.files, args.out, engine=engine, observe=observe, waiting=waiting)
 
@@ -160,12 +160,12 @@ def _predict(args: argparse.Namespace) -> int:
 
     def on_error(error: DataError) -> None:
         failed.append(error)
-        _log(f"fittingroom: {error}")
+        tell(f"fittingroom: {error}")
 
     # Nothing is read or answered yet: inputs larger than memory go through block by block, while they are printed.
     classifier = load(args.folder, trust_code=args.trust_code, threads=args.threads, device=args.device or "cpu")
     originals = tile_size(classifier.artifact.image_size) if args.html or args.sheet else None
-    blocks = read_inputs(args.files, classifier, on_error=on_error, on_note=_log, originals=originals)
+    blocks = read_inputs(args.files, classifier, on_error=on_error, on_note=tell, originals=originals)
     classes = classifier.classes
     sheet = Sheet(classes, ON_A_SHEET if args.html or args.sheet else 0)
     answered = _answer(classifier, blocks, sheet)
@@ -248,11 +248,11 @@ def _print_table(answered: Answered, classifier: Classifier, top: int, coverage:
 
     # What the figures above are worth is said once, beside what programs may read.
     if answer_given:
-        _log(f"probabilities: {classifier.artifact.temperature}")
+        tell(f"probabilities: {classifier.artifact.temperature}")
         if threshold := classifier.artifact.threshold:
-            _log(threshold.in_words(classifier.classes))
+            tell(threshold.in_words(classifier.classes))
         if coverage is not None:
-            _log(_what_sets_hold(classifier, coverage))
+            tell(_what_sets_hold(classifier, coverage))
 
 
 def _either(classes: Sequence[str]) -> str:
@@ -277,7 +277,3 @@ def _what_sets_hold(classifier: Classifier, coverage: float) -> str:
 def _percent(share: float) -> str:
     """A share as a percentage of at most three digits, which is 100 for all alone."""
     return f"{100 * share if share == 1 else min(100 * share, 99.9):.3g} %"
-
-
-def _log(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)

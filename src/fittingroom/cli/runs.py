@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fittingroom.cli.parser import Parser
+from fittingroom.rendering.terminal import tell
 
 # What a narrow terminal leaves out goes from the right of this list.
 COLUMNS = (
@@ -76,7 +77,7 @@ def run_runs(args: argparse.Namespace) -> int:
     # A damaged run must not keep the others from the list.
     rows, warnings = list_runs(args.folder)
     for warning in warnings:
-        console.stderr().print(f"warning: {warning}")
+        tell(f"warning: {warning}")
 
     if args.csv:
         write_table(args.csv, as_csv(rows), "--csv")

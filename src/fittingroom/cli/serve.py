@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from pathlib import Path
 
 from fittingroom.cli import options
 from fittingroom.cli.parser import Parser
 from fittingroom.errors import UsageError
+from fittingroom.rendering.terminal import tell
 
 LONGEST_KEY = 1_000  # bytes
 
@@ -90,10 +90,9 @@ def run_serve(args: argparse.Namespace) -> int:
 def _key(args: argparse.Namespace) -> str | None:
     """The key that clients have to say, None for none: the file's before the environment's."""
     if args.api_key is not None:
-        print(
+        tell(
             "fittingroom: --api-key shows the key to every user of this machine: use $FITTINGROOM_API_KEY or "
-            "--api-key-file FILE; this spelling goes in the next release",
-            file=sys.stderr,
+            "--api-key-file FILE; this spelling goes in the next release"
         )
         return str(args.api_key)
     if args.api_key_file is not None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from contextlib import redirect_stderr
 from functools import partial
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from fittingroom.cli import options
 from fittingroom.cli.parser import Parser, add_old_spelling
+from fittingroom.rendering.terminal import tell
 
 if TYPE_CHECKING:
     from fittingroom.data.dataset import Splits
@@ -271,7 +271,7 @@ def _say_what_is_edited(splits: Splits, args: argparse.Namespace) -> None:
 
     splits, _, notes = edited(splits, without=args.without, labels=args.labels)
     for note in notes:
-        print(note, file=sys.stderr)
+        tell(note)
     options.warn_of_faults(splits)
 
 

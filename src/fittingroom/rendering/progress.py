@@ -20,7 +20,7 @@ from fittingroom.events import (
     TrainingStarted,
     Working,
 )
-from fittingroom.rendering.terminal import console, is_notebook
+from fittingroom.rendering.terminal import console, is_notebook, tell
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -63,7 +63,7 @@ def showing(*, quiet: bool) -> Iterator[Observer]:
         with _bars() as observer:
             yield observer
     else:
-        yield _Lines(_log, speeds=True)
+        yield _Lines(tell, speeds=True)
 
 
 class _Lines:
@@ -289,10 +289,6 @@ def _memory_line(event: MicroBatchHalved) -> str:
         f"out of memory: each batch now goes through in parts of {event.micro_batch:,} images; the gradient stays that "
         "of the whole batch, batch-norm statistics are those of the parts"
     )
-
-
-def _log(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 def _counted(count: int, what: str) -> str:

@@ -52,6 +52,11 @@ class Styled:
         return getattr(self._stream, name)
 
 
+def tell(text: str) -> None:
+    """Print on stderr, at once and above any bar."""
+    print(text, file=sys.stderr, flush=True)
+
+
 def console(*, stderr: bool) -> Console:
     """A console for results, or on stderr for messages and bars, that colours and breaks nothing by itself.
 
