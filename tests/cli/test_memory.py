@@ -29,6 +29,26 @@ def test_no_memory_is_one_message(
     assert "there is not enough memory for this" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("words", "advice"),
+    [
+        (["recipes"], "give it more\n"),
+        (["train"], "give it more, or less to do at once: --batch-size N, --threads 1, --size N\n"),
+        (["evaluate", "run"], "give it more, or less to do at once: --threads 1\n"),
+    ],
+)
+def test_only_options_that_the_command_has_are_named(
+    words: list[str], advice: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(_args: object) -> int:
+        raise MemoryError
+
+    monkeypatch.setattr(f"fittingroom.cli.{words[0]}.run_{words[0]}", fail)
+
+    assert cli.main(words) == 2
+    assert capsys.readouterr().err.endswith(advice)
+
+
 @pytest.mark.parametrize("error", [RuntimeError("another"), ImportError("another"), ModuleNotFoundError("x", name="x")])
 def test_other_errors_are_our_fault(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(_args: object) -> int:

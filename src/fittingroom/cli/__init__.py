@@ -41,6 +41,7 @@ COMMANDS = {  # in the order of the help; the module of the same name has its op
 }
 MODULES = {"try": "try_"}  # a keyword of Python is no name of a module
 TAKES_ANY_NAME = ("data", "models", "recipes", "runs", "predict")  # which write down none of their arguments
+TAKES_LESS = {"batch_size": "--batch-size N", "threads": "--threads 1", "size": "--size N"}  # where a command has it
 EXTRAS = {  # which extra of the package brings a module that may be missing
     "train": ("matplotlib", "onnx", "onnxscript", "scipy", "torch"),
     "labels": ("cleanlab",),
@@ -112,13 +113,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (MemoryError, RuntimeError, ImportError) as error:
         if isinstance(error, ModuleNotFoundError):
             return _missing(error)
-        if not isinstance(error, MemoryError) and not any(words in str(error) for words in OUT_OF_MEMORY):
+        if not isinstance(error, MemoryError) and not any(known in str(error) for known in OUT_OF_MEMORY):
             raise
-        tell(
-            "fittingroom: there is not enough memory for this"
-            f"{f' ({str(error).splitlines()[0]})' if str(error) else ''}: give it more, or less to do at once: "
-            "--batch-size N, --threads 1, --size N"
-        )
+        said = f" ({str(error).splitlines()[0]})" if str(error) else ""
+        less = [option for name, option in TAKES_LESS.items() if hasattr(args, name)]
+        advice = f", or less to do at once: {', '.join(less)}" if less else ""
+        tell(f"fittingroom: there is not enough memory for this{said}: give it more{advice}")
         return USERS_MISTAKE
 
     # An error of the system without a file is our fault: it shows where.

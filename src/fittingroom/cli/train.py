@@ -135,11 +135,8 @@ def run_train(args: argparse.Namespace) -> int:
 
 def _refuse_what_does_not_go_together(args: argparse.Namespace) -> None:
     from fittingroom.errors import UsageError
-    from fittingroom.files.names import refuse_undecodable
     from fittingroom.parallel.process_group import processes
 
-    for folder in (args.out, args.resume, args.from_run, *(args.add_seeds or ())[1:]):
-        refuse_undecodable(folder or "")
     if args.resume and args.add_seeds:
         raise UsageError("--resume goes on with a run, --add-seeds adds to a finished one: give one of the two")
     if args.add_seeds and not args.add_seeds[0].isdecimal():
