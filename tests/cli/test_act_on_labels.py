@@ -100,7 +100,7 @@ def test_what_the_check_found_is_corrected_left_out_resumed_and_verified(
 def test_a_table_with_labels_filled_in_is_never_written_over(capsys: pytest.CaptureFixture[str]) -> None:
     Path("issues.csv").write_text("file;corrected\na.png;dog\n", encoding="utf-8")
     assert main(["data", "check", "sample", "--labels", "--recipe", "linear.toml", "--csv", "issues.csv"]) == 2
-    assert "this has 1 labels that somebody filled in: write to another" in capsys.readouterr().err
+    assert "one in which somebody filled in 1 label found: write to another" in capsys.readouterr().err
     assert main(["data", "check", "sample", "--csv", "issues.csv"]) == 2
     assert "--csv: for the check of labels alone: add --labels" in capsys.readouterr().err
 

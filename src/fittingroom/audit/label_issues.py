@@ -148,7 +148,8 @@ def refuse_filled_in(path: Path) -> None:
     )
     if filled:
         raise DataError(
-            f"{path}: a new file expected, and this has {filled:,} labels that somebody filled in: write to another"
+            f"{path}: a new file expected, one in which somebody filled in {filled:,} label{'s' * (filled != 1)} found"
+            ": write to another"
         )
 
 

@@ -27,7 +27,7 @@ COMMANDS = {  # in the order of the help; the module of the same name has its op
     "models": "list the models, or take one apart",
     "recipes": "list the recipes, or print one",
     "train": "train a model and judge it on the test set, once",
-    "try": "does an idea help? trains pairs of seeds until it can tell, on validation images",
+    "try": "find out whether an idea helps, by pairs of trainings judged on validation images",
     "tune": "search for a better recipe, on validation images",
     "runs": "list the runs, best first",
     "evaluate": "judge a run on its test set or on other labelled data",

@@ -270,7 +270,7 @@ def _what_sets_hold(classifier: Classifier, coverage: float) -> str:
     low, high = scores.coverage_elsewhere(coverage)
     return (
         f"Such sets held the right class for {_percent(share)} of the {scores.n:,} validation images{least}; of other "
-        f"pictures like them, for {_percent(low)} to {_percent(high)}, 95 times of 100"
+        f"pictures like them, for {_percent(low)} to {_percent(high)} (95 % interval)"
     )
 
 

@@ -214,16 +214,14 @@ def _below(result: Mapping[str, Any], path: Path) -> Iterator[tuple[str, str]]:
         least = max(seen)
         yield (
             "images",
-            (f"{result['n']:,} of validation; no number of seeds shows less than {100 * least:.2f} points on them"),
+            f"{result['n']:,} of validation; no number of seeds shows less than {100 * least:.2f} points on them",
         )
     if test := result["test"]:
         low, high = test["interval"]
         yield (
             "test",
-            (
-                f"{test['winner']}: {100 * test['difference']:+.2f} points, 95 % {100 * low:+.2f} to {100 * high:+.2f} "
-                f"({test['seeds'][1]} fresh seeds each, {test['n']:,} images): {test['verdict']}"
-            ),
+            f"{test['winner']}: {100 * test['difference']:+.2f} points, 95 % {100 * low:+.2f} to {100 * high:+.2f} "
+            f"({test['seeds'][1]} fresh seeds each, {test['n']:,} images): {test['verdict']}",
         )
     else:
         yield "test", "never opened"

@@ -112,5 +112,3 @@ export const WORDS = {
     dropped: "这不是图片文件。",
   },
 };
-
-// Fashion-MNIST's classes; others keep their names.
