@@ -26,7 +26,6 @@ from torch import Tensor, nn
 
 from fittingroom.artifact.artifact import Artifact, sha256_of_weights
 from fittingroom.artifact.feature_space import (
-    FIT_IMAGES,
     FeatureSpace,
     FeatureTap,
     open_feature_space,
@@ -42,11 +41,11 @@ from fittingroom.errors import ArtifactError
 from fittingroom.evaluation.predictions import Predictions
 from fittingroom.evaluation.threshold import Threshold, is_a_tie
 from fittingroom.files.atomic import atomic_write
+from fittingroom.files.run_file import read_run_text
 from fittingroom.models.tensors import as_tensor, normalize
 
 OPSET = 18
 TOLERANCE = 1e-4  # in probability
-TRAIN_IMAGES = FIT_IMAGES  # that the exported form is compared on, beside all of validation; see ``ParityGate.of``
 MEASURED = 1e-2  # how far an exported form's energies and residuals may be off, absolutely and as a share
 INPUT = "images"
 
@@ -179,8 +178,7 @@ class ParityGate:
         """Compare: probabilities within 1e-4, and equal labels.
 
         Labels may differ where the network's two largest probabilities differ by less than 1e-4, or one is as near to
-        the threshold. The first image of
-        each set goes through alone too, so that a batch of one is tried.
+        the threshold. The first image of each set goes through alone too, so that a batch of one is tried.
 
         Raises:
             ExportError: they differ; the message counts the images and names the first.
@@ -274,12 +272,6 @@ def export_torch(
 
 def metadata_of(artifact: Artifact, gate: ParityGate) -> Metadata:
     """What an exported file is to say of itself. Raises ArtifactError where the run's files are gone."""
-    weights = _sha256_of_weights(artifact)
-    try:
-        recipe = (artifact.path / "recipe.toml").read_text(encoding="utf-8")
-    except OSError as error:
-        raise ArtifactError(f"{error.filename}: a file of the run expected: {error.strerror}") from None
-
     # A picture that is predicted later is laid on what is around the things in the training images.
     corners = gate.sets[0].images[:, [0, 0, -1, -1], [0, -1, 0, -1]]
     background = np.median(corners, axis=(0, 1)).round().astype(int).tolist()
@@ -291,8 +283,8 @@ def metadata_of(artifact: Artifact, gate: ParityGate) -> Metadata:
         normalization=artifact.normalization,
         background=background if isinstance(background, int) else tuple(background),
         ood_scale=ood_scale_of(gate.held_out),
-        weights=weights,
-        recipe=recipe,
+        weights=sha256_of_weights(artifact.path),
+        recipe=read_run_text(artifact.path / "recipe.toml", "the recipe of the run"),
         data=artifact.data,
         versions=artifact.versions,
         temperature=artifact.temperature,
@@ -313,7 +305,7 @@ def _shipped(artifact: Artifact, network: nn.Module, train: Dataset, *, keep: bo
     A run that is just trained has none yet, and one of before 0.2 never had: it is fitted, and with ``keep`` written.
     """
     shipped = Shipped(network, artifact.normalization, artifact.temperature.value, artifact.threshold)
-    example, weights = _example(artifact), _sha256_of_weights(artifact)
+    example, weights = _example(artifact), sha256_of_weights(artifact.path)
     space = open_feature_space(artifact.path, weights)
     if space is None:
         space = shipped.fit_feature_space(train, example)
@@ -321,13 +313,6 @@ def _shipped(artifact: Artifact, network: nn.Module, train: Dataset, *, keep: bo
             save_feature_space(artifact.path, space, weights)
     shipped.measure(space, example)
     return shipped
-
-
-def _sha256_of_weights(artifact: Artifact) -> str:
-    try:
-        return sha256_of_weights(artifact.path)
-    except OSError as error:
-        raise ArtifactError(f"{error.filename}: a file of the run expected: {error.strerror}") from None
 
 
 def with_metadata(content: bytes, metadata: Metadata) -> bytes:

@@ -67,7 +67,7 @@ class ConformalScores:
         Raises:
             ValueError: the validation images are too few for it, and how many it takes.
         """
-        place = math.ceil((self.n + 1) * coverage - 1e-9)
+        place = self._place(coverage)
         if self.n < MIN_IMAGES or place > self.n:
             needed = max(MIN_IMAGES, math.ceil(coverage / (1 - coverage) - 1e-9))
             raise ValueError(f"{needed:,} or more validation images expected, {self.n:,} found")
@@ -79,7 +79,7 @@ class ConformalScores:
         With n validation images and the k-th lowest score as the limit it is distributed as Beta(k, n + 1 - k) over
         draws of validation images (Vovk 2012), or above it where scores are equal.
         """
-        place = math.ceil((self.n + 1) * coverage - 1e-9)
+        place = self._place(coverage)
         return _beta_quantile(place, self.n, 0.025), _beta_quantile(place, self.n, 0.975)
 
     def coverage_of(self, limit: float) -> tuple[float, list[float | None]]:
@@ -87,6 +87,10 @@ class ConformalScores:
         parts = np.split(self._scores() <= limit, np.cumsum(self.counts)[:-1])
         of_classes = [float(part.mean()) if len(part) >= MIN_OF_CLASS else None for part in parts]
         return float(np.concatenate(parts).mean()), of_classes
+
+    def _place(self, coverage: float) -> int:
+        """Which score, counted from 1 in rising order, is the limit; beyond n where the images are too few."""
+        return math.ceil((self.n + 1) * coverage - 1e-9)
 
     def _scores(self) -> NDArray[np.float32]:
         return np.frombuffer(binascii.a2b_base64(self.encoded), dtype="<f4")

@@ -158,7 +158,7 @@ def write_predictions(path: Path, predictions: JudgedPredictions) -> None:
     columns |= {
         "row": np.arange(len(predictions), dtype=np.int32),
         "label": classes[predictions.truth],
-        "predicted": classes[predictions.predicted],
+        ANSWER: classes[predictions.predicted],
     }
     columns |= {f"p{i}": column for i, column in enumerate(predictions.probabilities.T)}
 

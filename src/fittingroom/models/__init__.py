@@ -69,9 +69,8 @@ def package_model(name: str) -> ModelSource:
 def find_model(name: str) -> ModelSource:
     """Find the model of a name in :data:`MODELS`, of ``timm:NAME``, or of ``path/to/file.py:ClassOrFunction``.
 
-    The last executes that file.
-
-    For names that the user gave; one that stands in a file of a run goes to :func:`package_model`.
+    The last executes that file. For names that the user gave; one that stands in a file of a run goes to
+    :func:`package_model`.
 
     Raises:
         RecipeError: the name is unknown (the known ones are listed), or the file lacks it or fails.

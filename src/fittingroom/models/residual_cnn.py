@@ -15,8 +15,6 @@ from fittingroom.errors import RecipeError
 from fittingroom.recipes.residual_args import BLOCK_LAYERS, DEPTHS, FIXED_STEM, POOLS, WIDTHS
 
 NORM_MOMENTUM = 0.4  # a training of few steps has no time for the usual 0.1: running statistics would lag behind
-
-
 MAX_WIDTH, MAX_DEPTH = 16_384, 256  # far beyond what small images need
 
 
@@ -91,9 +89,9 @@ class ResidualCNN(nn.Module):
 
     @staticmethod
     def least_parameters(
-        widths: Sequence[int] = (16, 32, 64),
-        depths: Sequence[int] = (0, 0, 1),
-        block_layers: int = 1,
+        widths: Sequence[int] = WIDTHS,
+        depths: Sequence[int] = DEPTHS,
+        block_layers: int = BLOCK_LAYERS,
         **_others: object,
     ) -> int:
         """The numbers in its convolutions after the first, by the constructor's arguments, without making any."""

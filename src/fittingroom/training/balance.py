@@ -26,6 +26,8 @@ def balanced_order(labels_N: Tensor, draw: torch.Generator) -> Tensor:
     for label, place in zip(classes.tolist(), places.tolist(), strict=True):
         rows = (labels_N == label).nonzero()[:, 0]
         wanted = least + (place < longer)
+
+        # Round after round of the whole class, the last one cut off; of fewer images than classes some want none.
         rounds = [rows[torch.randperm(len(rows), generator=draw)] for _ in range(-(-wanted // len(rows)))]
         parts.append(torch.cat([*rounds, rows[:0]])[:wanted])
     drawn = torch.cat(parts)

@@ -1,8 +1,7 @@
 """The loader: the whole data set is one uint8 tensor on the device, and batches are taken from it there.
 
 A large one (:mod:`fittingroom.data.large`) stays where it is, usually in a file, and only its batches go to the
-device. They are drawn by a block shuffle, which reads the file in pieces; balanced by class they
-are read one by one.
+device. They are drawn by a block shuffle, which reads the file in pieces; balanced by class they are read one by one.
 
 Order and augmentation derive from (seed, epoch, step) and from nothing else, so a run that is resumed in mid-epoch sees
 what it would have seen, and two runs of one seed see the same.
@@ -93,17 +92,19 @@ class Batches:
     def _rows(self, epoch: int, first_step: int) -> Iterator[Tensor]:
         """Yield the rows of each batch, from that of ``first_step`` on: int64 (N,), where the images are."""
         seed, count, size = self.recipe.seed, len(self.images), self.batch_size
-        if self.recipe.sampling == "balanced":
-            order = balanced_order(self.labels_N, generator(seed, "balanced", epoch)).to(self.images.device)
-            return iter(order[first_step * size :].split(size))
-        if self.is_large:
+        is_balanced = self.recipe.sampling == "balanced"
+        if self.is_large and not is_balanced:
             generator_for = partial(generator, seed)
             pools = block_shuffle(
                 count, epoch, first_step * size, generator_for=generator_for, prefetch=self._read_ahead
             )
             return in_batches(pools, size)
-        order = torch.randperm(count, generator=generator(seed, "order", epoch)).to(self.images.device)
-        return iter(order[first_step * size :].split(size))
+
+        if is_balanced:
+            order = balanced_order(self.labels_N, generator(seed, "balanced", epoch))
+        else:
+            order = torch.randperm(count, generator=generator(seed, "order", epoch))
+        return iter(order.to(self.images.device)[first_step * size :].split(size))
 
     def _fetch(self, rows: Tensor) -> Tensor:
         """Bring the images of ``rows`` to the device: uint8 (N, H, W[, 3])."""
