@@ -10,7 +10,7 @@ import pytest
 import fittingroom as fr
 from fittingroom.events import Event, Hooks, TrainingStarted
 from fittingroom.rendering.progress import _start_line
-from fittingroom.training import loop
+from fittingroom.training import expected_time
 from fittingroom.training.fit import Fitted, fit
 
 
@@ -42,7 +42,7 @@ def test_the_time_of_large_images_is_said_first_and_is_about_right() -> None:
 
 def test_measuring_it_changes_no_bit_of_the_training(monkeypatch: pytest.MonkeyPatch) -> None:
     _, measured = started(112)
-    monkeypatch.setattr(loop, "LARGE", 10**9)
+    monkeypatch.setattr(expected_time, "LARGE", 10**9)
     start, alone = started(112)
     assert start.expected_seconds is None
     for name, tensor in measured.network.state_dict().items():

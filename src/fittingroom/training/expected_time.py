@@ -3,36 +3,39 @@
 from __future__ import annotations
 
 import copy
+import math
 import time
-from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fittingroom.recipes.recipe import Recipe
+from fittingroom.models.tensors import normalize
+from fittingroom.training.batches import Batches
 from fittingroom.training.start_weights import freeze_body, train_head_alone
+from fittingroom.training.state import TrainState
 
 LARGE = 96 * 96  # pixels of an image, from which on it is measured: smaller ones are through before one has waited
 FEW = 8  # images that are measured at once
 
 
-def expected_seconds(
-    model: nn.Module, head: Sequence[str], recipe: Recipe, x_NCHW: Tensor, images: int, validated: int, precision: str
-) -> float:
+def expected_seconds(state: TrainState, batches: Batches, validated: int, precision: str) -> float | None:
     """Seconds that all epochs of a recipe take, as far as a few images tell; nothing that is trained is touched.
 
     The second pass is timed: the first one allocates memory and chooses kernels.
 
     Args:
-        model: that is to be trained, of which a copy is measured.
-        head: names of its tensors that go on learning where the body is frozen.
-        recipe: its stages count.
-        x_NCHW: float32, some of the images, on the model's device.
-        images: that are learned from.
-        validated: that are predicted after each epoch.
+        state: of its model, a copy is measured.
+        batches: that it is to learn from.
+        validated: images that are predicted after each epoch.
         precision: ``float32`` or ``bf16``.
+
+    Returns:
+        None for images that are too small for anybody to wait.
     """
+    if math.prod(batches.images.shape[1:3]) < LARGE:
+        return None
+    model, recipe, normalization = state.model, state.recipe, batches.normalization
+    x_NCHW = normalize(batches.images[:FEW], normalization.mean, normalization.std)
     y_N = torch.zeros(len(x_NCHW), dtype=torch.int64, device=x_NCHW.device)
     seconds: dict[str, float] = {}
     with torch.random.fork_rng([]):
@@ -40,8 +43,8 @@ def expected_seconds(
             network = copy.deepcopy(model)
             learns = [p for p in network.parameters() if p.requires_grad]
             if kind == "body":
-                freeze_body(network, head, learns)
-                train_head_alone(network, head)
+                freeze_body(network, state.head, learns)
+                train_head_alone(network, state.head)
             else:
                 network.train(kind == "all")
             for _ in range(2):
@@ -56,5 +59,5 @@ def expected_seconds(
     total = 0.0
     for stage in recipe.stages:
         learning = seconds["body" if stage.freeze == "body" else "all"]
-        total += stage.epochs * (images * learning + validated * seconds["validation"])
+        total += stage.epochs * (len(batches.images) * learning + validated * seconds["validation"])
     return total

@@ -27,7 +27,6 @@ from fittingroom.events import NO_HOOKS, CheckpointSaved, EpochDone, Hooks, Micr
 from fittingroom.files.records import read_record
 from fittingroom.models import ModelSource
 from fittingroom.models.summary import count_parameters
-from fittingroom.models.tensors import normalize
 from fittingroom.parallel.process_group import ALONE, ProcessGroup
 from fittingroom.recipes.recipe import Recipe, differences
 from fittingroom.training.balance import balanced_weights
@@ -40,7 +39,7 @@ from fittingroom.training.checkpoint import (
     tensors_to_bytes,
 )
 from fittingroom.training.device import is_out_of_memory, keep_freed_memory
-from fittingroom.training.expected_time import FEW, LARGE, expected_seconds
+from fittingroom.training.expected_time import expected_seconds
 from fittingroom.training.inference import labels_to_judge_by, predict_dataset
 from fittingroom.training.optimizer import lr_at, set_lr
 from fittingroom.training.seeds import derive_seed
@@ -371,13 +370,9 @@ def _report_start(
 
     # Somebody who is to wait for minutes is told so before they are over.
     expected = None
-    is_large = math.prod(batches.images.shape[1:3]) >= LARGE
-    if context.device == "cpu" and is_large and context.group.is_main and not steps_done:
-        few_NCHW = normalize(batches.images[:FEW], batches.normalization.mean, batches.normalization.std)
-        images, validated = len(batches.images), 0 if validation_set is None else len(validation_set)
-        expected = expected_seconds(
-            state.model, state.head, state.recipe, few_NCHW, images, validated, context.precision
-        )
+    if context.device == "cpu" and context.group.is_main and not steps_done:
+        validated = 0 if validation_set is None else len(validation_set)
+        expected = expected_seconds(state, batches, validated, context.precision)
     context.hooks.observe(
         TrainingStarted(
             epochs=state.recipe.epochs,
