@@ -85,7 +85,8 @@ class Recipe:
     """How to train: model, data handling, optimizer, stages.
 
     Attributes:
-        model: a name from ``fittingroom models``, or ``path/to/file.py:ClassName`` (which executes that file).
+        model: a name from ``fittingroom models``, ``timm:NAME``, or ``path/to/file.py:ClassName`` (which executes that
+            file).
         model_args: further arguments of the model's constructor.
         name: names the run's folder; the file's name where the TOML has none.
         description: one line for ``fittingroom recipes``.

@@ -15,7 +15,7 @@ KNOWN_BY_HEART = 0.99  # training accuracy at which more steps have nothing left
 MAX_P = 0.05  # of the evidence that it learned
 MIN_OTHERS = 20  # images of other classes than the most frequent one; fewer couldn't show much
 
-# What such optimizers take in the packaged recipes and in most others; a rate so many times as high is suspected first.
+# About what such optimizers take in most recipes; a rate so many times as high is suspected first.
 USUAL_LR, TOO_HIGH = {"adam": 0.001, "adamw": 0.003, "sgd": 0.05, "muon": 0.08}, 10
 
 

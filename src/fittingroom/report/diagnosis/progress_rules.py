@@ -143,7 +143,7 @@ def _packaged_name(recipe: Recipe) -> str | None:
     packaged = load_recipe(recipe.name)
     changed = [line.partition(":")[0] for line in differences(packaged.as_dict(), recipe.as_dict())]
 
-    # What the number of images decided is as the recipe has it. Runs of 0.2 know no least number of steps.
+    # What the number of images decided is as the recipe has it. Runs of 0.1 know no least number of steps.
     by_data = {key for key in ("batch_size", "shift") if getattr(packaged, key) == AUTO}
     if not recipe.min_steps:
         by_data.add("min_steps")
