@@ -184,10 +184,10 @@ class Recipe:
     mirror: Mirror = "none"
     shift: int | Literal["auto"] = checked(0, shift_problem)
     erase: int = bounded(0, low=0, high=256)
-    vertical_flip: VerticalFlip = unwritten("none")  # noqa: RUF009 - a frozen field, as the others
+    vertical_flip: VerticalFlip = unwritten("none")
     rotate: float = bounded(0.0, low=0, high=180, unwritten=True)
     scale: float = bounded(0.0, low=0, high=4, unwritten=True)
-    border: Border = unwritten("zero")  # noqa: RUF009
+    border: Border = unwritten("zero")
     brightness: float = bounded(0.0, low=0, high=1, unwritten=True)
     contrast: float = bounded(0.0, low=0, high=1, unwritten=True)
     saturation: float = bounded(0.0, low=0, high=1, unwritten=True)
@@ -203,16 +203,16 @@ class Recipe:
     split_seed: int = bounded(0, low=0)
     early_stop: int = bounded(0, low=0)
     keep: Keep = "last"
-    judge: Judge = unwritten("accuracy")  # noqa: RUF009
-    class_weights: ClassWeights = unwritten("none")  # noqa: RUF009
-    sampling: Sampling = unwritten("shuffle")  # noqa: RUF009
-    threshold: ThresholdRule = unwritten("none")  # noqa: RUF009
+    judge: Judge = unwritten("accuracy")
+    class_weights: ClassWeights = unwritten("none")
+    sampling: Sampling = unwritten("shuffle")
+    threshold: ThresholdRule = unwritten("none")
     seed: int = bounded(0, low=0, high=2**31 - 1)
     size: tuple[int, int] | None = checked(None, size_problem)
     channels: Channels | None = None
     resize: Resize | None = None
     background: tuple[int, int, int] | None = checked(None, background_problem)
-    photo: Photo | None = checked(None, photo_problem)  # noqa: RUF009 - a frozen field, as the others
+    photo: Photo | None = checked(None, photo_problem)
 
     def __post_init__(self) -> None:
         """Refuse what :func:`find_problems` finds, also when the recipe was built in Python."""
