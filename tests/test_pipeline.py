@@ -23,6 +23,7 @@ from fittingroom.runs.create import start
 from fittingroom.runs.metrics_log import read_metrics
 from fittingroom.training.checkpoint import load_newest_checkpoint, save_checkpoint
 from tests.support import SUPPORT
+from tests.support.stopping import stop_after
 
 SHORT = {  # few epochs, but every stage, so that a fresh optimizer and an average are part of what is resumed
     "tutorial": ["stages.0.epochs=1", "stages.1.epochs=1", "stages.2.epochs=1"],
@@ -44,17 +45,6 @@ def in_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def short(name: str) -> fr.Recipe:
     return fr.load_recipe(name, overrides=SHORT[name])
-
-
-def stop_after(steps: int) -> Callable[[], bool]:
-    asked = 0
-
-    def should_stop() -> bool:
-        nonlocal asked
-        asked += 1
-        return asked >= steps
-
-    return should_stop
 
 
 def weights(run: fr.Run) -> bytes:

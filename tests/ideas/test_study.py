@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ import pytest
 import fittingroom as fr
 from fittingroom.errors import Interrupted
 from fittingroom.ideas import ideas_of
+from tests.support.stopping import stop_after
 
 HOPELESS, SAME = "stages.0.lr=1e-9", "label_smoothing=0.0001"
 
@@ -99,7 +99,6 @@ def test_the_result_and_a_page_are_kept(tried: fr.Tried) -> None:
 def test_a_study_that_is_stopped_goes_on_as_if_it_had_not_been(
     tried: fr.Tried, data: fr.Splits, baseline: fr.Recipe, options: fr.Options, tmp_path: Path
 ) -> None:
-    steps = count()
     with pytest.raises(Interrupted) as stopped:
         fr.try_ideas(
             data,
@@ -107,7 +106,7 @@ def test_a_study_that_is_stopped_goes_on_as_if_it_had_not_been(
             baseline,
             out=tmp_path / "stopped",
             options=options,
-            should_stop=lambda: next(steps) > 25,
+            should_stop=stop_after(27),
         )
     assert stopped.value.resume_command == f"fittingroom try --resume {tmp_path / 'stopped'}"
     resumed = fr.resume_ideas(tmp_path / "stopped", data=data)

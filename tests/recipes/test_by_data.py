@@ -19,6 +19,7 @@ from fittingroom.recipes.by_data import default_recipe, settled
 from fittingroom.recipes.recipe import load_recipe, parse_recipe, with_epochs
 from fittingroom.recipes.steps import steps_of
 from tests.support import SUPPORT
+from tests.support.stopping import stop_after
 
 LINEAR = f"model='{SUPPORT / 'linear_net.py'}:net'"  # the plan is the same for any network
 
@@ -89,15 +90,8 @@ def test_resume_of_a_stretched_run_equals_uninterrupted(tmp_path: Path) -> None:
     recipe = load_recipe("plain", overrides=[LINEAR, "precision=float32", "min_steps=130"])
     data = pictures(98)
     whole = fr.train(data, recipe, out=tmp_path / "whole")
-    seen = 0
-
-    def stop() -> bool:
-        nonlocal seen
-        seen += 1
-        return seen > 60
-
     with pytest.raises(Interrupted):
-        fr.train(data, recipe, out=tmp_path / "halves", should_stop=stop)
+        fr.train(data, recipe, out=tmp_path / "halves", should_stop=stop_after(61))
     kept = (tmp_path / "halves" / "recipe.toml").read_text(encoding="utf-8")
     assert "batch_size = 8\n" in kept
     assert f"epochs = {whole.recipe.epochs}\n" in kept
@@ -129,11 +123,8 @@ def test_default_recipe_same_for_command_python_estimator(
 
     heard: list[Event] = []
 
-    def stop_at_once() -> bool:
-        return True
-
     with pytest.raises(Interrupted):
-        fr.train("photos", out="python", observe=heard.append, should_stop=stop_at_once)
+        fr.train("photos", out="python", observe=heard.append, should_stop=lambda: True)
     first = next(event for event in heard if isinstance(event, RecipeSettled))
     assert first.sentence == said[0].removeprefix("recipe     ")
     in_python = load_recipe("python/recipe.toml")

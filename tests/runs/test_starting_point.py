@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from fittingroom.compare import compare_runs
 from fittingroom.errors import ArtifactError, Interrupted, RecipeError
 from fittingroom.runs.starting_point import image_hashes, read_seen
 from tests.support import GOLDEN, SUPPORT
+from tests.support.stopping import stop_after
 
 ONE_EPOCH = ["model='tutorial'", "stages.0.epochs=1", "precision=float32", "batch_size=64", "min_steps=0", "ema=0"]
 CODE = SUPPORT / "plain_net.py"
@@ -46,11 +47,6 @@ def recipe(*overrides: str, stages: Sequence[fr.Stage] = ()) -> fr.Recipe:
 
 def tensors(run: fr.Run, name: str = "model.safetensors") -> dict[str, np.ndarray]:
     return safetensors.numpy.load_file(run.path / name)
-
-
-def stop_after(steps: int) -> Callable[[], bool]:
-    asked = iter(range(1, 1_000))
-    return lambda: next(asked) >= steps
 
 
 def renamed(data: fr.Splits, classes: Sequence[str]) -> fr.Splits:

@@ -24,6 +24,7 @@ from fittingroom.training import augment
 from fittingroom.training.batches import Batches
 from fittingroom.training.fit import fit
 from tests.support.photo_patches import photo_patches
+from tests.support.stopping import stop_after
 
 CPU = torch.device("cpu")
 PLAIN = Recipe(model="tutorial", batch_size=8, stages=(Stage(epochs=4, lr=1),))
@@ -294,16 +295,9 @@ def test_resume_equals_uninterrupted(tmp_path: Path) -> None:
         overrides=[f"{key}={value}" for key, value in ALL.items() if key not in ("saturation", "hue")]
         + ["stages.0.epochs=2", "label_smoothing=0.1", "validation=60", "precision=float32"],
     )
-    asked = 0
-
-    def stops_at_the_second_step() -> bool:
-        nonlocal asked
-        asked += 1
-        return asked == 2
-
     whole = fr.train(data, recipe, out=tmp_path / "whole")
     with pytest.raises(Interrupted):
-        fr.train(data, recipe, out=tmp_path / "stopped", should_stop=stops_at_the_second_step)
+        fr.train(data, recipe, out=tmp_path / "stopped", should_stop=stop_after(2))
     resumed = fr.resume(tmp_path / "stopped", data=data)
     assert (resumed.path / "model.safetensors").read_bytes() == (whole.path / "model.safetensors").read_bytes()
     losses = [

@@ -25,6 +25,7 @@ from fittingroom.training.balance import balanced_order, balanced_weights
 from fittingroom.training.batches import Batches
 from fittingroom.training.fit import fit, judge_on_validation
 from fittingroom.training.inference import predict_dataset
+from tests.support.stopping import stop_after
 
 PLAIN = Recipe(model="tutorial", batch_size=12, sampling="balanced", stages=(Stage(epochs=4, lr=1),))
 SHORT = ["stages.0.epochs=2", "precision=float32", "batch_size=64", "mirror=none", "min_steps=0"]
@@ -129,11 +130,6 @@ def test_the_order_needs_nothing_but_labels_and_a_generator() -> None:
 # ── training ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def stops_after(steps: int) -> Any:
-    asked = iter(range(steps))
-    return lambda: next(asked, None) is None
-
-
 @pytest.mark.parametrize(
     "keys",
     [["sampling=balanced"], ["class_weights=balanced"], ["sampling=balanced", "judge=macro_f1", "keep=best"]],
@@ -143,7 +139,7 @@ def test_balanced_sampling_resume_equals_uninterrupted(keys: list[str], tmp_path
     data, recipe = pullovers_and_few_coats(), load_recipe("plain", overrides=[*SHORT, *keys])
     whole = fr.train(data, recipe, out=tmp_path / "whole")
     with pytest.raises(Interrupted):
-        fr.train(data, recipe, out=tmp_path / "stopped", should_stop=stops_after(4))
+        fr.train(data, recipe, out=tmp_path / "stopped", should_stop=stop_after(5))
     resumed = fr.resume(tmp_path / "stopped", data=data)
     assert (resumed.path / "model.safetensors").read_bytes() == (whole.path / "model.safetensors").read_bytes()
     logs = [

@@ -16,6 +16,7 @@ from fittingroom.training.checkpoint import Checkpoints
 from fittingroom.training.fit import Fitted, fit
 from fittingroom.training.inference import batch_size_for, predict_dataset
 from tests.support.photo_patches import photo_patches
+from tests.support.stopping import stop_after
 
 SHORT = ["stages.0.epochs=1", "stages.0.warmup=0", "precision=float32", "batch_size=32"]
 AUGMENTED = ["stages.0.epochs=2", "stages.0.warmup=0", "precision=float32", "batch_size=32", "mirror=alternating"]
@@ -48,7 +49,6 @@ def test_resume_equals_uninterrupted(name: str, steps: int, photos: Splits, tmp_
     recipe = fr.load_recipe(name, overrides=[*AUGMENTED, "shift=2", "erase=6", "ema=0.9"])
     whole = fit(photos, recipe, device="cpu")
 
-    asked = iter(range(1, steps + 1))
     checkpoints = Checkpoints(folder=tmp_path, data=photos.train.fingerprint.order)
     with pytest.raises(Interrupted):
         fit(
@@ -56,7 +56,7 @@ def test_resume_equals_uninterrupted(name: str, steps: int, photos: Splits, tmp_
             recipe,
             device="cpu",
             checkpoints=checkpoints,
-            hooks=Hooks(should_stop=lambda: next(asked, steps) == steps),
+            hooks=Hooks(should_stop=stop_after(steps)),
         )
     resumed = fit(photos, recipe, device="cpu", checkpoints=checkpoints)
     assert weights(resumed) == weights(whole)

@@ -22,6 +22,7 @@ from fittingroom.data.formats.idx import write_idx
 from fittingroom.errors import Interrupted
 from fittingroom.runs.metrics_log import read_metrics
 from tests.support.memory_limit import memory_cgroup, peak_anonymous_memory
+from tests.support.stopping import stop_after
 
 GIB = 1 << 30
 IMAGES = 6_000_000
@@ -67,9 +68,8 @@ def test_without_the_cache_they_are_read_into_a_file_without_a_name(shards: Path
 
 def test_resume_equals_uninterrupted(shards: Path, tmp_path: Path) -> None:
     whole = fr.train(shards, plain(), out=tmp_path / "whole")
-    asked = iter(range(100))
     with pytest.raises(Interrupted):
-        fr.train(shards, plain(), out=tmp_path / "stopped", should_stop=lambda: next(asked) == 3)
+        fr.train(shards, plain(), out=tmp_path / "stopped", should_stop=stop_after(4))
     resumed = fr.resume(tmp_path / "stopped")
     assert (resumed.path / "model.safetensors").read_bytes() == (whole.path / "model.safetensors").read_bytes()
     assert resumed.result["validation"] == whole.result["validation"]

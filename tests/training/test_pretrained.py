@@ -20,6 +20,7 @@ from fittingroom.errors import DataError, Interrupted
 from fittingroom.models import build_model, find_model
 from fittingroom.training.pretrained import fetch_timm_weights, fit_to_timm, read_weights_file
 from tests.support.glyphs import HELD_OUT, OTHERS, glyphs
+from tests.support.stopping import stop_after
 
 MODEL = "timm:test_resnet.r160_in1k"
 SHORT = ["stages.0.epochs=1", "stages.1.epochs=1", "precision=float32", "size=32", f"model='{MODEL}'"]
@@ -116,9 +117,8 @@ def test_a_fine_tuned_run_exports_predicts_resumes_and_verifies_as_any_other(
     assert (run.path / "model.onnx").exists()
     weights = (run.path / "model.safetensors").read_bytes()
 
-    asked = iter(range(100))
     with pytest.raises(Interrupted):
-        fr.train(few, recipe, weights=weights_file, out=tmp_path / "stopped", should_stop=lambda: next(asked) >= 3)
+        fr.train(few, recipe, weights=weights_file, out=tmp_path / "stopped", should_stop=stop_after(4))
     resumed = fr.resume(tmp_path / "stopped", data=few)
     assert (resumed.path / "model.safetensors").read_bytes() == weights
     assert [each.outcome for each in fr.verify(run.path, data=few)] == ["same"]
