@@ -56,7 +56,8 @@ def run_export(args: argparse.Namespace) -> int:
         return 0
 
     # PyTorch is loaded only now: a run that can't be opened is answered at once.
-    from fittingroom.artifact.export import TRAIN_IMAGES, export_onnx, export_torch
+    from fittingroom.artifact.export import export_onnx, export_torch
+    from fittingroom.artifact.feature_space import FIT_IMAGES
     from fittingroom.runs.cut import bundles_of
     from fittingroom.runs.out_of_fold import read_out_of_fold
     from fittingroom.runs.recorded import refuse_other_data
@@ -72,7 +73,7 @@ def run_export(args: argparse.Namespace) -> int:
     out_of_fold = read_out_of_fold(run, run.environment, splits)
     held_out = None if out_of_fold is None else out_of_fold.said
 
-    checked = f"agrees with the network on {min(len(train), TRAIN_IMAGES) + len(validation or ()):,} images"
+    checked = f"agrees with the network on {min(len(train), FIT_IMAGES) + len(validation or ()):,} images"
     with console.working("exporting, and comparing with the network"):
         if args.quantize:
             from fittingroom.artifact.quantize import quantize_int8
