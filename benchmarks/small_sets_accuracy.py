@@ -153,7 +153,7 @@ def read_lines() -> list[Line]:
         return []
     with LINES.open(encoding="utf-8", newline="") as file:
         return [
-            Line(row["set"], row["program"], *(int(row[key]) for key in COLUMNS[2:6]), float(row["seconds"]))
+            Line(row["set"], row["program"], *(int(row[key]) for key in COLUMNS[2:6]), float(row["seconds"] or "nan"))
             for row in csv.DictReader(file)
         ]
 

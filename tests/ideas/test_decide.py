@@ -66,3 +66,36 @@ def test_of_studies_without_cause_few_claim_one() -> None:
                 break
         claimed += bool(verdicts & {"better", "worse"})
     assert claimed <= 18  # P(more | 5 %) is below 1 %
+
+
+def test_an_idea_among_several_needs_more_than_one_alone_and_less_once_others_are_told() -> None:
+    """Holm's correction: of m open ideas the surest is held to the level / m, the next one to the level / (m - 1)."""
+    generator = np.random.default_rng(0)
+    scene = Scene(gain=1.0, first_sd=0.3, second_sd=0.3)
+    for _ in range(200):
+        base, other = scene.draw((3, 3), 2_000, generator)
+        alone = judge({"idea": (base, other)}, 0, EFFECT)["idea"]
+        if 0.015 < alone.p_value < 0.03:
+            break
+    assert alone.verdict == "better"
+
+    nothing = {f"{number}": (base, base.copy()) for number in range(8)}
+    among = judge({"idea": (base, other), **nothing}, 0, EFFECT)["idea"]
+    assert (among.p_value, among.verdict) == (alone.p_value, None)
+    assert judge({"idea": (base, other), "0": nothing["0"]}, 0, EFFECT)["idea"].verdict is None
+    surer = (base, np.ones_like(base))
+    assert judge({"surer": surer, "idea": (base, other)}, 0, EFFECT)["idea"].verdict == "better"
+
+
+def test_of_ideas_as_large_as_the_effect_few_are_called_smaller() -> None:
+    """100 ideas, all looks up to 12 pairs: half of their differences are below the effect, and 5 % are expected."""
+    generator = np.random.default_rng(0)
+    denied = 0
+    for _ in range(100):
+        base, other = Scene(gain=100 * EFFECT, first_sd=0.2, second_sd=0.2).draw((12, 12), 4_000, generator)
+        for look, pairs in enumerate(LOOKS[:5]):
+            verdict = judge({"idea": (base[:pairs], other[:pairs])}, look, EFFECT)["idea"].verdict
+            if verdict is not None:
+                denied += verdict == "smaller than the effect"
+                break
+    assert denied <= 11  # P(more | 5 %) is below 1 %
