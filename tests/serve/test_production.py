@@ -93,7 +93,7 @@ def test_what_the_page_says_of_limits_is_so() -> None:
         assert said in page
     decoders = Decoders()
     assert (decoders.count, decoders.most_waiting) == (2, 32)
-    assert "two at a time, 32 may wait" in page
+    assert "two at a time, 32 with those that wait" in page
 
 
 @pytest.mark.nightly
