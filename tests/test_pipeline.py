@@ -328,3 +328,32 @@ def test_a_moving_average_keeps_the_infinities_of_a_mask(sample: fr.Splits, in_t
     assert buffers["mask"].tolist() == [0.5, -np.inf, np.inf]
     assert np.isfinite(buffers["layers.1.running_mean"]).all()
     assert shipped.result["validation"]["accuracy"] > 0.3
+
+
+def test_what_is_said_by_keywords_is_what_the_recipe_would_say(sample: fr.Splits, in_tmp: Path) -> None:
+    said = fr.train(
+        sample, "plain", model="tutorial", epochs=1, lr=0.002, batch_size=100, seed=3, device="cpu", threads=1, out="a"
+    )
+    overrides = ["model=tutorial", "stages.0.epochs=1", "stages.0.lr=0.002", "batch_size=100", "seed=3"]
+    recipe = fr.load_recipe("plain", overrides=overrides)
+    written = fr.train(sample, recipe, out="b", options=fr.Options(device="cpu", threads=1))
+    assert weights(said) == weights(written)
+    assert said.environment.options == written.environment.options
+
+
+def test_a_keyword_that_nothing_knows_makes_no_run(sample: fr.Splits, in_tmp: Path) -> None:
+    with pytest.raises(RecipeError, match="thread: unknown; did you mean threads"):
+        fr.train(sample, thread=1)
+    with pytest.raises(RecipeError, match="model: from_run takes the network of a run"):
+        fr.train(sample, from_run=fr.train(sample, "plain", model="tutorial", epochs=1, out="one"), model="residual")
+    assert [path.name for path in in_tmp.iterdir()] == ["one"]
+
+
+def test_a_model_alone_is_trained_by_the_recipe_for_models(sample: fr.Splits, in_tmp: Path) -> None:
+    run = fr.train(sample, model="tutorial", epochs=1, precision="float32")
+    assert (run.path, run.recipe.optimizer) == (Path("runs/plain-1"), fr.load_recipe("plain").optimizer)
+
+
+def test_without_a_recipe_the_keys_say_how_pictures_are_read(sample: fr.Splits, in_tmp: Path) -> None:
+    run = fr.train("sample", size=(14, 14), epochs=1, precision="float32")
+    assert run.artifact.image_size == (14, 14)

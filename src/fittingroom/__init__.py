@@ -84,7 +84,10 @@ __all__ = sorted(_HOMES)  # what is public: whose home is known
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'fittingroom' has no attribute {name!r}")
-    value = getattr(import_module(f"fittingroom.{_HOMES[name]}"), name)
+    from fittingroom.errors import naming_extras
+
+    with naming_extras():
+        value = getattr(import_module(f"fittingroom.{_HOMES[name]}"), name)
     globals()[name] = value
     return value
 

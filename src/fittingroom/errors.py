@@ -4,11 +4,25 @@ The command prints the message without a traceback and exits with 2. Anything el
 """
 
 import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 STORAGE_FULL = {errno.ENOSPC, errno.EFBIG, errno.EROFS, errno.EIO, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
 OUT_OF_MEMORY = ("DefaultCPUAllocator", "could not create a primitive", "std::bad_alloc", "failed to map segment")
 """Words of errors by which PyTorch, and the loader of libraries, say that there is no memory left."""
+
+
+EXTRAS = {  # which extra of the package brings a module that may be missing
+    "train": ("matplotlib", "onnx", "onnxscript", "scipy", "torch"),
+    "labels": ("cleanlab",),
+    "sklearn": ("sklearn",),
+    "serve": ("httptools", "python_multipart", "starlette", "uvicorn", "uvloop"),
+    "tensorboard": ("tensorboard",),
+    "timm": ("timm",),
+    "tune": ("optuna",),
+    "mlflow": ("alembic", "mlflow", "sqlalchemy"),
+}
 
 
 class FittingRoomError(Exception):
@@ -88,6 +102,35 @@ class Interrupted(FittingRoomError):
     def __init__(self, message: str, resume_command: str = ""):
         super().__init__(message)
         self.resume_command = resume_command
+
+
+class MissingPackage(FittingRoomError, ModuleNotFoundError):
+    """A package of an extra isn't installed; the message has the command that installs it."""
+
+
+def missing_package(error: ModuleNotFoundError) -> MissingPackage | None:
+    """The same error in words, where an extra brings the module; None for one that no extra brings: our fault.
+
+    Example:
+        >>> print(missing_package(ModuleNotFoundError(name="torch.nn")))
+        this needs torch, which is not installed: pip install ...
+    """
+    missing = str(error.name).partition(".")[0]
+    extra = next((name for name, modules in EXTRAS.items() if missing in modules), None)
+    if extra is None:
+        return None
+    return MissingPackage(f"this needs {missing}, which is not installed: {how_to_install(extra)}", name=error.name)
+
+
+@contextmanager
+def naming_extras() -> Iterator[None]:
+    """Raise :class:`MissingPackage` where something is imported in the block that an extra would bring."""
+    try:
+        yield
+    except MissingPackage:
+        raise
+    except ModuleNotFoundError as error:
+        raise missing_package(error) or error from None
 
 
 def how_to_install(extra: str) -> str:

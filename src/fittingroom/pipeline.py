@@ -6,6 +6,7 @@ The test set never reaches the training: only :meth:`fittingroom.Run.evaluate` i
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -13,7 +14,7 @@ from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from shlex import quote
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -31,9 +32,12 @@ from fittingroom.events import NO_HOOKS, Event, Hooks, JobDone, Observer, Recipe
 from fittingroom.files.atomic import remove_leftovers
 from fittingroom.models import ModelSource
 from fittingroom.models.summary import count_parameters
+from fittingroom.models.timm_networks import is_timm
 from fittingroom.parallel.jobs import Job, run_jobs
 from fittingroom.parallel.process_group import ALONE, ProcessGroup, launcher, process_group, processes
 from fittingroom.parallel.ray_engine import RayEngine, check_engine
+from fittingroom.recipes.by_data import FOR_ALL_OTHERS
+from fittingroom.recipes.keywords import refuse_unknown_keys, with_keys
 from fittingroom.recipes.recipe import Recipe, load_recipe
 from fittingroom.rendering.progress import shown
 from fittingroom.run_extras import UNMADE, by_itself, draw_curve, report_run, ship
@@ -44,7 +48,7 @@ from fittingroom.runs.environment_record import Environment, Options
 from fittingroom.runs.metrics_log import MetricsLog
 from fittingroom.runs.more_seeds import record_more_seeds, refuse_more_seeds
 from fittingroom.runs.one_writer import one_writer, refuse_unbegun
-from fittingroom.runs.origin import NEW, RECIPE_FOR_WEIGHTS, open_origin, open_weights
+from fittingroom.runs.origin import NEW, RECIPE_FOR_A_MODEL, RECIPE_FOR_WEIGHTS, open_origin, open_weights
 from fittingroom.runs.out_of_fold import OutOfFold, judge_out_of_fold, scores_of_folds
 from fittingroom.runs.preprocessing import preprocessing_of, resolve_preprocessing
 from fittingroom.runs.recorded import (
@@ -70,12 +74,17 @@ def train(
     data: Splits | Dataset | str | Path,
     recipe: Recipe | str | Path | None = None,
     *,
+    epochs: int | None = None,
+    lr: float | None = None,
+    batch_size: int | Literal["auto"] | None = None,
     seed: int | None = None,
     seeds: int | Sequence[int] | None = None,
     from_run: Run | str | Path | None = None,
     weights: str | Path | None = None,
     trust_code: bool = False,
     out: str | Path | None = None,
+    device: str | None = None,
+    threads: int | None = None,
     options: Options | None = None,
     folds: int | None = None,
     look_at_test: bool = False,
@@ -84,6 +93,7 @@ def train(
     observe: Observer | None = None,
     should_stop: Callable[[], bool] | None = None,
     group: ProcessGroup | None = None,
+    **keys: Any,
 ) -> Run:
     """Train a model and write the run's folder.
 
@@ -95,7 +105,10 @@ def train(
         data: an open data set, a name such as ``fashion-mnist``, or a path.
         recipe: a recipe, the name of one of the package's, or the path of a TOML file. None: with ``from_run`` that
             run's own; with ``weights`` ``finetune``; else ``swift`` for 20,000 grey images of 28×28 pixels or more,
-            ``plain`` for all others.
+            ``plain`` for all others. A ``model`` alone is trained by ``plain``, one of timm by ``finetune``.
+        epochs: in all: stages are cut short, or the last is lengthened. None for the recipe's.
+        lr: peak learning rate of the first stage; the others keep their ratio to it. None for the recipe's.
+        batch_size: examples a step. None for the recipe's.
         seed: in place of the recipe's.
         seeds: train once for each: a number N for N seeds from the recipe's on, or a list of them.
         from_run: a finished run to go on from, of one model. The training starts from its weights, with its network and
@@ -106,7 +119,9 @@ def train(
             first use, and any other from new ones.
         trust_code: permits executing the source that the network of ``from_run`` came with.
         out: the run's folder, new or empty; by default the next free ``runs/<recipe>-<number>``.
-        options: device, threads and the like.
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``; None for that of the options.
+        threads: of the CPU; None for those of the options.
+        options: further ones of how the run is carried out.
         folds: 2 or more: judge every training image by a model that learned from the other folds, in place of holding
             some out, and ship a model that learned from all; see :mod:`fittingroom.runs.out_of_fold`.
         look_at_test: evaluate the finished model on the test set, once, before the report is written.
@@ -119,6 +134,7 @@ def train(
         should_stop: asked after each step; true saves the state and ends with :class:`Interrupted`.
         group: the processes that train together, where the caller has joined them; None joins those of torchrun, if
             there are any.
+        keys: any other key of :class:`Recipe`, in place of the recipe's: ``mirror="random"``, ``model="tutorial"``.
 
     Raises:
         RecipeError, DataError: what the user gave doesn't work, and why.
@@ -129,13 +145,16 @@ def train(
 
     Example:
         >>> import fittingroom as fr
-        >>> recipe = fr.load_recipe("plain", overrides=["stages.0.epochs=1"])
-        >>> run = fr.train("sample", recipe, seed=1, out="runs/first", options=fr.Options(threads=1))
-        >>> run.result["validation"]["n"], run.result["test"]  # test was not asked for
-        (200, None)
+        >>> run = fr.train("sample", "plain", epochs=1, mirror="random", seed=1, threads=1, out="runs/first")
+        >>> run.recipe.mirror, run.result["validation"]["n"], run.result["test"]  # test was not asked for
+        ('random', 200, None)
     """
-    # Side by side, jobs of PyTorch's own number of threads would take each other's cores.
+    changes = {"epochs": epochs, "lr": lr, **({} if batch_size is None else {"batch_size": batch_size}), **keys}
+    refuse_unknown_keys(keys, inspect.signature(train).parameters)
     options = options or Options()
+    options = dataclasses.replace(options, device=device or options.device, threads=threads or options.threads)
+
+    # Side by side, jobs of PyTorch's own number of threads would take each other's cores.
     if engine is not None:
         _check_engine(engine, seeds is not None)
         options = dataclasses.replace(options, threads=options.threads or 1)
@@ -149,17 +168,24 @@ def train(
         origin = None if from_run is None else open_origin(from_run, trust_code=trust_code)
         if origin is not None and weights is not None:
             raise RecipeError("weights: from_run goes on from those of a run; give one of the two")
+        if origin is not None and "model" in keys:
+            raise RecipeError("model: from_run takes the network of a run; give one of the two")
 
         # Which of the two recipes it is, the data says, and neither of them says how pictures are read.
         if recipe is None and origin is not None:
             recipe = origin.run.recipe
+        elif recipe is None and "model" in keys:
+            has_weights = weights != NEW if weights else is_timm(str(keys["model"]))
+            recipe = RECIPE_FOR_WEIGHTS if has_weights else RECIPE_FOR_A_MODEL
         elif recipe is None and weights in (None, NEW):
+            wanted = preprocessing_of(with_keys(load_recipe(FOR_ALL_OTHERS), changes)) if keys else Preprocessing()
             with joined.local_main_first():
-                data = as_splits(data, options, Preprocessing(), hooks)
+                data = as_splits(data, options, wanted, hooks)
             chosen = recipe_for(data)
             recipe = chosen.recipe
             hooks.observe(RecipeSettled(sentence=chosen.why))
         recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe or RECIPE_FOR_WEIGHTS)
+        recipe = with_keys(recipe, changes)
 
         # One process of each host fetches what the others find.
         with joined.local_main_first():
@@ -189,7 +215,7 @@ def train(
 
 
 def resume(
-    path: str | Path,
+    path: Run | str | Path,
     *,
     data: Splits | Dataset | None = None,
     trust_code: bool = False,
@@ -206,7 +232,7 @@ def resume(
     the stop; on CUDA where the run is deterministic.
 
     Args:
-        path: the run's folder.
+        path: the run, or its folder.
         data: needed where the run was given its data in memory.
         trust_code: permits executing the source that the user's own network came with.
         look_at_test: None for what was said when the run was started.
@@ -227,7 +253,7 @@ def resume(
 
 
 def add_seeds(
-    path: str | Path,
+    path: Run | str | Path,
     count: int,
     *,
     data: Splits | Dataset | None = None,
@@ -245,7 +271,7 @@ def add_seeds(
     Where it is stopped, :func:`resume` goes on.
 
     Args:
-        path: the run's folder.
+        path: the run, or its folder.
         count: seeds to add, ≥ 1.
         look_at_test: None for what holds for the members that there are: judged, if all of them were.
         data, trust_code, engine, progress, observe, should_stop, group: as for :func:`resume`.
@@ -266,7 +292,7 @@ def add_seeds(
 
 
 def _go_on(
-    path: str | Path,
+    path: Run | str | Path,
     more_seeds: int | None,
     data: Splits | Dataset | None,
     trust_code: bool,
@@ -281,7 +307,7 @@ def _go_on(
         own_turn(joined),
         ExitStack() as held,
     ):
-        run = Run(Path(path))
+        run = Run(path.path if isinstance(path, Run) else Path(path))
         joined.broadcast(partial(_hold, run.path, held))
         environment, recipe = recorded_environment(run, joined), recorded_recipe(run, joined)
         if more_seeds is not None:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from fittingroom.cli import EXTRAS, main
-from fittingroom.errors import how_to_install
+from fittingroom.cli import main
+from fittingroom.errors import EXTRAS, how_to_install
 
 
 def without(module: str, *arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -61,3 +61,24 @@ def test_every_module_stands_in_the_extra_that_installs_it() -> None:
         for module in modules:
             wanted = called.get(module, module)
             assert any(line.startswith(wanted) for line in extras[extra]), f"{module} is not in {extra}"
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "fr.train('sample')",
+        "fr.try_ideas('sample', ['mirror=random'])",
+        "fr.open_dataset('sample').train.as_torch()",
+        "from fittingroom import FittingRoomClassifier",
+    ],
+)
+def test_python_is_told_the_same_as_the_command(tmp_path: Path, call: str) -> None:
+    code = f"""
+import sys; sys.modules['torch'] = None
+import fittingroom as fr
+try: {call}
+except fr.FittingRoomError as error: assert isinstance(error, ImportError); print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=True)
+    assert done.stdout.strip() == f"this needs torch, which is not installed: {how_to_install('train')}"
+    assert list(tmp_path.iterdir()) == []

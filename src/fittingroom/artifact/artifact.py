@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from fittingroom.data.normalization import Normalization
 from fittingroom.data.preprocessing import MAX_SIDE, Preprocessing
-from fittingroom.errors import ArtifactError, RecipeError
+from fittingroom.errors import ArtifactError, RecipeError, naming_extras
 from fittingroom.evaluation.conformal import ConformalScores
 from fittingroom.evaluation.temperature import UNCALIBRATED, Temperature
 from fittingroom.evaluation.threshold import Threshold
@@ -90,6 +90,7 @@ class Artifact:
     start: dict[str, Any] | None = None
     format: int = FORMAT
 
+    @naming_extras()
     def network(self, *, trust_code: bool = False) -> nn.Module:
         """The network with its weights, float32, on the CPU, in evaluation mode.
 

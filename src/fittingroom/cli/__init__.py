@@ -17,7 +17,14 @@ from importlib import import_module
 
 from fittingroom.cli.parser import Parser
 from fittingroom.cli.streams import finish_stdout, prepare_streams, silence_stdout
-from fittingroom.errors import OUT_OF_MEMORY, STORAGE_FULL, FittingRoomError, Interrupted, PeerFailed, how_to_install
+from fittingroom.errors import (
+    OUT_OF_MEMORY,
+    STORAGE_FULL,
+    FittingRoomError,
+    Interrupted,
+    PeerFailed,
+    missing_package,
+)
 from fittingroom.rendering.terminal import tell
 from fittingroom.version import __version__
 
@@ -42,16 +49,6 @@ COMMANDS = {  # in the order of the help; the module of the same name has its op
 MODULES = {"try": "try_"}  # a keyword of Python is no name of a module
 TAKES_ANY_NAME = ("data", "models", "recipes", "runs", "predict")  # which write down none of their arguments
 TAKES_LESS = {"batch_size": "--batch-size N", "threads": "--threads 1", "size": "--size N"}  # where a command has it
-EXTRAS = {  # which extra of the package brings a module that may be missing
-    "train": ("matplotlib", "onnx", "onnxscript", "scipy", "torch"),
-    "labels": ("cleanlab",),
-    "sklearn": ("sklearn",),
-    "serve": ("httptools", "python_multipart", "starlette", "uvicorn", "uvloop"),
-    "tensorboard": ("tensorboard",),
-    "timm": ("timm",),
-    "tune": ("optuna",),
-    "mlflow": ("alembic", "mlflow", "sqlalchemy"),
-}
 
 
 def make_parser(asked: str | None = None) -> Parser:
@@ -112,7 +109,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     # PyTorch says by a bare RuntimeError that there is no memory left, a library that finds no room by an ImportError.
     except (MemoryError, RuntimeError, ImportError) as error:
         if isinstance(error, ModuleNotFoundError):
-            return _missing(error)
+            missing = missing_package(error)
+            if missing is None:
+                raise
+            tell(f"fittingroom: {missing}")
+            return USERS_MISTAKE
         if not isinstance(error, MemoryError) and not any(known in str(error) for known in OUT_OF_MEMORY):
             raise
         said = f" ({str(error).splitlines()[0]})" if str(error) else ""
@@ -131,16 +132,6 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         tell(f"fittingroom: {error.filename}: {error.strerror}")
         return USERS_MISTAKE
-
-
-def _missing(error: ModuleNotFoundError) -> int:
-    """Say which extra brings a module that is missing; one that no extra brings is our fault, and shows where."""
-    missing = str(error.name).partition(".")[0]
-    extra = next((name for name, modules in EXTRAS.items() if missing in modules), None)
-    if extra is None:
-        raise error
-    tell(f"fittingroom: this needs {missing}, which is not installed: {how_to_install(extra)}")
-    return USERS_MISTAKE
 
 
 def _refuse_undecodable(words: Sequence[str]) -> None:

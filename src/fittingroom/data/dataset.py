@@ -20,7 +20,7 @@ from fittingroom.data.fingerprint import Fingerprint as Fingerprint
 from fittingroom.data.fingerprint import repeats_among
 from fittingroom.data.preprocessing import MAX_SIDE as MAX_SIDE
 from fittingroom.data.preprocessing import Preprocessing
-from fittingroom.errors import DataError, ImagesTooLarge
+from fittingroom.errors import DataError, ImagesTooLarge, naming_extras
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -185,6 +185,7 @@ class Dataset:
         number_there = np.array([wanted.index(name) for name in self.classes], dtype=np.int64)
         return replace(self, labels=number_there[self.labels], classes=wanted)
 
+    @naming_extras()
     def as_torch(self) -> torch.utils.data.Dataset[tuple[Tensor, int]]:
         """A map-style PyTorch data set of (float32 image 1×H×W or 3×H×W in 0–1, label).
 

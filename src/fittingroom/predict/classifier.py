@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +17,16 @@ from fittingroom.artifact.onnx_model import MODEL, OnnxModel
 from fittingroom.artifact.ood_score import OodScale, is_out_of_distribution
 from fittingroom.data.preprocessing import FORMATS, SeenPicture, see_picture
 from fittingroom.environment import warn_of_many_threads
-from fittingroom.errors import ArtifactError, DataError
+from fittingroom.errors import ArtifactError, DataError, naming_extras
 from fittingroom.evaluation.predictions import Predictions
+
+
+class HasPath(Protocol):
+    """A run: what predicts knows no more of it."""
+
+    @property
+    def path(self) -> Path:
+        """Its folder."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,11 +195,13 @@ class Classifier:
         return self.classify(images).predicted
 
 
-def load(path: str | Path, *, trust_code: bool = False, threads: int | None = None, device: str = "cpu") -> Classifier:
+def load(
+    path: HasPath | str | Path, *, trust_code: bool = False, threads: int | None = None, device: str = "cpu"
+) -> Classifier:
     """Open the trained model of a run: its ``model.onnx``, or the network itself where there is none.
 
     Args:
-        path: the run's folder.
+        path: a run, or its folder.
         trust_code: permits executing the source that the user's own network came with; ``model.onnx`` needs no code.
         threads: of the processor, for one call of ONNX Runtime; None for all, or ``OMP_NUM_THREADS``.
         device: where the network computes if there is no ``model.onnx``, ``auto`` for the best there is; ONNX Runtime
@@ -204,10 +215,11 @@ def load(path: str | Path, *, trust_code: bool = False, threads: int | None = No
         >>> model = fr.load("runs/plain-1")
         >>> images = fr.open_dataset("sample").test.images  # uint8 (1000, 28, 28)
         >>> names = [model.classes[label] for label in model.predict(images)]
+        >>> names = [model.classes[label] for label in model.predict(images)]
         >>> len(names), max(names.count(name) for name in model.classes) < 500  # of ten classes of 100 images each
         (1000, True)
     """
-    artifact = open_artifact(path)
+    artifact = open_artifact(path if isinstance(path, str | Path) else path.path)
     warn_of_many_threads(threads)
     file = artifact.path / MODEL
     if not file.exists():
@@ -228,6 +240,7 @@ def load(path: str | Path, *, trust_code: bool = False, threads: int | None = No
     return Classifier(artifact, metadata.background, metadata.ood_scale, model.answer)
 
 
+@naming_extras()
 def _by_torch(
     artifact: Artifact, trust_code: bool, threads: int | None, device: str
 ) -> Callable[[NDArray[np.uint8]], Predictions]:

@@ -25,7 +25,7 @@ from fittingroom.data.edits import apply_edits
 from fittingroom.data.fetch.known_sets import KNOWN
 from fittingroom.data.open import open_dataset
 from fittingroom.data.preprocessing import Preprocessing
-from fittingroom.errors import ArtifactError, DataError
+from fittingroom.errors import ArtifactError, DataError, naming_extras
 from fittingroom.evaluation.group_intervals import group_numbers
 from fittingroom.evaluation.predictions import JudgedPredictions, write_predictions
 from fittingroom.files.json_file import write_json
@@ -155,6 +155,7 @@ class Run:
         rows = {digest: row for row, digest in enumerate(hashes) if wanted is None or digest in wanted}
         return {digest: dataset.images[row] for digest, row in rows.items()}
 
+    @naming_extras()
     def evaluate(
         self,
         data: Dataset | None = None,
