@@ -18,6 +18,7 @@ from fittingroom.evaluation.fold_interval import fold_interval
 from fittingroom.evaluation.intervals import model_interval
 from fittingroom.evaluation.predictions import read_predictions
 from fittingroom.events import Event, JobEvent, TrainingStarted
+from fittingroom.runs.create import start
 from fittingroom.runs.cut import bundles_of
 from fittingroom.runs.folds import fold_numbers
 from fittingroom.runs.out_of_fold import read_out_of_fold
@@ -195,6 +196,15 @@ def test_what_can_not_be_cross_validated_is_refused_before_a_folder_is_made(
     with pytest.raises(DataError, match="the data has a validation set of its own"):
         fr.train(fr.Splits(data.train, validation=data.train), RECIPE, folds=4, out=tmp_path / "run", options=ONE)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_run_that_is_only_begun_has_its_folds_on_record_and_may_be_written_to(
+    data: fr.Splits, tmp_path: Path
+) -> None:
+    begun = start(data, RECIPE, folds=4, out=tmp_path / "run", options=ONE)
+    assert begun.environment.folds == 4
+    assert begun.recipe.validation == 0
+    assert fr.resume(begun.path, data=data, trust_code=True).result["validation"]["folds"] == 4
 
 
 def test_a_class_of_one_image_is_refused_by_name(data: fr.Splits, tmp_path: Path) -> None:

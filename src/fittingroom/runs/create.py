@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -76,21 +77,6 @@ def start(
     the folder; without it, until the folder is written.
     """
     options = options or Options()
-    if held is None:
-        with ExitStack() as for_now:
-            return start(
-                data,
-                recipe,
-                seed=seed,
-                seeds=seeds,
-                out=out,
-                options=options,
-                look_at_test=look_at_test,
-                source=source,
-                origin=origin,
-                group=group,
-                held=for_now,
-            )
     refuse_undecodable(Path("" if out is None else out).absolute())  # the current directory is recorded, too
     if options.keep < 1:
         raise RecipeError(f"keep: 1 checkpoint or more expected, {options.keep} found")
@@ -123,7 +109,7 @@ def start(
     # Before the machine is described, with its number of threads.
     prepare_torch(options.threads, options.deterministic)
 
-    def make_folder() -> str:
+    def make_folder(holding: ExitStack) -> str:
         """The new folder of the run, or the one that it had before torchrun restarted it."""
         folder = _own_folder(out, recipe.name or "run")
         if folder is None:
@@ -150,13 +136,14 @@ def start(
                 recipe_reason=said_of(asked, recipe, images),
                 bf16_emulated=precision.emulated,
             )
-            folder = _claimed_folder(out, recipe.name or "run", held)
+            folder = _claimed_folder(out, recipe.name or "run", holding)
             _begin(folder, resolved, source, environment, begun)
-        held.enter_context(one_writer(folder))
+        holding.enter_context(one_writer(folder))
         return str(folder)
 
     # The main process decides for all; where the others' hosts have other data, they refuse.
-    run = Run(Path(group.broadcast(make_folder)), splits)
+    with ExitStack() if held is None else nullcontext(held) as holding:
+        run = Run(Path(group.broadcast(partial(make_folder, holding))), splits)
     environment = recorded_environment(run, group)
     refuse_changes(run, environment, as_resolved(recipe, environment), group)
     return run
