@@ -21,7 +21,6 @@ import numpy as np
 from fittingroom.artifact.artifact import SOURCE, Artifact, save_artifact
 from fittingroom.audit.leakage import near_in_test
 from fittingroom.data.dataset import Dataset, Splits
-from fittingroom.data.edits import apply_edits
 from fittingroom.data.preprocessing import Preprocessing
 from fittingroom.errors import STORAGE_FULL, ArtifactError, Interrupted, PeerLost, RecipeError, StorageFailed
 from fittingroom.evaluation.conformal import ConformalScores
@@ -42,7 +41,7 @@ from fittingroom.recipes.recipe import Recipe, load_recipe
 from fittingroom.rendering.progress import shown
 from fittingroom.run_extras import UNMADE, by_itself, draw_curve, report_run, ship
 from fittingroom.runs import environment_record
-from fittingroom.runs.create import as_splits, recipe_for, start, write_start
+from fittingroom.runs.create import recipe_for, start, write_start
 from fittingroom.runs.cut import bundles_of
 from fittingroom.runs.environment_record import Environment, Options
 from fittingroom.runs.metrics_log import MetricsLog
@@ -50,7 +49,7 @@ from fittingroom.runs.more_seeds import record_more_seeds, refuse_more_seeds
 from fittingroom.runs.one_writer import one_writer, refuse_unbegun
 from fittingroom.runs.origin import NEW, RECIPE_FOR_A_MODEL, RECIPE_FOR_WEIGHTS, open_origin, open_weights
 from fittingroom.runs.out_of_fold import OutOfFold, judge_out_of_fold, scores_of_folds
-from fittingroom.runs.preprocessing import preprocessing_of, resolve_preprocessing
+from fittingroom.runs.preprocessing import resolve_preprocessing
 from fittingroom.runs.recorded import (
     recorded_environment,
     recorded_recipe,
@@ -59,7 +58,8 @@ from fittingroom.runs.recorded import (
     refuse_changes,
     refuse_other_data,
 )
-from fittingroom.runs.run import Run, open_recorded_data, summarize_members, write_result
+from fittingroom.runs.run import Run, summarize_members, write_result
+from fittingroom.runs.run_data import as_splits, given_again, open_recorded_data
 from fittingroom.runs.starting_point import copy_start
 from fittingroom.runs.tracking import open_tracker
 from fittingroom.training.checkpoint import Checkpoints
@@ -319,7 +319,11 @@ def _go_on(
 
         # Nothing is trained before recipe, data and code are known to be those that the run was started with.
         with joined.local_main_first():
-            run = Run(run.path, _data_of(run, environment, recipe, data))
+            if data is None:  # by the record as the main process has read it
+                opened = open_recorded_data(run.path, environment)
+            else:
+                opened = given_again(data, environment, recipe)
+            run = Run(run.path, opened)
         refuse_changes(run, environment, recipe, joined)
         joined.broadcast(lambda: _refuse_untrusted_code(run, trust_code))
 
@@ -343,16 +347,6 @@ def _hold(path: Path, held: ExitStack) -> None:
         held.enter_context(one_writer(path))
         with suppress(OSError):  # of a finished run that can't be written nothing is to be cleared away
             remove_leftovers(path)
-
-
-def _data_of(run: Run, environment: Environment, recipe: Recipe, given: Splits | Dataset | None) -> Splits:
-    """The data of a run that is resumed: opened again, or as the caller gives it, with the run's own preprocessing."""
-    if given is None:
-        return open_recorded_data(run.path, environment)
-    options = Options(group=environment.options.group)
-    return apply_edits(
-        as_splits(given, options, environment.preprocessing or preprocessing_of(recipe)), environment.edits
-    )
 
 
 def _refuse_untrusted_code(run: Run, trusted: bool) -> None:

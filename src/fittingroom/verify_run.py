@@ -22,7 +22,6 @@ from torch import nn
 from fittingroom.compare.beside_recipe import beside_the_recipe
 from fittingroom.compare.same_recipe import FEWEST, AmongSeeds, among_seeds
 from fittingroom.data.dataset import Dataset, Splits
-from fittingroom.data.edits import apply_edits
 from fittingroom.environment import describe_machine, git_revision, versions
 from fittingroom.errors import ArtifactError, Interrupted, RecipeError
 from fittingroom.evaluation.predictions import JudgedPredictions, read_predictions
@@ -30,15 +29,14 @@ from fittingroom.events import EpochDone, Event, Hooks, JobEvent, Observer, Step
 from fittingroom.models import ModelSource
 from fittingroom.parallel.process_group import ALONE
 from fittingroom.recipes.recipe import Recipe
-from fittingroom.runs.create import as_splits
 from fittingroom.runs.cut import bundles_of
-from fittingroom.runs.environment_record import Environment, Options
+from fittingroom.runs.environment_record import Environment
 from fittingroom.runs.ledger import record_evaluation
 from fittingroom.runs.metrics_log import read_metrics
 from fittingroom.runs.out_of_fold import judge_out_of_fold, read_out_of_fold
-from fittingroom.runs.preprocessing import preprocessing_of
 from fittingroom.runs.recorded import recorded_source, recorded_start, refuse_changes
-from fittingroom.runs.run import Run, command_line, open_recorded_data, open_run, runs_folder
+from fittingroom.runs.run import Run, command_line, open_run, runs_folder
+from fittingroom.runs.run_data import given_again, open_recorded_data
 from fittingroom.training.device import pick_device, prepare_torch
 from fittingroom.training.fit import Fitted, fit
 from fittingroom.training.inference import judge, predict_dataset
@@ -154,10 +152,7 @@ def verify(
 def _data_of(run: Run, environment: Environment, given: Splits | str | Path | None) -> Splits:
     """The run's data, from where it lies now."""
     if isinstance(given, Splits):
-        options = Options(group=environment.options.group)
-        return apply_edits(
-            as_splits(given, options, environment.preprocessing or preprocessing_of(run.recipe)), environment.edits
-        )
+        return given_again(given, environment, run.recipe)
     if given is not None:
         moved = dataclasses.replace(environment.data, source=str(given))
         environment = dataclasses.replace(environment, data=moved)

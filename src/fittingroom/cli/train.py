@@ -246,7 +246,7 @@ def _with_weights(recipe: Recipe, weights: str | None, group: ProcessGroup) -> R
 def _take_data_of(run: Run, args: argparse.Namespace) -> None:
     """Read the data of a run that is gone on from where no other is given, as it was read for that run."""
     from fittingroom.errors import UsageError
-    from fittingroom.runs.run import from_its_directory
+    from fittingroom.runs.run_data import from_its_directory
 
     environment = run.environment
     source, of_run = environment.data.source, environment.options

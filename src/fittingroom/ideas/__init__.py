@@ -23,10 +23,11 @@ from fittingroom.ideas.study import BASELINE, STUDY, Idea, Study
 from fittingroom.pipeline import train
 from fittingroom.recipes.recipe import Recipe, differences, load_recipe, recipe_from_dict
 from fittingroom.runs import environment_record
-from fittingroom.runs.create import as_splits, new_folder, recipe_for
+from fittingroom.runs.create import new_folder, recipe_for
 from fittingroom.runs.environment_record import Options
 from fittingroom.runs.preprocessing import preprocessing_of
 from fittingroom.runs.run import Run, command_line
+from fittingroom.runs.run_data import as_splits
 
 __all__ = ["EFFECT", "Tried", "resume_ideas", "try_ideas"]
 

@@ -16,11 +16,7 @@ from typing import cast
 from fittingroom.artifact.artifact import SOURCE
 from fittingroom.data.dataset import Dataset, Splits
 from fittingroom.data.edits import edited
-from fittingroom.data.fetch.known_sets import KNOWN
 from fittingroom.data.formats.columns import LABEL_NAMES_IN_WORDS
-from fittingroom.data.groups import with_groups
-from fittingroom.data.open import open_dataset
-from fittingroom.data.preprocessing import Preprocessing
 from fittingroom.environment import describe_machine, git_revision, versions, warn_of_many_threads
 from fittingroom.errors import ArtifactError, DataError, RecipeError
 from fittingroom.events import NO_HOOKS, Hooks, Working
@@ -37,9 +33,10 @@ from fittingroom.runs.environment_record import Environment, Options, RecordedDa
 from fittingroom.runs.folds import fold_numbers, for_folds
 from fittingroom.runs.one_writer import beginning, one_writer, take_over
 from fittingroom.runs.origin import Begun, Origin, WeightsOrigin, begin_from
-from fittingroom.runs.preprocessing import prepared, preprocessing_of, resolve_preprocessing
+from fittingroom.runs.preprocessing import preprocessing_of, resolve_preprocessing
 from fittingroom.runs.recorded import recorded_environment, refuse_changes
 from fittingroom.runs.run import Run, command_line
+from fittingroom.runs.run_data import as_splits
 from fittingroom.runs.starting_point import IMAGES, START, write_seen, write_weights
 from fittingroom.training.device import pick_device, prepare_torch
 from fittingroom.training.hold_out import learned_from_count
@@ -147,38 +144,6 @@ def start(
     environment = recorded_environment(run, group)
     refuse_changes(run, environment, as_resolved(recipe, environment), group)
     return run
-
-
-def as_splits(
-    data: Splits | Dataset | str | Path, options: Options, wanted: Preprocessing, hooks: Hooks = NO_HOOKS
-) -> Splits:
-    """Data in any form that :func:`fittingroom.train` takes, with pictures prepared as ``wanted`` says.
-
-    Open data whose images have groups keep these; others get those that the options ask for. ``hooks`` are told what is
-    read.
-    """
-    if isinstance(data, Dataset):
-        data = Splits(data)
-    if isinstance(data, Splits):
-        if options.group is not None and data.train.groups is None:
-            is_path = bool(data.source) and data.source not in KNOWN
-            data = with_groups(data, options.group, Path(data.source).expanduser() if is_path else None)
-        return prepared(data, wanted)
-
-    def report(what: str, done: int = 0, total: int | None = None) -> None:
-        hooks.observe(Working(what=what, done=done, total=total or 0))
-
-    report("reading the data")
-    return open_dataset(
-        data,
-        test=options.test,
-        cache=options.cache,
-        preprocessing=wanted,
-        skip_broken=options.skip_broken,
-        group=options.group,
-        progress=lambda what, done, total: report(f"fetching {what}", done, total),
-        decoding=report,
-    )
 
 
 def recipe_for(splits: Splits, *, overrides: Sequence[str] = ()) -> Chosen:

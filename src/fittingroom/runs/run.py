@@ -21,9 +21,6 @@ from numpy.typing import NDArray
 from fittingroom.artifact.artifact import Artifact, open_artifact
 from fittingroom.audit.subsets import Subset, score_subsets, score_subsets_of_recipe
 from fittingroom.data.dataset import Dataset, Splits
-from fittingroom.data.edits import apply_edits
-from fittingroom.data.fetch.known_sets import KNOWN
-from fittingroom.data.open import open_dataset
 from fittingroom.data.preprocessing import Preprocessing
 from fittingroom.errors import ArtifactError, DataError, naming_extras
 from fittingroom.evaluation.group_intervals import group_numbers
@@ -40,6 +37,7 @@ from fittingroom.runs.recipe_accuracy import accuracy_of_answers, accuracy_of_me
 from fittingroom.runs.result_record import EVALUATION_FORMAT, read_result
 from fittingroom.runs.result_record import FILE as RESULT
 from fittingroom.runs.result_record import FORMAT as FORMAT
+from fittingroom.runs.run_data import open_recorded_data
 
 PREDICTIONS = {"test": "predictions.parquet", "validation": "predictions-validation.parquet"}
 MEMBER_SCORES = ("accuracy", "interval", "correct", "n")  # that a run of several seeds repeats of each member
@@ -308,46 +306,6 @@ def _judge(artifact: Artifact, dataset: Dataset, *, trust_code: bool, device: st
     predictions = predict_dataset(network, shown, artifact.normalization, device=torch.device(device))
     judged = judge(predictions, dataset)  # images go by their own hashes, whatever a model makes of them
     return judged.calibrated(artifact.temperature, artifact.threshold)
-
-
-def open_recorded_data(path: Path, environment: Environment) -> Splits:
-    """The data that the ``environment`` of the run at ``path`` names. Raises :class:`DataError`."""
-    source, options = environment.data.source, environment.options
-    if not source:
-        raise DataError(f"{path}: its data was given in memory; give it again")
-    try:
-        opened = open_dataset(
-            from_its_directory(source, environment),
-            test=options.test and from_its_directory(options.test, environment),
-            cache=options.cache,
-            preprocessing=environment.preprocessing,
-            skip_broken=options.skip_broken,
-            group=options.group,
-        )
-        return apply_edits(opened, environment.edits)
-    except DataError as error:
-        # Where it was started is all that tells where a relative path leads.
-        relative = [given for given in (source, options.test) if given and given not in KNOWN and _is_relative(given)]
-        if not relative or environment.directory == str(Path.cwd()):
-            raise
-        started = environment.directory or "the directory where it was started"
-        raise DataError(
-            f"{error}\nthe run's data is {' and '.join(relative)}, relative to {started}: give the command there, or "
-            "put the data back"
-        ) from error
-
-
-def from_its_directory(given: str, environment: Environment) -> str:
-    """A path that the run was given, from wherever it is opened; where it was started goes before where we are."""
-    directory = environment.directory
-    if given in KNOWN or directory is None or directory == str(Path.cwd()) or not _is_relative(given):
-        return given
-    there = Path(directory, given)
-    return str(there) if there.exists() else given
-
-
-def _is_relative(given: str) -> bool:
-    return not Path(given).expanduser().is_absolute()
 
 
 def open_run(path: str | Path) -> Run:
