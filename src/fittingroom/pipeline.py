@@ -7,66 +7,46 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from contextlib import ExitStack, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from shlex import quote
 from typing import Any, Literal
 
-import numpy as np
-
-from fittingroom.artifact.artifact import SOURCE, Artifact, save_artifact
-from fittingroom.audit.leakage import near_in_test
+from fittingroom.artifact.artifact import SOURCE
 from fittingroom.data.dataset import Dataset, Splits
 from fittingroom.data.preprocessing import Preprocessing
 from fittingroom.errors import STORAGE_FULL, ArtifactError, Interrupted, PeerLost, RecipeError, StorageFailed
-from fittingroom.evaluation.conformal import ConformalScores
-from fittingroom.evaluation.predictions import JudgedPredictions, write_predictions
-from fittingroom.evaluation.temperature import UNCALIBRATED, Temperature
-from fittingroom.evaluation.threshold import MIN_OF_CLASS, Threshold
-from fittingroom.events import NO_HOOKS, Event, Hooks, JobDone, Observer, RecipeSettled, Working
+from fittingroom.events import Hooks, JobDone, Observer, RecipeSettled, Working
 from fittingroom.files.atomic import remove_leftovers
-from fittingroom.models import ModelSource
-from fittingroom.models.summary import count_parameters
 from fittingroom.models.timm_networks import is_timm
+from fittingroom.one_seed import finish
 from fittingroom.parallel.jobs import Job, run_jobs
-from fittingroom.parallel.process_group import ALONE, ProcessGroup, launcher, process_group, processes
+from fittingroom.parallel.process_group import ProcessGroup, launcher, process_group, processes
 from fittingroom.parallel.ray_engine import RayEngine, check_engine
 from fittingroom.recipes.by_data import FOR_ALL_OTHERS
 from fittingroom.recipes.keywords import refuse_unknown_keys, with_keys
 from fittingroom.recipes.recipe import Recipe, load_recipe
 from fittingroom.rendering.progress import shown
-from fittingroom.run_extras import UNMADE, by_itself, draw_curve, report_run, ship
+from fittingroom.run_extras import by_itself, report_run
 from fittingroom.runs import environment_record
 from fittingroom.runs.create import recipe_for, start, write_start
-from fittingroom.runs.cut import bundles_of
-from fittingroom.runs.environment_record import Environment, Options
-from fittingroom.runs.metrics_log import MetricsLog
+from fittingroom.runs.environment_record import Options
 from fittingroom.runs.more_seeds import record_more_seeds, refuse_more_seeds
 from fittingroom.runs.one_writer import one_writer, refuse_unbegun
 from fittingroom.runs.origin import NEW, RECIPE_FOR_A_MODEL, RECIPE_FOR_WEIGHTS, open_origin, open_weights
-from fittingroom.runs.out_of_fold import OutOfFold, judge_out_of_fold, scores_of_folds
-from fittingroom.runs.preprocessing import resolve_preprocessing
 from fittingroom.runs.recorded import (
     recorded_environment,
     recorded_recipe,
     recorded_source,
-    recorded_start,
     refuse_changes,
-    refuse_other_data,
 )
-from fittingroom.runs.run import Run, summarize_members, write_result
+from fittingroom.runs.run import Run, summarize_members
 from fittingroom.runs.run_data import as_splits, given_again, open_recorded_data
 from fittingroom.runs.starting_point import copy_start
-from fittingroom.runs.tracking import open_tracker
-from fittingroom.training.checkpoint import Checkpoints
-from fittingroom.training.device import pick_device, prepare_torch
-from fittingroom.training.fit import Fitted, fit, judge_on_validation
-from fittingroom.training.interrupt import saved_when_interrupted
-from fittingroom.training.precision import refuse_without_bf16
+from fittingroom.training.device import prepare_torch
 from fittingroom.training.turns import own_turn
 
 
@@ -410,201 +390,6 @@ def _members(run: Run, group: ProcessGroup, *, elsewhere: bool, trust_code: bool
             copy_start(run.path, member.path)
             write_start(member.path, seeded, model_source, record)
         yield Job(member.path.name, partial(finish, member, group=group, trust_code=trust_code))
-
-
-def finish(run: Run, hooks: Hooks = NO_HOOKS, *, group: ProcessGroup = ALONE, trust_code: bool = False) -> None:
-    """Train what is left of a run of one seed, in whichever process, and write its artifact and validation scores.
-
-    Nothing to do where that is done; the report is not written.
-
-    Args:
-        run: the run.
-        hooks: follow the training, and may end it.
-        group: the processes that train together, each of which calls this.
-        trust_code: permits executing the source of the user's own network that the run keeps.
-
-    Raises:
-        ArtifactError: code that isn't trusted or was changed.
-        Interrupted, TrainingDiverged: as for :func:`train`.
-    """
-    recipe, environment = recorded_recipe(run, group), recorded_environment(run, group)
-    prepare_torch(environment.machine.threads, environment.options.deterministic)
-    device = pick_device(environment.options.device)
-    refuse_without_bf16(environment.precision, environment.bf16_emulated, device, str(run.path))
-    model_source = recorded_source(run, recipe, group, trust_code=trust_code)
-    with one_writer(run.path) if group.is_main else nullcontext():
-        _train_one(run, recipe, model_source, environment, hooks, group)
-
-
-def _train_one(
-    run: Run,
-    recipe: Recipe,
-    model_source: ModelSource,
-    environment: Environment,
-    hooks: Hooks,
-    group: ProcessGroup,
-) -> None:
-    """Train one model and write what it comes to. Nothing to do where that is done."""
-    if group.broadcast(lambda: run.is_finished):
-        return
-    started = time.perf_counter()
-    splits, options = run.open_data(), environment.options
-    if run.splits is None:  # opened here, by a worker that may be on another host
-        refuse_other_data(run.path, splits, environment)
-
-    weights = recorded_start(run, environment, group)
-
-    # The folds first: what they say of the images is as much of the run as the model that is shipped.
-    out_of_fold = None
-    if environment.folds is not None:
-        out_of_fold = judge_out_of_fold(
-            run, recipe, model_source, environment, splits, hooks, start=weights, group=group
-        )
-
-    # All processes train; the main one alone keeps checkpoints, log and trackers, and writes what comes out.
-    checkpoints = Checkpoints(folder=run.path / "checkpoints", data=environment.data.train.order, keep=options.keep)
-    silent = Hooks(should_stop=hooks.should_stop)
-    with (
-        saved_when_interrupted(str(run.path), hooks) as stoppable,
-        _recording(run, options.track, stoppable) if group.is_main else nullcontext(silent) as recording,
-    ):
-        fitted = fit(
-            splits,
-            recipe,
-            device=options.device,
-            precision=environment.precision,
-            group_N=bundles_of(environment, splits),
-            model_source=model_source,
-            start=weights,
-            checkpoints=checkpoints if group.is_main else None,
-            hooks=recording,
-            group=group,
-        )
-    if not group.is_main:
-        return
-
-    # The result last: a folder that has one is finished, and one without it is resumed.
-    parameters = count_parameters(fitted.network)
-    judged = judge_on_validation(fitted) if out_of_fold is None else out_of_fold.judged(splits.train)
-    honest = judged.cross_fitted(with_threshold=recipe.threshold != "none") if judged else None
-    artifact = _write_artifact(run, recipe, model_source, splits, fitted, parameters, environment, judged, honest)
-    if honest:
-        write_predictions(run.predictions_file("validation"), honest)
-
-    # Weights and predictions are kept by now. Whatever fails of the rest is named in the result, and made up for later.
-    failures: dict[str, str] = {}
-    hooks.observe(Working(what="exporting, and checking what predict sees"))
-    pictures = ship(
-        artifact,
-        fitted.network,
-        fitted.train_set,
-        fitted.validation_set,
-        splits.source,
-        device=fitted.device,
-        threads=environment.machine.threads,
-        failures=failures,
-        held_out=None if out_of_fold is None else out_of_fold.said,
-    )
-    draw_curve(run, failures)
-    result: dict[str, Any] = {
-        "recipe": recipe.name,
-        "seed": recipe.seed,
-        "parameters": parameters,
-        "train_seconds": fitted.seconds,
-        "total_seconds": time.perf_counter() - started,
-        "test": None,
-        "validation": _validation_scores(honest, out_of_fold),
-        "test_looks": [],
-        "pictures_checked": pictures,
-        **({} if out_of_fold is None else {"fold_seconds": out_of_fold.seconds}),
-        **_near_in_test(splits, fitted, environment),
-        **({UNMADE: failures} if failures else {}),
-    }
-    write_result(run.path, result)
-
-
-def _validation_scores(honest: JudgedPredictions | None, out_of_fold: OutOfFold | None) -> dict[str, Any] | None:
-    if honest is None:
-        return None
-    return honest.scores() if out_of_fold is None else scores_of_folds(honest, out_of_fold.folds)
-
-
-def _near_in_test(splits: Splits, fitted: Fitted, environment: Environment) -> dict[str, Any]:
-    """How many test images are like ones that were trained on, where the model is to be judged by them."""
-    if splits.test is None or not environment.look_at_test:
-        return {}
-    held_out = None if splits.validation is fitted.validation_set else fitted.validation_set
-    try:
-        counted = near_in_test(splits.train, splits.test, held_out, cache=environment.options.cache)
-    except (MemoryError, OSError) as error:  # the weights are kept by now, and no figure beside them is worth the run
-        warnings.warn(f"test images like ones that were trained on were not counted: {error}", stacklevel=2)
-        return {}
-    return {"near_in_test": dataclasses.asdict(counted)}
-
-
-@contextmanager
-def _recording(run: Run, trackers: Sequence[str], hooks: Hooks) -> Iterator[Hooks]:
-    """Hooks by which the run's log and its trackers receive each event as well, for the length of the block."""
-    log = MetricsLog(run.path / "metrics.jsonl")
-    open_trackers = [open_tracker(name, run) for name in trackers]
-    observers: list[Observer] = [log, *open_trackers, hooks.observe]
-
-    def observe(event: Event) -> None:
-        for observer in observers:
-            observer(event)
-
-    try:
-        yield dataclasses.replace(hooks, observe=observe)
-    finally:
-        log.close()
-        for tracker in open_trackers:
-            tracker.close()
-
-
-def _write_artifact(
-    run: Run,
-    recipe: Recipe,
-    model_source: ModelSource,
-    splits: Splits,
-    fitted: Fitted,
-    parameters: int,
-    environment: Environment,
-    judged: JudgedPredictions | None,
-    honest: JudgedPredictions | None,
-) -> Artifact:
-    """Write the weights, with all that reads them."""
-    temperature = Temperature.fitted(judged.probabilities, judged.truth) if judged else UNCALIBRATED
-    threshold = None
-    if recipe.threshold != "none":
-        rare = int(np.bincount(judged.truth, minlength=2).min()) if judged else 0
-        if judged is not None:
-            threshold = Threshold.fitted(temperature.applied(judged.probabilities), judged.truth)
-        if threshold is None:
-            warnings.warn(
-                f"{run.path}: no threshold is chosen: {MIN_OF_CLASS} validation images of the rarer class expected, "
-                f"{rare} found; the more probable class is predicted",
-                stacklevel=2,
-            )
-    artifact = Artifact(
-        path=run.path,
-        model=recipe.model,
-        model_args=dict(recipe.model_args),
-        code_sha256=model_source.sha256,
-        classes=splits.train.classes,
-        channels=splits.train.channels,
-        image_size=splits.train.image_size,
-        preprocessing=environment.preprocessing or resolve_preprocessing(splits, recipe),  # 0.1 recorded none
-        normalization=fitted.normalization,
-        parameters=parameters,
-        versions=environment.versions,
-        data=dataclasses.asdict(environment.data),
-        temperature=temperature,
-        threshold=threshold,
-        conformal=ConformalScores.of(honest.probabilities, honest.truth) if honest else None,
-        start=None if environment.start is None else dataclasses.asdict(environment.start),
-    )
-    save_artifact(artifact, fitted.network.state_dict(), model_source.code)
-    return artifact
 
 
 def _judge_and_report(run: Run, look_at_test: bool, hooks: Hooks, *, trust_code: bool) -> None:
