@@ -38,7 +38,7 @@ from fittingroom.runs.recorded import recorded_source, recorded_start, refuse_ch
 from fittingroom.runs.run import Run, command_line, open_run, runs_folder
 from fittingroom.runs.run_data import given_again, open_recorded_data
 from fittingroom.training.device import pick_device, prepare_torch
-from fittingroom.training.fit import Fitted, fit
+from fittingroom.training.fit import Fitted, fit, judge_on_validation
 from fittingroom.training.inference import judge, predict_dataset
 from fittingroom.training.precision import refuse_without_bf16
 from fittingroom.training.start_weights import StartWeights
@@ -324,8 +324,7 @@ def _compare_answers(run: Run, fitted: Fitted) -> Iterator[str]:
             yield f"result.json says {scores['correct']:,} right answers on {part}, {file.name} has {right:,}"
 
         # Test images are not looked at for it: the same weights give the same answers.
-        if part == "validation" and fitted.validation_set is not None:
-            now = _answers(fitted.network, fitted.validation_set, fitted)
+        if part == "validation" and (now := judge_on_validation(fitted)) is not None:
             answers_N = _as_written(run, now)
             other = int((answers_N != kept.predicted).sum()) if now.images == kept.images else len(kept.images)
             if other:
@@ -383,8 +382,7 @@ def _judge_by_seeds(run: Run, again: _Again, fitted: Fitted, seeds: int, sentenc
         return None
     if part == "test":
         dataset = dataset.aligned_to(run.artifact.classes)
-        name = str(run.path.resolve().relative_to(runs_folder(run.path).resolve()))
-        record_evaluation(runs_folder(run.path), dataset, run=name, command=command_line())
+        record_evaluation(runs_folder(run.path), dataset, run=run.name, command=command_line())
 
     kept = run.artifact.network(trust_code=again.trust_code).to(fitted.device)
     recorded, now = (_answers(network, dataset, fitted) for network in (kept, fitted.network))
