@@ -45,22 +45,21 @@ def accuracy_of_members(members: Sequence[Member], split: str, scores: Sequence[
         scores: each one's ``accuracy``, ``correct`` and ``n``. They decide the interval alone where the predictions
             are gone, or not on the same images, and it is the wider then.
     """
-    right_SN, group_N = _right_answers(members, split)
-    if right_SN is None or right_SN.sum(axis=1).tolist() != [score["correct"] for score in scores]:
-        return accuracy_of_scores(scores)
-    return accuracy_of_answers(right_SN, group_N)
+    return _accuracy(_tables(members, split), scores)
 
 
-def class_metrics_of_members(members: Sequence[Member], split: str) -> dict[str, dict[str, Any]]:
-    """Balanced accuracy, macro-F1 and AUC of the recipe, seeds and images crossed; none where classes are of a size.
+def figures_of_members(members: Sequence[Member], split: str, scores: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """As plain values, what :func:`accuracy_of_members` gives, and the metrics by class where the scores have them.
 
-    Nor where the members' predictions are gone, or not on the same images.
+    These are balanced accuracy, macro-F1 and AUC of the recipe, seeds and images crossed; none where the members'
+    predictions are gone, or not on the same images.
     """
     tables = _tables(members, split)
-    if not tables or not is_lopsided(tables[0].truth):
-        return {}
-    said = [(table.probabilities, table.predicted) for table in tables]
-    return class_metrics(said, tables[0].truth, tables[0].group_numbers)
+    figures: dict[str, Any] = _accuracy(tables, scores).as_dict()
+    if any("balanced_accuracy" in score for score in scores) and tables and is_lopsided(tables[0].truth):
+        said = [(table.probabilities, table.predicted) for table in tables]
+        figures |= class_metrics(said, tables[0].truth, tables[0].group_numbers)
+    return figures
 
 
 def accuracy_of_answers(right_SN: NDArray[np.bool_], group_N: NDArray[np.int64] | None = None) -> RecipeAccuracy:
@@ -96,15 +95,11 @@ def _accuracy_of_one(correct: int, n: int) -> RecipeAccuracy:
     return RecipeAccuracy(correct / n, 0.0, model_interval(correct, n), None)
 
 
-def _right_answers(members: Sequence[Member], split: str) -> tuple[NDArray[np.bool_] | None, NDArray[np.int64] | None]:
-    """(S, N): whether each member got each image right, None where their predictions can't be brought together.
-
-    And (N,): the group of each image, None where none are known.
-    """
-    tables = _tables(members, split)
-    if not tables:
-        return None, None
-    return np.stack([table.is_right for table in tables]), tables[0].group_numbers
+def _accuracy(tables: Sequence[JudgedPredictions], scores: Sequence[Mapping[str, Any]]) -> RecipeAccuracy:
+    """By the answers where they are at hand and are those that were scored, else by the scores."""
+    if [int(table.is_right.sum()) for table in tables] != [score["correct"] for score in scores]:
+        return accuracy_of_scores(scores)
+    return accuracy_of_answers(np.stack([table.is_right for table in tables]), tables[0].group_numbers)
 
 
 def _tables(members: Sequence[Member], split: str) -> list[JudgedPredictions]:

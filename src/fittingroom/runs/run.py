@@ -33,7 +33,7 @@ from fittingroom.runs.environment_record import DataIdentity, Environment, read_
 from fittingroom.runs.ledger import record_evaluation
 from fittingroom.runs.metrics_log import read_metrics
 from fittingroom.runs.preprocessing import described, prepared_dataset
-from fittingroom.runs.recipe_accuracy import accuracy_of_answers, accuracy_of_members, class_metrics_of_members
+from fittingroom.runs.recipe_accuracy import accuracy_of_answers, accuracy_of_members, figures_of_members
 from fittingroom.runs.result_record import EVALUATION_FORMAT, read_result
 from fittingroom.runs.result_record import FILE as RESULT
 from fittingroom.runs.result_record import FORMAT as FORMAT
@@ -355,9 +355,7 @@ def summarize_members(run: Run) -> dict[str, Any]:
     names = ("mean", "sd", "interval", "interval_of_seeds", "interval_of_mean")
     figures: dict[str, Any] = dict.fromkeys(names)
     if on:
-        figures = accuracy_of_members(run.members, on, [result[on] for result in results]).as_dict()
-        if any("balanced_accuracy" in result[on] for result in results):
-            figures |= class_metrics_of_members(run.members, on)
+        figures = figures_of_members(run.members, on, [result[on] for result in results])
 
     # Of each member so much as the listing and the report need, without opening its folder.
     summary = {
