@@ -37,6 +37,7 @@ from fittingroom.runs.environment_record import Options
 from fittingroom.runs.more_seeds import record_more_seeds, refuse_more_seeds
 from fittingroom.runs.one_writer import one_writer, refuse_unbegun
 from fittingroom.runs.origin import NEW, RECIPE_FOR_A_MODEL, RECIPE_FOR_WEIGHTS, open_origin, open_weights
+from fittingroom.runs.preprocessing import preprocessing_of
 from fittingroom.runs.recorded import (
     recorded_environment,
     recorded_recipe,
