@@ -96,6 +96,13 @@ def apply(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:
     return with_lr(changed, values[LR]) if LR in values else changed
 
 
+def models_named(recipe: Recipe, space: SearchSpace) -> list[str]:
+    """The models that a study's recipe and its space name, each once."""
+    models = space.get("model")
+    searched = map(str, models.values) if isinstance(models, Choices) else ()
+    return list(dict.fromkeys([recipe.model, *searched]))
+
+
 def baseline_values(recipe: Recipe, space: SearchSpace) -> dict[str, Any] | None:
     """What the recipe itself has for the searched keys; None if a value lies outside of the space, or is not given."""
     raw = recipe.as_dict()

@@ -44,22 +44,23 @@ from fittingroom.recipes.by_data import settled
 from fittingroom.recipes.recipe import Recipe, recipe_from_dict
 from fittingroom.runs.create import new_folder, start
 from fittingroom.runs.environment_record import Options
+from fittingroom.runs.kept_code import KeptCode, KeptCodes, executed_files, keep_code, open_source, recorded_code
 from fittingroom.runs.preprocessing import preprocessing_of
 from fittingroom.runs.run import FORMAT, Run, command_line
 from fittingroom.training.device import pick_device, prepare_torch
 from fittingroom.training.hold_out import held_out_count, learned_from_count
-from fittingroom.tune.kept_code import (
-    KeptCode,
-    KeptCodes,
-    executed_files,
-    keep_code,
-    models_named,
-    open_source,
-    recorded_code,
-)
 from fittingroom.tune.objective import OBJECTIVES, Objective
 from fittingroom.tune.sampler_pruner import distributions, make_pruner, sampler_of_trial
-from fittingroom.tune.space import Choices, SearchSpace, apply, baseline_values, label, parse_space, read_space
+from fittingroom.tune.space import (
+    Choices,
+    SearchSpace,
+    apply,
+    baseline_values,
+    label,
+    models_named,
+    parse_space,
+    read_space,
+)
 from fittingroom.tune.storage import open_storage, sqlite_in, without_password
 from fittingroom.tune.trial import Outcome, Plan, Trial, open_trial, run_trial
 
@@ -179,7 +180,7 @@ class Study:
         return executed_files(self.path, models_named(self.recipe, self.space), self.code)
 
     def source_of(self, model: str) -> ModelSource:
-        """The constructor of a model that the study names. Raises as :func:`fittingroom.tune.kept_code.open_source`."""
+        """The constructor of a model that the study names. Raises as :func:`fittingroom.runs.kept_code.open_source`."""
         return open_source(self.path, model, self.code, trusted=self.trust_code)
 
     # The search

@@ -10,8 +10,6 @@ from fittingroom.artifact.artifact import SOURCE, read_trusted_code
 from fittingroom.files.atomic import atomic_write
 from fittingroom.files.records import SHA256
 from fittingroom.models import MODELS, ModelSource, find_model, model_from_code, package_model
-from fittingroom.recipes.recipe import Recipe
-from fittingroom.tune.space import Choices, SearchSpace
 
 
 @dataclass(frozen=True)
@@ -27,14 +25,7 @@ class KeptCode:
     sha256: SHA256
 
 
-KeptCodes = Mapping[str, KeptCode]  # by the model's name, as recipe and space spell it
-
-
-def models_named(recipe: Recipe, space: SearchSpace) -> list[str]:
-    """The models that a study's recipe and its space name, each once."""
-    models = space.get("model")
-    searched = map(str, models.values) if isinstance(models, Choices) else ()
-    return list(dict.fromkeys([recipe.model, *searched]))
+KeptCodes = Mapping[str, KeptCode]  # by the model's name, as a recipe spells it
 
 
 def keep_code(folder: Path, sources: Mapping[str, ModelSource]) -> KeptCodes:
