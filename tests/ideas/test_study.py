@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import fittingroom as fr
 from fittingroom.errors import Interrupted
-from fittingroom.ideas import ideas_of
+from fittingroom.events import Event, JobDone, JobEvent
+from fittingroom.ideas.asked import ideas_of
+from fittingroom.ideas.page import headline
 from tests.support.stopping import stop_after
 
 HOPELESS, SAME = "stages.0.lr=1e-9", "label_smoothing=0.0001"
@@ -32,6 +36,13 @@ def data() -> fr.Splits:
     """The sample, with a validation set of its own."""
     whole = fr.open_dataset("sample")
     return fr.Splits(whole.train.subset(np.arange(1600)), whole.train.subset(np.arange(1600, 2000)), whole.test)
+
+
+@pytest.fixture
+def own_net(tmp_path: Path) -> str:
+    file = tmp_path / "own.py"
+    shutil.copy(Path(__file__).parents[1] / "support" / "plain_net.py", file)
+    return f"{file}:Net"
 
 
 @pytest.fixture(scope="module")
@@ -128,6 +139,13 @@ def test_what_the_budget_leaves_open_is_said_and_gone_on_with(
     tried = fr.try_ideas(data, [SAME], baseline, out=tmp_path / "short", options=options, budget=0.5, effect=1e-6)
     assert tried.verdicts == {SAME: "cannot tell"}
     assert tried.result["ideas"][0]["reason"] == "within the budget"
+    assert headline(tried.result) == "It can’t be told yet"
+    assert not (tried.path / "idea-1").exists()
+
+    spent = tried.result["seconds"]
+    more = fr.resume_ideas(tried.path, data=data, budget=spent + 0.1)
+    assert (more.result["ideas"][0]["pairs"], more.verdicts) == (3, {SAME: "cannot tell"})
+    assert headline(more.result) == "It can’t be told"
 
 
 def test_the_best_idea_is_compared_on_test_once_with_fresh_seeds(
@@ -164,3 +182,42 @@ def test_a_study_goes_on_only_with_its_own_data(tried: fr.Tried) -> None:
         fr.resume_ideas(tried.path, data=other)
     with pytest.raises(fr.ArtifactError, match=r"study\.json is missing"):
         fr.resume_ideas(tried.path / "baseline")
+
+
+def test_a_study_that_came_by_mail_executes_no_code(
+    data: fr.Splits, options: fr.Options, tmp_path: Path, own_net: str
+) -> None:
+    recipe = fr.load_recipe("plain", overrides=[f"model={own_net!r}", "stages.0.epochs=1", "batch_size=256"])
+    idea = dataclasses.replace(recipe, label_smoothing=0.1)
+    with pytest.raises(Interrupted):
+        fr.try_ideas(data, {"smooth": idea}, recipe, out=tmp_path / "mailed", options=options, should_stop=lambda: True)
+    own = Path(own_net.rpartition(":")[0])
+    own.write_text("raise SystemExit('executed')", encoding="utf-8")
+    with pytest.raises(fr.ArtifactError, match="going on executes code"):
+        fr.resume_ideas(tmp_path / "mailed", data=data)
+
+    # the copy that it keeps is what it goes on with, whatever became of the file
+    went_on = fr.resume_ideas(tmp_path / "mailed", data=data, trust_code=True, budget=0.1)
+    assert went_on.path == tmp_path / "mailed"
+
+
+@pytest.mark.parametrize(
+    "change", [{"ideas": {}}, {"options": {"keep": "x"}}, {"baseline": {"model": 3}}, {"folds": 1}, {"format": 2}]
+)
+def test_a_damaged_study_is_one_message(tried: fr.Tried, tmp_path: Path, change: dict[str, Any]) -> None:
+    shutil.copytree(tried.path, tmp_path / "damaged")
+    file = tmp_path / "damaged" / "study.json"
+    file.write_text(json.dumps(json.loads(file.read_text(encoding="utf-8")) | change), encoding="utf-8")
+    with pytest.raises(fr.FittingRoomError, match=r"study\.json"):
+        fr.resume_ideas(tmp_path / "damaged", data=fr.open_dataset("sample"))
+
+
+def test_what_a_training_reports_has_the_names_of_idea_and_seed(
+    baseline: fr.Recipe, options: fr.Options, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fittingroom.ideas.FOLDS", 2)
+    events: list[Event] = []
+    fr.try_ideas("sample", [HOPELESS], baseline, out=tmp_path / "told", options=options, observe=events.append)
+    jobs = {event.job for event in events if isinstance(event, JobEvent)}
+    assert {"baseline seed-0", "baseline seed-2 fold 2 of 2", f"{HOPELESS} seed-1 fold 1 of 2"} <= jobs
+    assert all(isinstance(event, JobEvent | JobDone) for event in events)

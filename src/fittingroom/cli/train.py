@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from contextlib import redirect_stderr
 from functools import partial
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from fittingroom.cli import options
 from fittingroom.cli.parser import Parser, add_old_spelling
-from fittingroom.rendering.terminal import say, tell, terminal_width
+from fittingroom.rendering.terminal import tell
 
 if TYPE_CHECKING:
     from fittingroom.data.dataset import Splits
@@ -293,7 +292,7 @@ def _report(run: Run, args: argparse.Namespace) -> None:
 
     print()
     for name, text in summary(run):
-        say(f"{name:<12}{text}")
+        print(f"{name:<12}{text}")
     if args.quiet:
         return
 
@@ -306,7 +305,5 @@ def _report(run: Run, args: argparse.Namespace) -> None:
         "fittingroom runs": "all runs, by data and validation",
     }
     print("\nnext")
-    width, longest = terminal_width(sys.stdout), max(map(len, commands))
-    fits = width is None or 2 + longest + 3 + max(map(len, commands.values())) <= width
     for command, what in commands.items():
-        print(f"  {command:<{longest}}   {what}" if fits else f"  {command}\n      {what}")  # to be copied whole
+        print(f"  {command:<{max(map(len, commands))}}   {what}")

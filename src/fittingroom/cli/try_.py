@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from fittingroom.cli import options
 from fittingroom.cli.parser import Parser
-from fittingroom.rendering.terminal import say
 
 if TYPE_CHECKING:
     from fittingroom.events import Hooks
@@ -62,7 +61,10 @@ def add_options(parser: Parser) -> None:
         "--effect", type=float, metavar="POINTS", help="smallest difference of interest, in points; default: 0.5"
     )
     how.add_argument(
-        "--budget", type=_seconds, metavar="TIME", help="training time in all, as 90s, 10m or 2h; default: no limit"
+        "--budget",
+        type=_seconds,
+        metavar="TIME",
+        help="training time, as 90s, 10m or 2h, after which none is begun; default: no limit",
     )
     how.add_argument(
         "--test",
@@ -186,44 +188,53 @@ def _seconds(text: str) -> float:
 
 
 def _print(tried: Tried) -> None:
-    """A table of the ideas, what was seen on test, and where all of it lies."""
+    """What is known of each idea, what was seen on test, and where all of it lies."""
     from fittingroom.cli import console
     from fittingroom.ideas.table import cells
 
     out, result = console.stdout(), tried.result
     out.print()
-    for row in cells(result):
-        out.print(f"{row['idea']}", style="bold")
+    for row in cells(result) if result["n"] else ():
+        out.print(row["idea"], style="bold", markup=False)
         for line in _lines(row):
-            out.print(f"  {line}")
+            out.print(f"  {line}", markup=False)
     for name, text in _below(result, tried.path):
-        say(f"{name:<12}{text}")
+        print(f"{name:<12}{text}")
 
 
 def _lines(row: Mapping[str, str]) -> Iterator[str]:
-    yield f"validation accuracy {row['mean']}" + (f" (sd {row['sd']}, n = {row['pairs']} seeds)" if row["sd"] else "")
+    if row["sd"]:
+        yield f"validation accuracy {row['mean']} (sd {row['sd']}, n = {row['pairs']} seeds)"
     if row["difference"]:
         yield f"{row['difference']} points, {row['interval']} ({row['confidence']}), p {row['p']}"
     if row["verdict"]:
-        yield f"{row['verdict']}"
+        yield row["verdict"]
 
 
 def _below(result: Mapping[str, Any], path: Path) -> Iterator[tuple[str, str]]:
+    """A name, and what it says, in the order of reading."""
+    from shlex import quote
+
+    from fittingroom.ideas.decide import LOOKS
+    from fittingroom.ideas.page import CAVEAT_OF_FOLDS, headline, judged_on
+
+    yield "verdict", headline(result)
+    if any(idea["reason"] == "within the budget" for idea in result["ideas"]):
+        few = "" if result["n"] else f"fewer than {LOOKS[0]} pairs were trained; "
+        yield "budget", f"{few}fittingroom try --resume {quote(str(path))} with a larger --budget goes on"
+    if result["n"]:
+        yield "images", judged_on(result)
+    if result["n"] and result["folds"]:
+        yield "", CAVEAT_OF_FOLDS
     untold = [idea for idea in result["ideas"] if idea["verdict"] == "cannot tell"]
-    seen = [idea["visible_at_best"] for idea in untold if idea["visible_at_best"] is not None]
-    if seen:
-        least = max(seen)
-        yield (
-            "images",
-            f"{result['n']:,} of validation; no number of seeds shows less than {100 * least:.2f} points on them",
-        )
+    if seen := [idea["visible_at_best"] for idea in untold if idea["visible_at_best"] is not None]:
+        yield "", f"No number of seeds shows less than {100 * max(seen):.2f} points on them (power 80 %)."
+
     if test := result["test"]:
         low, high = test["interval"]
-        yield (
-            "test",
-            f"{test['winner']}: {100 * test['difference']:+.2f} points, 95 % {100 * low:+.2f} to {100 * high:+.2f} "
-            f"({test['seeds'][1]} fresh seeds each, {test['n']:,} images): {test['verdict']}",
-        )
+        figures = f"{100 * test['difference']:+.2f} points, 95 % {100 * low:+.2f} to {100 * high:+.2f}"
+        yield "test", f"{test['winner']}: {figures}: {test['verdict']}"
+        yield "", f"with {test['seeds'][1]} fresh seeds each, once, on {test['n']:,} images"
     else:
         yield "test", "never opened"
     yield "study", f"{path}/   (baseline, idea-1 …: runs like any other)"

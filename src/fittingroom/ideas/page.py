@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from fittingroom.files.atomic import atomic_write
+from fittingroom.ideas.decide import LOOKS
 from fittingroom.ideas.study import Study
 from fittingroom.rendering.axes import Scale, Tick, ticks
 from fittingroom.rendering.html_page import render_page
 
 TEMPLATE = Path(__file__).with_name("ideas.html")
+CAVEAT_OF_FOLDS = (
+    "The models of the folds learned from largely the same images, which the intervals don’t allow for: they may be "
+    "too narrow, and what is claimed by a little is to be tried again on more images."
+)
 WIDTH, LEFT, RIGHT, TOP, ROW = 920.0, 12.0, 12.0, 28.0, 44.0  # of the drawing, in units of the page
 
 
@@ -31,9 +37,39 @@ class Whisker:
 
 def write_page(study: Study, result: Mapping[str, Any]) -> None:
     """Write the page of a study that has come to a result."""
-    content = {"study": study, "result": result, "drawing": _drawing(result), "points": points}
+    content = {
+        "study": study,
+        "result": result,
+        "headline": headline(result),
+        "judged_on": judged_on(result) if result["n"] else "",
+        "caveat": CAVEAT_OF_FOLDS,
+        "first_look": LOOKS[0],
+        "drawing": _drawing(result),
+        "points": points,
+    }
     with atomic_write(study.path / "report.html") as file:
         file.write(render_page(TEMPLATE, content).encode())
+
+
+def headline(result: Mapping[str, Any]) -> str:
+    """What a study comes to, in a few words; what could not be told is not said to be nothing."""
+    by_verdict = Counter(idea["verdict"] for idea in result["ideas"])
+    total, untold = len(result["ideas"]), by_verdict["cannot tell"]
+    if by_verdict["better"]:
+        better = [idea["name"] for idea in result["ideas"] if idea["verdict"] == "better"]
+        return f"{better[0]} helps" if len(better) == 1 else f"{len(better)} of {total} ideas help"
+    if untold == total:
+        return "It can’t be told" if result["n"] else "It can’t be told yet"
+    none = f"No idea helps by {points(result['effect'], signed=False)} points"
+    return f"{none}; of {untold} it can’t be told" if untold else none
+
+
+def judged_on(result: Mapping[str, Any]) -> str:
+    """By which images, and how they were kept from those that judge."""
+    if result["folds"]:
+        folds = result["folds"]
+        return f"Each of {result['n']:,} images was judged by models that had not learned from it ({folds} folds)."
+    return f"Judged on {result['n']:,} validation images that no training of this study learned from."
 
 
 def points(share: float | None, *, signed: bool = True) -> str:

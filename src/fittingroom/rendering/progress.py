@@ -77,7 +77,7 @@ class _Lines:
     def __init__(self, log: Callable[[str], None], *, speeds: bool):
         self.log, self.speeds = log, speeds
         self.paces: dict[str, _Pace] = {}
-        self.last_start = ""
+        self.starts: set[str] = set()
 
     def __call__(self, event: Event) -> None:
         """Print the event, if it is worth a line."""
@@ -87,9 +87,9 @@ class _Lines:
             self.log(name + _recipe_line(event))
         elif isinstance(event, TrainingStarted):
             self.paces[job] = _Pace(event)
-            if (line := _start_line(event)) != self.last_start:  # it is the same for each seed
+            if (line := _start_line(event)) not in self.starts:  # it is the same for each seed
                 self.log(line)
-            self.last_start = line
+            self.starts.add(line)
         elif isinstance(event, EpochDone):
             pace = self.paces[job]
             self.log(name + _epoch_line(event, pace) + (pace.of_epoch(event) if self.speeds else ""))

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fittingroom.audit.subsets import LABEL_ISSUES_CAVEAT
 from fittingroom.errors import ArtifactError, DataError
@@ -27,7 +26,6 @@ from fittingroom.rendering.html_page import render_page
 from fittingroom.report.curves import History, accuracy_panel, history_of, loss_panel, rate_panel
 from fittingroom.report.pictures import answers_of, confused_of, mistakes_of
 from fittingroom.report.run_summary import (
-    Judged,
     confused_pairs,
     diagnose_members,
     judged_on,
@@ -41,35 +39,28 @@ from fittingroom.report.run_summary import (
 from fittingroom.report.try_it import Trial, trial_of
 from fittingroom.runs.run import Run
 
-if TYPE_CHECKING:
-    from fittingroom.report.map.section import MapSection
-
 MAX_MATRIX_CLASSES = 20  # more can't be read as a matrix: pairs, and the weakest classes, are listed
 MAX_TABLE_CLASSES = 50
 MAX_EVALUATIONS = 30  # on the test set, listed
 TEMPLATE = Path(__file__).with_name("report.html")
 
 
-def write_report(run: Run, *, xkcd: bool = False, with_map: bool = False, trust_code: bool = False) -> Path:
+def write_report(run: Run, *, xkcd: bool = False) -> Path:
     """Write ``report.html`` into a finished run, and into its members' folders where it has several seeds.
 
     Args:
         run: finished; its data is opened for the pictures, and without it the page says that they are missing.
         xkcd: draw the curves as if by hand, as in the tutorial notebook.
-        with_map: with a map of the judged images, and the training images nearest to the worst mistakes; this takes
-            seconds, PyTorch and scikit-learn.
-        trust_code: permits executing the source that the user's own network came with; only a map asks for it.
 
     Returns:
         The page's path.
 
     Raises:
-        ArtifactError: a file of the run is missing or damaged; for a map, the network has no features.
-        DataError: the images of a map are not at hand.
+        ArtifactError: a file of the run is missing or damaged.
     """
     members = run.members
     for member in members:
-        write_report(member, xkcd=xkcd, with_map=with_map, trust_code=trust_code)
+        write_report(member, xkcd=xkcd)
 
     # What both kinds of page show; the template asks for the rest where there are members, or there are none.
     content = {
@@ -96,9 +87,8 @@ def write_report(run: Run, *, xkcd: bool = False, with_map: bool = False, trust_
         "confused": [],
         "opens": set(),
         "sprite": None,
-        "map": None,
     }
-    content |= _about_members(run, members) if members else _about_one(run, with_map=with_map, trust_code=trust_code)
+    content |= _about_members(run, members) if members else _about_one(run)
 
     path = run.path / "report.html"
     with atomic_write(path) as file:
@@ -106,7 +96,7 @@ def write_report(run: Run, *, xkcd: bool = False, with_map: bool = False, trust_
     return path
 
 
-def _about_one(run: Run, *, with_map: bool, trust_code: bool) -> dict[str, Any]:
+def _about_one(run: Run) -> dict[str, Any]:
     """What the page says of one model."""
     judged = judged_on(run)
     content: dict[str, Any] = {
@@ -117,8 +107,6 @@ def _about_one(run: Run, *, with_map: bool, trust_code: bool) -> dict[str, Any]:
     }
     content |= _trial(run)
     if judged is None:
-        if with_map:
-            raise DataError(f"{run.path}: a model that was judged expected for a map; fittingroom evaluate does that")
         return content
 
     # Figures and curves are worth a page without the pictures too.
@@ -127,8 +115,6 @@ def _about_one(run: Run, *, with_map: bool, trust_code: bool) -> dict[str, Any]:
         missing = ""
     except (DataError, ArtifactError, OSError) as error:
         images, missing = {}, str(error)
-    if with_map:
-        content["map"] = _map(run, judged, images, missing, trust_code=trust_code)
 
     suspicious = find_suspicious_labels(judged.table)
     has_matrix = len(judged.scores["confusion"]) <= MAX_MATRIX_CLASSES
@@ -150,19 +136,6 @@ def _about_one(run: Run, *, with_map: bool, trust_code: bool) -> dict[str, Any]:
         "subsets": subsets_of(run) if judged.split == "test" else [],
         "subsets_caveat": LABEL_ISSUES_CAVEAT,
     }
-
-
-def _map(
-    run: Run, judged: Judged, images: dict[str, NDArray[np.uint8]], missing: str, *, trust_code: bool
-) -> MapSection:
-    """The map, without which no page is written where it was asked for."""
-    if missing:
-        raise DataError(f"{run.path}: the {judged.split} images are needed for a map, and can't be opened: {missing}")
-
-    # It loads PyTorch and scikit-learn, which the page alone does without.
-    from fittingroom.report.map.section import map_of
-
-    return map_of(run, judged, images, trust_code=trust_code)
 
 
 def _trial(run: Run) -> dict[str, Any]:

@@ -1,0 +1,61 @@
+"""The one look at test that a study may end in: the baseline and the best idea, with seeds that no pair had."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from fittingroom.compare import compare_runs
+from fittingroom.data.dataset import Splits
+from fittingroom.events import Hooks
+from fittingroom.ideas.decide import LOOKS
+from fittingroom.ideas.study import BASELINE, Study
+from fittingroom.pipeline import resume
+from fittingroom.recipes.recipe import Recipe
+from fittingroom.runs import environment_record
+from fittingroom.runs.create import start
+
+FRESH_SEEDS = 1_000  # the first of them
+KEPT = ("difference", "interval", "p_value", "n", "seeds", "verdict", "accuracies", "warnings")
+
+
+def compare_on_test(
+    study: Study, result: Mapping[str, Any], recipes: Mapping[str, Recipe], splits: Splits, hooks: Hooks
+) -> dict[str, Any] | None:
+    """Train baseline and winner as they were asked for, and compare them on the test set; None without a winner.
+
+    Args:
+        study: that has come to an end.
+        result: what it came to.
+        recipes: baseline and ideas by their names, with the validation images that they ask for themselves.
+        splits: with the test set.
+        hooks: follow the trainings, and may end them.
+    """
+    better = [idea for idea in result["ideas"] if idea["verdict"] == "better"]
+    if not better:
+        return None
+    winner = max(better, key=lambda idea: idea["difference"])
+    seeds = [FRESH_SEEDS + number for number in range(max(LOOKS[0], winner["pairs"]))]
+
+    sources = {side.name: side.source for side in (study.baseline, *study.ideas)}
+    places = {BASELINE: study.path / "test-baseline", winner["name"]: study.path / "test-winner"}
+    for name, path in places.items():
+        if not (path / environment_record.FILE).exists():
+            shutil.rmtree(path, ignore_errors=True)
+            _begin(path, splits, recipes[name], seeds, study, sources[name]())
+        resume(
+            path,
+            data=splits,
+            trust_code=study.baseline.trust_code,
+            observe=hooks.observe,
+            should_stop=hooks.should_stop,
+        )
+    compared = compare_runs(list(places.values()), on="test", minimum_effect=study.effect).as_dict()["comparisons"][0]
+    return {"winner": winner["name"]} | {key: compared[key] for key in KEPT}
+
+
+def _begin(path: Path, splits: Splits, recipe: Recipe, seeds: list[int], study: Study, source: Any) -> None:
+    options = study.baseline.options
+    start(splits, recipe, seeds=seeds, out=path, options=options, look_at_test=True, source=source)

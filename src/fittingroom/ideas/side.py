@@ -1,0 +1,125 @@
+"""One side of a study, the baseline or an idea: its recipe, and the runs of as many seeds as it took.
+
+Many images: one run of several seeds, to which seeds are added. Few: with folds, each seed is a run of its own.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from fittingroom.compare.answers import Answers, read_answers
+from fittingroom.data.dataset import Splits
+from fittingroom.events import Event, Hooks, JobDone, JobEvent
+from fittingroom.models import ModelSource
+from fittingroom.pipeline import add_seeds, resume
+from fittingroom.recipes.recipe import Recipe
+from fittingroom.runs import environment_record
+from fittingroom.runs.create import start
+from fittingroom.runs.environment_record import Options
+from fittingroom.runs.run import Run
+
+
+@dataclass(frozen=True, kw_only=True)
+class Side:
+    """What is trained, and where.
+
+    Attributes:
+        name: as it was asked for, such as ``mirror=random``.
+        path: the folder of its runs.
+        recipe: all of it; its seed is the first.
+        source: the constructor of its network.
+        folds: of the cross-validation by which each seed judges all images; None where some are held out.
+        options: of every training.
+        splits: what it is trained on.
+        trust_code: permits executing the source that its runs keep of a network of the user's own.
+    """
+
+    name: str
+    path: Path
+    recipe: Recipe
+    source: Callable[[], ModelSource]
+    folds: int | None
+    options: Options
+    splits: Splits = field(repr=False)
+    trust_code: bool = False
+
+    def train_up_to(self, count: int, hooks: Hooks, *, first: int, may_begin: Callable[[], None]) -> None:
+        """Train what is missing of so many seeds, one after another; what was stopped or killed goes on.
+
+        Args:
+            count: seeds that there are to be.
+            hooks: follow the trainings under the side's name, and may end them.
+            first: how many are begun at once; the others one by one.
+            may_begin: asked before each beginning; it raises where nothing more is to be trained.
+
+        Raises:
+            Interrupted: on request; what is trained is kept.
+        """
+        seeds = [self.recipe.seed + number for number in range(count)]
+        if self.folds is not None:
+            for seed in seeds:
+                path, named = self.path / f"seed-{seed}", _named(hooks, f"{self.name} seed-{seed}")
+                self._train(path, named, may_begin, seed=seed, folds=self.folds)
+            return
+
+        named = _named(hooks, self.name)
+        self._train(self.path, named, may_begin, seeds=seeds[:first])
+        while len(self.models) < count:
+            may_begin()
+            add_seeds(self.path, 1, look_at_test=False, **self._how(named))
+
+    def _train(self, path: Path, hooks: Hooks, may_begin: Callable[[], None], **which: Any) -> None:
+        """Begin a run where there is none, and bring it to its end."""
+        # A folder without its first file was killed before anything was in it.
+        if not (path / environment_record.FILE).exists():
+            may_begin()
+            shutil.rmtree(path, ignore_errors=True)
+            start(self.splits, self.recipe, out=path, options=self.options, source=self.source(), **which)
+        if not Run(path).is_finished:
+            resume(path, look_at_test=False, **self._how(hooks))
+
+    def _how(self, hooks: Hooks) -> dict[str, Any]:
+        return {
+            "data": self.splits,
+            "trust_code": self.trust_code,
+            "observe": hooks.observe,
+            "should_stop": hooks.should_stop,
+        }
+
+    @property
+    def models(self) -> list[Run]:
+        """The runs of one seed that there are by now, finished or not."""
+        if self.folds is None:
+            is_begun = (self.path / environment_record.FILE).exists()
+            return list(Run(self.path, self.splits).members) if is_begun else []
+        begun = [found.parent for found in self.path.glob(f"seed-*/{environment_record.FILE}")]
+        return [Run(path, self.splits) for path in sorted(begun, key=lambda path: int(path.name.removeprefix("seed-")))]
+
+    def answers(self, count: int) -> Answers:
+        """What the first ``count`` seeds say of the images that judge them."""
+        models = self.models[:count]
+        run = models[0] if self.folds is not None else Run(self.path, self.splits)
+        return read_answers(run, self.path.name, "validation", models=models)
+
+    @property
+    def seconds(self) -> float:
+        """That its finished trainings took, whichever process carried them out."""
+        return sum(float(model.result["total_seconds"]) for model in self.models if model.is_finished)
+
+
+def _named(hooks: Hooks, name: str) -> Hooks:
+    """Hooks that pass on what a training reports as that of ``name``."""
+    return dataclasses.replace(hooks, observe=partial(_under_name, hooks, name))
+
+
+def _under_name(hooks: Hooks, name: str, event: Event) -> None:
+    if isinstance(event, JobEvent | JobDone):
+        hooks.observe(dataclasses.replace(event, job=f"{name} {event.job}"))
+    else:
+        hooks.observe(JobEvent(job=name, event=event))
