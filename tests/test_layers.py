@@ -23,7 +23,7 @@ LAYERS = [
     {"training", "artifact", "audit"},
     {"runs", "predict", "estimator"},
     {"compare", "report", "serve", "label_check"},
-    {"pipeline", "one_seed", "run_extras", "data_split"},
+    {"pipeline", "data_split"},
     {"tune", "ideas", "bench", "verify_run"},
     {"cli", "__init__"},
     {"__main__"},

@@ -22,10 +22,10 @@ import fittingroom as fr
 from fittingroom.cli import main
 from fittingroom.errors import FittingRoomError, Interrupted, TrainingDiverged, how_to_install
 from fittingroom.events import CheckpointSaved, EpochDone, Event, Hooks, JobDone, JobEvent, MicroBatchHalved
-from fittingroom.one_seed import finish
 from fittingroom.parallel import ray_engine
 from fittingroom.parallel.jobs import Job, run_jobs
 from fittingroom.parallel.ray_engine import connected
+from fittingroom.pipeline.one_seed import finish
 from fittingroom.runs.create import start
 from fittingroom.runs.metrics_log import read_metrics
 from tests.support import SUPPORT

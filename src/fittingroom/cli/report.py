@@ -31,7 +31,7 @@ def run_report(args: argparse.Namespace) -> int:
 
     run = open_run(args.folder)
     if any("unmade" in member.result for member in run.members or [run]):
-        from fittingroom.run_extras import make_up  # loads PyTorch, which the page alone does without
+        from fittingroom.pipeline.extras import make_up  # loads PyTorch, which the page alone does without
 
         with console.working("making up for what failed"):
             make_up(run)

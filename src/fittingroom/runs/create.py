@@ -65,7 +65,7 @@ def start(
 ) -> Run:
     """Write the folder of a run with all that decides what it will be.
 
-    :func:`fittingroom.one_seed.finish` or :func:`fittingroom.resume` trains it.
+    :func:`fittingroom.pipeline.one_seed.finish` or :func:`fittingroom.resume` trains it.
 
     Arguments and errors are those of :func:`fittingroom.train`; ``source`` is the recipe's model where the caller has
     it already, and otherwise what the recipe names, which may be a file of the user's own that is executed.

@@ -11,7 +11,7 @@ import optuna
 from fittingroom.errors import Interrupted, RecipeError, TrainingDiverged
 from fittingroom.events import EpochDone, Event, Hooks
 from fittingroom.files.records import Count
-from fittingroom.one_seed import finish
+from fittingroom.pipeline.one_seed import finish
 from fittingroom.runs.environment_record import Seed
 from fittingroom.runs.run import Run
 from fittingroom.tune.objective import OBJECTIVES, ObjectiveName

@@ -22,15 +22,15 @@ from fittingroom.errors import STORAGE_FULL, ArtifactError, Interrupted, PeerLos
 from fittingroom.events import Hooks, JobDone, Observer, RecipeSettled, Working
 from fittingroom.files.atomic import remove_leftovers
 from fittingroom.models.timm_networks import is_timm
-from fittingroom.one_seed import finish
 from fittingroom.parallel.jobs import Job, run_jobs
 from fittingroom.parallel.process_group import ProcessGroup, launcher, process_group, processes
 from fittingroom.parallel.ray_engine import RayEngine, check_engine
+from fittingroom.pipeline.extras import by_itself, report_run
+from fittingroom.pipeline.one_seed import finish
 from fittingroom.recipes.by_data import FOR_ALL_OTHERS
 from fittingroom.recipes.keywords import refuse_unknown_keys, with_keys
 from fittingroom.recipes.recipe import Recipe, load_recipe
 from fittingroom.rendering.progress import shown
-from fittingroom.run_extras import by_itself, report_run
 from fittingroom.runs import environment_record
 from fittingroom.runs.create import recipe_for, start, write_start
 from fittingroom.runs.environment_record import Options

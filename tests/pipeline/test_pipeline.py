@@ -18,7 +18,7 @@ import fittingroom as fr
 from fittingroom.data.convert import convert
 from fittingroom.errors import ArtifactError, DataError, Interrupted, RecipeError, TrainingDiverged
 from fittingroom.events import EpochDone, Event, MicroBatchHalved, StepDone
-from fittingroom.one_seed import finish
+from fittingroom.pipeline.one_seed import finish
 from fittingroom.runs.create import start
 from fittingroom.runs.metrics_log import read_metrics
 from fittingroom.training.checkpoint import load_newest_checkpoint, save_checkpoint

@@ -25,8 +25,8 @@ from fittingroom.events import NO_HOOKS, Event, Hooks, Observer, Working
 from fittingroom.models import ModelSource
 from fittingroom.models.summary import count_parameters
 from fittingroom.parallel.process_group import ALONE, ProcessGroup
+from fittingroom.pipeline.extras import UNMADE, draw_curve, ship
 from fittingroom.recipes.recipe import Recipe
-from fittingroom.run_extras import UNMADE, draw_curve, ship
 from fittingroom.runs.cut import bundles_of
 from fittingroom.runs.environment_record import Environment
 from fittingroom.runs.metrics_log import MetricsLog

@@ -13,8 +13,8 @@ from typing import NoReturn
 import pytest
 
 import fittingroom as fr
-from fittingroom import run_extras
 from fittingroom.cli import main
+from fittingroom.pipeline import extras
 from tests.support.small_run import train_small
 
 COMMAND = [sys.executable, "-m", "fittingroom"]
@@ -29,7 +29,7 @@ def test_what_fails_after_the_last_step_is_named_in_one_warning_and_made_up_for_
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
         for name in ("export_onnx", "plot_loss", "write_report", "write_model_card"):
-            patch.setattr(run_extras, name, no_room)
+            patch.setattr(extras, name, no_room)
         with pytest.warns(UserWarning, match="the run is complete but for") as said:
             run = train_small(tmp_path / "run")
 
@@ -53,11 +53,11 @@ def test_what_fails_after_the_last_step_is_named_in_one_warning_and_made_up_for_
 
 
 def test_what_fails_again_stays_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run_extras, "plot_loss", no_room)
+    monkeypatch.setattr(extras, "plot_loss", no_room)
     with pytest.warns(UserWarning, match="complete but for loss.png"):
         run = train_small(tmp_path / "run")
     with pytest.warns(UserWarning, match="complete but for loss.png"):
-        run_extras.make_up(run)
+        extras.make_up(run)
 
     assert run.result["unmade"] == {"loss.png": "No space left on device"}
 
