@@ -18,7 +18,7 @@ ROOT = Path(fittingroom.__file__).parent
 # Of each file or folder right below src/fittingroom. A new one gets its layer here: the lowest that its imports permit.
 LAYERS = [
     {"errors", "events", "version"},
-    {"environment", "files", "recipes", "models", "rendering"},
+    {"environment", "files", "own_code", "recipes", "models", "rendering"},
     {"data", "evaluation", "parallel"},
     {"training", "artifact", "audit"},
     {"runs", "predict", "estimator"},

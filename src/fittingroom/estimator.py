@@ -19,6 +19,7 @@ from fittingroom.data.dataset import Dataset, Splits
 from fittingroom.evaluation.temperature import UNCALIBRATED, Temperature
 from fittingroom.evaluation.threshold import Threshold
 from fittingroom.recipes.by_data import default_recipe, settled
+from fittingroom.recipes.own_names import with_code_of, with_own_code
 from fittingroom.recipes.recipe import Recipe, load_recipe, parse_recipe, with_epochs, with_lr
 from fittingroom.runs.preprocessing import prepared_dataset, preprocessing_of
 from fittingroom.training.fit import fit, judge_on_validation
@@ -126,7 +127,7 @@ class FittingRoomClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
 
         names = tuple(f"{i}: {label}" for i, label in enumerate(self.classes_))  # a label may be empty text
         chosen = default_recipe(len(flat_NP), self.image_size_, self.channels_, overrides=self.overrides)
-        recipe = self._resolved_recipe(chosen.recipe)
+        recipe = with_own_code(self._resolved_recipe(chosen.recipe))
         self.preprocessing_ = preprocessing_of(recipe)
         train = prepared_dataset(Dataset(self._as_images(flat_NP), labels_N, names, "X"), self.preprocessing_)
 
@@ -238,7 +239,7 @@ class FittingRoomClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         if self.recipe is None:
             recipe = default
         elif isinstance(self.recipe, Recipe):
-            recipe = parse_recipe(self.recipe.to_toml(), overrides=self.overrides)
+            recipe = with_code_of(parse_recipe(self.recipe.to_toml(), overrides=self.overrides), self.recipe)
         else:
             recipe = load_recipe(self.recipe, overrides=self.overrides)
         if self.epochs is not None:

@@ -8,7 +8,7 @@ other seeds of the same recipe give (:mod:`fittingroom.compare.same_recipe`).
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -26,15 +26,17 @@ from fittingroom.environment import describe_machine, git_revision, versions
 from fittingroom.errors import ArtifactError, Interrupted, RecipeError
 from fittingroom.evaluation.predictions import JudgedPredictions, read_predictions
 from fittingroom.events import EpochDone, Event, Hooks, JobEvent, Observer, StepDone
-from fittingroom.models import ModelSource
+from fittingroom.models import find_model
+from fittingroom.own_code.name import OwnCode
 from fittingroom.parallel.process_group import ALONE
+from fittingroom.recipes.own_names import code_names, with_kept_code
 from fittingroom.recipes.recipe import Recipe
 from fittingroom.runs.cut import bundles_of
 from fittingroom.runs.environment_record import Environment
 from fittingroom.runs.ledger import record_evaluation
 from fittingroom.runs.metrics_log import read_metrics
 from fittingroom.runs.out_of_fold import judge_out_of_fold, read_out_of_fold
-from fittingroom.runs.recorded import recorded_source, recorded_start, refuse_changes
+from fittingroom.runs.recorded import recorded_code, recorded_start, refuse_changes
 from fittingroom.runs.run import Run, command_line, open_run, runs_folder
 from fittingroom.runs.run_data import given_again, open_recorded_data
 from fittingroom.training.device import pick_device, prepare_torch
@@ -167,7 +169,7 @@ class _Again:
 
     splits: Splits
     environment: Environment
-    source: ModelSource
+    codes: Mapping[str, OwnCode]
     bundles: NDArray[np.int64] | None
     start: StartWeights | None
     device: str
@@ -189,11 +191,16 @@ class _Again:
         refuse_without_bf16(environment.precision, environment.bf16_emulated, device, str(run.path))
         prepare_torch(threads or environment.machine.threads, environment.options.deterministic)
         first = (run.members or [run])[0]  # a run of several seeds keeps the source with each of them
-        source = recorded_source(first, first.recipe, ALONE, trust_code=trust_code)
+        recipe = recorded_code(first, first.recipe, ALONE, trust_code=trust_code)
         splits = run.open_data()
         bundles = bundles_of(environment, splits)
         start = recorded_start(first, environment, ALONE)
-        return cls(splits, environment, source, bundles, start, device, observe or (lambda _event: None), trust_code)
+        codes = {str(name): name.code for name in code_names(recipe)}
+        return cls(splits, environment, codes, bundles, start, device, observe or (lambda _event: None), trust_code)
+
+    def with_code(self, recipe: Recipe) -> Recipe:
+        """A recipe of the run, with the code that its names mean."""
+        return with_kept_code(recipe, self.codes, Path("the run"))
 
     def train(self, recipe: Recipe, name: str, trace: _Trace, stop_after: int | None = None) -> Fitted | None:
         """Train by a recipe; None where it was to stop before its end."""
@@ -208,11 +215,10 @@ class _Again:
         try:
             return fit(
                 self.splits,
-                recipe,
+                self.with_code(recipe),
                 device=self.device,
                 precision=self.environment.precision,
                 group_N=self.bundles,
-                model_source=self.source,
                 start=self.start,
                 hooks=stops,
             )
@@ -352,8 +358,8 @@ def _compare_folds(run: Run, again: _Again, sentences: list[str]) -> list[str]:
     with TemporaryDirectory() as folder:
         now = judge_out_of_fold(
             Run(Path(folder), again.splits),
-            run.recipe,
-            again.source,
+            (recipe := again.with_code(run.recipe)),
+            find_model(recipe.model),
             dataclasses.replace(again.environment, options=machine),
             again.splits,
             Hooks(observe=again.observe),

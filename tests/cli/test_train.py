@@ -181,7 +181,8 @@ def test_a_model_of_ones_own_is_kept_and_executed_only_with_trust(capsys: pytest
     assert main(["evaluate", "runs/plain-1"]) == 2
     assert "--trust-code" in capsys.readouterr().err
     assert main(["evaluate", "runs/plain-1", "--trust-code"]) == 0
-    Path("runs/plain-1/model_source.py").write_text(NET + "# changed", encoding="utf-8")
+    (kept,) = Path("runs/plain-1").glob("code/*/net.py")
+    kept.write_text(NET + "# changed", encoding="utf-8")
     assert main(["evaluate", "runs/plain-1", "--trust-code"]) == 2
     assert "was changed since the training" in capsys.readouterr().err
 

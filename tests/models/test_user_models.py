@@ -79,7 +79,8 @@ def test_model_args_reach_the_constructor(file: Path) -> None:
 
 def test_source_and_hash_are_those_of_the_file(file: Path) -> None:
     source = find_model(f"{file}:Net")
-    assert source.code == NET
+    assert source.code is not None
+    assert source.code.files == {file.name: NET}
     assert source.sha256 == hashlib.sha256(file.read_bytes()).hexdigest()
     assert find_model("tutorial").sha256 is None
 

@@ -32,7 +32,7 @@ def recipe(**changes: object) -> fr.Recipe:
 
 
 def resolved(construct: Callable[..., nn.Module], **changes: object) -> tuple[str, str]:
-    source = ModelSource("net.py:Net", construct, "")
+    source = ModelSource("net.py:Net", construct)
     found = resolve_precision(recipe(**changes), source, 10, (28, 28), "cpu")
     return found.name, found.reason
 
@@ -104,7 +104,7 @@ def test_a_kind_that_is_slow_or_not_known_settles_it_for_float32() -> None:
 
 @pytest.mark.usefixtures("with_bf16")
 def test_convolutions_are_found_however_they_are_called() -> None:
-    assert convolutions(ModelSource("own", Functional, ""), 10, (28, 28), 1, {}) == (
+    assert convolutions(ModelSource("own", Functional), 10, (28, 28), 1, {}) == (
         "3x3/1 of an image",
         "3x3/2 depthwise",
     )

@@ -149,7 +149,7 @@ def test_a_trial_whose_process_died_while_it_was_drawn_does_not_stop_the_study(d
 
 
 def test_code_of_ones_own_goes_on_only_when_it_is_trusted(study: Study, data: fr.Splits) -> None:
-    with pytest.raises(fr.ArtifactError, match=r"is code of one's own .*`trust_code=True`"):
+    with pytest.raises(fr.ArtifactError, match=r"has code of one's own .*`trust_code=True`"):
         fr.resume_study(study.path, data=data)
 
 

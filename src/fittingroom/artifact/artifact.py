@@ -1,12 +1,11 @@
 """What a training ends in and every later step opens: weights, and a description that suffices to use them.
 
 ``model.safetensors`` and ``config.json`` hold no code. A network of the user's own keeps its source beside them in
-``model_source.py``, which is executed only when the caller says that it is trusted.
+``code/``, which is executed only when the caller says that it is trusted.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -22,14 +21,16 @@ from fittingroom.evaluation.threshold import Threshold
 from fittingroom.files.atomic import atomic_write
 from fittingroom.files.json_file import read_json_object
 from fittingroom.files.records import SHA256, WHAT_TO_DO, Among, Count, Range, brief, read_record
-from fittingroom.files.run_file import read_run_file, read_run_text, sha256_of
+from fittingroom.files.run_file import read_run_file, sha256_of
+from fittingroom.own_code.kept import KeptCode, read_kept_code, read_kept_source
+from fittingroom.own_code.name import OwnCode
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 FORMAT = 2
 FORMATS = (1, 2)  # that are read; 1 has no preprocessing
-CONFIG, WEIGHTS, SOURCE = "config.json", "model.safetensors", "model_source.py"
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
 FEATURE_SPACE = "feature_space.safetensors"  # beside the weights, see the module of that name
 MAX_CLASSES = 1_000  # as of a data set
 MAX_WEIGHTS = 2 << 30  # bytes; models of small images have some megabytes
@@ -48,6 +49,7 @@ class Artifact:
         model: name as in the recipe.
         model_args: further arguments of the model's constructor.
         code_sha256: of the user's own source; None for the package's models.
+        code: where the folder keeps that source; None for the package's models, and in runs of 0.1, of one file each.
         classes: names; index = label.
         channels: 1 (grey) or 3 (red, green, blue).
         image_size: (H, W) in pixels.
@@ -88,6 +90,7 @@ class Artifact:
     threshold: Threshold | None = None
     conformal: ConformalScores | None = None
     start: dict[str, Any] | None = None
+    code: KeptCode | None = None
     format: int = FORMAT
 
     @naming_extras()
@@ -106,9 +109,10 @@ class Artifact:
         from fittingroom.models import build_model, model_from_code, package_model
 
         try:
-            source = package_model(self.model) if self.code_sha256 is None else model_from_code(*self._code(trust_code))
+            own = self.own_code(trusted=trust_code)
+            source = package_model(self.model) if own is None else model_from_code(self.model, own)
             weights = safetensors.torch.load(read_run_file(self.path / WEIGHTS, "weights", limit=MAX_WEIGHTS))
-            if self.code_sha256 is None:
+            if own is None:
                 self._refuse_larger(source.construct, weights)
             model = build_model(
                 source,
@@ -133,37 +137,17 @@ class Artifact:
                 f"classes and {max(least, self.parameters):,} parameters or more; {WEIGHTS} has {numbers:,} numbers"
             )
 
-    def _code(self, trusted: bool) -> tuple[str, str, str, str]:
-        """Arguments for ``model_from_code``, after the checks that make it safe to call."""
-        code = read_trusted_code(self.path, self.code_sha256, trusted=trusted)
-        return self.model, code, self.model.rpartition(":")[2], str(self.path / SOURCE)
+    def own_code(self, *, trusted: bool) -> OwnCode | None:
+        """The user's own source, for a caller that is going to execute it; None for a model of the package.
 
-
-def read_trusted_code(folder: Path, sha256: str | None, *, trusted: bool, file: str = SOURCE) -> str:
-    """The user's own source that a run or a study keeps, for a caller that is going to execute it.
-
-    Args:
-        folder: of the run or the study.
-        sha256: of the source, as recorded when it was kept; None where a run of 0.1 didn't record it.
-        trusted: whether the caller's user said so.
-        file: its name in the folder.
-
-    Raises:
-        ArtifactError: it isn't trusted, can't be read, or was changed.
-    """
-    path = folder / file
-    if not trusted:
-        raise ArtifactError(
-            f"{folder}: its model is the code in {file}; opening it executes that file. "
-            "Read it, then say `trust_code=True`"
-        )
-
-    code = read_run_text(path, "the model's source")
-
-    # Whoever trusted the code that was recorded has not read what was put in its place.
-    if sha256 is not None and hashlib.sha256(code.encode()).hexdigest() != sha256:
-        raise ArtifactError(f"{path}: it was changed since the training: its SHA-256 is not the one that was recorded")
-    return code
+        Raises:
+            ArtifactError: it isn't trusted, can't be read, or was changed.
+        """
+        if self.code_sha256 is None:
+            return None
+        if self.code is None:
+            return read_kept_source(self.path, self.code_sha256, "model", trusted=trusted)
+        return read_kept_code(self.path, self.code, "model", trusted=trusted)
 
 
 def sha256_of_weights(folder: Path) -> str:
@@ -171,16 +155,15 @@ def sha256_of_weights(folder: Path) -> str:
     return sha256_of(folder / WEIGHTS, "weights", limit=MAX_WEIGHTS)
 
 
-def save_artifact(artifact: Artifact, weights: dict[str, Tensor], code: str | None) -> None:
-    """Write ``weights``, the description and the user's ``code`` into ``artifact.path``, each file atomically."""
+def save_artifact(artifact: Artifact, weights: dict[str, Tensor]) -> None:
+    """Write ``weights`` and the description into ``artifact.path``, each file atomically.
+
+    The user's own code lies there since the run was started.
+    """
     import safetensors.torch
 
     folder = artifact.path
     folder.mkdir(parents=True, exist_ok=True)
-
-    if code is not None:
-        with atomic_write(folder / SOURCE) as file:
-            file.write(code.encode())
 
     tensors = {name: tensor.detach().contiguous().cpu() for name, tensor in weights.items()}
     with atomic_write(folder / WEIGHTS) as file:
@@ -224,6 +207,8 @@ def _disagreement_in(artifact: Artifact) -> str | None:
     classes, channels, scores = artifact.classes, artifact.channels, artifact.conformal
     if not 0 < len(classes) <= MAX_CLASSES or len(set(classes)) < len(classes):
         return f"classes: 1 to {MAX_CLASSES:,} names that differ expected, {brief(classes)} found"
+    if artifact.code is not None and artifact.code.sha256 != artifact.code_sha256:
+        return "code: the files of which code_sha256 is the SHA-256 expected, others found"
     for name in ("mean", "std"):
         scale = getattr(artifact.normalization, name)
         if len(scale if isinstance(scale, tuple) else (scale,)) != channels:

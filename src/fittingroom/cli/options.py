@@ -255,6 +255,8 @@ def recipe_of(args: argparse.Namespace, origin: Origin | None = None, *, name: s
     if origin is not None:
         name = args.recipe or str(origin.run.path / "recipe.toml")
         overrides.append(f"model={origin.artifact.model!r}")
+        if args.recipe is None and args.trust_code:  # its recipe, with the code that it keeps
+            overrides = [f"{kind}={name}" for kind, name in origin.kept_names()] + overrides
     recipe = load_recipe(name, overrides=overrides)
     if origin is not None:
         recipe = origin.recipe_for(recipe)

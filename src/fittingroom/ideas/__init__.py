@@ -17,11 +17,10 @@ from fittingroom.ideas.asked import Ideas, ideas_of, trains_to_its_end
 from fittingroom.ideas.on_test import compare_on_test
 from fittingroom.ideas.page import write_page
 from fittingroom.ideas.record import Record, opened_study, read_study, write_study
-from fittingroom.models import find_model
 from fittingroom.recipes.recipe import Recipe, load_recipe
 from fittingroom.runs.create import new_folder, recipe_for
 from fittingroom.runs.environment_record import Options
-from fittingroom.runs.kept_code import keep_code
+from fittingroom.runs.kept_code import keep_study_code, names_of_code
 from fittingroom.runs.preprocessing import preprocessing_of
 from fittingroom.runs.run import command_line
 from fittingroom.runs.run_data import as_splits
@@ -121,8 +120,8 @@ def try_ideas(
     folds = FOLDS if can_fold and len(splits.train) < FEW_IMAGES else None
     validation = None if has_own or folds else min(MOST_VALIDATION, len(splits.train) // VALIDATION_SHARE)
 
-    # Sources are kept now: a seed that is trained tomorrow has the network that was tried today.
-    models = {name: find_model(name) for name in dict.fromkeys(each.model for each in (baseline, *named.values()))}
+    # Code is kept now: a seed that is trained tomorrow has the network that was tried today.
+    names = names_of_code((baseline, *named.values()))
     folder = new_folder(out, f"{baseline.name or 'run'}-try")
     record = Record(
         command=command_line(),
@@ -136,7 +135,7 @@ def try_ideas(
         fingerprint=splits.train.fingerprint.order,
         baseline=baseline.as_dict(),
         ideas={name: idea.as_dict() for name, idea in named.items()},
-        code=dict(keep_code(folder, models)),
+        code=keep_study_code(folder, names),
         options=options,
         versions=versions(),
     )

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 
 from fittingroom.errors import RecipeError
+from fittingroom.recipes.own_names import with_code_of
 from fittingroom.recipes.recipe import Recipe, differences, parse_recipe
 
 Ideas = Sequence[str | Sequence[str] | Recipe] | Mapping[str, str | Sequence[str] | Recipe]
@@ -51,7 +52,8 @@ def trains_to_its_end(recipe: Recipe) -> bool:
 
 def _changed(recipe: Recipe, overrides: Sequence[str]) -> Recipe:
     """A recipe with some keys set, as ``KEY=VALUE``."""
-    return dataclasses.replace(parse_recipe(recipe.to_toml(), overrides=overrides), name=recipe.name)
+    changed = parse_recipe(recipe.to_toml(), overrides=overrides)
+    return dataclasses.replace(with_code_of(changed, recipe), name=recipe.name)
 
 
 def _name(idea: str | Sequence[str] | Recipe) -> str:

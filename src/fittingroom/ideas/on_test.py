@@ -13,6 +13,7 @@ from fittingroom.events import Hooks
 from fittingroom.ideas.decide import LOOKS
 from fittingroom.ideas.study import BASELINE, Study
 from fittingroom.pipeline import resume
+from fittingroom.recipes.own_names import with_code_of
 from fittingroom.recipes.recipe import Recipe
 from fittingroom.runs import environment_record
 from fittingroom.runs.create import start
@@ -39,12 +40,12 @@ def compare_on_test(
     winner = max(better, key=lambda idea: idea["difference"])
     seeds = [FRESH_SEEDS + number for number in range(max(LOOKS[0], winner["pairs"]))]
 
-    sources = {side.name: side.source for side in (study.baseline, *study.ideas)}
+    sides = {side.name: side for side in (study.baseline, *study.ideas)}
     places = {BASELINE: study.path / "test-baseline", winner["name"]: study.path / "test-winner"}
     for name, path in places.items():
         if not (path / environment_record.FILE).exists():
             shutil.rmtree(path, ignore_errors=True)
-            _begin(path, splits, recipes[name], seeds, study, sources[name]())
+            _begin(path, splits, with_code_of(recipes[name], sides[name].recipe), seeds, study)
         resume(
             path,
             data=splits,
@@ -56,6 +57,6 @@ def compare_on_test(
     return {"winner": winner["name"]} | {key: compared[key] for key in KEPT}
 
 
-def _begin(path: Path, splits: Splits, recipe: Recipe, seeds: list[int], study: Study, source: Any) -> None:
+def _begin(path: Path, splits: Splits, recipe: Recipe, seeds: list[int], study: Study) -> None:
     options = study.baseline.options
-    start(splits, recipe, seeds=seeds, out=path, options=options, look_at_test=True, source=source)
+    start(splits, recipe, seeds=seeds, out=path, options=options, look_at_test=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,9 +15,10 @@ from fittingroom.files.records import WHAT_TO_DO, LongText, Range, read_record
 from fittingroom.ideas.asked import changes
 from fittingroom.ideas.side import Side
 from fittingroom.ideas.study import BASELINE, Idea, Study
+from fittingroom.own_code.kept import KeptCode
 from fittingroom.recipes.recipe import Recipe, recipe_from_dict
 from fittingroom.runs.environment_record import Options
-from fittingroom.runs.kept_code import KeptCode, executed_files, open_source, recorded_code
+from fittingroom.runs.kept_code import executed_files, names_of_code, with_study_code
 
 FILE = "study.json"
 FORMAT = 1
@@ -41,7 +41,7 @@ class Record:
         fingerprint: of the training set, in file order.
         baseline: the recipe that all is compared with.
         ideas: each idea's whole recipe, by its name.
-        code: the kept source of each network of the user's own, by its name.
+        code: all code of the user's own that the study keeps, by its name.
         options: of every training.
         versions: of fittingroom, torch and Python.
     """
@@ -96,21 +96,23 @@ def opened_study(folder: Path, record: Record, splits: Splits, *, trust_code: bo
         ArtifactError: it would execute code that isn't trusted.
     """
     recipes = record.recipes
-    code = recorded_code({name: asdict(kept) for name, kept in record.code.items()})
-    files = executed_files(folder, list(dict.fromkeys(recipe.model for recipe in recipes.values())), code)
+    files = executed_files(folder, names_of_code(recipes.values()), record.code)
     if files and not trust_code:
         raise ArtifactError(
             f"{folder}: going on executes code of its author's own, {', '.join(files)}. Read it, then say "
             "`trust_code=True`"
         )
 
+    with_code = {
+        name: with_study_code(recipe, folder, record.code, trusted=trust_code) for name, recipe in recipes.items()
+    }
+
     def side(name: str, path: str, kind: type[Any], **more: Any) -> Any:
         held_out: Mapping[str, Any] = {} if record.validation is None else {"validation": record.validation}
         return kind(
             name=name,
             path=folder / path,
-            recipe=dataclasses.replace(recipes[name], **held_out),
-            source=partial(open_source, folder, recipes[name].model, code, trusted=trust_code),
+            recipe=dataclasses.replace(with_code[name], **held_out),
             folds=record.folds,
             options=record.options,
             splits=dataclasses.replace(splits, test=None),

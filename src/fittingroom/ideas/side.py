@@ -16,7 +16,6 @@ from typing import Any
 from fittingroom.compare.answers import Answers, read_answers
 from fittingroom.data.dataset import Splits
 from fittingroom.events import Event, Hooks, JobDone, JobEvent
-from fittingroom.models import ModelSource
 from fittingroom.pipeline import add_seeds, resume
 from fittingroom.recipes.recipe import Recipe
 from fittingroom.runs import environment_record
@@ -33,17 +32,15 @@ class Side:
         name: as it was asked for, such as ``mirror=random``.
         path: the folder of its runs.
         recipe: all of it; its seed is the first.
-        source: the constructor of its network.
         folds: of the cross-validation by which each seed judges all images; None where some are held out.
         options: of every training.
         splits: what it is trained on.
-        trust_code: permits executing the source that its runs keep of a network of the user's own.
+        trust_code: permits executing the code of the user's own that its runs keep.
     """
 
     name: str
     path: Path
     recipe: Recipe
-    source: Callable[[], ModelSource]
     folds: int | None
     options: Options
     splits: Splits = field(repr=False)
@@ -80,7 +77,7 @@ class Side:
         if not (path / environment_record.FILE).exists():
             may_begin()
             shutil.rmtree(path, ignore_errors=True)
-            start(self.splits, self.recipe, out=path, options=self.options, source=self.source(), **which)
+            start(self.splits, self.recipe, out=path, options=self.options, **which)
         if not Run(path).is_finished:
             resume(path, look_at_test=False, **self._how(hooks))
 

@@ -28,6 +28,7 @@ from fittingroom.models import find_model
 from fittingroom.parallel.jobs import Job, run_jobs
 from fittingroom.parallel.ray_engine import RayEngine
 from fittingroom.recipes.by_data import settled
+from fittingroom.recipes.own_names import code_names, with_own_code
 from fittingroom.recipes.recipe import Precision, Recipe, load_recipe
 from fittingroom.recipes.steps import AUTO, auto_batch_size
 from fittingroom.version import __version__
@@ -65,7 +66,7 @@ class LabelCheck:
             raise RecipeError(f"folds: 2 or more expected, {self.folds} found: each image is judged by the other folds")
         if self.threads is not None and self.threads < 1:
             raise RecipeError(f"threads: 1 or more expected, {self.threads} found")
-        recipe = self.recipe if isinstance(self.recipe, Recipe) else load_recipe(self.recipe)
+        recipe = with_own_code(self.recipe if isinstance(self.recipe, Recipe) else load_recipe(self.recipe))
         chooses = recipe.early_stop or recipe.keep == "best"
         return recipe if chooses else dataclasses.replace(recipe, validation=0)
 
@@ -312,7 +313,7 @@ def _folder(parts: Sequence[Part], recipe: Recipe, how: LabelCheck, fold_N: NDAr
         __version__,
         [(part.role, part.dataset.fingerprint.order) for part in parts],
         recipe.as_dict(),
-        find_model(recipe.model).sha256,
+        [name.code.sha256 for name in code_names(recipe)] or find_model(recipe.model).sha256,
         [how.folds, how.seed, how.device],
         hashlib.sha256(np.ascontiguousarray(fold_N, "<i8").data).hexdigest(),
     ]

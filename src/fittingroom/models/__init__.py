@@ -7,13 +7,9 @@ To add one: write ``models/<name>.py`` with an ``nn.Module`` that takes ``num_cl
 from __future__ import annotations
 
 import difflib
-import hashlib
 import inspect
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import torch
@@ -23,6 +19,9 @@ from fittingroom.errors import FittingRoomError, RecipeError
 from fittingroom.models.residual_cnn import ResidualCNN
 from fittingroom.models.timm_networks import is_timm, timm_constructor
 from fittingroom.models.tutorial_cnn import TutorialCNN
+from fittingroom.own_code.collect import read_code
+from fittingroom.own_code.execute import execute, of_name
+from fittingroom.own_code.name import CodeName, OwnCode, attribute_of, is_own
 
 MODELS: dict[str, Callable[..., nn.Module]] = {
     "residual": ResidualCNN,
@@ -38,17 +37,17 @@ class ModelSource:
         name: as the recipe gives it, ``tutorial`` or ``net.py:Net``.
         construct: called with ``num_classes``, ``image_size``, ``in_channels`` and further arguments, where its
             signature takes them.
-        code: the text of the user's own file; None for the package's models.
+        code: the user's own source; None for the package's models.
     """
 
     name: str
     construct: Callable[..., Any]
-    code: str | None = None
+    code: OwnCode | None = None
 
     @property
     def sha256(self) -> str | None:
-        """Of the user's file, 64 hexadecimal digits."""
-        return None if self.code is None else hashlib.sha256(self.code.encode()).hexdigest()
+        """Of the user's code, 64 hexadecimal digits."""
+        return None if self.code is None else self.code.sha256
 
 
 def package_model(name: str) -> ModelSource:
@@ -67,65 +66,44 @@ def package_model(name: str) -> ModelSource:
 
 
 def find_model(name: str) -> ModelSource:
-    """Find the model of a name in :data:`MODELS`, of ``timm:NAME``, or of ``path/to/file.py:ClassOrFunction``.
+    """Find the model of a name in :data:`MODELS`, of ``timm:NAME``, or of the user's own code.
 
-    The last executes that file. For names that the user gave; one that stands in a file of a run goes to
-    :func:`package_model`.
+    The last is executed: what the name has brought along, and otherwise what it means, ``path/to/file.py:name`` or
+    ``package.module:name``. For names that the user gave; one that stands in a file of a run goes to
+    :func:`package_model`, or comes with the code that the run keeps.
 
     Raises:
-        RecipeError: the name is unknown (the known ones are listed), or the file lacks it or fails.
+        RecipeError: the name is unknown (the known ones are listed), or the code lacks it or fails.
     """
     if name in MODELS or is_timm(name):
         return package_model(name)
-
-    path, colon, attribute = name.rpartition(":")
-    if colon and path.endswith(".py"):
-        try:
-            code = Path(path).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise RecipeError(f"model {name}: Python source expected, but the file can't be read: {error}") from None
-        return model_from_code(name, code, attribute, path)
+    if isinstance(name, CodeName):
+        return model_from_code(name, name.code)
+    if is_own(name):
+        return model_from_code(name, read_code(name, "model"))
 
     close = difflib.get_close_matches(name, MODELS, n=1)
     hint = f"did you mean {close[0]}? " if close else ""
     raise RecipeError(
         f"model {name!r}: unknown; {hint}known are {', '.join(MODELS)}, timm:NAME, or your own as "
-        "path/to/file.py:ClassName"
+        "path/to/file.py:ClassName or package.module:ClassName"
     )
 
 
-def model_from_code(name: str, code: str, attribute: str, path: str) -> ModelSource:
-    """Execute the user's source text and take ``attribute`` from it.
+def model_from_code(name: str, code: OwnCode) -> ModelSource:
+    """Execute the user's source and take the class or function that constructs the network.
 
     Args:
         name: as the recipe gives it.
-        code: the whole text of the file.
-        attribute: the class or function that constructs the network.
-        path: what tracebacks and messages show.
+        code: with all that it imports from beside it.
 
     Raises:
         RecipeError: the code fails, or has no such class or function.
     """
-    # A module of its own for each text: two models of one study may come from files of one name.
-    module = ModuleType(f"fittingroom_user_model_{hashlib.sha256(code.encode()).hexdigest()[:12]}")
-    module.__file__ = path
-    sys.modules[module.__name__] = module  # dataclasses and pickling look a class's module up there
-    try:
-        exec(compile(code, path, "exec", dont_inherit=True), module.__dict__)
-    except (Exception, SystemExit) as error:
-        line = _line_in(error, path)
-        raise RecipeError(f"model {name}: executing {path} failed{line}: {type(error).__name__}: {error}") from error
+    module = execute(code, name, "model")
 
     # A network that is constructed already would be one and the same for every seed.
-    construct = getattr(module, attribute, None)
-    if not callable(construct) or isinstance(construct, nn.Module):
-        classes = [
-            key for key, value in vars(module).items() if inspect.isclass(value) and issubclass(value, nn.Module)
-        ]
-        raise RecipeError(
-            f"model {name}: {path} has no class or function {attribute}; it has {', '.join(classes) or 'none'}"
-        )
-    return ModelSource(name, construct, code)
+    return ModelSource(name, of_name(module, attribute_of(name), name, "model", unless=nn.Module), code)
 
 
 def build_model(
@@ -241,16 +219,3 @@ def _to_channels_last(model: nn.Module, image_size: tuple[int, int], channels: i
         model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     finally:
         model.train(was_training)
-
-
-def _line_in(error: BaseException, path: str) -> str:
-    """`` at line 7`` if the traceback of ``error`` passes through ``path``."""
-    if isinstance(error, SyntaxError) and error.lineno:
-        return f" at line {error.lineno}"
-    lines = []
-    step = error.__traceback__
-    while step:
-        if step.tb_frame.f_code.co_filename == path:
-            lines.append(step.tb_lineno)
-        step = step.tb_next
-    return f" at line {lines[-1]}" if lines else ""

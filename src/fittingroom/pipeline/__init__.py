@@ -15,7 +15,6 @@ from pathlib import Path
 from shlex import quote
 from typing import Any, Literal
 
-from fittingroom.artifact.artifact import SOURCE
 from fittingroom.data.dataset import Dataset, Splits
 from fittingroom.data.preprocessing import Preprocessing
 from fittingroom.errors import STORAGE_FULL, ArtifactError, Interrupted, PeerLost, RecipeError, StorageFailed
@@ -23,7 +22,7 @@ from fittingroom.events import Hooks, JobDone, Observer, RecipeSettled, Working
 from fittingroom.files.atomic import remove_leftovers
 from fittingroom.models.timm_networks import is_timm
 from fittingroom.parallel.jobs import Job, run_jobs
-from fittingroom.parallel.process_group import ProcessGroup, launcher, process_group, processes
+from fittingroom.parallel.process_group import ALONE, ProcessGroup, launcher, process_group, processes
 from fittingroom.parallel.ray_engine import RayEngine, check_engine
 from fittingroom.pipeline.extras import by_itself, report_run
 from fittingroom.pipeline.one_seed import finish
@@ -39,9 +38,10 @@ from fittingroom.runs.one_writer import one_writer, refuse_unbegun
 from fittingroom.runs.origin import NEW, RECIPE_FOR_A_MODEL, RECIPE_FOR_WEIGHTS, open_origin, open_weights
 from fittingroom.runs.preprocessing import preprocessing_of
 from fittingroom.runs.recorded import (
+    code_files,
+    recorded_code,
     recorded_environment,
     recorded_recipe,
-    recorded_source,
     refuse_changes,
 )
 from fittingroom.runs.run import Run, summarize_members
@@ -154,7 +154,7 @@ def train(
 
         # Which of the two recipes it is, the data says, and neither of them says how pictures are read.
         if recipe is None and origin is not None:
-            recipe = origin.run.recipe
+            recipe = recorded_code(origin.run, origin.run.recipe, ALONE, trust_code=trust_code)
         elif recipe is None and "model" in keys:
             has_weights = weights != NEW if weights else is_timm(str(keys["model"]))
             recipe = RECIPE_FOR_WEIGHTS if has_weights else RECIPE_FOR_A_MODEL
@@ -332,11 +332,10 @@ def _hold(path: Path, held: ExitStack) -> None:
 
 def _refuse_untrusted_code(run: Run, trusted: bool) -> None:
     """Refuse before anything is opened; what would execute the code asks once more."""
-    code_files = [folder.path / SOURCE for folder in [run, *run.members] if (folder.path / SOURCE).exists()]
-    if code_files and not trusted:
+    if not trusted and (files := code_files(run)):
         raise ArtifactError(
-            f"{run.path}: its model is the code in {code_files[0].relative_to(run.path)}; going on executes that file. "
-            "Read it, then say `trust_code=True`"
+            f"{run.path}: it is trained by code of its author's own, such as {files[0].relative_to(run.path)}; going "
+            "on executes it. Read it, then say `trust_code=True`"
         )
 
 
@@ -373,14 +372,14 @@ def _carry_out(run: Run, engine: RayEngine | None, hooks: Hooks, group: ProcessG
 
 def _resume_command(run: Run) -> str:
     """What resumes a run, by as many processes as it is trained by now."""
-    trust = " --trust-code" if (run.path / SOURCE).exists() else ""
+    trust = " --trust-code" if code_files(run) else ""
     return f"{launcher()}fittingroom train --resume {quote(str(run.path))}{trust}"
 
 
 def _members(run: Run, group: ProcessGroup, *, elsewhere: bool, trust_code: bool) -> Iterator[Job[None]]:
     """A job for each seed of a run; ``elsewhere`` in another process, which opens the data itself if it can."""
     recipe, environment = recorded_recipe(run, group), recorded_environment(run, group)
-    model_source = recorded_source(run, recipe, group, trust_code=trust_code)
+    recipe = recorded_code(run, recipe, group, trust_code=trust_code)
     splits = None if elsewhere and environment.data.source else run.splits
     for seed in environment.seeds or ():
         member = Run(run.path / f"seed-{seed}", splits)
@@ -389,7 +388,7 @@ def _members(run: Run, group: ProcessGroup, *, elsewhere: bool, trust_code: bool
             member.path.mkdir(exist_ok=True)
             record = dataclasses.replace(environment, seeds=None, recipe=seeded.as_dict())
             copy_start(run.path, member.path)
-            write_start(member.path, seeded, model_source, record)
+            write_start(member.path, seeded, record)
         yield Job(member.path.name, partial(finish, member, group=group, trust_code=trust_code))
 
 

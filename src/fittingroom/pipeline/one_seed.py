@@ -22,7 +22,7 @@ from fittingroom.evaluation.predictions import JudgedPredictions, write_predicti
 from fittingroom.evaluation.temperature import UNCALIBRATED, Temperature
 from fittingroom.evaluation.threshold import MIN_OF_CLASS, Threshold
 from fittingroom.events import NO_HOOKS, Event, Hooks, Observer, Working
-from fittingroom.models import ModelSource
+from fittingroom.models import ModelSource, find_model
 from fittingroom.models.summary import count_parameters
 from fittingroom.parallel.process_group import ALONE, ProcessGroup
 from fittingroom.pipeline.extras import UNMADE, draw_curve, ship
@@ -34,9 +34,9 @@ from fittingroom.runs.one_writer import one_writer
 from fittingroom.runs.out_of_fold import OutOfFold, judge_out_of_fold, scores_of_folds
 from fittingroom.runs.preprocessing import resolve_preprocessing
 from fittingroom.runs.recorded import (
+    recorded_code,
     recorded_environment,
     recorded_recipe,
-    recorded_source,
     recorded_start,
     refuse_other_data,
 )
@@ -68,7 +68,8 @@ def finish(run: Run, hooks: Hooks = NO_HOOKS, *, group: ProcessGroup = ALONE, tr
     prepare_torch(environment.machine.threads, environment.options.deterministic)
     device = pick_device(environment.options.device)
     refuse_without_bf16(environment.precision, environment.bf16_emulated, device, str(run.path))
-    model_source = recorded_source(run, recipe, group, trust_code=trust_code)
+    recipe = recorded_code(run, recipe, group, trust_code=trust_code)
+    model_source = find_model(recipe.model)
     with one_writer(run.path) if group.is_main else nullcontext():
         _train_one(run, recipe, model_source, environment, hooks, group)
 
@@ -227,6 +228,7 @@ def _write_artifact(
         model=recipe.model,
         model_args=dict(recipe.model_args),
         code_sha256=model_source.sha256,
+        code=environment.code.get(recipe.model),
         classes=splits.train.classes,
         channels=splits.train.channels,
         image_size=splits.train.image_size,
@@ -240,5 +242,5 @@ def _write_artifact(
         conformal=ConformalScores.of(honest.probabilities, honest.truth) if honest else None,
         start=None if environment.start is None else dataclasses.asdict(environment.start),
     )
-    save_artifact(artifact, fitted.network.state_dict(), model_source.code)
+    save_artifact(artifact, fitted.network.state_dict())
     return artifact

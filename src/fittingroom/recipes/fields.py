@@ -15,6 +15,7 @@ from dataclasses import field
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from fittingroom.files.records import brief
+from fittingroom.own_code.name import is_own
 
 
 def bounded(
@@ -47,9 +48,26 @@ def unwritten(default: Any) -> Any:
     return field(default=default, metadata={"unwritten": True})
 
 
-def checked(default: Any, check: Callable[[Any], str | None]) -> Any:
+def checked(default: Any, check: Callable[[Any], str | None], *, unwritten: bool = False) -> Any:
     """A field whose plain value has more than one form; ``check`` says what is wrong with one, None for nothing."""
-    return field(default=default, metadata={"check": check})
+    return field(default=default, metadata={"check": check, "unwritten": unwritten})
+
+
+def choice_or_code(*choices: str) -> Callable[[Any], str | None]:
+    """What is wrong with a value that is to be one of several words, or the name of code of the user's own."""
+
+    def problem(value: Any) -> str | None:
+        if isinstance(value, str) and (value in choices or is_own(value)):
+            return None
+        words = f"{', '.join(choices)} or your own" if choices else "your own"
+        return f"{words} as path/to/file.py:name or package.module:name expected, {brief(value)} found"
+
+    return problem
+
+
+def unwritten_table() -> Any:
+    """A field for a table, of which an empty one is left out where the values are written."""
+    return field(default_factory=dict, metadata={"unwritten": True})
 
 
 def field_problems(cls: type, raw: Mapping[str, Any], prefix: str) -> list[tuple[str, str]]:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from fittingroom.errors import RecipeError
+from fittingroom.recipes.code_keys import named
 from fittingroom.recipes.recipe import Recipe, Stage, recipe_from_dict, with_epochs, with_lr
 from fittingroom.recipes.steps import sets_epochs
 
@@ -39,7 +40,7 @@ def with_keys(recipe: Recipe, keys: Mapping[str, Any], *, others: Iterable[str] 
     """
     given = {key: value for key, value in keys.items() if value is not None or key not in SHARED}
     refuse_unknown_keys(given, others)
-    values = {key: _plain(value) for key, value in given.items() if key not in SHARED}
+    values = {key: _plain(named(value, key)) for key, value in given.items() if key not in SHARED}
     if values:
         raw = recipe.as_dict() | values
         if "model" in values and values["model"] != recipe.model and "model_args" not in values:

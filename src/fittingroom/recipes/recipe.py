@@ -12,12 +12,14 @@ import math
 import tomllib
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, Literal
 
 from fittingroom.errors import RecipeError
 from fittingroom.files.records import brief
-from fittingroom.recipes.fields import bounded, checked, field_problems, unwritten
+from fittingroom.own_code.name import attribute_of
+from fittingroom.recipes.code_keys import KINDS, named, own_names
+from fittingroom.recipes.fields import bounded, checked, choice_or_code, field_problems, unwritten, unwritten_table
 from fittingroom.recipes.picture_keys import (
     Channels,
     Photo,
@@ -92,6 +94,9 @@ class Recipe:
         description: one line for ``fittingroom recipes``.
         batch_size: examples a step, ≥ 1; the last batch of an epoch may be shorter and is used. ``auto``: the largest
             power of two that is at most a twentieth of the images learned from, within 8–256.
+        loss: ``cross_entropy``, or your own as ``path/to/file.py:name`` or ``package.module:name``: a function of
+            logits (N, classes) and labels (N,) that gives each image's loss (N,), or their mean.
+        loss_args: further arguments of your own loss.
         label_smoothing: probability mass spread over all classes in the cross-entropy, in [0, 1).
         optimizer: ``sgd`` (Nesterov), ``adam``, ``adamw``, or ``muon`` (Muon on the filters, AdamW on the rest).
             *Filters* are the convolution kernels for muon, all weights of two dimensions or more for the others;
@@ -172,6 +177,8 @@ class Recipe:
     name: str = ""
     description: str = ""
     batch_size: int | Literal["auto"] = checked(256, batch_size_problem)
+    loss: str = checked("cross_entropy", choice_or_code("cross_entropy"), unwritten=True)
+    loss_args: Mapping[str, Any] = unwritten_table()
     label_smoothing: float = bounded(0.0, low=0, high=1, open_high=True)
     optimizer: OptimizerName = "adamw"
     momentum: float = bounded(0.9, low=0, high=1, open_high=True)
@@ -216,6 +223,8 @@ class Recipe:
 
     def __post_init__(self) -> None:
         """Refuse what :func:`find_problems` finds, also when the recipe was built in Python."""
+        for kind in KINDS:
+            object.__setattr__(self, kind, named(getattr(self, kind), kind))
         problems = find_problems(self.as_dict())
         if problems:
             raise RecipeError("\n".join(f"recipe: {path}: {problem}" for path, problem in problems))
@@ -393,15 +402,20 @@ def _names_another_model(text: str, overrides: Sequence[str]) -> bool:
 
 def _refuse_code_of_a_run(path: Path, recipe: Recipe, overrides: Sequence[str]) -> None:
     """A run or a study may come from a stranger: what code its recipe names is executed only if the user names it."""
-    in_a_run = any((path.parent / name).exists() for name in ("environment.json", "study.json"))
-    is_named = any(override.partition("=")[0].strip() == "model" for override in overrides)
-    if in_a_run and ":" in recipe.model and not is_named:
-        kept = sorted(path.parent.glob("model_source*.py"))
-        file = kept[0] if len(kept) == 1 else "FILE.py"
-        raise RecipeError(
-            f"{path}: the recipe of a run, whose model is code of its author's own ({recipe.model}). Read that code, "
-            f"then name it: `model` {file}:{recipe.model.rpartition(':')[2]}"
-        )
+    if not any((path.parent / name).exists() for name in ("environment.json", "study.json")):
+        return
+    named = {override.partition("=")[0].strip() for override in overrides}
+    for key, name in own_names(recipe):
+        if key not in named:
+            attribute = attribute_of(name)
+            kept = sorted(path.parent.glob("model_source*.py")) if key == "model" else []
+            kept = kept or sorted(path.parent.glob(f"code/*/{PurePath(name.rpartition(':')[0]).name}"))
+            spelled = f"{kept[0] if len(kept) == 1 else 'FILE.py'}:{attribute}"
+            option = f"`model` {spelled}" if key == "model" else f"`overrides` {key}={spelled}"
+            raise RecipeError(
+                f"{path}: the recipe of a run, whose {key} is code of its author's own ({name}). Read that code, "
+                f"then name it: {option}"
+            )
 
 
 def recipe_names() -> list[str]:
@@ -480,8 +494,12 @@ def _present(value: Recipe | Stage) -> list[tuple[str, Any]]:
     return [
         (key.name, item)
         for key, item in pairs
-        if item is not None and not (key.metadata.get("unwritten") and item == key.default)
+        if item is not None and not (key.metadata.get("unwritten") and item == _default_of(key))
     ]
+
+
+def _default_of(key: dataclasses.Field[Any]) -> Any:
+    return key.default if key.default_factory is dataclasses.MISSING else key.default_factory()
 
 
 def _plain(value: Any) -> Any:

@@ -8,11 +8,13 @@ from pathlib import Path
 from shlex import join
 from typing import Any
 
-from fittingroom.artifact.artifact import SOURCE
 from fittingroom.data.fetch.fingerprints import KNOWN_FINGERPRINTS
 from fittingroom.evaluation.intervals import least_of_several_interval, model_interval
 from fittingroom.evaluation.mistakes import find_suspicious_labels
 from fittingroom.evaluation.predictions import JudgedPredictions, read_predictions
+from fittingroom.own_code.kept import SOURCE
+from fittingroom.recipes.code_keys import own_names
+from fittingroom.recipes.own_names import options_for_code
 from fittingroom.report.diagnosis import Diagnosis, diagnose
 from fittingroom.runs.ledger import read_evaluations
 from fittingroom.runs.result_record import read_evaluation
@@ -202,7 +204,9 @@ def reproducing_command(run: Run) -> str:
 
     if run.recipe.precision == "auto":  # in runs of 0.1, whose recipe doesn't say what it came to
         words += ["--set", f"precision={environment.precision}"]
-    if (run.path / SOURCE).exists():  # the run's own copy: the file that it was made from may be gone
+    # the run's own copies: the files that they were made from may be gone
+    words += options_for_code(own_names(run.recipe), run.path, environment.code)
+    if (run.path / SOURCE).exists():  # of 0.1
         words += ["--model", f"{run.path / SOURCE}:{run.recipe.model.rpartition(':')[2]}"]
     if (start := environment.start) is not None and start.kind == "run":
         words += ["--from", str(_runs_folder_as_given(run.path) / start.name)]

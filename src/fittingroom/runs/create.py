@@ -13,7 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import cast
 
-from fittingroom.artifact.artifact import SOURCE
+import torch
+
 from fittingroom.data.dataset import Dataset, Splits
 from fittingroom.data.edits import edited
 from fittingroom.data.formats.columns import LABEL_NAMES_IN_WORDS
@@ -24,8 +25,11 @@ from fittingroom.files.atomic import atomic_write
 from fittingroom.files.names import refuse_undecodable
 from fittingroom.models import ModelSource, find_model
 from fittingroom.models.timm_networks import is_timm
+from fittingroom.own_code.kept import FOLDER as CODE
+from fittingroom.own_code.kept import keep_code, kept_codes
 from fittingroom.parallel.process_group import ALONE, ProcessGroup, is_own_job, torchrun_job
 from fittingroom.recipes.by_data import Chosen, default_recipe, said_of, settled
+from fittingroom.recipes.own_names import code_names, with_own_code
 from fittingroom.recipes.recipe import Precision, Recipe, load_recipe
 from fittingroom.runs import environment_record
 from fittingroom.runs.cut import CUT, bundles_of, decide_cut
@@ -40,10 +44,11 @@ from fittingroom.runs.run_data import as_splits
 from fittingroom.runs.starting_point import IMAGES, START, write_seen, write_weights
 from fittingroom.training.device import pick_device, prepare_torch
 from fittingroom.training.hold_out import learned_from_count
+from fittingroom.training.own_parts import try_own_code
 from fittingroom.training.precision import ResolvedPrecision, resolve_precision
 from fittingroom.training.start_weights import refuse_without_start
 
-FIRST_FILES = (SOURCE, START, IMAGES, "recipe.toml", environment_record.FILE)
+FIRST_FILES = (CODE, START, IMAGES, "recipe.toml", environment_record.FILE)
 """What a run has before its first step; the last of them is what it is resumed by."""
 
 
@@ -56,7 +61,6 @@ def start(
     out: str | Path | None = None,
     options: Options | None = None,
     look_at_test: bool = False,
-    source: ModelSource | None = None,
     origin: Origin | WeightsOrigin | None = None,
     folds: int | None = None,
     hooks: Hooks = NO_HOOKS,
@@ -67,11 +71,10 @@ def start(
 
     :func:`fittingroom.pipeline.one_seed.finish` or :func:`fittingroom.resume` trains it.
 
-    Arguments and errors are those of :func:`fittingroom.train`; ``source`` is the recipe's model where the caller has
-    it already, and otherwise what the recipe names, which may be a file of the user's own that is executed.
-    ``origin`` is where the first weights come from; None for new ones. ``group`` has the processes that will train
-    together, each of which calls this with the same arguments. Until ``held`` is closed no other process writes into
-    the folder; without it, until the folder is written.
+    Arguments and errors are those of :func:`fittingroom.train`; the code of the user's own that the recipe names is
+    executed. ``origin`` is where the first weights come from; None for new ones. ``group`` has the processes that will
+    train together, each of which calls this with the same arguments. Until ``held`` is closed no other process writes
+    into the folder; without it, until the folder is written.
     """
     options = options or Options()
     refuse_undecodable(Path("" if out is None else out).absolute())  # the current directory is recorded, too
@@ -80,16 +83,16 @@ def start(
 
     recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
     if origin is not None:
-        recipe, source = origin.recipe_for(recipe), source or origin.model_source
+        recipe = origin.recipe_for(recipe)
     else:
         refuse_without_start(recipe)
-    recipe = recipe if seed is None else dataclasses.replace(recipe, seed=seed)
+    recipe = with_own_code(recipe if seed is None else dataclasses.replace(recipe, seed=seed))
 
     # One process of each host fills the cache, from which the others read.
     with group.local_main_first():
         opened = as_splits(data, options, preprocessing_of(recipe), hooks)
         splits, edits, _ = edited(opened, without=options.without, labels=options.labels)
-    source = source or find_model(recipe.model)
+    source = find_model(recipe.model)
     if origin is not None:
         recipe = origin.recipe_on(splits, recipe)
     if folds is not None:
@@ -105,6 +108,8 @@ def start(
 
     # Before the machine is described, with its number of threads.
     prepare_torch(options.threads, options.deterministic)
+
+    try_own_code(recipe, splits.train, torch.device(pick_device(options.device)))
 
     def make_folder(holding: ExitStack) -> str:
         """The new folder of the run, or the one that it had before torchrun restarted it."""
@@ -134,7 +139,7 @@ def start(
                 bf16_emulated=precision.emulated,
             )
             folder = _claimed_folder(out, recipe.name or "run", holding)
-            _begin(folder, resolved, source, environment, begun)
+            _begin(folder, resolved, environment, begun)
         holding.enter_context(one_writer(folder))
         return str(folder)
 
@@ -185,6 +190,7 @@ def _describe(
         cut=CUT,
         recipe=recipe.as_dict(),
         code_sha256=source.sha256,
+        code=kept_codes(code_names(recipe)),
         versions=versions(*(["timm"] if is_timm(recipe.model) else [])),
         machine=describe_machine(pick_device(options.device)),
         revision=git_revision(),
@@ -273,23 +279,19 @@ def _refuse_used(folder: Path) -> None:
         )
 
 
-def _begin(
-    folder: Path, recipe: Recipe, source: ModelSource, environment: Environment, begun: Begun | None = None
-) -> None:
+def _begin(folder: Path, recipe: Recipe, environment: Environment, begun: Begun | None = None) -> None:
     """As :func:`write_start`; a folder that can't be written whole is empty again, so that the next try may take it."""
     with beginning(folder, FIRST_FILES):
         if begun is not None:
             write_weights(folder, begun.weights)
             if begun.seen is not None:
                 write_seen(folder, begun.seen)
-        write_start(folder, recipe, source, environment)
+        write_start(folder, recipe, environment)
 
 
-def write_start(folder: Path, recipe: Recipe, source: ModelSource, environment: Environment) -> None:
-    """Write what the run is to be, so that it can be resumed from its first second on."""
-    if source.code is not None:
-        with atomic_write(folder / SOURCE) as file:
-            file.write(source.code.encode())
+def write_start(folder: Path, recipe: Recipe, environment: Environment) -> None:
+    """Write what the run is to be, its code included, so that it can be resumed from its first second on."""
+    keep_code(folder, code_names(recipe))
     with atomic_write(folder / "recipe.toml") as file:
         file.write(recipe.to_toml().encode())
     write_environment(folder, environment)

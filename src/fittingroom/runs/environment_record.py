@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -31,6 +31,7 @@ from fittingroom.files.records import (
     brief,
     read_record,
 )
+from fittingroom.own_code.kept import KeptCode
 
 FILE = "environment.json"
 FORMAT = 1
@@ -262,7 +263,8 @@ class Environment:
         start: what the training started from; None for new weights.
         recipe: the resolved recipe as plain values, against which a resumed run's ``recipe.toml`` is held.
         recipe_reason: what the number of images changed in the recipe that was asked for, in words; empty for nothing.
-        code_sha256: of the user's own source; None for a model of the package, and in runs of 0.1.
+        code_sha256: of the source of the user's own network; None for a model of the package, and in runs of 0.1.
+        code: all code of the user's own that the run keeps, by the name that the recipe gives it; empty in runs of 0.1.
         versions: of fittingroom, Python and the packages that decide a result.
         machine: see :class:`fittingroom.environment.Machine`.
         revision: the commit of the package's source tree, ``+`` if it had changes; None for an installed package.
@@ -289,6 +291,7 @@ class Environment:
     recipe: dict[str, Any]
     recipe_reason: str = ""
     code_sha256: str | None = None
+    code: dict[str, KeptCode] = field(default_factory=dict)
     versions: dict[str, str]
     machine: Machine
     revision: str | None = None

@@ -1,68 +1,48 @@
-"""The source of the user's own networks, which a study keeps in its folder and executes only where it is trusted."""
+"""The user's own code, which a study keeps in its folder and executes only where it is trusted."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from fittingroom.artifact.artifact import SOURCE, read_trusted_code
-from fittingroom.files.atomic import atomic_write
-from fittingroom.files.records import SHA256
-from fittingroom.models import MODELS, ModelSource, find_model, model_from_code, package_model
+from fittingroom.own_code.collect import read_code
+from fittingroom.own_code.kept import SOURCE, KeptCode, KeptCodes, keep_code
+from fittingroom.own_code.name import CodeName
+from fittingroom.recipes.code_keys import own_names
+from fittingroom.recipes.own_names import read_kept, with_kept_code, with_own_code
+from fittingroom.recipes.recipe import Recipe
+
+Names = Mapping[str, str]  # of own code, as a recipe spells it, each with its kind
 
 
-@dataclass(frozen=True)
-class KeptCode:
-    """The copy of one network's source.
-
-    Attributes:
-        file: its name in the study's folder.
-        sha256: of the source, as it was when it was kept.
-    """
-
-    file: str
-    sha256: SHA256
+def names_of_code(recipes: Iterable[Recipe]) -> dict[str, str]:
+    """The names of own code in the recipes of a study; one that has brought its code along has it still."""
+    return {name: kind for recipe in recipes for kind, name in own_names(recipe)}
 
 
-KeptCodes = Mapping[str, KeptCode]  # by the model's name, as a recipe spells it
+def keep_study_code(folder: Path, names: Names) -> dict[str, KeptCode]:
+    """Copy into the study's folder all code that its recipes name: what their user gave."""
+    brought = [name if isinstance(name, CodeName) else CodeName(name, read_code(name, names[name])) for name in names]
+    return keep_code(folder, brought)
 
 
-def keep_code(folder: Path, sources: Mapping[str, ModelSource]) -> KeptCodes:
-    """Copy the user's own networks into the study's folder, each text once."""
-    kept = {}
-    for name, source in sources.items():
-        # A model of this package has no source to keep.
-        if source.code is not None and source.sha256 is not None:
-            kept[name] = KeptCode(f"model_source-{source.sha256[:12]}.py", source.sha256)
-            with atomic_write(folder / kept[name].file) as file:
-                file.write(source.code.encode())
-    return kept
-
-
-def recorded_code(record: Mapping[str, Mapping[str, str]]) -> KeptCodes:
-    """The kept sources that ``study.json`` names. Of a path only the file's name counts, inside the study's folder."""
-    return {name: KeptCode(Path(entry["file"]).name, entry["sha256"]) for name, entry in record.items()}
-
-
-def executed_files(folder: Path, models: list[str], kept: KeptCodes) -> list[str]:
+def executed_files(folder: Path, names: Names, kept: KeptCodes) -> list[str]:
     """The files that going on with a study executes: its own copies, and what a study of 0.1 names instead."""
-    copies = [str(folder / code.file) for code in kept.values()]
-    outside = [name for name in models if name not in MODELS and name not in kept]
+    copies = [str(folder / code.folder / code.main) for code in kept.values()]
+    outside = [name for name in names if name not in kept]
     of_trials = map(str, sorted(folder.rglob(SOURCE)))
     return [*copies, *outside, *of_trials]
 
 
-def open_source(folder: Path, model: str, kept: KeptCodes, *, trusted: bool) -> ModelSource:
-    """The constructor of a model that a study names.
+def with_study_code(recipe: Recipe, folder: Path, kept: KeptCodes, *, trusted: bool) -> Recipe:
+    """A recipe of the study with the code that its names mean.
 
     Raises:
         ArtifactError: code that isn't trusted, or was changed.
-        RecipeError: the file has no such name or fails.
+        RecipeError: the study keeps no code of that name.
     """
-    if copy := kept.get(model):
-        code = read_trusted_code(folder, copy.sha256, trusted=trusted, file=copy.file)
-        return model_from_code(model, code, model.rpartition(":")[2], str(folder / copy.file))
-
     # A study of 0.1 kept no code: its user was shown the path before saying that it is trusted.
-    return find_model(model) if trusted else package_model(model)
+    if not kept and trusted:
+        return with_own_code(recipe)
+    wanted = {name: kept[name] for _, name in own_names(recipe) if name in kept}
+    return with_kept_code(recipe, read_kept(folder, wanted, trusted=trusted), folder)

@@ -5,6 +5,7 @@ And a folder whose writer died before ``environment.json`` was whole, which noth
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -59,7 +60,7 @@ def beginning(folder: Path, first_files: Sequence[str]) -> Iterator[None]:
         yield
     except BaseException:
         for name in first_files:
-            (folder / name).unlink(missing_ok=True)
+            _remove(folder / name)
         raise
     finally:
         (folder / BEGUN).unlink(missing_ok=True)
@@ -70,7 +71,7 @@ def take_over(folder: Path, first_files: Sequence[str]) -> None:
     if not _is_unbegun(folder):
         return
     for name in first_files:
-        (folder / name).unlink(missing_ok=True)
+        _remove(folder / name)
     remove_leftovers(folder)
     (folder / BEGUN).unlink(missing_ok=True)
 
@@ -86,3 +87,11 @@ def refuse_unbegun(folder: Path) -> None:
 
 def _is_unbegun(folder: Path) -> bool:
     return (folder / BEGUN).exists() and not (folder / environment_record.FILE).exists()
+
+
+def _remove(path: Path) -> None:
+    """Remove a file, or a folder with what is in it; nothing where there is none."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fittingroom.artifact.artifact import SOURCE, WEIGHTS, Artifact, open_artifact, read_trusted_code
+from fittingroom.artifact.artifact import WEIGHTS, Artifact, open_artifact
 from fittingroom.data.dataset import Dataset, Splits
 from fittingroom.data.fetch.download import Progress
 from fittingroom.data.normalization import Scale
 from fittingroom.errors import ArtifactError, DataError
+from fittingroom.own_code.name import CodeName, OwnCode, attribute_of
+from fittingroom.recipes.code_keys import own_names
 from fittingroom.recipes.picture_keys import LARGEST_SIDE
 from fittingroom.recipes.recipe import Recipe
 from fittingroom.runs.cut import bundles_of
@@ -47,7 +49,7 @@ class Origin:
 
     run: Run
     artifact: Artifact
-    code: str | None
+    code: OwnCode | None
 
     @property
     def name(self) -> str:
@@ -55,14 +57,18 @@ class Origin:
         return self.run.name
 
     @property
-    def model_source(self) -> ModelSource:
-        """The constructor of its network."""
-        from fittingroom.models import model_from_code, package_model
+    def model(self) -> str:
+        """The name of its network, with the code that it means."""
+        return self.artifact.model if self.code is None else CodeName(self.artifact.model, self.code)
 
-        model = self.artifact.model
-        if self.code is None:
-            return package_model(model)
-        return model_from_code(model, self.code, model.rpartition(":")[2], str(self.run.path / SOURCE))
+    def kept_names(self) -> list[tuple[str, str]]:
+        """Kind and name of each piece of the run's own code but its network, by the copies that it keeps."""
+        kept = self.run.environment.code
+        return [
+            (kind, f"{self.run.path / kept[name].folder / kept[name].main}:{attribute_of(name)}")
+            for kind, name in own_names(self.run.recipe)
+            if kind != "model" and name in kept
+        ]
 
     def recipe_for(self, recipe: Recipe | None) -> Recipe:
         """A recipe for its network, by default its own.
@@ -74,7 +80,7 @@ class Origin:
         prepared = self.artifact.preprocessing
         return replace(
             recipe,
-            model=self.artifact.model,
+            model=self.model,
             model_args=dict(self.artifact.model_args),
             normalize="model",
             size=recipe.size or prepared.size,
@@ -157,10 +163,7 @@ def open_origin(run: Run | str | Path, *, trust_code: bool = False) -> Origin:
     """
     run = run if isinstance(run, Run) else Run(Path(run))
     artifact = open_artifact(run.path)
-    code = None
-    if artifact.code_sha256 is not None:
-        code = read_trusted_code(run.path, artifact.code_sha256, trusted=trust_code)
-    return Origin(run, artifact, code)
+    return Origin(run, artifact, artifact.own_code(trusted=trust_code))
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,10 +182,6 @@ class WeightsOrigin:
     kind: StartKind
     path: Path
     scales: tuple[tuple[float, ...], tuple[float, ...]]
-
-    @property
-    def model_source(self) -> None:
-        """The network is the one that the recipe names."""
 
     def recipe_for(self, recipe: Recipe) -> Recipe:
         """The recipe with the size of images that the network knows, where it doesn't say one."""

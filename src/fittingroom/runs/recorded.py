@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
-from fittingroom.artifact.artifact import SOURCE, read_trusted_code
 from fittingroom.data.dataset import Splits
 from fittingroom.environment import versions
 from fittingroom.errors import ArtifactError, DataError
 from fittingroom.files.json_file import read_json
-from fittingroom.models import ModelSource, model_from_code, package_model
+from fittingroom.own_code.kept import SOURCE, read_kept_source
+from fittingroom.own_code.name import OwnCode
 from fittingroom.parallel.process_group import ProcessGroup
+from fittingroom.recipes.own_names import read_kept, with_kept_code
 from fittingroom.recipes.recipe import Recipe, differences, parse_recipe
 from fittingroom.runs import environment_record
 from fittingroom.runs.environment_record import DataIdentity, Environment
@@ -90,23 +93,33 @@ def recorded_start(run: Run, environment: Environment, group: ProcessGroup) -> S
     return start_weights(weights, point)
 
 
-def recorded_source(run: Run, recipe: Recipe, group: ProcessGroup, *, trust_code: bool) -> ModelSource:
-    """The model's constructor: one of the package, or the run's own copy of the user's source, which is executed.
+def recorded_code(run: Run, recipe: Recipe, group: ProcessGroup, *, trust_code: bool) -> Recipe:
+    """The run's recipe with the code of its author's own that it names: the run's own copy, which is then executed.
 
-    Never the file that the recipe names: a run's folder may come from a stranger.
+    Never a file that the recipe names: a run's folder may come from a stranger. The main process alone reads it.
 
     Raises:
         ArtifactError: code that isn't trusted, or was changed since the run was started.
-        RecipeError: neither a model of the package nor a source in the folder.
+        RecipeError: the recipe names code that the folder doesn't keep.
     """
-    file = run.path / SOURCE
 
-    def read() -> str | None:
-        if not file.exists():
-            return None
-        return read_trusted_code(run.path, run.environment.code_sha256, trusted=trust_code)
+    def read() -> dict[str, dict[str, Any]]:
+        environment = run.environment
+        codes = read_kept(run.path, environment.code, trusted=trust_code)
+        if not codes and (run.path / SOURCE).exists():  # of 0.1
+            source = read_kept_source(run.path, environment.code_sha256, "model", trusted=trust_code)
+            codes = {recipe.model: source}
+        return {name: asdict(code) for name, code in codes.items()}
 
-    code = group.broadcast(read)
-    if code is None:
-        return package_model(recipe.model)
-    return model_from_code(recipe.model, code, recipe.model.rpartition(":")[2], str(file))
+    codes = {name: OwnCode(**code) for name, code in group.broadcast(read).items()}
+    return with_kept_code(recipe, codes, run.path)
+
+
+def code_files(run: Run) -> list[Path]:
+    """The files that going on with a run, or with one of its seeds, executes."""
+    files = []
+    for each in [run, *run.members]:
+        files += [each.path / SOURCE] if (each.path / SOURCE).exists() else []
+        if (each.path / environment_record.FILE).exists():
+            files += [each.path / kept.folder / kept.main for kept in each.environment.code.values()]
+    return files

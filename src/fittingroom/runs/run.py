@@ -28,6 +28,7 @@ from fittingroom.evaluation.predictions import JudgedPredictions, write_predicti
 from fittingroom.files.json_file import write_json
 from fittingroom.files.run_file import read_run_text
 from fittingroom.parallel.process_group import launcher
+from fittingroom.recipes.own_names import as_foreign
 from fittingroom.recipes.recipe import Recipe, parse_recipe
 from fittingroom.runs.environment_record import DataIdentity, Environment, read_environment
 from fittingroom.runs.ledger import record_evaluation
@@ -89,7 +90,7 @@ class Run:
     def recipe(self) -> Recipe:
         """The whole resolved recipe."""
         file = self.path / "recipe.toml"
-        return parse_recipe(read_run_text(file, "the run's recipe"), where=str(file))
+        return as_foreign(parse_recipe(read_run_text(file, "the run's recipe"), where=str(file)))
 
     @property
     def events(self) -> list[dict[str, Any]]:

@@ -17,7 +17,6 @@ from typing import Any, TypedDict
 import safetensors.torch
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from fittingroom.data.dataset import Dataset
 from fittingroom.data.normalization import Normalization
@@ -41,6 +40,7 @@ from fittingroom.training.checkpoint import (
 from fittingroom.training.device import is_out_of_memory, keep_freed_memory
 from fittingroom.training.expected_time import expected_seconds
 from fittingroom.training.inference import labels_to_judge_by, predict_dataset
+from fittingroom.training.loss import make_loss
 from fittingroom.training.optimizer import lr_at, set_lr
 from fittingroom.training.seeds import derive_seed
 from fittingroom.training.start_weights import StartWeights
@@ -109,8 +109,10 @@ def fit_network(
             recipe, model_source, train_set.classes, train_set.image_size, train_set.channels, device, start
         )
         batches = Batches(train_set, recipe, normalization, device, group)
+        class_weights = None
         if recipe.class_weights == "balanced":
-            state.class_weights = balanced_weights(batches.labels_N, train_set.num_classes).to(device)
+            class_weights = balanced_weights(batches.labels_N, train_set.num_classes).to(device)
+        state.loss = make_loss(recipe, class_weights, train_set.num_classes, device)
         _resume(state, len(batches), context)
         _report_start(state, batches, validation_set, context, start)
 
@@ -225,7 +227,7 @@ def _accumulate_gradient(
 
     Losses are summed, and divided once by the size of the whole batch: only batch-norm statistics see the parts.
     """
-    smoothing, micro_batch = state.recipe.label_smoothing, state.progress.micro_batch
+    micro_batch = state.progress.micro_batch
     loss_sum, correct = 0.0, 0
     if len(y_N) == 0:  # a short last batch has too few examples for every process
         return loss_sum, correct
@@ -236,7 +238,7 @@ def _accumulate_gradient(
             logits_NC = state.model(x)
         # The loss is taken in float32: bf16 has 8 bits, and rounds a probability near 1 to 1, whose loss is 0.
         logits_NC = logits_NC.float()
-        loss = F.cross_entropy(logits_NC, y, state.class_weights, label_smoothing=smoothing, reduction="sum")
+        loss = state.loss(logits_NC, y)  # the sum over the images
         (loss / examples).backward()
         loss_sum += loss.item()
         # Of a mixture of two images, right is the class of the larger part.

@@ -17,6 +17,7 @@ from fittingroom.files.records import Count, Positive, Seconds, brief, read_reco
 from fittingroom.models import ModelSource, build_model, check_output
 from fittingroom.models.head import class_dimensions
 from fittingroom.recipes.recipe import Recipe, Stage
+from fittingroom.training.loss import Loss, cross_entropy_sum
 from fittingroom.training.optimizer import Optimizer, make_optimizer
 from fittingroom.training.start_weights import (
     StartWeights,
@@ -71,7 +72,7 @@ class TrainState:
         average: the moving average of the weights, where the recipe asks for one (``ema``).
         progress: how far the training is.
         best: the weights of the best epoch so far, where the recipe ships those (``keep = "best"``).
-        class_weights: of each class's loss, float32 (C,); None where all weigh the same.
+        loss: what is made small; see :data:`fittingroom.training.loss.Loss`.
         head: names of the tensors that belong to the classes, where the training starts from weights; else empty.
     """
 
@@ -81,7 +82,7 @@ class TrainState:
     average: nn.Module | None
     progress: Progress
     best: dict[str, Tensor] = field(default_factory=dict)
-    class_weights: Tensor | None = None
+    loss: Loss = cross_entropy_sum
     head: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

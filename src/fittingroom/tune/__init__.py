@@ -118,7 +118,7 @@ def resume_study(
         data: needed where the study was given its data in memory.
         trials: in place of the plan's.
         storage: its URL, needed where that has a password, which is not kept.
-        trust_code: permits executing the source of a network of one's own.
+        trust_code: permits executing the code of one's own that the study keeps.
         seconds, final_seeds, engine, observe, should_stop: as for :func:`tune_recipe`.
 
     Raises:
@@ -135,7 +135,7 @@ def resume_study(
     study = open_study(Path(path), splits=data, storage=storage)
     if study.runs_code and not trust_code:
         raise ArtifactError(
-            f"{study.path}: its network is code of one's own ({', '.join(study.code_files)}); going on executes it. "
+            f"{study.path}: it has code of one's own ({', '.join(study.code_files)}); going on executes it. "
             "Read it, then say `trust_code=True`"
         )
     study = dataclasses.replace(study, trust_code=trust_code)

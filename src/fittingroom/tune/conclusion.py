@@ -81,8 +81,7 @@ def _train_final(
     # The folder's name has trial and number of seeds: more trials, or more seeds, are a run of their own.
     if not (folder / "environment.json").exists():
         shutil.rmtree(folder, ignore_errors=True)  # what a process left that died while it began
-        source = study.source_of(recipe.model)
-        start(study.splits, recipe, seeds=seeds, out=folder, options=study.options, source=source)
+        start(study.splits, study.with_code(recipe), seeds=seeds, out=folder, options=study.options)
 
     return resume(
         folder,

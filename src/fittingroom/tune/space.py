@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 from fittingroom.errors import RecipeError
+from fittingroom.own_code.name import is_own
+from fittingroom.recipes.code_keys import own_names
 from fittingroom.recipes.recipe import Recipe, Stage, find_problems, recipe_from_dict, with_lr
 from fittingroom.recipes.steps import sets_epochs
 from fittingroom.recipes.toml_text import lines_of_keys, set_key
@@ -96,11 +98,13 @@ def apply(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:
     return with_lr(changed, values[LR]) if LR in values else changed
 
 
-def models_named(recipe: Recipe, space: SearchSpace) -> list[str]:
-    """The models that a study's recipe and its space name, each once."""
-    models = space.get("model")
-    searched = map(str, models.values) if isinstance(models, Choices) else ()
-    return list(dict.fromkeys([recipe.model, *searched]))
+def names_in_study(recipe: Recipe, space: SearchSpace) -> dict[str, str]:
+    """The names of own code that a study's recipe and its space have, each with its kind."""
+    names = {name: kind for kind, name in own_names(recipe)}
+    for path, entry in space.items():
+        if isinstance(entry, Choices):
+            names |= {str(value): path.rpartition(".")[2] for value in entry.values if is_own(value)}
+    return names
 
 
 def baseline_values(recipe: Recipe, space: SearchSpace) -> dict[str, Any] | None:

@@ -37,14 +37,17 @@ from fittingroom.events import Hooks, JobDone
 from fittingroom.files.json_file import read_json, write_json
 from fittingroom.files.lock import exclusive, exclusive_if_free
 from fittingroom.files.records import LongText, brief, read_record
-from fittingroom.models import ModelSource, build_model, find_model
+from fittingroom.models import build_model, find_model
+from fittingroom.own_code.kept import KeptCode, KeptCodes
 from fittingroom.parallel.jobs import Job, run_jobs
 from fittingroom.parallel.ray_engine import RayEngine
 from fittingroom.recipes.by_data import settled
+from fittingroom.recipes.code_keys import own_names
+from fittingroom.recipes.own_names import options_for_code
 from fittingroom.recipes.recipe import Recipe, recipe_from_dict
 from fittingroom.runs.create import new_folder, start
 from fittingroom.runs.environment_record import Options
-from fittingroom.runs.kept_code import KeptCode, KeptCodes, executed_files, keep_code, open_source, recorded_code
+from fittingroom.runs.kept_code import executed_files, keep_study_code, with_study_code
 from fittingroom.runs.preprocessing import preprocessing_of
 from fittingroom.runs.run import FORMAT, Run, command_line
 from fittingroom.training.device import pick_device, prepare_torch
@@ -57,7 +60,7 @@ from fittingroom.tune.space import (
     apply,
     baseline_values,
     label,
-    models_named,
+    names_in_study,
     parse_space,
     read_space,
 )
@@ -103,8 +106,8 @@ class Study:
         options: of every training.
         storage: the URL of Optuna's storage.
         splits: without a test set: nothing that belongs to the search is ever handed one.
-        code: for each network of the user's own, its source as the study keeps it.
-        trust_code: permits executing that source.
+        code: the user's own code, as the study keeps it, by the names in recipe and space.
+        trust_code: permits executing it.
     """
 
     path: Path
@@ -161,27 +164,25 @@ class Study:
 
     def train_command(self, best: Mapping[str, Any]) -> str:
         """What trains the recipe of these best values on the study's data; code of one's own is named by its copy."""
-        model = str(best.get("model", self.recipe.model))
+        named = own_names(apply(self.recipe, best))
         words = ["fittingroom", "train", self.splits.source or "DATA", "--recipe", str(self.path / "best.toml")]
-        if kept := self.code.get(model):
-            words += ["--model", f"{self.path / kept.file}:{model.rpartition(':')[2]}"]
-        return join(words)
+        return join([*words, *options_for_code(named, self.path, self.code)])
 
-    # Networks of the user's own
+    # Code of the user's own
 
     @property
     def runs_code(self) -> bool:
-        """Whether going on with it executes a network's source that is not of this package."""
+        """Whether going on with it executes code that is not of this package."""
         return bool(self.code_files)
 
     @property
     def code_files(self) -> list[str]:
         """The files that going on with it executes."""
-        return executed_files(self.path, models_named(self.recipe, self.space), self.code)
+        return executed_files(self.path, names_in_study(self.recipe, self.space), self.code)
 
-    def source_of(self, model: str) -> ModelSource:
-        """The constructor of a model that the study names. Raises as :func:`fittingroom.runs.kept_code.open_source`."""
-        return open_source(self.path, model, self.code, trusted=self.trust_code)
+    def with_code(self, recipe: Recipe) -> Recipe:
+        """A recipe of the study with its code. Raises as :func:`fittingroom.runs.kept_code.with_study_code`."""
+        return with_study_code(recipe, self.path, self.code, trusted=self.trust_code)
 
     # The search
 
@@ -280,8 +281,7 @@ class Study:
         if not (run.path / "environment.json").exists():
             shutil.rmtree(run.path, ignore_errors=True)  # what a process left that died while it wrote it
             recipe = dataclasses.replace(apply(self.recipe, self._values(trial)), seed=self.plan.seed)
-            source = self.source_of(recipe.model)
-            run = start(self.splits, recipe, out=run.path, options=self.options, source=source)
+            run = start(self.splits, self.with_code(recipe), out=run.path, options=self.options)
         return run
 
     def _record_outcome(self, study: optuna.Study, number: int, outcome: Outcome) -> None:
@@ -396,7 +396,7 @@ def start_study(
 
     # Sources are kept now: a trial that is drawn tomorrow trains the network that was tried today.
     folder = new_folder(out, f"{recipe.name or 'run'}-tune")
-    code = keep_code(folder, {name: find_model(name) for name in models_named(recipe, entries)})
+    code = keep_study_code(folder, names_in_study(recipe, entries))
     study = Study(folder, plan, recipe, entries, options, storage or sqlite_in(folder), splits, code)
     _enter_into_storage(study)
 
@@ -499,7 +499,7 @@ def open_study(path: Path, *, splits: Splits | None = None, storage: str | None 
 
     plan = read_record(Plan, record["plan"], f"{file}: plan", advice=DAMAGED)
     space = parse_space(record["space"], recipe, where=file)
-    code = recorded_code(record.get("code", {}))
+    code = read_record(dict[str, KeptCode], record.get("code", {}), f"{file}: code", advice=DAMAGED)
     return Study(path, plan, recipe, space, options, storage or sqlite_in(path), splits, code)
 
 

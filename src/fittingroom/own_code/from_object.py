@@ -1,0 +1,187 @@
+"""A class or function that is there already, in a module or in a notebook's cell: its name, and its source.
+
+What lies in a module is kept with the module. What was defined in a notebook or in the script that runs is cut out of
+it, with all that it uses there: the imports, functions, classes and plain values by whose names it calls.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import importlib
+import inspect
+import linecache
+import sys
+import textwrap
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import CodeType, FunctionType, ModuleType
+from typing import Any
+
+from fittingroom.errors import RecipeError
+from fittingroom.own_code.collect import read_code, with_neighbours
+from fittingroom.own_code.name import CodeName
+
+PLAIN = (int, float, str, bool, bytes, complex, type(None))
+FUTURE = "from __future__ import annotations\n"
+
+
+def name_object(value: Callable[..., Any], kind: str) -> CodeName:
+    """Name a class or function, with the source that it needs.
+
+    Args:
+        value: defined at the top level of a module, a script or a notebook.
+        kind: what it is to be, for messages, such as ``loss``.
+
+    Raises:
+        RecipeError: it has no name or no source by which it could be kept, and what to do instead.
+    """
+    if not (inspect.isclass(value) or inspect.isroutine(value)):
+        raise RecipeError(
+            f"{kind}: a class or function expected, an instance of {type(value).__name__} found, which can't be kept "
+            f"by its source; give the class, and its arguments as {kind}_args"
+        )
+    name, module = getattr(value, "__qualname__", ""), getattr(value, "__module__", "") or ""
+    if not name.isidentifier():
+        what = "a lambda" if "<lambda>" in name else f"{name or value!r}"
+        raise RecipeError(
+            f"{kind}: a class or function defined at the top level expected, {what} found, which can't be kept by its "
+            "source; define it by itself, and give what it needs as arguments"
+        )
+
+    # What another process could import by the same name is named by it.
+    if module != "__main__" and getattr(_imported(module), name, None) is value:
+        return CodeName(f"{module}:{name}", read_code(f"{module}:{name}", kind))
+    return _cut_out(value, name, kind)
+
+
+def _imported(module: str) -> ModuleType | None:
+    """A module that has a place of its own, so that it can be read from there; None for any other."""
+    found = sys.modules.get(module)
+    if found is None or module.startswith("fittingroom_user_"):
+        return None
+    return found if getattr(found, "__spec__", None) is not None else None
+
+
+def _cut_out(value: Any, name: str, kind: str) -> CodeName:
+    """The source of a definition and of all that it uses where it stands, as a file of its own."""
+    space = _namespace_of(value)
+    script = getattr(value, "__globals__", space).get("__file__") or space.get("__file__")
+    imports: dict[str, None] = {}
+    definitions: dict[str, str] = {}
+    _gather(value, name, space, imports, definitions, kind, name)
+    text = FUTURE + "".join(imports) + "\n\n" + "\n\n".join(definitions.values())
+
+    # Its name says which text it is: a cell that is carried out again makes another.
+    stem = Path(script).stem if script else "notebook"
+    root = Path(script).parent if script else Path()
+    main = f"{stem}.py"
+    code = with_neighbours(root, main, text, f"{main}:{name}", kind)
+    return CodeName(f"{stem}-{code.sha256[:8]}.py:{name}", code)
+
+
+def _gather(
+    value: Any,
+    name: str,
+    space: Mapping[str, Any],
+    imports: dict[str, None],
+    definitions: dict[str, str],
+    kind: str,
+    wanted: str,
+) -> None:
+    """Collect what one name of a notebook stands for: its import, or its definition after those that it uses."""
+    if name in definitions:
+        return
+    if isinstance(value, ModuleType):
+        imports[f"import {value.__name__}{'' if value.__name__ == name else f' as {name}'}\n"] = None
+        return
+    if isinstance(value, PLAIN) or (isinstance(value, tuple | list | dict | set) and _is_plain(value)):
+        definitions[name] = f"{name} = {value!r}\n"
+        return
+    is_definition = inspect.isclass(value) or isinstance(value, FunctionType)
+    home = str(getattr(value, "__module__", None) or "")
+    if home and home != space.get("__name__") and not (is_definition and _namespace_of(value) is space):
+        origin = str(getattr(value, "__qualname__", name))
+        if getattr(importlib.import_module(home), origin, None) is not value:
+            raise RecipeError(f"{kind} {wanted}: it uses {name}, which can't be imported from {home} by its name")
+        imports[f"from {home} import {origin}{'' if origin == name else f' as {name}'}\n"] = None
+        return
+    if not is_definition:
+        raise RecipeError(
+            f"{kind} {wanted}: it uses {name}, of type {type(value).__name__}, which can't be kept by its source; give "
+            f"it as an argument in {kind}_args, or put both into a file"
+        )
+    if getattr(value, "__closure__", None):
+        raise RecipeError(f"{kind} {wanted}: {name} uses names of the function that it is defined in; pass them to it")
+
+    source = _source_of(value, kind, wanted)
+    definitions[name] = ""  # it may use itself
+    for used in _names_in(source):
+        if used in space and used != name and not (hasattr(builtins, used) and space[used] is getattr(builtins, used)):
+            _gather(space[used], used, space, imports, definitions, kind, wanted)
+    del definitions[name]
+    definitions[name] = source
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(_is_plain(each) for pair in value.items() for each in pair)
+    return all(map(_is_plain, value)) if isinstance(value, tuple | list | set) else isinstance(value, PLAIN)
+
+
+def _namespace_of(value: Any) -> Mapping[str, Any]:
+    """The names among which a class or function was defined."""
+    functions = [value] if isinstance(value, FunctionType) else _functions_of(value)
+    for function in functions:
+        return function.__globals__
+    module = sys.modules.get(getattr(value, "__module__", ""))
+    return vars(module) if module else {}
+
+
+def _functions_of(value: type) -> list[FunctionType]:
+    """The functions in the body of a class, those of a base left out."""
+    found = []
+    for each in vars(value).values():
+        inner = getattr(each, "__func__", None) or getattr(each, "fget", None) or each
+        if isinstance(inner, FunctionType) and inner.__qualname__.startswith(f"{value.__qualname__}."):
+            found.append(inner)
+    return found
+
+
+def _source_of(value: Any, kind: str, wanted: str) -> str:
+    """The text of a definition, its decorators included."""
+    name = value.__qualname__
+    code: CodeType | None = value.__code__ if isinstance(value, FunctionType) else None
+    if code is None:
+        code = next((each.__code__ for each in _functions_of(value)), None)
+    if code is not None:
+        text = "".join(linecache.getlines(code.co_filename))
+        try:
+            nodes = [
+                node
+                for node in ast.parse(text).body
+                if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == name
+            ]
+        except (SyntaxError, ValueError):  # a line of the notebook that is no Python
+            nodes = []
+        # of several definitions of one name, that which has the code
+        for node in reversed(nodes):
+            first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
+            if first <= code.co_firstlineno <= (node.end_lineno or first):
+                return "".join(text.splitlines(keepends=True)[first - 1 : node.end_lineno]).rstrip() + "\n"
+    try:
+        return textwrap.dedent(inspect.getsource(value)).rstrip() + "\n"
+    except (OSError, TypeError):
+        raise RecipeError(
+            f"{kind} {wanted}: the source of {name} isn't to be found, as where Python was given it on its standard "
+            "input; write it into a file and give path/to/file.py:name"
+        ) from None
+
+
+def _names_in(source: str) -> Iterator[str]:
+    """The names that a text reads, each once."""
+    seen = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Name) and node.id not in seen:
+            seen.add(node.id)
+            yield node.id
