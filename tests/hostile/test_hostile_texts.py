@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 from PIL import Image
@@ -165,6 +166,26 @@ def test_an_onnx_file_neither_reads_other_files_nor_loops(
     Path("secret.bin").write_bytes(bytes(1 << 20))
     with pytest.raises(fr.ArtifactError, match=says):
         OnnxModel(edited_onnx(run, change))
+
+
+def test_a_network_that_cannot_answer_is_one_message_without_onnx_runtimes_colours(
+    run: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def ask_for_three_images(model: onnx.ModelProto) -> None:
+        nodes = list(model.graph.node)
+        place = next(row for row, node in enumerate(nodes) if node.op_type == "Flatten")
+        after = onnx.helper.make_node("Reshape", ["flat", "three"], [nodes[place].output[0]])
+        nodes[place].output[0] = "flat"
+        model.graph.initializer.append(onnx.numpy_helper.from_array(np.array([3, -1]), "three"))
+        model.graph.ClearField("node")
+        model.graph.node.extend([*nodes[: place + 1], after, *nodes[place + 1 :]])
+
+    edited_onnx(run, ask_for_three_images)
+    assert main(["predict", str(run), "picture.png"]) == 2
+    said = capfd.readouterr().err
+    assert "but it can't answer" in said
+    assert len(said.splitlines()) == 1
+    assert "\x1b" not in said
 
 
 def test_a_study_opens_no_database_that_its_folder_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

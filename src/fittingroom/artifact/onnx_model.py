@@ -123,7 +123,7 @@ class OnnxModel:
         # Each thread has a batch of its own: threads that share one wait for each other.
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
-        options.log_severity_level = 3  # errors, which are raised anyway
+        options.log_severity_level = 4  # of errors, which are raised anyway, it would print coloured lines of its own
 
         self._threads = threads or _processors()
         try:
@@ -135,9 +135,7 @@ class OnnxModel:
         except ArtifactError:
             raise
         except Exception as error:  # ONNX Runtime raises a type of its own for each of its status codes
-            raise ArtifactError(
-                f"{where}: {EXPECTED} expected, but it can't be opened: {str(error)[:MAX_REASON]}"
-            ) from error
+            raise ArtifactError(f"{where}: {EXPECTED} expected, but it can't be opened: {_reason(error)}") from error
         self._where = where
 
     def answer(self, images: NDArray[np.uint8]) -> Predictions:
@@ -158,8 +156,9 @@ class OnnxModel:
                 if residuals_N is not None:
                     residuals_N[batch] = found[3]
             except Exception as error:  # as above; ValueError: answers of another shape
-                reason = str(error)[:MAX_REASON]
-                raise ArtifactError(f"{self._where}: {EXPECTED} expected, but it can't answer: {reason}") from error
+                raise ArtifactError(
+                    f"{self._where}: {EXPECTED} expected, but it can't answer: {_reason(error)}"
+                ) from error
             if predicted_N[batch].min() < 0 or predicted_N[batch].max() >= probabilities_NC.shape[1]:
                 raise ArtifactError(f"{self._where}: {EXPECTED} expected, but it answers with other classes")
 
@@ -179,6 +178,11 @@ class OnnxModel:
         from concurrent.futures import ThreadPoolExecutor
 
         return ThreadPoolExecutor(self._threads, thread_name_prefix="onnx")
+
+
+def _reason(error: Exception) -> str:
+    """What ONNX Runtime says, in one line."""
+    return " ".join(str(error)[:MAX_REASON].split())
 
 
 def _processors() -> int:
