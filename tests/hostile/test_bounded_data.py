@@ -17,6 +17,7 @@ import polars as pl
 import pytest
 from PIL import Image
 
+from tests.support import parquet_pages
 from tests.support.bounded import assert_bounded, run_bounded
 
 Made = tuple[Path, str]  # what to open, and words of the message
@@ -173,6 +174,43 @@ def labels_of_128_bits(folder: Path) -> Made:
     )
 
 
+def claiming(folder: Path, change: Callable[[parquet_pages.Struct], None], *, dictionary: bool = False) -> Path:
+    """A table whose first page of pictures claims something that it doesn't hold."""
+    file = folder / "d.parquet"
+    pictures = [png(side) for side in range(8, 28)]
+    pl.DataFrame({"label": [0, 1] * 10, "image": pictures}).write_parquet(file, compression="snappy")
+    parquet_pages.claim(file, change, dictionary=dictionary)
+    return file
+
+
+def a_page_that_claims_to_unpack_to_two_gigabytes(folder: Path) -> Made:
+    def change(header: parquet_pages.Struct) -> None:
+        parquet_pages.set_number(header, parquet_pages.UNPACKED_SIZE, 2**31 - 1)
+
+    return claiming(folder, change, dictionary=True), "bytes that unpack to 2,147,483,647"
+
+
+def a_page_that_claims_to_have_two_gigabytes(folder: Path) -> Made:
+    def change(header: parquet_pages.Struct) -> None:
+        parquet_pages.set_number(header, parquet_pages.PACKED_SIZE, 2**31 - 1)
+
+    return claiming(folder, change), "a page claims 2,147,483,647 bytes"
+
+
+def a_page_of_less_than_no_values(folder: Path) -> Made:
+    def change(header: parquet_pages.Struct) -> None:
+        parquet_pages.set_number(header[parquet_pages.PLAIN_PAGE][1], parquet_pages.VALUES, -1)
+
+    return claiming(folder, change), "it claims a size of -1"
+
+
+def a_dictionary_of_two_billion_values(folder: Path) -> Made:
+    def change(header: parquet_pages.Struct) -> None:
+        parquet_pages.set_number(header[parquet_pages.DICTIONARY_PAGE][1], parquet_pages.VALUES, 2**31 - 1)
+
+    return claiming(folder, change, dictionary=True), "a dictionary claims 2,147,483,647 values"
+
+
 # ── arrays ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -295,6 +333,10 @@ MAKERS: list[Callable[[Path], Made]] = [
     rows_share_a_picture_of_a_megabyte,
     rows_share_a_label_of_a_megabyte,
     labels_of_128_bits,
+    a_page_that_claims_to_unpack_to_two_gigabytes,
+    a_page_that_claims_to_have_two_gigabytes,
+    a_page_of_less_than_no_values,
+    a_dictionary_of_two_billion_values,
     an_array_that_is_not_there,
     an_array_of_a_trillion_nothings,
     zeros_in_a_zip,

@@ -20,6 +20,7 @@ from fittingroom.data.formats import parquet
 from fittingroom.data.formats.arrays import is_grey
 from fittingroom.data.preprocessing import PictureFacts, probe_picture
 from fittingroom.errors import DataError
+from fittingroom.files.parquet_pages import page_problem
 
 MAX_FRACTION = 1e-3  # of 255 by which a float32 pixel may differ from a whole number, divided and multiplied again
 MAX_PICTURES = 300  # looked at in a folder or file
@@ -213,6 +214,8 @@ def _pictures_of_table(path: Path) -> Iterator[tuple[str, bytes]]:
     try:
         file = parquet.parquet_files(path)[0]
         with file.open("rb") as opened:  # Polars takes a path for a pattern
+            if page_problem(opened):
+                return
             table = pl.read_parquet(opened, n_rows=MAX_PICTURES)
         name = next(name for name in parquet.IMAGE_NAMES if name in table.columns)
         for row, content in enumerate(parquet.picture_bytes(table[name], file)):

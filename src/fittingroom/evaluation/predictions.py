@@ -16,6 +16,7 @@ from fittingroom.errors import ArtifactError
 from fittingroom.evaluation.temperature import Temperature, cross_fitted
 from fittingroom.evaluation.threshold import Threshold, cross_fitted_answers
 from fittingroom.files.atomic import atomic_write
+from fittingroom.files.parquet_pages import page_problem
 from fittingroom.files.records import brief
 from fittingroom.files.run_file import read_run_file
 
@@ -180,6 +181,8 @@ def read_predictions(path: Path, classes: Sequence[str]) -> JudgedPredictions:
 
     where = f"predictions of {len(classes)} classes"
     content = read_run_file(path, where, limit=MAX_BYTES)
+    if problem := page_problem(io.BytesIO(content)):
+        raise ArtifactError(f"{path}: {where} expected, but it can't be read: {problem}")
     try:
         # As bytes: Polars takes a path for a pattern, and reads another file where it has brackets.
         written = pl.read_parquet_metadata(io.BytesIO(content)).get("format")

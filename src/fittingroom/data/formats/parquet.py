@@ -46,6 +46,7 @@ from fittingroom.data.picture_file import probe_picture, probe_size
 from fittingroom.data.preprocessing import Preprocessing, SeenPicture, encode_png
 from fittingroom.errors import DataError
 from fittingroom.files.atomic import atomic_write
+from fittingroom.files.parquet_pages import page_problem
 
 if TYPE_CHECKING:
     import polars as pl
@@ -400,6 +401,8 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
 
     try:
         with path.open("rb") as file:
+            if problem := page_problem(file):
+                raise DataError(f"{path}: a whole Parquet file expected, {problem}")
             yield file
     except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         raise DataError(f"{path}: a whole Parquet file expected, damaged or other content found ({error})") from error
