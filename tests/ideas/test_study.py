@@ -83,20 +83,28 @@ def test_few_images_are_judged_by_folds_and_many_by_a_fifth_of_them(
     baseline: fr.Recipe, options: fr.Options, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("fittingroom.ideas.FOLDS", 2)  # in place of five, which take more than twice the time
-    tried = fr.try_ideas("sample", [HOPELESS], baseline, out=tmp_path / "few", options=options)
+    events: list[Event] = []
+    tried = fr.try_ideas("sample", [HOPELESS], baseline, out=tmp_path / "few", options=options, observe=events.append)
     assert tried.verdicts == {HOPELESS: "worse"}
     assert tried.result["n"] == 2000
     assert fr.open_run(tmp_path / "few" / "idea-1" / "seed-2").environment.folds == 2
     kept = tried.result["ideas"]
     assert fr.resume_ideas(tmp_path / "few").result["ideas"] == kept
 
+    # what a training reports has the names of idea, seed and fold
+    jobs = {event.job for event in events if isinstance(event, JobEvent)}
+    assert {"baseline seed-0", "baseline seed-2 fold 2 of 2", f"{HOPELESS} seed-1 fold 1 of 2"} <= jobs
+    assert all(isinstance(event, JobEvent | JobDone) for event in events)
+
     whole = fr.open_dataset("sample").train
     assert whole.labels is not None
     images = np.tile(whole.images, (3, 1, 1))
     images[:, 0, 0] = np.arange(6000) * 37 % 256  # or all copies would be on one side of the cut
     many = fr.Dataset(images, np.tile(whole.labels, 3), whole.classes, "many")
-    tried = fr.try_ideas(many, [HOPELESS], baseline, out=tmp_path / "many", options=options)
-    assert tried.result["n"] == 1200
+    with pytest.raises(Interrupted):
+        fr.try_ideas(many, [HOPELESS], baseline, out=tmp_path / "many", options=options, should_stop=lambda: True)
+    study = json.loads((tmp_path / "many" / "study.json").read_text(encoding="utf-8"))
+    assert (study["validation"], study["folds"]) == (1200, None)
 
 
 def test_the_result_and_a_page_are_kept(tried: fr.Tried) -> None:
@@ -210,14 +218,3 @@ def test_a_damaged_study_is_one_message(tried: fr.Tried, tmp_path: Path, change:
     file.write_text(json.dumps(json.loads(file.read_text(encoding="utf-8")) | change), encoding="utf-8")
     with pytest.raises(fr.FittingRoomError, match=r"study\.json"):
         fr.resume_ideas(tmp_path / "damaged", data=fr.open_dataset("sample"))
-
-
-def test_what_a_training_reports_has_the_names_of_idea_and_seed(
-    baseline: fr.Recipe, options: fr.Options, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("fittingroom.ideas.FOLDS", 2)
-    events: list[Event] = []
-    fr.try_ideas("sample", [HOPELESS], baseline, out=tmp_path / "told", options=options, observe=events.append)
-    jobs = {event.job for event in events if isinstance(event, JobEvent)}
-    assert {"baseline seed-0", "baseline seed-2 fold 2 of 2", f"{HOPELESS} seed-1 fold 1 of 2"} <= jobs
-    assert all(isinstance(event, JobEvent | JobDone) for event in events)
