@@ -155,7 +155,7 @@ def test_everything_on_a_page_runs(page: Path, given: Path, tmp_path: Path) -> N
                     command = on_the_sample(line, port)
                     if command.startswith("cd "):
                         folder = folder / command[3:].strip()
-                    elif command.startswith(SERVE):
+                    elif command.startswith(SERVE) and code == 0:
                         serve(command, folder, port)
                     else:
                         run(["bash", "-c", command], block, code, folder, environment)
