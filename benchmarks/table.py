@@ -1,4 +1,4 @@
-"""The README's table and sentences, the docs' page of looks at test, and each script's last result, from results.csv.
+"""The READMEs' table and sentences, the docs' page of looks at test, and each script's last result, from results.csv.
 
 benchmarks/.venv/bin/python benchmarks/table.py            prints what belongs into the README
 benchmarks/.venv/bin/python benchmarks/table.py --write    puts it there, between the two marks, what looks.py counts
@@ -45,6 +45,7 @@ def main() -> int:
     how.add_argument("--check", action="store_true")
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--readme", type=Path, default=FOLDER.parent / "README.md")
+    parser.add_argument("--chinese", type=Path, default=FOLDER.parent / "README.zh-CN.md")
     args = parser.parse_args()
     rows = latest(args.results)
     text = "\n".join(readme_lines(rows))
@@ -53,6 +54,7 @@ def main() -> int:
         return 0
     wanted = {
         args.readme: _between_marks(args.readme, text),
+        args.chinese: _between_marks(args.chinese, "\n".join(chinese_lines(rows))),
         LOOKS: _between_marks(LOOKS, "\n".join(looks_lines(args.results))),
     }
     for name in SCRIPTS:
@@ -71,6 +73,18 @@ def readme_lines(rows: Rows) -> list[str]:
     """The table of trainings and a line for each other question, as Markdown; what was not measured is left out."""
     sentences = [_same_accuracy(rows), *_throughput(rows), _data_path(rows), _memory(rows), _scaling(rows)]
     return [*_trainings(rows), "", *(f"- {sentence}" for sentence in sentences if sentence)]
+
+
+def chinese_lines(rows: Rows) -> list[str]:
+    """The table of trainings for README.zh-CN.md: the same figures under heads in Chinese."""
+    table, note, *_ = "\n".join(_trainings(rows)).split("\n\n")
+    assert note == INTERVAL_NOTE
+    head, *lines = table.splitlines()
+    assert head == HEAD
+    of_notebook = re.compile(r"^\| the tutorial notebook, (\d+) epochs")
+    lines = [of_notebook.sub(r"| 教程 notebook，\1 轮", line) for line in lines]
+    lines = [re.sub(r"([\d.]+) to ([\d.]+) %", r"\1–\2%", line).replace(" %", "%") for line in lines]
+    return [HEAD_CHINESE, *lines, "", INTERVAL_NOTE_CHINESE]
 
 
 def last_result(rows: Rows, script: str) -> str:
@@ -93,11 +107,7 @@ def last_result(rows: Rows, script: str) -> str:
 
 def _trainings(rows: Rows) -> list[str]:
     measured: dict[str, list[str]] = {}
-    lines = [
-        "| whole training | test accuracy (mean ± sd) | 95 % interval | seeds | seconds (median) "
-        "| share of the notebook's 80 epochs |",
-        "| --- | ---: | ---: | ---: | ---: | ---: |",
-    ]
+    lines = [HEAD, "| --- | ---: | ---: | ---: | ---: | ---: |"]
     seconds, accuracy = (last_epoch(rows, "curves.py", "notebook", metric) for metric in ("seconds", "accuracy"))
     if seconds and accuracy:
         what = f"the tutorial notebook, {seconds['epoch']} epochs"
@@ -118,6 +128,19 @@ def _trainings(rows: Rows) -> list[str]:
     return [*lines, "", "Measured:", "", *(f"- {', '.join(names)}: {where}." for where, names in measured.items())]
 
 
+HEAD = (
+    "| whole training | test accuracy (mean ± sd) | 95 % interval | seeds | seconds (median) "
+    "| share of the notebook's 80 epochs |"
+)
+HEAD_CHINESE = (
+    "| 完整训练 | 测试集准确率（均值 ± 标准差） | 95% 置信区间 | 种子数 | 秒（中位数） "
+    "| 占教程 notebook 80 轮用时的比例 |"
+)
+INTERVAL_NOTE_CHINESE = (
+    "区间是配方的区间，同时考虑随机种子和图片；只有一个种子时，是这个模型的区间。\n"
+    "比例是整个进程的用时除以同一轮次里 notebook 一个 epoch 用时的 80 倍，取中位数；\n"
+    "notebook 那一行是它跑的轮数占 80 轮的比例。测量的日期、机器和提交见英文版。"
+)
 INTERVAL_NOTE = (
     "The interval is that of the recipe, seeds × images, with images taken to vary as much as they can at such an\n"
     "accuracy; of a single seed it is that of this model. The share is the whole process over 80 times one epoch of\n"

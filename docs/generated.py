@@ -7,18 +7,22 @@ A page says where its part goes by a line such as ``<!-- generated: commands -->
 from __future__ import annotations
 
 import argparse
-import csv
 import re
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import measured
 
 import fittingroom
 import fittingroom.data
 from fittingroom.cli import make_parser
 from fittingroom.recipes.recipe import RECIPES_DIR, load_recipe, recipe_names
 
-ROOT = Path(__file__).resolve().parent.parent
-RESULTS = ROOT / "benchmarks" / "results.csv"
+# The names that one meets first, in the order in which they are used; the others follow by the alphabet.
+FIRST = ("open_dataset", "train", "load", "open_run", "resume", "compare_runs", "load_recipe", "FittingRoomClassifier")
 MARK = re.compile(r"^<!-- generated: ([a-z-]+) -->$", re.MULTILINE)
 
 
@@ -28,8 +32,9 @@ def fill(text: str) -> str:
 
 
 def commands() -> str:
-    """Every command with every option, as ``--help`` has them."""
-    return "\n\n".join(_command(parser) for parser in subcommands(make_parser()))
+    """Every command with every option, as ``--help`` has them; ``train`` first, as it does without the others."""
+    parsers = sorted(subcommands(make_parser()), key=lambda parser: parser.prog != "fittingroom train")
+    return "\n\n".join(map(_command, parsers))
 
 
 def subcommands(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
@@ -84,6 +89,7 @@ def python() -> str:
 
 def _module(module: object) -> str:
     names = [name for name in module.__all__ if not (module is fittingroom.data and name in fittingroom.__all__)]
+    names.sort(key=lambda name: FIRST.index(name) if name in FIRST else len(FIRST))
     described = "\n\n".join(_autodoc(f"{module.__name__}.{name}", getattr(module, name)) for name in names)
     return f"## {module.__name__}\n\n```{{eval-rst}}\n{described}\n```"
 
@@ -106,13 +112,8 @@ def recipes() -> str:
 
 
 def results() -> str:
-    """The table of ``benchmarks/results.csv``, or a sentence where nothing is recorded yet."""
-    if not RESULTS.exists():
-        return "No results are recorded yet. `make bench` measures on your machine; it takes about two hours."
-    with RESULTS.open(encoding="utf-8", newline="") as file:
-        header, *rows = csv.reader(file)
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(map(_cell, line)) + " |" for line in lines)
+    """What ``benchmarks/results.csv`` holds, in tables and bars, or a sentence where nothing is recorded yet."""
+    return measured.page()
 
 
 PARTS: dict[str, Callable[[], str]] = {

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from fittingroom.data.cut import stratified_split
 from fittingroom.data.dataset import Dataset, Splits, concatenate
+from fittingroom.data.open import open_dataset
 from fittingroom.errors import DataError
 
 IMAGES = np.arange(6 * 2 * 3, dtype=np.uint8).reshape(6, 2, 3)
@@ -247,3 +248,37 @@ def test_as_torch_gives_images_in_colour_with_channels_first() -> None:
     image, _ = made(images=COLOUR).as_torch()[1]
     assert image.shape == (3, 2, 3)
     np.testing.assert_array_equal(image.numpy(), COLOUR[1].transpose(2, 0, 1).astype(np.float32) / 255)
+
+
+def test_a_set_is_read_like_a_sequence_of_pairs() -> None:
+    images = np.arange(5 * 4 * 4, dtype=np.uint8).reshape(5, 4, 4)
+    data = Dataset(images, np.array([0, 1, 0, 1, 1]), ("a", "b"), "mine")
+    image, label = data[-1]
+    assert (label, type(label)) == (1, int)
+    assert np.array_equal(image, images[4])
+    assert [label for _, label in data] == [0, 1, 0, 1, 1]
+    for part in (data[1:3], data[[1, 2]], data[np.array([False, True, True, False, False])]):
+        assert np.array_equal(part.images, images[1:3])
+    with pytest.raises(IndexError):
+        data[5]
+    assert Dataset(images, None, (), "mine")[0][1] is None
+
+
+def test_splits_are_read_like_a_mapping_of_parts() -> None:
+    sample = open_dataset("sample")
+    assert (list(sample), len(sample), "test" in sample, "validation" in sample) == (["train", "test"], 2, True, False)
+    assert sample["test"] is sample.test
+    assert dict(sample) == {"train": sample.train, "test": sample.test}
+    with pytest.raises(KeyError, match="validation"):
+        sample["validation"]
+
+
+def test_labels_may_be_lists_and_names() -> None:
+    images = np.zeros((3, 4, 4), np.uint8)
+    for labels in ([1, 0, 1], ["b", "a", "b"]):
+        found = Dataset(images, labels, ("a", "b"), "mine").labels  # type: ignore[arg-type]
+        assert found is not None
+        assert found.tolist() == [1, 0, 1]
+        assert found.dtype == np.int64
+    with pytest.raises(DataError, match=r"labels among its classes, \[a, b\], expected, 'c' found first at image 1"):
+        Dataset(images, ["a", "c", "b"], ("a", "b"), "mine")  # type: ignore[arg-type]

@@ -35,6 +35,7 @@ from tests.hostile.run_files import (
     carry_out,
     main,
     make_base,
+    mutated,
     warm_up,
 )
 
@@ -160,7 +161,7 @@ def fuzz(minutes: float, folder: Path) -> int:
     for base, make in ((runs, make_base), (data, make_data)):
         if not base.exists():
             _wait_for(_forked(partial(make, base)), 1_800)
-    warm_up()
+    warm_up(runs)
     picture = (runs / "picture.png").read_bytes()
     tallies: dict[str, Tally] = {}
     seeds = itertools.count(first)
@@ -174,7 +175,8 @@ def fuzz(minutes: float, folder: Path) -> int:
         name, seed = rng.choice(list(KINDS)), next(seeds)
         kind = KINDS[name]
         corpus = Corpus(folder / "corpus" / name.replace("/", "-"))
-        add(name, attempt(runs, kind, rng.choice(kind.commands), seed, place, corpus), seed)
+        files = mutated(runs, kind, seed, folder / "mutated", corpus)
+        add(name, attempt(runs, files, rng.choice(kind.commands), place, corpus), seed)
     end = time.monotonic() + minutes * 20
     while time.monotonic() < end:
         name, seed = rng.choice(list(DATA)), next(seeds)

@@ -1,14 +1,24 @@
-"""Every file of a run, mutated, against every command that opens it: each try in a process of its own, by fork."""
+"""Every file of a run, mutated, against every command that opens it: each try in a process of its own, by fork.
+
+What is forked has loaded whatever the commands load, found by a rehearsal, and has Jinja's templates compiled: a try
+costs what its command does, and no more. ``--fresh`` starts an interpreter for each try too, and says where the two
+differ. Tries go round: each file and command once, then each once more, so that a run that is stopped has tried all
+alike.
+"""
 
 from __future__ import annotations
 
+import argparse
+import gc
 import hashlib
+import inspect
 import os
 import random
 import re
 import resource
 import shutil
 import signal
+import subprocess
 import sys
 import time
 import traceback
@@ -17,13 +27,17 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from PIL import Image
+
 import fittingroom as fr
 from fittingroom.tune import Plan
 from tests.hostile import mutations
 from tests.hostile.mutations import MARK, Mutation
 
 MAX_SECONDS, MAX_BYTES = 10, 1 << 30
+CPU_SECONDS, ADDRESSES = 30, 8 << 30  # where the kernel ends a try, beyond what is a fault already
 PATIENCE = 6  # times the seconds of the processor that a try may take by the clock, on a machine that is busy
+SAID_EVERY = 300  # seconds, between two writings of what came of the tries so far
 MAX_TOLD, MAX_CORPUS = 200_000, 2_000  # characters of messages; inputs that are kept of a kind
 HOSTILE_CODE = f"from pathlib import Path\nPath(__file__).with_name({MARK!r}).touch()\nPath({MARK!r}).touch()\n"
 FORBIDDEN = ("Traceback", "panicked", "\x1b", "\x07", "\x9b")
@@ -37,6 +51,7 @@ class Try:
     why: str
     seconds: float
     bytes: int
+    status: int = 0  # as wait has it
 
 
 @dataclass
@@ -110,7 +125,7 @@ COMMANDS: dict[str, Callable[[], int]] = {
     "evaluate": lambda: main("evaluate", ONE, "--threads", "1"),
     "evaluate --json": lambda: main("evaluate", ONE, "--json", "--threads", "1"),
     "predict": lambda: main("predict", ONE, "picture.png"),
-    "predict --csv": lambda: main("predict", ONE, "picture.png", "--csv", "out.csv"),
+    "predict --csv": lambda: main("predict", ONE, "picture.png", "--csv"),
     "predict without onnx": lambda: without("model.onnx", "predict", ONE, "picture.png"),
     "report": lambda: main("report", ONE),
     "compare": lambda: main("compare", ONE, "runs/other"),
@@ -216,8 +231,6 @@ def make_base(folder: Path) -> Path:
             out="runs/study",
             options=options,
         )
-        from PIL import Image
-
         Image.fromarray(fr.open_dataset("sample").train.images[0]).save("picture.png")
         Path("hostile.py").write_text(HOSTILE_CODE)
         for run in Path("runs").glob("*/report.html"):
@@ -227,25 +240,73 @@ def make_base(folder: Path) -> Path:
     return folder
 
 
-def attempt(base: Path, kind: Kind, command: str, seed: int, place: Path, corpus: Corpus | None = None) -> Try:
-    """Mutate the file in a copy of the runs, and carry the command out there in a process of its own."""
+def mutated(base: Path, kind: Kind, seed: int, place: Path, corpus: Corpus | None = None) -> dict[str, bytes]:
+    """A file mutated, as the seed has it: what a copy of the runs is to hold in the place of its own."""
+    target = base / kind.file
+    content = corpus.pick(target.read_bytes(), seed) if corpus else target.read_bytes()
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir(parents=True)
+    for near in target.parent.iterdir() if kind.sealed else ():
+        shutil.copy(near, place)
+
+    def put() -> None:
+        rng = random.Random(seed)
+        try:
+            changed = kind.mutate(content, rng)
+        except Exception:  # what the corpus kept isn't of the kind any more
+            changed = mutations.damaged(content, rng)
+        (place / target.name).write_bytes(changed)
+        if kind.sealed:
+            mutations.seal_checkpoint(place)
+
+    # What has used Polars once has threads, and can't be forked any more.
+    if kind.mutate is mutations.of_parquet:
+        _wait_for(_forked(put))
+    else:
+        put()
+    beside = Path(kind.file).parent
+    return {str(beside / file.name): file.read_bytes() for file in place.iterdir()}
+
+
+def attempt(
+    base: Path, files: dict[str, bytes], command: str, place: Path, corpus: Corpus | None = None, *, fresh: bool = False
+) -> Try:
+    """Carry a command out in a process of its own, in a copy of the runs that has these files in place of its own."""
+    _lay_out(base, files, place)
+    result, told = carry_out(place, COMMANDS[command], codes=(0, 1, 2) if command == "verify" else (0, 2))
+    if fresh:
+        _lay_out(base, files, place)
+        program = [
+            sys.executable,
+            "-c",
+            f"from tests.hostile.run_files import COMMANDS\nraise SystemExit(COMMANDS[{command!r}]())",
+        ]
+        with (place / "out").open("w") as out, (place / "err").open("w") as err:
+            ended = subprocess.run(program, cwd=place / "in", stdout=out, stderr=err, check=False)
+        anew, code = (
+            _without_numbers((place / "err").read_text(errors="replace")),
+            os.waitstatus_to_exitcode(result.status),
+        )
+        if (ended.returncode, anew) != (code, _without_numbers(told)):
+            return Try(
+                "fault", f"{command}: forked {code} {told[-300:]!r}, fresh {ended.returncode} {anew[-300:]!r}", 0, 0
+            )
+    if corpus:
+        corpus.keep(next(iter(files.values())), told)
+    return replace(result, why=f"{command}: {result.why}") if result.why else result
+
+
+def _lay_out(base: Path, files: dict[str, bytes], place: Path) -> None:
     shutil.rmtree(place, ignore_errors=True)
     shutil.copytree(base, place / "in")
-    target = place / "in" / kind.file
-    content = corpus.pick(target.read_bytes(), seed) if corpus else target.read_bytes()
+    for name, content in files.items():
+        (place / "in" / name).write_bytes(content)
 
-    # In a process of its own too: what has used Polars once has threads, and can't be forked any more.
-    def put() -> None:
-        target.write_bytes(kind.mutate(content, random.Random(seed)))
-        if kind.sealed:
-            mutations.seal_checkpoint(target.parent)
 
-    _wait_for(_forked(put))
-    mutated = target.read_bytes()
-    result, told = carry_out(place, COMMANDS[command], codes=(0, 1, 2) if command == "verify" else (0, 2))
-    if corpus:
-        corpus.keep(mutated, told)
-    return replace(result, why=f"{command}: {result.why}") if result.why else result
+def _without_numbers(told: str) -> str:
+    """What it says, without what differs from one time to the next: seconds, sizes, temporary names."""
+    lines = (line for line in told.splitlines() if "Warning" not in line and "import_module" not in line)
+    return re.sub(r"[0-9a-f]{8,}|\d+", "#", "\n".join(lines))
 
 
 @dataclass
@@ -289,10 +350,10 @@ def carry_out(place: Path, command: Callable[[], int], *, codes: tuple[int, ...]
     if found:
         last = [line for line in told.splitlines() if line.strip()]
         problem = f"{found!r} in what it prints: … {' | '.join(last[-6:])[-700:]!r}"
-    elif code not in codes:
-        problem = f"exit code {code}: {told[-300:]!r}"
     elif seconds > MAX_SECONDS or peak > MAX_BYTES:
         problem = f"{seconds:.1f} s, {peak >> 20} MB"
+    elif code not in codes:
+        problem = f"exit code {code}: {told[-300:]!r}"
     elif len(told) > MAX_TOLD:
         problem = f"{len(told):,} characters of messages"
     elif any(place.rglob(MARK)):
@@ -300,7 +361,7 @@ def carry_out(place: Path, command: Callable[[], int], *, codes: tuple[int, ...]
     elif {entry.name for entry in place.iterdir()} - {"in", "err", "out"}:
         problem = f"written outside: {sorted(entry.name for entry in place.iterdir())}"
     outcome = "fault" if problem else "clean" if code == 2 else "accepted"
-    return Try(outcome, problem or "", seconds, peak), told
+    return Try(outcome, problem or "", seconds, peak, status), told
 
 
 def _forked(carry: Callable[[], object]) -> int:
@@ -313,8 +374,8 @@ def _forked(carry: Callable[[], object]) -> int:
     return child
 
 
-def _wait_for(child: int, seconds: float = MAX_SECONDS * PATIENCE) -> tuple[int, resource.struct_rusage | None]:
-    started = time.monotonic()
+def _wait_for(child: int, seconds: float | None = None) -> tuple[int, resource.struct_rusage | None]:
+    started, seconds = time.monotonic(), seconds or MAX_SECONDS * PATIENCE
     while time.monotonic() - started < seconds:
         found, status, usage = os.wait4(child, os.WNOHANG)
         if found:
@@ -333,7 +394,8 @@ def _command(place: Path, command: Callable[[], int]) -> None:
         sys.stdout = sys.__dict__["__stdout__"] = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
         sys.stderr = sys.__dict__["__stderr__"] = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
         os.chdir(place / "in")
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        for limit, most in (("CORE", 0), ("CPU", CPU_SECONDS), ("AS", ADDRESSES)):
+            resource.setrlimit(getattr(resource, f"RLIMIT_{limit}"), (most, most))
         code = command()
     except SystemExit as stop:
         code = stop.code if isinstance(stop.code, int) else 1
@@ -345,67 +407,151 @@ def _command(place: Path, command: Callable[[], int]) -> None:
     os._exit(code)
 
 
-def warm_up() -> None:
-    """Load what the commands load, once: each child begins with it. Nothing of Polars is used, which keeps threads."""
+def warm_up(base: Path | None = None) -> None:
+    """Load what the commands load, once: each child begins with it. Nothing of Polars is used, which keeps threads.
+
+    Args:
+        base: runs on which each command is rehearsed in a child, to find all that it loads; without it, the main parts.
+    """
     from importlib import import_module
 
     from fittingroom.cli import COMMANDS as NAMES
     from fittingroom.cli import make_parser
+    from fittingroom.rendering.html_page import PACKAGE, _environment, _markdown_environment
 
     for name in NAMES:
         make_parser(name)
-    for name in ("fittingroom.pipeline", "fittingroom.report.page"):
-        import_module(name)
-    for name in ("polars", "onnxruntime", "optuna", "starlette.testclient", "scipy.stats", "rich.console", "onnx"):
-        import_module(name)
-    for name in (
-        "compare.page",
-        "serve.app",
-        "tune",
-        "verify_run",
-        "artifact.export",
-        "report.model_card",
-        "predict.inputs",
-    ):
-        import_module(f"fittingroom.{name}")
+    parts = ["pipeline", "report.page", "compare.page", "serve.app", "tune", "verify_run", "artifact.export"]
+    parts += ["report.model_card", "predict.inputs"]
+    names = [f"fittingroom.{part}" for part in parts]
+    names += ["polars", "onnxruntime", "optuna", "starlette.testclient", "scipy.stats", "rich.console", "onnx"]
+    for name in [*names, *(_loaded_by_all(base) if base else ())]:
+        with suppress(ImportError):
+            import_module(name)
+    if base is None:
+        return
+
+    for template in PACKAGE.rglob("*.html"):
+        _environment().get_template(template.relative_to(PACKAGE).as_posix())
+    for template in PACKAGE.rglob("*.md"):
+        _markdown_environment().get_template(template.relative_to(PACKAGE).as_posix())
+    Image.init()
+    save = Image.SAVE["PNG"]
+    Image.SAVE["PNG"] = lambda image, file, name: save(_hardly_packed(image), file, name)
+    inspect.getmodule(warm_up, __file__)  # which looks once at the file of every module
+    gc.collect()
+    gc.freeze()  # else each child's first collection copies all of this process's memory
 
 
-def sweep(base: Path, place: Path, kinds: dict[str, Kind], tries: int, first_seed: int = 0) -> dict[str, Tally]:
-    """So many mutations of each kind, each against every command that opens it."""
-    tallies: dict[str, Tally] = {}
-    for name, kind in kinds.items():
-        for command in kind.commands:
-            tally = tallies.setdefault(f"{name} · {command}", Tally())
-            for seed in range(first_seed, first_seed + tries):
-                tally.add(attempt(base, kind, command, seed, place), f"{name}, seed {seed}")
-            print(tally.line(f"{name} · {command}"), flush=True)
-    return tallies
+def _hardly_packed(image: Image.Image) -> Image.Image:
+    """A picture that is saved without much of zlib's work, which is a third of a report's time."""
+    image.encoderinfo.setdefault("compress_level", 1)
+    return image
 
 
-def main_program(base: Path, tries: int, first_seed: int = 0, *names: str) -> int:
-    """BASE TRIES [FIRST_SEED [KIND …]]: sweep, print a line for each file and command, and every fault.
+def _loaded_by_all(base: Path) -> list[str]:
+    """The modules that a process has loaded when it has carried out every command."""
+    place = base.parent / f"rehearsal-{os.getpid()}"
 
-    TRIES 0 is a short one: each file once against two of the commands that open it.
+    def rehearse() -> None:
+        sys.stdout = sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115
+        for carry in COMMANDS.values():
+            _lay_out(base, {}, place)
+            os.chdir(place / "in")
+            with suppress(SystemExit):
+                carry()
+        (place / "modules").write_text("\n".join(sorted(set(sys.modules) - {"__mp_main__"})))
+
+    _wait_for(_forked(rehearse), 600)
+    found = (place / "modules").read_text().split()
+    shutil.rmtree(place, ignore_errors=True)
+    return found
+
+
+@dataclass
+class Sweep:
+    """So many mutations of each kind, each against every command that opens it, round and round.
+
+    Attributes:
+        base, work: the runs, and a folder for copies of them.
+        tallies: what came of each file and command so far.
     """
+
+    base: Path
+    work: Path
+    fresh: bool = False
+    tallies: dict[str, Tally] = field(default_factory=dict)
+
+    def run(
+        self, kinds: dict[str, Kind], seeds: range, *, end: float = float("inf"), report: Path | None = None
+    ) -> None:
+        """Try all, until a time of the monotonic clock; with a report, write it there each few minutes."""
+        told = time.monotonic()
+        for seed in seeds:
+            for name, kind in kinds.items():
+                files = mutated(self.base, kind, seed, self.work / "mutated")
+                for command in kind.commands:
+                    tally = self.tallies.setdefault(f"{name} · {command}", Tally())
+                    result = attempt(self.base, files, command, self.work / "place", fresh=self.fresh)
+                    tally.add(result, f"{name}, seed {seed}")
+                if time.monotonic() > end:
+                    return
+                if report and time.monotonic() > told + SAID_EVERY:
+                    told = time.monotonic()
+                    report.write_text(self.said())
+
+    def said(self) -> str:
+        """A line for each file and command, one for all, and every fault."""
+        each = self.tallies.values()
+        all_ = Tally(
+            tried=sum(tally.tried for tally in each),
+            clean=sum(tally.clean for tally in each),
+            accepted=sum(tally.accepted for tally in each),
+            faults=[fault for tally in each for fault in tally.faults],
+            bytes=max(tally.bytes for tally in each),
+            seconds=max(tally.seconds for tally in each),
+        )
+        lines = [tally.line(name) for name, tally in self.tallies.items()]
+        return "\n".join([*lines, all_.line("all"), *all_.faults]) + "\n"
+
+
+def main_program(words: list[str]) -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("base", type=Path, metavar="FOLDER", help="of the runs; made where there is none")
+    parser.add_argument("tries", type=int, help="of each file and command; 0: each file once, with two of its commands")
+    parser.add_argument("first", type=int, nargs="?", default=0, metavar="SEED", help="of the first try")
+    parser.add_argument("names", nargs="*", metavar="KIND", help=f"files; default: all of {', '.join(KINDS)}")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="after which it ends")
+    parser.add_argument("--fresh", action="store_true", help="carry each try out in a new interpreter too, and compare")
+    parser.add_argument("--report", type=Path, metavar="FILE", help="write what came of it each few minutes")
+    args = parser.parse_args(words)
+
+    base = args.base.absolute()
     if not base.exists():
         _wait_for(_forked(lambda: make_base(base)), 1_800)  # Polars would keep threads in this process
-    warm_up()
-    work = base.parent / f"work-{os.getpid()}"
-    kinds = {name: KINDS[name] for name in names or KINDS}
-    if tries == 0:
-        rng = random.Random(first_seed)
+    warm_up(base if args.tries > 1 else None)
+    kinds = {name: KINDS[name] for name in args.names or KINDS}
+    if args.tries == 0:
+        rng = random.Random(args.first)
         kinds = {
             name: replace(k, commands=tuple(rng.sample(k.commands, min(2, len(k.commands)))))
             for name, k in kinds.items()
         }
-    tallies = sweep(base, work, kinds, tries or 1, first_seed)
-    shutil.rmtree(work, ignore_errors=True)
-    faults = [fault for tally in tallies.values() for fault in tally.faults]
-    print(*faults, sep="\n")
-    return len(faults) > 0
+
+    # In memory, where there is such a place: a try copies the runs, and waits for no disk.
+    memory = Path("/dev/shm")
+    work = (memory if os.access(memory, os.W_OK) else base.parent) / f"fittingroom-hostile-{os.getpid()}"
+    sweep, end = Sweep(base, work, args.fresh), time.monotonic() + 60 * args.minutes
+    try:
+        sweep.run(kinds, range(args.first, args.first + max(1, args.tries)), end=end, report=args.report)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    if args.report:
+        args.report.write_text(sweep.said())
+    print(sweep.said())
+    return any(tally.faults for tally in sweep.tallies.values())
 
 
 if __name__ == "__main__":
     os.environ.setdefault("FITTINGROOM_CACHE", str(Path(sys.argv[1]).absolute().parent / "cache"))
-    tries_, seed_ = [int(word) for word in [*sys.argv[2:4], "0"][:2]]
-    sys.exit(main_program(Path(sys.argv[1]).absolute(), tries_, seed_, *sys.argv[4:]))
+    sys.exit(main_program(sys.argv[1:]))

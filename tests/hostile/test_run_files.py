@@ -7,15 +7,64 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 SHORT, SEED = 0, 7
+PLANTED = {  # what a command may do that it must not, and what the harness says of it
+    "raise KeyError('x')": "'Traceback' in what it prints",
+    "print('\\x1b[2J', file=sys.stderr)": "in what it prints",
+    "exit(1)": "exit code 1",
+    "os.kill(os.getpid(), 11)": "exit code -11",
+    "x = bytearray(300 << 20)": " MB",
+    "while True: pass": " ",  # of its seconds, or that it did not end on a machine that is busy
+    "time.sleep(60)": "it did not end",
+    "print('x' * 300_000, file=sys.stderr)": "characters of messages",
+    "Path('executed').touch()": "hostile code was executed",
+    "Path('../elsewhere').touch()": "written outside",
+    "exit(2)": "",
+    "exit(0)": "",
+}
+PROGRAM = """
+import os, sys, time
+from pathlib import Path
+from tests.hostile import run_files
+run_files.MAX_SECONDS, run_files.MAX_BYTES, run_files.PATIENCE, run_files.CPU_SECONDS = 0.3, 300 << 20, 15, 1
+base, place = Path(sys.argv[1]), Path(sys.argv[2])
+base.mkdir()
+for planted in sys.argv[3:]:
+    run_files.COMMANDS["planted"] = lambda: exec(planted) or 0
+    result = run_files.attempt(base, {}, "planted", place)
+    print(result.outcome, result.why.replace("\\n", " "))
+"""
 
 
 def test_no_mutated_file_of_a_run_ends_in_a_traceback(tmp_path: Path) -> None:
     """In a process of its own, which forks: a test's process has threads that a fork would leave behind."""
-    program = [sys.executable, "-m", "tests.hostile.run_files", str(tmp_path / "base"), str(SHORT), str(SEED)]
-    environment = os.environ | {"FITTINGROOM_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
-    ended = subprocess.run(program, capture_output=True, text=True, env=environment, check=False)
+    ended = _run(tmp_path, "-m", "tests.hostile.run_files", str(tmp_path / "base"), str(SHORT), str(SEED))
 
     tried = [line for line in ended.stdout.splitlines() if " tried " in line]
     assert ended.returncode == 0, ended.stdout[-3000:] + ended.stderr[-3000:]
     assert len(tried) > 30  # files times commands
+
+
+def test_each_thing_that_a_command_must_not_do_is_seen(tmp_path: Path) -> None:
+    """Else no faults would mean nothing."""
+    ended = _run(tmp_path, "-c", PROGRAM, str(tmp_path / "base"), str(tmp_path / "place"), *PLANTED)
+
+    lines = ended.stdout.splitlines()
+    assert len(lines) == len(PLANTED), ended.stdout + ended.stderr[-3000:]
+    for line, (planted, said) in zip(lines, PLANTED.items(), strict=True):
+        assert line.startswith("fault") == bool(said), planted
+        assert said in line, planted
+
+
+@pytest.mark.nightly
+def test_a_forked_try_says_what_a_new_interpreter_says(tmp_path: Path) -> None:
+    words = [str(tmp_path / "base"), "2", str(SEED), "config.json", "study.json", "recipe.toml", "--fresh"]
+    ended = _run(tmp_path, "-m", "tests.hostile.run_files", *words)
+    assert ended.returncode == 0, ended.stdout[-3000:] + ended.stderr[-3000:]
+
+
+def _run(tmp_path: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"FITTINGROOM_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
+    return subprocess.run([sys.executable, *words], capture_output=True, text=True, env=environment, check=False)

@@ -18,6 +18,7 @@ from fittingroom.audit.findings import Finding
 from fittingroom.data.dataset import MAX_CLASSES, Splits, parts_of
 from fittingroom.data.formats import parquet
 from fittingroom.data.formats.arrays import is_grey
+from fittingroom.data.formats.columns import IMAGE_NAMES
 from fittingroom.data.preprocessing import PictureFacts, probe_picture
 from fittingroom.errors import DataError
 from fittingroom.files.parquet_pages import page_problem
@@ -217,7 +218,7 @@ def _pictures_of_table(path: Path) -> Iterator[tuple[str, bytes]]:
             if page_problem(opened):
                 return
             table = pl.read_parquet(opened, n_rows=MAX_PICTURES)
-        name = next(name for name in parquet.IMAGE_NAMES if name in table.columns)
+        name = next(name for name in IMAGE_NAMES if name in table.columns)
         for row, content in enumerate(parquet.picture_bytes(table[name], file)):
             yield f"{file}: row {row:,}", content
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, StopIteration, IndexError, OSError, DataError):

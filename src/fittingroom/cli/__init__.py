@@ -29,22 +29,22 @@ from fittingroom.rendering.terminal import tell
 from fittingroom.version import __version__
 
 DONE, OUR_FAULT, USERS_MISTAKE, INTERRUPTED = 0, 1, 2, 130
-COMMANDS = {  # in the order of the help; the module of the same name has its options and what it does
+COMMANDS = {  # in the order of use, as the help has them; the module of the same name has its options and what it does
     "data": "fetch, look at, check, split, and convert data sets",
-    "models": "list the models, or take one apart",
-    "recipes": "list the recipes, or print one",
     "train": "train a model and judge it on the test set, once",
-    "try": "find out whether an idea helps, by pairs of trainings judged on validation images",
-    "tune": "search for a better recipe, on validation images",
-    "runs": "list the runs, best first",
     "evaluate": "judge a run on its test set or on other labelled data",
-    "compare": "say whether one run is better than another, or that one can't tell",
-    "verify": "train a run again from its folder, and say whether the same comes out",
     "report": "write a run's report.html anew, and its model card",
-    "bench": "measure this machine beside the tutorial notebook's loop",
     "predict": "say what is in a picture, a folder of them or a data set",
     "export": "write a run's model as ONNX or a torch.export program",
     "serve": "answer over HTTP: a page to try a model on, and an API",
+    "runs": "list the runs, best first",
+    "compare": "say whether one run is better than another, or that one can't tell",
+    "try": "find out whether an idea helps, by pairs of trainings judged on validation images",
+    "tune": "search for a better recipe, on validation images",
+    "verify": "train a run again from its folder, and say whether the same comes out",
+    "recipes": "list the recipes, or print one",
+    "models": "list the models, or take one apart",
+    "bench": "measure this machine beside the tutorial notebook's loop",
 }
 MODULES = {"try": "try_"}  # a keyword of Python is no name of a module
 TAKES_ANY_NAME = ("data", "models", "recipes", "runs", "predict")  # which write down none of their arguments

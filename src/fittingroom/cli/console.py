@@ -11,10 +11,11 @@ from threading import Lock, Timer
 from typing import TYPE_CHECKING, Any
 
 from fittingroom.rendering import terminal
+from fittingroom.rendering.text_table import TextTable
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.table import Table
+    from rich.text import Text
 
     from fittingroom.data.fetch.download import Progress
     from fittingroom.data.formats.many_pictures import Decoding
@@ -32,27 +33,23 @@ def stderr() -> Console:
     return terminal.console(stderr=True)
 
 
-def table(*columns: str, right: Sequence[str] = (), muted: Sequence[str] = (), gap: int = 3) -> Table:
-    """An empty table without lines.
+def table(
+    *columns: str,
+    right: Sequence[str] = (),
+    muted: Sequence[str] = (),
+    prose: Sequence[str] = (),
+    skipped: str = "",
+    gap: int = 3,
+) -> TextTable:
+    """An empty table without lines, of which no terminal cuts a cell: see :class:`TextTable`."""
+    return TextTable(columns, right, muted, prose, skipped, gap)
 
-    Args:
-        columns: their headings.
-        right: those that are set flush right.
-        muted: those in grey.
-        gap: characters between columns.
-    """
-    from rich.table import Table
 
-    result = Table(box=None, pad_edge=False, padding=(0, gap, 0, 0), header_style="bold")
-    for column in columns:
-        result.add_column(
-            column,
-            justify="right" if column in right else "left",
-            style="bright_black" if column in muted else None,
-            no_wrap=True,
-            overflow="fold",
-        )
-    return result
+def styled(*parts: tuple[str, str]) -> Text:
+    """One line of texts, each with its style."""
+    from rich.text import Text
+
+    return Text.assemble(*parts)
 
 
 def print_json(value: Any) -> None:
@@ -151,7 +148,6 @@ def working(what: str = "") -> Iterator[Decoding]:
 def _bars_of_work() -> Any:
     """Bars with the time that is left, or, where nobody knows how much there is to do, that has gone by."""
     from rich.progress import BarColumn, Progress, Task, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-    from rich.text import Text
 
     elapsed = TimeElapsedColumn()
 

@@ -123,7 +123,7 @@ def run_fetch(args: argparse.Namespace) -> int:
 
     # Every source that was asked is named: whoever has a mirror of their own sees whether it was used.
     out.print()
-    sources = console.table("source", "answer")
+    sources = console.table("source", "answer", prose=("answer",))
     good = "has them, verified by SHA-256" if KNOWN[args.name].files else "has them"
     for attempt in fetched.attempts:
         sources.add_row(attempt.source, attempt.problem or good)
@@ -187,12 +187,12 @@ def run_show(args: argparse.Namespace) -> int:
 
     # The heading says how the numbers of a row lie in the picture, which tables of pixels leave open.
     out = console.stdout()
-    out.print(dataset.name, style="bold", end="")
     height, width = dataset.image_size
     colours = ", as #RRGGBB" if dataset.channels == 3 else ""
-    out.print(f"  {len(dataset):,} rows; pixels 1–{height * width:,}, row by row from the top left{colours}")
+    rows = f"  {len(dataset):,} rows; pixels 1–{height * width:,}, row by row from the top left{colours}"
+    out.print(console.styled((dataset.name, "bold"), (rows, "")))
     out.print()
-    out.print(data_views.first_rows(dataset, args.rows))
+    out.print(data_views.first_rows(dataset, args.rows, out.width))
 
     path = _write_sheet(dataset, args.sheet)
     out.print()
@@ -259,10 +259,9 @@ def run_header(args: argparse.Namespace) -> int:
         return 0
 
     out = console.stdout()
-    out.print(args.file.name, style="bold", end="")
-    out.print(f"  {report.what}{', gzip' if report.is_gzip else ''}")
+    out.print(console.styled((args.file.name, "bold"), (f"  {report.what}{', gzip' if report.is_gzip else ''}", "")))
     out.print()
-    fields = console.table("offset", "type", "bytes", "value", "meaning", right=("offset", "value"))
+    fields = console.table("offset", "type", "bytes", "value", "meaning", right=("offset", "value"), prose=("meaning",))
     for field in report.fields:
         fields.add_row(str(field.offset), field.type, field.bytes, field.value, field.meaning)
     out.print(fields)
@@ -286,8 +285,7 @@ def run_convert(args: argparse.Namespace) -> int:
 
     out = console.stdout()
     counts = " + ".join(f"{len(part):,} {name}" for name, part in parts_of(data).items())
-    out.print(f"{data.source} → {args.out}", style="bold", end="")
-    out.print(f"  {counts}")
+    out.print(console.styled((f"{data.source} → {args.out}", "bold"), (f"  {counts}", "")))
     out.print()
     listing = console.table("file", "bytes", right=("bytes",))
     for file in files:
@@ -320,9 +318,9 @@ def run_cache(args: argparse.Namespace) -> int:
 
     # The folder is named even where it is empty: people ask where it is.
     out = console.stdout()
-    out.print(str(cache_dir()), style="bold", end="")
     total = sum(entry.size for entry in entries)
-    out.print(f"  {_megabytes(total)}" if entries else "  empty")
+    size = f"  {_megabytes(total)}" if entries else "  empty"
+    out.print(console.styled((str(cache_dir()), "bold"), (size, "")))
     if entries:
         out.print()
         listing = console.table("kind", "of", "size", right=("size",))

@@ -236,19 +236,19 @@ def _print(report: Report) -> None:
     styles = {"error": "bold red", "warning": "bold yellow", "note": "bold blue"}
     for finding in report.findings:
         out.print()
-        out.print(finding.severity, style=styles[finding.severity], end="")
-        out.print(f"  {finding.name}", style="bold", end="")
-        out.print(f"  {finding.where}")
+        severity = (finding.severity, styles[finding.severity])
+        out.print(console.styled(severity, (f"  {finding.name}", "bold"), (f"  {finding.where}", "")))
         for text in (finding.message, finding.effect, finding.advice):
             out.print(f"  {text}")
 
     # "0 errors" alone would be taken for good news of a path that could not even be read.
     counts = {kind: sum(finding.severity == kind for finding in report.findings) for kind in styles}
     out.print()
+    not_read = ""
     if unread := sum(checked.problem is not None for checked in report.checked):
-        out.print(f"{unread} of {len(report.checked)} not read: ", end="", style="red")
-    out.print(", ".join(f"{count} {kind}{'s' * (count != 1)}" for kind, count in counts.items()), end="")
-    out.print(f"; {report.seconds:.1f} s")
+        not_read = f"{unread} of {len(report.checked)} not read: "
+    found = ", ".join(f"{count} {kind}{'s' * (count != 1)}" for kind, count in counts.items())
+    out.print(console.styled((not_read, "red"), (f"{found}; {report.seconds:.1f} s", "")))
 
 
 def _write(report: Report, issues: list[LabelIssues], args: argparse.Namespace) -> dict[str, str]:

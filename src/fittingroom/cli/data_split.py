@@ -86,9 +86,8 @@ def run_split(args: argparse.Namespace) -> int:
         return 0
 
     out = console.stdout()
-    out.print(dataset.name, style="bold", end="")
     shares = (f"{len(part):,} {name} ({len(part) / len(dataset):.1%})" for name, part in parts.items())
-    out.print(f"  {', '.join(shares)}")
+    out.print(console.styled((dataset.name, "bold"), (f"  {', '.join(shares)}", "")))
     out.print()
     listing = console.table("class", *parts, right=tuple(parts))
     for label, name in enumerate(dataset.classes):

@@ -3,16 +3,16 @@
 from collections.abc import Callable
 
 import numpy as np
-from rich.table import Table
 
 from fittingroom.cli.console import table
 from fittingroom.data.dataset import Dataset
 from fittingroom.data.preprocessing import Preprocessing
 from fittingroom.data.summary import Summary
 from fittingroom.rendering.contact_sheet import Row
+from fittingroom.rendering.text_table import TextTable
 
 MOST_CLASSES = 40  # in a printed table; JSON has all
-EDGE = 5  # so many of the first pixels are printed, and of the last
+EDGE = 5  # so many of the first pixels are printed, and of the last, where there is room
 SHEET_COLUMNS, SHEET_ROWS = 12, 30
 BACKGROUNDS = {(255, 255, 255): "white", (0, 0, 0): "black"}
 
@@ -31,9 +31,9 @@ FIGURES: dict[str, Callable[[Summary], str]] = {
 }
 
 
-def figures(summaries: dict[str, Summary]) -> Table:
+def figures(summaries: dict[str, Summary]) -> TextTable:
     """A column for each part, a row for each figure."""
-    result = table("", *summaries, right=tuple(summaries))
+    result = table("", *summaries, right=tuple(summaries), prose=tuple(summaries))
     for name, text in FIGURES.items():
         result.add_row(name, *map(text, summaries.values()))
     return result
@@ -51,7 +51,7 @@ def in_words(preprocessing: Preprocessing) -> str:
     )
 
 
-def class_counts(summaries: dict[str, Summary]) -> Table:
+def class_counts(summaries: dict[str, Summary]) -> TextTable:
     """A row for each class, with the number of its images in each part."""
     result = table("class", *summaries, right=tuple(summaries))
     names = list(dict.fromkeys(name for summary in summaries.values() for name in summary.class_counts))
@@ -63,17 +63,28 @@ def class_counts(summaries: dict[str, Summary]) -> Table:
     return result
 
 
-def first_rows(dataset: Dataset, count: int) -> Table:
-    """The first rows as pandas' ``head`` shows them: row, label, class, the first and the last pixels."""
+def first_rows(dataset: Dataset, count: int, width: int) -> TextTable:
+    """The first rows as pandas' ``head`` shows them: row, label, class, the first and the last pixels.
+
+    Args:
+        dataset: whose rows.
+        count: how many.
+        width: columns of the terminal; on a narrow one there are fewer pixels.
+    """
+    tables = [_first_rows(dataset, count, edge) for edge in range(EDGE, 0, -1)]
+    return next((each for each in tables if each.fits(width)), tables[-1])
+
+
+def _first_rows(dataset: Dataset, count: int, edge: int) -> TextTable:
     height, width = dataset.image_size
     pixels_NP = dataset.images[:count].reshape(-1, height * width, *dataset.images.shape[3:])
-    headings = _edges([str(number) for number in range(1, height * width + 1)])
+    headings = _edges([str(number) for number in range(1, height * width + 1)], edge)
 
     labelled = ["label", "class"] if dataset.labels is not None else []
     result = table("", *labelled, *headings, right=["", "label", *headings], muted=[""], gap=2)
     for row, pixels in enumerate(pixels_NP.tolist()):
         label = [] if dataset.labels is None else [str(dataset.labels[row]), dataset.classes[dataset.labels[row]]]
-        result.add_row(str(row), *label, *_edges([_pixel_text(pixel) for pixel in pixels]))
+        result.add_row(str(row), *label, *_edges([_pixel_text(pixel) for pixel in pixels], edge))
     return result
 
 
@@ -97,5 +108,5 @@ def _pixel_text(pixel: int | list[int]) -> str:
     return str(pixel) if isinstance(pixel, int) else "#{:02x}{:02x}{:02x}".format(*pixel)
 
 
-def _edges(cells: list[str]) -> list[str]:
-    return cells if len(cells) <= 2 * EDGE else [*cells[:EDGE], "…", *cells[-EDGE:]]
+def _edges(cells: list[str], edge: int) -> list[str]:
+    return cells if len(cells) <= 2 * edge else [*cells[:edge], "…", *cells[-edge:]]

@@ -289,7 +289,7 @@ def _print_scores(scores: dict[str, Any]) -> None:
     names = [row["class"] for row in scores["per_class"]]
     if len(names) <= MOST_CLASSES:
         predicted = [str(i) for i in range(len(names))]
-        matrix = console.table("true \\ predicted", *predicted, right=predicted)
+        matrix = console.table("true \\ predicted", *predicted, right=predicted, skipped="·")
         for i, row in enumerate(scores["confusion"]):
             matrix.add_row(f"{i} {names[i]}", *(f"{count:,}" if count else "·" for count in row))
         out.print(matrix)
@@ -304,7 +304,8 @@ def _print_subsets(scores: dict[str, Any]) -> None:
     out = console.stdout()
     out.print()
     whose = "recipe" if len(scores.get("members", ())) > 1 else "this model"
-    table = console.table("images", "n", "accuracy", f"95 % interval ({whose})", right=("n", "accuracy"))
+    interval = f"95 % interval ({whose})"
+    table = console.table("images", "n", "accuracy", interval, right=("n", "accuracy"))
     for row in scores["subsets"]:
         low, high = row["interval"] or (0.0, 0.0)
         figures = (f"{row['accuracy']:.2%}", f"{low:.2%} to {high:.2%}") if row["n"] else ("–", "–")

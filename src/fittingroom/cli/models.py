@@ -81,7 +81,8 @@ def _print_list(networks: dict[str, nn.Module], image: _Image) -> None:
     from fittingroom.cli import console
     from fittingroom.models.summary import count_parameters, summarize
 
-    listing = console.table("model", "parameters", "multiply–adds", "", right=("parameters", "multiply–adds"))
+    numbers = ("parameters", "multiply–adds")
+    listing = console.table("model", *numbers, "", right=numbers, prose=("",))
     for name, network in networks.items():
         work = sum(row.multiply_adds for row in summarize(network, image.size, image.channels))
         about = (type(network).__doc__ or "").strip().partition("\n")[0]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fittingroom.cli import options
 from fittingroom.cli.parser import Parser, add_old_spelling
-from fittingroom.rendering.terminal import tell
+from fittingroom.rendering.terminal import UNLIMITED, say, tell, terminal_width
 
 if TYPE_CHECKING:
     from fittingroom.errors import DataError
@@ -137,12 +138,12 @@ def _score(args: argparse.Namespace) -> int:
     # What was there before is told apart from what this call did: a second call after a failure does the rest.
     scored = [done for done in scoring.done if not done.problem]
     images = sum(done.rows for done in scored)
-    print(f"scored     {_shards(len(scored))}, {images:,} images" if scored else "scored     nothing")
+    say(f"scored     {_shards(len(scored))}, {images:,} images" if scored else "scored     nothing")
     if scoring.already:
-        print(f"as before  {_shards(scoring.already)}")
+        say(f"as before  {_shards(scoring.already)}")
     if scoring.failed:
-        print(f"failed     {_shards(len(scoring.failed))}; the same command tries again")
-    print(f"manifest   {scoring.manifest}")
+        say(f"failed     {_shards(len(scoring.failed))}; the same command tries again")
+    say(f"manifest   {scoring.manifest}")
     return 2 if scoring.failed else 0
 
 
@@ -225,26 +226,35 @@ def _print_table(answered: Answered, classifier: Classifier, top: int, coverage:
     """A line an image, as it comes: rows of a set of millions are not kept to be aligned."""
     from fittingroom.artifact.ood_score import explained
     from fittingroom.predict.output import records
+    from fittingroom.rendering.terminal import cells
 
     classes, scale = classifier.classes, classifier.ood_scale
-    width = max(map(len, classes))
+    width = max(map(cells, classes))
+    columns = terminal_width(sys.stdout) or UNLIMITED
     answer_given = False
     for block, classified in answered:
         answers = records(block, classified, classes, top)
         names = [row["file"] if row["row"] is None else f"{row['file']}:{row['row']}" for row in answers]
-        longest = max(map(len, names))
+        longest = max(map(cells, names))
         sets = [None] * len(names) if coverage is None else classifier.sets(classified, coverage)
 
         # The classes that were not chosen follow in one cell, as nobody sorts by them.
         for name, answer, in_set in zip(names, answers, sets, strict=True):
             answer_given = True
             others = ", ".join(f"{other} {probability:.1%}" for other, probability in answer["top"][1:])
-            line = f"{name:<{longest}}   {answer['class']:<{width}}   {answer['probability']:>6.1%}   {others}"
-            print(line.rstrip())
+            label = answer["class"] + " " * (width - cells(answer["class"]))
+            texts = [f"{label}   {answer['probability']:>6.1%}   {others}".rstrip()]
             if note := scale and explained(answer["typical"], scale.n):
-                print(f"{'':<{longest}}   {note}")
+                texts.append(note)
             if in_set is not None:
-                print(f"{'':<{longest}}   {_either(in_set)}")
+                texts.append(_either(in_set))
+
+            # Where the file's name leaves no room beside it, the answer stands below.
+            beside = longest + 3 + max(map(cells, texts)) <= columns
+            lead = name + " " * (longest - cells(name) + 3) if beside else f"{name}\n  "
+            say(f"{lead}{texts[0]}")
+            for text in texts[1:]:
+                say(f"{'':<{longest + 3 if beside else 2}}{text}")
 
     # What the figures above are worth is said once, beside what programs may read.
     if answer_given:

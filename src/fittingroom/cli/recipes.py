@@ -26,7 +26,7 @@ def run_recipes(args: argparse.Namespace) -> int:
         if args.json:
             console.print_json({name: recipe.as_dict() for name, recipe in recipes.items()})
             return 0
-        listing = console.table("recipe", "model", "epochs", "", right=("epochs",))
+        listing = console.table("recipe", "model", "epochs", "", right=("epochs",), prose=("",))
         for name, recipe in recipes.items():
             listing.add_row(name, recipe.model, f"{recipe.epochs}", recipe.description)
         console.stdout().print(listing)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from fittingroom.cli import options
 from fittingroom.cli.parser import Parser
 
 
@@ -18,6 +19,13 @@ def add_options(parser: Parser) -> None:
     parser.epilog = "example: fittingroom report runs/swift-1"
     parser.add_argument("folder", metavar="RUN", type=Path, help="the run's folder")
     parser.add_argument("--xkcd", action="store_true", help="draw the curves as if by hand")
+    parser.add_argument(
+        "--map",
+        action="store_true",
+        help="add a map of up to 1,000 judged images, placed by the model's features, and the training images nearest "
+        "to the worst mistakes; takes seconds, and the extras train and sklearn",
+    )
+    options.add_trust_code(parser, "execute the model's own source that the run keeps, which a map needs")
     parser.set_defaults(run=run_report)
 
 
@@ -36,7 +44,7 @@ def run_report(args: argparse.Namespace) -> int:
         with console.working("making up for what failed"):
             make_up(run)
     with console.working("writing the report"):
-        page = write_report(run, xkcd=args.xkcd)
+        page = write_report(run, xkcd=args.xkcd, with_map=args.map, trust_code=args.trust_code)
         write_model_card(run)
 
     # Each seed is diagnosed by itself: what one of them did is lost in a mean.

@@ -112,21 +112,23 @@ def _print(rows: Sequence[Mapping[str, Any]]) -> None:
     from fittingroom.cli import console
 
     out = console.stdout()
-    cells = {id(row): _cells(row) for row in rows}
+    texts = {id(row): _texts(row) for row in rows}
     for (data, _), of_data in groupby(rows, key=lambda row: (row["data"], row["data_set"])):
-        listed = [cells[id(row)] for row in of_data]
-        columns = _that_fit(listed, out.width)
+        listed = [texts[id(row)] for row in of_data]
+        columns, left_out = _that_fit(listed, out.width)
         table = console.table(*columns, right=NUMBERS, muted=("started",), gap=GAP)
         for row in listed:
             table.add_row(*(row[column] for column in columns))
         out.print(data, style="bold")
         out.print(table)
+        if left_out:
+            out.print(f"no room for {', '.join(left_out)}: a wider terminal, --csv or --json", style="bright_black")
         out.print()
     if rows:
         out.print("best on validation first; test plays no part in the order", style="bright_black")
 
 
-def _cells(row: Mapping[str, Any]) -> dict[str, str]:
+def _texts(row: Mapping[str, Any]) -> dict[str, str]:
     """What the table says of a run; of an unfinished one nothing is known but its recipe and when it began."""
     interval = row["interval"]
     return {
@@ -153,16 +155,20 @@ def _share(share: float | None) -> str:
     return "–" if share is None else f"{share:.2%}"
 
 
-def _that_fit(rows: Sequence[Mapping[str, str]], width: int) -> list[str]:
-    """The columns that there is room for, the less needed ones left out, and those that are empty."""
+def _that_fit(rows: Sequence[Mapping[str, str]], width: int) -> tuple[list[str], list[str]]:
+    """The columns that there is room for, and the less needed ones that are left out; empty ones are neither."""
+    from fittingroom.rendering.terminal import cells
+
     fitting: list[str] = []
-    room = width
+    left_out: list[str] = []
+    room = width + GAP
     for column in COLUMNS:
         if not any(row[column] for row in rows):
             continue
-        needed = max(len(column), *(len(row[column]) for row in rows)) + GAP
+        needed = max(cells(column), *(cells(row[column]) for row in rows)) + GAP
         if needed > room and fitting:
+            left_out.append(column)
             continue
         fitting.append(column)
         room -= needed
-    return [column for column in SHOWN_IN if column in fitting]
+    return [column for column in SHOWN_IN if column in fitting], left_out

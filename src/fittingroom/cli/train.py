@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from contextlib import redirect_stderr
 from functools import partial
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from fittingroom.cli import options
 from fittingroom.cli.parser import Parser, add_old_spelling
-from fittingroom.rendering.terminal import tell
+from fittingroom.rendering.terminal import say, tell, terminal_width
 
 if TYPE_CHECKING:
     from fittingroom.data.dataset import Splits
@@ -292,7 +293,7 @@ def _report(run: Run, args: argparse.Namespace) -> None:
 
     print()
     for name, text in summary(run):
-        print(f"{name:<12}{text}")
+        say(f"{name:<12}{text}")
     if args.quiet:
         return
 
@@ -305,5 +306,7 @@ def _report(run: Run, args: argparse.Namespace) -> None:
         "fittingroom runs": "all runs, by data and validation",
     }
     print("\nnext")
+    width, longest = terminal_width(sys.stdout), max(map(len, commands))
+    fits = width is None or 2 + longest + 3 + max(map(len, commands.values())) <= width
     for command, what in commands.items():
-        print(f"  {command:<{max(map(len, commands))}}   {what}")
+        print(f"  {command:<{longest}}   {what}" if fits else f"  {command}\n      {what}")  # to be copied whole

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from fittingroom.cli import options
 from fittingroom.cli.parser import Parser
+from fittingroom.rendering.terminal import say
 
 if TYPE_CHECKING:
     from fittingroom.events import Hooks
@@ -199,7 +200,7 @@ def _print(tried: Tried) -> None:
         for line in _lines(row):
             out.print(f"  {line}", markup=False)
     for name, text in _below(result, tried.path):
-        print(f"{name:<12}{text}")
+        say(f"{name:<12}{text}")
 
 
 def _lines(row: Mapping[str, str]) -> Iterator[str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from fittingroom.cli import options
 from fittingroom.cli.parser import Parser
+from fittingroom.rendering.terminal import say
 
 if TYPE_CHECKING:
     from fittingroom.events import Hooks
@@ -99,12 +100,12 @@ def run_tune(args: argparse.Namespace) -> int:
         console.print_json({"running": max(running, int(concluded))} if running or concluded else study.result)
         return 0
     if concluded:
-        print("\ntrials      all ended; another process trains the best recipe with fresh seeds")
+        say("\ntrials      all ended; another process trains the best recipe with fresh seeds")
         return 0
 
     print()
     for name, text in _summary(study, running):
-        print(f"{name:<12}{text}")
+        say(f"{name:<12}{text}")
     return 0
 
 

@@ -8,29 +8,32 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections import Counter
+import warnings
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
+from fittingroom.data.checks import LONGEST_NAME as LONGEST_NAME
+from fittingroom.data.checks import MAX_CLASSES as MAX_CLASSES
+from fittingroom.data.checks import checked_classes, checked_images, checked_labels, listed, one_an_image
 from fittingroom.data.fingerprint import Fingerprint as Fingerprint
 from fittingroom.data.fingerprint import repeats_among
 from fittingroom.data.preprocessing import MAX_SIDE as MAX_SIDE
 from fittingroom.data.preprocessing import Preprocessing
-from fittingroom.errors import DataError, ImagesTooLarge, naming_extras
+from fittingroom.errors import DataError, naming_extras
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, KeysView, Sequence
 
     import torch.utils.data
     from numpy.typing import NDArray
     from torch import Tensor
 
-MAX_CLASSES = 1000
-LONGEST_NAME = 256  # characters of a class's name; those of a folder's are at most 255
+    from fittingroom.data.in_memory import Taken
+
 PER_IMAGE = ("files", "groups", "sources")  # what a set may know of each image, beside its label
 
 
@@ -41,7 +44,8 @@ class Dataset:
     Attributes:
         images: uint8 (N, H, W) grey or (N, H, W, 3) RGB, 0–255, N ≥ 1, 1 ≤ H, W ≤ 256. Kept without a copy, as a
             read-only view.
-        labels: int64 (N,), 0 to len(classes) - 1; other integer types are converted. None: unlabelled.
+        labels: int64 (N,), 0 to len(classes) - 1; lists, other integer types and names out of ``classes`` are
+            converted. None: unlabelled.
         classes: 2 to 1,000 names, all different; () for a set without labels only.
         name: what messages call the set, e.g. "fashion-mnist train".
         files: the path of the file that each image was read from, below the place that was opened, with ``/`` between
@@ -60,6 +64,8 @@ class Dataset:
         >>> images = np.zeros((4, 28, 28), dtype=np.uint8)
         >>> fr.Dataset(images, np.array([0, 1, 1, 0]), ("bag", "shoe"), "mine")
         Dataset('mine': 4 images 28×28, 2 classes)
+        >>> fr.Dataset(images, ["bag", "shoe", "shoe", "bag"], ("bag", "shoe"), "mine")[1:]
+        Dataset('mine': 3 images 28×28, 2 classes)
     """
 
     images: NDArray[np.uint8]
@@ -71,21 +77,194 @@ class Dataset:
     sources: tuple[bytes, ...] | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "images", _checked_images(self.images, self.name))
+        object.__setattr__(self, "images", checked_images(self.images, self.name))
         for field in PER_IMAGE:
             if (values := getattr(self, field)) is not None:
-                object.__setattr__(self, field, _one_an_image(values, len(self.images), self.name, field))
-        object.__setattr__(self, "classes", _checked_classes(self.classes, self.name))
+                object.__setattr__(self, field, one_an_image(values, len(self.images), self.name, field))
+        object.__setattr__(self, "classes", checked_classes(self.classes, self.name))
         if self.labels is not None:
-            labels = _checked_labels(self.labels, len(self.images), len(self.classes), self.name)
+            labels = checked_labels(self.labels, len(self.images), self.classes, self.name)
             object.__setattr__(self, "labels", labels)
+
+    @classmethod
+    def from_arrays(
+        cls,
+        images: Any,
+        labels: Any = None,
+        classes: Sequence[str] | None = None,
+        *,
+        name: str = "arrays",
+        scale: float | None = None,
+        preprocessing: Preprocessing | None = None,
+    ) -> Dataset:
+        """Make a set of arrays, tensors or lists, in the layouts and types that people have them in.
+
+        What had to be changed for it (a layout with an axis for channels, a scale) is said, in a warning.
+
+        Args:
+            images: grey (N, H, W), (N, H, W, 1) or (N, 1, H, W), colour (N, H, W, 3) or (N, 3, H, W), where R = G = B
+                everywhere is grey: uint8 or whole numbers of 0–255, floats of 0–1, or true and false. Or a list of
+                pictures: arrays, Pillow's images, paths, or the bytes of files.
+            labels: one an image: numbers from 0, or names. None: unlabelled.
+            classes: names in the order of the numbers. None: the names that occur, as people count; of numbers those
+                from 0 to the largest.
+            name: what messages call the set.
+            scale: the value that is white, where it is neither 255 nor, of floats, 1.
+            preprocessing: what to make of the images. None: what they suggest; pictures of one size up to 256×256 keep
+                it, those of several become 64×64.
+
+        Raises:
+            DataError: where, what was expected, what was found.
+
+        Example:
+            >>> import numpy as np
+            >>> import fittingroom as fr
+            >>> images = np.zeros((4, 28, 28), dtype=np.uint8)
+            >>> data = fr.Dataset.from_arrays(images, ["bag", "shoe", "shoe", "bag"])
+            >>> data.classes, data.labels
+            (('bag', 'shoe'), array([0, 1, 1, 0]))
+        """
+        from fittingroom.data.in_memory import take_arrays
+
+        taken = take_arrays(images, labels, classes, where=name, scale=scale, preprocessing=preprocessing)
+        return cls._of(taken, name)
+
+    @classmethod
+    def from_torch(
+        cls,
+        dataset: Any,
+        classes: Sequence[str] | None = None,
+        *,
+        name: str = "torch",
+        preprocessing: Preprocessing | None = None,
+    ) -> Dataset:
+        """Make a set of a data set of PyTorch's kind, by asking it for each (image, label) once.
+
+        What its ``transform`` draws at random is drawn once for all, so give one without augmentation.
+
+        Args:
+            dataset: a ``TensorDataset``, one of torchvision's, or any other that gives pairs: tensors or arrays (H, W),
+                (1, H, W) or (3, H, W), uint8 of 0–255 or floats of 0–1, or Pillow's images; labels as for
+                :meth:`from_arrays`.
+            classes: as for :meth:`from_arrays`. None: its own ``classes``, where it has them.
+            name, preprocessing: as for :meth:`from_arrays`.
+
+        Raises:
+            DataError: where, what was expected, what was found: normalized images among them.
+
+        Example:
+            >>> import torch
+            >>> import fittingroom as fr
+            >>> pairs = torch.utils.data.TensorDataset(torch.rand(6, 1, 8, 8), torch.tensor([0, 1, 2, 0, 1, 2]))
+            >>> fr.Dataset.from_torch(pairs, ["red", "green", "blue"])
+            Dataset('torch': 6 images 8×8, 3 classes)
+        """
+        from fittingroom.data.foreign_sets import take_pairs
+
+        return cls._of(take_pairs(dataset, classes, where=name, preprocessing=preprocessing), name)
+
+    @classmethod
+    def from_hf(
+        cls,
+        dataset: Any,
+        *,
+        image: str | None = None,
+        label: str | None = None,
+        name: str = "hugging face",
+        preprocessing: Preprocessing | None = None,
+    ) -> Dataset:
+        """Make a set of one part of a data set of Hugging Face's library, such as ``load_dataset(…)["train"]``.
+
+        Args:
+            dataset: rows that are mappings; the library itself isn't needed.
+            image, label: the columns; None for those that are called so, or whose features say it. The names of the
+                classes are those of the label's feature.
+            name, preprocessing: as for :meth:`from_arrays`.
+
+        Raises:
+            DataError: where, what was expected, what was found.
+
+        Example:
+            >>> import numpy as np
+            >>> import fittingroom as fr
+            >>> class Rows(list):
+            ...     column_names = ["image", "label"]
+            >>> black = np.zeros((8, 8), dtype=np.uint8)
+            >>> fr.Dataset.from_hf(Rows([{"image": black, "label": "on"}, {"image": black, "label": "off"}])).classes
+            ('off', 'on')
+        """
+        from fittingroom.data.foreign_sets import take_hugging_face
+
+        return cls._of(take_hugging_face(dataset, image, label, where=name, preprocessing=preprocessing), name)
+
+    @classmethod
+    def from_dataframe(
+        cls,
+        frame: Any,
+        *,
+        image: str | None = None,
+        label: str | None = None,
+        classes: Sequence[str] | None = None,
+        shape: tuple[int, int] | tuple[int, int, int] | None = None,
+        name: str = "frame",
+        scale: float | None = None,
+        preprocessing: Preprocessing | None = None,
+    ) -> Dataset:
+        """Make a set of a data frame of pandas or Polars: a row an image.
+
+        Args:
+            frame: with a column of labels, and either a column of images (arrays, Pillow's images, bytes or paths of
+                picture files) or one for each pixel, as Kaggle's CSV has them. A column ``group`` says which images
+                belong together.
+            image, label: the columns; None for those that are called so.
+            classes, name, scale, preprocessing: as for :meth:`from_arrays`.
+            shape: (H, W) or (H, W, 3) of pixels that come as numbers; None: they are square and grey.
+
+        Raises:
+            DataError: where, what was expected, what was found.
+
+        Example:
+            >>> import polars as pl
+            >>> import fittingroom as fr
+            >>> table = pl.read_csv("fashion-mnist_train.csv")
+            >>> fr.Dataset.from_dataframe(table)
+            Dataset('frame': 2,000 images 28×28, 10 classes)
+        """
+        from fittingroom.data.foreign_sets import take_frame
+
+        taken = take_frame(frame, image, label, classes, shape, where=name, scale=scale, preprocessing=preprocessing)
+        return cls._of(taken, name)
+
+    @classmethod
+    def _of(cls, taken: Taken, name: str) -> Dataset:
+        for note in taken.notes:
+            warnings.warn(note, stacklevel=3)
+        return cls(taken.images, taken.labels, taken.classes, name, groups=taken.groups)
 
     def __len__(self) -> int:
         return len(self.images)
 
+    @overload
+    def __getitem__(self, index: int) -> tuple[NDArray[np.uint8], int | None]: ...
+
+    @overload
+    def __getitem__(self, index: slice | Sequence[int] | NDArray[Any]) -> Dataset: ...
+
+    def __getitem__(
+        self, index: int | slice | Sequence[int] | NDArray[Any]
+    ) -> tuple[NDArray[np.uint8], int | None] | Dataset:
+        """(image, label) of one, label None for a set without; of a slice, a list or a mask a set of those."""
+        if isinstance(index, int | np.integer):
+            return self.images[index], None if self.labels is None else int(self.labels[index])
+        return self.subset(np.arange(len(self))[index])
+
+    def __iter__(self) -> Iterator[tuple[NDArray[np.uint8], int | None]]:
+        """Yield (image, label) of each."""
+        return (self[row] for row in range(len(self)))
+
     def __repr__(self) -> str:
         kind = f"{self.num_classes} classes" if self.labels is not None else "unlabelled"
-        return f"Dataset({self.name!r}: {len(self):,} images {_size(self)}, {kind})"
+        return f"Dataset({self.name!r}: {len(self):,} images {size_in_words(self)}, {kind})"
 
     @property
     def image_size(self) -> tuple[int, int]:
@@ -179,8 +358,8 @@ class Dataset:
             return self
         if not set(self.classes) <= set(wanted):
             raise DataError(
-                f"{self.name}: its classes differ from those expected; expected {_listed(wanted)}; "
-                f"found {_listed(self.classes)}: rename the classes so that both sets use the same names"
+                f"{self.name}: its classes differ from those expected; expected {listed(wanted)}; "
+                f"found {listed(self.classes)}: rename the classes so that both sets use the same names"
             )
         number_there = np.array([wanted.index(name) for name in self.classes], dtype=np.int64)
         return replace(self, labels=number_there[self.labels], classes=wanted)
@@ -238,8 +417,10 @@ class Splits:
     Example:
         >>> import fittingroom as fr
         >>> sample = fr.open_dataset("sample")
-        >>> fr.Splits(sample.train, test=sample.test).test
+        >>> fr.Splits(sample.train, test=sample.test)["test"]
         Dataset('sample test': 1,000 images 28×28, 10 classes)
+        >>> list(sample)
+        ['train', 'test']
     """
 
     train: Dataset
@@ -258,16 +439,35 @@ class Splits:
             if part.images.shape[1:] != self.train.images.shape[1:]:
                 alike = "one image size" if part.channels == self.train.channels else "grey images, or all in colour"
                 raise DataError(
-                    f"{part.name}: images of {_size(self.train)} expected as in {self.train.name}, "
-                    f"{_size(part)} found: all parts of a data set must have {alike}"
+                    f"{part.name}: images of {size_in_words(self.train)} expected as in {self.train.name}, "
+                    f"{size_in_words(part)} found: all parts of a data set must have {alike}"
                 )
 
             # labels are numbers: with the same names in another order they would be compared as equals
             if part.classes and self.train.classes and part.classes != self.train.classes:
                 raise DataError(
-                    f"{part.name}: the classes of {self.train.name} expected, {_listed(self.train.classes)}; "
-                    f"found {_listed(part.classes)}: align one with the other by Dataset.aligned_to"
+                    f"{part.name}: the classes of {self.train.name} expected, {listed(self.train.classes)}; "
+                    f"found {listed(part.classes)}: align one with the other by Dataset.aligned_to"
                 )
+
+    def __getitem__(self, part: str) -> Dataset:
+        """The part of a name, ``train``, ``validation`` or ``test``. Raises KeyError for one that there isn't."""
+        return parts_of(self)[part]
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield the names of the parts that there are."""
+        return iter(parts_of(self))
+
+    def __len__(self) -> int:
+        """How many parts there are."""
+        return len(parts_of(self))
+
+    def __contains__(self, part: object) -> bool:
+        return part in parts_of(self)
+
+    def keys(self) -> KeysView[str]:
+        """The names of the parts that there are, so that ``dict(splits)`` has them all."""
+        return parts_of(self).keys()
 
 
 def parts_of(data: Splits) -> dict[str, Dataset]:
@@ -298,7 +498,7 @@ def concatenate(parts: Sequence[Dataset], name: str) -> Dataset:
     aligned = [part.aligned_to(first.classes) for part in parts]
     for part in aligned:
         if part.images.shape[1:] != first.images.shape[1:]:
-            raise DataError(f"{part.name}: images of {_size(first)} expected, {_size(part)} found")
+            raise DataError(f"{part.name}: images of {size_in_words(first)} expected, {size_in_words(part)} found")
         if (part.labels is None) != (first.labels is None):
             raise DataError(f"{first.name} and {part.name}: one has labels, the other has none")
     images = np.concatenate([part.images for part in aligned])
@@ -310,82 +510,6 @@ def concatenate(parts: Sequence[Dataset], name: str) -> Dataset:
     return Dataset(images, np.concatenate(labels) if labels else None, first.classes, name, **known)
 
 
-def _checked_images(images: NDArray[np.uint8], name: str) -> NDArray[np.uint8]:
-    is_grey, is_colour = images.ndim == 3, images.ndim == 4 and images.shape[3] == 3
-    if images.dtype != np.uint8 or not (is_grey or is_colour):
-        raise DataError(f"{name}: images uint8 (N, H, W) or (N, H, W, 3) expected, {images.dtype} {images.shape} found")
-    count, height, width = images.shape[:3]
-    if count == 0:
-        raise DataError(f"{name}: at least one image expected, none found")
-    if not (1 <= height <= MAX_SIDE and 1 <= width <= MAX_SIDE):
-        raise ImagesTooLarge(
-            f"{name}: images of 1 to {MAX_SIDE} pixels a side expected, {height}×{width} found: "
-            "resize or crop them first"
-        )
-    return _read_only(images)
-
-
-def _checked_classes(classes: Sequence[str], name: str) -> tuple[str, ...]:
-    names = tuple(classes)
-    if "" in names:
-        raise DataError(f"{name}: class {names.index('')} has an empty name: give it one")
-    longest = max(names, key=len, default="")
-    if len(longest) > LONGEST_NAME:
-        raise DataError(
-            f"{name}: names of classes of at most {LONGEST_NAME} characters expected, {longest[:40]!r}… of "
-            f"{len(longest):,} found"
-        )
-    try:
-        "".join(names).encode()
-    except UnicodeEncodeError:
-        raise DataError(
-            f"{name}: names of classes in Unicode expected, half a character (a lone surrogate) found in "
-            f"{next(ascii(found) for found in names if not _is_writable(found))}: write it anew"
-        ) from None
-    if len(set(names)) < len(names):
-        repeated = [name for name, number in Counter(names).items() if number > 1]
-        raise DataError(f"{name}: class names that differ expected, found more than once: {_listed(repeated)}")
-    return names
-
-
-def _is_writable(text: str) -> bool:
-    return not any("\ud800" <= character <= "\udfff" for character in text)
-
-
-def _checked_labels(labels: NDArray[Any], count: int, num_classes: int, name: str) -> NDArray[np.int64]:
-    if not 2 <= num_classes <= MAX_CLASSES:
-        raise DataError(f"{name}: 2 to {MAX_CLASSES:,} classes expected, {num_classes:,} found")
-    if labels.dtype.kind not in "iu" or labels.ndim != 1:
-        raise DataError(f"{name}: integer labels (N,) expected, {labels.dtype} {labels.shape} found")
-    if len(labels) != count:
-        raise DataError(f"{name}: {count:,} labels expected, one an image, {len(labels):,} found")
-
-    low, high = int(labels.min()), int(labels.max())
-    if low < 0 or high >= num_classes:
-        row = int(np.argmax((labels < 0) | (labels >= num_classes)))
-        raise DataError(
-            f"{name}: labels 0 to {num_classes - 1} expected, {low} to {high} found, first at image {row:,}"
-        )
-    return _read_only(labels.astype(np.int64, copy=False))
-
-
-def _one_an_image(values: Sequence[Any], count: int, name: str, field: str) -> tuple[Any, ...]:
-    if len(values) != count:
-        raise DataError(f"{name}: {count:,} {field} expected, one an image, {len(values):,} found")
-    return tuple(values)
-
-
-def _read_only(array: NDArray[Any]) -> NDArray[Any]:
-    """A contiguous read-only view; the caller's own array keeps its flags."""
-    view = np.ascontiguousarray(array).view()
-    view.flags.writeable = False
-    return view
-
-
-def _listed(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:20])
-    return f"[{shown}, … {len(names):,} in all]" if len(names) > 20 else f"[{shown}]"
-
-
-def _size(dataset: Dataset) -> str:
+def size_in_words(dataset: Dataset) -> str:
+    """``28×28`` or, in colour, ``28×28 colour``."""
     return f"{dataset.image_size[0]}×{dataset.image_size[1]}" + (" colour" if dataset.channels == 3 else "")

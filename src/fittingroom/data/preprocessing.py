@@ -186,25 +186,53 @@ def see_picture(
             return SeenPicture(np.asarray(picture), plain, lost_colour=False)
 
     with open_picture(content, where, formats=formats) as picture:
-        turn = orientation(picture)
-        size = upright_size(picture, where, turn)
-        target = preprocessing.size or size
-        is_photo = preprocessing.photo == "fashion-mnist" and size != target
-        if not is_photo:
-            _draft(picture, size, target, preprocessing.resize)
+        return _seen(picture, where, preprocessing, training_background, look=look, may_draft=True)
 
-        with decoding(picture):
-            opaque = opaque_8_bit(picture, preprocessing.background, turn=turn)
-            channels = preprocessing.channels or (3 if is_coloured(opaque) else 1)
-            lost_colour = look and channels == 1 and is_coloured(opaque)
-            if is_photo:
-                image = _in_channels(_photo(opaque, target, training_background), channels)
-                return SeenPicture(image, size, lost_colour)
 
-            # converting to the mode that it has would copy it
-            mode = "L" if channels == 1 else "RGB"
-            converted = opaque if opaque.mode == mode else opaque.convert(mode)
-            return SeenPicture(np.asarray(_resized(converted, size, target, preprocessing.resize)), size, lost_colour)
+def see_open_picture(
+    picture: Image.Image, where: str, preprocessing: Preprocessing, *, training_background: int = 0, look: bool = True
+) -> SeenPicture:
+    """The same as :func:`see_picture` of a picture that somebody has opened with Pillow, which is left as it is.
+
+    Raises:
+        DataError: one that can't be decoded, or is too large.
+    """
+    try:
+        return _seen(picture, where, preprocessing, training_background, look=look, may_draft=False)
+    except (DataError, MemoryError):
+        raise
+    except Exception as error:  # Pillow decodes late, and stumbles over damaged files in any way at all
+        raise DataError(f"{where}: a picture expected, one that can't be decoded found: {error}") from error
+
+
+def _seen(
+    picture: Image.Image,
+    where: str,
+    preprocessing: Preprocessing,
+    training_background: int,
+    *,
+    look: bool,
+    may_draft: bool,
+) -> SeenPicture:
+    turn = orientation(picture)
+    size = upright_size(picture, where, turn)
+    target = preprocessing.size or size
+    is_photo = preprocessing.photo == "fashion-mnist" and size != target
+    if may_draft and not is_photo:
+        _draft(picture, size, target, preprocessing.resize)
+
+    with decoding(picture):
+        opaque = opaque_8_bit(picture, preprocessing.background, turn=turn)
+        channels = preprocessing.channels or (3 if is_coloured(opaque) else 1)
+        lost_colour = look and channels == 1 and is_coloured(opaque)
+        if is_photo:
+            image = _in_channels(_photo(opaque, target, training_background), channels)
+            return SeenPicture(image, size, lost_colour)
+
+        # converting to the mode that it has would copy it
+        mode = "L" if channels == 1 else "RGB"
+        converted = opaque if opaque.mode == mode else opaque.convert(mode)
+        return SeenPicture(np.asarray(_resized(converted, size, target, preprocessing.resize)), size, lost_colour)
 
 
 def resize_images(images: NDArray[np.uint8], preprocessing: Preprocessing) -> NDArray[np.uint8]:

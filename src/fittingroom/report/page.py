@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fittingroom.audit.subsets import LABEL_ISSUES_CAVEAT
 from fittingroom.errors import ArtifactError, DataError
@@ -26,6 +27,7 @@ from fittingroom.rendering.html_page import render_page
 from fittingroom.report.curves import History, accuracy_panel, history_of, loss_panel, rate_panel
 from fittingroom.report.pictures import answers_of, confused_of, mistakes_of
 from fittingroom.report.run_summary import (
+    Judged,
     confused_pairs,
     diagnose_members,
     judged_on,
@@ -39,28 +41,35 @@ from fittingroom.report.run_summary import (
 from fittingroom.report.try_it import Trial, trial_of
 from fittingroom.runs.run import Run
 
+if TYPE_CHECKING:
+    from fittingroom.report.map.section import MapSection
+
 MAX_MATRIX_CLASSES = 20  # more can't be read as a matrix: pairs, and the weakest classes, are listed
 MAX_TABLE_CLASSES = 50
 MAX_EVALUATIONS = 30  # on the test set, listed
 TEMPLATE = Path(__file__).with_name("report.html")
 
 
-def write_report(run: Run, *, xkcd: bool = False) -> Path:
+def write_report(run: Run, *, xkcd: bool = False, with_map: bool = False, trust_code: bool = False) -> Path:
     """Write ``report.html`` into a finished run, and into its members' folders where it has several seeds.
 
     Args:
         run: finished; its data is opened for the pictures, and without it the page says that they are missing.
         xkcd: draw the curves as if by hand, as in the tutorial notebook.
+        with_map: with a map of the judged images, and the training images nearest to the worst mistakes; this takes
+            seconds, PyTorch and scikit-learn.
+        trust_code: permits executing the source that the user's own network came with; only a map asks for it.
 
     Returns:
         The page's path.
 
     Raises:
-        ArtifactError: a file of the run is missing or damaged.
+        ArtifactError: a file of the run is missing or damaged; for a map, the network has no features.
+        DataError: the images of a map are not at hand.
     """
     members = run.members
     for member in members:
-        write_report(member, xkcd=xkcd)
+        write_report(member, xkcd=xkcd, with_map=with_map, trust_code=trust_code)
 
     # What both kinds of page show; the template asks for the rest where there are members, or there are none.
     content = {
@@ -87,8 +96,9 @@ def write_report(run: Run, *, xkcd: bool = False) -> Path:
         "confused": [],
         "opens": set(),
         "sprite": None,
+        "map": None,
     }
-    content |= _about_members(run, members) if members else _about_one(run)
+    content |= _about_members(run, members) if members else _about_one(run, with_map=with_map, trust_code=trust_code)
 
     path = run.path / "report.html"
     with atomic_write(path) as file:
@@ -96,7 +106,7 @@ def write_report(run: Run, *, xkcd: bool = False) -> Path:
     return path
 
 
-def _about_one(run: Run) -> dict[str, Any]:
+def _about_one(run: Run, *, with_map: bool, trust_code: bool) -> dict[str, Any]:
     """What the page says of one model."""
     judged = judged_on(run)
     content: dict[str, Any] = {
@@ -107,6 +117,8 @@ def _about_one(run: Run) -> dict[str, Any]:
     }
     content |= _trial(run)
     if judged is None:
+        if with_map:
+            raise DataError(f"{run.path}: a model that was judged expected for a map; fittingroom evaluate does that")
         return content
 
     # Figures and curves are worth a page without the pictures too.
@@ -115,6 +127,8 @@ def _about_one(run: Run) -> dict[str, Any]:
         missing = ""
     except (DataError, ArtifactError, OSError) as error:
         images, missing = {}, str(error)
+    if with_map:
+        content["map"] = _map(run, judged, images, missing, trust_code=trust_code)
 
     suspicious = find_suspicious_labels(judged.table)
     has_matrix = len(judged.scores["confusion"]) <= MAX_MATRIX_CLASSES
@@ -136,6 +150,19 @@ def _about_one(run: Run) -> dict[str, Any]:
         "subsets": subsets_of(run) if judged.split == "test" else [],
         "subsets_caveat": LABEL_ISSUES_CAVEAT,
     }
+
+
+def _map(
+    run: Run, judged: Judged, images: dict[str, NDArray[np.uint8]], missing: str, *, trust_code: bool
+) -> MapSection:
+    """The map, without which no page is written where it was asked for."""
+    if missing:
+        raise DataError(f"{run.path}: the {judged.split} images are needed for a map, and can't be opened: {missing}")
+
+    # It loads PyTorch and scikit-learn, which the page alone does without.
+    from fittingroom.report.map.section import map_of
+
+    return map_of(run, judged, images, trust_code=trust_code)
 
 
 def _trial(run: Run) -> dict[str, Any]:

@@ -101,10 +101,10 @@ def confused_of(judged: Judged, images: dict[str, NDArray[np.uint8]]) -> tuple[l
         if shown[place]
     ]
     height, width = small[0].shape[:2]
-    return confused, Sprite(png_uri(_grid(small, columns, rows)), columns, rows, width / height)
+    return confused, Sprite(png_uri(grid_of(small, columns, rows)), columns, rows, width / height)
 
 
-def _grid(images: list[NDArray[np.uint8]], columns: int, rows: int) -> NDArray[np.uint8]:
+def grid_of(images: list[NDArray[np.uint8]], columns: int, rows: int) -> NDArray[np.uint8]:
     """Images of one size side by side."""
     height, width, *colours = images[0].shape
     grid = np.zeros((rows * height, columns * width, *colours), np.uint8)

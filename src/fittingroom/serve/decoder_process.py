@@ -12,7 +12,7 @@ import signal
 import struct
 import sys
 import traceback
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 HEAD = struct.Struct(">II")  # bytes of the JSON, and of the picture after it
 ANSWER = struct.Struct(">BI")  # what kind of answer, and its bytes
@@ -47,20 +47,18 @@ def main() -> None:
         target.flush()
 
 
-def _answer(asked: dict[str, object], content: bytes) -> tuple[int, bytes]:
+def _answer(asked: dict[str, Any], content: bytes) -> tuple[int, bytes]:
     from fittingroom.data.preprocessing import Preprocessing, read_picture
     from fittingroom.errors import DataError
 
     try:
         made = Preprocessing.from_dict(asked["preprocessing"], "the server")
-        image = read_picture(content, "the picture", made, training_background=int(str(asked["background"])))
+        image = read_picture(content, "the picture", made, training_background=asked["background"])
     except DataError as error:
         return REFUSED, str(error).encode(errors="replace")
     except MemoryError:
-        return (
-            REFUSED,
-            f"the picture: one that is decoded within {MEMORY >> 20:,} MB of memory expected: make it smaller".encode(),
-        )
+        said = f"the picture: one that is decoded within {MEMORY >> 20:,} MB of memory expected: make it smaller"
+        return REFUSED, said.encode()
     except Exception:
         return FAILED, traceback.format_exc().encode(errors="replace")
     height, width = image.shape[:2]

@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from typing import Any, Literal, TextIO
 
 LogForm = Literal["text", "json", "off"]
-FORMS: tuple[LogForm, ...] = ("text", "json", "off")
 MAX_WAITING = 20_000  # lines; some 10 MB
 MAX_TEXT = 200  # characters of what a client chose
 PAUSE_SECONDS = 0.02  # between two looks at what waits, so that a busy server's lines are written many at a time

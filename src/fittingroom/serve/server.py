@@ -128,7 +128,7 @@ def serve(
             limits=limits,
             most_waiting=most_waiting,
             allow_origins=allow_origins,
-            observe=None if log == "off" else lines.request,
+            observe=lines.request,
         )
         _Server(_config(app), [served.name for served in models]).run([listening])
 

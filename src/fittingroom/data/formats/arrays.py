@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fittingroom.data.dataset import MAX_CLASSES
+from fittingroom.data.checks import MAX_CLASSES
 from fittingroom.errors import DataError
 
 BLOCK_BYTES = 256 << 20  # of images that are read at once

@@ -8,10 +8,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fittingroom.data.dataset import LONGEST_NAME, MAX_CLASSES
-from fittingroom.data.formats.splits import PARTS, Labels
+from fittingroom.data.checks import LONGEST_NAME, MAX_CLASSES
 from fittingroom.errors import DataError
 
+Labels = NDArray[Any]
+
+PARTS = {
+    "train": "train",
+    "training": "train",
+    "validation": "validation",
+    "valid": "validation",
+    "val": "validation",
+    "dev": "validation",
+    "test": "test",
+    "testing": "test",
+    "t10k": "test",
+}
 ORDER = ("train", "validation", "test")
 FER2013_PARTS = {"publictest": "validation", "privatetest": "test"}
 
@@ -32,6 +44,9 @@ LABEL_NAMES = (
     "classes",
 )
 """What a column of labels may be called, the likeliest first; in any case, with blanks or dashes for underscores."""
+
+IMAGE_NAMES = ("image", "img", "picture", "photo", "bytes", "image_bytes", "jpg", "png")
+"""What a column of pictures may be called, in the same way."""
 
 SPLIT_NAMES = ("split", "usage", "subset", "partition", "part", "set", "data_set", "dataset", "phase")
 """What a column may be called that says of each row whether it is of train, validation or test."""

@@ -17,7 +17,15 @@ import numpy as np
 
 from fittingroom.data.dataset import LONGEST_NAME, MAX_CLASSES
 from fittingroom.data.formats.arrays import as_labels
-from fittingroom.data.formats.columns import GROUP, LABEL_NAMES_IN_WORDS, as_text, label_column, named, numbered
+from fittingroom.data.formats.columns import (
+    GROUP,
+    IMAGE_NAMES,
+    LABEL_NAMES_IN_WORDS,
+    as_text,
+    label_column,
+    named,
+    numbered,
+)
 from fittingroom.data.formats.file_table import (
     FileTable,
     file_table,
@@ -54,7 +62,6 @@ if TYPE_CHECKING:
 
     from fittingroom.data.dataset import Dataset, Splits
 
-IMAGE_NAMES = ("image", "img", "picture", "photo", "bytes", "image_bytes", "jpg", "png")
 SMALLEST_PICTURE = 60  # bytes; a PNG of one pixel has 67
 FETCHED = 20_000  # rows whose pictures are read at once, of small pictures
 FETCHED_BYTES = 256 << 20  # of pictures that are read at once

@@ -8,27 +8,17 @@ from typing import Any
 from numpy.typing import NDArray
 
 from fittingroom.data.dataset import Dataset, Splits
+from fittingroom.data.formats.columns import PARTS as PARTS
+from fittingroom.data.formats.columns import Labels as Labels
 from fittingroom.data.preprocessing import Preprocessing, resize_images
 from fittingroom.errors import DataError
 from fittingroom.files.regular_file import read_regular_file
 
-PARTS = {
-    "train": "train",
-    "training": "train",
-    "validation": "validation",
-    "valid": "validation",
-    "val": "validation",
-    "dev": "validation",
-    "test": "test",
-    "testing": "test",
-    "t10k": "test",
-}
 CLASSES_FILE = "classes.txt"
 LARGEST_CLASSES_FILE = 4 << 20  # bytes; a thousand names of the longest have 1 MB
 ALIKE = 100_000  # images of which at least one differs, in any real set
 
 Images = NDArray[Any]
-Labels = NDArray[Any]
 
 
 def part_of(name: str) -> str | None:

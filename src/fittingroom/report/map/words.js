@@ -1,0 +1,36 @@
+// What the map says when an image is chosen, in its two languages; {x} is filled in.
+
+const MAP_WORDS = {
+  en: {
+    titleTest: "Map of the test set",
+    titleValidation: "Map of the validation images",
+    hint: "Click an image. With the keys: arrows go to the next image in that direction, N and P to the next and the previous mistake, the surest first.",
+    highlight: "Highlight",
+    all: "all",
+    previous: "‹ Mistake",
+    next: "Mistake ›",
+    around: "Around it on the map",
+    map: "Map of {n} images",
+    wrong: "✗ predicted {predicted}, {share}",
+    right: "✓ predicted {predicted}, {share}",
+    label: "labelled {truth}",
+    test: "test image {row}",
+    validation: "validation image {row}",
+  },
+  zh: {
+    titleTest: "测试集地图",
+    titleValidation: "验证图片地图",
+    hint: "点击一张图片。键盘：方向键移到该方向的下一张，N 和 P 键移到下一个和上一个误判，从最有把握的开始。",
+    highlight: "突出显示",
+    all: "全部",
+    previous: "‹ 误判",
+    next: "误判 ›",
+    around: "地图上的周围",
+    map: "{n} 张图片的地图",
+    wrong: "✗ 预测为 {predicted}，{share}",
+    right: "✓ 预测为 {predicted}，{share}",
+    label: "标签：{truth}",
+    test: "测试图片 {row}",
+    validation: "验证图片 {row}",
+  },
+};
