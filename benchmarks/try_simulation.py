@@ -1,119 +1,240 @@
 """How often does `fittingroom try` claim what isn't so, and how soon does it see what is? Simulated answers.
 
-Recipes whose true accuracies are known, about 92 %, whose seeds vary by 0.15 points beside what chance over images
-makes of it (tests/support/simulated_answers.py). Studies of 1, 3 and 9 ideas, looked at after 3 to 32 pairs:
+Recipes whose true accuracies are known, about 92 % (tests/support/simulated_answers.py), in studies of 1, 3 and 9 ideas
+that are looked at after 3 to 32 pairs, as a real one is:
 
-- ideas that make no difference: the share of studies that call any of them better or worse;
-- ideas that are just as large as the effect: the share that call any of them smaller than it;
-- one idea that is better by twice the standard deviation from seed to seed: the pairs until it is told.
+- nothing: no idea makes a difference; how many studies call any of them better or worse. Seeds of the baseline vary by
+  0, 0.3 and 1 points beside what chance over images makes of it, those of the ideas by 0.3; then both by as
+  much; then ideas whose seeds vary ten times as much as the baseline's; then seeds whose luck has heavy tails and hits
+  whole classes; then the folds of a small set, in which each fold's model has a luck of its own, and each recipe one
+  with each fold's training images;
+- some: a third of the ideas are better by twice the standard deviation from seed to seed; how many studies claim
+  anything of the others, or call a better one worse;
+- the effect: all ideas are better by the very effect asked for; how many studies call any of them smaller, or worse;
+- gain: all ideas are better by twice the standard deviation from seed to seed, as it is seen on the validation images;
+  how many are told, and after how many pairs.
 
-    .venv/bin/python -m benchmarks.try_simulation [--repeats 2000] [--images 2000]
+    .venv/bin/python -m benchmarks.try_simulation [--repeats 1000] [--only TEXT] [--record]
 
-Writes benchmarks/try_simulation.csv; the same numbers each time.
+Some 15 minutes on one core; the same numbers each time. Of 1,000 repeats a share of 3 % has a standard error of 0.5
+points, one of 5 % of 0.7. Last result: in docs/explain/judging.md and results.csv.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
 import math
-from collections.abc import Sequence
+import statistics
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
-from tests.support.simulated_answers import Scene
+from benchmarks import record
+from numpy.typing import NDArray
+from scipy import special
+from tests.support.simulated_answers import DENSITY, DIFFICULTY, EASE, REST
 
 from fittingroom.ideas.decide import LOOKS, judge
 
-OUT = Path(__file__).with_suffix(".csv")
 EFFECT = 0.005
 IDEAS = (1, 3, 9)
-SEEDS_SD = 0.15  # points
+FOLDS = 5
+LARGE, SMALL = 10_000, 1_000  # validation images that `try` holds out of 60,000; images of a set judged by folds
+TASTE = 0.2  # sd of an image's difficulty for one recipe alone, of 1
+CERTAIN = 5.0  # standard deviations
+HEAVY_TAILS, CLASSES = 3, 10  # degrees of freedom of Student's t, whose luck is common to the images of a class
+
+Right = NDArray[np.bool_]
 
 
-@dataclass
-class Study:
-    """What a simulated study came to: verdict and pairs of each idea."""
+@dataclass(frozen=True, kw_only=True)
+class Scene:
+    """What is true of a study.
 
-    verdicts: Sequence[str]
-    pairs: Sequence[int]
+    Attributes:
+        name: as results.csv has it.
+        ideas: how many.
+        baseline_sd, idea_sd: of a recipe's accuracy from seed to seed, in points, beside chance over images.
+        gains: true accuracy of each idea less the baseline's, in points.
+        images: that all are judged by.
+        folds: each seed's answers are those of so many models.
+        has_heavy_tails: of the seeds' luck.
+    """
+
+    name: str
+    ideas: int
+    baseline_sd: float = 0.3
+    idea_sd: float = 0.3
+    gains: tuple[float, ...] = ()
+    images: int = LARGE
+    folds: int = 1
+    has_heavy_tails: bool = False
+
+    def side(self, number: int) -> tuple[float, float]:
+        """Standard deviation and gain, in points, of the baseline (0) or an idea."""
+        return (self.baseline_sd, 0.0) if number == 0 else (self.idea_sd, self.gains[number - 1] if self.gains else 0.0)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a simulated study came to: of each idea the verdict, and after how many pairs."""
+
+    verdicts: tuple[str, ...]
+    pairs: tuple[int, ...]
+
+
+class Answers:
+    """What the seeds of each side answer, drawn as they are asked for."""
+
+    def __init__(self, scene: Scene, generator: np.random.Generator):
+        self._scene, self._generator = scene, generator
+        n = scene.images
+        self._part_N = np.arange(n) % scene.folds
+        if scene.has_heavy_tails:
+            self._part_N = generator.integers(0, CLASSES, n)
+        self._difficulty_N = DIFFICULTY * generator.standard_normal(n, dtype=np.float32)
+        self._own_N = [self._of_recipe(number) for number in range(scene.ideas + 1)]
+        self._right_SN = [np.empty((0, n), dtype=np.bool_) for _ in range(scene.ideas + 1)]
+
+    def of(self, number: int, seeds: int) -> Right:
+        """(S, N): whether each of a side's first seeds got each image right."""
+        missing = seeds - len(self._right_SN[number])
+        if missing > 0:
+            more = self._draw(number, missing)
+            self._right_SN[number] = np.concatenate([self._right_SN[number], more])
+        return self._right_SN[number][:seeds]
+
+    def _of_recipe(self, number: int) -> NDArray[np.float32]:
+        """How easy each image is for one recipe: with folds, the images of one were judged without its own."""
+        sd, gain = self._scene.side(number)
+        own_N = TASTE * self._generator.standard_normal(self._scene.images, dtype=np.float32)
+        if self._scene.folds > 1:
+            own_N += (sd / 100 / DENSITY) * self._generator.standard_normal(self._scene.folds)[self._part_N]
+        spread = math.sqrt(DIFFICULTY**2 + TASTE**2 + (sd / 100 / DENSITY) ** 2 + REST**2)
+        if self._scene.folds > 1:
+            spread = math.sqrt(spread**2 + (sd / 100 / DENSITY) ** 2)
+
+        # Scaled, so that every recipe without a gain has the same true accuracy whatever its seeds vary by.
+        target = float(special.ndtri(special.ndtr(EASE) + gain / 100))
+        return np.asarray(self._difficulty_N + own_N + target * spread, dtype=np.float32)
+
+    def _draw(self, number: int, seeds: int) -> Right:
+        sd = self._scene.side(number)[0] / 100 / DENSITY
+        if self._scene.has_heavy_tails:
+            luck_SP = self._generator.standard_t(HEAVY_TAILS, (seeds, CLASSES)) * sd * math.sqrt(CLASSES / 3)
+        else:
+            luck_SP = sd * math.sqrt(self._scene.folds) * self._generator.standard_normal((seeds, self._scene.folds))
+
+        # Images so easy, or so hard, that not one answer in three million comes out the other way need no draw.
+        own_N = self._own_N[number]
+        open_N = np.flatnonzero(np.abs(own_N) < CERTAIN * REST + np.abs(luck_SP).max())
+        rest_SM = REST * self._generator.standard_normal((seeds, len(open_N)), dtype=np.float32)
+        rest_SM += luck_SP.astype(np.float32)[:, self._part_N[open_N]]
+        rest_SM += own_N[open_N]
+        right_SN = np.tile(own_N > 0, (seeds, 1))
+        right_SN[:, open_N] = rest_SM > 0
+        return right_SN
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=2000)
-    parser.add_argument("--images", type=int, default=2_000)
+    parser.add_argument("--repeats", type=int, default=1000)
+    parser.add_argument("--only", default="", help="scenes whose names have this text")
+    record.add_options(parser)
     args = parser.parse_args()
 
-    rows = []
+    for scene in scenes():
+        if args.only in scene.name:
+            started = time.process_time()
+            figures = figures_of(scene, args.repeats)
+            record.show(figures)
+            print(f"{time.process_time() - started:.0f} s", flush=True)
+            record.keep(__file__, figures, args)
+
+
+def scenes() -> Iterator[Scene]:
+    """All of them, those that decide first."""
+    for sd in (0.3, 0.0, 1.0):
+        for ideas in IDEAS:
+            yield Scene(name=f"nothing, {ideas} of sd 0.3, baseline {sd:g}", ideas=ideas, baseline_sd=sd)
     for ideas in IDEAS:
-        nothing = simulate(ideas, 0.0, args.images, args.repeats)
-        false = sum(any(verdict in ("better", "worse") for verdict in study.verdicts) for study in nothing)
-        rows.append(row(ideas, args.images, "no difference", "claims one", false, args.repeats, nothing))
+        name = f"nothing, {ideas} of sd 1, baseline 0.1"
+        yield Scene(name=name, ideas=ideas, baseline_sd=0.1, idea_sd=1.0)
+    for ideas in IDEAS:
+        name = f"folds, nothing, {ideas} of sd 0.6, baseline 0.6"
+        yield Scene(name=name, ideas=ideas, baseline_sd=0.6, idea_sd=0.6, images=SMALL, folds=FOLDS)
+    for sd in (0.15, 0.3, 0.6):
+        for ideas in IDEAS:
+            gains = (two_sds(sd, LARGE),) * ideas
+            name = f"gain of 2 sd, {ideas} of sd {sd:g}, baseline {sd:g}"
+            yield Scene(name=name, ideas=ideas, baseline_sd=sd, idea_sd=sd, gains=gains)
+    for ideas in (3, 9):
+        gains = (two_sds(0.3, LARGE),) * (ideas // 3) + (0.0,) * (ideas - ideas // 3)
+        yield Scene(name=f"some, {ideas} of sd 0.3, baseline 0.3", ideas=ideas, gains=gains)
+    for ideas in IDEAS:
+        yield Scene(name=f"the effect, {ideas} of sd 0.3, baseline 0.3", ideas=ideas, gains=(100 * EFFECT,) * ideas)
+    for sd in (0.15, 1.0):
+        for ideas in IDEAS:
+            yield Scene(name=f"nothing, {ideas} of sd {sd:g}, baseline {sd:g}", ideas=ideas, baseline_sd=sd, idea_sd=sd)
+    for ideas in IDEAS:
+        yield Scene(name=f"heavy tails, nothing, {ideas} of sd 0.3, baseline 0.3", ideas=ideas, has_heavy_tails=True)
 
-        at_effect = simulate(ideas, 100 * EFFECT, args.images, args.repeats)
-        false = sum("smaller than the effect" in study.verdicts or "worse" in study.verdicts for study in at_effect)
-        rows.append(row(ideas, args.images, "the effect", "denies it", false, args.repeats, at_effect))
-    for gain in (2 * observed_sd(args.images), 0.5, 1.0):
-        better = simulate(1, gain, args.images, args.repeats)
-        told = sum("better" in study.verdicts for study in better)
-        rows.append(row(1, args.images, f"{gain:.2f} points better", "told", told, args.repeats, better))
 
-    with OUT.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, rows[0])
-        writer.writeheader()
-        writer.writerows(rows)
-    for entry in rows:
-        print("  ".join(f"{value:>20}" for value in entry.values()))
-
-
-def simulate(ideas: int, gain: float, images: int, repeats: int) -> list[Study]:
-    """Studies of so many ideas, all of which are better by ``gain`` points."""
+def figures_of(scene: Scene, repeats: int) -> list[record.Figure]:
+    """Simulate a scene's studies, and count."""
     generator = np.random.default_rng(0)
-    return [one_study(ideas, gain, images, generator) for _ in range(repeats)]
+    studies = [one_study(scene, generator) for _ in range(repeats)]
+    figures = [record.figure(scene.name, "claims what isn't so", [float(is_false(scene, study)) for study in studies])]
+
+    # An idea that is never told has no number of pairs: it counts as more than all, which the median can bear.
+    if any(scene.gains):
+        found = [
+            (verdict, pairs)
+            for study in studies
+            for verdict, pairs, gain in zip(study.verdicts, study.pairs, scene.gains, strict=True)
+            if gain
+        ]
+        figures.append(record.figure(scene.name, "told better", [float(verdict == "better") for verdict, _ in found]))
+        told = [float(pairs) if verdict == "better" else math.inf for verdict, pairs in found]
+        median, mean = statistics.median(told), statistics.fmean(told)
+        figures.append(record.Figure(scene.name, "pairs until better", len(told), median, mean, None))
+    figures.append(record.figure(scene.name, "pairs to the end", [float(max(study.pairs)) for study in studies]))
+    return figures
 
 
-def one_study(ideas: int, gain: float, images: int, generator: np.random.Generator) -> Study:
-    """The answers of all pairs are drawn at once; the study sees as many of them as it asks for."""
-    scene = Scene(gain=gain, first_sd=SEEDS_SD, second_sd=SEEDS_SD)
-    baseline, *others = scene.draw_several(ideas, LOOKS[-1], images, generator)
-    still_open = {f"idea {number}": right_SN for number, right_SN in enumerate(others)}
-    verdicts, pairs = [], []
-    for look, count in enumerate(LOOKS):
-        answers = {name: (baseline[:count], right_SN[:count]) for name, right_SN in still_open.items()}
-        for name, judgement in judge(answers, look, EFFECT).items():
+def one_study(scene: Scene, generator: np.random.Generator) -> Outcome:
+    """Looked at until every idea is decided, as :meth:`fittingroom.ideas.study.Study.search` does."""
+    answers = Answers(scene, generator)
+    still_open = {f"{number}": number for number in range(1, scene.ideas + 1)}
+    found: dict[int, tuple[str, int]] = {}
+    for look, pairs in enumerate(LOOKS):
+        baseline = answers.of(0, pairs)
+        both = {name: (baseline, answers.of(number, pairs)) for name, number in still_open.items()}
+        for name, judgement in judge(both, look, EFFECT).items():
             if judgement.verdict is not None:
-                del still_open[name]
-                verdicts.append(judgement.verdict)
-                pairs.append(count)
+                found[still_open.pop(name)] = (judgement.verdict, pairs)
         if not still_open:
             break
-    return Study(verdicts, pairs)
+    in_order = [found[number] for number in sorted(found)]
+    return Outcome(tuple(verdict for verdict, _ in in_order), tuple(pairs for _, pairs in in_order))
 
 
-def observed_sd(images: int) -> float:
-    """Of one recipe's accuracy from seed to seed on the same images, in points."""
-    generator = np.random.default_rng(1)
-    first, _ = Scene(first_sd=SEEDS_SD, second_sd=SEEDS_SD).draw((200, 1), images, generator)
-    return float(100 * first.mean(axis=1).std(ddof=1))
+def is_false(scene: Scene, study: Outcome) -> bool:
+    """Whether anything was claimed that isn't so."""
+    gains = scene.gains or (0.0,) * scene.ideas
+    return any(
+        verdict == "worse"
+        or (verdict == "better" and not gain)
+        or (verdict == "smaller than the effect" and gain >= 100 * EFFECT)
+        for verdict, gain in zip(study.verdicts, gains, strict=True)
+    )
 
 
-def row(
-    ideas: int, images: int, truth: str, event: str, count: int, repeats: int, studies: list[Study]
-) -> dict[str, object]:
-    share = count / repeats
-    pairs = [number for study in studies for number in study.pairs]
-    return {
-        "ideas": ideas,
-        "images": images,
-        "truth": truth,
-        "event": event,
-        "share": f"{share:.4f}",
-        "standard error": f"{math.sqrt(share * (1 - share) / repeats):.4f}",
-        "repeats": repeats,
-        "median pairs": f"{np.median(pairs):g}",
-    }
+def two_sds(sd: float, images: int) -> float:
+    """Twice the standard deviation of one recipe's accuracy from seed to seed on the same images, in points."""
+    answers = Answers(Scene(name="", ideas=0, baseline_sd=sd, images=images), np.random.default_rng(1))
+    return float(200 * answers.of(0, 500).mean(axis=1).std(ddof=1))
 
 
 if __name__ == "__main__":
