@@ -20,6 +20,7 @@ from fittingroom.version import __version__ as __version__
 if TYPE_CHECKING:
     from fittingroom.artifact.artifact import Artifact as Artifact
     from fittingroom.compare import compare_runs as compare_runs
+    from fittingroom.compare.foreign import evaluate_files as evaluate_files
     from fittingroom.data.dataset import Dataset as Dataset
     from fittingroom.data.dataset import Splits as Splits
     from fittingroom.data.open import open_dataset as open_dataset
@@ -65,6 +66,7 @@ _HOMES = {
     "Tried": "ideas",
     "add_seeds": "pipeline",
     "compare_runs": "compare",
+    "evaluate_files": "compare.foreign",
     "load": "predict.classifier",
     "load_recipe": "recipes.recipe",
     "open_dataset": "data.open",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from fittingroom.cli.parser import Parser, add_old_spelling
 
 if TYPE_CHECKING:
+    from fittingroom.compare import Compared
     from fittingroom.compare.disagreements import Disagreements
     from fittingroom.compare.verdict import Comparison
 
@@ -19,11 +20,22 @@ def add_options(parser: Parser) -> None:
         "Compare runs with the first of them, image by image, and say in one sentence whether they differ "
         "and how sure that is. Runs of several seeds are compared as recipes, others as the models that they are. "
         "Several runs at once, and looking again after more seeds, are allowed for. "
+        "Predictions of any other program are compared in the same way. "
         "Nothing is trained or judged anew. On test, it is a test-set evaluation and goes on record."
     )
     parser.epilog = "example: fittingroom compare runs/swift-1 runs/strong-1 --split validation"
     parser.add_argument(
-        "folders", metavar="RUN", nargs="+", type=Path, help="the runs' folders; the first is the baseline"
+        "folders",
+        metavar="RUN",
+        nargs="+",
+        type=Path,
+        help="the runs' folders; the first is the baseline. Or predictions of any program, as Parquet, CSV or npz: a "
+        "file, a folder of files of one recipe's seeds, or a pattern such as 'mine/seed-*.csv'",
+    )
+    parser.add_argument(
+        "--data",
+        metavar="DATA",
+        help="which data files of predictions are about, for pictures, names of classes and labels",
     )
     split = parser.add_argument(
         "--split", choices=("test", "validation"), default="test", help="which split they were judged on; default: test"
@@ -62,19 +74,21 @@ def run_compare(args: argparse.Namespace) -> int:
     from fittingroom.compare.page import write_page
 
     _refuse_what_does_not_go_together(args)
-    compared = compare_runs(args.folders, on=args.split, minimum_effect=args.difference / 100)
+    compared = compare_runs(args.folders, on=args.split, data=args.data, minimum_effect=args.difference / 100)
 
-    # Each verdict is followed by its own sheet: with several runs they would not be told apart at the end.
+    # Several runs are one table. Of two there is more to say, and of each pair which images tell it apart.
     out = console.stdout()
+    is_one = len(compared.comparisons) == 1
+    if not args.json:
+        (_print_one if is_one else _print_several)(compared, out)
     sheets: list[Path | None] = []
     for comparison, disagreements in zip(compared.comparisons, compared.disagreements, strict=True):
-        if not args.json:
-            _print(comparison, out)
         sheets.append(_write_sheet(args, comparison, disagreements))
         if not args.json:
             missing = disagreements.missing
             where = sheets[-1] or (f"no pictures: {missing}" if missing else "no image")
-            out.print(f"discordant {len(disagreements.images):,} of {comparison.overall.n:,} images   {where}")
+            whose = "" if is_one else f" ({comparison.run})"
+            out.print(f"discordant {len(disagreements.images):,} of {comparison.overall.n:,} images{whose}   {where}")
 
     # One page has them all; without a name it is called by the last of the runs.
     page = None
@@ -121,10 +135,9 @@ def _beside(args: argparse.Namespace, comparison: Comparison, ending: str) -> Pa
     return path.relative_to(here) if path.is_relative_to(here) else path
 
 
-def _print(comparison: Comparison, out: Any) -> None:
+def _print_one(compared: Compared, out: Any) -> None:
     """The verdict, with what may make it wrong above it and what it rests on below."""
-    from fittingroom.cli import console
-    from fittingroom.compare.verdict import p_text, points
+    (comparison,) = compared.comparisons
 
     # A warning may take the sentence's worth away, so it is read before it.
     for warning in comparison.warnings:
@@ -133,6 +146,79 @@ def _print(comparison: Comparison, out: Any) -> None:
     for line in (comparison.scope, *comparison.notes):
         if line:
             out.print(line)
+    out.print()
+    _print_sides(compared, out)
+    _print_classes(comparison, out)
+    _print_method(comparison, out)
+
+
+def _print_several(compared: Compared, out: Any) -> None:
+    """One table of all; what is true of every comparison is said once."""
+    of_all = [comparison.warnings for comparison in compared.comparisons]
+    common = [warning for warning in of_all[0] if all(warning in warnings for warnings in of_all)]
+    for warning in common:
+        out.print(f"warning: {warning}", style="yellow")
+    for comparison in compared.comparisons:
+        for warning in comparison.warnings:
+            if warning not in common:
+                out.print(f"warning: {comparison.run}: {warning}", style="yellow")
+    _print_sides(compared, out)
+
+    out.print()
+    said: set[str] = set()
+    for comparison in compared.comparisons:
+        out.print(comparison.sentence, style="bold")
+        for line in (comparison.scope, *comparison.notes):
+            if line and line not in said:
+                out.print(line)
+                said.add(line)
+    out.print()
+    out.print("class by class: --html, or --json", style="bright_black")
+
+
+def _print_sides(compared: Compared, out: Any) -> None:
+    """A row for each run: its own accuracy, how it differs from the baseline's, and in what."""
+    from fittingroom.cli import console
+    from fittingroom.compare.verdict import p_text, points
+
+    numbers = ("seeds", "accuracy", "sd", "difference", "p")
+    several = len(compared.comparisons) > 1
+    judged = ("difference", "its interval", "p", "verdict") if several else ()
+    table = console.table("run", "seeds", "accuracy", "sd", "95 % interval", *judged, "differs in", right=numbers)
+    for side, comparison in zip(compared.sides, [None, *compared.comparisons], strict=True):
+        cells = ["baseline", "", "", ""]
+        if comparison is not None:
+            overall = comparison.overall
+            low, high = overall.interval
+            interval, p_value = f"{points(low)} to {points(high)}", p_text(overall.p_decisive)
+            cells = [points(overall.difference, signed=True), interval, p_value, overall.verdict]
+        differs = "not known" if side.differs is None else ", ".join(side.differs)
+        if comparison is None:
+            differs = ""
+        elif side.differs == []:
+            differs = "nothing but seeds"
+        table.add_row(
+            side.name,
+            f"{side.seeds}",
+            f"{side.mean:.2%}",
+            f"{100 * side.sd:.2f}" if side.seeds > 1 else "",
+            f"{side.interval[0]:.2%} to {side.interval[1]:.2%} ({side.whose.partition(':')[0]})",
+            *(cells if several else ()),
+            differs,
+        )
+    out.print(table)
+    if several:
+        overall = compared.comparisons[0].overall
+        out.print(
+            f"differences in points, intervals {overall.decision.interval_name}, p by Holm; sd from seed to seed",
+            style="bright_black",
+        )
+
+
+def _print_classes(comparison: Comparison, out: Any) -> None:
+    """The difference on the images of each class."""
+    from fittingroom.cli import console
+    from fittingroom.compare.verdict import p_text, points
 
     # Differences of classes are too many to be judged one by one: p by Holm and the intervals allow for all of them.
     out.print()
@@ -163,6 +249,10 @@ def _print(comparison: Comparison, out: Any) -> None:
             f"{few} of {len(comparison.per_class)} classes are not listed: too few images or seeds to say anything",
             style="bright_black",
         )
+
+
+def _print_method(comparison: Comparison, out: Any) -> None:
+    from fittingroom.compare.verdict import p_text
 
     out.print()
     out.print(f"method     {comparison.method}; p {p_text(comparison.overall.p_value, sign=True)}")

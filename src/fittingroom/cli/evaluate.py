@@ -25,10 +25,23 @@ MOST_CLASSES = 20  # of a confusion matrix that is printed
 
 def add_options(parser: Parser) -> None:
     """Add the options of ``evaluate``."""
-    parser.description = "Judge a run's model as it ships. Every evaluation on a test set is put on record."
+    parser.description = (
+        "Judge a run's model as it ships. Every evaluation on a test set is put on record. Or judge predictions of any "
+        "program: Parquet, CSV or npz with label and predicted, or label and probabilities."
+    )
     parser.epilog = "example: fittingroom evaluate runs/swift-1 photos/"
-    parser.add_argument("folder", metavar="RUN", type=Path, help="the run's folder")
-    parser.add_argument("data", metavar="DATA", nargs="?", help="labelled data; default: the run's own test set")
+    parser.add_argument(
+        "folder",
+        metavar="RUN",
+        type=Path,
+        help="the run's folder; or a file of predictions, a folder of those of one recipe's seeds, or a pattern",
+    )
+    parser.add_argument(
+        "data",
+        metavar="DATA",
+        nargs="?",
+        help="labelled data; default: the run's own test set. For files of predictions: which images they are about",
+    )
     parser.add_argument(
         "--split",
         choices=("train", "validation", "test"),
@@ -70,6 +83,11 @@ def run_evaluate(args: argparse.Namespace) -> int:
     from fittingroom.runs.run import open_run
 
     _refuse_what_does_not_go_together(args)
+    if not (args.folder / "environment.json").exists():
+        from fittingroom.compare.foreign import files_of
+
+        if (files := files_of(args.folder)) is not None:
+            return _evaluate_files(files, args)
     run = open_run(args.folder)
     dataset = None if args.data is None else _open_split(run, args)
     subsets = _subsets(run, dataset, args) if args.subsets or args.suspects else ()
@@ -104,6 +122,30 @@ def run_evaluate(args: argparse.Namespace) -> int:
     # The scores first: where the evaluation couldn't be kept, there is nothing to make a table of.
     if args.csv:
         _write_csv(args.csv, run, _predictions_files(run) - written_before, every_image=args.all)
+    return 0
+
+
+def _evaluate_files(files: Sequence[Path], args: argparse.Namespace) -> int:
+    """Judge what another program answered; nothing of it is put on record, as there is no run."""
+    from fittingroom.cli import console
+    from fittingroom.cli.evaluate_files import write_csv
+    from fittingroom.compare.foreign import name_of, read_files, scores_of
+    from fittingroom.errors import UsageError
+
+    if args.subsets or args.suspects:
+        raise UsageError("--subsets and --suspects: for a run; of predictions of another program neither is known")
+    dataset = None if args.data is None else _open_split(None, args)
+    answers = read_files(files, name_of(files), dataset, with_probabilities=True)
+    scores = scores_of(answers, files)
+
+    if args.json:
+        console.print_json(scores)
+    else:
+        (_print_mean if "members" in scores else _print_scores)(scores)
+        for note in answers.notes:
+            console.stdout().print(note, style="bright_black")
+    if args.csv:
+        write_csv(args.csv, answers, every_image=args.all)
     return 0
 
 
@@ -193,14 +235,14 @@ def _write_csv(path: Path, run: Run, files: set[Path], *, every_image: bool) -> 
         raise DataError(f"{path}: can't be written: {error.strerror or error}") from error
 
 
-def _open_split(run: Run, args: argparse.Namespace) -> Dataset:
+def _open_split(run: Run | None, args: argparse.Namespace) -> Dataset:
     """The split of DATA that was asked for, or the one that judges best of those that it has."""
     from fittingroom.errors import DataError
 
     splits = options.open_data(
         args.data,
         cache=not args.no_cache,
-        preprocessing=run.preprocessing,
+        preprocessing=None if run is None else run.preprocessing,
         skip_broken=bool(args.skip_broken),
     )
     dataset: Dataset | None = getattr(splits, args.split) if args.split else splits.test or splits.train
@@ -269,8 +311,9 @@ def _print_scores(scores: dict[str, Any]) -> None:
     counts = f"{scores['correct']:,} of {scores['n']:,} images"
     out.print(f"accuracy         {scores['accuracy']:.2%}: {counts}", style="bold")
     out.print(f"                 {show_interval(scores, scores['n'])}")
-    out.print(f"top-2 accuracy   {scores['top2']:.2%}")
-    out.print(f"loss             {scores['loss']:.4f}")
+    if scores["loss"] is not None:  # of answers without probabilities there is neither
+        out.print(f"top-2 accuracy   {scores['top2']:.2%}")
+        out.print(f"loss             {scores['loss']:.4f}")
     if by_class := class_metrics_in_words(scores):
         out.print(by_class)
     _print_subsets(scores)

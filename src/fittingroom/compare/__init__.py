@@ -10,9 +10,12 @@ from typing import Any
 
 from fittingroom.compare.answers import Answers, Split, pair, read_answers
 from fittingroom.compare.disagreements import Disagreements, find_disagreements
+from fittingroom.compare.foreign import dataset_of, files_of, name_of, read_files
 from fittingroom.compare.looks import record_looks
+from fittingroom.compare.sides import Side, side_of
 from fittingroom.compare.validity import find_warnings, learned_key, record_evaluations, training_images
 from fittingroom.compare.verdict import Comparison, Decision, compare_answers, holm, p_value_of
+from fittingroom.data.dataset import Dataset, Splits
 from fittingroom.errors import ArtifactError
 from fittingroom.runs.compare_ledger import level_of_look
 from fittingroom.runs.run import Run, open_run, runs_folder
@@ -28,11 +31,14 @@ class Compared:
         baseline: its name.
         comparisons: one for each other run, in the order given.
         disagreements: for each comparison the images that tell the two runs apart.
+        sides: baseline and runs, each by itself: accuracy and its interval, on the images that it has in common with
+            the baseline; and what differs from the baseline's recipe.
     """
 
     baseline: str
     comparisons: list[Comparison]
     disagreements: list[Disagreements]
+    sides: list[Side]
 
     @property
     def answers(self) -> list[tuple[Answers, Answers]]:
@@ -57,13 +63,17 @@ class Compared:
                 self.comparisons, self.disagreements, sheets or [None] * len(self.comparisons), strict=True
             )
         ]
-        return {"baseline": self.baseline, "comparisons": comparisons} | ({"html": str(page)} if page else {})
+        sides = [side.as_dict() for side in self.sides]
+        return {"baseline": self.baseline, "sides": sides, "comparisons": comparisons} | (
+            {"html": str(page)} if page else {}
+        )
 
 
 def compare_runs(
-    runs: Sequence[Run | str | Path],
+    runs: Sequence[Run | str | Path | Sequence[str | Path]],
     *,
     on: Split = "test",
+    data: Splits | Dataset | str | Path | None = None,
     minimum_effect: float = MINIMUM_EFFECT,
     worth_seeing: float | None = None,
 ) -> Compared:
@@ -74,9 +84,15 @@ def compare_runs(
     the folder of all runs: what p has to fall below becomes smaller with it
     (:mod:`fittingroom.runs.compare_ledger`). Several runs are decided by Holm's p; their intervals are simultaneous.
 
+    Any of them may be predictions of another program in place of a run: a file of Parquet, CSV or npz, several of one
+    recipe's seeds (a list, a pattern such as ``mine/seed-*.csv``, a folder), as
+    :func:`fittingroom.evaluate_files` takes them. Images are paired by SHA-256, file, id or row.
+
     Args:
         runs: two or more, each of one seed or several.
-        on: ``test`` or ``validation``.
+        on: ``test`` or ``validation``: what runs were judged on.
+        data: that files of predictions are about. It gives pictures, the names of classes that are numbers, and labels
+            where a file has none; a run has its own.
         minimum_effect: the smallest difference of accuracies that is of interest, > 0; 0.002 is 0.2 points. Where the
             runs can't be told apart, the verdict says what it takes to detect it.
         worth_seeing: the old name of ``minimum_effect``.
@@ -97,16 +113,12 @@ def compare_runs(
         warnings.warn(message, DeprecationWarning, stacklevel=2)
         minimum_effect = worth_seeing
 
-    opened = [run if isinstance(run, Run) else open_run(run) for run in runs]
-    places = [run.path.resolve() for run in opened]
-    if len(set(places)) < max(2, len(places)):
-        raise ArtifactError(f"two or more different runs expected, {', '.join(map(str, runs))} found")
-    sides = [read_answers(run, name, on) for run, name in zip(opened, _names(places), strict=True)]
+    sides = _open_sides(runs, on, None if data is None else dataset_of(data, on))
     baseline, others = sides[0], sides[1:]
     pairs = [pair(baseline, other) for other in others]
 
     # The training data of each run is opened once, whichever runs share it; only test images could leak into it.
-    learned_from = {learned_key(side.run): side.run for side in sides}
+    learned_from = {learned_key(side.run): side.run for side in sides if side.run is not None}
     known = {key: training_images(run) for key, run in learned_from.items()} if on == "test" else {}
     evaluations = record_evaluations(sides) if on == "test" else []
 
@@ -121,10 +133,32 @@ def compare_runs(
         comparisons.append(
             compare_answers(first, second, on, minimum_effect=minimum_effect, warnings=caveats, decision=decision)
         )
-    return Compared(baseline.name, comparisons, [find_disagreements(*both) for both in pairs])
+    first = pairs[0][0] if len(pairs) == 1 else baseline
+    table = [side_of(first, first), *(side_of(second, first) for _, second in pairs)]
+    return Compared(baseline.name, comparisons, [find_disagreements(*both) for both in pairs], table)
 
 
-def _names(places: Sequence[Path]) -> list[str]:
-    """As the ledger calls them, ``swift-1`` or ``swift-2/seed-0``; by the whole path where that is ambiguous."""
-    short = [str(place.relative_to(runs_folder(place).resolve())) for place in places]
-    return short if len(set(short)) == len(short) else [str(place) for place in places]
+def _open_sides(
+    runs: Sequence[Run | str | Path | Sequence[str | Path]], on: Split, dataset: Dataset | None
+) -> list[Answers]:
+    """What each side answered."""
+    opened = [run if isinstance(run, Run) else files_of(run) or open_run(_as_path(run)) for run in runs]
+    places = [(side.path.resolve(),) if isinstance(side, Run) else tuple(map(Path.resolve, side)) for side in opened]
+    if len(set(places)) < max(2, len(places)):
+        raise ArtifactError(f"two or more different runs expected, {', '.join(map(str, runs))} found")
+
+    short = [
+        str(place.relative_to(runs_folder(place).resolve())) if isinstance(side, Run) else name_of(side)
+        for side, (place, *_) in zip(opened, places, strict=True)
+    ]
+    if len(set(short)) < len(short):  # by the whole path where the name of the ledger is ambiguous
+        short = [str(place) for place, *_ in places]
+    return [
+        read_answers(side, name, on) if isinstance(side, Run) else read_files(side, name, dataset)
+        for side, name in zip(opened, short, strict=True)
+    ]
+
+
+def _as_path(run: str | Path | Sequence[str | Path]) -> str | Path:
+    assert isinstance(run, str | Path)  # what isn't one names files
+    return run

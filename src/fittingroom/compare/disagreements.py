@@ -28,7 +28,7 @@ class DiscordantImage:
     """An image that one side gets right and the other wrong; with several seeds, at least half of its seeds more.
 
     Attributes:
-        image: SHA-256 of (shape, pixels).
+        image: SHA-256 of (shape, pixels); where it isn't known, its file, id or row.
         truth: its class.
         predicted: what the side that is wrong says most often when it is wrong.
         margin: how much larger the other side's share of right answers is, 0.5 to 1.
@@ -149,6 +149,17 @@ def _open_pixels(sides: Sequence[Answers], wanted: set[str]) -> dict[str, NDArra
     """
     reason = ""
     for side in sides:
+        if side.dataset is not None:
+            found = {
+                name: image
+                for digest, image in zip(side.dataset.image_hashes(), side.dataset.images, strict=True)
+                if (name := digest.hex()) in wanted
+            }
+            if len(found) == len(wanted):
+                return found
+        if side.run is None:
+            reason = reason or "nothing says which data the files are about; --data does"
+            continue
         try:
             run = replace(side.run, splits=side.run.open_data())  # so that it is opened once
         except (DataError, ArtifactError, OSError) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from fittingroom.compare.answers import Answers, Split
@@ -21,7 +22,7 @@ def record_looks(pairs: Sequence[tuple[Answers, Answers]], on: Split) -> tuple[l
     Returns:
         The number of the look at each pair, and a warning where they couldn't be recorded: all are the first then.
     """
-    folder = runs_folder(pairs[0][0].run.path)
+    folder = _folder(pairs)
     looks = []
     try:
         for first, second in pairs:
@@ -42,8 +43,23 @@ def record_looks(pairs: Sequence[tuple[Answers, Answers]], on: Split) -> tuple[l
     return looks, []
 
 
+def _folder(pairs: Sequence[tuple[Answers, Answers]]) -> Path:
+    """That of the runs of the baseline, or of another side; of files alone, where those of the baseline lie."""
+    sides = [pairs[0][0], *(second for _, second in pairs)]
+    run = next((side.run for side in sides if side.run is not None), None)
+    if run is not None:
+        return runs_folder(run.path)
+    assert sides[0].place is not None
+    return runs_folder(sides[0].place)
+
+
 def _question(side: Answers) -> str:
-    """What is asked about, whichever seeds were trained: recipe, a network's own code, training data and start."""
+    """What is asked about, whichever seeds were trained: recipe, a network's own code, training data and start.
+
+    Of files nothing is known but their name, which those of further seeds have in common.
+    """
+    if side.run is None:
+        return digest(["file", side.name])
     recipe: dict[str, Any] = side.run.recipe.as_dict()
     environment = side.run.environment
     data = environment.data.train  # by its files where it has any, whatever decoded them

@@ -9,14 +9,12 @@ from typing import Any
 from fittingroom.compare import Compared
 from fittingroom.compare.answers import Answers
 from fittingroom.compare.disagreements import Disagreements, DiscordantImage
+from fittingroom.compare.sides import side_of
 from fittingroom.compare.verdict import Comparison, p_text, points
-from fittingroom.evaluation.group_intervals import group_numbers
-from fittingroom.evaluation.intervals import interval_method
 from fittingroom.files.atomic import atomic_write
 from fittingroom.rendering.axes import Scale, Tick, ticks
 from fittingroom.rendering.contact_sheet import png_uri
 from fittingroom.rendering.html_page import render_page
-from fittingroom.runs.recipe_accuracy import accuracy_of_answers, whose_interval
 
 PICTURE_SIDE = 64  # pixels; larger images are reduced to it
 MAX_PICTURES = 42  # of each side
@@ -29,6 +27,9 @@ def write_page(path: Path, compared: Compared) -> None:
     comparisons = zip(compared.comparisons, compared.disagreements, strict=True)
     content = {
         "title": f"{compared.baseline} against {', '.join(comparison.run for comparison in compared.comparisons)}",
+        "baseline": compared.baseline,
+        "sides": compared.sides if len(compared.comparisons) > 1 else [],
+        "comparisons": compared.comparisons,
         "parts": [_content(comparison, disagreements) for comparison, disagreements in comparisons],
         "width": WIDTH,
         "points": points,
@@ -37,19 +38,6 @@ def write_page(path: Path, compared: Compared) -> None:
     page = render_page(TEMPLATE, content)
     with atomic_write(path) as file:
         file.write(page.encode())
-
-
-def accuracy_of(side: Answers) -> dict[str, Any]:
-    """Mean accuracy and its 95 % interval: this model's for one seed, the recipe's for several."""
-    shares = side.correct.mean(axis=1).tolist()
-    content: dict[str, Any] = {"name": side.name, "seeds": side.seeds, "by_seed": shares}
-    group_N = group_numbers(side.groups)
-    found = accuracy_of_answers(side.correct, group_N)
-    method = interval_method({"n": len(side.images), "groups": found.groups})
-    if side.seeds > 1:
-        method = "seeds × images" if group_N is None else f"seeds × {method}"
-    whose = f"{whose_interval(side.seeds)}: {method}"
-    return content | {"mean": found.mean, "sd": found.sd, "interval": found.interval, "whose": whose}
 
 
 def _content(comparison: Comparison, disagreements: Disagreements) -> dict[str, Any]:
@@ -62,9 +50,11 @@ def _content(comparison: Comparison, disagreements: Disagreements) -> dict[str, 
         "comparison": comparison,
         "headline": headline.replace("can't", "Can't", 1) if power_statement else headline,
         "power_statement": power_statement,
-        "sides": [accuracy_of(first), accuracy_of(second)],
+        "sides": [side_of(first, first), side_of(second, first)],
         "scale": scale,
         "ticks": [Tick(scale(share), _points_label(share)) for share in ticks(scale.low, scale.high, 6)],
+        "differs": side_of(second, first).differs,
+        "has_pixels": first.has_pixels,
         "missing": disagreements.missing,
         "walls": [
             _wall(disagreements, second, first, won_by_second=True),

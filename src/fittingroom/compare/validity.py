@@ -62,6 +62,8 @@ def find_warnings(
 ) -> list[str]:
     """Find what is wrong with comparing two runs: sentences, the worst first.
 
+    Of files of predictions nothing but the answers is known; that is a note of the comparison.
+
     Args:
         first, second: all answers of each.
         common: answers on the images that they have in common.
@@ -69,15 +71,22 @@ def find_warnings(
         learned_from: by what :func:`learned_key` says of a run.
     """
     # First what may have made the difference in place of the recipe.
-    warnings = beside_the_recipe(first.name, first.run.environment, second.name, second.run.environment)
+    warnings = []
+    if first.run is not None and second.run is not None:
+        warnings = beside_the_recipe(first.name, first.run.environment, second.name, second.run.environment)
     n = len(common.images)
+    judged_on = "" if first.run is None and second.run is None else f"{on} "
     if n < len(first.images) or n < len(second.images):
         warnings.append(
-            f"they were judged on different {on} images, {len(first.images):,} and {len(second.images):,}; "
+            f"they were judged on different {judged_on}images, {len(first.images):,} and {len(second.images):,}; "
             f"compared on the {n:,} that they have in common"
         )
 
-    crossed = [side.name for side in (first, second) if on == "validation" and side.run.environment.folds]
+    crossed = [
+        side.name
+        for side in (first, second)
+        if on == "validation" and side.run is not None and side.run.environment.folds
+    ]
     if crossed:
         warnings.append(
             f"the answers of {' and '.join(crossed)} are of several models, one a fold, that learned from largely the "
@@ -96,7 +105,9 @@ def find_warnings(
             "takes them for unrelated, and may be too narrow for images of other groups"
         )
 
-    first_train, second_train = (side.run.environment.data.train for side in (first, second))
+    if first.run is None or second.run is None:
+        return warnings
+    first_train, second_train = (run.environment.data.train for run in (first.run, second.run))
     are_same_files = first_train.sources is not None and first_train.sources == second_train.sources
     if first_train.content != second_train.content and not are_same_files:
         warnings.append(
@@ -108,7 +119,9 @@ def find_warnings(
 
 def _trained_on(side: Answers, other: Answers, common: Answers, learned_from: dict[str, TrainingImages]) -> list[str]:
     """Whether a run's training data, what it held out included, hold test images: of the other, or of both."""
-    train, of_other = side.run.environment.data.train, other.run.environment.data.test
+    if side.run is None:
+        return []
+    train, of_other = side.run.environment.data.train, other.run.environment.data.test if other.run else None
     if of_other is not None and train.is_of_images(of_other):
         return [f"the training data of {side.name} are the very images that {other.name} was tested on"]
     start = side.run.environment.start
@@ -130,6 +143,8 @@ def _trained_on(side: Answers, other: Answers, common: Answers, learned_from: di
 
 def _chosen_on(side: Answers, common: Answers) -> list[str]:
     """Early stopping and the best checkpoint are choices by validation images: those flatter the model."""
+    if side.run is None:
+        return []
     for model in side.run.members or [side.run]:
         recipe, file = model.recipe, model.predictions_file("validation")
         if (recipe.keep == "last" and not recipe.early_stop) or not file.exists():
@@ -151,7 +166,7 @@ def record_evaluations(sides: Sequence[Answers]) -> list[str]:
     warnings = []
     by_test_set: list[tuple[DataIdentity, list[Answers]]] = []
     for side in sides:
-        if test := side.run.environment.data.test:
+        if side.run is not None and (test := side.run.environment.data.test):
             judged = next((of_set for other, of_set in by_test_set if other.is_of_images(test)), None)
             if judged is None:
                 by_test_set.append((test, [side]))
@@ -159,7 +174,7 @@ def record_evaluations(sides: Sequence[Answers]) -> list[str]:
                 judged.append(side)
 
     for test, judged in by_test_set:
-        folders = sorted({runs_folder(side.run.path) for side in judged})
+        folders = sorted({runs_folder(side.run.path) for side in judged if side.run})
         before = sum(len(read_evaluations(folder, test.images, test.sources)) for folder in folders)
         models = sum(side.seeds for side in judged)
         if before > models:

@@ -254,7 +254,7 @@ def compare_answers(
         scope=_scope(first, second),
         per_class=_per_class(first, second, decision.level),
         warnings=warnings,
-        notes=[*_decision_notes(overall), *_notes(first, second, on, overall.verdict)],
+        notes=[*_decision_notes(overall), *_notes(first, second, on, overall.verdict), *_foreign_notes(first, second)],
     )
 
 
@@ -448,9 +448,23 @@ def _scope(first: Answers, second: Answers) -> str:
     return ""
 
 
+def _foreign_notes(first: Answers, second: Answers) -> list[str]:
+    """Of files of predictions: how they were understood, and what can't be known of them."""
+    foreign = [side.name for side in (first, second) if side.run is None]
+    if not foreign:
+        return []
+    unknown = (
+        f"Of {' and '.join(foreign)} nothing is known but the answers: whether they learned from these images, or were "
+        "chosen by them, can't be told."
+    )
+    return [*dict.fromkeys([*first.notes, *second.notes]), unknown]
+
+
 def _notes(first: Answers, second: Answers, on: str, verdict: Verdict) -> list[str]:
     if on != "test":
         return []
+    if first.run is None and second.run is None:
+        return ["If these are test images: whichever you choose now, its own accuracy on them is a little too good."]
     winner = {"better": second.name, "worse": first.name}.get(verdict)
     if winner:
         return [
