@@ -133,6 +133,17 @@ def naming_extras() -> Iterator[None]:
         raise missing_package(error) or error from None
 
 
+def warn_caller(message: str) -> None:
+    """Warn with the line outside of this package that the call came from."""
+    import sys
+    import warnings
+
+    frame, level = sys._getframe(1), 2
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "fittingroom":
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, stacklevel=level)
+
+
 def how_to_install(extra: str) -> str:
     """The command that brings an extra, from where this package was installed itself.
 

@@ -58,8 +58,9 @@ def test_pixels_stay_what_they_are(images: Any, expected: np.ndarray) -> None:
     ],
 )
 def test_what_is_changed_is_said(images: np.ndarray, expected: np.ndarray, said: str) -> None:
-    with pytest.warns(UserWarning, match=f"^mine: .*{said}"):
+    with pytest.warns(UserWarning, match=f"^mine: .*{said}") as warned:
         data = fr.Dataset.from_arrays(images, LABELS, name="mine")
+    assert [warning.filename for warning in warned] == [__file__]
     assert np.array_equal(data.images, expected)
 
 

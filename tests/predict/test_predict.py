@@ -81,9 +81,9 @@ def test_a_run_without_validation_images_has_no_out_of_distribution_score(tmp_pa
 @pytest.mark.parametrize(
     "images",
     [
-        np.zeros((2, 28, 28), np.float32),
+        np.full((2, 28, 28), -0.5, np.float32),
         np.zeros((2, 28, 27), np.uint8),
-        np.zeros((2, 1, 28, 28), np.uint8),
+        np.zeros((2, 4, 28, 28), np.uint8),
         np.zeros(784, np.uint8),
     ],
     ids=["float", "size", "channels", "flat"],

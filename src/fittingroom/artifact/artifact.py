@@ -95,7 +95,10 @@ class Artifact:
 
     @naming_extras()
     def network(self, *, trust_code: bool = False) -> nn.Module:
-        """The network with its weights, float32, on the CPU, in evaluation mode.
+        """The network alone with its weights, float32, on the CPU, in evaluation mode.
+
+        It wants pixels that are normalized already, ``(pixel - mean) / std`` by :attr:`normalization`, as float32
+        (N, 1, H, W) or (N, 3, H, W), and gives logits. :meth:`fittingroom.Run.model` takes pixels of 0–255.
 
         Args:
             trust_code: permits executing the source that the user's own network came with.

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import warnings
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
@@ -23,7 +22,7 @@ from fittingroom.data.fingerprint import Fingerprint as Fingerprint
 from fittingroom.data.fingerprint import repeats_among
 from fittingroom.data.preprocessing import MAX_SIDE as MAX_SIDE
 from fittingroom.data.preprocessing import Preprocessing
-from fittingroom.errors import DataError, naming_extras
+from fittingroom.errors import DataError, naming_extras, warn_caller
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, KeysView, Sequence
@@ -238,7 +237,7 @@ class Dataset:
     @classmethod
     def _of(cls, taken: Taken, name: str) -> Dataset:
         for note in taken.notes:
-            warnings.warn(note, stacklevel=3)
+            warn_caller(note)
         return cls(taken.images, taken.labels, taken.classes, name, groups=taken.groups)
 
     def __len__(self) -> int:

@@ -250,7 +250,9 @@ def _gathered(
     return gathering.whole()
 
 
-def see_item(item: Any, where: str, preprocessing: Preprocessing, *, training_background: int = 0) -> SeenPicture:
+def see_item(
+    item: Any, where: str, preprocessing: Preprocessing, *, training_background: int = 0, look: bool = False
+) -> SeenPicture:
     """A picture that is given by its path, its bytes, as Pillow's image or as Hugging Face keeps it.
 
     Raises:
@@ -265,10 +267,10 @@ def see_item(item: Any, where: str, preprocessing: Preprocessing, *, training_ba
         except OSError as error:
             raise DataError(f"{where}: can't be read: {error.strerror or error}") from None
     if isinstance(item, bytes | bytearray | memoryview):
-        return see_picture(bytes(item), where, preprocessing, training_background=training_background, look=False)
+        return see_picture(bytes(item), where, preprocessing, training_background=training_background, look=look)
     if not is_pillow(item):
         raise DataError(f"{where}: a picture expected, {kind_of(item)} found")
-    return see_open_picture(item, where, preprocessing, training_background=training_background, look=False)
+    return see_open_picture(item, where, preprocessing, training_background=training_background, look=look)
 
 
 def is_pillow(item: Any) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +17,20 @@ from fittingroom.artifact.onnx_model import MODEL, OnnxModel
 from fittingroom.artifact.ood_score import OodScale, is_out_of_distribution
 from fittingroom.data.preprocessing import FORMATS, SeenPicture, see_picture
 from fittingroom.environment import warn_of_many_threads
-from fittingroom.errors import ArtifactError, DataError, naming_extras
+from fittingroom.errors import ArtifactError, naming_extras
 from fittingroom.evaluation.predictions import Predictions
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import TypeAlias
+
+    from PIL import Image
+    from torch import Tensor
+
+    from fittingroom.data.dataset import Dataset
+
+    Single: TypeAlias = NDArray[Any] | Tensor | Image.Image | str | Path | bytes
+    Given: TypeAlias = Single | Dataset | Sequence[Single]
 
 
 class HasPath(Protocol):
@@ -132,23 +144,23 @@ class Classifier:
             look=look,
         )
 
-    def classify(self, images: NDArray[np.uint8]) -> Classified:
-        """Probabilities, labels and out-of-distribution scores of images of the training's size and channels.
+    def classify(self, images: Given) -> Classified:
+        """Probabilities, labels and out-of-distribution scores of images.
 
         Args:
-            images: uint8 (N, H, W) or one (H, W), 0–255; in colour (N, H, W, 3) or one (H, W, 3).
+            images: arrays or tensors of the training's size: uint8 (N, H, W) or one (H, W), 0–255, in colour
+                (N, H, W, 3) or one (H, W, 3); also with the channels' axis where PyTorch has it, and floats of 0–1.
+                Pictures of any size: a path (of a file, a folder, a pattern, a data set), an image of Pillow's, the
+                bytes of a file. A :class:`Dataset`. Or a list of any but data sets. Pictures and data sets become
+                images as in ``fittingroom predict``; what is worth knowing of that is said in a warning.
 
         Raises:
-            DataError: another dtype or image size than the model was trained on.
+            DataError: what can't be read, or arrays of another size or scale than the model was trained on.
         """
-        images = np.asarray(images)
-        images = images[None] if images.ndim == len(self.image_shape) else images
-        if images.shape[1:] != self.image_shape or images.dtype != np.uint8:
-            expected = ", ".join(map(str, self.image_shape))
-            raise DataError(
-                f"images: uint8 (N, {expected}) expected, as the model was trained on, "
-                f"{images.dtype} {images.shape} found"
-            )
+        if not (isinstance(images, np.ndarray) and images.dtype == np.uint8 and images.shape[1:] == self.image_shape):
+            from fittingroom.predict.given import images_given
+
+            images = images_given(self, images)
         said = self._answer(images)
         typical = None
         if self.ood_scale is not None and said.energies is not None:
@@ -183,16 +195,27 @@ class Classifier:
         except ValueError as error:
             raise ArtifactError(f"{self.artifact.path}: sets that hold {100 * coverage:g} %: {error}") from None
 
-    def predict_proba(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """The probabilities of :meth:`classify`: float32 (N, C). Raises as it does."""
+    def predict_proba(self, images: Given) -> NDArray[np.float32]:
+        """The probabilities of :meth:`classify`: float32 (N, C). Takes what it takes, and raises as it does."""
         return self.classify(images).probabilities
 
-    def predict(self, images: NDArray[np.uint8]) -> NDArray[np.int64]:
-        """The class of each image: int64 (N,), indices into :attr:`classes`. Raises as :meth:`classify`.
+    def predict(self, images: Given) -> NDArray[np.int64]:
+        """The class of each image: int64 (N,), indices into :attr:`classes`.
 
-        That is the most probable one; of two classes, where the run chose a threshold, what that says.
+        That is the most probable one; of two classes, where the run chose a threshold, what that says. Takes what
+        :meth:`classify` takes, and raises as it does.
         """
         return self.classify(images).predicted
+
+    def predict_names(self, images: Given) -> list[str]:
+        """The same by the names of the classes, N of them. Takes what :meth:`classify` takes, and raises as it does.
+
+        Example:
+            >>> import fittingroom as fr
+            >>> fr.load("runs/plain-1").predict_names("shoe.jpg")[0] in fr.open_dataset("sample").train.classes
+            True
+        """
+        return [self.classes[label] for label in self.predict(images).tolist()]
 
 
 def load(
@@ -214,7 +237,7 @@ def load(
         >>> import fittingroom as fr
         >>> model = fr.load("runs/plain-1")
         >>> images = fr.open_dataset("sample").test.images  # uint8 (1000, 28, 28)
-        >>> names = [model.classes[label] for label in model.predict(images)]
+        >>> names = model.predict_names(images)
         >>> names = [model.classes[label] for label in model.predict(images)]
         >>> len(names), max(names.count(name) for name in model.classes) < 500  # of ten classes of 100 images each
         (1000, True)

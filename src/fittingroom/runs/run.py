@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from shlex import join
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +39,9 @@ from fittingroom.runs.result_record import EVALUATION_FORMAT, read_result
 from fittingroom.runs.result_record import FILE as RESULT
 from fittingroom.runs.result_record import FORMAT as FORMAT
 from fittingroom.runs.run_data import open_recorded_data
+
+if TYPE_CHECKING:
+    from fittingroom.artifact.trained_model import TrainedModel
 
 PREDICTIONS = {"test": "predictions.parquet", "validation": "predictions-validation.parquet"}
 MEMBER_SCORES = ("accuracy", "interval", "correct", "n")  # that a run of several seeds repeats of each member
@@ -70,6 +73,33 @@ class Run:
     def artifact(self) -> Artifact:
         """The trained model. Raises :class:`ArtifactError` for a run of several seeds, listing them."""
         return open_artifact(self.path)
+
+    @naming_extras()
+    def model(self, *, trust_code: bool = False, device: str = "cpu") -> TrainedModel:
+        """The trained model as a PyTorch module that takes pixels of 0–255, as ``model.onnx`` does.
+
+        Its ``network`` is the network alone, without normalization and temperature.
+
+        Args:
+            trust_code: permits executing the source that the user's own network came with.
+            device: where to put it; ``auto`` for the best there is.
+
+        Raises:
+            ArtifactError: the run can't be opened, has several members (they are listed), or code that isn't trusted.
+
+        Example:
+            >>> import fittingroom as fr
+            >>> import torch
+            >>> model = fr.open_run("runs/plain-1").model()
+            >>> images = torch.from_numpy(fr.open_dataset("sample").test.images[:5].copy())  # uint8 (5, 28, 28)
+            >>> model(images).shape, model.network(model.normalized(images)).shape
+            (torch.Size([5, 10]), torch.Size([5, 10]))
+        """
+        from fittingroom.artifact.trained_model import TrainedModel
+        from fittingroom.training.device import pick_device
+
+        artifact = self.artifact
+        return TrainedModel(artifact, artifact.network(trust_code=trust_code)).to(pick_device(device)).eval()
 
     @property
     def result(self) -> dict[str, Any]:
