@@ -83,7 +83,7 @@ def chinese_lines(rows: Rows) -> list[str]:
     assert head == HEAD
     of_notebook = re.compile(r"^\| the tutorial notebook, (\d+) epochs")
     lines = [of_notebook.sub(r"| 教程 notebook，\1 轮", line) for line in lines]
-    lines = [re.sub(r"([\d.]+) to ([\d.]+) %", r"\1–\2%", line).replace(" %", "%") for line in lines]
+    lines = [re.sub(r"([\d.]+) to ([\d.]+)%", r"\1–\2%", line) for line in lines]
     return [HEAD_CHINESE, *lines, "", INTERVAL_NOTE_CHINESE]
 
 
@@ -129,7 +129,7 @@ def _trainings(rows: Rows) -> list[str]:
 
 
 HEAD = (
-    "| whole training | test accuracy (mean ± sd) | 95 % interval | seeds | seconds (median) "
+    "| whole training | test accuracy (mean ± sd) | 95% interval | seeds | seconds (median) "
     "| share of the notebook's 80 epochs |"
 )
 HEAD_CHINESE = (
@@ -160,11 +160,11 @@ def _same_accuracy(rows: Rows) -> str:
     best, last = max(curve, key=lambda row: float(row["mean"])), max(curve, key=lambda row: int(row["epoch"]))
     points = [(row, float(rows["curves.py", "notebook", "seconds", row["epoch"]]["median"])) for row in (best, last)]
     reached = " and ".join(
-        f"{100 * float(row['mean']):.2f} % after epoch {row['epoch']} ({seconds:.0f} s)" for row, seconds in points
+        f"{100 * float(row['mean']):.2f}% after epoch {row['epoch']} ({seconds:.0f} s)" for row, seconds in points
     )
     shares = " and ".join(part(float(ours["seconds"]["median"]) / seconds) for _, seconds in points)
     above = all(float(row["mean"]) < float(ours["accuracy"]["mean"]) for row in curve)
-    own = f"{100 * float(ours['accuracy']['mean']):.2f} %"
+    own = f"{100 * float(ours['accuracy']['mean']):.2f}%"
     return (
         "To the same accuracy the gain is smaller than against 80 epochs: the notebook, one seed, judged on test after "
         f"each of {len(curve)} epochs, was at {reached}, its best and its last of them; `swift` takes {shares} of "
@@ -213,7 +213,7 @@ def _memory(rows: Rows) -> str:
 
 
 def _scaling(rows: Rows) -> str:
-    """What was measured, and how far a straight line is from it. R² says less: it was 0.95 with 35 % off."""
+    """What was measured, and how far a straight line is from it. R² says less: it was 0.95 with 35% off."""
     names = [f"swift ×{times}" for times in (1, 2, 4, 8)]
     said: list[str] = []
     drawn: list[Row] = []
@@ -257,12 +257,12 @@ def _interval(row: Row) -> str:
         if seeds > 1
         else model_interval(round(mean * TEST_IMAGES), TEST_IMAGES)
     )
-    return f"{100 * low:.2f} to {100 * high:.2f} %"
+    return f"{100 * low:.2f} to {100 * high:.2f}%"
 
 
 def _accuracy(row: Row) -> str:
     sd = f" ± {100 * float(row['sd']):.2f}" if row["sd"] else ""
-    return f"{100 * float(row['mean']):.2f}{sd} %"
+    return f"{100 * float(row['mean']):.2f}{sd}%"
 
 
 def _where(row: Row) -> str:

@@ -28,8 +28,8 @@ def number(value: float) -> str:
 
 
 def percent(value: float) -> str:
-    """A share, as 93.8 %."""
-    return f"{100 * value:.1f} %"
+    """A share, as 93.8%."""
+    return f"{100 * value:.1f}%"
 
 
 def points(value: float) -> str:
@@ -74,7 +74,7 @@ class Column:
         text = self.text(value)
         if sd is None:
             return text
-        figure, percent_sign, _ = text.partition(" %")
+        figure, percent_sign, _ = text.partition("%")
         decimals = len(figure.partition(".")[2])
         return f"{figure} ± {sd * (100 if self.text is percent else 1):.{decimals}f}{percent_sign}"
 
@@ -233,7 +233,7 @@ SECTIONS = (
     Section(
         "doubt.py",
         "Pictures unlike the training images, as 0.1 told them",
-        "By the energy alone, with 5 % of known images flagged by design. The score of today joins the energy with "
+        "By the energy alone, with 5% of known images flagged by design. The score of today joins the energy with "
         "the residual; its table stands in [a photo's way](../how-to/photo.md).",
         [Column("share flagged", "flagged", percent, mean=True), Column("AUROC", "AUROC", percent, mean=True)],
     ),

@@ -354,7 +354,7 @@ print("ONNX Runtime and PyTorch agree on", (model.predict(first) == by_torch).su
 scores = tutorial.evaluate()
 low, high = scores["interval"]
 print(
-    f"{scores['correct']:,} of {scores['n']:,} right: {scores['accuracy']:.2%}; 95 % interval {low:.2%} to {high:.2%}"
+    f"{scores['correct']:,} of {scores['n']:,} right: {scores['accuracy']:.2%}; 95% interval {low:.2%} to {high:.2%}"
 )
 for each in sorted(scores["per_class"], key=lambda each: each["recall"])[:3]:
     print(f"{each['class']:<12} {each['recall']:.1%} found")
@@ -390,7 +390,7 @@ swift = fr.train(data, "swift", out="runs/swift")
 spent = time.process_time() - started
 validation = swift.result["validation"]
 low, high = validation["interval"]
-print(f"validation {validation['accuracy']:.2%} of {validation['n']:,}; 95 % interval {low:.2%} to {high:.2%}")
+print(f"validation {validation['accuracy']:.2%} of {validation['n']:,}; 95% interval {low:.2%} to {high:.2%}")
 print(f"{spent:.0f} processor seconds for {swift.recipe.epochs} epochs, report and all")
 
 # %% [markdown]
@@ -414,7 +414,7 @@ command("compare", "runs/swift", "runs/without-smoothing", "--on", "validation")
 # %%
 scores = swift.evaluate()
 low, high = scores["interval"]
-print(f"test {scores['accuracy']:.2%} of {scores['n']:,}; 95 % interval {low:.2%} to {high:.2%}")
+print(f"test {scores['accuracy']:.2%} of {scores['n']:,}; 95% interval {low:.2%} to {high:.2%}")
 for line in Path("runs/test-looks.jsonl").read_text().splitlines():
     look = json.loads(line)
     print(look["run"], "looked at", look["data"])

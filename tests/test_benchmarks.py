@@ -54,7 +54,7 @@ def test_a_recipes_head_says_what_was_measured_last(benchmark: Callable[[str], M
     text = (RECIPES_DIR / f"{recipe}.toml").read_text(encoding="utf-8")
     head = " ".join(line.lstrip("# ") for line in text.splitlines() if line.startswith("#"))
     mean, sd = (100 * float(accuracy[key]) for key in ("mean", "sd"))
-    assert f"Test accuracy {mean:.2f} %, sd {sd:.2f} points, n = {accuracy['n']} seeds" in head
+    assert f"Test accuracy {mean:.2f}%, sd {sd:.2f} points, n = {accuracy['n']} seeds" in head
     median = float(seconds["median"])
     assert f"{median:,.{0 if median > 100 else 1}f} s for the whole process" in head
     if recipe != "compact":  # its turns ran on one thread, beside other programs

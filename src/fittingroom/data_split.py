@@ -135,7 +135,7 @@ def _bundles(dataset: Dataset, groups: Sequence[str | None] | None, near: bool) 
 def _check_shares(test: float, validation: float) -> None:
     if not (0 <= test < 1 and 0 <= validation < 1 and 0 < test + validation < 1):
         raise DataError(
-            f"shares of the images for test and validation expected, together more than 0 % and less than 100 %, "
+            f"shares of the images for test and validation expected, together more than 0% and less than 100%, "
             f"{test:.4g} and {validation:.4g} found"
         )
 

@@ -1,4 +1,4 @@
-"""The out-of-distribution score flags 5 % of what is like the training images, and far more of what is not."""
+"""The out-of-distribution score flags 5% of what is like the training images, and far more of what is not."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_typical_counts_the_validation_images_that_are_at_least_as_strange(n: in
 
 @pytest.mark.parametrize("n", [100, 200, 2_000])
 def test_one_in_twenty_like_those_of_the_training_is_flagged(n: int) -> None:
-    """Over 300 validation sets: 5 % and 1 %, or a little less where there are few images; for energy alone too."""
+    """Over 300 validation sets: 5% and 1%, or a little less where there are few images; for energy alone too."""
     flagged, strongly, alone = [], [], []
     for seed in range(300):
         energies, residuals = measured(seed, n + 1_000)

@@ -35,9 +35,7 @@ def test_it_says_the_verdict_first_and_what_it_rests_on(capsys: pytest.CaptureFi
     assert main(["compare", "runs/fast", "runs/slow"]) == 0
     printed = capsys.readouterr().out
     first, *rest = printed.splitlines()
-    assert re.match(
-        r"slow is worse than fast by \d+\.\d\d points \(95 % \d+\.\d\d to \d+\.\d\d, 2 \+ 2 seeds\)$", first
-    )
+    assert re.match(r"slow is worse than fast by \d+\.\d\d points \(95% \d+\.\d\d to \d+\.\d\d, 2 \+ 2 seeds\)$", first)
     assert rest[0].startswith("This was a test-set evaluation. fast's own accuracy")
 
     # A class is listed if its interval leaves anything out; how many are not is said.

@@ -127,7 +127,7 @@ def test_a_column_of_a_table_gives_the_groups(capsys: pytest.CaptureFixture[str]
         (["sample", "--test", "20%", "--out", "x"], "train and test found: it is split already"),
         (["things.npz", "--out", "x.npz"], "--test 20% expected"),
         (["things.npz", "--test", "20%", "--seed", "-1", "--out", "x.npz"], "--seed: 0 or more expected"),
-        (["things.npz", "--test", "60%", "--validation", "40%", "--out", "x.npz"], "less than 100 %"),
+        (["things.npz", "--test", "60%", "--validation", "40%", "--out", "x.npz"], "less than 100%"),
         (["things.npz", "--test", "20%", "--group", "(a)", "--out", "x.npz"], "no files in whose names"),
         (["things.npz", "--test", "20%", "--out", "x"], "a name that ends in .npz expected"),
         (["things.npz", "--test", "20%", "--out", "things.npz"], "is there already"),

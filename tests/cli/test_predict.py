@@ -76,7 +76,7 @@ def test_coverage_gives_sets_and_how_often_such_sets_held_the_right_class(
     printed = capsys.readouterr()
     *others, last = answers[0]["set"]
     assert " or ".join(filter(None, [", ".join(others), last])) in printed.out
-    said = re.search(r"^Such sets held the right class for (\S+) % of the 200 val.*5 % interval\)$", printed.err, re.M)
+    said = re.search(r"^Such sets held the right class for (\S+) % of the 200 val.*5% interval\)$", printed.err, re.M)
     assert said
     kept = pl.read_parquet(Path(run, "predictions-validation.parquet"))
     limit, probabilities = model.set_limit(0.95), kept.select(pl.col("^p[0-9]+$")).to_numpy()

@@ -40,7 +40,7 @@ def test_train_writes_a_judged_run_and_says_so_in_twenty_lines(capsys: pytest.Ca
     assert main(["train", "sample", *TINY]) == 0
     printed = capsys.readouterr()
     result = json.loads(Path("runs/plain-1/result.json").read_text(encoding="utf-8"))
-    assert f"test        accuracy {result['test']['accuracy']:.2%} on 1,000 images; 95 % interval " in printed.out
+    assert f"test        accuracy {result['test']['accuracy']:.2%} on 1,000 images; 95% interval " in printed.out
     assert "ledger      1 evaluation on this test set so far" in printed.out
     assert "runs/plain-1/" in printed.out
     assert "pictures    predict sees what training saw: checked on 200 pictures" in printed.out

@@ -98,7 +98,7 @@ def test_two_models_are_paired_by_image_whatever_the_order(runs: Path) -> None:
     assert (comparison.overall.n, comparison.seeds, comparison.overall.verdict) == (200, (1, 1), "better")
     assert comparison.overall.interval[0] > 0
 
-    assert comparison.sentence.startswith("two is better than one by 10.00 points (95 % ")
+    assert comparison.sentence.startswith("two is better than one by 10.00 points (95% ")
     assert comparison.sentence.endswith(", one seed each, 200 images)")
     assert "can't speak for their recipes" in comparison.scope
     assert "two's own accuracy on it is now a little too good" in comparison.notes[0]
@@ -120,7 +120,7 @@ def test_models_that_can_not_be_told_apart_get_a_number_of_images(runs: Path) ->
     answer(runs / "two", marks(200, 3, 4, 5))
     (comparison,) = fr.compare_runs([runs / "one", runs / "two"], minimum_effect=0.01).comparisons
     assert comparison.overall.verdict == "cannot tell"
-    assert comparison.sentence.startswith("can't tell two from one: +0.50 points (95 % −")
+    assert comparison.sentence.startswith("can't tell two from one: +0.50 points (95% −")
     assert "to detect a difference of 1 between two such models you need about " in comparison.sentence
     low, high = comparison.plan["images_range"]
     assert low < comparison.plan["images"] < high
@@ -235,12 +235,12 @@ def test_three_runs_are_two_comparisons_with_the_first(runs: Path) -> None:
     assert [comparison.run for comparison in compared.comparisons] == ["two", "three"]
     for comparison in compared.comparisons:
         overall = comparison.overall
-        assert overall.decision.interval_name == "simultaneous 95 %"
+        assert overall.decision.interval_name == "simultaneous 95%"
         assert overall.p_decisive == min(1, 2 * overall.p_value)  # Holm's, of two that are equal
         assert overall.interval[0] < overall.unadjusted_interval[0]
         assert overall.unadjusted_interval[1] < overall.interval[1]
         assert comparison.notes[0].startswith("2 runs against one baseline: decided by Holm's p")
-        assert comparison.notes[1].startswith("Unadjusted: 95 % ")
+        assert comparison.notes[1].startswith("Unadjusted: 95% ")
     assert compared.as_dict()["baseline"] == "one"
 
 
@@ -277,7 +277,7 @@ def test_looking_again_with_other_members_costs_and_with_the_same_ones_does_not(
     assert comparison.overall.decision.look == 2
     assert comparison.overall.decision.level == pytest.approx(0.00608, abs=1e-5)
     assert comparison.notes[0].startswith("Look 2 at this pair: p has to be below 0.0061")
-    assert "(99.39 % " in comparison.sentence
+    assert "(99.39% " in comparison.sentence
     assert fr.compare_runs(pair).comparisons[0].overall.decision.look == 1
 
     # Another question: validation.

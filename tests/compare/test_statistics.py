@@ -223,7 +223,7 @@ def test_on_few_images_seeds_that_agree_are_no_more_sure_than_two_models(n: int,
 @pytest.mark.parametrize("n", [20, 100, 300])
 @pytest.mark.parametrize("accuracy", [0.92, 0.99])
 def test_intervals_of_recipes_on_few_images_hold_and_are_never_of_width_0(n: int, accuracy: float) -> None:
-    """The second recipe is wrong on 1.2 points more: with 20 images 0.1 held that in 65 % of cases."""
+    """The second recipe is wrong on 1.2 points more: with 20 images 0.1 held that in 65% of cases."""
     generator, repeats, held, claimed = np.random.default_rng(n), 300, 0, 0
     for _ in range(repeats):
         first, second, equal = (

@@ -86,7 +86,7 @@ def test_several_seeds_are_crossed_with_the_images() -> None:
 
 
 def test_the_intervals_cover(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By simulation, 200 sets of 400 images, 5 % of a class; benchmarks/class_metric_coverage.py has more of them."""
+    """By simulation, 200 sets of 400 images, 5% of a class; benchmarks/class_metric_coverage.py has more of them."""
     monkeypatch.setattr(metrics, "RESAMPLES", 200)
     said, truth = drawn(100_000, [0.95, 0.05], seed=99)
     single = metrics._Said(*said, truth, np.array([0, 1]))
@@ -139,4 +139,4 @@ def test_where_nothing_is_wrong_no_interval_is_said_to_be_of_a_bootstrap() -> No
     probabilities = np.eye(2, dtype=np.float32)[labels]
     scores = class_metrics([(probabilities, answers)], labels)
     assert {scores[name]["method"] for name in NAMES} == {"Clopper and Pearson on the smallest class, n = 3"}
-    assert in_words(scores).endswith("95 % intervals by Clopper and Pearson on the smallest class, n = 3")
+    assert in_words(scores).endswith("95% intervals by Clopper and Pearson on the smallest class, n = 3")

@@ -13,7 +13,7 @@ from fittingroom.evaluation.conformal import MAX_IMAGES, ConformalScores, scores
 
 
 def said(n: int, seed: int, *, classes: int = 10) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Of a model that is right in about 70 % and more sure of itself than that."""
+    """Of a model that is right in about 70% and more sure of itself than that."""
     rng = np.random.default_rng(seed)
     logits_NC = rng.normal(size=(n, classes)) * 2.5
     labels_N = (logits_NC + rng.gumbel(size=(n, classes))).argmax(axis=1)

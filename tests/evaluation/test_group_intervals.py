@@ -74,7 +74,7 @@ def test_no_interval_is_without_width_or_beyond_the_ends_and_each_holds_the_shar
 
 @pytest.mark.parametrize(("groups", "accuracy", "correlation"), [(10, 0.92, 0.4), (50, 0.6, 1.0), (200, 0.99, 0.4)])
 def test_the_interval_holds_the_accuracy_on_other_groups(groups: int, accuracy: float, correlation: float) -> None:
-    """benchmarks/group_interval_coverage.py does this with more scenes and repeats; there 93 % and more."""
+    """benchmarks/group_interval_coverage.py does this with more scenes and repeats; there 93% and more."""
     random = np.random.default_rng(1)
     weight = (1 - correlation) / correlation
     held, held_of_recipe, held_unrelated = 0, 0, 0

@@ -57,7 +57,7 @@ def test_below_200_images_the_interval_of_a_model_is_exact() -> None:
 
 @pytest.mark.parametrize("n", [20, 50, 100, 199])
 def test_the_interval_of_a_model_on_few_images_covers_95_percent_whatever_its_accuracy(n: int) -> None:
-    """Wilson's falls to 84 % at 20 images and 99.1 %: by the whole binomial distribution, no simulation."""
+    """Wilson's falls to 84% at 20 images and 99.1%: by the whole binomial distribution, no simulation."""
     truths = np.linspace(0.5, 0.999, 200)
     bounds = np.array([model_interval(correct, n) for correct in range(n + 1)])
     holds = (bounds[:, :1] <= truths) & (truths <= bounds[:, 1:])

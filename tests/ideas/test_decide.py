@@ -49,7 +49,7 @@ def test_the_last_look_leaves_nothing_open() -> None:
 
 
 def test_of_studies_without_cause_few_claim_one() -> None:
-    """200 studies of three ideas that are as good as the baseline, all looks: at 5 % at most, 10 are expected."""
+    """200 studies of three ideas that are as good as the baseline, all looks: at 5% at most, 10 are expected."""
     generator = np.random.default_rng(0)
     claimed = 0
     for _ in range(200):
@@ -88,7 +88,7 @@ def test_an_idea_among_several_needs_more_than_one_alone_and_less_once_others_ar
 
 
 def test_of_ideas_as_large_as_the_effect_few_are_called_smaller() -> None:
-    """100 ideas, all looks up to 12 pairs: half of their differences are below the effect, and 5 % are expected."""
+    """100 ideas, all looks up to 12 pairs: half of their differences are below the effect, and 5% are expected."""
     generator = np.random.default_rng(0)
     denied = 0
     for _ in range(100):

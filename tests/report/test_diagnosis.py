@@ -123,7 +123,7 @@ def test_a_packaged_recipe_says_what_it_reaches_and_which_is_next_on_the_officia
 @pytest.mark.parametrize("name", sorted(REACHED))
 def test_what_a_recipe_reaches_stands_at_the_head_of_its_file(name: str) -> None:
     head = (files("fittingroom") / "recipes" / f"{name}.toml").read_text(encoding="utf-8").split("\n\n")[0]
-    assert f"{100 * REACHED[name].accuracy:.2f} %" in head
+    assert f"{100 * REACHED[name].accuracy:.2f}%" in head
     assert f"{REACHED[name].seeds} seeds" in head
     assert f"{REACHED[name].seconds:,} s for the whole process" in head
 

@@ -2,8 +2,8 @@
 
 An image is hard or easy for everybody, and a little more or less so for a recipe; a seed comes out better or worse; and
 seed and image together decide the rest. All four are normal and an answer is right where their sum is above 0, so that
-every true accuracy is a value of the normal distribution function. The default makes models of 92 % of which two seeds
-of a recipe differ on 4 %, and two recipes on 5 %, of the images, as it is on Fashion-MNIST.
+every true accuracy is a value of the normal distribution function. The default makes models of 92% of which two seeds
+of a recipe differ on 4%, and two recipes on 5%, of the images, as it is on Fashion-MNIST.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class Recipe:
 
     Attributes:
         accuracy: true, over all seeds and images.
-        luck: scale of what a seed gives to a class, in logits; 0.4 makes seeds of 92 % differ by about 0.2 points.
+        luck: scale of what a seed gives to a class, in logits; 0.4 makes seeds of 92% differ by about 0.2 points.
         hopeless: share of the errors that every seed makes.
         shared: standard deviation of an ambiguous image's difficulty, in logits; 0 makes answers independent.
         classes: 1 for luck that is common to all images.

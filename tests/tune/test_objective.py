@@ -23,8 +23,8 @@ def test_the_best_value_comes_first_and_the_worst_is_the_low_quantile() -> None:
 @pytest.mark.parametrize(
     ("objective", "text", "of_mean"),
     [
-        (ACCURACY, "92.04%", "92.04%, sd 0.20 points, 95 % interval 91.11% to 92.97% (recipe: seeds × images)"),
-        (LOSS, "0.9204", "0.9204, sd 0.0020, 95 % interval 0.9111 to 0.9297 (seeds alone)"),
+        (ACCURACY, "92.04%", "92.04%, sd 0.20 points, 95% interval 91.11% to 92.97% (recipe: seeds × images)"),
+        (LOSS, "0.9204", "0.9204, sd 0.0020, 95% interval 0.9111 to 0.9297 (seeds alone)"),
     ],
 )
 def test_a_value_is_written_in_its_unit(objective: Objective, text: str, of_mean: str) -> None:

@@ -51,7 +51,7 @@ class Ranks:
         return cls(falling_N[_kept_of(len(falling_N))], len(falling_N))
 
     def at_least(self, values_N: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
-        """How many validation images are at least as strange, float64 (N,): exact among the strangest 5 %."""
+        """How many validation images are at least as strange, float64 (N,): exact among the strangest 5%."""
         values_N = np.where(np.isnan(values_N), np.inf, values_N).astype(np.float32)
         found: NDArray[np.float64] = self.counts[np.searchsorted(-self.values, -values_N, side="right")]
         return found
@@ -167,7 +167,7 @@ def explained(typical: float, n: int) -> str | None:
 
 
 def is_out_of_distribution(typical_N: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Whether an image is flagged, by ``typical``: bool (N,), at 5 % false alarms."""
+    """Whether an image is flagged, by ``typical``: bool (N,), at 5% false alarms."""
     flags_N: NDArray[np.bool_] = typical_N <= FALSE_ALARMS
     return flags_N
 

@@ -36,7 +36,7 @@ class Quantized:
 
     def __str__(self) -> str:
         before, after = 100 * self.before / self.n, 100 * self.after / self.n
-        return f"accuracy on {self.n:,} validation images: {before:.2f} % → {after:.2f} %"
+        return f"accuracy on {self.n:,} validation images: {before:.2f}% → {after:.2f}%"
 
 
 def quantize_int8(source: Path, train: Dataset, validation: Dataset | None, path: Path) -> Quantized:

@@ -400,7 +400,7 @@ def _other_set(part: Part, claims_fashion: bool) -> list[Finding]:
             severity="error" if claims_fashion else "warning",
             where=part.name,
             message=seen + (": this is MNIST, not Fashion-MNIST" if is_mnist else ", though its name says it is that"),
-            effect="MNIST is far easier: 99 % there is no feat, 95 % on Fashion-MNIST is."
+            effect="MNIST is far easier: 99% there is no feat, 95% on Fashion-MNIST is."
             if is_mnist
             else "A result on it is no result on Fashion-MNIST.",
             advice="The files of the two have the same names; get the right ones: fittingroom data fetch fashion-mnist."

@@ -4,7 +4,7 @@ Two searches, whose pairs are put together: by pixels, below, and by what surviv
 zooms, another contrast and inversion (:mod:`fittingroom.audit.altered_copies`).
 
 An index makes it quick: each image, put on its centre of mass and reduced to 14 × 14 fields, goes into the cells of its
-nearest centres (k-means), and only images of one cell are compared, 1–3 % of all pairs. What is alike in that is then
+nearest centres (k-means), and only images of one cell are compared, 1–3% of all pairs. What is alike in that is then
 compared pixel by pixel.
 
 Colour images are compared in brightness and in two differences of colour, these averaged to fields, for JPEG keeps no

@@ -71,7 +71,7 @@ def make_subsets(judged: Dataset, train: Dataset | None, label_issues: LabelIssu
 def score_subsets(
     subsets: Sequence[Subset], right_N: NDArray[np.bool_], group_N: NDArray[np.int64] | None = None
 ) -> list[dict[str, Any]]:
-    """Accuracy and its 95 % interval (this model's) on each subset; both null where nothing is left.
+    """Accuracy and its 95% interval (this model's) on each subset; both null where nothing is left.
 
     ``group_N`` has the group of each image, where groups are known.
     """
@@ -94,7 +94,7 @@ def score_subsets(
 def score_subsets_of_recipe(
     subsets: Sequence[Subset], right_SN: NDArray[np.bool_], group_N: NDArray[np.int64] | None = None
 ) -> list[dict[str, Any]]:
-    """Mean accuracy of several seeds (rows) on each subset, and the recipe's 95 % interval; null where it is empty."""
+    """Mean accuracy of several seeds (rows) on each subset, and the recipe's 95% interval; null where it is empty."""
     means = []
     for subset in subsets:
         n = int(subset.keep.sum())

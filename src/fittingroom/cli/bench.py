@@ -94,7 +94,7 @@ def _notes(figures: Figures) -> Iterator[str]:
             low, high = scores["interval"]
             yield (
                 f"{figures.recipe}: accuracy {scores['accuracy']:.2%} on {scores['n']:,} {split} images "
-                f"(95 % interval {low:.2%} to {high:.2%}, this model), {figures.run}/"
+                f"(95% interval {low:.2%} to {high:.2%}, this model), {figures.run}/"
             )
             break
     yield "Each figure is one measurement: run it again to see how far they vary."

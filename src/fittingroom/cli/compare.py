@@ -184,7 +184,7 @@ def _print_sides(compared: Compared, out: Any) -> None:
     numbers = ("seeds", "accuracy", "sd", "difference", "p")
     several = len(compared.comparisons) > 1
     judged = ("difference", "its interval", "p", "verdict") if several else ()
-    table = console.table("run", "seeds", "accuracy", "sd", "95 % interval", *judged, "differs in", right=numbers)
+    table = console.table("run", "seeds", "accuracy", "sd", "95% interval", *judged, "differs in", right=numbers)
     for side, comparison in zip(compared.sides, [None, *compared.comparisons], strict=True):
         cells = ["baseline", "", "", ""]
         if comparison is not None:
@@ -239,7 +239,7 @@ def _print_classes(comparison: Comparison, out: Any) -> None:
         )
     if rows:
         out.print(table)
-        share = f"{100 * (1 - comparison.overall.decision.level):.4g} %"
+        share = f"{100 * (1 - comparison.overall.decision.level):.4g}%"
         out.print(
             f"differences and intervals in points; all intervals hold together in {share} of cases; p by Holm",
             style="bright_black",

@@ -347,7 +347,7 @@ def _print_subsets(scores: dict[str, Any]) -> None:
     out = console.stdout()
     out.print()
     whose = "recipe" if len(scores.get("members", ())) > 1 else "this model"
-    interval = f"95 % interval ({whose})"
+    interval = f"95% interval ({whose})"
     table = console.table("images", "n", "accuracy", interval, right=("n", "accuracy"))
     for row in scores["subsets"]:
         low, high = row["interval"] or (0.0, 0.0)

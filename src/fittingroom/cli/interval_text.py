@@ -9,7 +9,7 @@ FEW_IMAGES = 100  # with fewer, an interval of a recipe is a rougher one, and th
 
 
 def show_interval(scores: Mapping[str, Any], n: int, *, seeds: int = 1) -> str:
-    """``95 % interval 91.49% to 92.55% (this model: Wilson)``, or ``(recipe: seeds × images)``.
+    """``95% interval 91.49% to 92.55% (this model: Wilson)``, or ``(recipe: seeds × images)``.
 
     Where groups are known, ``(this model: 150 images in 12 groups)``, ``(recipe: seeds × 150 images in 12 groups)``.
 
@@ -26,5 +26,5 @@ def show_interval(scores: Mapping[str, Any], n: int, *, seeds: int = 1) -> str:
     if seeds > 1:
         method = f"recipe: seeds × {interval_method({'n': n, 'groups': groups}) if groups else 'images'}"
     is_rough = seeds > 1 and n < FEW_IMAGES and not groups
-    few = "; with so few images it held in 93.7 % of simulations or more" if is_rough else ""
-    return f"95 % interval {low:.2%} to {high:.2%} ({method}{few})"
+    few = "; with so few images it held in 93.7% of simulations or more" if is_rough else ""
+    return f"95% interval {low:.2%} to {high:.2%} ({method}{few})"

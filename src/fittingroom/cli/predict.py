@@ -280,10 +280,10 @@ def _what_sets_hold(classifier: Classifier, coverage: float) -> str:
     low, high = scores.coverage_elsewhere(coverage)
     return (
         f"Such sets held the right class for {_percent(share)} of the {scores.n:,} validation images{least}; of other "
-        f"pictures like them, for {_percent(low)} to {_percent(high)} (95 % interval)"
+        f"pictures like them, for {_percent(low)} to {_percent(high)} (95% interval)"
     )
 
 
 def _percent(share: float) -> str:
     """A share as a percentage of at most three digits, which is 100 for all alone."""
-    return f"{100 * share if share == 1 else min(100 * share, 99.9):.3g} %"
+    return f"{100 * share if share == 1 else min(100 * share, 99.9):.3g}%"

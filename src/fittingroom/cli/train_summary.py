@@ -115,7 +115,7 @@ def _mistakes(scores: dict[str, Any]) -> Iterator[tuple[str, str]]:
         return
     weakest = worst.weakest
     low, high = weakest["interval"]
-    interval = f"95 % {low:.1%} to {high:.1%}, as the least of {worst.classes}; n = {weakest['n']:,}"
+    interval = f"95% {low:.1%} to {high:.1%}, as the least of {worst.classes}; n = {weakest['n']:,}"
     yield "weakest", f"{weakest['class']}: recall {weakest['recall']:.1%} ({interval})"
 
     pair = worst.pair

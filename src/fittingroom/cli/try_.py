@@ -29,7 +29,7 @@ def add_options(parser: Parser) -> None:
     parser.description = (
         "Does an idea help? Baseline and idea are trained with the same seeds, pair after pair, and judged on "
         "validation images until each idea is better, worse, smaller than the effect, or can't be told. Of studies "
-        "whose ideas make no difference, at most 5 % claim that one does."
+        "whose ideas make no difference, at most 5% claim that one does."
     )
     parser.epilog = "example: fittingroom try --set mirror=random --set label_smoothing=0 --budget 10m"
     parser.add_argument(
@@ -229,11 +229,11 @@ def _below(result: Mapping[str, Any], path: Path) -> Iterator[tuple[str, str]]:
         yield "", CAVEAT_OF_FOLDS
     untold = [idea for idea in result["ideas"] if idea["verdict"] == "cannot tell"]
     if seen := [idea["visible_at_best"] for idea in untold if idea["visible_at_best"] is not None]:
-        yield "", f"No number of seeds shows less than {100 * max(seen):.2f} points on them (power 80 %)."
+        yield "", f"No number of seeds shows less than {100 * max(seen):.2f} points on them (power 80%)."
 
     if test := result["test"]:
         low, high = test["interval"]
-        figures = f"{100 * test['difference']:+.2f} points, 95 % {100 * low:+.2f} to {100 * high:+.2f}"
+        figures = f"{100 * test['difference']:+.2f} points, 95% {100 * low:+.2f} to {100 * high:+.2f}"
         yield "test", f"{test['winner']}: {figures}: {test['verdict']}"
         yield "", f"with {test['seeds'][1]} fresh seeds each, once, on {test['n']:,} images"
     else:

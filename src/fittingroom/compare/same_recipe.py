@@ -2,7 +2,7 @@
 
 If it is, it is one more draw from where the other seeds were drawn, so that Student's prediction interval of one more
 draw holds it. Two figures are asked: how many images it has right, and on how many it or another model is right and not
-both (*discordant* images). Each gets half of 5 %. ``benchmarks/verify_seeds.py`` has how often a
+both (*discordant* images). Each gets half of 5%. ``benchmarks/verify_seeds.py`` has how often a
 model of the very recipe is called foreign all the same.
 """
 
@@ -24,9 +24,9 @@ class AmongSeeds:
 
     Attributes:
         accuracy: of the model.
-        interval: of the accuracy of one more seed, 97.5 %, in 0–1.
+        interval: of the accuracy of one more seed, 97.5%, in 0–1.
         discordant: images on which the model or another is right and not both, in the mean over the others.
-        most_discordant: what one more seed has at most, 97.5 %.
+        most_discordant: what one more seed has at most, 97.5%.
         models: the others.
         n: images.
     """

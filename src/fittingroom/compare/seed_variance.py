@@ -18,7 +18,7 @@ marginal-mean ANOVA approach for analyzing multireader multicase radiological im
 The difference over its standard error is compared with Student's t. Satterthwaite's degrees of freedom (Biometrics
 Bulletin 2 (1946) 110-114) would be 1/f = sum of share^2 / f over the parts, with each part's estimated share of the
 variance. With two or three seeds that is too hopeful, because where the seeds happen to agree both the variance and
-its apparent uncertainty come out too small: intervals of 2 + 2 seeds then cover 90 to 98 % instead of 95 %. So
+its apparent uncertainty come out too small: intervals of 2 + 2 seeds then cover 90 to 98% instead of 95%. So
 
 - a recipe's mean square is first drawn towards that of both recipes as if the latter had one degree of freedom, which
   is the moderated variance of Smyth 2004 (Stat. Appl. Genet. Mol. Biol. 3, no. 1) with a prior of one degree of
@@ -26,7 +26,7 @@ its apparent uncertainty come out too small: intervals of 2 + 2 seeds then cover
 - within the seeds' part Satterthwaite's formula (there it is Welch's) gives f; between seeds and images 1/f is
   interpolated in proportion to the shares, not to their squares.
 
-A claim that is made at a level far below 5 %, of one of several recipes, from 3 or 4 seeds each, is another matter: far
+A claim that is made at a level far below 5%, of one of several recipes, from 3 or 4 seeds each, is another matter: far
 out, that interpolation is too hopeful where one recipe's seeds vary several times as much as the other's. ``cautious``
 takes p for the average, weighted by the shares of the variance, of the normal tail for the images and of Student's t
 for the seeds, with as many degrees of freedom as the side of fewest seeds has alone. It is the tail's form of
@@ -116,7 +116,7 @@ class CrossedDifference:
 
     @property
     def margin_from_images(self) -> float:
-        """Half the 95 % interval that these very models would have, were they all that there is to know."""
+        """Half the 95% interval that these very models would have, were they all that there is to know."""
         from scipy import special
 
         return float(special.ndtri(0.975)) * math.sqrt(self.model_variance)
@@ -150,7 +150,7 @@ class CrossedDifference:
         return 1 - float(special.nctdtr(degrees, shift, special.stdtrit(degrees, 1 - level / 2)))
 
     def seeds_needed(self, difference: float, level: float = 0.05) -> int | None:
-        """The fewest seeds of each recipe that detect ``difference`` with a power of 80 %, by the measured variance.
+        """The fewest seeds of each recipe that detect ``difference`` with a power of 80%, by the measured variance.
 
         Returns:
             None where no number of seeds can, because the images alone vary too much, or none up to 10,000.
@@ -165,7 +165,7 @@ class CrossedDifference:
         return high
 
     def range_of_seeds_needed(self, difference: float, level: float = 0.05) -> tuple[int | None, int | None]:
-        """:meth:`seeds_needed` for variances as small, and as large, as the measured ones leave open: 10 % each way."""
+        """:meth:`seeds_needed` for variances as small, and as large, as the measured ones leave open: 10% each way."""
         from scipy import special
 
         # A variance between seeds is known by so many degrees of freedom, that of the images by its standard error.
@@ -181,7 +181,7 @@ class CrossedDifference:
         return plans[0], plans[1]
 
     def minimum_detectable_effect(self, level: float = 0.05) -> float:
-        """The smallest difference that infinitely many seeds detect on these images with a power of 80 %."""
+        """The smallest difference that infinitely many seeds detect on these images with a power of 80%."""
         from scipy import special
 
         return float(special.ndtri(1 - level / 2) + special.ndtri(POWER)) * math.sqrt(self.image_variance)

@@ -25,7 +25,7 @@ class Side:
         n: images.
         mean: accuracy, of several seeds their mean, 0–1.
         sd: from seed to seed; 0 for one.
-        interval: 95 % of the accuracy: of the recipe by seeds and images, of one model by images.
+        interval: 95% of the accuracy: of the recipe by seeds and images, of one model by images.
         whose: ``recipe`` or ``this model``, and by what the interval was made.
         by_seed: each one's accuracy.
         differs: what is other than in the baseline's recipe, such as ``mirror: none → random``; None where a recipe

@@ -41,8 +41,8 @@ class Decision:
 
     @property
     def interval_name(self) -> str:
-        """``95 %``, ``simultaneous 95 %``, ``99.39 %``: what the interval is called."""
-        percent = f"{100 * (1 - self.level):.4g} %"
+        """``95%``, ``simultaneous 95%``, ``99.39%``: what the interval is called."""
+        percent = f"{100 * (1 - self.level):.4g}%"
         return f"simultaneous {percent}" if self.runs > 1 else percent
 
 
@@ -51,12 +51,12 @@ class Difference:
     """Of accuracy, the second run's less the first's; shares, −1 to 1.
 
     Attributes:
-        interval: by ``decision``; for one run at the first look it covers the true difference in 95 % of comparisons.
+        interval: by ``decision``; for one run at the first look it covers the true difference in 95% of comparisons.
         p_value: of "equally good", not corrected.
         n: images.
         decision: what the verdict goes by.
         minimum_effect: the smallest difference of interest, > 0.
-        unadjusted_interval: 95 %, as if this were the only run and the first look.
+        unadjusted_interval: 95%, as if this were the only run and the first look.
     """
 
     difference: float
@@ -92,7 +92,7 @@ class ClassDifference:
     """The difference on the images of one class.
 
     Attributes:
-        interval: so wide that those of all classes hold together in 95 % of comparisons (Bonferroni).
+        interval: so wide that those of all classes hold together in 95% of comparisons (Bonferroni).
         p_holm: the p-value corrected for as many tests as there are classes (Holm 1979); None where the class has so
             few images that no answers to them could tell.
         differs: whether ``p_holm`` is below 0.05.
@@ -193,7 +193,7 @@ def compare_answers(
         first, second: baseline and run.
         on: what they were judged on, for words.
         minimum_effect: the smallest difference of interest, > 0. The plan says how many ``seeds`` each, or for two
-            models how many ``images``, detect it with a probability of 80 %, and the range that the measured variances
+            models how many ``images``, detect it with a probability of 80%, and the range that the measured variances
             leave open; null where no number of seeds can, and where there are too few images to say.
         warnings: are passed through, and others added.
         decision: what the verdict goes by.
@@ -398,7 +398,7 @@ def _decision_notes(overall: Difference) -> list[str]:
     if decision != Decision():
         low, high = overall.unadjusted_interval
         notes.append(
-            f"Unadjusted: 95 % {points(low)} to {points(high)}, p {p_text(overall.p_value, sign=True)}, as if this "
+            f"Unadjusted: 95% {points(low)} to {points(high)}, p {p_text(overall.p_value, sign=True)}, as if this "
             "were the only comparison."
         )
     return notes

@@ -23,7 +23,7 @@ class Bin:
         n: examples in it, ≥ 1.
         confidence: mean of their highest probability.
         accuracy: share of them that were right.
-        interval: 95 % interval of ``accuracy`` (Wilson).
+        interval: 95% interval of ``accuracy`` (Wilson).
     """
 
     low: float
@@ -47,7 +47,7 @@ class Calibration:
         ece_by_chance: what a perfectly calibrated model with these confidences would be expected to show on so few
             examples, as the error of a bin's share is never 0: Σ n/N · √(2/π) · √(Σ p (1 - p)) / n.
         brier: multi-class Brier score, the mean over examples of Σ (p - truth)² over all classes; 0 (best) to 2.
-        brier_interval: its 95 % interval, by the normal approximation; None for a single example.
+        brier_interval: its 95% interval, by the normal approximation; None for a single example.
         confidence: mean highest probability.
         accuracy: share of right answers.
     """

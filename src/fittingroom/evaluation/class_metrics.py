@@ -92,7 +92,7 @@ def in_words(scores: Mapping[str, Any]) -> str:
     for name, word in zip(NAMES, WORDS, strict=True):
         methods.setdefault(scores[name]["method"], []).append(word)
     how = [f"by {method}" + (f" ({', '.join(of)})" if len(methods) > 1 else "") for method, of in methods.items()]
-    return f"{', '.join(said)}; 95 % intervals {', '.join(how)}"
+    return f"{', '.join(said)}; 95% intervals {', '.join(how)}"
 
 
 class _Said:
@@ -183,7 +183,7 @@ def _method(bootstrap: str, drawn_B: Floats, smallest: int) -> str:
 
 
 def _interval(name: str, value_S: Floats, drawn_B: Floats, least: float, smallest: int) -> tuple[float, float]:
-    """The 95 % interval of the mean over seeds, by what resamples of the images gave and how seeds differ."""
+    """The 95% interval of the mean over seeds, by what resamples of the images gave and how seeds differ."""
     from scipy import special
 
     value, spread = float(value_S.mean()), _spread(drawn_B)

@@ -4,10 +4,10 @@ The answers are not as good as so many answers of one model: the models learned 
 what misled one misled the others, and the model that ships is none of them. Nadeau and Bengio 2003 ("Inference for the
 generalization error", Machine Learning 52: 239-281, equation 8) add to the variance of the mean over folds, which they
 take for 1/K of that of a fold, the share of images tested to images learned from, 1/(K - 1) here. Of the variance by
-images this makes 1 + K/(K - 1) times, so that n images count for n / (1 + K/(K - 1)): 44 % of them at 5 folds. The
+images this makes 1 + K/(K - 1) times, so that n images count for n / (1 + K/(K - 1)): 44% of them at 5 folds. The
 interval is the exact one on so many. That of Nadeau and Bengio itself takes the variance from the K folds, by a
 t distribution of K - 1 degrees of freedom: as K figures say little of a variance, it is about as wide and holds less
-evenly, in 87 to 100 % of simulated trainings where this one holds in 97 % or more, and the plain one in 82 to 96 %.
+evenly, in 87 to 100% of simulated trainings where this one holds in 97% or more, and the plain one in 82 to 96%.
 
 That the plain interval is too narrow, and what else is done about it at many times the trainings, is in Bates, Hastie
 and Tibshirani 2024 ("Cross-validation: what does it estimate and how well does it do it?", JASA 119: 1434-1445).
@@ -26,7 +26,7 @@ from fittingroom.evaluation.intervals import clopper_pearson_interval
 def fold_interval(
     right_N: NDArray[np.bool_], folds: int, group_N: NDArray[np.int64] | None = None
 ) -> tuple[float, float]:
-    """The 95 % interval of the accuracy on new images of a model that is trained on all of these.
+    """The 95% interval of the accuracy on new images of a model that is trained on all of these.
 
     Args:
         right_N: whether each image was classified right by the model of the folds that it isn't in.

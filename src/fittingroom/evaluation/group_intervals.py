@@ -84,7 +84,7 @@ def effective_images(right_N: NDArray[Any], group_N: NDArray[np.int64]) -> float
 
 
 def model_interval_by_groups(right_N: NDArray[np.bool_], group_N: NDArray[np.int64]) -> tuple[float, float]:
-    """The 95 % interval of one model's accuracy on images of other groups like these.
+    """The 95% interval of one model's accuracy on images of other groups like these.
 
     Args:
         right_N: whether each answer is right.

@@ -1,7 +1,7 @@
 """Between which bounds an accuracy lies: of one model, and of the recipe that several models were trained by.
 
 One model is judged on a sample of images, and only these are chance: its interval is Wilson's, and below 200 images,
-where Wilson's may cover 84 % instead of 95 %, the exact one of Clopper and Pearson.
+where Wilson's may cover 84% instead of 95%, the exact one of Clopper and Pearson.
 
 A recipe is judged by the mean of S models on the same N images, so that two things are chance, the seeds and the
 images, and they cross (Hillis 2014, "A marginal-mean ANOVA approach for analyzing multireader multicase radiological
@@ -12,7 +12,7 @@ imaging data", Statistics in Medicine 33: 330-360). The variance of the mean is 
 
 Half the interval is the root of (t(S - 1) x root of the first)^2 + (t(N - 1) x root of the second)^2, each part with
 its own quantile of Student's t: the "MOVER" of Zou and Donner 2008 (Statistics in Medicine 27: 1693-1702). One t with
-Satterthwaite's degrees of freedom covers 91 % where two seeds happen to agree. benchmarks/interval_coverage.py records
+Satterthwaite's degrees of freedom covers 91% where two seeds happen to agree. benchmarks/interval_coverage.py records
 how often these intervals cover.
 """
 
@@ -33,7 +33,7 @@ PSEUDO_IMAGES = 4  # two right and two wrong, each to the side of the other: Agr
 
 
 def wilson_interval(correct: int, n: int) -> tuple[float, float]:
-    """The 95 % interval of a share, each bound in 0–1: Wilson 1927.
+    """The 95% interval of a share, each bound in 0–1: Wilson 1927.
 
     Args:
         correct: successes, 0 to ``n``.
@@ -46,7 +46,7 @@ def wilson_interval(correct: int, n: int) -> tuple[float, float]:
 
 
 def clopper_pearson_interval(correct: float, n: float, tail: float = 0.025) -> tuple[float, float]:
-    """The exact interval of a share, which covers it in 95 % of cases or more: Clopper and Pearson 1934.
+    """The exact interval of a share, which covers it in 95% of cases or more: Clopper and Pearson 1934.
 
     Args:
         correct: successes, 0 to ``n``.
@@ -61,7 +61,7 @@ def clopper_pearson_interval(correct: float, n: float, tail: float = 0.025) -> t
 
 
 def model_interval(correct: int, n: int) -> tuple[float, float]:
-    """The 95 % interval of one model's accuracy: Wilson's; below 200 images Clopper and Pearson's.
+    """The 95% interval of one model's accuracy: Wilson's; below 200 images Clopper and Pearson's.
 
     Args:
         correct: images that it got right, 0 to ``n``.
@@ -71,10 +71,10 @@ def model_interval(correct: int, n: int) -> tuple[float, float]:
 
 
 def least_of_several_interval(correct: int, n: int, of: int) -> tuple[float, float]:
-    """The 95 % interval of a share that was picked as the least of ``of`` such shares: exact, at 1 - 5 % / ``of``.
+    """The 95% interval of a share that was picked as the least of ``of`` such shares: exact, at 1 - 5% / ``of``.
 
     The least of ten classes is partly the one that chance was hardest on: an interval of its own would hold its true
-    recall in some 80 % of cases.
+    recall in some 80% of cases.
 
     Args:
         correct: images that it got right, 0 to ``n``.
@@ -137,8 +137,8 @@ class RecipeAccuracy:
     Attributes:
         mean: of the seeds' accuracies, 0–1.
         sd: their standard deviation (seeds - 1).
-        interval: 95 %, of the recipe's accuracy, seeds and images crossed; never of width 0, within 0–1.
-        interval_of_seeds: 95 %, of the mean over other seeds on these very images, by Student's t, within 0–1. None
+        interval: 95%, of the recipe's accuracy, seeds and images crossed; never of width 0, within 0–1.
+        interval_of_seeds: 95%, of the mean over other seeds on these very images, by Student's t, within 0–1. None
             where all seeds happen to score the same, as that is no certainty.
         groups: of images, by which the interval is made; None where none are known.
     """
@@ -197,7 +197,7 @@ def _mean_and_sd(accuracies: Sequence[float]) -> tuple[float, float]:
 
 
 def half_of_mean(sd: float, n: int) -> float:
-    """Half the 95 % interval of the mean of ``n`` values, n ≥ 2, whose standard deviation (n - 1) is ``sd``."""
+    """Half the 95% interval of the mean of ``n`` values, n ≥ 2, whose standard deviation (n - 1) is ``sd``."""
     from scipy import special
 
     return float(special.stdtrit(n - 1, 0.975)) * sd / math.sqrt(n)

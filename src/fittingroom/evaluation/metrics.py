@@ -12,7 +12,7 @@ from fittingroom.evaluation.intervals import half_of_mean, model_interval
 
 
 def mean_interval(values: Sequence[float]) -> tuple[float, float, tuple[float, float] | None]:
-    """Mean, standard deviation (n - 1) and 95 % interval of the mean by Student's t, of values of any kind.
+    """Mean, standard deviation (n - 1) and 95% interval of the mean by Student's t, of values of any kind.
 
     The interval is None for a single value, and for equal ones, which are no certainty. It knows nothing of the images
     behind the values: a recipe's accuracy has that of :func:`fittingroom.evaluation.intervals.recipe_accuracy`.

@@ -17,7 +17,7 @@ TRUSTED = 0.995
 class SuspiciousLabels:
     """Mistakes at which the label is doubted rather than the model.
 
-    A model is trusted in its surest answers: in the most of them of which, with 95 % certainty, at least
+    A model is trusted in its surest answers: in the most of them of which, with 95% certainty, at least
     :data:`TRUSTED` are right (lower bound of Wilson's interval; a little optimistic, as their number is chosen by it).
     The labels that disagree with one of these answers are suspicious. How sure the model says it is doesn't matter, so
     that one that is over-confident accuses no more labels than another.

@@ -1,14 +1,14 @@
 """When a study of ideas may stop, and what it may say: looks at growing numbers of pairs, of several ideas at once.
 
-Each idea is judged after 3, 4, 6, 8, 12, 16, 24 and 32 pairs of trainings. Looking eight times at the level of 5 %
-would find something without cause in more than 5 % of studies. So the level is spent, by a union bound over the looks:
-3 % at the first one, 2 % on all later ones together. At each look Holm's correction (1979, Scandinavian Journal of
+Each idea is judged after 3, 4, 6, 8, 12, 16, 24 and 32 pairs of trainings. Looking eight times at the level of 5%
+would find something without cause in more than 5% of studies. So the level is spent, by a union bound over the looks:
+3% at the first one, 2% on all later ones together. At each look Holm's correction (1979, Scandinavian Journal of
 Statistics 6: 65-70) goes over the ideas that are still open. That suffices: up to the first false claim of a study
 nothing was claimed of an idea that makes no difference, so all of these are among those counted.
 
 The test is that of ``compare``: seeds and images are crossed (:mod:`fittingroom.compare.seed_variance`). Both trainings
 of a pair have one seed, and count as independent all the same, which errs on the safe side where they are alike.
-From 3 and 4 pairs hardly anything is known of how much seeds vary, and the levels are far below 5 %: there the test is
+From 3 and 4 pairs hardly anything is known of how much seeds vary, and the levels are far below 5%: there the test is
 the cautious form of it, as the usual one claims too much of ideas whose seeds vary more than the baseline's.
 ``benchmarks/try_simulation.py`` records how often a study claims what isn't so.
 """
@@ -47,7 +47,7 @@ class Judgement:
         level: what p has to fall below, with Holm's correction.
         verdict: None while it is open.
         reason: why a study ended without being able to tell.
-        visible_at_best: the smallest difference that any number of seeds shows on these images with a power of 80 %.
+        visible_at_best: the smallest difference that any number of seeds shows on these images with a power of 80%.
     """
 
     pairs: int

@@ -150,7 +150,7 @@ class BudgetSpent(Exception):
 
 
 def judgement_text(judgement: Judgement, effect: float) -> str:
-    """One line of what a look found: ``+0.31 points (97 %: −0.10 to +0.72) after 4 pairs: better``."""
+    """One line of what a look found: ``+0.31 points (97%: −0.10 to +0.72) after 4 pairs: better``."""
     low, high = judgement.interval
     verdict: str = judgement.verdict or "open"
     if judgement.verdict == "smaller than the effect":
@@ -158,7 +158,7 @@ def judgement_text(judgement: Judgement, effect: float) -> str:
     if judgement.reason:
         verdict += f" {judgement.reason}"
     return (
-        f"{100 * judgement.difference:+.2f} points ({100 * judgement.confidence:.4g} %: {100 * low:+.2f} to "
+        f"{100 * judgement.difference:+.2f} points ({100 * judgement.confidence:.4g}%: {100 * low:+.2f} to "
         f"{100 * high:+.2f}) after {judgement.pairs} pairs: {verdict}"
     ).replace("-", "−")
 

@@ -82,7 +82,7 @@ def _row(name: str, side: Mapping[str, Any]) -> dict[str, str]:
         low, high = side["interval"]
         row["difference"] = _points(side["difference"])
         row["interval"] = f"{_points(low)} to {_points(high)}"
-        row["confidence"] = f"{100 * side['confidence']:.4g} %"
+        row["confidence"] = f"{100 * side['confidence']:.4g}%"
         row["p"] = "< 0.0001" if side["p_value"] < 0.0001 else f"{side['p_value']:.2g}"
     if side.get("verdict"):
         row["verdict"] = f"{side['verdict']} {side['reason']}".rstrip()

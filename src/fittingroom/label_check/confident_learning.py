@@ -22,7 +22,7 @@ class LabelNoise:
         suggested: int64 (N,), the most probable class of each image.
         rate: the share of labels that confident learning counts as wrong, 0–1; images that are merely hard count too.
         at_most: an upper bound of the share of wrong labels, as far as the models can tell: the larger of the 95th
-            percentile of ``rate`` over resamples of the images (a bootstrap of 200) and the upper end of Wilson's 95 %
+            percentile of ``rate`` over resamples of the images (a bootstrap of 200) and the upper end of Wilson's 95%
             interval. None where the models agree with fewer than :data:`MIN_AGREE` of the labels.
         agree: share of images at which ``suggested`` is the label.
     """
@@ -40,8 +40,8 @@ def estimate_label_noise(
     """Find which of N labels disagree with probabilities that were made without them, and estimate how many are wrong.
 
     As many labels are issues as images are confidently counted for another class, those first that the probabilities
-    leave least to (cleanlab's ``low_self_confidence``). Of cleanlab's rules this one found most of 3 % planted errors
-    on Fashion-MNIST (95 %; its default 90 %) among fewest issues. The rate is that of the calibrated confident joint.
+    leave least to (cleanlab's ``low_self_confidence``). Of cleanlab's rules this one found most of 3% planted errors
+    on Fashion-MNIST (95%; its default 90%) among fewest issues. The rate is that of the calibrated confident joint.
 
     Args:
         labels_N: as given, 0 to C - 1.

@@ -67,7 +67,7 @@ class Classified(Predictions):
 
     @property
     def unfamiliar(self) -> NDArray[np.bool_] | None:
-        """Whether an image is flagged, by ``typical`` ≤ 0.05: bool (N,), at 5 % false alarms."""
+        """Whether an image is flagged, by ``typical`` ≤ 0.05: bool (N,), at 5% false alarms."""
         return None if self.typical is None else is_out_of_distribution(self.typical)
 
     def subset(self, rows: slice) -> Classified:
@@ -193,7 +193,7 @@ class Classifier:
         try:
             return scores.limit(coverage)
         except ValueError as error:
-            raise ArtifactError(f"{self.artifact.path}: sets that hold {100 * coverage:g} %: {error}") from None
+            raise ArtifactError(f"{self.artifact.path}: sets that hold {100 * coverage:g}%: {error}") from None
 
     def predict_proba(self, images: Given) -> NDArray[np.float32]:
         """The probabilities of :meth:`classify`: float32 (N, C). Takes what it takes, and raises as it does."""

@@ -60,7 +60,7 @@ class Stage:
         lr: peak learning rate (of the filters, where the optimizer treats them apart), > 0.
         rest_lr: peak learning rate of all other parameters; the same as ``lr`` where absent.
         schedule: the curve after the warm-up: ``constant``; ``linear`` or ``cosine`` down to 0 at the stage's end;
-            ``one-cycle`` (cosine from lr/25 up to lr over the first 30 % of the steps, then down to lr/10,000).
+            ``one-cycle`` (cosine from lr/25 up to lr over the first 30% of the steps, then down to lr/10,000).
         warmup: epochs of linear rise from 0 to ``lr`` at the stage's start; not with ``one-cycle``.
         fresh_optimizer: start the stage with an optimizer that has no memory of the stage before.
         freeze: ``body`` lets only the head learn, the weights that belong to the classes; the statistics of batch norm
@@ -134,7 +134,7 @@ class Recipe:
         precision: ``bf16`` is autocast; ``auto`` goes by hardware, version of torch and model, never by a clock.
         normalize: ``none`` feeds 0–255, ``unit`` 0–1, ``standard`` zero mean and unit variance of the training set,
             ``model`` what the weights that the training starts from were trained with.
-        validation: number of training images held out, at most a fifth of them; absent, min(5,000, 10 %); 0 for none.
+        validation: number of training images held out, at most a fifth of them; absent, min(5,000, 10%); 0 for none.
         split_seed: of the stratified split that makes the validation set.
         early_stop: stop after this many epochs without a better validation loss; 0 never. Needs validation images.
         keep: ship the ``last`` weights or those of the ``best`` epoch by validation accuracy. Needs validation images.

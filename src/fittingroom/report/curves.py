@@ -131,7 +131,7 @@ def loss_panel(histories: Sequence[History], stage_epochs: Sequence[int], top: f
 
 
 def accuracy_panel(histories: Sequence[History], stage_epochs: Sequence[int], top: float, bottom: float) -> Panel:
-    """Draw accuracy by epoch; the axis ends at 100 % and starts at a multiple of 5 % below the lowest value.
+    """Draw accuracy by epoch; the axis ends at 100% and starts at a multiple of 5% below the lowest value.
 
     Args:
         histories: one or more trainings.

@@ -72,7 +72,7 @@ def weakest_classes(scores: dict[str, Any]) -> list[dict[str, Any]]:
         scores: of ``result.json``.
 
     Returns:
-        The rows of ``per_class``, each with the recall's ``interval`` (95 %, of this model), the class that it is most
+        The rows of ``per_class``, each with the recall's ``interval`` (95%, of this model), the class that it is most
         often ``mistaken_for``, and how often (``mistaken``).
     """
     rows = []

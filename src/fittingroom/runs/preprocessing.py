@@ -43,7 +43,7 @@ def resolve_preprocessing(splits: Splits, recipe: Recipe) -> Preprocessing:
 
 
 def is_fashion_mnist(dataset: Dataset) -> bool:
-    """Whether at least 90 % of 200 or more images, from all over the set, are official ones, in whatever order."""
+    """Whether at least 90% of 200 or more images, from all over the set, are official ones, in whatever order."""
     if dataset.channels != 1 or dataset.image_size != OFFICIAL_SIZE or len(dataset) < MIN_SAMPLED:
         return False
 

@@ -87,7 +87,7 @@ ENDPOINTS = (
         path="/models",
         handler=Service.list_models,
         summary="The models",
-        description="Name, classes, image size, channels, accuracy with its 95 % interval; `photo` says whether "
+        description="Name, classes, image size, channels, accuracy with its 95% interval; `photo` says whether "
         "pictures are converted as Fashion-MNIST's product photos were.",
     ),
     Endpoint(

@@ -54,7 +54,7 @@ class Objective:
         return "–" if value is None else self.show(value)
 
     def text_of_mean(self, fresh: Mapping[str, Any]) -> str:
-        """The mean of several seeds with its standard deviation and 95 % interval, from ``result.json``'s ``final``."""
+        """The mean of several seeds with its standard deviation and 95% interval, from ``result.json``'s ``final``."""
         text = f"{self.show(fresh['mean'])}, sd {self.show_difference(fresh['sd'])}"
         interval = self.interval_of_mean(fresh)
         if interval is None:  # seeds that all come out alike are no certainty
@@ -62,7 +62,7 @@ class Objective:
         low, high = interval
         of_seeds = "interval" not in fresh or self.name == "loss"
         whose = "seeds alone" if of_seeds else "recipe: seeds × images"
-        return f"{text}, 95 % interval {self.show(low)} to {self.show(high)} ({whose})"
+        return f"{text}, 95% interval {self.show(low)} to {self.show(high)} ({whose})"
 
     def interval_of_mean(self, fresh: Mapping[str, Any]) -> tuple[float, float] | None:
         """Of accuracies the recipe's interval; of losses, and in a study of 0.1, that over seeds alone."""
@@ -106,7 +106,7 @@ ACCURACY = Objective(
     direction="maximize",
     show="{:.2%}".format,
     show_difference=lambda difference: f"{100 * difference:.2f} points",
-    show_tick=lambda value: f"{100 * value:.4g} %",
+    show_tick=lambda value: f"{100 * value:.4g}%",
     after_epoch=attrgetter("validation_accuracy"),
 )
 LOSS = Objective(

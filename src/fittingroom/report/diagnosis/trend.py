@@ -1,6 +1,6 @@
 """A straight line through values of successive epochs, and how sure its slope is.
 
-It is fitted by ordinary least squares; the slope's 95 % interval is Student's, and takes the epochs' deviations from
+It is fitted by ordinary least squares; the slope's 95% interval is Student's, and takes the epochs' deviations from
 the line for independent.
 """
 
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Trend:
-    """A line fitted to values of successive epochs: slope per epoch with its 95 % interval, mean of the values."""
+    """A line fitted to values of successive epochs: slope per epoch with its 95% interval, mean of the values."""
 
     slope: float
     low: float
@@ -32,7 +32,7 @@ class Trend:
         return self.low > 0
 
     def __str__(self) -> str:
-        return f"{signed(self.slope)} an epoch, 95 % {signed(self.low)} to {signed(self.high)}"
+        return f"{signed(self.slope)} an epoch, 95% {signed(self.low)} to {signed(self.high)}"
 
 
 def fit_trend(values: Sequence[float]) -> Trend:
