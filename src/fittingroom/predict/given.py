@@ -17,11 +17,11 @@ from fittingroom.data.dataset import Dataset, Splits
 from fittingroom.data.in_memory import as_array, is_pillow, kind_of, see_item, take_images
 from fittingroom.data.preprocessing import Preprocessing, resize_images
 from fittingroom.errors import DataError, warn_caller
-from fittingroom.predict.classifier import Classifier
 from fittingroom.predict.inputs import Notes, read_inputs
+from fittingroom.predict.pictures_for import SeesPictures
 
 
-def images_given(model: Classifier, given: Any) -> NDArray[np.uint8]:
+def images_given(model: SeesPictures, given: Any) -> NDArray[np.uint8]:
     """Images for a model, uint8 (N, H, W) or, in colour, (N, H, W, 3).
 
     Args:
@@ -51,7 +51,7 @@ def _is_path(item: Any) -> bool:
     return isinstance(item, str | Path)
 
 
-def _one_kind(model: Classifier, items: list[Any], notes: Notes) -> NDArray[np.uint8]:
+def _one_kind(model: SeesPictures, items: list[Any], notes: Notes) -> NDArray[np.uint8]:
     """Images of paths alone, or of no paths."""
     if _is_path(items[0]):
 
@@ -71,7 +71,7 @@ def _one_kind(model: Classifier, items: list[Any], notes: Notes) -> NDArray[np.u
     return np.concatenate([_as_the_model_takes_them(model, each) for each in arrays])
 
 
-def _seen(model: Classifier, item: Any, number: int, notes: Notes) -> NDArray[np.uint8]:
+def _seen(model: SeesPictures, item: Any, number: int, notes: Notes) -> NDArray[np.uint8]:
     background = int(np.mean(model.background))
     where = f"picture {number:,}"
     seen = see_item(item, where, model.artifact.preprocessing, training_background=background, look=notes.minds_colour)
@@ -79,7 +79,7 @@ def _seen(model: Classifier, item: Any, number: int, notes: Notes) -> NDArray[np
     return seen.image
 
 
-def _as_the_model_takes_them(model: Classifier, array: NDArray[Any]) -> NDArray[np.uint8]:
+def _as_the_model_takes_them(model: SeesPictures, array: NDArray[Any]) -> NDArray[np.uint8]:
     """An array of one image or several; its size must be the model's, as nothing says how others were to be resized."""
     shape = model.image_shape
     is_one = array.shape in (shape, (model.artifact.channels, *shape[:2])) and array.ndim == (

@@ -21,7 +21,7 @@ from fittingroom.data.picture_file import SUFFIXES, WHITE, probe_size
 from fittingroom.data.preprocessing import Preprocessing, SeenPicture, read_picture, resize_images
 from fittingroom.environment import cores
 from fittingroom.errors import DataError
-from fittingroom.predict.classifier import Classifier
+from fittingroom.predict.pictures_for import SeesPictures
 
 PICTURES = 200  # that one block holds
 MAX_DECODERS = 4  # pictures that are decoded at once, 150 MB each at the worst
@@ -60,7 +60,7 @@ class Notes:
         say: receives a sentence.
     """
 
-    def __init__(self, model: Classifier, say: Callable[[str], None]):
+    def __init__(self, model: SeesPictures, say: Callable[[str], None]):
         artifact = model.artifact
         height, width = artifact.image_size
         self._shape, self._say, self._lock = model.image_shape, say, Lock()
@@ -107,7 +107,7 @@ class Notes:
 
 def read_inputs(
     names: Iterable[str],
-    model: Classifier,
+    model: SeesPictures,
     *,
     on_error: Callable[[DataError], None],
     on_note: Callable[[str], None] = lambda _note: None,
@@ -194,7 +194,7 @@ def shown(file: Path) -> str:
     return os.fsencode(file).decode("utf-8", "backslashreplace")
 
 
-def data_blocks(file: Path, model: Classifier, notes: Notes) -> Iterator[Block]:
+def data_blocks(file: Path, model: SeesPictures, notes: Notes) -> Iterator[Block]:
     """Yield the images of one data file in the memory of one block; raises DataError where the file is damaged."""
     from fittingroom.data.formats.table import read_blocks
 
@@ -211,7 +211,7 @@ def data_blocks(file: Path, model: Classifier, notes: Notes) -> Iterator[Block]:
 
 def _picture_blocks(
     files: Iterator[Path],
-    model: Classifier,
+    model: SeesPictures,
     notes: Notes,
     on_error: Callable[[DataError], None],
     originals: tuple[int, int] | None,
