@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fittingroom.cli.serve import compare_in_page
 from fittingroom.evaluation.predictions import Predictions
 from fittingroom.serve import decoder_process, decoders, run_info
 from fittingroom.serve.connection import LimitedProtocol
@@ -57,7 +58,15 @@ def main(folders: list[str], options: dict[str, Any]) -> None:
         models = [_slowed(served, slowness) for served in models]
     most_waiting, origins = int(options.get("most_waiting") or 2_000), tuple(options.get("allow_origins", ()))
     log: LogForm = options.get("log", "text")
-    serve(models, port=0, limits=limits, most_waiting=most_waiting, allow_origins=origins, log=log)
+    serve(
+        models,
+        port=0,
+        limits=limits,
+        most_waiting=most_waiting,
+        allow_origins=origins,
+        log=log,
+        compare=compare_in_page,
+    )
 
 
 def _fail(*_: object) -> None:

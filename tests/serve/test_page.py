@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from fittingroom.compare import compare_runs
 from tests.serve.conftest import Running, started
+from tests.support.machine import CHROMIUM
 
 
 @pytest.fixture
@@ -123,7 +125,7 @@ def test_an_example_is_reached_by_keyboard_and_tells_its_label(page: Page, serve
 
     chosen = examples[10]
     expect_answer(page, answer_of(server, base64.b64decode(chosen["image"].split(",")[1])))
-    expect(page.locator("#headline")).to_contain_text(f"Label: {chosen['class']}")
+    expect(page.locator("#label")).to_contain_text(f"label: {chosen['class']}")
     label = page.locator("#examples button").nth(10).get_attribute("aria-label")
     assert label == f"example 11: {chosen['class']}"
 
@@ -151,19 +153,141 @@ def test_another_model_gives_its_own_answer(page: Page, server: Running, shoe: b
 
 def test_mistakes_are_shown_by_kind_and_can_be_looked_into(page: Page, server: Running) -> None:
     page.click("#tab-mistakes")
-    button = page.locator("#matrix button").first
-    label = button.get_attribute("aria-label") or ""
+    cell = page.locator("#matrix a").first
+    label = cell.get_attribute("aria-label") or ""
     match = re.fullmatch(r"(.+) taken for (.+): (\d+)", label)
     assert match
 
-    button.click()
+    cell.click()
+    expect(page.locator("#kind")).to_have_text(label)
     expect(page.locator("#wrong li")).to_have_count(min(60, int(match[3])))
     with server.client() as client:
         first = client.get("/models/first/mistakes", params={"truth": match[1], "predicted": match[2]}).json()[0]
     assert page.locator("#wrong img").first.get_attribute("src") == first["image"]
 
-    page.locator("#wrong button").first.click()
-    expect(page.locator("#headline")).to_contain_text(f"{match[2]}, {first['probability']:.1%}. Label: {match[1]}")
+    page.locator("#wrong a").first.click()
+    expect(page.locator("#one-text")).to_have_text(
+        f"✗ labelled {match[1]}, predicted {match[2]}, {first['probability']:.1%}"
+    )
+    expect(page.locator("#one-name")).to_have_text(f"#{first['row']:,}")
+    assert page.locator("#one-image").get_attribute("src") == first["image"]
+
+    page.click("#try-one")
+    expect(page.locator("#headline")).to_have_text(f"{match[2]}, {first['probability']:.1%}")
+    expect(page.locator("#label")).to_have_text(f"✗ label: {match[1]}")
+
+
+def test_a_mistake_has_an_address_that_opens_it_and_back_leads_to_what_was_before(page: Page, server: Running) -> None:
+    page.click("#tab-mistakes")
+    expect(page.locator("#wrong li").first).to_be_visible()  # of the most frequent kind
+    page.locator("#matrix a").first.click()
+    expect(page.locator("#matrix a").first).to_have_attribute("aria-current", "true")
+    of_cell = page.url
+    page.locator("#wrong a").first.click()
+    expect(page.locator("#one")).to_be_visible()
+    of_image, says = page.url, page.inner_text("#one-text")
+    assert of_image.startswith(of_cell + "/")
+    page.click("#tab-try")
+    expect(page.locator("#try")).to_be_visible()
+
+    for expected in (of_image, of_cell):
+        page.go_back()
+        page.wait_for_url(expected)
+    expect(page.locator("#one")).to_be_hidden()
+    expect(page.locator("#mistakes")).to_be_visible()
+
+    sent = page.context.new_page()
+    sent.goto(of_image)
+    expect(sent.locator("#one-text")).to_have_text(says)
+    expect(sent.locator("#wrong a[aria-current]")).to_have_count(1)
+    for address, shown in (("#mistakes/none", "No model of this name"), ("#mistakes/first/%E0%A4%A", "")):
+        sent.goto("about:blank")
+        sent.goto(server.url + "/" + address)
+        expect(sent.locator("#examples button")).to_have_count(100)
+        assert shown in sent.inner_text("#error")
+    sent.close()
+
+
+def test_all_models_answer_the_same_picture_side_by_side(
+    page: Page, server: Running, shoe: bytes, tmp_path: Path
+) -> None:
+    (tmp_path / "shoe.jpg").write_bytes(shoe)
+    page.set_input_files("#file", tmp_path / "shoe.jpg")
+    expect(page.locator("#headline")).to_be_visible()
+    page.check("#beside")
+    expect(page.locator("#cards article")).to_have_count(2)
+    answers = [answer_of(server, shoe, name) for name in ("first", "second")]
+    for card, name, answer in zip(page.locator("#cards article").all(), ("first", "second"), answers, strict=True):
+        expect(card.locator("h3")).to_have_text(name)
+        expect(card.locator(".headline")).to_have_text(f"{answer['class']}, {answer['probability']:.1%}")
+        assert card.locator("img").get_attribute("src") == answer["seen"]
+    agree = answers[0]["class"] == answers[1]["class"]
+    expect(page.locator("#agreement")).to_contain_text("agree" if agree else "disagree")
+
+    page.uncheck("#beside")
+    expect(page.locator("#single")).to_be_visible()
+    expect_answer(page, answers[0])
+
+
+def test_the_picture_stays_when_another_model_is_chosen(
+    page: Page, server: Running, shoe: bytes, tmp_path: Path
+) -> None:
+    (tmp_path / "shoe.jpg").write_bytes(shoe)
+    page.set_input_files("#file", tmp_path / "shoe.jpg")
+    expect_answer(page, answer_of(server, shoe))
+    page.select_option("#model", "second")
+    expect_answer(page, answer_of(server, shoe, "second"))
+    assert page.evaluate("document.getElementById('original').naturalWidth") == 340  # as it came, beside what was seen
+    assert page.evaluate("document.getElementById('seen').naturalWidth") == 28
+
+
+def test_a_drawing_is_answered_while_it_is_drawn(page: Page, server: Running) -> None:
+    box = page.locator("#canvas").bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + 60, box["y"] + 40)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 120, box["y"] + 100, steps=4)
+    expect(page.locator("#headline")).to_have_text(re.compile(r"%"))
+    expect(page.locator("#answer")).to_have_attribute("aria-busy", "true")  # nothing is read aloud yet
+    page.mouse.move(box["x"] + 60, box["y"] + 180, steps=4)
+    page.mouse.up()
+    expect(page.locator("#heat")).to_be_visible()
+    expect(page.locator("#answer")).to_have_attribute("aria-busy", "false")
+    expect_answer(page, answer_of(server, drawn(page)))
+
+    page.click("#clear")
+    expect(page.locator("#result")).to_be_hidden()
+
+
+def test_the_camera_of_the_machine_is_used_in_the_page(browser: Browser, server: Running) -> None:
+    fake = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream", "--no-sandbox"]
+    own = browser.browser_type.launch(executable_path=CHROMIUM, args=fake)
+    page = own.new_page(locale="en-GB")
+    page.goto(server.url)
+    expect(page.locator("#examples button")).to_have_count(100)
+    page.click("#open-camera")
+    page.wait_for_function("document.getElementById('video').videoWidth > 0")
+    page.click("#shoot")
+    expect(page.locator("#headline")).to_have_text(re.compile(r"%"))
+    expect(page.locator("#viewfinder")).to_be_hidden()
+    assert page.evaluate("document.getElementById('video').srcObject") is None  # its light is off
+    own.close()
+
+
+def test_two_models_are_compared_in_the_page(page: Page, two_runs: list[Path]) -> None:
+    page.click("#tab-compare")
+    page.select_option("#compare-split", "validation")
+    page.click("#compare-form button")
+    headline, _, _ = compare_runs(two_runs, on="validation").comparisons[0].sentence.partition("; ")
+    shown = page.frame_locator("#compare-frame").locator("h1")
+    expect(shown).to_have_text(re.compile(re.escape(headline), re.IGNORECASE), timeout=20_000)
+    assert page.url.endswith("#compare/first/second/validation")
+
+    # what can't be compared is said, with no folder of the server's in it
+    page.select_option("#compare-split", "test")
+    page.click("#compare-form button")
+    expect(page.locator("#error")).to_contain_text("second: not judged on test")
+    assert str(two_runs[0].parent) not in page.inner_text("#error")
 
 
 def test_the_report_is_shown_in_a_sandbox(page: Page) -> None:
@@ -179,7 +303,10 @@ def test_tabs_are_worked_by_arrow_keys(page: Page) -> None:
     expect(page.locator("#mistakes")).to_be_visible()
     expect(page.locator("#tab-mistakes")).to_be_focused()
     page.keyboard.press("End")
+    expect(page.locator("#compare")).to_be_visible()
+    page.keyboard.press("ArrowLeft")
     expect(page.locator("#report")).to_be_visible()
+    page.keyboard.press("End")
     page.keyboard.press("ArrowRight")
     expect(page.locator("#try")).to_be_visible()
 
@@ -224,14 +351,26 @@ def test_a_server_that_is_gone_is_reported(browser: Browser, two_runs: list[Path
 
 
 def test_a_key_is_asked_for_and_then_used(browser: Browser, two_runs: list[Path]) -> None:
-    with started(two_runs[:1], api_key="sesame") as running:
+    with started(two_runs, api_key="sesame") as running:
         page = browser.new_page(locale="en-GB")
         page.goto(running.url)
+        expect(page.locator("#key")).to_be_visible()
+        expect(page.locator("#error")).to_be_hidden()  # the form says it
+        page.fill("#key-value", "open")
+        page.keyboard.press("Enter")
+        expect(page.locator("#error")).to_have_text("That key was not accepted.")
         page.fill("#key-value", "sesame")
         page.keyboard.press("Enter")
         page.locator("#examples button").first.click()
         expect(page.locator("#result")).to_be_visible()
         expect(page.locator("#key")).to_be_hidden()
+
+        # a frame can't say the key
+        page.click("#tab-report")
+        expect(page.frame_locator("#report-frame").locator("h1")).to_be_visible()
+        page.goto(f"{running.url}/#compare/first/second/validation")
+        expect(page.frame_locator("#compare-frame").locator("h1")).to_be_visible(timeout=20_000)
+        assert all("sesame" not in frame.url for frame in page.frames)
         page.close()
 
 
@@ -247,7 +386,9 @@ def test_nothing_sticks_out_on_a_phone_and_every_control_has_a_name(
     page.locator("#examples button").first.click()
     expect(page.locator("#result")).to_be_visible()
 
-    for tab in ("try", "mistakes", "report"):
+    page.check("#beside")
+    expect(page.locator("#cards article")).to_have_count(2)
+    for tab in ("try", "mistakes", "report", "compare"):
         page.click(f"#tab-{tab}")
         assert page.evaluate("document.documentElement.scrollWidth") <= width
 

@@ -5,11 +5,16 @@ from __future__ import annotations
 import argparse
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fittingroom.cli import options
 from fittingroom.cli.parser import Parser
 from fittingroom.errors import UsageError
 from fittingroom.rendering.terminal import tell
+
+if TYPE_CHECKING:
+    from fittingroom.compare.answers import Split
+    from fittingroom.runs.run import Run
 
 LONGEST_KEY = 1_000  # bytes
 
@@ -83,8 +88,17 @@ def run_serve(args: argparse.Namespace) -> int:
         allow_origins=tuple(args.allow_origin),
         no_key=args.no_key,
         log=args.log,
+        compare=compare_in_page,
     )
     return 0
+
+
+def compare_in_page(baseline: Run, other: Run, split: Split) -> str:
+    """The page that compares two of the runs; what it takes is loaded when somebody asks for it."""
+    from fittingroom.compare import compare_runs
+    from fittingroom.compare.page import page_of
+
+    return page_of(compare_runs([baseline, other], on=split))
 
 
 def _key(args: argparse.Namespace) -> str | None:

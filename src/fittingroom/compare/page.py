@@ -23,7 +23,13 @@ TEMPLATE = Path(__file__).with_name("compare.html")
 
 
 def write_page(path: Path, compared: Compared) -> None:
-    """Write the page over ``path``, with the pictures of the discordant images where their data can be opened."""
+    """Write the page over ``path``."""
+    with atomic_write(path) as file:
+        file.write(page_of(compared).encode())
+
+
+def page_of(compared: Compared) -> str:
+    """The page, with the pictures of the discordant images where their data can be opened."""
     comparisons = zip(compared.comparisons, compared.disagreements, strict=True)
     content = {
         "title": f"{compared.baseline} against {', '.join(comparison.run for comparison in compared.comparisons)}",
@@ -35,9 +41,7 @@ def write_page(path: Path, compared: Compared) -> None:
         "points": points,
         "p_text": p_text,
     }
-    page = render_page(TEMPLATE, content)
-    with atomic_write(path) as file:
-        file.write(page.encode())
+    return render_page(TEMPLATE, content)
 
 
 def _content(comparison: Comparison, disagreements: Disagreements) -> dict[str, Any]:

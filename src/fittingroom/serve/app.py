@@ -25,13 +25,13 @@ from fittingroom.serve.guard import FAILED, Guard, Limits, Refused, error_body
 from fittingroom.serve.metrics import Metrics
 from fittingroom.serve.openapi import docs_page, openapi
 from fittingroom.serve.request_log import RequestDone
-from fittingroom.serve.service import Served, Service
+from fittingroom.serve.service import CompareRuns, Served, Service
+from fittingroom.serve.tickets import Tickets
 
 WEB = Path(__file__).parent / "web"
 SHARED = STYLE_SHEET.parent  # what pages that are written to a file have, too
 STATIC = {
-    WEB / "app.js": "text/javascript",
-    WEB / "words.js": "text/javascript",
+    **dict.fromkeys(sorted(WEB.glob("*.js")), "text/javascript"),
     WEB / "page.css": "text/css",
     SHARED / "class_names.js": "text/javascript",
     STYLE_SHEET: "text/css",
@@ -50,6 +50,7 @@ def create_app(
     most_waiting: int = 2_000,
     allow_origins: tuple[str, ...] = (),
     observe: Callable[[RequestDone], None] | None = None,
+    compare: CompareRuns | None = None,
 ) -> ASGIApp:
     """The whole server as an ASGI application.
 
@@ -59,11 +60,13 @@ def create_app(
         most_waiting: images in each model's queue.
         allow_origins: other sites whose pages may call this one (CORS).
         observe: receives each request when it is done, such as a :class:`~fittingroom.serve.request_log.RequestLog`'s.
+        compare: makes the page that compares two runs; None for a server that compares none.
     """
     # Whoever may read the docs without a key doesn't learn from them what is served to those who have it.
     limits = replace(limits or Limits(), origins=allow_origins)
     metrics = Metrics()
-    service = Service(models, metrics, most_waiting)
+    tickets = Tickets()
+    service = Service(models, metrics, most_waiting, tickets, compare)
     app = Starlette(
         routes=[*_api(service), *_pages([] if limits.api_key else list(service.models))],
         lifespan=service.running,
@@ -74,7 +77,7 @@ def create_app(
             Exception: _failed,
         },
     )
-    guard = Guard(app, limits, metrics, observe)
+    guard = Guard(app, limits, metrics, tickets, observe)
     if not allow_origins:
         return guard
 

@@ -100,7 +100,7 @@ ENDPOINTS = (
         path="/models/{name}/mistakes",
         handler=Service.mistakes,
         summary="A cell of the confusion matrix",
-        description="Images of class `truth` taken for `predicted`.",
+        description="Images of class `truth` taken for `predicted`, the 60 surest: row, file, probability, image.",
         query=("truth", "predicted"),
     ),
     Endpoint(
@@ -108,6 +108,22 @@ ENDPOINTS = (
         handler=Service.report,
         summary="The run's report",
         description="HTML, served in a sandbox.",
+    ),
+    Endpoint(
+        path="/compare",
+        handler=Service.compare,
+        summary="Two models compared",
+        description="HTML, served in a sandbox: `run` against `baseline` on `split`, as `fittingroom compare` does it. "
+        "It is done once for each pair, and goes on record as that command's does.",
+        query=("baseline", "run", "split"),
+    ),
+    Endpoint(
+        path="/ticket",
+        handler=Service.ticket,
+        summary="A ticket for a frame",
+        description="Where a key is asked for: `ticket`, which opens `path` (a model's report, or `/compare`) for a "
+        "minute as `?ticket=…`, as a frame can't say the key.",
+        query=("path",),
     ),
     Endpoint(
         path="/v2",

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import parse_qs
 
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -17,6 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from fittingroom.errors import FittingRoomError
 from fittingroom.serve.metrics import Metrics
 from fittingroom.serve.request_log import RequestDone
+from fittingroom.serve.tickets import Tickets
 
 log = logging.getLogger("fittingroom.serve")
 
@@ -84,6 +86,7 @@ class Guard:
         app: what is guarded.
         limits: who may ask, and how much.
         metrics: counts each request.
+        tickets: that open an address in place of the key.
         observe: receives each request when it is done.
     """
 
@@ -92,9 +95,10 @@ class Guard:
         app: ASGIApp,
         limits: Limits,
         metrics: Metrics,
+        tickets: Tickets,
         observe: Callable[[RequestDone], None] | None = None,
     ):
-        self.app, self.limits, self.metrics, self.observe = app, limits, metrics, observe
+        self.app, self.limits, self.metrics, self.tickets, self.observe = app, limits, metrics, tickets, observe
         self.held = _Held()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -172,6 +176,8 @@ class Guard:
         if self.limits.api_key is None or path in OPEN_TO_ALL or path.startswith("/static/"):
             return
         if self.limits.open_metrics and path == "/metrics":
+            return
+        if scope["method"] == "GET" and self.tickets.opens(path, _ticket_of(scope)):
             return
         key = headers.get(b"x-api-key") or headers.get(b"authorization", b"").removeprefix(b"Bearer ")
         if not hmac.compare_digest(key, self.limits.api_key.encode()):
@@ -265,6 +271,15 @@ class _Exchange:
                     self.is_received = not message.get("more_body", False)
         except TimeoutError:
             pass
+
+
+def _ticket_of(scope: Scope) -> str:
+    """What a frame's address says in place of the key."""
+    query: bytes = scope.get("query_string", b"")
+    try:
+        return parse_qs(query.decode("latin-1"), max_num_fields=20).get("ticket", [""])[0]
+    except ValueError:  # more fields than any address of ours has
+        return ""
 
 
 async def _hang_up(scope: Scope) -> None:

@@ -61,5 +61,14 @@ def _parameters(models: Sequence[str]) -> dict[str, dict[str, Any]]:
         },
         {"name": "truth", "in": "query", "required": True, "schema": text},
         {"name": "predicted", "in": "query", "required": True, "schema": text},
+        {"name": "baseline", "in": "query", "required": True, "schema": known_model},
+        {"name": "run", "in": "query", "required": True, "schema": known_model},
+        {
+            "name": "split",
+            "in": "query",
+            "required": True,
+            "schema": {"type": "string", "enum": ["test", "validation"]},
+        },
+        {"name": "path", "in": "query", "required": True, "schema": text},
     )
     return {str(parameter["name"]): parameter for parameter in parameters}

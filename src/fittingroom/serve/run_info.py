@@ -98,7 +98,7 @@ def _kept_examples(file: Path) -> tuple[NDArray[np.uint8], list[int]]:
 
 
 def mistakes(run: Run, truth: str, predicted: str) -> list[dict[str, Any]]:
-    """Images of class ``truth`` that were taken for ``predicted``, the surest first: row, probability, image."""
+    """Images of class ``truth`` that were taken for ``predicted``, the surest first: row, file, probability, image."""
     judged_on = summary(run)["judged_on"]
     if judged_on is None:
         return []
@@ -115,6 +115,7 @@ def mistakes(run: Run, truth: str, predicted: str) -> list[dict[str, Any]]:
     return [
         {
             "row": row,
+            "file": None if table.files is None else table.files[row],
             "probability": float(table.confidence[row]),
             "image": png_uri(images[table.images[row]]) if table.images[row] in images else None,
         }

@@ -23,7 +23,7 @@ from fittingroom.serve.app import create_app
 from fittingroom.serve.connection import LimitedProtocol
 from fittingroom.serve.guard import Limits
 from fittingroom.serve.request_log import LogForm, RequestLog, writing_failures
-from fittingroom.serve.service import Served
+from fittingroom.serve.service import CompareRuns, Served
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 LISTEN_ON_SECONDS = 3.0  # after a signal to end, at most, for requests that are on their way
@@ -92,6 +92,7 @@ def serve(
     no_key: bool = False,
     log: LogForm = "text",
     log_to: TextIO | None = None,
+    compare: CompareRuns | None = None,
 ) -> None:
     """Answer until SIGTERM or SIGINT, then let what is under way end, 20 seconds at most.
 
@@ -105,6 +106,7 @@ def serve(
         no_key: let everybody ask who reaches ``host``.
         log: a line for each request and failure, as ``text`` or ``json``; ``off`` for failures of the server alone.
         log_to: where; standard error, where nothing is given.
+        compare: makes the page that compares two runs; None for a server that compares none.
 
     Raises:
         FittingRoomError: the port is taken, or is none; or others would reach the server without a key.
@@ -129,6 +131,7 @@ def serve(
             most_waiting=most_waiting,
             allow_origins=allow_origins,
             observe=lines.request,
+            compare=compare,
         )
         _Server(_config(app), [served.name for served in models]).run([listening])
 

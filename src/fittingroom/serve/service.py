@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from starlette.applications import Starlette
@@ -16,6 +18,7 @@ from starlette.formparsers import MultiPartException
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 
+from fittingroom.errors import FittingRoomError
 from fittingroom.predict.classifier import Classifier
 from fittingroom.predict.inputs import Block
 from fittingroom.predict.output import records
@@ -27,9 +30,16 @@ from fittingroom.serve.decoders import Decoders
 from fittingroom.serve.guard import Refused
 from fittingroom.serve.metrics import Metrics
 from fittingroom.serve.occlusion import occlusion_map
+from fittingroom.serve.tickets import SECONDS, Tickets
 from fittingroom.version import __version__
 
+Split = Literal["test", "validation"]
+CompareRuns = Callable[[Run, Run, Split], str]  # baseline, the other, and the split → a page
+SPLITS: dict[str, Split] = {"test": "test", "validation": "validation"}
+MAX_COMPARED = 50  # pages that are kept
 REPORT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'; sandbox"
+FRAMED = {"Content-Security-Policy": REPORT_POLICY, "X-Frame-Options": "SAMEORIGIN"}
+REPLACED = "the run's folder was replaced since the server was started; start it again"
 
 
 @dataclass(frozen=True)
@@ -64,9 +74,21 @@ class Service:
         models: at least one; names differ.
         metrics: counts batches.
         most_waiting: images in each model's queue.
+        tickets: by which a frame opens a page where a key is asked for.
+        compare: makes the page that compares two runs; None for none.
     """
 
-    def __init__(self, models: Sequence[Served], metrics: Metrics, most_waiting: int):
+    def __init__(
+        self,
+        models: Sequence[Served],
+        metrics: Metrics,
+        most_waiting: int,
+        tickets: Tickets,
+        compare: CompareRuns | None = None,
+    ):
+        self.tickets, self._compare_runs = tickets, compare
+        self._compared: dict[tuple[str, str, str], asyncio.Future[str]] = {}
+        self._comparing = ThreadPoolExecutor(1, thread_name_prefix="compare")
         self.models = {served.name: served for served in models}
         self.metrics = metrics
         self.batchers = {
@@ -87,6 +109,7 @@ class Service:
             for batcher in self.batchers.values():
                 await stack.enter_async_context(batcher)
             yield
+        self._comparing.shutdown(wait=False, cancel_futures=True)
 
     # The Open Inference Protocol
 
@@ -164,7 +187,7 @@ class Service:
                 "photo": model.artifact.preprocessing.photo,
                 "background": round(float(np.mean(model.background))),  # of coloured images, how bright it is
             }
-            described.append({"name": served.name} | inputs | summary)
+            described.append({"name": served.name, "compares": self._compare_runs is not None} | inputs | summary)
         return JSONResponse(described)
 
     async def examples(self, request: Request) -> Response:
@@ -185,8 +208,51 @@ class Service:
         file = run_info.report_of(self._unchanged_in_path(request).run)
         if file is None:
             raise Refused(404, "this run has no report")
-        headers = {"Content-Security-Policy": REPORT_POLICY, "X-Frame-Options": "SAMEORIGIN"}
-        return FileResponse(file, media_type="text/html; charset=utf-8", headers=headers)
+        return FileResponse(file, media_type="text/html; charset=utf-8", headers=FRAMED)
+
+    async def compare(self, request: Request) -> Response:
+        """Two runs compared, as a page in a sandbox, as the report is."""
+        asked = request.query_params
+        baseline, other = asked.get("baseline", ""), asked.get("run", "")
+        split = SPLITS.get(asked.get("split", ""))
+        if self._compare_runs is None:
+            raise Refused(404, "this server compares no runs")
+        if request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
+            raise Refused(403, "a link of another site asks for a comparison, which would go on record")
+        if split is None or baseline == other:
+            raise Refused(400, "?baseline=MODEL&run=MODEL&split=test expected, or validation, with two models")
+        served = [self._served(name) for name in (baseline, other)]
+        if any(each.is_replaced for each in served):
+            raise Refused(409, REPLACED)
+
+        # One at a time, and each once: it is a look at the pair and goes on record, and takes seconds. Whoever leaves
+        # doesn't end it, as a thread can't be stopped.
+        key = (baseline, other, split)
+        if key not in self._compared:
+            loop, (first, second) = asyncio.get_running_loop(), served
+            self._compared[key] = loop.run_in_executor(
+                self._comparing, self._compare_runs, first.run, second.run, split
+            )
+        try:
+            page = await asyncio.shield(self._compared[key])
+        except asyncio.CancelledError:
+            raise  # whoever asked is gone, and the next one gets what comes of it
+        except Exception as error:
+            # That a run wasn't judged on the split may change; the message is for people who may see both runs.
+            self._compared.pop(key, None)
+            if not isinstance(error, FittingRoomError):
+                raise
+            raise Refused(409, _without_paths(str(error), served)) from None
+        while len(self._compared) > MAX_COMPARED:
+            self._compared.pop(next(iter(self._compared)))
+        return Response(page, media_type="text/html", headers=FRAMED)
+
+    async def ticket(self, request: Request) -> Response:
+        """What opens a report or a comparison to a frame, which can't say the key."""
+        path = request.query_params.get("path", "")
+        if path != "/compare" and not any(path == f"/models/{name}/report" for name in self.models):
+            raise Refused(400, "?path=/models/NAME/report or ?path=/compare expected")
+        return JSONResponse({"ticket": self.tickets.make(path), "seconds": SECONDS})
 
     async def prometheus_metrics(self, _request: Request) -> Response:
         """What the server counts."""
@@ -203,13 +269,21 @@ class Service:
         """The same, where what else is in the run's folder is asked for."""
         served = self._served_in_path(request)
         if served.is_replaced:
-            raise Refused(409, "the run's folder was replaced since the server was started; start it again")
+            raise Refused(409, REPLACED)
         return served
 
     def _served(self, name: str, version: str = "1") -> Served:
         if name not in self.models or version != "1":
             raise Refused(404, f"no such model; there are {', '.join(self.models)}")
         return self.models[name]
+
+
+def _without_paths(message: str, served: Sequence[Served]) -> str:
+    """The message with the names by which the models are served in place of where their runs lie."""
+    for each in served:
+        for path in (str(each.run.path.resolve()), str(each.run.path)):
+            message = message.replace(path, each.name)
+    return message
 
 
 async def _picture(request: Request) -> tuple[bytes, str]:

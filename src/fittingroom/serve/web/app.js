@@ -1,19 +1,14 @@
-// The page: a picture goes to /predict, and what comes back is shown. No library, no build.
+// The page: what is shown is decided by its address, as #mistakes/MODEL/LABEL/PREDICTED. No library, no build.
 
-import { CLASSES } from "./class_names.js";
+import { askAgain, classify, listenForPictures, showAnswer } from "./answer.js";
+import { listenForDrawing, preparePad } from "./drawing.js";
+import { addressOf, openKind, showKind, showMatrix } from "./mistakes.js";
+import { $, ReadableError, ask, className, element, framed, keyOfServer, number, percent, pngOf, showError, showingErrors, state, word } from "./page.js";
 import { WORDS } from "./words.js";
 
-const $ = (id) => document.getElementById(id);
-const state = { models: [], model: null, language: "en", answer: null, truth: null, error: null, asked: 0, kind: null };
+const TABS = ["try", "mistakes", "report", "compare"];
 
 // Words
-
-const word = (name, values = {}) =>
-  WORDS[state.language][name].replace(/\{(\w+)\}/g, (_, key) => values[key]);
-const className = (name) => CLASSES[state.language]?.[name] ?? name;
-const percent = (share, digits = 1) =>
-  new Intl.NumberFormat(state.language, { style: "percent", minimumFractionDigits: digits, maximumFractionDigits: digits }).format(share);
-const number = (n) => new Intl.NumberFormat(state.language).format(n);
 
 function setLanguage(language) {
   state.language = language;
@@ -21,9 +16,9 @@ function setLanguage(language) {
   try {
     localStorage.setItem("language", language);
   } catch {} // forbidden in some private windows
-  for (const element of document.querySelectorAll("[data-word]")) element.textContent = word(element.dataset.word);
-  for (const element of document.querySelectorAll("[data-label]")) element.setAttribute("aria-label", word(element.dataset.label));
-  for (const element of document.querySelectorAll("[data-title]")) element.title = word(element.dataset.title);
+  for (const each of document.querySelectorAll("[data-word]")) each.textContent = word(each.dataset.word);
+  for (const each of document.querySelectorAll("[data-label]")) each.setAttribute("aria-label", word(each.dataset.label));
+  for (const each of document.querySelectorAll("[data-title]")) each.title = word(each.dataset.title);
   for (const button of document.querySelectorAll("[data-language]"))
     button.setAttribute("aria-pressed", String(button.dataset.language === language));
   showModel();
@@ -31,237 +26,6 @@ function setLanguage(language) {
   showError();
   labelExamples();
   showKind();
-}
-
-// The server
-
-class ReadableError extends Error {} // its message is one of WORDS, or the server's own
-
-async function ask(path, options = {}) {
-  let key = "";
-  try {
-    key = sessionStorage.getItem("key") ?? "";
-  } catch {}
-  let response;
-  try {
-    response = await fetch(path, { ...options, headers: { ...options.headers, ...(key && { "X-API-Key": key }) } });
-  } catch {
-    throw new ReadableError("offline");
-  }
-  if (response.ok) return response.json();
-  if (response.status === 401) {
-    $("key").hidden = false;
-    $("key-value").focus();
-  }
-  const why = await response.json().then((body) => body.error, () => response.statusText);
-  const known = { 401: "key", 413: "tooLarge", 503: "busy" }[response.status];
-  throw new ReadableError(known ?? (why.startsWith("the picture: a picture") ? "notPicture" : why));
-}
-
-// Do some work, and show in the page what keeps it from being done.
-async function showingErrors(work) {
-  try {
-    state.error = null;
-    showError();
-    await work();
-  } catch (error) {
-    state.error = error instanceof ReadableError ? error.message : String(error);
-    showError();
-  }
-}
-
-function showError() {
-  const error = $("error");
-  error.hidden = state.error === null;
-  if (state.error !== null) error.textContent = state.error in WORDS.en ? word(state.error) : word("failed", { why: state.error });
-}
-
-// A picture, and its answer
-
-async function classify(blob, truth = null, isDrawn = false) {
-  const asked = ++state.asked;
-  $("answer").setAttribute("aria-busy", "true");
-  if (!state.answer) $("empty").textContent = word("waiting");
-  await showingErrors(async () => {
-    const query = new URLSearchParams({ model: state.model.name, explain: "1" });
-    const answer = await ask(`/predict?${query}`, { method: "POST", body: blob, headers: { "Content-Type": "application/octet-stream" } });
-    if (asked !== state.asked) return; // a newer picture is under way
-    state.answer = answer;
-    state.truth = truth;
-  });
-  if (asked !== state.asked) return;
-  if (state.error !== null) state.answer = null;
-  $("answer").setAttribute("aria-busy", "false");
-  showAnswer();
-  const isOneColumn = matchMedia("(max-width: 56rem)").matches;
-  if (isOneColumn && !isDrawn) $("answer").scrollIntoView({ block: "start" });
-}
-
-function showAnswer() {
-  const { answer } = state;
-  $("result").hidden = !answer;
-  $("empty").hidden = Boolean(answer);
-  if (!answer) {
-    $("empty").textContent = word("empty");
-    return;
-  }
-  const name = className(answer.class);
-  const values = { name, share: percent(answer.probability), truth: state.truth && className(state.truth) };
-  $("headline").textContent = word(state.truth ? "headlineAndLabel" : "headline", values);
-  $("seen").src = answer.seen;
-  $("seen").alt = word("seen");
-  $("bars").replaceChildren(...answer.top.slice(0, 10).map(bar));
-  const calibrated = state.model.calibrated_on;
-  $("calibrated").textContent = word(calibrated ? "calibrated" : "notCalibrated", { n: number(calibrated) });
-  showHeat(answer);
-  showOutOfDistribution(answer);
-}
-
-// `typical`: the share of validation images that are at least as strange as this one.
-function showOutOfDistribution({ typical }) {
-  const text = $("ood");
-  const level = typical === null ? "noScale" : typical > 0.05 ? "usual" : typical > 0.01 ? "unusual" : "unlike";
-  text.classList.toggle("unlike", level === "unlike" || level === "unusual");
-  text.textContent = word(level, { share: percent(typical ?? 0, 0) });
-}
-
-function bar([name, probability]) {
-  const item = document.createElement("li");
-  const label = document.createElement("span");
-  const share = document.createElement("span");
-  const line = document.createElement("span");
-  label.textContent = className(name);
-  share.textContent = percent(probability);
-  line.className = "line";
-  line.style.setProperty("--share", probability);
-  item.append(label, share, line);
-  return item;
-}
-
-function showHeat(answer) {
-  const heat = $("heat");
-  const rows = answer.occlusion;
-  const most = Math.max(...rows.flat());
-  [heat.height, heat.width] = [rows.length, rows[0].length];
-  const context = heat.getContext("2d");
-  const colour = getComputedStyle(document.documentElement).getPropertyValue("--other");
-  rows.forEach((row, y) =>
-    row.forEach((fall, x) => {
-      context.globalAlpha = most >= 0.01 ? 0.85 * Math.max(0, fall / most) : 0;
-      context.fillStyle = colour;
-      context.fillRect(x, y, 1, 1);
-    }),
-  );
-  heat.hidden = !$("show-heat").checked;
-  const values = { name: className(answer.class), points: number(Math.round(100 * most)) };
-  $("heat-text").textContent = $("show-heat").checked ? word(most >= 0.01 ? "heat" : "noHeat", values) : "";
-}
-
-function classifyFile(files) {
-  const file = [...(files ?? [])].find((candidate) => candidate.type.startsWith("image/") || candidate.size > 0);
-  if (file) classify(file);
-  else showingErrors(async () => { throw new ReadableError("dropped"); });
-}
-
-function listenForPictures() {
-  for (const id of ["file", "camera"])
-    $(id).addEventListener("change", (event) => {
-      classifyFile(event.target.files);
-      event.target.value = ""; // so that the same file can be chosen again
-    });
-  const drop = $("drop");
-  for (const name of ["dragenter", "dragover"])
-    document.addEventListener(name, (event) => {
-      event.preventDefault();
-      drop.classList.add("over");
-    });
-  document.addEventListener("dragleave", (event) => {
-    if (!event.relatedTarget) drop.classList.remove("over");
-  });
-  document.addEventListener("drop", (event) => {
-    event.preventDefault();
-    drop.classList.remove("over");
-    classifyFile(event.dataTransfer.files);
-  });
-  document.addEventListener("paste", (event) => {
-    if (event.clipboardData.files.length) classifyFile(event.clipboardData.files);
-  });
-  $("show-heat").addEventListener("change", () => showHeat(state.answer));
-}
-
-// Drawing
-
-const pen = { x: 14, y: 14, isDown: false };
-
-function clearCanvas() {
-  const canvas = $("canvas");
-  const [height, width] = state.model.image_size;
-  Object.assign(canvas, { width, height });
-  [pen.x, pen.y] = [width / 2, height / 2];
-  const context = canvas.getContext("2d");
-  context.fillStyle = paper();
-  context.fillRect(0, 0, width, height);
-}
-
-const paper = () => (state.model.background < 128 ? "#000" : "#fff");
-const ink = () => (state.model.background < 128 ? "#fff" : "#000");
-
-function stroke(from, to, erase) {
-  const context = $("canvas").getContext("2d");
-  context.strokeStyle = erase ? paper() : ink();
-  context.lineWidth = erase ? 4 : 2.5;
-  context.lineCap = "round";
-  context.beginPath();
-  context.moveTo(from.x, from.y);
-  context.lineTo(to.x + 0.01, to.y);
-  context.stroke();
-}
-
-function sendDrawing() {
-  $("canvas").toBlob((blob) => classify(blob, null, true), "image/png");
-}
-
-function listenForDrawing() {
-  const canvas = $("canvas");
-  const erases = () => document.querySelector("[name=tool]:checked").value === "erase";
-  const place = (event) => {
-    const box = canvas.getBoundingClientRect();
-    return { x: ((event.clientX - box.left) / box.width) * canvas.width, y: ((event.clientY - box.top) / box.height) * canvas.height };
-  };
-  canvas.addEventListener("pointerdown", (event) => {
-    canvas.setPointerCapture(event.pointerId);
-    const point = place(event);
-    stroke(point, point, erases());
-    Object.assign(pen, point, { isDown: true });
-  });
-  canvas.addEventListener("pointermove", (event) => {
-    if (!pen.isDown) return;
-    const point = place(event);
-    stroke(pen, point, erases());
-    Object.assign(pen, point);
-  });
-  for (const name of ["pointerup", "pointercancel"])
-    canvas.addEventListener(name, () => {
-      if (pen.isDown) sendDrawing();
-      pen.isDown = false;
-    });
-  const steps = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
-  canvas.addEventListener("keydown", (event) => {
-    const step = steps[event.key];
-    const marks = event.key === " " || event.key.toLowerCase() === "x";
-    if (!step && !marks) return;
-    event.preventDefault();
-    if (step) {
-      pen.x = Math.min(canvas.width - 1, Math.max(0, pen.x + step[0]));
-      pen.y = Math.min(canvas.height - 1, Math.max(0, pen.y + step[1]));
-      canvas.style.setProperty("--x", pen.x / canvas.width);
-      canvas.style.setProperty("--y", pen.y / canvas.height);
-    } else {
-      stroke(pen, pen, event.key !== " ");
-      sendDrawing();
-    }
-  });
-  $("clear").addEventListener("click", clearCanvas);
 }
 
 // The sheet of examples: one stop for the tab key, arrows within
@@ -273,14 +37,9 @@ async function loadExamples() {
   $("examples-part").hidden = examples.length === 0;
   $("examples").replaceChildren(
     ...examples.map((example, i) => {
-      const button = document.createElement("button");
-      const image = document.createElement("img");
-      Object.assign(button, { type: "button", tabIndex: i === 0 ? 0 : -1 });
+      const button = element("button", { type: "button", tabIndex: i === 0 ? 0 : -1 }, element("img", { src: example.image, alt: "" }));
       button.dataset.class = example.class;
-      image.src = example.image;
-      image.alt = "";
-      button.append(image);
-      button.addEventListener("click", () => classify(pngOf(example.image), example.class));
+      button.addEventListener("click", () => classify(pngOf(example.image), { truth: example.class }));
       return button;
     }),
   );
@@ -291,11 +50,6 @@ function labelExamples() {
   [...$("examples").children].forEach((button, i) =>
     button.setAttribute("aria-label", word("example", { n: i + 1, name: className(button.dataset.class) })),
   );
-}
-
-function pngOf(uri) {
-  const bytes = Uint8Array.from(atob(uri.split(",")[1]), (character) => character.charCodeAt(0));
-  return new Blob([bytes], { type: "image/png" });
 }
 
 function listenForArrows() {
@@ -312,88 +66,7 @@ function listenForArrows() {
   });
 }
 
-// Mistakes
-
-function showMatrix() {
-  const { classes, confusion, mistakes } = state.model;
-  const table = $("matrix");
-  $("matrix-hint").textContent = word(mistakes ? "matrixHint" : "noMistakes");
-  table.replaceChildren();
-  if (!mistakes) return;
-  const head = table.createTHead().insertRow();
-  head.append(headerCell("", "col"), ...classes.map((name) => headerCell(className(name), "col")));
-  const body = table.createTBody();
-  const most = Math.max(1, ...confusion.flatMap((row, i) => row.filter((_, j) => i !== j)));
-  confusion.forEach((counts, i) => {
-    const row = body.insertRow();
-    row.append(headerCell(className(classes[i]), "row"));
-    counts.forEach((count, j) => row.append(matrixCell(classes[i], classes[j], count, count / most)));
-  });
-}
-
-function headerCell(text, scope) {
-  const cell = document.createElement("th");
-  cell.scope = scope;
-  cell.textContent = text;
-  return cell;
-}
-
-function matrixCell(truth, predicted, count, share) {
-  const cell = document.createElement("td");
-  if (truth === predicted || count === 0) {
-    cell.textContent = truth === predicted ? number(count) : "·";
-    cell.className = truth === predicted ? "right" : "none";
-    return cell;
-  }
-  const button = document.createElement("button");
-  button.type = "button";
-  button.textContent = number(count);
-  button.setAttribute("aria-label", word("cell", { truth: className(truth), predicted: className(predicted), n: count }));
-  button.style.setProperty("--share", Math.sqrt(share));
-  button.addEventListener("click", () => loadMistakes(truth, predicted, count));
-  cell.append(button);
-  return cell;
-}
-
-function loadMistakes(truth, predicted, count) {
-  return showingErrors(async () => {
-    const { model } = state;
-    const query = new URLSearchParams({ truth, predicted });
-    const images = await ask(`/models/${encodeURIComponent(model.name)}/mistakes?${query}`);
-    if (model !== state.model) return; // another one was chosen since
-    state.kind = { truth, predicted, count, images };
-    showKind();
-    $("kind").scrollIntoView({ block: "nearest" });
-  });
-}
-
-function showKind() {
-  const { kind } = state;
-  $("kind").textContent = kind ? word("kind", { truth: className(kind.truth), predicted: className(kind.predicted), n: number(kind.count) }) : "";
-  $("wrong").replaceChildren(...(kind?.images ?? []).map((mistake) => {
-    const item = document.createElement("li");
-    const text = document.createElement("span");
-    text.textContent = word("row", { row: number(mistake.row), share: percent(mistake.probability) });
-    if (mistake.image) {
-      const button = document.createElement("button");
-      const image = document.createElement("img");
-      Object.assign(image, { src: mistake.image, alt: text.textContent });
-      button.type = "button";
-      button.append(image);
-      button.addEventListener("click", () => {
-        openTab("try");
-        classify(pngOf(mistake.image), kind.truth);
-      });
-      item.append(button);
-    } else {
-      text.textContent += " · " + word("noImage");
-    }
-    item.append(text);
-    return item;
-  }));
-}
-
-// Models, tabs, the start
+// Models
 
 function showModel() {
   const { model } = state;
@@ -410,50 +83,136 @@ function showModel() {
   showMatrix();
 }
 
+// The picture stays, and is shown to the other model.
 function chooseModel(name) {
-  state.model = state.models.find((model) => model.name === name);
-  ++state.asked; // what is under way was asked of the other model
-  $("answer").setAttribute("aria-busy", "false");
-  state.answer = state.truth = state.kind = null;
+  const model = state.models.find((each) => each.name === name);
+  if (model === state.model) return undefined;
+  const isFirst = state.model === null;
+  Object.assign(state, { model, kind: null });
+  $("model").value = name;
   showModel();
-  showAnswer();
   showKind();
-  clearCanvas();
-  showReport();
+  preparePad();
+  if (!isFirst && !$("beside").checked) askAgain();
   return showingErrors(loadExamples);
 }
 
-function showReport() {
-  const isOpen = !$("report").hidden;
-  $("report-frame").hidden = !state.model.report;
-  $("no-report").hidden = state.model.report;
-  if (isOpen && state.model.report) $("report-frame").src = `/models/${encodeURIComponent(state.model.name)}/report`;
+// Addresses: back and forward go from one thing to the other, and an address can be sent
+
+function partsOfAddress() {
+  try {
+    return location.hash.slice(1).split("/").map(decodeURIComponent);
+  } catch {
+    return []; // a part of it is no text
+  }
 }
 
-const TABS = ["try", "mistakes", "report"];
-
-function openTab(name) {
+async function openAddress() {
+  if (!state.model) return;
+  const [wanted, ...parts] = partsOfAddress();
+  const tab = TABS.includes(wanted) && !$(`tab-${wanted}`).hidden ? wanted : "try";
+  state.tab = tab;
   for (const other of TABS) {
-    const tab = $(`tab-${other}`);
-    tab.setAttribute("aria-selected", String(other === name));
-    tab.tabIndex = other === name ? 0 : -1;
-    $(other).hidden = other !== name;
+    const button = $(`tab-${other}`);
+    button.setAttribute("aria-selected", String(other === tab));
+    button.tabIndex = other === tab ? 0 : -1;
+    $(other).hidden = other !== tab;
   }
-  showReport();
+  state.error = null;
+  showError();
+
+  const [name, ...rest] = parts;
+  if (tab === "mistakes" || tab === "report") {
+    if (name && !state.models.some((model) => model.name === name)) {
+      await showingErrors(async () => { throw new ReadableError("noModel"); });
+      return;
+    }
+    if (name) await chooseModel(name);
+  }
+  if (tab === "mistakes") await openKind(...rest);
+  if (tab === "report") await showReport();
+  if (tab === "compare") await showComparison(...parts);
+}
+
+function openTab(tab) {
+  const address = tab === "mistakes" || tab === "report" ? addressOf(tab, state.model.name) : `#${tab}`;
+  if (location.hash === address) return openAddress();
+  location.hash = address;
+  return undefined;
 }
 
 function listenForTabs() {
+  const shown = () => TABS.filter((name) => !$(`tab-${name}`).hidden);
   for (const name of TABS) $(`tab-${name}`).addEventListener("click", () => openTab(name));
   document.querySelector("[role=tablist]").addEventListener("keydown", (event) => {
-    const current = TABS.findIndex((name) => document.activeElement === $(`tab-${name}`));
-    const to = { ArrowLeft: current - 1, ArrowRight: current + 1, Home: 0, End: TABS.length - 1 }[event.key];
+    const names = shown();
+    const current = names.findIndex((name) => document.activeElement === $(`tab-${name}`));
+    const to = { ArrowLeft: current - 1, ArrowRight: current + 1, Home: 0, End: names.length - 1 }[event.key];
     if (to === undefined) return;
     event.preventDefault();
-    const name = TABS[(to + TABS.length) % TABS.length];
+    const name = names[(to + names.length) % names.length];
     openTab(name);
     $(`tab-${name}`).focus();
   });
+  window.addEventListener("hashchange", openAddress);
 }
+
+// Report and comparison, each in a frame that runs no script
+
+function showReport() {
+  const { model } = state;
+  $("report-frame").hidden = !model.report;
+  $("no-report").hidden = model.report;
+  if (!model.report || $("report-frame").dataset.model === model.name) return undefined;
+  return showingErrors(async () => {
+    const address = await framed(`/models/${encodeURIComponent(model.name)}/report`);
+    Object.assign($("report-frame").dataset, { model: model.name });
+    show($("report-frame"), address);
+  });
+}
+
+// In the frame's own history, so that the page's Back goes to what was shown before.
+const show = (frame, address) => frame.contentWindow.location.replace(address);
+
+async function showComparison(baseline, run, split) {
+  const names = state.models.map(({ name }) => name);
+  const frame = $("compare-frame");
+  if (!names.includes(baseline) || !names.includes(run)) {
+    frame.hidden = true;
+    return;
+  }
+  Object.entries({ baseline, "compare-run": run, "compare-split": split }).forEach(([id, value]) => { $(id).value = value; });
+  const query = { baseline, run, split };
+  if (frame.dataset.shows === JSON.stringify(query)) {
+    frame.hidden = false;
+    return;
+  }
+  frame.hidden = true;
+  $("comparing").hidden = false;
+  await showingErrors(async () => {
+    // Asked for here first: what keeps it from being made is then said in the page, and the server keeps what it made.
+    const response = await fetch(`/compare?${new URLSearchParams(query)}`, { headers: keyOfServer() ? { "X-API-Key": keyOfServer() } : {} });
+    if (!response.ok) throw new ReadableError((await response.json()).error);
+    const address = await framed("/compare", query);
+    frame.dataset.shows = JSON.stringify(query);
+    frame.hidden = false;
+    show(frame, address);
+  });
+  $("comparing").hidden = true;
+}
+
+function offerComparison() {
+  const names = state.models.map(({ name }) => name);
+  $("tab-compare").hidden = names.length < 2 || !state.models[0].compares;
+  $("beside-part").hidden = names.length < 2;
+  for (const [id, chosen] of [["baseline", 0], ["compare-run", 1]]) {
+    $(id).replaceChildren(...names.map((name) => new Option(name, name)));
+    $(id).selectedIndex = Math.min(chosen, names.length - 1);
+  }
+  $("compare-split").value = state.models.every(({ judged_on: on }) => on === "test") ? "test" : "validation";
+}
+
+// The start
 
 function begin() {
   return showingErrors(async () => {
@@ -461,7 +220,9 @@ function begin() {
     $("key").hidden = true;
     $("model").replaceChildren(...state.models.map(({ name }) => new Option(name, name)));
     document.title = `${state.models.map(({ name }) => name).join(", ")} · Fitting Room`;
+    offerComparison();
     await chooseModel(state.models[0].name);
+    await openAddress();
   });
 }
 
@@ -474,11 +235,21 @@ function preferredLanguage() {
 }
 
 for (const button of document.querySelectorAll("[data-language]")) button.addEventListener("click", () => setLanguage(button.dataset.language));
-$("model").addEventListener("change", (event) => chooseModel(event.target.value));
+$("model").addEventListener("change", async (event) => {
+  const name = event.target.value;
+  if (state.tab === "mistakes" || state.tab === "report") location.hash = addressOf(state.tab, name);
+  else await chooseModel(name);
+});
 $("key").addEventListener("submit", (event) => {
   event.preventDefault();
   sessionStorage.setItem("key", $("key-value").value);
   begin();
+});
+$("compare-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  const address = addressOf("compare", $("baseline").value, $("compare-run").value, $("compare-split").value);
+  if (location.hash === address) openAddress();
+  else location.hash = address;
 });
 listenForTabs();
 listenForPictures();
