@@ -1,4 +1,7 @@
-"""README.md and README.zh-CN.md say the same things: the same commands, the same output, the same figures."""
+"""README.md and README.zh-CN.md say the same things: the same commands, the same output, the same figures.
+
+So do the tutorial and its Chinese twin.
+"""
 
 from __future__ import annotations
 
@@ -64,9 +67,29 @@ def test_both_link_to_the_same_files_and_all_exist() -> None:
         "README.md": "",
         "README.zh-CN.md": "",
         "notebooks/fashion_mnist.zh-CN.ipynb": "notebooks/fashion_mnist.ipynb",
+        "docs/zh-CN/tutorial.md": "docs/start/tutorial.md",
     }
     one, other = ([across.get(name, name) for name in links[file]] for file in (ENGLISH, CHINESE))
     assert one == other
+
+
+def test_the_tutorials_have_the_same_blocks_figures_and_links() -> None:
+    english, chinese = (ROOT / "docs" / name / "tutorial.md" for name in ("start", "zh-CN"))
+    assert [block.text for block in blocks_of(english)] == [block.text for block in blocks_of(chinese)]
+    one, other = (CODE.sub("", file.read_text("utf-8")) for file in (english, chinese))
+    assert links(one) - {"../zh-CN/tutorial.md"} == links(other) - {"../start/tutorial.md"}
+    assert [name for name in links(other) if not (chinese.parent / name).exists()] == []
+    assert figures(one) == figures(other)
+
+
+def links(text: str) -> set[str]:
+    return set(re.findall(r"\]\(([^)#]+)\)", text))
+
+
+def figures(text: str) -> set[str]:
+    """The numbers with two digits or more: small ones may be words in one of the languages."""
+    plain = re.sub(r"`[^`]*`|\]\([^)]*\)|<[^>]*>", " ", text)
+    return {number.rstrip(",.") for number in NUMBER.findall(plain) if len(number.rstrip(",.")) > 1}
 
 
 def test_contributing_names_files_that_exist() -> None:
