@@ -300,7 +300,7 @@ print(f"{len(losses)} steps; mean loss of the first ten {first:.3f}, of the last
 #
 # The usual way on: many epochs at a large learning rate, then fewer at a tenth of it. The recipe `tutorial` is that: Adam at
 # 0.01 for 50 epochs, then twice with a fresh Adam at 0.001 for 20 and for 10. With `precision=auto` it computes in bf16 where
-# the processor does, in about two thirds of the time. In float32, as it comes, it once gave 91.25 % on test (one seed); that
+# the processor does, in about two thirds of the time. In float32, as it comes, it once gave 91.25% on test (one seed); that
 # stands at the head of the recipe's file.
 #
 # A recipe is a value. Everything that decides the training is in it, and a mistake in it is refused before anything starts.
@@ -360,7 +360,7 @@ for each in sorted(scores["per_class"], key=lambda each: each["recall"])[:3]:
     print(f"{each['class']:<12} {each['recall']:.1%} found")
 
 # %% [markdown]
-# The interval is not decoration. On 10,000 images an accuracy near 91 % is uncertain by about ±0.56 points: two models at 90.8
+# The interval is not decoration. On 10,000 images an accuracy near 91% is uncertain by about ±0.56 points: two models at 90.8
 # and 91.2 can't be told apart by their accuracies.
 #
 # **Going on, and a plateau.** Would more epochs help? That is asked of training and validation, not of test. A falling
