@@ -32,7 +32,7 @@ def looks_lines(results: Path = RESULTS) -> list[str]:
     ]
     judged = [row for row in rows if row["script"] in JUDGED and row["metric"] == "accuracy"]
     for row in sorted(judged, key=lambda row: row["name"]):
-        figures = f"{row['n']} seeds, mean {100 * float(row['mean']):.2f} %"
+        figures = f"{row['n']} seeds, mean {100 * float(row['mean']):.2f}%"
         lines.append(f"| `{row['name']}` | {row['commit']} | {figures} | {row['n']} |")
     for (name, commit), points in _curves(rows).items():
         epochs = max(int(row["epoch"]) for row in points)
