@@ -450,14 +450,13 @@ def _scope(first: Answers, second: Answers) -> str:
 
 def _foreign_notes(first: Answers, second: Answers) -> list[str]:
     """Of files of predictions: how they were understood, and what can't be known of them."""
-    foreign = [side.name for side in (first, second) if side.run is None]
-    if not foreign:
-        return []
-    unknown = (
-        f"Of {' and '.join(foreign)} nothing is known but the answers: whether they learned from these images, or were "
-        "chosen by them, can't be told."
-    )
-    return [*dict.fromkeys([*first.notes, *second.notes]), unknown]
+    unknown = [
+        f"Nothing is known of {side.name} but its answers: whether it learned from these images, or was chosen by them, "
+        "can't be told."
+        for side in (first, second)
+        if side.run is None
+    ]
+    return [*dict.fromkeys([*first.notes, *second.notes]), *unknown]
 
 
 def _notes(first: Answers, second: Answers, on: str, verdict: Verdict) -> list[str]:
