@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import torch
 
 import fittingroom as fr
 from fittingroom.cli import main
+from fittingroom.data.formats.npz import write_npz
 from fittingroom.runs.metrics_log import read_metrics
 from tests.support import SUPPORT
 
@@ -192,6 +194,55 @@ def test_a_model_of_ones_own_waits_for_trust(tmp_path: Path, capsys: pytest.Capt
     assert main(["verify", str(run.path), "--quiet"]) == 2
     assert "--trust-code" in capsys.readouterr().err
     assert main(["verify", str(run.path), "--quiet", "--trust-code"]) == 0
+
+
+def test_a_run_that_came_by_mail_is_verified_by_the_code_and_data_that_it_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its author's code and data are gone; the code is in the folder, and the data are given again."""
+    author, reader = tmp_path / "author", tmp_path / "reader"
+    author.mkdir()
+    reader.mkdir()
+    (author / "parts.py").write_text(
+        "from torch import nn\n\n\ndef middle() -> nn.Module:\n    return nn.Linear(784, 16)\n"
+    )
+    (author / "net.py").write_text(
+        "from parts import middle\nfrom torch import Tensor, nn\n\n\nclass Net(nn.Module):\n"
+        "    def __init__(self, num_classes: int) -> None:\n        super().__init__()\n"
+        "        self.net = nn.Sequential(nn.Flatten(), middle(), nn.ReLU(), nn.Linear(16, num_classes))\n\n"
+        "    def forward(self, x: Tensor) -> Tensor:\n        return self.net(x)\n"
+    )
+    sample = fr.open_dataset("sample")
+    write_npz(author / "data.npz", fr.Splits(sample.train.subset(range(600)), None, None))
+    recipe = short("stages.0.epochs=1", f"model='{author / 'net.py'}:Net'")
+    sent = fr.train(author / "data.npz", recipe, out=author / "run", options=OPTIONS).path
+
+    shutil.unpack_archive(shutil.make_archive(str(tmp_path / "mail"), "zip", sent), reader / "run")
+    shutil.move(author / "data.npz", reader / "data.npz")
+    shutil.rmtree(author)
+    for name in ("net", "parts"):
+        sys.modules.pop(name, None)
+    monkeypatch.chdir(reader)
+
+    assert main(["verify", "run", "data.npz", "--quiet"]) == 2
+    told = capsys.readouterr().err
+    assert "--trust-code" in told
+    assert "Traceback" not in told
+
+    before = files(reader / "run")
+    assert main(["verify", "run", "data.npz", "--quiet", "--trust-code"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "run: the same bits"
+    assert files(reader / "run") == before
+
+    # Without the data it says which are missing, and trains nothing.
+    assert main(["verify", "run", "--quiet", "--trust-code"]) == 2
+    assert "data.npz" in capsys.readouterr().err
+
+    # Other code under the same name is not executed.
+    (kept,) = (file for file in (reader / "run").rglob("*.py") if "Net" in file.read_text(encoding="utf-8"))
+    kept.write_text(kept.read_text(encoding="utf-8") + "\nopen('executed', 'w')\n", encoding="utf-8")
+    assert main(["verify", "run", "data.npz", "--quiet", "--trust-code"]) == 2
+    assert not Path("executed").exists()
 
 
 def test_a_run_in_bf16_is_refused_by_hardware_without_it(

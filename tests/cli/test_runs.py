@@ -98,6 +98,16 @@ def test_csv_and_latex_hold_the_same_figures(runs: Path, tmp_path: Path, capsys:
     assert main(["runs", "--csv", str(runs)]) == 2
 
 
+def test_a_spreadsheet_computes_nothing_of_a_name_that_came_from_somewhere(
+    runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (runs / "good").rename(runs / "=1+1")
+    assert main(["runs", str(runs), "--csv"]) == 0
+    names = [row["run"] for row in csv.DictReader(capsys.readouterr().out.splitlines())]
+    assert "'=1+1" in names
+    assert not any(name.startswith("=") for name in names)
+
+
 @pytest.mark.parametrize("width", [40, 80, 200])
 def test_no_cell_is_cut_in_a_narrow_terminal(
     width: int, runs: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

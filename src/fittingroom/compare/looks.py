@@ -65,7 +65,9 @@ def _question(side: Answers) -> str:
     data = environment.data.train  # by its files where it has any, whatever decoded them
     asked = {key: value for key, value in recipe.items() if key not in ("seed", "name")}
     start = [] if environment.start is None else [environment.start.weights_sha256]
-    return digest([asked, environment.code_sha256, data.sources_in_order or data.content, *start])
+    code = {name: kept.sha256 for name, kept in environment.code.items() if kept.sha256 != environment.code_sha256}
+    others = [code] if code else []
+    return digest([asked, environment.code_sha256, data.sources_in_order or data.content, *start, *others])
 
 
 def _answered(side: Answers) -> str:

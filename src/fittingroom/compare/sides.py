@@ -83,9 +83,13 @@ def what_differs(baseline: Run, run: Run) -> list[str]:
         for each in (baseline, run)
     )
     lines = [line.replace("'", "") for line in differences(_flat(old), _flat(new))]
-    if baseline.environment.code_sha256 != run.environment.code_sha256:
-        lines.append("code of its own")
-    return lines
+
+    # A file may have kept its name while what stands in it changed.
+    codes = [{name: kept.sha256 for name, kept in each.environment.code.items()} for each in (baseline, run)]
+    changed = [name for name in codes[0] if name in codes[1] and codes[0][name] != codes[1][name]]
+    if not any(codes) and baseline.environment.code_sha256 != run.environment.code_sha256:
+        changed = ["model"]
+    return lines + [f"the code of {name}" for name in changed]
 
 
 def _flat(recipe: dict[str, Any]) -> dict[str, Any]:

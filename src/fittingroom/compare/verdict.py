@@ -451,8 +451,8 @@ def _scope(first: Answers, second: Answers) -> str:
 def _foreign_notes(first: Answers, second: Answers) -> list[str]:
     """Of files of predictions: how they were understood, and what can't be known of them."""
     unknown = [
-        f"Nothing is known of {side.name} but its answers: whether it learned from these images, or was chosen by them, "
-        "can't be told."
+        f"Nothing is known of {side.name} but its answers: whether it learned from these images, or was chosen by "
+        "them, can't be told."
         for side in (first, second)
         if side.run is None
     ]
