@@ -347,9 +347,7 @@ print("ONNX Runtime and PyTorch agree on", (model.predict(first) == by_torch).su
 # %%
 scores = tutorial.evaluate()
 low, high = scores["interval"]
-print(
-    f"{scores['correct']:,} of {scores['n']:,} right: {scores['accuracy']:.2%}; 95% interval {low:.2%} to {high:.2%}"
-)
+print(f"{scores['correct']:,} of {scores['n']:,} right: {scores['accuracy']:.2%}; 95% interval {low:.2%} to {high:.2%}")
 for each in sorted(scores["per_class"], key=lambda each: each["recall"])[:3]:
     print(f"{each['class']:<12} {each['recall']:.1%} found")
 

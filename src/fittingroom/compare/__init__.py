@@ -14,7 +14,14 @@ from fittingroom.compare.foreign import dataset_of, files_of, name_of, read_file
 from fittingroom.compare.looks import record_looks
 from fittingroom.compare.sides import Side, side_of
 from fittingroom.compare.validity import find_warnings, learned_key, record_evaluations, training_images
-from fittingroom.compare.verdict import Comparison, Decision, compare_answers, holm, p_value_of
+from fittingroom.compare.verdict import (
+    Comparison,
+    Decision,
+    compare_answers,
+    holm,
+    p_value_of,
+    view_of_comparisons,
+)
 from fittingroom.data.dataset import Dataset, Splits
 from fittingroom.errors import ArtifactError
 from fittingroom.runs.compare_ledger import level_of_look
@@ -44,6 +51,10 @@ class Compared:
     def answers(self) -> list[tuple[Answers, Answers]]:
         """For each comparison, what the baseline and the other run answered on the images that they have in common."""
         return [(disagreements.first, disagreements.second) for disagreements in self.disagreements]
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: a row and a sentence for each run."""
+        return view_of_comparisons(self.baseline, self.comparisons)
 
     def as_dict(self, *, sheets: Sequence[Path | None] | None = None, page: Path | None = None) -> dict[str, Any]:
         """What ``fittingroom compare --json`` prints.

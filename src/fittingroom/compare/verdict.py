@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -12,6 +13,7 @@ from fittingroom.compare.answers import Answers
 from fittingroom.compare.mcnemar import exact_mcnemar, images_needed, paired_interval, range_of_images_needed
 from fittingroom.compare.seed_variance import POWER, crossed_difference
 from fittingroom.evaluation.intervals import SMALL_SET
+from fittingroom.rendering.in_notebook import MOST_ROWS, notebook_view
 
 LEVEL = 0.05  # of the verdict at the first look, and of all classes together
 
@@ -146,6 +148,10 @@ class Comparison:
     warnings: list[str]
     notes: list[str]
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows of it."""
+        return view_of_comparisons(self.baseline, [self])
+
     def as_dict(self) -> dict[str, Any]:
         """What ``fittingroom compare --json`` prints of it."""
         return {
@@ -173,6 +179,20 @@ class Comparison:
             "per_class": [asdict(row) | {"says_something": row.says_something} for row in self.per_class],
             "notes": self.notes,
         }
+
+
+def view_of_comparisons(baseline: str, comparisons: Sequence[Comparison]) -> str:
+    """What a notebook shows of runs compared with a baseline: a row and a sentence each."""
+    rows = []
+    for each in comparisons:
+        low, high = (f"{100 * bound:+.2f}" for bound in each.overall.interval)
+        first, second = (f"{float(np.mean(side)):.2%}" for side in each.accuracies)
+        difference = f"{100 * each.overall.difference:+.2f} points ({low} to {high})"
+        rows.append([each.run, first, second, difference, each.overall.verdict])
+    header = ("run", f"accuracy of {baseline}", "accuracy", "difference (interval)", "verdict")
+    notes = [note for each in comparisons for note in (each.sentence, *each.warnings)][:MOST_ROWS]
+    about = f"on {comparisons[0].on}, {comparisons[0].overall.n:,} images" if comparisons else ""
+    return notebook_view(f"Compared with {baseline}", about, header=header, rows=rows, notes=notes)
 
 
 def compare_answers(

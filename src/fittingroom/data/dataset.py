@@ -265,6 +265,12 @@ class Dataset:
         kind = f"{self.num_classes} classes" if self.labels is not None else "unlabelled"
         return f"Dataset({self.name!r}: {len(self):,} images {size_in_words(self)}, {kind})"
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the first images of each class."""
+        from fittingroom.data.in_notebook import view_of_set
+
+        return view_of_set(self.name, self.images, self.labels, self.classes)
+
     @property
     def image_size(self) -> tuple[int, int]:
         """(height, width) in pixels."""
@@ -463,6 +469,13 @@ class Splits:
 
     def __contains__(self, part: object) -> bool:
         return part in parts_of(self)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: a row for each part, with its first images."""
+        from fittingroom.data.in_notebook import view_of_parts
+
+        parts = {name: (part.name, part.images, part.labels, part.classes) for name, part in parts_of(self).items()}
+        return view_of_parts(self.source or self.train.name, parts, self.notes)
 
     def keys(self) -> KeysView[str]:
         """The names of the parts that there are, so that ``dict(splits)`` has them all."""

@@ -18,6 +18,7 @@ from fittingroom.ideas.on_test import compare_on_test
 from fittingroom.ideas.page import write_page
 from fittingroom.ideas.record import Record, opened_study, read_study, write_study
 from fittingroom.recipes.recipe import Recipe, load_recipe
+from fittingroom.rendering.in_notebook import notebook_view
 from fittingroom.runs.create import new_folder, recipe_for
 from fittingroom.runs.environment_record import Options
 from fittingroom.runs.kept_code import keep_study_code, names_of_code
@@ -51,6 +52,17 @@ class Tried:
 
     path: Path
     result: dict[str, Any]
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: a row for each idea."""
+        rows = []
+        for idea in self.result["ideas"]:
+            interval, difference = idea.get("interval"), idea.get("difference")
+            bounds = "" if interval is None else f" ({100 * interval[0]:+.2f} to {100 * interval[1]:+.2f})"
+            points = "" if difference is None else f"{100 * difference:+.2f} points{bounds}"
+            rows.append([idea["name"], idea["verdict"], points, str(idea.get("pairs", ""))])
+        header = ("idea", "verdict", "difference (interval)", "pairs")
+        return notebook_view("Ideas", str(self.path), header=header, rows=rows)
 
     @property
     def verdicts(self) -> dict[str, str]:

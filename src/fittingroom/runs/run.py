@@ -22,7 +22,7 @@ from fittingroom.artifact.artifact import Artifact, open_artifact
 from fittingroom.audit.subsets import Subset, score_subsets, score_subsets_of_recipe
 from fittingroom.data.dataset import Dataset, Splits
 from fittingroom.data.preprocessing import Preprocessing
-from fittingroom.errors import ArtifactError, DataError, naming_extras
+from fittingroom.errors import ArtifactError, DataError, FittingRoomError, naming_extras
 from fittingroom.evaluation.group_intervals import group_numbers
 from fittingroom.evaluation.predictions import JudgedPredictions, write_predictions
 from fittingroom.files.json_file import write_json
@@ -68,6 +68,17 @@ class Run:
 
     path: Path
     splits: Splits | None = field(default=None, repr=False, compare=False)
+
+    def _repr_html_(self) -> str | None:
+        """What a notebook shows: scores and curve; None, so that it shows the text, of a run that can't be read."""
+        from fittingroom.runs.in_notebook import view_of_run
+
+        try:
+            result = self.result if self.is_finished else None
+            events = [] if self.members else self.events
+            return view_of_run(str(self.path), self.environment, result, events)
+        except (FittingRoomError, OSError, KeyError, TypeError, ValueError, AttributeError):
+            return None
 
     @property
     def artifact(self) -> Artifact:
