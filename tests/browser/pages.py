@@ -45,3 +45,18 @@ def luminance(colour: str) -> float:
     channels = [float(part) / 255 for part in colour[colour.index("(") + 1 : -1].split(",")[:3]]
     r, g, b = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels)
     return 0.2126 * r + 0.7152 * g + 0.0722 * b
+
+
+def serious(page: Page) -> list[str]:
+    """What axe-core calls serious or critical: each rule, and the elements that break it."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    # An animation's half-way colours are no colours of the page.
+    page.evaluate("Promise.all(document.getAnimations().map(animation => animation.finished.catch(() => 0)))")
+    found: list[dict[str, Any]] = Axe().run(page).response["violations"]
+    return [
+        f"{rule['id']}: {node['target']} {node['html'][:120]} {node.get('failureSummary', '')[:160]}"
+        for rule in found
+        if rule["impact"] in ("serious", "critical")
+        for node in rule["nodes"]
+    ]

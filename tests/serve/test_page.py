@@ -12,6 +12,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from fittingroom.compare import compare_runs
+from tests.browser.pages import serious
 from tests.serve.conftest import Running, started
 from tests.support.machine import CHROMIUM
 
@@ -399,6 +400,20 @@ def test_nothing_sticks_out_on_a_phone_and_every_control_has_a_name(
         .map(control => control.outerHTML)"""
     )
     assert nameless == []
+    context.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("path", ["", "/docs"])
+def test_axe_finds_nothing_serious(browser: Browser, server: Running, path: str, scheme: Any) -> None:
+    context = browser.new_context(locale="en-GB", color_scheme=scheme)
+    page = context.new_page()
+    page.goto(server.url + path)
+    if not path:
+        expect(page.locator("#examples button")).to_have_count(100)
+        page.locator("#examples button").first.click()
+        expect(page.locator("#result")).to_be_visible()
+    assert serious(page) == []
     context.close()
 
 

@@ -62,7 +62,9 @@ def conclude(
 def best_recipe(study: Study, best: Trial) -> Recipe:
     """The recipe of the best trial, with the first seed that none had."""
     recipe = apply(study.recipe, best.values)
-    return dataclasses.replace(recipe, seed=study.plan.seed + 1, name=f"{recipe.name or 'recipe'}-tuned")
+    base = recipe.name or "recipe"
+    description = f"{base} as a study tuned it: trial {best.number}"
+    return dataclasses.replace(recipe, seed=study.plan.seed + 1, name=f"{base}-tuned", description=description)
 
 
 def _train_final(

@@ -60,6 +60,7 @@ def write_page(study: Study, result: Mapping[str, Any]) -> None:
         "result": result,
         "trials": sorted(trials, key=lambda trial: _rank(study, trial)),
         "best": best,
+        "headline": _headline(study, best, result),
         "train_command": study.train_command(best.values),
         "below": sum(trial.value is not None and not y.holds(trial.value) for trial in trials),
         "history": _history(study, trials, best, y),
@@ -77,6 +78,15 @@ def write_page(study: Study, result: Mapping[str, Any]) -> None:
 
     with atomic_write(study.path / "report.html") as file:
         file.write(page.encode())
+
+
+def _headline(study: Study, best: Trial, result: Mapping[str, Any]) -> str:
+    """What came out: the figure of the fresh seeds where there are some, and whether anything beat the baseline."""
+    if best.number == 0 and result["as_it_is"] is not None:
+        return f"Nothing beat {study.recipe.name or 'the baseline'}"
+    if fresh := result["final"]:
+        return f"{study.objective.text(fresh['mean'])} {study.objective.name} with fresh seeds"
+    return f"Trial {best.number} was the best: {study.objective.text(best.value)}"
 
 
 def value_text(value: Any) -> str:
@@ -105,7 +115,7 @@ def _axis_of(study: Study, values: Sequence[float]) -> ObjectiveAxis:
 
 def _history(study: Study, trials: Sequence[Trial], best: Trial, y: ObjectiveAxis) -> Drawing:
     """The objective of each trial in turn, and the best so far."""
-    x = Scale(-0.5, max(9.5, len(trials) - 0.5), LEFT, WIDE - RIGHT)
+    x = Scale(-0.5, max(1, len(trials)) - 0.5, LEFT, WIDE - RIGHT)
 
     # A stair: across at the record so far, then up to the new one.
     record: float | None = None

@@ -1,0 +1,81 @@
+"""Every page by axe-core, light and dark, in Debian's Chromium: nothing that it calls serious."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from fittingroom.cli import main
+from tests.browser.pages import SIZES, open_page, scrolls_sideways, serious
+from tests.support import SUPPORT
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+SMALL = "--model tutorial --epochs 1 --threads 1 --set precision=float32 --quiet"
+LINEAR = f"--recipe plain --epochs 1 --threads 1 --{{}} model='{SUPPORT / 'linear_net.py'}:net' --quiet"
+SPACE = 'lr = { low = 0.001, high = 0.3, log = true }\nmirror = ["none", "random"]\n'
+PAGES = {
+    "report": "runs/one/report.html",
+    "report of seeds": "runs/seeds/report.html",
+    "compare": "compare.html",
+    "tune": "study/report.html",
+    "try": "ideas/report.html",
+    "data check": "check.html",
+    "predict": "answers.html",
+    "model": "model.html",
+}
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which every command that writes a page has written it."""
+    folder: Path = tmp_path_factory.mktemp("pages")
+    (folder / "space.toml").write_text(SPACE, encoding="utf-8")
+    commands = (
+        f"train sample {SMALL} --seed 0 --out runs/one",
+        f"train sample {SMALL} --seed 1 --out runs/two",
+        f"train sample {SMALL} --seeds 2 --out runs/seeds",
+        "compare runs/one runs/two --html compare.html",
+        f"tune sample {LINEAR.format('set')} --space space.toml --trials 3 --final-seeds 2 --out study",
+        f"try sample {LINEAR.format('baseline')} --set mirror=random --budget 1s --out ideas",
+        "data show sample --sheet sheet.png",
+        "predict runs/one sheet.png --html answers.html",
+        "export runs/one --format page --out model.html",
+        "data check sample --html check.html",
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for command in commands:
+            assert main(command.split()) == 0, command
+    return folder
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", PAGES)
+def test_axe_finds_nothing_serious(browser: Browser, pages: Path, name: str, scheme: str) -> None:
+    page, _ = open_page(browser, pages / PAGES[name], scheme=scheme)
+    assert serious(page) == []
+    page.context.close()
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_at_twice_the_size_needs_no_scrolling_sideways(browser: Browser, pages: Path, name: str) -> None:
+    """A window of 1,280 pixels at 200% has 640."""
+    page, _ = open_page(browser, pages / PAGES[name])
+    page.set_viewport_size({"width": 640, "height": 450})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 640
+    page.context.close()
+
+
+@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("size", SIZES)
+def test_a_page_has_one_heading_one_main_part_and_fits(browser: Browser, pages: Path, name: str, size: str) -> None:
+    page, asked = open_page(browser, pages / PAGES[name], size)
+    assert page.locator("h1").count() == 1
+    assert page.locator("main").count() == 1
+    assert not scrolls_sideways(page, size)
+    assert [address for address in asked if not address.startswith("data:")] == []
+    page.context.close()
