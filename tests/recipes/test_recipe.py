@@ -113,7 +113,7 @@ def test_a_mistake_in_an_inline_stage_names_the_line_of_stages() -> None:
         ("label_smoothing = 1", "label_smoothing", "≥ 0 and < 1 expected, 1 found"),
         ("ema = nan", "ema", "≥ 0 and < 1 expected, nan found"),
         ("weight_decay = inf", "weight_decay", "≥ 0 expected, inf found"),
-        ('optimizer = "adamm"', "optimizer", "sgd, adam, adamw or muon expected, 'adamm' found"),
+        ('optimizer = "adamm"', "optimizer", "sgd, adam, adamw, muon or your own as"),
         ("optimizer = []", "optimizer", "sgd, adam, adamw or muon expected, [] found"),
         ('normalize = "0-1"', "normalize", "none, unit, standard or model expected"),
         ("batchsize = 3", "batchsize", "unknown key; did you mean batch_size?"),

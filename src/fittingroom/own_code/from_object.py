@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ast
 import builtins
-import importlib
 import inspect
 import linecache
 import sys
@@ -99,14 +98,10 @@ def _gather(
         definitions[name] = f"{name} = {value!r}\n"
         return
     is_definition = inspect.isclass(value) or isinstance(value, FunctionType)
-    home = str(getattr(value, "__module__", None) or "")
-    if home and home != space.get("__name__") and not (is_definition and _namespace_of(value) is space):
-        origin = str(getattr(value, "__qualname__", name))
-        if getattr(importlib.import_module(home), origin, None) is not value:
-            raise RecipeError(f"{kind} {wanted}: it uses {name}, which can't be imported from {home} by its name")
-        imports[f"from {home} import {origin}{'' if origin == name else f' as {name}'}\n"] = None
-        return
-    if not is_definition:
+    if not (is_definition and _namespace_of(value) is space and value.__module__ == space.get("__name__")):
+        if line := _import_of(value, name):
+            imports[line] = None
+            return
         raise RecipeError(
             f"{kind} {wanted}: it uses {name}, of type {type(value).__name__}, which can't be kept by its source; give "
             f"it as an argument in {kind}_args, or put both into a file"
@@ -121,6 +116,16 @@ def _gather(
             _gather(space[used], used, space, imports, definitions, kind, wanted)
     del definitions[name]
     definitions[name] = source
+
+
+def _import_of(value: Any, name: str) -> str | None:
+    """The line that imports what is called ``name``; None for what no module has under its own name or this one."""
+    home = str(getattr(value, "__module__", None) or "")
+    module = sys.modules.get(home)
+    for origin in dict.fromkeys((str(getattr(value, "__qualname__", name)), name)):
+        if home not in ("", "__main__") and module is not None and getattr(module, origin, None) is value:
+            return f"from {home} import {origin}{'' if origin == name else f' as {name}'}\n"
+    return None
 
 
 def _is_plain(value: Any) -> bool:

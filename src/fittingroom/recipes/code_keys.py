@@ -7,7 +7,7 @@ from typing import Any
 
 from fittingroom.own_code.name import is_own
 
-KINDS = ("model", "loss")  # keys of a recipe that may name own code
+KINDS = ("model", "loss", "optimizer", "augmentation")  # keys of a recipe that may name own code, and "schedule"
 
 
 def named(value: Any, kind: str) -> Any:
@@ -20,7 +20,18 @@ def named(value: Any, kind: str) -> Any:
 
 
 def own_names(recipe: Any) -> Iterator[tuple[str, str]]:
-    """Kind and name of each piece of own code that a recipe names, such as ``("loss", "mine.py:focal")``."""
-    for kind in KINDS:
-        if is_own(name := getattr(recipe, kind)):
-            yield kind, name
+    """Key and name of each piece of own code that a recipe names, such as ``("loss", "mine.py:focal")``.
+
+    The key of a stage's is ``stages.0.schedule``.
+    """
+    for key in KINDS:
+        if is_own(name := getattr(recipe, key)):
+            yield key, name
+    for number, stage in enumerate(recipe.stages):
+        if is_own(stage.schedule):
+            yield f"stages.{number}.schedule", stage.schedule
+
+
+def kind_of(key: str) -> str:
+    """What a key is for: ``stages.0.schedule`` → ``schedule``."""
+    return key.rpartition(".")[2]

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from fittingroom.errors import RecipeError
 from fittingroom.own_code.name import CodeName, ForeignName, OwnCode, attribute_of
-from fittingroom.recipes.code_keys import own_names
+from fittingroom.recipes.code_keys import KINDS, kind_of, own_names
 from fittingroom.recipes.recipe import Recipe
 
 if TYPE_CHECKING:
     from fittingroom.own_code.kept import KeptCodes
 
-_PLURAL = {"model": "models", "loss": "losses"}
+_PLURAL = {"loss": "losses"}
 
 
 def with_own_code(recipe: Recipe) -> Recipe:
@@ -70,9 +70,10 @@ def with_kept_code(recipe: Recipe, codes: Mapping[str, OwnCode], where: Path) ->
 
     def kept(kind: str, name: str) -> CodeName:
         if name not in codes:
+            kinds = _PLURAL.get(kind, f"{kind}s")
             raise RecipeError(
-                f"{where}: {kind} {str(name)!r}: one of this package's {_PLURAL[kind]} expected in a file of a run, or "
-                "code that the folder keeps; what else it names is not executed"
+                f"{where}: {kind} {str(name)!r}: one of this package's {kinds} expected in a file of a run, or code "
+                "that the folder keeps; what else it names is not executed"
             )
         return CodeName(name, codes[name])
 
@@ -109,6 +110,13 @@ def read_kept(folder: Path, kept: KeptCodes, *, trusted: bool) -> dict[str, OwnC
 
 
 def _changed(recipe: Recipe, change: Callable[[str, str], str]) -> Recipe:
-    """The recipe with each own name changed."""
-    changes: dict[str, Any] = {kind: change(kind, name) for kind, name in own_names(recipe)}
-    return dataclasses.replace(recipe, **changes) if changes else recipe
+    """The recipe with each own name changed, of which ``change`` is told kind and name."""
+    names = {key: change(kind_of(key), name) for key, name in own_names(recipe)}
+    if not names:
+        return recipe
+    stages = tuple(
+        dataclasses.replace(stage, schedule=names.get(f"stages.{number}.schedule", stage.schedule))
+        for number, stage in enumerate(recipe.stages)
+    )
+    changes: dict[str, Any] = {key: name for key, name in names.items() if key in KINDS}
+    return dataclasses.replace(recipe, stages=stages, **changes)

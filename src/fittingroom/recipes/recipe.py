@@ -13,11 +13,11 @@ import tomllib
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from fittingroom.errors import RecipeError
 from fittingroom.files.records import brief
-from fittingroom.own_code.name import attribute_of
+from fittingroom.own_code.name import attribute_of, is_own
 from fittingroom.recipes.code_keys import KINDS, named, own_names
 from fittingroom.recipes.fields import bounded, checked, choice_or_code, field_problems, unwritten, unwritten_table
 from fittingroom.recipes.picture_keys import (
@@ -60,7 +60,9 @@ class Stage:
         lr: peak learning rate (of the filters, where the optimizer treats them apart), > 0.
         rest_lr: peak learning rate of all other parameters; the same as ``lr`` where absent.
         schedule: the curve after the warm-up: ``constant``; ``linear`` or ``cosine`` down to 0 at the stage's end;
-            ``one-cycle`` (cosine from lr/25 up to lr over the first 30% of the steps, then down to lr/10,000).
+            ``one-cycle`` (cosine from lr/25 up to lr over the first 30% of the steps, then down to lr/10,000); or your
+            own as ``path/to/file.py:name`` or ``package.module:name``: a function of (step, total) to the factor on lr.
+        schedule_args: further arguments of your own schedule.
         warmup: epochs of linear rise from 0 to ``lr`` at the stage's start; not with ``one-cycle``.
         fresh_optimizer: start the stage with an optimizer that has no memory of the stage before.
         freeze: ``body`` lets only the head learn, the weights that belong to the classes; the statistics of batch norm
@@ -76,10 +78,15 @@ class Stage:
     epochs: int = bounded(low=1, high=100_000)
     lr: float = bounded(low=0, open_low=True, high=1000)
     rest_lr: float | None = bounded(None, low=0, open_low=True, high=1000)
-    schedule: Schedule = "constant"
+    schedule: str = checked("constant", choice_or_code(*get_args(Schedule)))
+    schedule_args: Mapping[str, Any] = unwritten_table()
     warmup: float = bounded(0.0, low=0)
     fresh_optimizer: bool = True
     freeze: Freeze | None = None
+
+    def __post_init__(self) -> None:
+        """Name a function of the user's own."""
+        object.__setattr__(self, "schedule", named(self.schedule, "schedule"))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -100,13 +107,19 @@ class Recipe:
         label_smoothing: probability mass spread over all classes in the cross-entropy, in [0, 1).
         optimizer: ``sgd`` (Nesterov), ``adam``, ``adamw``, or ``muon`` (Muon on the filters, AdamW on the rest).
             *Filters* are the convolution kernels for muon, all weights of two dimensions or more for the others;
-            *rest* is everything else.
+            *rest* is everything else. Or your own as ``path/to/file.py:name`` or ``package.module:name``: a class that
+            is constructed with the two groups, such as ``torch.optim:RAdam``.
+        optimizer_args: further arguments of your own optimizer.
         momentum, rest_momentum: of sgd and muon; β₁ of adam and adamw. ``rest_momentum`` defaults to ``momentum``.
         beta2: β₂ of adam and adamw.
         weight_decay, rest_weight_decay: decoupled for adamw and muon, L2 for sgd and adam. The rest: 0 by default.
         stages: one or more :class:`Stage`, run in order.
         min_steps: where the stages come to fewer steps, as with few images, all of them are stretched by one factor; 0
             never does that. Whoever sets the number of epochs (``--epochs``, ``--set stages.0.epochs=…``) sets it to 0.
+        augmentation: ``none``, or your own as ``path/to/file.py:name`` or ``package.module:name``: a function of images
+            (N, C, H, W), float32 of 0–255, and a ``torch.Generator``; it is carried out after those of the keys below,
+            before images are mixed.
+        augmentation_args: further arguments of your own augmentation.
         mirror: left–right flips: ``random`` for each image and epoch, or ``alternating`` (each image flips every epoch,
             from a random start, so that two epochs show both sides of every image).
         shift: random translation by up to this many pixels each way, the border filled with 0; ``auto`` for a sixteenth
@@ -180,7 +193,8 @@ class Recipe:
     loss: str = checked("cross_entropy", choice_or_code("cross_entropy"), unwritten=True)
     loss_args: Mapping[str, Any] = unwritten_table()
     label_smoothing: float = bounded(0.0, low=0, high=1, open_high=True)
-    optimizer: OptimizerName = "adamw"
+    optimizer: str = checked("adamw", choice_or_code(*get_args(OptimizerName)))
+    optimizer_args: Mapping[str, Any] = unwritten_table()
     momentum: float = bounded(0.9, low=0, high=1, open_high=True)
     rest_momentum: float | None = bounded(None, low=0, high=1, open_high=True)
     beta2: float = bounded(0.999, low=0, high=1, open_high=True)
@@ -188,6 +202,8 @@ class Recipe:
     rest_weight_decay: float = bounded(0.0, low=0)
     stages: tuple[Stage, ...]
     min_steps: int = bounded(0, low=0, high=1_000_000, unwritten=True)
+    augmentation: str = checked("none", choice_or_code("none"), unwritten=True)
+    augmentation_args: Mapping[str, Any] = unwritten_table()
     mirror: Mirror = "none"
     shift: int | Literal["auto"] = checked(0, shift_problem)
     erase: int = bounded(0, low=0, high=256)
@@ -404,9 +420,9 @@ def _refuse_code_of_a_run(path: Path, recipe: Recipe, overrides: Sequence[str]) 
     """A run or a study may come from a stranger: what code its recipe names is executed only if the user names it."""
     if not any((path.parent / name).exists() for name in ("environment.json", "study.json")):
         return
-    named = {override.partition("=")[0].strip() for override in overrides}
+    told = {override.partition("=")[0].strip() for override in overrides}
     for key, name in own_names(recipe):
-        if key not in named:
+        if not told & {key, key.partition(".")[0]}:
             attribute = attribute_of(name)
             kept = sorted(path.parent.glob("model_source*.py")) if key == "model" else []
             kept = kept or sorted(path.parent.glob(f"code/*/{PurePath(name.rpartition(':')[0]).name}"))
@@ -469,8 +485,10 @@ def _stage_problems(stage: Mapping[str, Any], prefix: str) -> list[tuple[str, st
     problems = []
     if warmup > epochs:
         problems.append((prefix + "warmup", f"at most the stage's {epochs} epochs expected, {warmup} found"))
-    if warmup and stage.get("schedule") == "one-cycle":
-        problems.append((prefix + "warmup", "one-cycle has its own warm-up; leave it out"))
+    schedule = stage.get("schedule")
+    if warmup and (schedule == "one-cycle" or is_own(schedule)):
+        whose = "one-cycle" if schedule == "one-cycle" else "a schedule of your own"
+        problems.append((prefix + "warmup", f"{whose} has its own warm-up; leave it out"))
     return problems
 
 

@@ -109,7 +109,7 @@ def start(
     # Before the machine is described, with its number of threads.
     prepare_torch(options.threads, options.deterministic)
 
-    try_own_code(recipe, splits.train, torch.device(pick_device(options.device)))
+    try_own_code(recipe, splits.train, images, torch.device(pick_device(options.device)))
 
     def make_folder(holding: ExitStack) -> str:
         """The new folder of the run, or the one that it had before torchrun restarted it."""

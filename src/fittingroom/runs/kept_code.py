@@ -8,7 +8,7 @@ from pathlib import Path
 from fittingroom.own_code.collect import read_code
 from fittingroom.own_code.kept import SOURCE, KeptCode, KeptCodes, keep_code
 from fittingroom.own_code.name import CodeName
-from fittingroom.recipes.code_keys import own_names
+from fittingroom.recipes.code_keys import kind_of, own_names
 from fittingroom.recipes.own_names import read_kept, with_kept_code, with_own_code
 from fittingroom.recipes.recipe import Recipe
 
@@ -17,7 +17,7 @@ Names = Mapping[str, str]  # of own code, as a recipe spells it, each with its k
 
 def names_of_code(recipes: Iterable[Recipe]) -> dict[str, str]:
     """The names of own code in the recipes of a study; one that has brought its code along has it still."""
-    return {name: kind for recipe in recipes for kind, name in own_names(recipe)}
+    return {name: kind_of(key) for recipe in recipes for key, name in own_names(recipe)}
 
 
 def keep_study_code(folder: Path, names: Names) -> dict[str, KeptCode]:

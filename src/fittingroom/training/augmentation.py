@@ -20,6 +20,7 @@ from fittingroom.models.tensors import to_float
 from fittingroom.recipes.recipe import Recipe
 from fittingroom.recipes.steps import shift_in_pixels
 from fittingroom.training import augment
+from fittingroom.training.own_augmentation import own_augmentation
 from fittingroom.training.seeds import derive_seed, generator
 
 NOISE_NUMBERS = 2**20  # an image's noise begins at one of so many places of one pool
@@ -64,6 +65,7 @@ class Augmentation:
         self.recipe, self.device = recipe, device
         self.images, self.image_size, self.channels, self.num_classes = images, image_size, channels, num_classes
 
+        self.own = own_augmentation(recipe)
         self.shift = shift_in_pixels(recipe.shift, image_size)
 
         # Settled once, so that a recipe pays for nothing that it doesn't ask for.
@@ -117,7 +119,19 @@ class Augmentation:
     def _augmented(
         self, fetch: Callable[[Tensor], Tensor], rows: Tensor, at: slice | Tensor, epoch: int, step: int
     ) -> Tensor:
-        """Make the images at some places of a batch, each by itself: float32 (N, C, H, W) of 0–255."""
+        """Make the images at some places of a batch, before they are mixed: float32 (N, C, H, W) of 0–255."""
+        if self.own is None:
+            return self._by_keys(fetch, rows, at, epoch, step)
+
+        # A function of the whole batch: each process carries it out whole, so that any number of them sees the same.
+        x_NCHW = self._by_keys(fetch, rows, slice(0, len(rows)), epoch, step)
+        x_NCHW = self.own(x_NCHW, generator(self.recipe.seed, "own", epoch, step))
+        return x_NCHW[at if isinstance(at, slice) else at.to(self.device)]
+
+    def _by_keys(
+        self, fetch: Callable[[Tensor], Tensor], rows: Tensor, at: slice | Tensor, epoch: int, step: int
+    ) -> Tensor:
+        """Make them, each by itself, as the recipe's keys say."""
         recipe, count, device = self.recipe, len(rows), self.device
         rows_at = rows[at if isinstance(at, slice) else at.to(rows.device)]
         images = fetch(rows_at)

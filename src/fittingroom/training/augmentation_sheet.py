@@ -11,6 +11,7 @@ from torch import Tensor
 from fittingroom.data.dataset import Dataset
 from fittingroom.errors import DataError, RecipeError
 from fittingroom.models.tensors import as_tensor
+from fittingroom.recipes.own_names import with_own_code
 from fittingroom.recipes.recipe import Recipe
 from fittingroom.rendering.contact_sheet import Row, contact_sheet
 from fittingroom.training.augmentation import Augmentation
@@ -20,10 +21,10 @@ if TYPE_CHECKING:
 
 DRAWS = 9
 MAX_IMAGES = 12
-OFF = {"mirror": "none", "vertical_flip": "none"}  # what the other keys call 0
+OFF = {"mirror": "none", "vertical_flip": "none", "augmentation": "none"}  # what the other keys call 0
 KEYS = (
     *("mirror", "vertical_flip", "shift", "rotate", "scale", "brightness", "contrast", "saturation", "hue", "noise"),
-    *("erase", "mixup", "cutmix"),
+    *("erase", "augmentation", "mixup", "cutmix"),
 )
 
 
@@ -55,6 +56,7 @@ def augmentation_sheet(dataset: Dataset, recipe: Recipe, *, draws: int = DRAWS) 
         >>> recipe = fr.load_recipe("plain", overrides=["rotate=15", "noise=0.1"])
         >>> augmentation_sheet(fr.open_dataset("sample").train, recipe).save("augmented.png")
     """
+    recipe = with_own_code(recipe)
     if dataset.labels is None:
         raise DataError(f"{dataset.name}: labels expected, none found: an image of each class is shown")
     if not in_words(recipe):

@@ -127,7 +127,7 @@ def fit_network(
             for x_NCHW, y_N in batches.epoch(progress.epoch, progress.step):
                 # Learning rate: the schedule gives a factor in 0–1 on the stage's peak rates.
                 step_in_stage = epoch_in_stage * len(batches) + progress.step
-                lr_factor = lr_at(step_in_stage, stage.epochs * len(batches), stage, len(batches))
+                lr_factor = lr_at(step_in_stage, stage.epochs * len(batches), stage, len(batches), state.own_schedule)
                 set_lr(state.optimizer, stage, lr_factor)
 
                 # Forward and backward: leaves in the parameters the gradient of the mean loss of the whole batch. Of a

@@ -11,14 +11,19 @@ import torch
 from torch import Tensor, nn
 from torch.optim.adamw import adamw
 
+from fittingroom.own_code.name import is_own
 from fittingroom.recipes.recipe import Recipe, Stage
+from fittingroom.training.own_optimizer import make_own_optimizer
+from fittingroom.training.own_schedule import OwnSchedule
 
 
-def lr_at(step: int, total: int, stage: Stage, steps_per_epoch: int) -> float:
-    """Give the factor in 0–1 on a stage's peak rates at its 0-based ``step`` of ``total``.
+def lr_at(step: int, total: int, stage: Stage, steps_per_epoch: int, own: OwnSchedule | None = None) -> float:
+    """Give the factor in 0–1 on a stage's peak rates at its 0-based ``step`` of ``total``; ``own`` is the user's.
 
     The rate of a step is that of the middle of its interval, so that neither the first nor the last step is lost at 0.
     """
+    if own is not None:
+        return own(step, total)
     middle = step + 0.5
     if stage.schedule == "constant" and not stage.warmup:
         return 1.0
@@ -49,6 +54,8 @@ def make_optimizer(model: nn.Module, recipe: Recipe) -> Optimizer:
     groups = [_group("filters", filters, recipe), _group("rest", rest, recipe)]
     groups = [group for group in groups if group["params"]]
 
+    if is_own(recipe.optimizer):
+        return make_own_optimizer(_own_groups(groups, recipe), recipe)  # type: ignore[no-any-return]
     if recipe.optimizer == "sgd":
         return torch.optim.SGD(groups)
     if recipe.optimizer == "adam":
@@ -189,6 +196,13 @@ def _group(role: str, parameters: list[nn.Parameter], recipe: Recipe) -> dict[st
     if recipe.optimizer == "sgd":
         return shared | {"momentum": momentum, "nesterov": momentum > 0}
     return shared | {"momentum": momentum}
+
+
+def _own_groups(groups: list[dict[str, Any]], recipe: Recipe) -> list[dict[str, Any]]:
+    """The same groups with all that an optimizer may take, by PyTorch's names."""
+    stage = recipe.stages[0]
+    rates = {"filters": stage.lr, "rest": stage.lr if stage.rest_lr is None else stage.rest_lr}
+    return [group | {"lr": rates[group["role"]], "betas": (group["momentum"], recipe.beta2)} for group in groups]
 
 
 def _cosine(start: float, end: float, share: float) -> float:

@@ -16,9 +16,12 @@ from fittingroom.errors import ArtifactError
 from fittingroom.files.records import Count, Positive, Seconds, brief, read_record
 from fittingroom.models import ModelSource, build_model, check_output
 from fittingroom.models.head import class_dimensions
+from fittingroom.own_code.name import is_own
 from fittingroom.recipes.recipe import Recipe, Stage
 from fittingroom.training.loss import Loss, cross_entropy_sum
 from fittingroom.training.optimizer import Optimizer, make_optimizer
+from fittingroom.training.own_optimizer import PREFIX, load, pack
+from fittingroom.training.own_schedule import OwnSchedule
 from fittingroom.training.start_weights import (
     StartWeights,
     freeze_body,
@@ -73,6 +76,7 @@ class TrainState:
         progress: how far the training is.
         best: the weights of the best epoch so far, where the recipe ships those (``keep = "best"``).
         loss: what is made small; see :data:`fittingroom.training.loss.Loss`.
+        own_schedule: of the stage under way, where it is the user's own.
         head: names of the tensors that belong to the classes, where the training starts from weights; else empty.
     """
 
@@ -83,10 +87,12 @@ class TrainState:
     progress: Progress
     best: dict[str, Tensor] = field(default_factory=dict)
     loss: Loss = cross_entropy_sum
+    own_schedule: OwnSchedule | None = None
     head: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Note what learns when nothing is frozen."""
+        self._scheduled: Stage | None = None
         self._learns = [p for p in self.model.parameters() if p.requires_grad]
 
     @classmethod
@@ -142,6 +148,9 @@ class TrainState:
             self.optimizer = make_optimizer(self.model, self.recipe)
         if stage.freeze == "body":
             freeze_body(self.model, self.head, self._learns)
+        if self.own_schedule is None or stage is not self._scheduled:
+            self.own_schedule = OwnSchedule(stage) if is_own(stage.schedule) else None
+            self._scheduled = stage
         return stage, epoch_in_stage
 
     def train_mode(self) -> None:
@@ -170,6 +179,8 @@ class TrainState:
         if self.average is not None:
             tensors |= {f"average.{name}": tensor for name, tensor in self.average.state_dict().items()}
         tensors |= {f"best.{name}": tensor for name, tensor in self.best.items()}
+        if is_own(self.recipe.optimizer):
+            return tensors | pack(self.optimizer, self.recipe.optimizer)
         for i, state in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{i}.{key}": value for key, value in state.items()}
         return tensors
@@ -194,6 +205,9 @@ class TrainState:
         parameters = [p for group in fresh.param_groups for p in group["params"]]
         self._refuse_others(tensors, kept, steps_per_epoch, parameters)
 
+        if is_own(self.recipe.optimizer):
+            packed = {name: tensor for name, tensor in tensors.items() if name.startswith(PREFIX)}
+            load(fresh, packed, self.recipe.optimizer)
         self.progress = kept
         self.model.load_state_dict(_below("model.", tensors))
         if self.average is not None:

@@ -21,7 +21,7 @@ from typing import Any, get_args, get_type_hints
 
 from fittingroom.errors import RecipeError
 from fittingroom.own_code.name import is_own
-from fittingroom.recipes.code_keys import own_names
+from fittingroom.recipes.code_keys import kind_of, own_names
 from fittingroom.recipes.recipe import Recipe, Stage, find_problems, recipe_from_dict, with_lr
 from fittingroom.recipes.steps import sets_epochs
 from fittingroom.recipes.toml_text import lines_of_keys, set_key
@@ -100,10 +100,10 @@ def apply(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:
 
 def names_in_study(recipe: Recipe, space: SearchSpace) -> dict[str, str]:
     """The names of own code that a study's recipe and its space have, each with its kind."""
-    names = {name: kind for kind, name in own_names(recipe)}
+    names = {name: kind_of(key) for key, name in own_names(recipe)}
     for path, entry in space.items():
         if isinstance(entry, Choices):
-            names |= {str(value): path.rpartition(".")[2] for value in entry.values if is_own(value)}
+            names |= {str(value): kind_of(path) for value in entry.values if is_own(value)}
     return names
 
 

@@ -7,6 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from fittingroom.recipes.recipe import Recipe
 from fittingroom.report.diagnosis.facts import Diagnosis, Facts, rounded
 
 MIN_STEPS, ENOUGH_STEPS = 300, 500  # fewer are few for any network here; so many are worth a first look
@@ -17,6 +18,11 @@ MIN_OTHERS = 20  # images of other classes than the most frequent one; fewer cou
 
 # About what such optimizers take in most recipes; a rate so many times as high is suspected first.
 USUAL_LR, TOO_HIGH = {"adam": 0.001, "adamw": 0.003, "sgd": 0.05, "muon": 0.08}, 10
+
+
+def usual_lr(recipe: Recipe) -> float:
+    """The rate that its optimizer takes in most recipes; of one that isn't known, the recipe's own."""
+    return USUAL_LR.get(recipe.optimizer, recipe.stages[0].lr)
 
 
 def few_steps(facts: Facts) -> Diagnosis | None:
@@ -30,7 +36,7 @@ def few_steps(facts: Facts) -> Diagnosis | None:
     enough = math.ceil(ENOUGH_STEPS * epochs / steps)
     suggestion = f"Give it more: --epochs {enough} are about {enough * steps // epochs:,} steps."
     options = ("--epochs", str(enough))
-    usual, lr = USUAL_LR[facts.recipe.optimizer], facts.recipe.stages[0].lr
+    usual, lr = usual_lr(facts.recipe), facts.recipe.stages[0].lr
     if lr > TOO_HIGH * usual:
         suggestion, options = f"And their rate is high: --lr {rounded(usual)} first.", ("--lr", rounded(usual))
     return Diagnosis(
@@ -57,7 +63,7 @@ def not_learning(facts: Facts) -> Diagnosis | None:
     frequent = int(confusion.sum(axis=1).argmax())
     others = int(confusion.sum() - confusion[frequent].sum())
     recipe = facts.recipe
-    usual, lr = USUAL_LR[recipe.optimizer], recipe.stages[0].lr
+    usual, lr = usual_lr(recipe), recipe.stages[0].lr
     if others < MIN_OTHERS or (_has_few_steps(facts) and lr <= TOO_HIGH * usual):
         return None
 
