@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,12 +55,33 @@ def test_its_figures_are_those_of_json_and_it_asks_for_nothing(
         assert shown[1] == f"{row['n']:,}"
         assert shown[4] == points(row["difference"], signed=True)
 
-    headings = page.eval_on_selector_all("h3", "all => all.map(e => Number(e.innerText.match(/([\\d,]+) images/)[1]))")
+    headings = page.eval_on_selector_all(
+        "section > h3", "all => all.map(e => Number(e.innerText.match(/([\\d,]+) images/)[1]))"
+    )
     assert sum(headings) == said["images_apart"]
 
     pictures = page.eval_on_selector_all("img", "all => all.map(i => [i.naturalWidth, i.complete])")
     assert pictures
     assert all(picture == [28, True] for picture in pictures)
+
+
+def test_a_cell_of_the_matrix_opens_its_images_without_a_script(
+    browser: Browser, compared: tuple[Path, dict[str, Any]]
+) -> None:
+    page, _ = open_page(browser, compared[0])
+    assert page.locator(".cell:visible").count() == 0
+    link = page.locator(".differences a").first
+    counts = {sign: int(n) for sign, n in re.findall(r"([+−])(\d+)", link.inner_text())}
+    link.click()
+    opened = page.locator(".cell:visible")
+    assert opened.count() == 1
+    assert opened.locator(".tiles .sprite").count() == min(6, sum(counts.values()))
+    box = opened.locator(".sprite").first.bounding_box()
+    assert box is not None
+    assert abs(box["width"] - 96) < 1
+    assert abs(box["height"] - 96) < 1
+    opened.locator("a").click()
+    assert page.locator(".cell:visible").count() == 0
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -9,6 +9,7 @@ from typing import Any
 from fittingroom.compare import Compared
 from fittingroom.compare.answers import Answers
 from fittingroom.compare.disagreements import Disagreements, DiscordantImage
+from fittingroom.compare.matrix import difference_matrix
 from fittingroom.compare.sides import side_of
 from fittingroom.compare.verdict import Comparison, p_text, points
 from fittingroom.files.atomic import atomic_write
@@ -60,6 +61,7 @@ def _content(comparison: Comparison, disagreements: Disagreements) -> dict[str, 
         "differs": side_of(second, first).differs,
         "has_pixels": first.has_pixels,
         "missing": disagreements.missing,
+        "matrix": difference_matrix(disagreements),
         "walls": [
             _wall(disagreements, second, first, won_by_second=True),
             _wall(disagreements, first, second, won_by_second=False),

@@ -8,14 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fittingroom.evaluation.mistakes import SuspiciousLabels, find_mistakes, right_answers
-from fittingroom.rendering.contact_sheet import png_uri, reduced
+from fittingroom.rendering.contact_sheet import png_uri
+from fittingroom.rendering.sprite import Sprite, sprite_of
 from fittingroom.report.run_summary import Judged, weakest_classes
 
 MAX_MISTAKES, MAX_RIGHT_ANSWERS = 40, 12  # pictures of wrong answers; of right ones, for each class
 MAX_SHEET_CLASSES = 20  # of more, the weakest are shown
 MAX_CONFUSED = 6  # pictures for each cell of the confusion matrix
-PICTURE_SIDE, SPRITE_SIDE = 64, 32  # larger images are reduced to it, so that the page stays below 3 MB
-SPRITE_COLUMNS = 30  # of the one picture that holds those of all cells
+PICTURE_SIDE = 64  # larger images are reduced to it, so that the page stays below 3 MB
 
 
 @dataclass(frozen=True)
@@ -54,22 +54,6 @@ class Confused:
     tiles: list[tuple[float, float, str]]
 
 
-@dataclass(frozen=True)
-class Sprite:
-    """Many small images in one picture.
-
-    Attributes:
-        source: a data URI.
-        columns, rows: of its grid.
-        aspect: width of an image over its height.
-    """
-
-    source: str
-    columns: int
-    rows: int
-    aspect: float
-
-
 def confused_of(judged: Judged, images: dict[str, NDArray[np.uint8]]) -> tuple[list[Confused], Sprite | None]:
     """What lies behind each cell of the matrix, as far as the images are at hand; None where none are."""
     table, names = judged.table, judged.table.classes
@@ -77,41 +61,26 @@ def confused_of(judged: Judged, images: dict[str, NDArray[np.uint8]]) -> tuple[l
     for row in find_mistakes(table).tolist():
         rows_of.setdefault((int(table.truth[row]), int(table.predicted[row])), []).append(row)
 
-    # One picture for all: each of its own would take a header and a compression of its own.
     shown = {
         place: [row for row in rows[:MAX_CONFUSED] if table.images[row] in images] for place, rows in rows_of.items()
     }
     order = [row for place in sorted(shown) for row in shown[place]]
     if not order:
         return [], None
-    small = [reduced(images[table.images[row]], SPRITE_SIDE) for row in order]
-    columns = min(SPRITE_COLUMNS, len(small))
-    rows = -(-len(small) // columns)
-    place_of = {row: (number % columns, number // columns) for number, row in enumerate(order)}
+    sprite = sprite_of([images[table.images[row]] for row in order])
+    number_of = {row: number for number, row in enumerate(order)}
 
     def tile(row: int) -> tuple[float, float, str]:
-        x, y = place_of[row]
         file = None if table.files is None else table.files[row]
         says = f"{file or f'{judged.split} image {row:,}'}: {names[table.predicted[row]]} {table.confidence[row]:.1%}"
-        return 100 * x / max(1, columns - 1), 100 * y / max(1, rows - 1), says
+        return *sprite.place(number_of[row]), says
 
     confused = [
         Confused(place, names[place[0]], names[place[1]], len(rows_of[place]), [tile(row) for row in shown[place]])
         for place in sorted(shown)
         if shown[place]
     ]
-    height, width = small[0].shape[:2]
-    return confused, Sprite(png_uri(grid_of(small, columns, rows)), columns, rows, width / height)
-
-
-def grid_of(images: list[NDArray[np.uint8]], columns: int, rows: int) -> NDArray[np.uint8]:
-    """Images of one size side by side."""
-    height, width, *colours = images[0].shape
-    grid = np.zeros((rows * height, columns * width, *colours), np.uint8)
-    for number, image in enumerate(images):
-        top, left = number // columns * height, number % columns * width
-        grid[top : top + height, left : left + width] = image
-    return grid
+    return confused, sprite
 
 
 def mistakes_of(judged: Judged, suspicious: SuspiciousLabels, images: dict[str, NDArray[np.uint8]]) -> list[Picture]:

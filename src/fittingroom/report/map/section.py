@@ -23,9 +23,10 @@ from fittingroom.errors import ArtifactError, DataError
 from fittingroom.evaluation.mistakes import find_mistakes
 from fittingroom.evaluation.predictions import JudgedPredictions
 from fittingroom.rendering import html_page
+from fittingroom.rendering.sprite import Sprite, grid_of
 from fittingroom.report.map.features import FeatureReader, nearest_rows
 from fittingroom.report.map.layout import CELL, FONT, Grid, lay_out
-from fittingroom.report.pictures import MAX_MISTAKES, SPRITE_COLUMNS, Sprite, grid_of
+from fittingroom.report.pictures import MAX_MISTAKES
 from fittingroom.report.run_summary import Judged
 from fittingroom.runs.cut import bundles_of
 from fittingroom.runs.preprocessing import prepared_dataset
@@ -223,18 +224,15 @@ def _nearest(
 
     # One picture for all; an image that is near to several mistakes is in it once.
     order = sorted(set(rows_QK.ravel().tolist()))
-    columns = min(SPRITE_COLUMNS, len(order))
-    lines = -(-len(order) // columns)
-    small = [_thumbnail(train.images[row], NEAREST_SIDE) for row in order]
-    sprite = Sprite(_small_png(grid_of(small, columns, lines)), columns, lines, 1.0)
-    place = {row: (number % columns, number // columns) for number, row in enumerate(order)}
+    grid, columns, lines = grid_of([_thumbnail(train.images[row], NEAREST_SIDE) for row in order])
+    sprite = Sprite(_small_png(grid), columns, lines, 1.0)
+    number_of = {row: number for number, row in enumerate(order)}
     label_N, names = train.labels, train.files
     assert label_N is not None, "a run's training data is labelled"
     assert names is not None, "named above"
 
     def tile(row: int) -> tuple[float, float, str, str]:
-        x, y = place[row]
-        return 100 * x / max(1, columns - 1), 100 * y / max(1, lines - 1), artifact.classes[label_N[row]], names[row]
+        return *sprite.place(number_of[row]), artifact.classes[label_N[row]], names[row]
 
     nearest: dict[int, NearestImages] = {
         mistake: NearestImages(
