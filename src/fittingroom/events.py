@@ -102,6 +102,21 @@ class MicroBatchHalved:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ProcessorsTaken:
+    """Other programs leave fewer processors free than the training has threads, which then wait for each other.
+
+    Attributes:
+        taken: processors' worth of time that others used while the training was watched.
+        processors: that this process may use.
+        threads: of the training.
+    """
+
+    taken: float
+    processors: int
+    threads: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class CheckpointSaved:
     """The complete state after ``step`` steps is on disk at ``path``."""
 
@@ -125,7 +140,7 @@ class JobDone:
     outcome: str
 
 
-OfATraining = TrainingStarted | StepDone | EpochDone | MicroBatchHalved | CheckpointSaved
+OfATraining = TrainingStarted | StepDone | EpochDone | MicroBatchHalved | ProcessorsTaken | CheckpointSaved
 Event = Working | RecipeSettled | OfATraining | JobEvent | JobDone
 Observer = Callable[[Event], None]
 

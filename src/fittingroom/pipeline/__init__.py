@@ -26,6 +26,7 @@ from fittingroom.parallel.process_group import ALONE, ProcessGroup, launcher, pr
 from fittingroom.parallel.ray_engine import RayEngine, check_engine
 from fittingroom.pipeline.extras import by_itself, report_run
 from fittingroom.pipeline.one_seed import finish
+from fittingroom.pipeline.other_work import telling_of_other_work
 from fittingroom.recipes.by_data import FOR_ALL_OTHERS
 from fittingroom.recipes.keywords import refuse_unknown_keys, with_keys
 from fittingroom.recipes.recipe import Recipe, load_recipe
@@ -343,6 +344,8 @@ def _carry_out(run: Run, engine: RayEngine | None, hooks: Hooks, group: ProcessG
     """Train what is left of a run of one seed or of several."""
     # Whatever ends the training early leaves a state to resume from: its message says by which command.
     environment = recorded_environment(run, group)
+    if engine is None and group.size == 1:
+        hooks = telling_of_other_work(hooks, environment.machine.threads)
     try:
         if environment.seeds is None:
             finish(run, hooks, group=group, trust_code=trust_code)

@@ -15,6 +15,7 @@ from fittingroom.events import (
     JobEvent,
     MicroBatchHalved,
     Observer,
+    ProcessorsTaken,
     RecipeSettled,
     StepDone,
     TrainingStarted,
@@ -97,6 +98,8 @@ class _Lines:
             self.paces[job].lr = event.lr
         elif isinstance(event, MicroBatchHalved):
             self.log(name + _memory_line(event))
+        elif isinstance(event, ProcessorsTaken):
+            self.log(name + _taken_line(event))
         elif isinstance(event, JobDone) and event.outcome:
             self.log(name + event.outcome)
 
@@ -288,6 +291,13 @@ def _memory_line(event: MicroBatchHalved) -> str:
     return (
         f"out of memory: each batch now goes through in parts of {event.micro_batch:,} images; the gradient stays that "
         "of the whole batch, batch-norm statistics are those of the parts"
+    )
+
+
+def _taken_line(event: ProcessorsTaken) -> str:
+    return (
+        f"other programs keep {event.taken:.1f} of {event.processors} processors busy, so the {event.threads} threads "
+        "of this training wait for each other; with --threads 1 it may be over sooner (other rounding, other bits)"
     )
 
 
