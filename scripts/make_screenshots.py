@@ -31,7 +31,7 @@ CHROMIUM = "/usr/bin/chromium"
 PORT = "8931"
 WIDTH = 1200  # of the pages, in CSS pixels
 MARGIN = 28  # above and below what is shown
-COLOURS = 128  # a palette keeps each picture below 150 KB
+LARGEST = 150_000  # bytes of a picture
 
 
 def main() -> None:
@@ -76,18 +76,35 @@ def confusion(browser: Browser, run: Path) -> bytes:
 def page(browser: Browser, run: Path) -> bytes:
     """The page of the server, with an answer and what mattered for it."""
     with _served(run) as address:
-        page = _open(browser, address, 860)
+        page = _open(browser, address, 930)
         page.set_input_files("#file", files=[_asked()])
         page.wait_for_selector("#result:not([hidden])")
         page.wait_for_function("document.getElementById('heat-text').textContent !== ''")
         return page.screenshot()
 
 
-PICTURES: dict[str, Callable[[Browser, Path], bytes]] = {"report": report, "confusion": confusion, "page": page}
+def map_of_test(browser: Browser, run: Path) -> bytes:
+    """The map of judged images that the report has where it is asked for, opened at its surest mistake."""
+    page = _report(browser, run, "--map")
+    page.wait_for_selector("#map-side:not([hidden])")
+    page.locator("#map-grid").click()
+    page.keyboard.press("n")
+    page.wait_for_timeout(500)
+    page.mouse.move(0, 0)
+    page.evaluate("scrollTo(0, 0)")
+    return _cut(page, ["#map"])
 
 
-def _report(browser: Browser, run: Path) -> Page:
-    _fittingroom("report", str(run))
+PICTURES: dict[str, Callable[[Browser, Path], bytes]] = {
+    "report": report,
+    "confusion": confusion,
+    "page": page,
+    "map": map_of_test,
+}
+
+
+def _report(browser: Browser, run: Path, *options: str) -> Page:
+    _fittingroom("report", str(run), *options)
     return _open(browser, (run / "report.html").as_uri(), 900)
 
 
@@ -136,9 +153,13 @@ def _fittingroom(*words: str) -> None:
 
 
 def _save(picture: bytes, file: Path) -> None:
-    """As a PNG with a palette."""
+    """As a PNG with a palette, of as many colours as keep it small."""
     image = Image.open(io.BytesIO(picture)).convert("RGB")
-    image.quantize(COLOURS, dither=Image.Dither.NONE).save(file, optimize=True)
+    for colours in (128, 64, 32):
+        image.quantize(colours, dither=Image.Dither.NONE).save(file, optimize=True)
+        if file.stat().st_size <= LARGEST:
+            return
+    raise SystemExit(f"{file}: at most {LARGEST:,} bytes expected, {file.stat().st_size:,} found with 32 colours")
 
 
 if __name__ == "__main__":
