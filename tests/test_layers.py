@@ -22,7 +22,7 @@ LAYERS = [
     {"data", "evaluation", "parallel"},
     {"training", "artifact", "audit"},
     {"runs", "predict", "estimator"},
-    {"compare", "report", "serve", "label_check"},
+    {"compare", "report", "serve", "label_check", "watch"},
     {"pipeline", "data_split"},
     {"tune", "ideas", "bench", "verify_run"},
     {"cli", "__init__"},

@@ -140,8 +140,15 @@ class JobDone:
     outcome: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class WatchedAt:
+    """The run can be watched in a browser of this machine at ``address`` from now on, as long as it is trained."""
+
+    address: str
+
+
 OfATraining = TrainingStarted | StepDone | EpochDone | MicroBatchHalved | ProcessorsTaken | CheckpointSaved
-Event = Working | RecipeSettled | OfATraining | JobEvent | JobDone
+Event = Working | RecipeSettled | WatchedAt | OfATraining | JobEvent | JobDone
 Observer = Callable[[Event], None]
 
 

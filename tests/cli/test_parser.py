@@ -49,7 +49,7 @@ def test_without_a_command_the_commands_are_listed(words: list[str], command: st
     [
         (["trian"], "trian: no such command; did you mean train?"),
         (["data", "shwo", "sample"], "shwo: no such command; did you mean show?"),
-        (["xyzzy"], "xyzzy: no such command; known are data, train, evaluate, report, predict, export"),
+        (["xyzzy"], "xyzzy: no such command; known are data, train, watch, evaluate, report, predict, export"),
     ],
 )
 def test_a_mistyped_command_is_answered_with_the_one_that_was_meant(

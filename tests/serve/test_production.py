@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from fittingroom.cli import make_parser
-from fittingroom.serve import decoder_process, server
+from fittingroom.serve import decoder_process, listening, server
 from fittingroom.serve.batcher import Batcher
 from fittingroom.serve.connection import LimitedProtocol
 from fittingroom.serve.decoders import Decoders
@@ -71,9 +71,9 @@ def test_the_probes_ask_what_is_answered_without_a_key() -> None:
         path = container[probe]["httpGet"]["path"]
         assert path in paths
         assert path in OPEN_TO_ALL
-    assert POD["terminationGracePeriodSeconds"] > server.DRAIN_SECONDS + server.LISTEN_ON_SECONDS + 5
+    assert POD["terminationGracePeriodSeconds"] > listening.DRAIN_SECONDS + server.LISTEN_ON_SECONDS + 5
     stop = int(re.findall(r"^TimeoutStopSec=(\d+)$", UNIT, re.MULTILINE)[0])
-    assert stop > server.DRAIN_SECONDS + server.LISTEN_ON_SECONDS
+    assert stop > listening.DRAIN_SECONDS + server.LISTEN_ON_SECONDS
 
 
 def test_what_the_page_says_of_limits_is_so() -> None:
@@ -87,8 +87,8 @@ def test_what_the_page_says_of_limits_is_so() -> None:
         f"{decoder_process.SECONDS:g} seconds and {decoder_process.MEMORY >> 30} GB to decode",
         f"{MAX_IMAGES:,} images a request, {batcher.most_waiting:,} wait",
         f"{LimitedProtocol.unread_seconds:g} seconds, {LimitedProtocol.unread_bytes >> 20} MB",
-        f"{LimitedProtocol.most:,}; idle ones are closed after {server.IDLE_SECONDS} seconds",
-        f"for up to {server.DRAIN_SECONDS} seconds",
+        f"{LimitedProtocol.most:,}; idle ones are closed after {listening.IDLE_SECONDS} seconds",
+        f"for up to {listening.DRAIN_SECONDS} seconds",
     ):
         assert said in page
     decoders = Decoders()

@@ -32,6 +32,7 @@ DONE, OUR_FAULT, USERS_MISTAKE, INTERRUPTED = 0, 1, 2, 130
 COMMANDS = {  # in the order of use, as the help has them; the module of the same name has its options and what it does
     "data": "fetch, look at, check, split, and convert data sets",
     "train": "train a model and judge it on the test set, once",
+    "watch": "show a training in the browser while it goes on",
     "evaluate": "judge a run on its test set or on other labelled data",
     "report": "write a run's report.html anew, and its model card",
     "predict": "say what is in a picture, a folder of them or a data set",

@@ -34,7 +34,7 @@ FLAGS = {
     "`overrides`": "--set",
     **{
         f"`{name}`": f"--{name}"
-        for name in ("group", "host", "model", "out", "port", "resume", "seed", "size", "storage", "to")
+        for name in ("group", "host", "model", "out", "port", "resume", "seed", "size", "storage", "to", "watch")
     },
     "`channels`": "--grey",
     "`weights`": "--weights",

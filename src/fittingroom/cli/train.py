@@ -111,6 +111,11 @@ def add_options(parser: Parser) -> None:
         help="under torchrun: give up when another process does not answer for so long; default: 600",
     )
     add_old_spelling(how, "--timeout", timeout)
+    how.add_argument(
+        "--watch",
+        action="store_true",
+        help="show the training in a browser of this machine, at the address that is printed; the result is the same",
+    )
     how.add_argument("--quiet", action="store_true", help="print nothing but the result")
     how.add_argument("--json", action="store_true", help="the content of result.json on stdout")
     parser.set_defaults(run=run_train)
@@ -138,6 +143,10 @@ def _refuse_what_does_not_go_together(args: argparse.Namespace) -> None:
     from fittingroom.errors import UsageError
     from fittingroom.parallel.process_group import processes
 
+    if args.watch:
+        from fittingroom.watch.beside_training import refuse_unwatchable
+
+        refuse_unwatchable()
     if args.resume and args.add_seeds:
         raise UsageError("--resume goes on with a run, --add-seeds adds to a finished one: give one of the two")
     if args.add_seeds and not args.add_seeds[0].isdecimal():
@@ -171,6 +180,7 @@ def _resume(args: argparse.Namespace, engine: RayEngine | None, group: ProcessGr
             observe=hooks.observe,
             should_stop=hooks.should_stop,
             group=group,
+            watch=args.watch,
         )
 
 
@@ -231,6 +241,7 @@ def _begin(args: argparse.Namespace, engine: RayEngine | None, group: ProcessGro
             observe=hooks.observe,
             should_stop=hooks.should_stop,
             group=group,
+            watch=args.watch,
         )
 
 

@@ -19,12 +19,16 @@ _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{12}\.tmp")
 
 
 @contextmanager
-def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
+def atomic_write(path: str | Path, *, durable: bool = True) -> Iterator[BinaryIO]:
     """Open a file for writing that takes its name, over a file that has it, when the block ends well.
 
     After an exception in the block the old file is still there and the new one is gone. A link stays one: the file that
     it leads to is replaced. What is no regular file, a device or a pipe, is never replaced but written to, once the
     block has ended well.
+
+    Args:
+        path: of the file.
+        durable: wait until the disk has it. Else a power cut may leave it empty, which is for files of the moment.
 
     Raises:
         OSError: the file can't be written.
@@ -55,12 +59,14 @@ def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
             with temporary.open("xb") as file:
                 yield file
                 file.flush()
-                os.fsync(file.fileno())
+                if durable:
+                    os.fsync(file.fileno())
             temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    _sync_folder(path.parent)
+    if durable:
+        _sync_folder(path.parent)
 
 
 @contextmanager

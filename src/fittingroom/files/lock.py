@@ -78,6 +78,25 @@ def exclusive_folder(folder: Path, patience: float) -> Iterator[bool]:
         os.close(descriptor)
 
 
+def is_folder_held(folder: Path) -> bool | None:
+    """Whether a process holds a folder by :func:`exclusive_folder`; None where that can't be told, as on Windows.
+
+    Asking holds nothing that another one who asks would see. Raises OSError where the folder can't be opened.
+    """
+    if sys.platform == "win32":
+        return None
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return None
+    finally:
+        os.close(descriptor)
+    return False
+
+
 if sys.platform == "win32":
 
     def _try_lock(descriptor: int) -> bool:

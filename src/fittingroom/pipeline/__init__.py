@@ -50,6 +50,7 @@ from fittingroom.runs.run_data import as_splits, given_again, open_recorded_data
 from fittingroom.runs.starting_point import copy_start
 from fittingroom.training.device import prepare_torch
 from fittingroom.training.turns import own_turn
+from fittingroom.watch.beside_training import refuse_unwatchable, watched
 
 
 def train(
@@ -75,6 +76,7 @@ def train(
     observe: Observer | None = None,
     should_stop: Callable[[], bool] | None = None,
     group: ProcessGroup | None = None,
+    watch: bool = False,
     **keys: Any,
 ) -> Run:
     """Train a model and write the run's folder.
@@ -116,6 +118,8 @@ def train(
         should_stop: asked after each step; true saves the state and ends with :class:`Interrupted`.
         group: the processes that train together, where the caller has joined them; None joins those of torchrun, if
             there are any.
+        watch: have a process of its own show the training in a browser of this machine, at the address that is printed
+            and reported as :class:`~fittingroom.events.WatchedAt`. The result is the same, bit for bit.
         keys: any other key of :class:`Recipe`, in place of the recipe's: ``mirror="random"``, ``model="tutorial"``.
 
     Raises:
@@ -135,6 +139,9 @@ def train(
     refuse_unknown_keys(keys, inspect.signature(train).parameters)
     options = options or Options()
     options = dataclasses.replace(options, device=device or options.device, threads=threads or options.threads)
+
+    if watch:
+        refuse_unwatchable()
 
     # Side by side, jobs of PyTorch's own number of threads would take each other's cores.
     if engine is not None:
@@ -190,9 +197,10 @@ def train(
             hooks.observe(RecipeSettled(sentence=reason))
 
         # The model's code may be executed: it is what the caller gave.
-        _carry_out(run, engine, hooks, joined, trust_code=True)
-        if joined.is_main:
-            _judge_and_report(run, look_at_test, hooks, trust_code=True)
+        with watched(run.path, hooks) if watch and joined.is_main else nullcontext():
+            _carry_out(run, engine, hooks, joined, trust_code=True, watch=watch)
+            if joined.is_main:
+                _judge_and_report(run, look_at_test, hooks, trust_code=True)
         return run
 
 
@@ -207,6 +215,7 @@ def resume(
     observe: Observer | None = None,
     should_stop: Callable[[], bool] | None = None,
     group: ProcessGroup | None = None,
+    watch: bool = False,
 ) -> Run:
     """Resume a run that was stopped, from its newest checkpoint, with its own recipe, data and options.
 
@@ -218,7 +227,7 @@ def resume(
         data: needed where the run was given its data in memory.
         trust_code: permits executing the source that the user's own network came with.
         look_at_test: None for what was said when the run was started.
-        engine, progress, observe, should_stop, group: as for :func:`train`.
+        engine, progress, observe, should_stop, group, watch: as for :func:`train`.
 
     Raises:
         ArtifactError: no such run, a recipe that was changed (the difference is shown), code that isn't trusted.
@@ -231,7 +240,7 @@ def resume(
         True
     """
     with shown(progress, observe) as observer:
-        return _go_on(path, None, data, trust_code, look_at_test, engine, Hooks.of(observer, should_stop), group)
+        return _go_on(path, None, data, trust_code, look_at_test, engine, Hooks.of(observer, should_stop), group, watch)
 
 
 def add_seeds(
@@ -246,6 +255,7 @@ def add_seeds(
     observe: Observer | None = None,
     should_stop: Callable[[], bool] | None = None,
     group: ProcessGroup | None = None,
+    watch: bool = False,
 ) -> Run:
     """Train more seeds of a finished run of several, with its own recipe, data and options.
 
@@ -256,7 +266,7 @@ def add_seeds(
         path: the run, or its folder.
         count: seeds to add, ≥ 1.
         look_at_test: None for what holds for the members that there are: judged, if all of them were.
-        data, trust_code, engine, progress, observe, should_stop, group: as for :func:`resume`.
+        data, trust_code, engine, progress, observe, should_stop, group, watch: as for :func:`resume`.
 
     Raises:
         ArtifactError: as for :func:`resume`; a run of one seed; one that isn't finished.
@@ -270,7 +280,8 @@ def add_seeds(
         [0, 1, 2]
     """
     with shown(progress, observe) as observer:
-        return _go_on(path, count, data, trust_code, look_at_test, engine, Hooks.of(observer, should_stop), group)
+        hooks = Hooks.of(observer, should_stop)
+        return _go_on(path, count, data, trust_code, look_at_test, engine, hooks, group, watch)
 
 
 def _go_on(
@@ -282,8 +293,11 @@ def _go_on(
     engine: RayEngine | None,
     hooks: Hooks,
     group: ProcessGroup | None,
+    watch: bool,
 ) -> Run:
     """Resume a run, or with ``more_seeds`` add so many to it first."""
+    if watch:
+        refuse_unwatchable()
     with (
         process_group() if group is None else nullcontext(group) as joined,
         own_turn(joined),
@@ -316,9 +330,10 @@ def _go_on(
         if look_at_test is None:
             look_at_test = judge
 
-        _carry_out(run, engine, hooks, joined, trust_code=trust_code)
-        if joined.is_main:
-            _judge_and_report(run, look_at_test, hooks, trust_code=trust_code)
+        with watched(run.path, hooks) if watch and joined.is_main else nullcontext():
+            _carry_out(run, engine, hooks, joined, trust_code=trust_code, watch=watch)
+            if joined.is_main:
+                _judge_and_report(run, look_at_test, hooks, trust_code=trust_code)
         return run
 
 
@@ -340,7 +355,9 @@ def _refuse_untrusted_code(run: Run, trusted: bool) -> None:
         )
 
 
-def _carry_out(run: Run, engine: RayEngine | None, hooks: Hooks, group: ProcessGroup, *, trust_code: bool) -> None:
+def _carry_out(
+    run: Run, engine: RayEngine | None, hooks: Hooks, group: ProcessGroup, *, trust_code: bool, watch: bool
+) -> None:
     """Train what is left of a run of one seed or of several."""
     # Whatever ends the training early leaves a state to resume from: its message says by which command.
     environment = recorded_environment(run, group)
@@ -348,11 +365,11 @@ def _carry_out(run: Run, engine: RayEngine | None, hooks: Hooks, group: ProcessG
         hooks = telling_of_other_work(hooks, environment.machine.threads)
     try:
         if environment.seeds is None:
-            finish(run, hooks, group=group, trust_code=trust_code)
+            finish(run, hooks, group=group, trust_code=trust_code, watch=watch)
             return
 
         gpus = int(environment.machine.device.startswith("cuda"))
-        jobs = _members(run, group, elsewhere=engine is not None, trust_code=trust_code)
+        jobs = _members(run, group, elsewhere=engine is not None, trust_code=trust_code, watch=watch)
         for job, _ in run_jobs(jobs, engine, threads=environment.machine.threads, gpus=gpus, hooks=hooks):
             hooks.observe(JobDone(job=job.name, outcome=""))
     except Interrupted as stop:
@@ -379,7 +396,7 @@ def _resume_command(run: Run) -> str:
     return f"{launcher()}fittingroom train --resume {quote(str(run.path))}{trust}"
 
 
-def _members(run: Run, group: ProcessGroup, *, elsewhere: bool, trust_code: bool) -> Iterator[Job[None]]:
+def _members(run: Run, group: ProcessGroup, *, elsewhere: bool, trust_code: bool, watch: bool) -> Iterator[Job[None]]:
     """A job for each seed of a run; ``elsewhere`` in another process, which opens the data itself if it can."""
     recipe, environment = recorded_recipe(run, group), recorded_environment(run, group)
     recipe = recorded_code(run, recipe, group, trust_code=trust_code)
@@ -392,7 +409,7 @@ def _members(run: Run, group: ProcessGroup, *, elsewhere: bool, trust_code: bool
             record = dataclasses.replace(environment, seeds=None, recipe=seeded.as_dict())
             copy_start(run.path, member.path)
             write_start(member.path, seeded, record)
-        yield Job(member.path.name, partial(finish, member, group=group, trust_code=trust_code))
+        yield Job(member.path.name, partial(finish, member, group=group, trust_code=trust_code, watch=watch))
 
 
 def _judge_and_report(run: Run, look_at_test: bool, hooks: Hooks, *, trust_code: bool) -> None:

@@ -19,6 +19,7 @@ from fittingroom.audit.leakage import near_in_test
 from fittingroom.data.dataset import Splits
 from fittingroom.evaluation.conformal import ConformalScores
 from fittingroom.evaluation.predictions import JudgedPredictions, write_predictions
+from fittingroom.evaluation.snapshot import FILE as SNAPSHOT
 from fittingroom.evaluation.temperature import UNCALIBRATED, Temperature
 from fittingroom.evaluation.threshold import MIN_OF_CLASS, Threshold
 from fittingroom.events import NO_HOOKS, Event, Hooks, Observer, Working
@@ -49,7 +50,14 @@ from fittingroom.training.interrupt import saved_when_interrupted
 from fittingroom.training.precision import refuse_without_bf16
 
 
-def finish(run: Run, hooks: Hooks = NO_HOOKS, *, group: ProcessGroup = ALONE, trust_code: bool = False) -> None:
+def finish(
+    run: Run,
+    hooks: Hooks = NO_HOOKS,
+    *,
+    group: ProcessGroup = ALONE,
+    trust_code: bool = False,
+    watch: bool = False,
+) -> None:
     """Train what is left of a run of one seed, in whichever process, and write its artifact and validation scores.
 
     Nothing to do where that is done; the report is not written.
@@ -59,6 +67,7 @@ def finish(run: Run, hooks: Hooks = NO_HOOKS, *, group: ProcessGroup = ALONE, tr
         hooks: follow the training, and may end it.
         group: the processes that train together, each of which calls this.
         trust_code: permits executing the source of the user's own network that the run keeps.
+        watch: store what the model says of a few validation images while it learns.
 
     Raises:
         ArtifactError: code that isn't trusted or was changed.
@@ -71,7 +80,7 @@ def finish(run: Run, hooks: Hooks = NO_HOOKS, *, group: ProcessGroup = ALONE, tr
     recipe = recorded_code(run, recipe, group, trust_code=trust_code)
     model_source = find_model(recipe.model)
     with one_writer(run.path) if group.is_main else nullcontext():
-        _train_one(run, recipe, model_source, environment, hooks, group)
+        _train_one(run, recipe, model_source, environment, hooks, group, watch)
 
 
 def _train_one(
@@ -81,6 +90,7 @@ def _train_one(
     environment: Environment,
     hooks: Hooks,
     group: ProcessGroup,
+    watch: bool,
 ) -> None:
     """Train one model and write what it comes to. Nothing to do where that is done."""
     if group.broadcast(lambda: run.is_finished):
@@ -117,6 +127,7 @@ def _train_one(
             checkpoints=checkpoints if group.is_main else None,
             hooks=recording,
             group=group,
+            snapshot_file=run.path / SNAPSHOT if watch else None,
         )
     if not group.is_main:
         return

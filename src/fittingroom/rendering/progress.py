@@ -19,6 +19,7 @@ from fittingroom.events import (
     RecipeSettled,
     StepDone,
     TrainingStarted,
+    WatchedAt,
     Working,
 )
 from fittingroom.rendering.terminal import console, is_notebook, tell
@@ -40,7 +41,7 @@ def shown(progress: bool | None, observe: Observer | None) -> Iterator[Observer]
     if progress is None:
         progress = observe is None and (is_notebook() or sys.stderr.isatty())
     if not progress:
-        yield observe or (lambda _event: None)
+        yield observe or _address_alone
         return
     with showing(quiet=False) as show:
 
@@ -54,9 +55,9 @@ def shown(progress: bool | None, observe: Observer | None) -> Iterator[Observer]
 
 @contextmanager
 def showing(*, quiet: bool) -> Iterator[Observer]:
-    """An observer that prints on stderr what a person wants to see; nothing with ``quiet``."""
+    """An observer that prints on stderr what a person wants to see; with ``quiet`` only where it can be watched."""
     if quiet:
-        yield lambda _event: None
+        yield _address_alone
     elif is_notebook():
         with _in_notebook() as observer:
             yield observer
@@ -65,6 +66,12 @@ def showing(*, quiet: bool) -> Iterator[Observer]:
             yield observer
     else:
         yield _Lines(tell, speeds=True)
+
+
+def _address_alone(event: Event) -> None:
+    """Print where a training can be watched, which nobody could guess."""
+    if isinstance(event, WatchedAt):
+        tell(_address_line(event))
 
 
 class _Lines:
@@ -86,6 +93,8 @@ class _Lines:
         name = _opening(job)
         if isinstance(event, RecipeSettled):
             self.log(name + _recipe_line(event))
+        elif isinstance(event, WatchedAt):
+            self.log(_address_line(event))
         elif isinstance(event, TrainingStarted):
             self.paces[job] = _Pace(event)
             if (line := _start_line(event)) not in self.starts:  # it is the same for each seed
@@ -251,6 +260,10 @@ def _opening(job: str) -> str:
 
 def _recipe_line(event: RecipeSettled) -> str:
     return f"recipe     {event.sentence}"
+
+
+def _address_line(event: WatchedAt) -> str:
+    return f"watch      {event.address}"
 
 
 def _start_line(event: TrainingStarted) -> str:

@@ -165,7 +165,7 @@ def rate_panel(histories: Sequence[History], stage_epochs: Sequence[int], top: f
     peak = max(step["lr"] for step in first.steps)
     x, y = _x(histories), Scale(0, 1.08 * peak, bottom, top)
     line = Line("lr", svg_path(thinned([(x(step["step"]), y(step["lr"])) for step in first.steps])))
-    marks = [Tick(y(value), f"{value:g}") for value in (0, float(f"{peak:.3g}"))]
+    marks = [Tick(y(value), f"{value:g}") for value in (0, float(f"{peak:.2g}"))]
     return _panel("learning rate", histories, stage_epochs, (top, bottom), marks, [line])
 
 

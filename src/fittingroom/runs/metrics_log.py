@@ -99,14 +99,20 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     """
     events = []
     for line in read_run_file(path, "the events of a training", limit=MAX_BYTES).split(b"\n"):
-        event = parse_line(line)
+        event = event_of(line)
         if event is None:
             break
-        try:
-            events.append(_known(event))
-        except Unexpected:
-            break
+        events.append(event)
     return events
+
+
+def event_of(line: bytes) -> dict[str, Any] | None:
+    """The event that a line is; None for a damaged one."""
+    event = parse_line(line)
+    try:
+        return None if event is None else _known(event)
+    except Unexpected:
+        return None
 
 
 def _known(event: dict[str, Any]) -> dict[str, Any]:

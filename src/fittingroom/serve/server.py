@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
-import ipaddress
 import socket
 import time
 import warnings
@@ -14,22 +12,18 @@ from pathlib import Path
 from typing import TextIO
 
 import uvicorn
-from starlette.types import ASGIApp
 
 from fittingroom.errors import ArtifactError, FittingRoomError
 from fittingroom.predict.classifier import load
 from fittingroom.runs.run import Run
 from fittingroom.serve.app import create_app
-from fittingroom.serve.connection import LimitedProtocol
 from fittingroom.serve.guard import Limits
+from fittingroom.serve.listening import LOOPBACK_NAMES, is_loopback, listen, uvicorn_config
 from fittingroom.serve.request_log import LogForm, RequestLog, writing_failures
 from fittingroom.serve.service import CompareRuns, Served
 
-LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 LISTEN_ON_SECONDS = 3.0  # after a signal to end, at most, for requests that are on their way
 QUIET_SECONDS = 0.05  # twice of which without anything coming means that nothing is
-DRAIN_SECONDS = 20
-IDLE_SECONDS = 15
 
 
 def open_models(
@@ -112,16 +106,16 @@ def serve(
         FittingRoomError: the port is taken, or is none; or others would reach the server without a key.
     """
     limits = limits or Limits()
-    if not _is_loopback(host) and limits.api_key is None and not no_key:
+    if not is_loopback(host) and limits.api_key is None and not no_key:
         raise FittingRoomError(
             f"`host`: whoever reaches {host} could use this server: a key in $FITTINGROOM_API_KEY or in the file of "
             "`api_key_file` expected, none found; `no_key=True` lets everybody in"
         )
-    listening = _listen(host, port)
+    listening = listen(host, port)
 
     # On loopback the danger is a page in the user's own browser whose name was pointed here: only this machine's names
     # are answered. Beyond it, that anybody reaches the server.
-    if _is_loopback(host):
+    if is_loopback(host):
         limits = replace(limits, hosts=tuple(dict.fromkeys((*LOOPBACK_NAMES, host))))
 
     with RequestLog(log, log_to) as lines, writing_failures(lines):
@@ -133,26 +127,7 @@ def serve(
             observe=lines.request,
             compare=compare,
         )
-        _Server(_config(app), [served.name for served in models]).run([listening])
-
-
-def _config(app: ASGIApp) -> uvicorn.Config:
-    """How uvicorn serves the application."""
-    # Nothing of the server is told to clients, and no header of theirs is trusted to name another sender.
-    return uvicorn.Config(
-        app,
-        http=LimitedProtocol,
-        ws="none",
-        lifespan="on",
-        log_config=None,
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        date_header=False,
-        proxy_headers=False,
-        timeout_keep_alive=IDLE_SECONDS,
-        timeout_graceful_shutdown=DRAIN_SECONDS,
-    )
+        _Server(uvicorn_config(app), [served.name for served in models]).run([listening])
 
 
 class _Server(uvicorn.Server):
@@ -181,25 +156,3 @@ class _Server(uvicorn.Server):
             await asyncio.sleep(QUIET_SECONDS)
             quiet, came = (quiet + 1 if came == getattr(state, "came", 0) else 0), getattr(state, "came", 0)
         await super().shutdown(sockets)
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    """A socket that waits at an address of this machine. Raises FittingRoomError where that can't be had."""
-    if not 0 <= port < 1 << 16:
-        raise FittingRoomError(f"`port`: a number 0–65535 expected, {port} found")
-    try:
-        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        return socket.create_server(address[:2], family=family, backlog=LimitedProtocol.most)
-    except (OSError, UnicodeError) as error:  # UnicodeError: what is no name of a host
-        in_use = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
-        advice = f"give another one, such as {port % 65535 + 1}, or 0 for any that is free" if in_use else ""
-        system_text = getattr(error, "strerror", None) or error
-        reason = "is in use by another program" if in_use else f"can't be listened at: {system_text}"
-        raise FittingRoomError(f"port {port} of {host} {reason}; {advice or 'check `host` and `port`'}") from error
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -67,6 +68,7 @@ def fit(
     checkpoints: Checkpoints | None = None,
     hooks: Hooks = NO_HOOKS,
     group: ProcessGroup = ALONE,
+    snapshot_file: Path | None = None,
 ) -> Fitted:
     """Train a recipe on images in memory.
 
@@ -84,6 +86,8 @@ def fit(
         checkpoints: where the state is kept, from the newest of which the fit goes on; None keeps none.
         hooks: follow the training, and may end it.
         group: the processes that train together, each of which calls this with the same data and recipe.
+        snapshot_file: where the main process writes, at most every two seconds, what the network says of a few
+            validation images; see :mod:`fittingroom.evaluation.snapshot`.
 
     Raises:
         RecipeError: the recipe is wrong, or doesn't suit the data, as one that asks for another size or other channels
@@ -119,7 +123,14 @@ def fit(
         classes, size, channels = train_set.num_classes, train_set.image_size, train_set.channels
         precision = resolve_precision(recipe, model_source, classes, size, device, channels=channels).name
 
-    context = TrainContext(device=device, precision=precision, checkpoints=checkpoints, hooks=hooks, group=group)
+    context = TrainContext(
+        device=device,
+        precision=precision,
+        checkpoints=checkpoints,
+        hooks=hooks,
+        group=group,
+        snapshot_file=snapshot_file if group.is_main else None,
+    )
     with own_turn(group):
         state = fit_network(train_set, validation_set, recipe, model_source, normalization, context, start)
     return Fitted(

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any, TypedDict
 
 import safetensors.torch
@@ -43,6 +44,7 @@ from fittingroom.training.inference import labels_to_judge_by, predict_dataset
 from fittingroom.training.loss import make_loss
 from fittingroom.training.optimizer import lr_at, set_lr
 from fittingroom.training.seeds import derive_seed
+from fittingroom.training.snapshots import Snapshots
 from fittingroom.training.start_weights import StartWeights
 from fittingroom.training.state import TrainState
 
@@ -66,7 +68,8 @@ class TrainContext:
         checkpoints: where the state is kept, from the newest of which the training goes on; None keeps none.
         hooks: receive the events of :mod:`fittingroom.events`; asked in each step whether to stop after it.
         group: the processes that train together, each called with the same arguments. Only the main process is given
-            ``checkpoints``, and an observer that is to be heard.
+            ``checkpoints``, a ``snapshot_file``, and an observer that is to be heard.
+        snapshot_file: where what the model says of a few validation images is written now and then; None for nowhere.
     """
 
     device: str = "cpu"
@@ -74,6 +77,7 @@ class TrainContext:
     checkpoints: Checkpoints | None = None
     hooks: Hooks = NO_HOOKS
     group: ProcessGroup = ALONE
+    snapshot_file: Path | None = None
 
 
 def fit_network(
@@ -120,6 +124,10 @@ def fit_network(
         progress, steps_in_all = state.progress, recipe.epochs * len(batches)
         started = time.perf_counter() - progress.seconds
         saved = time.perf_counter()
+        snapshots = None
+        if context.snapshot_file is not None and validation_set is not None:
+            snapshots = Snapshots(context.snapshot_file, validation_set, normalization, device)
+            snapshots.take(state.shipped, progress.epoch * len(batches) + progress.step)
         while progress.epoch < recipe.epochs and not _stops_early(state):
             stage, epoch_in_stage = state.enter_epoch()
 
@@ -163,8 +171,10 @@ def fit_network(
 
                 # The last step of an epoch validates, and moves progress on to step 0 of the next.
                 if progress.step == len(batches):
-                    _finish_epoch(state, validation_set, normalization, step, context)
+                    _finish_epoch(state, validation_set, normalization, step, context, snapshots)
                     progress.seconds = time.perf_counter() - started
+                elif snapshots is not None and snapshots.is_due:
+                    snapshots.take(state.shipped, step)
 
                 # Checkpoint after each epoch, each minute, and before stopping: a kill costs no more than that.
                 stops = stops and step < steps_in_all
@@ -279,7 +289,12 @@ def _all_reduce(
 
 
 def _finish_epoch(
-    state: TrainState, validation_set: Dataset | None, normalization: Normalization, step: int, context: TrainContext
+    state: TrainState,
+    validation_set: Dataset | None,
+    normalization: Normalization,
+    step: int,
+    context: TrainContext,
+    snapshots: Snapshots | None = None,
 ) -> None:
     """Validate, note whether it was the best epoch so far, report it, and move on to the next epoch."""
     progress, loss, accuracy, judged = state.progress, None, None, None
@@ -299,6 +314,9 @@ def _finish_epoch(
         progress.epochs_without_gain = 0 if is_better else progress.epochs_without_gain + 1
         progress.best_accuracy = max(progress.best_accuracy, judged)
         progress.best_loss = min(progress.best_loss, loss)
+        if snapshots is not None:
+            is_last = progress.epoch + 1 == state.recipe.epochs or _stops_early(state)
+            snapshots.take_from(predictions.probabilities, step, is_last=is_last)
 
     context.hooks.observe(
         EpochDone(
