@@ -303,6 +303,31 @@ def pictures_whose_header_lies(folder: Path) -> Made:
     return two_classes(folder, b"\x89PNG\r\n\x1a\n" + content, "png"), "8 of 8 pictures can't be read"
 
 
+def in_crumbs(folder: Path, kind: str, place: int, crumb: bytes) -> Made:
+    """Pictures with five million pieces that say nothing."""
+    file = io.BytesIO()
+    Image.effect_noise((16, 16), 100).save(file, kind)
+    content = file.getvalue()
+    whole = content[:place] + crumb * 5_000_000 + content[place:]
+    return two_classes(folder, whole, kind.lower(), each=1), "bytes expected, more found: save it anew"
+
+
+def a_png_of_empty_chunks(folder: Path) -> Made:
+    return in_crumbs(folder, "PNG", 33, struct.pack(">I4sI", 0, b"prVt", zlib.crc32(b"prVt")))
+
+
+def a_jpeg_of_empty_segments(folder: Path) -> Made:
+    return in_crumbs(folder, "JPEG", 2, b"\xff\xfe\0\2")
+
+
+def a_jpeg_of_filling(folder: Path) -> Made:
+    return in_crumbs(folder, "JPEG", 2, b"\xff" * 6)
+
+
+def a_gif_of_empty_extensions(folder: Path) -> Made:
+    return in_crumbs(folder, "GIF", 13 + 768, b"!\xfe\0")
+
+
 def webp_of(folder: Path, side: int) -> Path:
     file = io.BytesIO()
     Image.new("RGBA", (side, side), (1, 2, 3, 4)).save(file, "WEBP", lossless=True)
@@ -350,6 +375,10 @@ MAKERS: list[Callable[[Path], Made]] = [
     a_jpeg_of_many_scans,
     pictures_whose_header_lies,
     a_small_webp_of_very_many_pixels,
+    a_png_of_empty_chunks,
+    a_jpeg_of_empty_segments,
+    a_jpeg_of_filling,
+    a_gif_of_empty_extensions,
 ]
 
 

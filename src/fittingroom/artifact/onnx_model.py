@@ -111,7 +111,7 @@ class OnnxModel:
 
     Args:
         source: the file, or its content.
-        threads: that one call may use; None for the environment's ``OMP_NUM_THREADS``, else every processor at hand.
+        threads: that one call may use; None for the environment's ``OMP_NUM_THREADS``, else every processor at hand, as far as a quota grants its time.
 
     Raises:
         ArtifactError: the file can't be read, or was not made by ``fittingroom export``.
@@ -189,4 +189,6 @@ def _processors() -> int:
     given = os.environ.get("OMP_NUM_THREADS", "")
     if given.isdecimal() and int(given) > 0:
         return int(given)
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    from fittingroom.environment import cores, cpu_quota
+
+    return max(1, int(min(cores(), cpu_quota())))

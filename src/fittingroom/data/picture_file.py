@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
+from fittingroom.data.picture_pieces import refuse_crumbs
 from fittingroom.errors import DataError
 
 if TYPE_CHECKING:
@@ -99,10 +100,12 @@ def _opening(file: BinaryIO, where: str) -> Iterator[None]:
     """Have one large WebP open at a time: its decoder takes memory for all of it, twice, before it is asked for any.
 
     Raises:
-        DataError: one that is too large.
+        DataError: one that is too large; one in very many pieces.
     """
     place = file.tell()
     head = file.read(30)
+    file.seek(place)
+    refuse_crumbs(file, where)
     file.seek(place)
     pixels = _pixels_of_webp(head)
     if pixels > MAX_WEBP_PIXELS:

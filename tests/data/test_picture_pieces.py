@@ -1,0 +1,74 @@
+"""No honest picture has too many pieces, whatever it says of itself beside its pixels."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from typing import Any
+
+import pytest
+from PIL import Image, PngImagePlugin
+
+from fittingroom.data.picture_pieces import refuse_crumbs
+from fittingroom.errors import DataError
+
+
+def saved(kind: str, side: int = 1_200, **options: Any) -> bytes:
+    file = io.BytesIO()
+    Image.effect_noise((side, side), 100).save(file, kind, **options)
+    return file.getvalue()
+
+
+def png_of_chunks(size: int) -> bytes:
+    """Its pixels in chunks of so many bytes."""
+    content = saved("PNG")
+    pixels = b"".join(content[at + 8 : at + 8 + length] for at, length, kind in _chunks(content) if kind == b"IDAT")
+    parts = [pixels[start : start + size] for start in range(0, len(pixels), size)]
+    packed = b"".join(
+        struct.pack(">I", len(p)) + b"IDAT" + p + struct.pack(">I", zlib.crc32(b"IDAT" + p)) for p in parts
+    )
+    return content[:33] + packed + content[-12:]
+
+
+def _chunks(content: bytes) -> list[tuple[int, int, bytes]]:
+    at, found = 8, []
+    while at < len(content):
+        length = int.from_bytes(content[at : at + 4], "big")
+        found.append((at, length, content[at + 4 : at + 8]))
+        at += length + 12
+    return found
+
+
+def described() -> PngImagePlugin.PngInfo:
+    info = PngImagePlugin.PngInfo()
+    for number in range(300):
+        info.add_text(f"key {number}", "value")
+    return info
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        saved("PNG", pnginfo=described()),
+        png_of_chunks(8_192),
+        png_of_chunks(1_024),
+        saved("PNG") + bytes(3_000_000),  # a file that a disk filled up with zeros
+        saved("JPEG", progressive=True, comment=b"c" * 60_000, icc_profile=bytes(900_000)),
+        saved("JPEG", exif=b"Exif\0\0" + bytes(60_000)),
+        saved("GIF", comment=b"c" * 200_000),
+        saved("BMP"),
+        saved("TIFF"),
+        saved("WEBP"),
+    ],
+    ids=lambda content: f"{len(content)} bytes",
+)
+def test_an_honest_picture_is_not_refused(content: bytes) -> None:
+    refuse_crumbs(io.BytesIO(content), "a")
+
+
+def test_a_picture_in_crumbs_is_refused_where_it_begins_within_a_file() -> None:
+    file = io.BytesIO(b"before" + png_of_chunks(4))
+    file.seek(6)
+    with pytest.raises(DataError, match=r"a.png: at most .* pieces in .* bytes expected, more found: save it anew"):
+        refuse_crumbs(file, "a.png")
