@@ -111,7 +111,8 @@ class OnnxModel:
 
     Args:
         source: the file, or its content.
-        threads: that one call may use; None for the environment's ``OMP_NUM_THREADS``, else every processor at hand, as far as a quota grants its time.
+        threads: that one call may use; None for the environment's ``OMP_NUM_THREADS``, else every processor at hand, as
+            far as a quota grants its time.
 
     Raises:
         ArtifactError: the file can't be read, or was not made by ``fittingroom export``.
@@ -125,7 +126,7 @@ class OnnxModel:
         options.intra_op_num_threads = 1
         options.log_severity_level = 4  # of errors, which are raised anyway, it would print coloured lines of its own
 
-        self._threads = threads or _processors()
+        self._asked_threads = threads
         try:
             content = source if isinstance(source, bytes) else read_run_file(source, EXPECTED, limit=MAX_BYTES)
             refuse_unsafe_graph(content)
@@ -163,14 +164,20 @@ class OnnxModel:
                 raise ArtifactError(f"{self._where}: {EXPECTED} expected, but it answers with other classes")
 
         # As many batches as threads where there are few images, so that none is idle.
-        size = BATCH if self._threads == 1 else max(SMALLEST, min(BATCH, -(-n // self._threads)))
+        threads = 1 if n <= SMALLEST else self._threads
+        size = BATCH if threads == 1 else max(SMALLEST, min(BATCH, -(-n // threads)))
         starts = range(0, n, size)
-        if self._threads == 1 or len(starts) == 1:
+        if threads == 1 or len(starts) == 1:
             for start in starts:
                 fill(start)
         else:
             list(self._pool.map(fill, starts))  # a thread's error is raised here
         return Predictions(probabilities_NC, predicted_N, energies_N, residuals_N)
+
+    @cached_property
+    def _threads(self) -> int:
+        """That many images are shared among."""
+        return self._asked_threads or _processors()
 
     @cached_property
     def _pool(self) -> ThreadPoolExecutor:

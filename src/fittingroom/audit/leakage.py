@@ -77,7 +77,7 @@ class NearInTest:
 
     Example:
         >>> NearInTest(n=10_000, near=42, searched_by="package").sentence
-        '42 of the 10,000 test images (0.42%) are near-duplicates of training images: copies, or alike by chance'
+        '42 of the 10,000 test images (0.42%) are near-duplicates of training images: copies, or things that look alike'
     """
 
     n: int
@@ -92,7 +92,7 @@ class NearInTest:
         if not self.near:
             return f"a search finds no near-duplicate of a training image among the {self.n:,} test images"
         are = "is a near-duplicate of a training image" if self.near == 1 else "are near-duplicates of training images"
-        known = "copies, or alike by chance"
+        known = "copies, or things that look alike"
         if self.near >= MIN_NEAR * self.n:
             known = "if they are copies, expect less on new images"
         return f"{self.near:,} of the {self.n:,} test images ({self.near / self.n:.2%}) {are}: {known}"
