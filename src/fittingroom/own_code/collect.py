@@ -10,8 +10,6 @@ import ast
 import posixpath
 import sys
 from collections.abc import Iterator
-from importlib.metadata import packages_distributions, version
-from importlib.util import find_spec
 from pathlib import Path
 
 from fittingroom.errors import RecipeError
@@ -107,6 +105,9 @@ def is_installed(folder: Path) -> bool:
 
 def _import_of_installed(name: str, kind: str) -> str:
     """A line that imports an installed class or function, with the version that it was written for."""
+    from importlib.metadata import packages_distributions, version  # slow to load, and seldom needed
+    from importlib.util import find_spec
+
     module, attribute = name.rpartition(":")[0], attribute_of(name)
     try:
         found = find_spec(module)
