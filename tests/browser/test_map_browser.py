@@ -11,7 +11,7 @@ import pytest
 import fittingroom as fr
 from fittingroom.report.map import section
 from fittingroom.report.page import write_report
-from tests.browser.pages import SIZES, least_contrast, open_page, scrolls_sideways
+from tests.browser.pages import SIZES, least_contrast, open_page, scrolls_sideways, serious
 from tests.support.small_run import train_small
 
 if TYPE_CHECKING:
@@ -64,6 +64,7 @@ def test_an_image_that_is_clicked_is_shown_and_named(browser: Browser, file: Pat
 
     assert [address for address in asked if not address.startswith("data:")] == []
     assert least_contrast(page, "#map p, #map span, .nearest *") >= 4.5
+    assert size == "phone" or serious(page) == []
 
 
 def test_keys_go_from_image_to_image_and_from_mistake_to_mistake(browser: Browser, file: Path) -> None:
@@ -92,6 +93,12 @@ def test_keys_go_from_image_to_image_and_from_mistake_to_mistake(browser: Browse
 def test_the_map_speaks_the_language_of_the_page_and_dims_other_classes(browser: Browser, file: Path) -> None:
     page, _ = open_page(browser, file)
     page.wait_for_selector("#map-grid[tabindex]")
+    context = browser.new_context(java_script_enabled=False)
+    plain = context.new_page()
+    plain.goto(file.resolve().as_uri())
+    for selector in ("#map h2", "#map p", "#mistakes p", ".nearest"):  # what the script says is what was written
+        assert page.locator(selector).all_inner_texts()[:2] == plain.locator(selector).all_inner_texts()[:2]
+    context.close()
     words = page.evaluate("[...document.querySelectorAll('[data-map-word]')].map(each => each.textContent)")
     page.evaluate("document.documentElement.lang = 'zh-Hans'")
     page.wait_for_function("document.querySelector('#map h2').textContent === '测试集地图'")

@@ -57,4 +57,7 @@ def run_report(args: argparse.Namespace) -> int:
             if verdict.suggestion:
                 out.print(f"  Try: {verdict.suggestion}")
     out.print(f"{page}")
+    if args.map:  # of each seed, as each network has features of its own
+        for member in run.members:
+            out.print(f"map  {member.path / 'report.html'}")
     return 0

@@ -18,7 +18,13 @@ const figure = (n) => new Intl.NumberFormat(language()).format(n);
 const percent = (share) => new Intl.NumberFormat(language(), { style: "percent", minimumFractionDigits: 1 }).format(share);
 
 function showWords() {
-  for (const element of document.querySelectorAll("[data-map-word]")) element.textContent = word(element.dataset.mapWord);
+  for (const element of document.querySelectorAll("[data-map-word]"))
+    element.textContent = word(element.dataset.mapWord, JSON.parse(element.dataset.mapValues ?? "{}"));
+  for (const element of document.querySelectorAll(".nearest b, .nearest .file")) {
+    const english = (element.dataset.english ??= element.textContent);
+    const [, row] = /^training image ([\d,]+)$/.exec(english) ?? [];
+    element.textContent = row ? word("train", { row }) : (CLASSES[language()]?.[english] ?? english);
+  }
   for (const element of document.querySelectorAll(".map-label")) element.textContent = CLASSES[language()]?.[element.dataset.class] ?? element.dataset.class;
   grid.setAttribute("aria-label", word("map", { n: figure(points.length) }));
   const before = $("map-class").value;
