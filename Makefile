@@ -6,11 +6,14 @@ BIN    := $(VENV)/bin
 # Where torch comes from, if not from the default index: make setup TORCH_INDEX=https://download.pytorch.org/whl/cpu
 TORCH_INDEX ?=
 
-.PHONY: run test test-all fuzz test-lowest test-newest setup machine machine-all lint format types docs docs-test bench clean
+.PHONY: run notebook test test-all fuzz test-lowest test-newest setup machine machine-all lint format types docs docs-test bench clean
 
 run: setup  ## get Fashion-MNIST, train, judge, say where the report is
 	$(BIN)/fittingroom train --or-sample
 	@echo "  ($(BIN)/fittingroom is the command here)"
+
+notebook: setup  ## open the notebooks in Jupyter; what they write goes into notebooks/fitting-room-1, and so on
+	$(BIN)/jupyter lab --notebook-dir notebooks notebooks/$(or $(NOTEBOOK),fashion_mnist.ipynb)
 
 test: setup machine lint types  ## everything that has to hold before a commit
 	$(BIN)/pytest -n 2 -m "not nightly"

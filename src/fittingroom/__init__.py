@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from fittingroom.artifact.artifact import Artifact as Artifact
     from fittingroom.compare import compare_runs as compare_runs
     from fittingroom.compare.foreign import evaluate_files as evaluate_files
+    from fittingroom.data.convert import convert as convert
     from fittingroom.data.dataset import Dataset as Dataset
     from fittingroom.data.dataset import Splits as Splits
     from fittingroom.data.open import open_dataset as open_dataset
@@ -41,9 +42,12 @@ if TYPE_CHECKING:
     from fittingroom.recipes.recipe import Recipe as Recipe
     from fittingroom.recipes.recipe import Stage as Stage
     from fittingroom.recipes.recipe import load_recipe as load_recipe
+    from fittingroom.report.page import write_report as write_report
+    from fittingroom.report.run_summary import diagnose_run as diagnose_run
     from fittingroom.runs.environment_record import Options as Options
     from fittingroom.runs.run import Run as Run
     from fittingroom.runs.run import open_run as open_run
+    from fittingroom.training.augmentation_sheet import augmentation_sheet as augmentation_sheet
     from fittingroom.tune import resume_study as resume_study
     from fittingroom.tune import tune_recipe as tune_recipe
     from fittingroom.verify_run import verify as verify
@@ -65,7 +69,10 @@ _HOMES = {
     "Stage": "recipes.recipe",
     "Tried": "ideas",
     "add_seeds": "pipeline",
+    "augmentation_sheet": "training.augmentation_sheet",
     "compare_runs": "compare",
+    "convert": "data.convert",
+    "diagnose_run": "report.run_summary",
     "evaluate_files": "compare.foreign",
     "load": "predict.classifier",
     "load_recipe": "recipes.recipe",
@@ -78,6 +85,7 @@ _HOMES = {
     "try_ideas": "ideas",
     "tune_recipe": "tune",
     "verify": "verify_run",
+    "write_report": "report.page",
 }
 
 __all__ = sorted(_HOMES)  # what is public: whose home is known

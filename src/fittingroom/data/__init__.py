@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from fittingroom.data.dataset import Splits as Splits
     from fittingroom.data.dataset import concatenate as concatenate
     from fittingroom.data.fetch.known_sets import known_identity as known_identity
+    from fittingroom.data.fetch.known_sets import locate as locate
     from fittingroom.data.open import open_dataset as open_dataset
     from fittingroom.data.preprocessing import Preprocessing as Preprocessing
     from fittingroom.data.preprocessing import read_picture as read_picture
@@ -30,6 +31,7 @@ _HOMES = {
     "clear_cache": "data.cache",
     "concatenate": "data.dataset",
     "known_identity": "data.fetch.known_sets",
+    "locate": "data.fetch.known_sets",
     "open_dataset": "data.open",
     "read_picture": "data.preprocessing",
     "stratified_split": "data.cut",

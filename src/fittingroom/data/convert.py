@@ -11,7 +11,7 @@ from fittingroom.files.atomic import atomic_directory, atomic_write
 WRITABLE = {kind.name: kind for kind in FORMATS if kind.write is not None or kind.write_part is not None}
 
 
-def convert(data: Splits, out: Path, *, to: str | None = None, force: bool = False) -> list[Path]:
+def convert(data: Splits, out: str | Path, *, to: str | None = None, force: bool = False) -> list[Path]:
     """Write the data set to ``out``. A folder appears whole or not at all.
 
     IDX and CSV have no class names: these go into ``classes.txt`` beside the data, where they are read from.
@@ -29,7 +29,13 @@ def convert(data: Splits, out: Path, *, to: str | None = None, force: bool = Fal
 
     Raises:
         DataError: an unknown format, something in the way, what a format can't hold, a full disk.
+
+    Example:
+        >>> import fittingroom as fr
+        >>> [file.name for file in fr.convert(fr.open_dataset("sample"), "converted", to="csv")]
+        ['classes.txt', 'test.csv', 'train.csv']
     """
+    out = Path(out)
     is_folder = format_of_name(out) is None
     target = _target(out, to)
     try:

@@ -66,6 +66,11 @@ def write_report(run: Run, *, xkcd: bool = False, with_map: bool = False, trust_
     Raises:
         ArtifactError: a file of the run is missing or damaged; for a map, the network has no features.
         DataError: the images of a map are not at hand.
+
+    Example:
+        >>> import fittingroom as fr
+        >>> print(fr.write_report(fr.open_run("runs/plain-1")))
+        runs/plain-1/report.html
     """
     members = run.members
     for member in members:

@@ -49,8 +49,19 @@ def judged_on(run: Run) -> Judged | None:
 def diagnose_run(run: Run) -> list[Diagnosis]:
     """Diagnose a finished run of one seed, by its training and its validation images alone.
 
+    Args:
+        run: to be diagnosed.
+
+    Returns:
+        For each finding its ``name``, a ``sentence`` with the figures, and a ``suggestion``.
+
     Raises:
         ArtifactError: a file of the run is missing or damaged.
+
+    Example:
+        >>> import fittingroom as fr
+        >>> all(diagnosis.sentence for diagnosis in fr.diagnose_run(fr.open_run("runs/plain-1")))
+        True
     """
     events, scores = run.events, run.result["validation"]
     official = run.environment.data.train.content == KNOWN_FINGERPRINTS["fashion-mnist train (official)"].content

@@ -52,9 +52,8 @@ def augmentation_sheet(dataset: Dataset, recipe: Recipe, *, draws: int = DRAWS) 
 
     Example:
         >>> import fittingroom as fr
-        >>> from fittingroom.training.augmentation_sheet import augmentation_sheet
         >>> recipe = fr.load_recipe("plain", overrides=["rotate=15", "noise=0.1"])
-        >>> augmentation_sheet(fr.open_dataset("sample").train, recipe).save("augmented.png")
+        >>> fr.augmentation_sheet(fr.open_dataset("sample").train, recipe).save("augmented.png")
     """
     recipe = with_own_code(recipe)
     if dataset.labels is None:

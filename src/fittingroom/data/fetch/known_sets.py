@@ -136,6 +136,11 @@ def locate(name: str, *, progress: Progress | None = None) -> Path:
     Raises:
         DataError: an unknown name.
         NoSourceError: no source has the files.
+
+    Example:
+        >>> from fittingroom.data import locate
+        >>> sorted(file.name for file in locate("sample").glob("t10k*"))
+        ['t10k-images-idx3-ubyte.gz', 't10k-labels-idx1-ubyte.gz']
     """
     return fetch(name, progress=progress).folder
 
