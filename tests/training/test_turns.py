@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -23,3 +25,28 @@ def test_trainings_in_threads_equal_lone_ones_and_print_still_prints(
         assert (run.path / "model.onnx").exists()
     print("still here")
     assert "still here" in capfd.readouterr().out
+
+
+def test_a_process_forked_after_a_training_is_told_so_in_place_of_waiting_for_ever(tmp_path: Path) -> None:
+    program = """if True:
+        import multiprocessing, sys
+        from pathlib import Path
+        from tests.support.small_run import train_small
+
+        def again() -> None:
+            try:
+                train_small(Path(sys.argv[1], "again"))
+            except Exception as error:
+                print(type(error).__name__, error, flush=True)
+
+        train_small(Path(sys.argv[1], "first"))
+        child = multiprocessing.get_context("fork").Process(target=again)
+        child.start()
+        child.join(120)
+        print(child.exitcode, Path(sys.argv[1], "again").exists())
+    """
+    words = [sys.executable, "-W", "ignore", "-c", program, str(tmp_path)]
+    ended = subprocess.run(words, capture_output=True, text=True, timeout=300, check=False)
+
+    assert "FittingRoomError a process that was started anew expected" in ended.stdout, ended.stderr[-2000:]
+    assert ended.stdout.splitlines()[-1] == "0 False"
