@@ -139,6 +139,9 @@ def test_nearest_training_images_are_those_of_the_largest_cosine_among_what_was_
     for row, text in enumerate(shown):
         found = re.findall(r"<b>([^<]+)</b> <span class=\"file\">training image ([\d,]+)</span>", text)
         assert len(found) == 5
+        predicted = table_of(run).predicted[worst[row]]
+        as_predicted = sum(name == artifact.classes[predicted] for name, _ in found)
+        assert f"{as_predicted} of 5 labelled as predicted" in text
         numbers = [int(number.replace(",", "")) for _, number in found]
         assert [whole.train.classes[whole.train.labels[number]] for number in numbers] == [name for name, _ in found]  # type: ignore[index]
         columns = [learned.index(hashes[number]) for number in numbers]  # a held-out image would not be there

@@ -52,12 +52,10 @@ class NearestImages:
     Attributes:
         tiles: of each, the nearest first: its place in the sprite in percent of its free width and height, its class
             and how it is called.
-        same: how many have the image's own label.
         as_predicted: how many have the class that was predicted.
     """
 
     tiles: list[tuple[float, float, str, str]]
-    same: int
     as_predicted: int
 
 
@@ -237,7 +235,6 @@ def _nearest(
     nearest: dict[int, NearestImages] = {
         mistake: NearestImages(
             tiles=[tile(row) for row in rows],
-            same=int((label_N[rows] == table.truth[mistake]).sum()),
             as_predicted=int((label_N[rows] == table.predicted[mistake]).sum()),
         )
         for mistake, rows in zip(worst, rows_QK.tolist(), strict=True)
