@@ -65,8 +65,8 @@ def add_recipe(options: Options, *, what: str, set_by: str = "--set") -> None:
     options.add_argument(
         "--model",
         metavar="NAME|FILE.py:CLASS|timm:NAME",
-        help=f"another model; your own file is executed. Alone, it is trained by the recipe {RECIPE_FOR_A_MODEL}, with "
-        f"pretrained weights, as timm's networks have them, by {RECIPE_FOR_WEIGHTS}",
+        help="another model; your own, also as package.module:CLASS, is executed. Alone, it is trained by the recipe "
+        f"{RECIPE_FOR_A_MODEL}, with pretrained weights, as timm's networks have them, by {RECIPE_FOR_WEIGHTS}",
     )
     options.add_argument(
         "--epochs", type=int, metavar="N", help="epochs in all: stages are cut short, or the last is lengthened"

@@ -101,7 +101,7 @@ def train(
         weights: a file of weights to start from, safetensors or a checkpoint of PyTorch that holds tensors alone;
             ``none`` for new ones. By default a network ``timm:NAME`` starts from timm's own, which are fetched at their
             first use, and any other from new ones.
-        trust_code: permits executing the source that the network of ``from_run`` came with.
+        trust_code: permits executing the code that ``from_run`` keeps.
         out: the run's folder, new or empty; by default the next free ``runs/<recipe>-<number>``.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``; None for that of the options.
         threads: of the CPU; None for those of the options.
@@ -120,7 +120,8 @@ def train(
             there are any.
         watch: have a process of its own show the training in a browser of this machine, at the address that is printed
             and reported as :class:`~fittingroom.events.WatchedAt`. The result is the same, bit for bit.
-        keys: any other key of :class:`Recipe`, in place of the recipe's: ``mirror="random"``, ``model="tutorial"``.
+        keys: any other key of :class:`Recipe`, in place of the recipe's: ``mirror="random"``, ``model="tutorial"``; for
+            model, loss, augmentation and optimizer also a class or function of your own.
 
     Raises:
         RecipeError, DataError: what the user gave doesn't work, and why.
