@@ -53,10 +53,11 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("name", PAGES)
-def test_axe_finds_nothing_serious(browser: Browser, pages: Path, name: str, scheme: str) -> None:
-    page, _ = open_page(browser, pages / PAGES[name], scheme=scheme)
+def test_axe_finds_nothing_serious(browser: Browser, pages: Path, name: str, scheme: str, size: str) -> None:
+    page, _ = open_page(browser, pages / PAGES[name], size, scheme)
     assert serious(page) == []
     page.context.close()
 

@@ -15,7 +15,7 @@ from fittingroom.evaluation.mistakes import find_mistakes
 from fittingroom.report.page import write_report
 from fittingroom.report.pictures import confused_of
 from fittingroom.report.run_summary import judged_on
-from tests.browser.pages import SIZES, least_contrast, luminance, open_page, scrolls_sideways
+from tests.browser.pages import SIZES, least_contrast, luminance, open_page, scrolls_sideways, serious
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -153,3 +153,23 @@ def test_what_a_cell_opens_are_the_images_themselves(run: fr.Run) -> None:
             assert (tile == images[table.images[row]]).all()
             number += 1
     assert number > 50
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_the_switch_puts_all_of_the_page_into_chinese_and_back(browser: Browser, run: fr.Run, size: str) -> None:
+    page, asked = open_page(browser, run.path / "report.html", size)
+    english = page.inner_text("main")
+    page.click("#languages [data-language=zh]")
+    assert page.inner_text("h1") == f"准确率 {run.result['test']['accuracy']:.2%}"
+    assert page.inner_text("#diagnosis h2, #curves h2") in ("诊断", "曲线")
+    assert page.inner_text("#try h2") == "试一试"
+    assert page.evaluate("document.documentElement.lang") == "zh-Hans"
+    counts = page.eval_on_selector_all(".matrix td b", "cells => cells.map(cell => Number(cell.textContent))")
+    assert counts == [count for row in run.result["test"]["confusion"] for count in row]
+    assert serious(page) == []
+    assert not scrolls_sideways(page, size)
+
+    page.focus("#languages [data-language=en]")
+    page.keyboard.press("Enter")
+    assert page.inner_text("main") == english
+    assert [url for url in asked if not url.startswith("data:")] == []

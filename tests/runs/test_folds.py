@@ -244,7 +244,7 @@ def test_the_command_says_it_and_report_card_and_record_show_it(
     assert "folds=3" in capsys.readouterr().out
     assert json.loads(Path("run/environment.json").read_text(encoding="utf-8"))["folds"] == 3
     page = Path("run/report.html").read_text(encoding="utf-8")
-    assert "Cross-validated: of 240 images" in page
+    assert "of 240 images correct, each judged by a model" in page
     assert "--folds 3" in page
     assert "each judged by a model of the 2 other folds of 3" in Path("run/README.md").read_text(encoding="utf-8")
     assert main(["export", "run", "--format", "onnx", "--out", "again.onnx"]) == 0

@@ -24,6 +24,7 @@ from fittingroom.evaluation.mistakes import (
 )
 from fittingroom.files.atomic import atomic_write
 from fittingroom.rendering.html_page import render_page
+from fittingroom.rendering.languages import language_switch, with_chinese
 from fittingroom.report.curves import History, accuracy_panel, history_of, loss_panel, rate_panel
 from fittingroom.report.pictures import answers_of, confused_of, mistakes_of
 from fittingroom.report.run_summary import (
@@ -87,6 +88,7 @@ def write_report(run: Run, *, xkcd: bool = False, with_map: bool = False, trust_
         "evaluations": test_set_evaluations(run),
         "max_evaluations": MAX_EVALUATIONS,
         "figure": _figure,
+        "language": language_switch(),
         "interval_method": interval_method,
         "in_groups": in_groups,
         "reproduce": reproducing_command(run),
@@ -107,7 +109,7 @@ def write_report(run: Run, *, xkcd: bool = False, with_map: bool = False, trust_
 
     path = run.path / "report.html"
     with atomic_write(path) as file:
-        file.write(render_page(TEMPLATE, content).encode())
+        file.write(with_chinese(render_page(TEMPLATE, content), "report").encode())
     return path
 
 

@@ -278,6 +278,12 @@ listenForPictures();
 listenForCamera();
 listenForDrawing();
 for (const button of $("try").querySelectorAll("[data-language]")) button.addEventListener("click", () => setLanguage(button.dataset.language));
-setLanguage(navigator.language.startsWith("zh") ? "zh" : "en");
+
+// A page that has a switch for all of it sets the document's language; one without has the buttons of this part.
+if ($("languages")) {
+  const ofPage = () => setLanguage(document.documentElement.lang.startsWith("zh") ? "zh" : "en");
+  new MutationObserver(ofPage).observe(document.documentElement, { attributeFilter: ["lang"] });
+  ofPage();
+} else setLanguage(navigator.language.startsWith("zh") ? "zh" : "en");
 $("try").hidden = false; // without a script there is nothing to try
 window.fittingRoom = { model, see, answer };

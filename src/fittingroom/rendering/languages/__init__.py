@@ -1,0 +1,178 @@
+"""A page in a second language: it is rendered in English, and what stands in a catalogue is carried beside it.
+
+A catalogue (``*.zh.txt``) has each sentence in English and below it in Chinese, with figures and names as ``{n}`` (a
+figure), ``{t}`` (text without markup), ``{h}`` (anything) or ``{x}`` (what stands in the catalogue itself); a number
+tells several of a kind apart. They are taken over as they are, so that no figure can differ between the languages. A
+text is translated as a whole or not at all.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from pathlib import Path
+
+FOLDER = Path(__file__).parent
+KINDS = {"n": r"[\d.,:%<≤ +−×/e±–-]+?", "t": r"[^<>]+?", "h": r".+?", "x": r".+?"}
+PLACE = re.compile(r"\{([nthx])(\d*)\}")
+
+# Of a page: parts with words of their own, what has none, and the elements that hold a text or a name for it.
+SKIPPED = re.compile(r"<(script|style|pre)\b.*?</\1>|<section id=\"(?:try|map)\".*?</section>", re.DOTALL)
+ELEMENT = re.compile(
+    r"<(h1|h2|h3|p|dt|dd|th|td|li|figcaption|summary|text|title|span)\b((?![^>]*data-[a-z]*-?word)[^>]*)>(.*?)</\1>",
+    re.DOTALL,
+)
+ATTRIBUTES = re.compile(r"<(?:\w+)\b[^>]*>")
+ATTRIBUTE = re.compile(r'\s(title|aria-label|alt)="([^"]+)"')
+WORD = re.compile(r"[A-Za-z]{2}")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A sentence of a catalogue: a pattern of its English, and its Chinese."""
+
+    pattern: re.Pattern[str]
+    chinese: str
+
+
+@dataclass(frozen=True)
+class Language:
+    """What a page needs for its second language.
+
+    Attributes:
+        script: the switch.
+        script_source: its hash, as a content security policy has it.
+    """
+
+    script: str
+    script_source: str
+
+
+@cache
+def language_switch() -> Language:
+    """The switch, as each page has it."""
+    script = "\n" + (FOLDER / "language.js").read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return Language(script, f"'sha256-{digest}'")
+
+
+@cache
+def read_catalogue(name: str) -> tuple[Entry, ...]:
+    """The entries of ``<name>.zh.txt``, the longest first, so that what says more is tried before."""
+    blocks = (FOLDER / f"{name}.zh.txt").read_text(encoding="utf-8").strip().split("\n\n")
+    pairs = [block.split("\n") for block in blocks if not block.startswith("#")]
+    return tuple(_entry(english, chinese) for english, chinese in sorted(pairs, key=lambda pair: -len(pair[0])))
+
+
+def translated(text: str, catalogue: str) -> str | None:
+    """The text in Chinese, sentence after sentence; None where a part of it does not stand in the catalogue.
+
+    Args:
+        text: inner HTML of an element, in English.
+        catalogue: its name.
+    """
+    return _translated(_plain(text), catalogue)
+
+
+def with_chinese(page: str, catalogue: str) -> str:
+    """The page with its Chinese beside it: elements are numbered, and the last script holds their texts.
+
+    Args:
+        page: whole, in English, with ``<!--languages-->`` where the texts are to go.
+        catalogue: by which it is translated.
+    """
+    texts: dict[str, int] = {}
+
+    def number(text: str) -> int:
+        return texts.setdefault(text, len(texts))
+
+    def of_element(match: re.Match[str]) -> str:
+        tag, attributes, inner = match.groups()
+        chinese = translated(inner, catalogue) if WORD.search(re.sub("<[^>]*>", "", inner)) else None
+        if chinese is None:
+            nested = ELEMENT.sub(of_element, inner)
+            return f"<{tag}{attributes}>{nested}</{tag}>"
+        return f'<{tag}{attributes} data-zh="{number(chinese)}">{inner}</{tag}>'
+
+    def of_tag(match: re.Match[str]) -> str:
+        marks = [
+            f"{name}:{number(html.unescape(chinese))}"
+            for name, value in ATTRIBUTE.findall(match[0])
+            if WORD.search(value) and (chinese := translated(value, catalogue)) is not None
+        ]
+        end = "/>" if match[0].endswith("/>") else ">"
+        return f'{match[0].removesuffix(end)} data-zh-names="{" ".join(marks)}"{end}' if marks else match[0]
+
+    head, body, rest = page.partition("<body>")
+    parts = list(_kept_apart(rest))
+    marked = "".join(
+        part if is_kept else ATTRIBUTES.sub(of_tag, ELEMENT.sub(of_element, part)) for part, is_kept in parts
+    )
+    found = json.dumps(list(texts), ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
+    return head + body + marked.replace("<!--languages-->", found)
+
+
+def _kept_apart(text: str) -> Iterator[tuple[str, bool]]:
+    """Its pieces in order, and whether they are left alone."""
+    start = 0
+    for match in SKIPPED.finditer(text):
+        yield text[start : match.start()], False
+        yield match[0], True
+        start = match.end()
+    yield text[start:], False
+
+
+def _plain(text: str) -> str:
+    """As the catalogue has it: one blank for any, apostrophes as they are; quotes within attributes stay escaped."""
+    for escaped, mark in (("&nbsp;", " "), ("&#39;", "'"), ("\xa0", " ")):
+        text = text.replace(escaped, mark)
+    return " ".join(text.split())
+
+
+@lru_cache(maxsize=4096)
+def _translated(text: str, catalogue: str) -> str | None:
+    entries = read_catalogue(catalogue)
+    for entry in entries:
+        if (whole := entry.pattern.fullmatch(text)) and (chinese := _filled(entry, whole, catalogue)) is not None:
+            return chinese
+
+    # Several sentences: each ends with a full stop, and what follows is translated by itself.
+    for stop in re.finditer(r"(?<=[.!?>])\s", text):
+        first = _whole(text[: stop.start()], entries, catalogue)
+        if first is not None and (after := _translated(text[stop.end() :], catalogue)) is not None:
+            return first + after
+    return None
+
+
+def _whole(text: str, entries: Sequence[Entry], catalogue: str) -> str | None:
+    for entry in entries:
+        if (match := entry.pattern.fullmatch(text)) and (chinese := _filled(entry, match, catalogue)) is not None:
+            return chinese
+    return None
+
+
+def _filled(entry: Entry, match: re.Match[str], catalogue: str) -> str | None:
+    """The Chinese with what the English had; None where a part that is to be translated can't be."""
+    found = match.groupdict()
+    for name in [name for name in found if name.startswith("x")]:
+        part = _translated(found[name], catalogue)
+        if part is None:
+            return None
+        found[name] = part
+    return PLACE.sub(lambda place: found[place[1] + place[2]], entry.chinese)
+
+
+def _entry(english: str, chinese: str) -> Entry:
+    pattern, start = "", 0
+    for place in PLACE.finditer(english):
+        pattern += re.escape(english[start : place.start()])
+        name = place[1] + place[2]
+        pattern += f"(?P={name})" if f"(?P<{name}>" in pattern else f"(?P<{name}>{KINDS[place[1]]})"
+        start = place.end()
+    return Entry(re.compile(pattern + re.escape(english[start:])), chinese)
