@@ -82,7 +82,13 @@ def read_study(folder: Path) -> Record:
     """
     file = folder / FILE
     if not file.exists():
-        raise ArtifactError(f"{folder}: a study of ideas expected, {FILE} is missing; `fittingroom try` starts one")
+        # Whoever was killed in the first second has a folder that is no study yet.
+        way = (
+            f"remove {folder} and begin again, if it was killed at once"
+            if folder.is_dir()
+            else "`fittingroom try` starts one"
+        )
+        raise ArtifactError(f"{folder}: a study of ideas expected, {FILE} is missing; {way}")
     record = read_record(Record, read_json(file), str(file))
     if not record.ideas or BASELINE in record.ideas:
         raise ArtifactError(f"{file}: ideas: one or more expected, none called {BASELINE}; {WHAT_TO_DO}")

@@ -468,7 +468,13 @@ def open_study(path: Path, *, splits: Splits | None = None, storage: str | None 
         DataError: the data is not what the study was started with.
     """
     if not (path / STUDY).exists():
-        raise ArtifactError(f"{path}: the folder of a study expected, with a {STUDY}; `fittingroom tune` makes one")
+        # Whoever was killed in the first second has a folder that is no study yet.
+        way = (
+            f"remove {path} and begin again, if it was killed at once"
+            if path.is_dir()
+            else "`fittingroom tune` makes one"
+        )
+        raise ArtifactError(f"{path}: the folder of a study expected, with a {STUDY}; {way}")
     record, file = read_json(path / STUDY), str(path / STUDY)
     read_record(StudyRecord, record, file, advice=DAMAGED)
     options = read_record(Options, record["options"], f"{file}: options", advice=DAMAGED)
