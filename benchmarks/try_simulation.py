@@ -14,7 +14,7 @@ that are looked at after 3 to 32 pairs, as a real one is:
 - gain: all ideas are better by twice the standard deviation from seed to seed, as it is seen on the validation images;
   how many are told, and after how many pairs.
 
-    .venv/bin/python -m benchmarks.try_simulation [--repeats 1000] [--only TEXT] [--record]
+    .venv/bin/python -m benchmarks.try_simulation [--repeats 1000] [--only TEXT] [--record] [--table]
 
 Some 15 minutes on one core; the same numbers each time. Of 1,000 repeats a share of 3 % has a standard error of 0.5
 points, one of 5 % of 0.7. Last result: in docs/explain/judging.md and results.csv.
@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import re
 import statistics
 import time
 from collections.abc import Iterator
@@ -44,6 +45,9 @@ LARGE, SMALL = 10_000, 1_000  # validation images that `try` holds out of 60,000
 TASTE = 0.2  # sd of an image's difficulty for one recipe alone, of 1
 CERTAIN = 5.0  # standard deviations
 HEAVY_TAILS, CLASSES = 3, 10  # degrees of freedom of Student's t, whose luck is common to the images of a class
+
+CLAIMS, TOLD, UNTIL = "claims what isn't so", "told better", "pairs until better"  # metrics of results.csv
+WITH_IDEAS = re.compile(r", \d of(?= sd)")  # in a scene's name
 
 Right = NDArray[np.bool_]
 
@@ -140,9 +144,13 @@ class Answers:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=1000)
+    parser.add_argument("--table", action="store_true", help="the tables of docs/explain/judging.md, from results.csv")
     parser.add_argument("--only", default="", help="scenes whose names have this text")
     record.add_options(parser)
     args = parser.parse_args()
+    if args.table:
+        print(tables())
+        return
 
     for scene in scenes():
         if args.only in scene.name:
@@ -164,6 +172,9 @@ def scenes() -> Iterator[Scene]:
     for ideas in IDEAS:
         name = f"folds, nothing, {ideas} of sd 0.6, baseline 0.6"
         yield Scene(name=name, ideas=ideas, baseline_sd=0.6, idea_sd=0.6, images=SMALL, folds=FOLDS)
+    for gain in (2.0, 4.0):
+        name = f"folds, gain of {gain:g} points, 1 of sd 0.6, baseline 0.6"
+        yield Scene(name=name, ideas=1, baseline_sd=0.6, idea_sd=0.6, gains=(gain,), images=SMALL, folds=FOLDS)
     for sd in (0.15, 0.3, 0.6):
         for ideas in IDEAS:
             gains = (two_sds(sd, LARGE),) * ideas
@@ -185,7 +196,7 @@ def figures_of(scene: Scene, repeats: int) -> list[record.Figure]:
     """Simulate a scene's studies, and count."""
     generator = np.random.default_rng(0)
     studies = [one_study(scene, generator) for _ in range(repeats)]
-    figures = [record.figure(scene.name, "claims what isn't so", [float(is_false(scene, study)) for study in studies])]
+    figures = [record.figure(scene.name, CLAIMS, [float(is_false(scene, study)) for study in studies])]
 
     # An idea that is never told has no number of pairs: it counts as more than all, which the median can bear.
     if any(scene.gains):
@@ -195,10 +206,10 @@ def figures_of(scene: Scene, repeats: int) -> list[record.Figure]:
             for verdict, pairs, gain in zip(study.verdicts, study.pairs, scene.gains, strict=True)
             if gain
         ]
-        figures.append(record.figure(scene.name, "told better", [float(verdict == "better") for verdict, _ in found]))
+        figures.append(record.figure(scene.name, TOLD, [float(verdict == "better") for verdict, _ in found]))
         told = [float(pairs) if verdict == "better" else math.inf for verdict, pairs in found]
         median, mean = statistics.median(told), statistics.fmean(told)
-        figures.append(record.Figure(scene.name, "pairs until better", len(told), median, mean, None))
+        figures.append(record.Figure(scene.name, UNTIL, len(told), median, mean, None))
     figures.append(record.figure(scene.name, "pairs to the end", [float(max(study.pairs)) for study in studies]))
     return figures
 
@@ -211,7 +222,7 @@ def one_study(scene: Scene, generator: np.random.Generator) -> Outcome:
     for look, pairs in enumerate(LOOKS):
         baseline = answers.of(0, pairs)
         both = {name: (baseline, answers.of(number, pairs)) for name, number in still_open.items()}
-        for name, judgement in judge(both, look, EFFECT).items():
+        for name, judgement in judge(both, look, EFFECT, scene.folds if scene.folds > 1 else None).items():
             if judgement.verdict is not None:
                 found[still_open.pop(name)] = (judgement.verdict, pairs)
         if not still_open:
@@ -235,6 +246,35 @@ def two_sds(sd: float, images: int) -> float:
     """Twice the standard deviation of one recipe's accuracy from seed to seed on the same images, in points."""
     answers = Answers(Scene(name="", ideas=0, baseline_sd=sd, images=images), np.random.default_rng(1))
     return float(200 * answers.of(0, 500).mean(axis=1).std(ddof=1))
+
+
+def tables() -> str:
+    """Both tables as Markdown, of the newest rows."""
+    means, medians = (
+        {key[1:3]: float(row[kind]) for key, row in record.latest().items() if key[0] == "try_simulation.py"}
+        for kind in ("mean", "median")
+    )
+    kinds = dict.fromkeys(WITH_IDEAS.sub("{}", scene.name) for scene in scenes())
+
+    heads = "1 idea | 3 ideas | 9 ideas"
+    false = [f"| what is true | {heads} |", "| --- | ---: | ---: | ---: |"]
+    told = [f"| what is true | {heads} |", "| --- | ---: | ---: | ---: |"]
+    for kind in kinds:
+        names = [kind.format(f", {ideas} of") for ideas in IDEAS]
+        claims = [means.get((name, CLAIMS)) for name in names]
+        pairs = [medians.get((name, UNTIL)) for name in names]
+        what = kind.format(", seeds of")
+        if any(share is not None for share in claims) and "gain" not in kind:
+            shares = ["–" if share is None else f"{100 * share:.1f}%" for share in claims]
+            false.append(f"| {what} | {' | '.join(shares)} |")
+        if any(number is not None for number in pairs):
+            found = [means.get((name, TOLD)) for name in names]
+            cells = [
+                "–" if number is None or share is None else f"{number:g} ({100 * share:.0f}%)"
+                for number, share in zip(pairs, found, strict=True)
+            ]
+            told.append(f"| {what} | {' | '.join(cells)} |")
+    return "\n".join([*false, "", *told])
 
 
 if __name__ == "__main__":

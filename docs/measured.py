@@ -287,6 +287,17 @@ SECTIONS = (
         "judges](../explain/judging.md)).",
         [Column("points gained", "points gained", points, mean=True), Column("better", "better", percent, mean=True)],
     ),
+    Section(
+        "try_simulation.py",
+        "Studies of ideas that are wrong",
+        "Simulated studies of 1, 3 or 9 ideas, whose seeds vary by so many points: how many claim anything that isn't "
+        "so, and after how many pairs an idea that is better is told ([how it judges](../explain/judging.md)).",
+        [
+            Column("claims what isn't so", "claim what isn't so", percent, mean=True, spread=False),
+            Column("told better", "told", percent, mean=True, spread=False),
+            Column("pairs until better", "pairs", counted),
+        ],
+    ),
 )
 SHOWN_ELSEWHERE = ("time_to_accuracy.py", "curves.py")  # in the README's table and plot
 

@@ -254,3 +254,26 @@ def test_the_levels_of_all_looks_add_up_to_6_percent() -> None:
     assert levels[:2] == [0.05, pytest.approx(0.006079, abs=1e-6)]
     assert levels == sorted(levels, reverse=True)
     assert 0.0599 < sum(levels) <= 0.06
+
+
+def test_a_cautious_interval_leaves_out_0_exactly_where_its_p_says_so_and_is_the_wider_one() -> None:
+    generator = np.random.default_rng(5)
+    for _ in range(30):
+        sides = Scene(gain=1.0, first_sd=0.1, second_sd=1.0).draw((3, 3), 400, generator)
+        usual, cautious = crossed_difference(*sides), crossed_difference(*sides, cautious=True)
+        assert cautious.p_value >= usual.p_value - 1e-12
+        for confidence in (0.5, 0.95, 0.997):
+            low, high = cautious.interval(confidence)
+            assert (low > 0 or high < 0) == (cautious.p_value < 1 - confidence)
+            assert high - low >= usual.interval(confidence)[1] - usual.interval(confidence)[0] - 1e-12
+
+
+@pytest.mark.parametrize("images", [60, 1000])
+def test_images_judged_by_folds_count_for_less(images: int) -> None:
+    """Nadeau and Bengio's factor: at 5 folds 2.25 times the variance by images."""
+    sides = Scene(gain=4.0).draw((4, 4), images, np.random.default_rng(2))
+    usual, folded = crossed_difference(*sides), crossed_difference(*sides, folds=5)
+    assert folded.image_variance == pytest.approx(2.25 * usual.image_variance)
+    assert folded.p_value >= usual.p_value
+    width = usual.interval()[1] - usual.interval()[0]
+    assert folded.interval()[1] - folded.interval()[0] > width

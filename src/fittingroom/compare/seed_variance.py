@@ -73,6 +73,7 @@ class CrossedDifference:
         image_error: standard error of ``image_variance``.
         won: images that most seeds of one side get right and most of the other don't, by side; None with 200 images or
             more, where they aren't needed.
+        won_of: of how many images, where these count for less than they are; 0: of all.
         cautious: p and interval hold far out in the tail too, whichever side's seeds vary more; they are wider.
     """
 
@@ -84,6 +85,7 @@ class CrossedDifference:
     image_error: float = 0.0
     won: tuple[int, int] | None = None
     cautious: bool = False
+    won_of: int = 0
 
     @property
     def variance(self) -> float:
@@ -110,7 +112,7 @@ class CrossedDifference:
         half = self._standard_errors(confidence) * math.sqrt(self.variance)
         low, high = self.difference - half, self.difference + half
         if self.won is not None:
-            of_models = paired_interval(*self.won, self.n, confidence=confidence)
+            of_models = paired_interval(*self.won, self.won_of or self.n, confidence=confidence)
             low, high = min(low, of_models[0]), max(high, of_models[1])
         return max(-1.0, low), min(1.0, high)
 
@@ -231,7 +233,7 @@ class CrossedDifference:
 
 
 def crossed_difference(
-    first_SN: NDArray[np.bool_], second_SN: NDArray[np.bool_], *, cautious: bool = False
+    first_SN: NDArray[np.bool_], second_SN: NDArray[np.bool_], *, cautious: bool = False, folds: int | None = None
 ) -> CrossedDifference:
     """Compare the answers of two sides on the same images, with the components of the variance.
 
@@ -239,6 +241,9 @@ def crossed_difference(
         first_SN, second_SN: whether each seed (a row) got each image (a column) right; one side or both have two seeds
             or more, and there are two images or more.
         cautious: see :class:`CrossedDifference`.
+        folds: of the cross-validation in which each seed's answers came about; None where all of them are of one model.
+            Images of a fold are right or wrong together, as the model that judged them hadn't learned from them: so
+            many images count for less, by Nadeau and Bengio's factor (:mod:`fittingroom.evaluation.fold_interval`).
     """
     n = first_SN.shape[1]
     by_image_N = second_SN.mean(axis=0) - first_SN.mean(axis=0)
@@ -247,16 +252,17 @@ def crossed_difference(
 
     # The estimate may fall below 0 where the recipes find the same images hard; a variance can't.
     of_rest = sum(spread.rest / (spread.seeds * n) for spread in spreads)
-    image_variance = _floored(max(0.0, model_variance - of_rest), n)
+    more = 1.0 if folds is None else 1 + folds / (folds - 1)
+    image_variance = more * _floored(max(0.0, model_variance - of_rest), n)
 
     deviations_N = (by_image_N - by_image_N.mean()) ** 2
-    image_error = float(deviations_N.std()) / n**1.5
+    image_error = more * float(deviations_N.std()) / n**1.5
     difference = float(by_image_N.mean())
     won = None
     if n < SMALL_SET:
-        won = int((by_image_N <= -0.5).sum()), int((by_image_N >= 0.5).sum())
-    variances = image_variance, _floored(model_variance, n)
-    return CrossedDifference(difference, n, *variances, spreads, image_error, won, cautious)
+        won = int((by_image_N <= -0.5).sum() / more), int((by_image_N >= 0.5).sum() / more)
+    variances = image_variance, more * _floored(model_variance, n)
+    return CrossedDifference(difference, n, *variances, spreads, image_error, won, cautious, int(n / more))
 
 
 def _floored(variance: float, n: int) -> float:

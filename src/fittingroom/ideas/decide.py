@@ -10,6 +10,7 @@ The test is that of ``compare``: seeds and images are crossed (:mod:`fittingroom
 of a pair have one seed, and count as independent all the same, which errs on the safe side where they are alike.
 From 3 and 4 pairs hardly anything is known of how much seeds vary, and the levels are far below 5%: there the test is
 the cautious form of it, as the usual one claims too much of ideas whose seeds vary more than the baseline's.
+Where images are judged by folds they count for less, as each fold's model learned from other images.
 ``benchmarks/try_simulation.py`` records how often a study claims what isn't so.
 """
 
@@ -66,16 +67,19 @@ def level_at(look: int) -> float:
     return FIRST_LEVEL if look == 0 else LATER_LEVELS / (len(LOOKS) - 1)
 
 
-def judge(answers: Mapping[str, tuple[Right, Right]], look: int, effect: float) -> dict[str, Judgement]:
+def judge(
+    answers: Mapping[str, tuple[Right, Right]], look: int, effect: float, folds: int | None = None
+) -> dict[str, Judgement]:
     """Judge the ideas that are open.
 
     Args:
         answers: by the idea's name, whether each seed (a row) of baseline and idea got each validation image right.
         look: from 0, see :data:`LOOKS`.
         effect: the smallest difference of accuracies that is of interest, > 0.
+        folds: of the cross-validation by which each seed judged all images; None where some are held out.
     """
     cautious = LOOKS[look] <= FEW_PAIRS
-    crossed = {name: crossed_difference(*both, cautious=cautious) for name, both in answers.items()}
+    crossed = {name: crossed_difference(*both, cautious=cautious, folds=folds) for name, both in answers.items()}
     claimed = _claimed({name: found.p_value for name, found in crossed.items()}, level_at(look))
     confidence = 1 - level_at(look) / len(answers)
 

@@ -89,7 +89,7 @@ class Study:
                 self._close(still_open)
                 return
 
-            judgements = judge(dict(self._answers(still_open, pairs)), look, self.effect)
+            judgements = judge(dict(self._answers(still_open, pairs)), look, self.effect, self.baseline.folds)
             self.judged |= judgements
             for idea in still_open:
                 hooks.observe(JobDone(job=idea.name, outcome=judgement_text(judgements[idea.name], self.effect)))
