@@ -184,9 +184,10 @@ def _print_sides(compared: Compared, out: Any) -> None:
     numbers = ("seeds", "accuracy", "sd", "difference", "p")
     several = len(compared.comparisons) > 1
     judged = ("difference", "its interval", "p", "verdict") if several else ()
-    table = console.table("run", "seeds", "accuracy", "sd", "95% interval", *judged, "differs in", right=numbers)
+    columns = ("run", "seeds", "accuracy", "sd", "95% interval", *judged, "differs in")
+    table = console.table(*columns, right=numbers, prose=("differs in",))
     for side, comparison in zip(compared.sides, [None, *compared.comparisons], strict=True):
-        cells = ["baseline", "", "", ""]
+        cells = ["", "", "", "baseline"]
         if comparison is not None:
             overall = comparison.overall
             low, high = overall.interval
