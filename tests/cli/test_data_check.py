@@ -157,8 +157,8 @@ def test_labels_are_doubted_one_by_one_and_kept_for_evaluate(capsys: pytest.Capt
     # File, page and sheet hold the same.
     assert report["written"] == {"suspects": "s.json", "page": "a.html", "sheet": "a.png"}
     page = Path("a.html").read_text()
-    assert f"<s>{first['given']}</s><br>{first['suggested']}" in page
-    assert page.count("<figcaption><s>") == 240
+    assert f"labelled {first['given']}<br>model: {first['suggested']}" in page
+    assert page.count("<figcaption>labelled ") == 240
 
     again, err = run(capsys, *how)
     assert "fold" not in err  # what was done is kept
