@@ -221,6 +221,14 @@ def test_an_output_that_was_damaged_is_made_anew(run: Path, inputs: Path) -> Non
     assert Path("out/a.parquet").read_bytes() == whole
 
 
+@pytest.mark.parametrize("shards", [7, ["a"], [{"output": 7}], [{}]])
+def test_a_manifest_that_was_changed_is_one_message(shards: object, run: Path, inputs: Path) -> None:
+    Path("out").mkdir()
+    Path("out/manifest.json").write_text(json.dumps({"format": 1, "shards": shards}))
+    with pytest.raises(ArtifactError, match=r"manifest.json: shards.* expected, .*; choose another `out`"):
+        score_shards(run, ["in"], "out")
+
+
 def test_answers_of_two_models_do_not_mix(run: Path, inputs: Path, tmp_path: Path) -> None:
     score_shards(run, ["in/a.parquet"], "out")
     other = train_small(tmp_path / "other", "seed=1").path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any, ClassVar
@@ -173,6 +174,21 @@ def test_metrics_that_mlflow_did_not_take_are_sent_later(run: fr.Run, monkeypatc
     client.is_away = False
     replay(tracker, events[halfway:])
     assert [step for key, step in client.taken if key == "loss"] == [step for step, _ in measured(run)["loss"]]
+
+
+@pytest.mark.parametrize("state", [{"uri": 7, "run_id": "a"}, {"run_id": "a"}, {}])
+def test_a_changed_note_of_mlflows_run_is_one_message(state: dict[str, object], run: fr.Run) -> None:
+    pytest.importorskip("mlflow")
+    note = run.path / "mlflow.json"
+    kept = note.read_bytes() if note.exists() else None
+    note.write_text(json.dumps({"format": 1} | state))
+    try:
+        with pytest.raises(fr.ArtifactError, match=r"mlflow\.json: uri: .*expected|mlflow\.json: uri expected"):
+            open_tracker("mlflow", run)
+    finally:
+        note.unlink()
+        if kept is not None:
+            note.write_bytes(kept)
 
 
 def test_an_unknown_tracker_names_the_known_ones(run: fr.Run) -> None:

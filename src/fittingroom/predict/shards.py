@@ -17,13 +17,14 @@ from glob import glob, has_magic
 from importlib import metadata
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, TypedDict
 
 from fittingroom.artifact.artifact import open_artifact
 from fittingroom.artifact.onnx_model import MODEL
 from fittingroom.environment import versions
 from fittingroom.errors import ArtifactError, DataError
 from fittingroom.events import Hooks
+from fittingroom.files import records
 from fittingroom.files.atomic import remove_leftovers
 from fittingroom.files.json_file import read_json, write_json
 from fittingroom.files.lock import exclusive
@@ -251,8 +252,10 @@ def read_record(output: Path) -> Record | None:
     try:
         with output.open("rb") as file:
             record = json.loads(pl.read_parquet_metadata(file)[RECORD])
-        return Record(**{key: value for key, value in record.items() if key != "format"})
-    except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException, KeyError, TypeError, ValueError):
+        return records.read_record(Record, record, str(output))
+    except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException, KeyError, ValueError, RecursionError):
+        return None
+    except ArtifactError:
         return None
 
 
@@ -349,6 +352,14 @@ def _write_index(out: Path, run: Path, model: str, failed: Sequence[ShardDone]) 
     write_json(out / SCORING_INDEX, index)
 
 
+class _Listed(TypedDict):
+    output: str
+
+
+class _Index(TypedDict):
+    shards: list[_Listed]
+
+
 def _listed(out: Path) -> set[Path]:
     """The outputs that the index of an earlier call names."""
     if not (out / SCORING_INDEX).exists():
@@ -356,7 +367,8 @@ def _listed(out: Path) -> set[Path]:
     index = read_json(out / SCORING_INDEX, format_number=FORMAT)
     if "shards" not in index:
         raise DataError(f"{out / SCORING_INDEX}: not the manifest of a scoring, and in its way; choose another `out`")
-    return {out / shard["output"] for shard in index["shards"]}
+    known = records.read_record(_Index, index, str(out / SCORING_INDEX), advice="choose another `out`")
+    return {out / shard["output"] for shard in known["shards"]}
 
 
 def _outputs(out: Path) -> list[Path]:

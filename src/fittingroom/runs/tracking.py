@@ -14,17 +14,29 @@ import warnings
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypedDict
 
 from fittingroom.errors import FittingRoomError, RecipeError, how_to_install
 from fittingroom.events import EpochDone, Event, StepDone, TrainingStarted
 from fittingroom.files.json_file import read_json, write_json
+from fittingroom.files.records import read_record
 from fittingroom.files.sqlite_url import sqlite_url
 from fittingroom.runs.run import Run, runs_folder
 
 MLFLOW_STATE = "mlflow.json"  # in the run's folder: which run of MLflow it is, so that a resumed training goes on there
 FORMAT = 1  # of that file
 BATCH = 500  # metrics that go to MLflow at once; it takes 1,000 at most
+
+
+class _State(TypedDict):
+    """Which run of MLflow a run of ours is."""
+
+    uri: str
+    run_id: str
+
+
+def _read_state(file: Path) -> _State:
+    return read_record(_State, read_json(file, format_number=FORMAT), str(file))
 
 
 class Tracker(Protocol):
@@ -129,7 +141,7 @@ class MlflowTracker:
 
         # A resumed training goes on in MLflow's run, if that is where it was begun.
         state = run.path / MLFLOW_STATE
-        if state.exists() and (known := read_json(state, format_number=FORMAT))["uri"] == uri:
+        if state.exists() and (known := _read_state(state))["uri"] == uri:
             self.run_id = known["run_id"]
         else:
             experiment = self._experiment(folder / "mlflow-artifacts")
