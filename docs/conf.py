@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 from sphinx.application import Sphinx
 from sphinx.domains.python import PyObject
@@ -87,8 +88,17 @@ def _skip(_app: Sphinx, _kind: str, _name: str, member: object, skip: bool, _opt
     return skip or getattr(member, "__module__", "fittingroom").startswith("sklearn")
 
 
+def _mend_for_keys(_app: Any, _page: str, _template: str, context: dict[str, Any], _tree: Any) -> None:
+    """Give headings of the contents the level that a heading has to have, and let keys reach what scrolls sideways."""
+    for part in ("body", "furo_navigation_tree"):
+        if isinstance(context.get(part), str):
+            text = context[part].replace('role="heading">', 'role="heading" aria-level="2">')
+            context[part] = text.replace("<pre>", '<pre tabindex="0">')
+
+
 def setup(app: Sphinx) -> None:
     """Fill each page's generated parts in as it is read."""
+    app.connect("html-page-context", _mend_for_keys, priority=900)
     app.connect("source-read", _fill)
     app.connect("autodoc-skip-member", _skip)
     for field in PyObject.doc_field_types:
