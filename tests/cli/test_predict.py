@@ -273,6 +273,7 @@ def test_export_writes_the_file_and_says_how_it_was_checked(run: str, form: str,
     [
         (["--format", "safetensors"], "model.safetensors already"),
         (["--format", "keras"], "--format: onnx, torch-export or page expected, keras found"),
+        (["--format", "torch-export", "--out", "x.onnx"], "--out x.onnx: a name in .pt2 expected"),
         (["--format", "torch-export", "--quantize", "int8"], "--quantize int8: --format onnx expected"),
     ],
 )

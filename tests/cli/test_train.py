@@ -96,6 +96,12 @@ def test_a_later_look_goes_to_a_file_of_its_own(capsys: pytest.CaptureFixture[st
     assert len(Path("runs/test-looks.jsonl").read_text(encoding="utf-8").splitlines()) == 3
 
 
+@pytest.mark.parametrize("seeds", ["0", "1", "-3"])
+def test_too_few_seeds_are_refused_by_their_number(seeds: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "sample", *TINY, "--seeds", seeds]) == 2
+    assert f"seeds: 2 or more expected, {seeds} found; for a single one give --seed" in capsys.readouterr().err
+
+
 def test_several_seeds_report_mean_sd_and_interval(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "sample", *TINY, "--seeds", "3", "--json"]) == 0
     result = json.loads(capsys.readouterr().out)

@@ -100,6 +100,11 @@ def _refuse_what_does_not_go_together(args: argparse.Namespace) -> None:
         raise UsageError(f"--format: {_either()} expected, {args.format} found")
     if args.quantize and args.format != "onnx":
         raise UsageError(f"--quantize {args.quantize}: --format onnx expected, {args.format} found")
+
+    # By its suffix a file is opened: in another format's, it would be taken for a damaged one.
+    suffix = SUFFIXES[args.format]
+    if args.out and args.out.suffix != suffix and args.out.suffix in SUFFIXES.values():
+        raise UsageError(f"--out {args.out}: a name in {suffix} expected, as --format is {args.format}")
     if args.out and args.out.exists() and not args.force:
         raise UsageError(f"{args.out}: a new file expected, it is there already; --force writes over it")
 

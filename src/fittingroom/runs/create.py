@@ -160,6 +160,8 @@ def recipe_for(splits: Splits, *, overrides: Sequence[str] = ()) -> Chosen:
 def _seed_list(recipe: Recipe, seeds: int | Sequence[int] | None) -> tuple[int, ...] | None:
     if seeds is None:
         return None
+    if isinstance(seeds, int) and seeds < 2:
+        raise RecipeError(f"seeds: 2 or more expected, {seeds} found; for a single one give `seed`")
     chosen = [recipe.seed + i for i in range(seeds)] if isinstance(seeds, int) else list(seeds)
     if len(set(chosen)) < max(2, len(chosen)):
         raise RecipeError(f"seeds: at least two that differ expected, {chosen} found; for a single one give `seed`")

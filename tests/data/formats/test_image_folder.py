@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
+from fittingroom.cli import main
 from fittingroom.data.cache import cache_entries
 from fittingroom.data.dataset import Dataset, Splits
 from fittingroom.data.formats.image_folder import read_image_folder
@@ -454,6 +455,16 @@ def test_broken_pictures_are_all_named_in_one_error_or_left_out(tmp_path: Path) 
     assert data.notes == ("left out, as they can't be read: b/9.png, a/1.png, b/3.png",)
     assert data.train.files == ("a/0.png", "a/2.png", "a/3.png", "b/0.png", "b/1.png", "b/2.png")
     assert data.train.class_counts().tolist() == [3, 3]
+
+
+def test_one_broken_picture_is_named_with_the_way_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, number in product(("a", "b"), range(2)):
+        save(tmp_path / name / f"{number}.png")
+    (tmp_path / "a" / "1.png").write_bytes(b"")
+
+    assert main(["data", "info", str(tmp_path)]) == 2
+    assert capsys.readouterr().err.rstrip().endswith("; --skip-broken leaves it out")
+    assert main(["data", "info", str(tmp_path), "--skip-broken"]) == 0
 
 
 def test_a_csv_that_describes_the_pictures_does_not_hide_them(tmp_path: Path, tiny: Splits) -> None:

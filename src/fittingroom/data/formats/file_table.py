@@ -274,12 +274,12 @@ def table_blocks(table: FileTable, rows: int, preprocessing: Preprocessing | Non
     files, where = _located(table)
     missing = [message for file, row in zip(files, where, strict=True) if (message := _problem(file, row))]
     if missing:
-        _refuse_missing(missing, len(files), table.path)
+        _refuse_missing(missing, len(files), table.path, may_skip=False)
     record, _ = resolve(files, preprocessing or Preprocessing())
     for start in range(0, len(files), rows):
         block = slice(start, start + rows)
         read = _decoded(files[block], where[block], record)
-        refuse_broken(read.broken, len(files), table.path)
+        refuse_broken(read.broken, len(files), table.path, may_skip=False)
         yield read.images
 
 
@@ -367,7 +367,7 @@ def _problem(file: Path, row: str) -> str:
     return f"{row}: {file}: {'a file expected, something else found' if file.exists() else 'no such file'}"
 
 
-def _refuse_missing(missing: Sequence[str], count: int, path: Path) -> None:
+def _refuse_missing(missing: Sequence[str], count: int, path: Path, *, may_skip: bool = True) -> None:
     if len(missing) == count and count > 1:
         raise DataError(
             f"{path}: none of the {count:,} files of the table is there; the first: {missing[0]}: "
@@ -375,11 +375,10 @@ def _refuse_missing(missing: Sequence[str], count: int, path: Path) -> None:
         )
     lines = [*missing[:MAX_ROWS_SHOWN], *([f"and {len(missing) - MAX_ROWS_SHOWN:,} more"] * (len(missing) > 20))]
     if len(lines) == 1:
-        raise DataError(missing[0])
+        raise DataError(missing[0] + ("; `skip_broken=True` leaves it out" if may_skip else ""))
     shown = "\n  ".join(lines)
-    raise DataError(
-        f"{path}: {len(missing):,} of {count:,} pictures are missing (`skip_broken=True` leaves them out):\n  {shown}"
-    )
+    way_on = " (`skip_broken=True` leaves them out)" if may_skip else ""
+    raise DataError(f"{path}: {len(missing):,} of {count:,} pictures are missing{way_on}:\n  {shown}")
 
 
 def _numbers(

@@ -140,25 +140,24 @@ def read_with_source(content: bytes, where: str, preprocessing: Preprocessing) -
     return see_picture(content, where, preprocessing), hashlib.sha256(content).digest()
 
 
-def refuse_broken(broken: Sequence[str], count: int, where: Path) -> None:
+def refuse_broken(broken: Sequence[str], count: int, where: Path, *, may_skip: bool = True) -> None:
     """Raise one error for all pictures of a data set that can't be read.
 
     Args:
         broken: the message of each.
         count: how many pictures there are.
         where: they lie.
+        may_skip: whether whoever reads them could go on without these, which is said then.
 
     Raises:
         DataError: there are any.
     """
     if len(broken) == 1:
-        raise DataError(broken[0])
+        raise DataError(broken[0] + ("; `skip_broken=True` leaves it out" if may_skip else ""))
     if broken:
         lines = "\n  ".join(broken)
-        raise DataError(
-            f"{where}: {len(broken):,} of {count:,} pictures can't be read "
-            f"(`skip_broken=True` leaves them out):\n  {lines}"
-        )
+        way_on = " (`skip_broken=True` leaves them out)" if may_skip else ""
+        raise DataError(f"{where}: {len(broken):,} of {count:,} pictures can't be read{way_on}:\n  {lines}")
 
 
 def refuse_all_broken(broken: Sequence[str], good: int, where: Path) -> None:

@@ -208,7 +208,8 @@ def parquet_blocks(path: Path, rows: int, preprocessing: Preprocessing | None = 
     for first, contents in _contents(path):
         for start in range(0, len(contents), rows):
             pictures = list(_pictures(contents[start : start + rows], path, first + start, record))
-            refuse_broken([str(found) for found in pictures if isinstance(found, DataError)], _count(path), path)
+            broken = [str(found) for found in pictures if isinstance(found, DataError)]
+            refuse_broken(broken, _count(path), path, may_skip=False)
             yield np.stack([found[0].image for found in pictures if not isinstance(found, DataError)])
 
 
