@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -239,6 +240,27 @@ def test_a_sheet_holds_every_image_in_itself(run: str) -> None:
     assert "photos/deep/bag.webp" in page
     with Image.open("seen.png") as picture:
         assert picture.size[0] > 200
+
+
+def test_the_pages_figures_and_heading_are_those_of_json(run: str, capsys: Captured) -> None:
+    assert main(["predict", run, "photos", "as-it-is.png", "--json", "--top", "3"]) == 0
+    answers = json.loads(capsys.readouterr().out)
+    assert main(["predict", run, "photos", "as-it-is.png", "--html", "sheet.html", "--top", "3"]) == 0
+    page = Path("sheet.html").read_text(encoding="utf-8")
+
+    bars = re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", page)
+    assert bars == [(name, f"{share:.1%}") for answer in answers for name, share in answer["top"]]
+    assert re.findall(r'class="file">(.*?)</span>', page) == [answer["file"] for answer in answers]
+    heading = re.search("<h1>(.*)</h1>", page)
+    assert heading
+    counted = {name: int(count) for count, name in re.findall(r"(\d+) × (.*?)(?: · |$)", heading[1])}
+    named = Counter(answer["class"] for answer in answers)
+    assert sum(counted.values()) == len(answers)
+    assert {name: counted[name] for name in counted if name != "another class"}.items() <= named.items()
+
+    # One image's page is headed by its answer; those that don't fit the page count in its heading.
+    assert main(["predict", run, "as-it-is.png", "--html", "one.html"]) == 0
+    assert f"<h1>{answers[-1]['class']}, {answers[-1]['probability']:.1%}</h1>" in Path("one.html").read_text()
 
 
 def test_a_sheet_escapes_what_a_file_is_called(run: str) -> None:

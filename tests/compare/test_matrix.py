@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import html
 import io
 import re
 from collections import Counter
@@ -56,6 +57,11 @@ def test_a_cell_opens_up_to_six_images_of_both_kinds(compared: Compared, matrix:
         assert kinds[False] >= min(3, cell.lost)
 
     page = page_of(compared)
+    labelled = re.findall('<figcaption>labelled (.*?)<br><span class="answer">answer: (.*?)</span>', page)
+    wrong = Counter((html.unescape(truth), html.unescape(answer)) for truth, answer in labelled)
+    discordant = compared.as_dict()["comparisons"][0]["discordant"]
+    assert wrong <= Counter((each["class"], each["predicted"]) for each in discordant)
+    assert wrong
     targets = re.findall(r'<a href="#(cell-0-\d+-\d+)"', page)
     assert len(targets) == len(matrix.cells)
     for target in targets:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import html
 import io
 import json
+import re
+import shlex
 import shutil
 import signal
 import socket
@@ -360,3 +363,22 @@ def test_openapi_names_every_path_and_docs_need_no_network(http: httpx.Client) -
     assert json.dumps(described)
     assert "http://" not in page.replace("http://127.0.0.1", "")
     assert "<script" not in page
+
+
+def test_the_docs_example_is_for_the_address_that_was_asked_and_says_the_key(
+    http: httpx.Client, two_runs: list[Path], shoe: bytes
+) -> None:
+    example = re.search(r"<pre>(.*)</pre>", http.get("/docs").text)
+    assert example
+    words = shlex.split(html.unescape(example[1]))
+    assert words[:3] == ["curl", "--data-binary", "@shoe.jpg"]
+    assert "class" in http.post(words[-1], content=shoe).json(), "the example works as it is, on this server's port"
+
+    with started(two_runs, api_key="sesame") as running, running.client() as client:
+        example = re.search(r"<pre>(.*)</pre>", client.get("/docs").text)
+        assert example
+        assert shlex.split(html.unescape(example[1]))[3:] == [
+            "-H",
+            "X-API-Key: $FITTINGROOM_API_KEY",
+            f"{running.url}/predict",
+        ]

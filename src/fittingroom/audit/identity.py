@@ -341,6 +341,7 @@ def displaced_numbers(part: Part) -> list[Finding]:
     labels, known = part.dataset.labels, np.flatnonzero(part.official)
     if labels is None or not len(known) or part.official.mean() < 0.5 or not _are_numbers(part.dataset.classes):
         return []
+
     given, right = labels[known], manifest().labels[part.rows[known]].astype(np.int64)
     offset, count = _offset_of_numbers(given, right)
     if not offset:

@@ -47,10 +47,16 @@ def as_html(report: Report) -> str:
     # every severity is counted, those without a finding too: "0 errors" is the news
     counts = {kind: sum(finding.severity == kind for finding in report.findings) for kind in SEVERITIES}
 
+    found = [f"{count} {kind}{'s' * (count != 1)}" for kind, count in counts.items()]
+
+    # what could not be read may hide anything: "0 errors" alone would be a promise
+    problems = [checked.problem for checked in report.checked if checked.problem]
+    found += [f"{len(problems)} not read"] * bool(problems)
+
     # captions are for labels, which are judged one image at a time; other examples speak as a row
     content = {
         "title": "Data check: " + ", ".join(checked.given for checked in report.checked),
-        "counts": ", ".join(f"{count} {kind}{'s' * (count != 1)}" for kind, count in counts.items()),
+        "found": ", ".join(found),
         "seconds": report.seconds,
         "checked": [
             (name, len(part.hashes), identity)
@@ -58,7 +64,7 @@ def as_html(report: Report) -> str:
             for (name, identity), part in zip(checked.identity.items(), checked.parts, strict=True)
         ],
         "notes": [note for checked in report.checked for note in checked.notes],
-        "problems": [checked.problem for checked in report.checked if checked.problem],
+        "problems": problems,
         "findings": [
             (
                 finding,

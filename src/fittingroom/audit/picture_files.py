@@ -101,6 +101,7 @@ def _left_out(path: Path, files: list[str], said: list[str]) -> Finding:
         else f"{len(files):,} file{'s' * (len(files) != 1)} left out, as their names are not those of pictures: "
         f"{_some(files)}"
     )
+
     return Finding(
         name="left-out-files",
         severity="note",

@@ -106,6 +106,8 @@ def read_audited_file(
     how = _Reading(cache, preprocessing, group, skip_broken, decoding)
     audited_file = AuditedFile(given)
     path = Path(given)
+
+    # What can't be read is a finding among others, so that the rest of what was given is checked.
     try:
         if given not in KNOWN and _is_idx(path):
             _read_idx(path, audited_file)

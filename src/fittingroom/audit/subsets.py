@@ -98,6 +98,8 @@ def score_subsets_of_recipe(
     means = []
     for subset in subsets:
         n = int(subset.keep.sum())
+
+        # One seed says nothing of seeds: then the interval is that of this model.
         accuracy = interval = None
         if n and len(right_SN) > 1:
             groups = groups_among(group_N, subset.keep)
@@ -107,6 +109,7 @@ def score_subsets_of_recipe(
         elif n:
             correct = int(right_SN[0, subset.keep].sum())
             accuracy, interval = correct / n, list(_interval(right_SN[0], subset.keep, group_N))
+
         shared = {"name": subset.name, "left_out": subset.left_out, "n": n}
         means.append(shared | {"accuracy": accuracy, "interval": interval})
     return means

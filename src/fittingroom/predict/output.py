@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -109,10 +110,13 @@ class Sheet:
     originals: list[NDArray[np.uint8] | None] = field(default_factory=list)
     answers: list[dict[str, Any]] = field(default_factory=list)
     seen: int = 0
+    counts: Counter[str] = field(default_factory=Counter)  # of each class, how many images were said to be it
 
     def add(self, block: Block, classified: Classified) -> None:
         """Take as many as there is room for."""
         self.seen += len(block.files)
+        if self.limit:  # what no page shows needn't be counted
+            self.counts.update(self.classes[label] for label in classified.predicted.tolist())
         room = self.limit - len(self.images)
         if room > 0:
             self.images += list(block.images[:room])
@@ -136,9 +140,21 @@ class Sheet:
             (None if original is None else png_uri(original), png_uri(image), answer, _note(answer, scale))
             for original, image, answer in zip(self.originals, self.images, self.answers, strict=True)
         ]
-        html = render_page(TEMPLATE, {"title": title, "seen": self.seen, "top": top, "shown": shown})
+        content = {"title": title, "found": self._in_words(), "seen": self.seen, "top": top, "shown": shown}
+        html = render_page(TEMPLATE, content)
         with atomic_write(path) as file:
             file.write(html.encode())
+
+    def _in_words(self) -> str:
+        """What was said of all images, as the page's heading."""
+        if not self.seen:
+            return "No image"
+        if self.seen == 1:
+            return f"{self.answers[0]['class']}, {self.answers[0]['probability']:.1%}"
+        most = self.counts.most_common(3)
+        others = self.seen - sum(count for _, count in most)
+        named = [f"{count:,} × {name}" for name, count in most]
+        return " · ".join([*named, f"{others:,} × another class"] if others else named)
 
     def write_png(self, path: Path) -> None:
         """Draw each picture beside what the model saw of it, under a note of what it said; nothing if none was read."""

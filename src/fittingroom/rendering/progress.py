@@ -91,6 +91,8 @@ class _Lines:
         """Print the event, if it is worth a line."""
         job, event = _job_of(event)
         name = _opening(job)
+
+        # Each job has a pace of its own: several train at once, and their events come interleaved.
         if isinstance(event, RecipeSettled):
             self.log(name + _recipe_line(event))
         elif isinstance(event, WatchedAt):

@@ -108,12 +108,16 @@ class TextTable:
         for row, style in self.rows:
             if not any(row):
                 continue
+
+            # A first cell heads its block, so its own heading isn't said.
             yield from (_line([(line, style or "bold")]) for line in broken(row[0], width).split("\n"))
             pairs = [
                 f"{heading}: {cell}" if heading else cell
                 for heading, cell in zip(self.columns[1:], row[1:], strict=False)
                 if cell and cell != self.skipped
             ]
+
+            # As many as fit stand in one line; one that fits in none is broken within words by _inset.
             line = ""
             for pair in pairs:
                 if line and INSET + cells(line) + GAP + cells(pair) > width:

@@ -68,7 +68,7 @@ def create_app(
     tickets = Tickets()
     service = Service(models, metrics, most_waiting, tickets, compare)
     app = Starlette(
-        routes=[*_api(service), *_pages([] if limits.api_key else list(service.models))],
+        routes=[*_api(service), *_pages([] if limits.api_key else list(service.models), limits.api_key is not None)],
         lifespan=service.running,
         exception_handlers={
             Refused: _refused,
@@ -94,11 +94,16 @@ def _api(service: Service) -> list[Route]:
     ]
 
 
-def _pages(models: list[str]) -> list[Route]:
-    """What a browser shows, and the API's description. They are the same for everybody, so they are made once."""
+def _pages(models: list[str], needs_key: bool) -> list[Route]:
+    """What a browser shows, and the API's description; made once but for the docs, which show the asker's address."""
+
+    async def docs(request: Request) -> Response:
+        page = docs_page(models, str(request.base_url).rstrip("/"), needs_key=needs_key)
+        return Response(page, media_type="text/html", headers={"Cache-Control": "no-store"})
+
     pages = [
         _route("/openapi.json", _constant(json.dumps(openapi(models)), "application/json")),
-        _route("/docs", _constant(docs_page(models), "text/html")),
+        _route("/docs", docs),
         _route("/", _constant((WEB / "index.html").read_text(encoding="utf-8"), "text/html")),
     ]
     for file, media_type in STATIC.items():

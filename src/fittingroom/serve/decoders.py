@@ -82,6 +82,8 @@ class Decoders:
             if not self._idle:
                 await asyncio.wait({self._first})  # it may be about to be ready
             process = self._idle.pop() if self._idle else await self._start()
+
+            # After a refusal the decoder is as good as before; after anything else, nobody knows what it is busy with.
             try:
                 async with asyncio.timeout(decoder_process.SECONDS):
                     image = await _ask(process, content, model)

@@ -137,6 +137,8 @@ class Guard:
     def _count(self, scope: Scope, exchange: _Exchange, seconds: float) -> None:
         endpoint = str(scope.get("endpoint_name", "other"))
         self.metrics.request_done(endpoint, exchange.status, seconds)
+
+        # The path as it came, still escaped: decoded, it could hold line ends.
         if self.observe is not None:
             client, path = scope.get("client"), scope.get("raw_path", b"").decode("latin-1")
             self.observe(

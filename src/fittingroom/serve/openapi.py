@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from fittingroom.rendering.html_page import render_page
@@ -27,9 +28,18 @@ def openapi(models: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def docs_page(models: Sequence[str]) -> str:
-    """The same as a page."""
-    return render_page(DOCS, {"models": models, "paths": openapi(models)["paths"]})
+def docs_page(models: Sequence[str], address: str, *, needs_key: bool) -> str:
+    """The same as a page.
+
+    Args:
+        models: as in :func:`openapi`.
+        address: at which whoever asks reaches the server, without a slash at its end; for the example.
+        needs_key: whether the example has to say the key.
+    """
+    # A client names the host itself: quoted, it can't end the command that somebody copies.
+    example = quote(f"{address}/predict" + (f"?model={models[0]}" if models else ""))
+    paths = openapi(models)["paths"]
+    return render_page(DOCS, {"models": models, "paths": paths, "example": example, "needs_key": needs_key})
 
 
 def _operation(endpoint: Endpoint, parameters: dict[str, dict[str, Any]]) -> dict[str, Any]:
@@ -59,8 +69,10 @@ def _parameters(models: Sequence[str]) -> dict[str, dict[str, Any]]:
             "schema": {"type": "string", "enum": ["1"]},
             "description": "1: also `occlusion`, how far the probability falls when each place is covered",
         },
+        # A cell of the confusion matrix.
         {"name": "truth", "in": "query", "required": True, "schema": text},
         {"name": "predicted", "in": "query", "required": True, "schema": text},
+        # A comparison.
         {"name": "baseline", "in": "query", "required": True, "schema": known_model},
         {"name": "run", "in": "query", "required": True, "schema": known_model},
         {
@@ -69,6 +81,7 @@ def _parameters(models: Sequence[str]) -> dict[str, dict[str, Any]]:
             "required": True,
             "schema": {"type": "string", "enum": ["test", "validation"]},
         },
+        # A ticket.
         {"name": "path", "in": "query", "required": True, "schema": text},
     )
     return {str(parameter["name"]): parameter for parameter in parameters}

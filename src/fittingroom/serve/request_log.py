@@ -173,6 +173,8 @@ def _json_line(item: RequestDone | logging.LogRecord) -> str:
         if trace := _traceback(item):
             line["traceback"] = "\n".join(trace)
         return json.dumps(line)
+
+    # What a client chooses is cut: a line is to stay one that a collector of logs takes.
     done = item
     line = {
         "time": _time(done.at),

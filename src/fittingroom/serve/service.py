@@ -173,6 +173,8 @@ class Service:
         for served in self.models.values():
             summary = await asyncio.to_thread(run_info.summary, None if served.is_replaced else served.run)
             model = served.model
+
+            # What a client has to know before it sends a picture, and what its answer then rests on.
             inputs = {
                 "classes": model.classes,
                 "image_size": model.artifact.image_size,
@@ -187,6 +189,7 @@ class Service:
                 "photo": model.artifact.preprocessing.photo,
                 "background": round(float(np.mean(model.background))),  # of coloured images, how bright it is
             }
+
             described.append({"name": served.name, "compares": self._compare_runs is not None} | inputs | summary)
         return JSONResponse(described)
 

@@ -73,6 +73,8 @@ class Page:
         if scope["type"] == "lifespan":
             await _live(receive, send)
             return
+
+        # In constant time, as the token is all that keeps other users of the machine out.
         scope["endpoint_name"] = "watch"
         token, _, name = scope["path"].removeprefix("/").partition("/")
         if not hmac.compare_digest(token.encode(), self.token.encode()):
@@ -102,14 +104,17 @@ class Page:
         try:
             while True:
                 answer, version = await self._state(asked.get("member"))
+                # What the asker hasn't seen is told at once; and an answer comes before the guard gives the asker up.
                 if version != asked.get("seen") or loop.time() > until or self.ending.is_set():
                     return answer
+
                 try:
                     async with asyncio.timeout(PAUSE_SECONDS):
                         await self.ending.wait()
                 except TimeoutError:
                     continue
         finally:
+            # The process ends a while after the last question, and one that was long under way is no old one.
             self.waiting -= 1
             self.asked_at = loop.time()
 

@@ -68,6 +68,8 @@ class Training:
         except OSError as error:
             self.problem = f"{self.file}: {error.strerror or error}"
             return
+
+        # The speed is that of the last seconds. After a pause, of the machine or of whoever asks, it is measured anew.
         now = time.monotonic()
         if self.samples and now - self.samples[-1][0] > WINDOW_SECONDS:
             self.samples.clear()
@@ -84,6 +86,8 @@ class Training:
             if len(chunk) == CHUNK:
                 self.problem = f"{self.file}: line {self.lines + 1:,} is longer than any that a training writes"
             return False
+
+        # After a damaged line nobody knows what the rest belongs to.
         for line in whole.splitlines():
             self.lines += 1
             event = event_of(line)
@@ -92,6 +96,8 @@ class Training:
                 return False
             self._take(event)
         self.offset += len(whole)
+
+        # The old steps are thinned out, the newest stay, whose mean is shown.
         while len(self.steps) > MAX_STEPS:
             self.steps = _halved(self.steps[:-NEWEST_STEPS]) + self.steps[-NEWEST_STEPS:]
         return len(chunk) == CHUNK

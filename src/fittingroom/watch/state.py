@@ -61,11 +61,14 @@ class WatchedRun:
         trainings = self._followed()
         standing = self._standing()
         members = [self._member(name, training, standing) for name, training in trainings.items()]
+
+        # Nobody asked for a member: the one that is being trained, else the last that began, else the first.
         names = list(trainings)
         busy = [member["name"] for member in members if member["standing"] == "training"]
         begun = [member["name"] for member in members if member["step"]]
         shown = asked if asked in trainings else (busy or begun or names)[-1 if begun and not busy else 0]
         training = trainings[shown]
+
         return {
             "name": self.name,
             "standing": standing,
@@ -115,13 +118,15 @@ class WatchedRun:
         )
 
     def _member(self, name: str, training: Training, standing: Standing) -> dict[str, Any]:
-        last = training.epochs[-1] if training.epochs else {}
+        # A member's lock is asked for its own: several may train at once, and one may have died.
         if (training.folder / "result.json").exists():
             of_member = "done"
         elif training.done_steps and standing == "training" and is_folder_held(training.folder) is not False:
             of_member = "training"
         else:
             of_member = "stopped" if training.done_steps else "waiting"
+
+        last = training.epochs[-1] if training.epochs else {}
         return {
             "name": name,
             "standing": of_member,
@@ -160,7 +165,8 @@ def _now(training: Training) -> dict[str, Any]:
     """The newest figures of one training."""
     step, start = training.step, training.start
     last = training.epochs[-1] if training.epochs else {}
-    recent = [one["loss"] for one in training.steps[-20:]]
+    recent = [one["loss"] for one in training.steps[-20:]]  # one batch's alone jumps too much to be read
+
     return {
         "step": training.done_steps,
         "steps": training.planned_steps,
