@@ -72,7 +72,7 @@ def test_second_reading_gives_the_same_from_memory_maps(file: Path) -> None:
 def test_fingerprint_comes_from_the_cache_without_hashing(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read = Reader(file)
     fingerprint = read().train.fingerprint
-    monkeypatch.setattr("fittingroom.data.dataset.Dataset._image_digests", None)
+    monkeypatch.setattr("fittingroom.data.fingerprint.digests_of", None)
     assert read().train.fingerprint == fingerprint
 
 

@@ -1,13 +1,7 @@
-"""The data set that everything else works on: images in grey or colour, labels, class names, and fingerprints.
-
-Fingerprints are SHA-256 sums over one hash per image, so that the same images are recognised whatever
-file format or row order they come in.
-"""
+"""The data set that everything else works on: images in grey or colour, labels, class names, and its parts."""
 
 from __future__ import annotations
 
-import hashlib
-import math
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
@@ -19,7 +13,7 @@ from fittingroom.data.checks import LONGEST_NAME as LONGEST_NAME
 from fittingroom.data.checks import MAX_CLASSES as MAX_CLASSES
 from fittingroom.data.checks import checked_classes, checked_images, checked_labels, listed, one_an_image
 from fittingroom.data.fingerprint import Fingerprint as Fingerprint
-from fittingroom.data.fingerprint import repeats_among
+from fittingroom.data.fingerprint import digests_of, fingerprint_of, hashes_of, repeats_among
 from fittingroom.data.preprocessing import MAX_SIDE as MAX_SIDE
 from fittingroom.data.preprocessing import Preprocessing
 from fittingroom.errors import DataError, naming_extras, warn_caller
@@ -289,41 +283,18 @@ class Dataset:
     @cached_property
     def fingerprint(self) -> Fingerprint:
         """The set's fingerprints, computed once: about 2 µs an image of 28×28."""
-        names = [name.encode("utf-8", "surrogateescape") for name in self.classes]
-
-        # lists would take four times as much memory
-        images, content = np.empty(len(self), "S32"), np.empty(len(self), "S32")
-        for row, digest in enumerate(self._image_digests()):
-            images[row] = digest.digest()
-            if self.labels is not None:
-                digest.update(names[self.labels[row]])
-            content[row] = digest.digest()
-
-        # while the hashes of all images are at hand
-        self.__dict__.setdefault("repeats", repeats_among(images))
-
-        # sorted, the hashes no longer tell the order of the file
-        order = hashlib.sha256(content.data)
-        images.sort()
-        content.sort()
-        return Fingerprint(
-            content=hashlib.sha256(content.data).hexdigest(),
-            images=hashlib.sha256(images.data).hexdigest(),
-            order=order.hexdigest(),
-            **self._fingerprints_of_sources(names),
-        )
+        fingerprint, repeats = fingerprint_of(self.images, self.labels, self.classes, self.sources)
+        self.__dict__.setdefault("repeats", repeats)  # for nothing, while the hashes of all images are at hand
+        return fingerprint
 
     @cached_property
     def repeats(self) -> NDArray[np.int64]:
         """int64 (R, 2): the row of each image that equals an earlier one in all pixels, and the first row of these."""
-        images = np.empty(len(self), "S32")
-        for row, digest in enumerate(self._image_digests()):
-            images[row] = digest.digest()
-        return repeats_among(images)
+        return repeats_among(hashes_of(self.images))
 
     def image_hashes(self) -> list[bytes]:
         """The SHA-256 of (shape, pixels) of each image, 32 bytes each, in file order."""
-        return [digest.digest() for digest in self._image_digests()]
+        return [digest.digest() for digest in digests_of(self.images)]
 
     def subset(self, indices: Sequence[int] | NDArray[Any], name: str | None = None) -> Dataset:
         """The images at these indices (or where a boolean mask is true), in the order given.
@@ -381,26 +352,6 @@ class Dataset:
         if self.labels is None:
             raise DataError(f"{self.name}: labels expected, none found: as_torch gives (image, label)")
         return TorchDataset(self.images, self.labels)
-
-    def _fingerprints_of_sources(self, names: Sequence[bytes]) -> dict[str, str]:
-        if self.sources is None:
-            return {}
-        labels = [b""] * len(self) if self.labels is None else [names[label] for label in self.labels.tolist()]
-        in_order = hashlib.sha256()
-        for source, name in zip(self.sources, labels, strict=True):
-            in_order.update(hashlib.sha256(source + name).digest())
-        of_images = hashlib.sha256(b"".join(sorted(self.sources)))
-        return {"sources": of_images.hexdigest(), "sources_in_order": in_order.hexdigest()}
-
-    def _image_digests(self) -> Iterator[hashlib._Hash]:
-        """Yield a SHA-256 object for each image, fed with ``HxW:``, or ``HxWx3:``, and the pixels."""
-        shape = hashlib.sha256(("x".join(map(str, self.images.shape[1:])) + ":").encode())
-        values_per_image = math.prod(self.images.shape[1:])
-        values = self.images.reshape(-1).data
-        for start in range(0, len(values), values_per_image):
-            digest = shape.copy()
-            digest.update(values[start : start + values_per_image])
-            yield digest
 
 
 @dataclass(frozen=True)

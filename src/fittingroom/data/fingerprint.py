@@ -1,13 +1,20 @@
-"""By what a data set is recognised, in whatever file format or row order it comes."""
+"""By what a data set is recognised, in whatever file format or row order it comes.
+
+SHA-256 sums over one hash for each image.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from numpy.typing import NDArray
 
 
@@ -59,3 +66,66 @@ def repeats_among(hashes: NDArray[np.bytes_]) -> NDArray[np.int64]:
     first_N = order[np.maximum.accumulate(np.where(is_first, np.arange(len(order)), 0))]
     pairs = np.stack([order, first_N], axis=1)[~is_first]
     return np.asarray(pairs[np.argsort(pairs[:, 0], kind="stable")], np.int64)
+
+
+def fingerprint_of(
+    images: NDArray[np.uint8],
+    labels: NDArray[np.int64] | None,
+    classes: Sequence[str],
+    sources: Sequence[bytes] | None,
+) -> tuple[Fingerprint, NDArray[np.int64]]:
+    """The fingerprints of what a :class:`fittingroom.Dataset` holds, and which images are there again.
+
+    Returns:
+        The fingerprints, and :func:`repeats_among` of the images, which have all been hashed for them.
+    """
+    names = [name.encode("utf-8", "surrogateescape") for name in classes]
+
+    # lists would take four times as much memory
+    of_images, content = np.empty(len(images), "S32"), np.empty(len(images), "S32")
+    for row, digest in enumerate(digests_of(images)):
+        of_images[row] = digest.digest()
+        if labels is not None:
+            digest.update(names[labels[row]])
+        content[row] = digest.digest()
+    repeats = repeats_among(of_images)
+
+    # sorted, the hashes no longer tell the order of the file
+    order = hashlib.sha256(content.data)
+    of_images.sort()
+    content.sort()
+    of_sources = {} if sources is None else _of_sources(sources, labels, names)
+    return Fingerprint(
+        content=hashlib.sha256(content.data).hexdigest(),
+        images=hashlib.sha256(of_images.data).hexdigest(),
+        order=order.hexdigest(),
+        **of_sources,
+    ), repeats
+
+
+def _of_sources(sources: Sequence[bytes], labels: NDArray[np.int64] | None, names: Sequence[bytes]) -> dict[str, str]:
+    named = [b""] * len(sources) if labels is None else [names[label] for label in labels.tolist()]
+    in_order = hashlib.sha256()
+    for source, name in zip(sources, named, strict=True):
+        in_order.update(hashlib.sha256(source + name).digest())
+    of_images = hashlib.sha256(b"".join(sorted(sources)))
+    return {"sources": of_images.hexdigest(), "sources_in_order": in_order.hexdigest()}
+
+
+def hashes_of(images: NDArray[np.uint8]) -> NDArray[np.bytes_]:
+    """The SHA-256 of (shape, pixels) of each image, in file order: S32 (N,)."""
+    hashes = np.empty(len(images), "S32")
+    for row, digest in enumerate(digests_of(images)):
+        hashes[row] = digest.digest()
+    return hashes
+
+
+def digests_of(images: NDArray[np.uint8]) -> Iterator[hashlib._Hash]:
+    """Yield a SHA-256 object for each image, fed with ``HxW:``, or ``HxWx3:``, and the pixels."""
+    shape = hashlib.sha256(("x".join(map(str, images.shape[1:])) + ":").encode())
+    values_per_image = math.prod(images.shape[1:])
+    values = images.reshape(-1).data
+    for start in range(0, len(values), values_per_image):
+        digest = shape.copy()
+        digest.update(values[start : start + values_per_image])
+        yield digest

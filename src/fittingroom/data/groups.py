@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from fittingroom.data.dataset import Dataset, Splits, parts_of
-from fittingroom.data.formats import csv_kinds, parquet
+from fittingroom.data.formats import csv_kinds, parquet, parquet_file
 from fittingroom.data.formats.file_table import FileTable, shown_files
 from fittingroom.data.formats.kaggle_csv import find_csv
 from fittingroom.data.formats.table import CSV, PARQUET, format_at
@@ -142,9 +142,9 @@ def _by_column(parts: dict[str, Dataset], name: str, path: Path) -> dict[str, Gr
         tables = {part: [file] for part, file in find_csv(path).items()}
         columns = {file: csv_kinds.text_column(file, name) for files in tables.values() for file in files}
     elif kind is PARQUET:
-        tables = parquet.find_parquet(path)
-        there = [file for files in tables.values() for file in files if parquet.has_column(file, name)]
-        columns = {file: parquet.text_column(file, name) for file in there}
+        tables = parquet_file.find_parquet(path)
+        there = [file for files in tables.values() for file in files if parquet_file.has_column(file, name)]
+        columns = {file: parquet_file.text_column(file, name) for file in there}
     else:
         return None
     values = {file: column for file, column in columns.items() if column is not None}

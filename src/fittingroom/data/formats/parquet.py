@@ -8,30 +8,22 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from fittingroom.data.dataset import LONGEST_NAME, MAX_CLASSES
-from fittingroom.data.formats.arrays import as_labels
 from fittingroom.data.formats.columns import (
     GROUP,
     IMAGE_NAMES,
-    LABEL_NAMES_IN_WORDS,
-    as_text,
-    label_column,
     named,
-    numbered,
 )
 from fittingroom.data.formats.file_table import (
     FileTable,
     file_table,
     path_column,
     read_tables,
-    refuse_unclear_labels,
     table_blocks,
     table_files,
 )
@@ -48,13 +40,21 @@ from fittingroom.data.formats.many_pictures import (
     refuse_all_broken,
     refuse_broken,
 )
-from fittingroom.data.formats.splits import Images, part_of, read_class_names, splits
+from fittingroom.data.formats.parquet_file import (
+    MOST_REPEATED,
+    count_rows,
+    find_parquet,
+    has_column,
+    opened,
+    text_column,
+)
+from fittingroom.data.formats.parquet_labels import as_numbers, labels_of
+from fittingroom.data.formats.splits import Images, splits
 from fittingroom.data.large import allocate
 from fittingroom.data.picture_file import probe_picture, probe_size
 from fittingroom.data.preprocessing import Preprocessing, SeenPicture, encode_png
 from fittingroom.errors import DataError
 from fittingroom.files.atomic import atomic_write
-from fittingroom.files.parquet_pages import page_problem
 
 if TYPE_CHECKING:
     import polars as pl
@@ -62,38 +62,11 @@ if TYPE_CHECKING:
 
     from fittingroom.data.dataset import Dataset, Splits
 
-SMALLEST_PICTURE = 60  # bytes; a PNG of one pixel has 67
 FETCHED = 20_000  # rows whose pictures are read at once, of small pictures
 FETCHED_BYTES = 256 << 20  # of pictures that are read at once
-MOST_REPEATED = 20  # times that a file's bytes may be as many pictures: these don't shrink, but may be there twice
-MOST_ROWS = 50_000  # that a file of any size may have: those of larger ones take a share of its bytes
 SAMPLES = (20, 500)  # pictures whose colours are looked at; more only where the first are all grey
-UNLABELLED = -1  # what Hugging Face writes where there is no label
 PART_FILES = re.compile(r"(train|validation|test)-00000-of-00001\.parquet")
 """The names of the files that :func:`write_parquet_part` writes."""
-
-
-def find_parquet(path: Path) -> dict[str, list[Path]]:
-    """The files by their parts: those of a folder by their names (``train-00000-of-00002.parquet``), or the one file.
-
-    Empty for a folder without them.
-
-    Raises:
-        DataError: one of several files has a name that names no part.
-    """
-    if not path.is_dir():
-        return {part_of(path.name) or "train": [path]}
-    files = sorted(file for file in path.iterdir() if file.suffix == ".parquet" and file.is_file())
-    if len(files) == 1:
-        return {part_of(files[0].name) or "train": files}
-
-    parts: dict[str, list[Path]] = {}
-    for file in files:
-        part = part_of(file.name)
-        if part is None:
-            raise DataError(f"{file}: a file named after its part (train-…, test-…) expected, several files found")
-        parts.setdefault(part, []).append(file)
-    return parts
 
 
 def parquet_files(path: Path) -> list[Path]:
@@ -126,30 +99,36 @@ def read_parquet(
     shards = find_parquet(path)
     if not shards:
         raise DataError(f"{path}: files called train-….parquet expected, none found")
+
+    # one table of paths among files of pictures is no data set: its column of pictures will be missed
     asked = preprocessing or Preprocessing()
     all_files = [file for files in shards.values() for file in files]
     if all(map(is_file_table, all_files)):
         tables = list(map(read_file_table, all_files))
         return read_tables(tables, path, asked, skip_broken=skip_broken, decoding=decoding)
 
-    found = {part: _labels_of(files) for part, files in shards.items()}
+    found = {part: labels_of(files) for part, files in shards.items()}
     record, notes = _resolve(shards.get("train") or next(iter(shards.values())), asked)
     images: dict[str, Images] = {}
     known: dict[str, dict[str, Sequence[Any]]] = {}
     broken: list[str] = []
     left_out: list[str] = []
     greyed: list[str] = []
+    has_groups = any(has_column(file, GROUP) for file in all_files)
     for part, files in shards.items():
         read = _decoded(files, record, partial(decoding, f"decoding {part}"))
         images[part], is_good, sources = read.images, read.is_good, read.sources
         broken += read.broken
         greyed += read.greyed
         known[part] = {"sources": sources}
-        rows = [f"{file.name}: row {row:,}" for file in files for row in range(1, _count(file) + 1)]
-        left_out += [row for row, good in zip(rows, is_good, strict=True) if not good] if read.broken else []
-        if any(has_column(file, GROUP) for file in all_files):
+        if read.broken:
+            rows = [f"{file.name}: row {row:,}" for file in files for row in range(1, count_rows(file) + 1)]
+            left_out += [row for row, good in zip(rows, is_good, strict=True) if not good]
+        if has_groups:
             groups = [group for file in files for group in text_column(file, GROUP)]
             known[part]["groups"] = [group for group, good in zip(groups, is_good, strict=True) if good]
+
+        # labels are read before the pictures, as it is soon seen whether they can be such
         values = found[part]
         found[part] = None if values is None else values[is_good]
 
@@ -159,7 +138,7 @@ def read_parquet(
         more = f" and {len(broken) - SHOWN:,} more" if len(broken) > SHOWN else ""
         notes.append(f"left out, as they can't be read: {'; '.join(broken[:SHOWN])}{more}")
     notes += greyed_note(greyed, sum(map(len, images.values())), asked)
-    labels, classes = _as_numbers(found, path, all_files[0])
+    labels, classes = as_numbers(found, path, all_files[0])
     parts = {part: (images[part], labels[part]) for part in images if len(images[part])}
     if not parts:
         raise DataError(f"{path}: a picture that can be read expected, none found")
@@ -209,7 +188,7 @@ def parquet_blocks(path: Path, rows: int, preprocessing: Preprocessing | None = 
         for start in range(0, len(contents), rows):
             pictures = list(_pictures(contents[start : start + rows], path, first + start, record))
             broken = [str(found) for found in pictures if isinstance(found, DataError)]
-            refuse_broken(broken, _count(path), path, may_skip=False)
+            refuse_broken(broken, count_rows(path), path, may_skip=False)
             yield np.stack([found[0].image for found in pictures if not isinstance(found, DataError)])
 
 
@@ -236,7 +215,7 @@ def is_file_table(path: Path) -> bool:
     """
     import polars as pl
 
-    with _opened(path) as file:
+    with opened(path) as file:
         schema = pl.scan_parquet(file).collect_schema()
     place = path_column(schema.names())
     return place is not None and schema[place] == pl.String and _pictures_column(schema) is None
@@ -250,14 +229,11 @@ def read_file_table(path: Path) -> FileTable:
     """
     import polars as pl
 
-    with _opened(path) as file:
+    with opened(path) as file:
         table = pl.scan_parquet(file)
         kinds = table.collect_schema()
         plain = [name for name, kind in kinds.items() if not kind.is_nested() and kind != pl.Binary]
         return file_table(table.select(plain).collect(), path, 1)
-
-
-# ── pictures ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def _resolve(files: Sequence[Path], asked: Preprocessing) -> tuple[Preprocessing, list[str]]:
@@ -265,7 +241,7 @@ def _resolve(files: Sequence[Path], asked: Preprocessing) -> tuple[Preprocessing
     if asked.size is not None and asked.channels is not None:
         return asked, []
 
-    counts = [_count(file) for file in files]
+    counts = [count_rows(file) for file in files]
     samples = [np.unique(np.linspace(0, sum(counts) - 1, size).astype(np.int64)).tolist() for size in SAMPLES]
     looked_at = set().union(*samples) if asked.channels is None else set()
     sizes: list[tuple[int, int]] = []
@@ -311,7 +287,7 @@ class _Pictures(NamedTuple):
 def _decoded(files: Sequence[Path], record: Preprocessing, report: Callable[[int, int], None]) -> _Pictures:
     # images go where they stay at once: a list of blocks would take twice the memory
     assert record.size is not None, "_resolve gives it"
-    count = sum(_count(file) for file in files)
+    count = sum(count_rows(file) for file in files)
     images = allocate((count, *record.size, 3) if record.channels == 3 else (count, *record.size), np.uint8)
     is_good = np.ones(count, dtype=bool)
     sources: list[bytes] = []
@@ -320,6 +296,7 @@ def _decoded(files: Sequence[Path], record: Preprocessing, report: Callable[[int
     for file in files:
         for first, contents in _contents(file):
             for row, found in enumerate(_pictures(contents, file, first, record), first + 1):
+                # a broken one takes no room: the next that is good goes where it would have been
                 if isinstance(found, DataError):
                     is_good[len(sources) + len(broken)] = False
                     broken.append(str(found))
@@ -329,6 +306,7 @@ def _decoded(files: Sequence[Path], record: Preprocessing, report: Callable[[int
                     images[len(sources)] = picture.image
                     sources.append(source)
                     greyed += [f"{file.name} row {row:,}"] if picture.lost_colour else []
+
                 if (done := len(sources) + len(broken)) % CHUNK == 0 or done == count:
                     report(done, count)
     return _Pictures(images[: len(sources)], is_good, sources, broken, greyed)
@@ -352,10 +330,10 @@ def _contents(path: Path) -> Iterator[tuple[int, list[bytes | None]]]:
     """The bytes of many pictures at once, with the number of rows before them; None where a cell is empty."""
     import polars as pl
 
-    with _opened(path) as file:
+    with opened(path) as file:
         table = pl.scan_parquet(file)
         name = _image_column(table.collect_schema(), path)
-        count = _count(path)
+        count = count_rows(path)
         if count == 0:
             raise DataError(f"{path}: a row for each image expected, no rows found")
 
@@ -402,31 +380,6 @@ def _image_column(schema: pl.Schema, path: Path) -> str:
     return name
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[BinaryIO]:
-    """Open the file (a path, Polars would search for patterns and addresses); what is wrong becomes a DataError."""
-    import polars as pl
-
-    try:
-        with path.open("rb") as file:
-            if problem := page_problem(file):
-                raise DataError(f"{path}: a whole Parquet file expected, {problem}")
-            yield file
-    except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-        raise DataError(f"{path}: a whole Parquet file expected, damaged or other content found ({error})") from error
-
-
-def _count(path: Path) -> int:
-    """Rows of the file, if it can hold as many."""
-    import polars as pl
-
-    with _opened(path) as file:
-        rows = int(pl.scan_parquet(file).select(pl.len()).collect().item())
-    if rows > MOST_ROWS and rows * SMALLEST_PICTURE > MOST_REPEATED * path.stat().st_size:
-        raise DataError(f"{path}: claims {rows:,} rows, which a file of its size can't hold of real images")
-    return rows
-
-
 def picture_bytes(column: pl.Series, path: Path, rows_before: int = 0) -> list[bytes]:
     """The bytes of the pictures in a column of bytes, or of structs with a field ``bytes``.
 
@@ -457,117 +410,3 @@ def _binary(column: pl.Series, path: Path) -> pl.Series:
     if column.dtype != pl.Binary:
         raise DataError(f"{path}: pictures as bytes in column {column.name} expected, {column.dtype} found")
     return column
-
-
-# ── labels ───────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def _labels_of(files: Sequence[Path]) -> NDArray[Any] | None:
-    """The labels of the shards of a part, one after another: whole numbers, or text where they are names."""
-    labels = [_labels(file) for file in files]
-    there = [numbers for numbers in labels if numbers is not None]
-    if there and len(there) < len(files):
-        raise DataError(
-            f"{files[0].parent}: labels in all of {', '.join(file.name for file in files)} expected, or in none"
-        )
-    if len({numbers.dtype.kind for numbers in there}) > 1:
-        there = [numbers.astype(np.str_) for numbers in there]
-    return np.concatenate(there) if there else None
-
-
-def _labels(path: Path) -> NDArray[Any] | None:
-    import polars as pl
-
-    with _opened(path) as file:
-        table = pl.scan_parquet(file)
-        schema = table.collect_schema()
-        known = _class_names(path)
-        name = label_column(schema.names()) or (next(iter(known)) if len(known) == 1 else None)
-        if name is None or name not in schema:
-            plain = [name for name, kind in schema.items() if not kind.is_nested() and kind != pl.Binary]
-            refuse_unclear_labels(table.select(plain).collect(), [GROUP], path, schema.names())
-            return None
-        column = table.select(name).collect()[name]
-
-    where = f"{path}: column {column.name}"
-    if column.null_count() == len(column) and len(column):
-        return None
-    if column.null_count():
-        row = int(column.is_null().arg_max() or 0) + 1
-        raise DataError(f"{path}: row {row:,}, column {column.name}: a label expected, none found")
-    if column.dtype in (pl.String, pl.Categorical, pl.Enum, pl.Boolean):
-        return as_text(_texts(column.cast(pl.String), where), where)
-    if not column.dtype.is_numeric():
-        raise DataError(
-            f"{where}: whole numbers or names expected as labels, {column.dtype} found; the columns are "
-            f"{', '.join(schema.names()[:20])}: call the one with the labels {LABEL_NAMES_IN_WORDS}"
-        )
-
-    if str(column.dtype).endswith("Int128"):  # NumPy has none; what is beyond 64 bits is no class's number either
-        column = column.cast(pl.Int64, strict=False).fill_null(MAX_CLASSES)
-    labels = column.to_numpy()
-    return None if (labels == UNLABELLED).all() else as_labels(labels, where)
-
-
-def _texts(column: pl.Series, where: str) -> list[str]:
-    """The texts of a column, before which the longest is looked at: all rows may share one of any length."""
-    longest = int(column.str.len_bytes().max() or 0)  # type: ignore[arg-type]
-    if longest > 4 * LONGEST_NAME:
-        as_text([str(column.filter(column.str.len_bytes() == longest)[0])], where)
-    return column.to_list()
-
-
-def has_column(path: Path, name: str) -> bool:
-    """Whether a Parquet file has a column of this very name. Raises :class:`DataError` where it can't be read."""
-    import polars as pl
-
-    with _opened(path) as file:
-        return name in pl.scan_parquet(file).collect_schema()
-
-
-def text_column(path: Path, name: str) -> list[str | None]:
-    """A column of a Parquet file as text; None where a cell is empty, and everywhere in a file without the column.
-
-    Raises:
-        DataError: the file can't be read, or the column has no text.
-    """
-    import polars as pl
-
-    with _opened(path) as file:
-        table = pl.scan_parquet(file)
-        if name not in table.collect_schema():
-            return [None] * _count(path)
-        values: list[str | None] = table.select(pl.col(name).cast(pl.String)).collect()[name].to_list()
-        return values
-
-
-def _as_numbers(
-    found: dict[str, NDArray[Any] | None], path: Path, first: Path
-) -> tuple[dict[str, NDArray[Any] | None], Sequence[str] | None]:
-    """The labels of each part as numbers, and the names of the classes, where there are any."""
-    kinds = {values.dtype.kind for values in found.values() if values is not None}
-    known = _class_names(first)
-    names = next((known[name] for name in known if name == label_column(list(known))), None)
-    names = names or (next(iter(known.values())) if len(known) == 1 else None)
-    if "U" not in kinds:
-        return found, names
-    texts = {part: None if values is None else values.astype(np.str_) for part, values in found.items()}
-    labels, classes = numbered(texts, str(path), names or read_class_names(path if path.is_dir() else path.parent))
-    return dict(labels), classes
-
-
-def _class_names(path: Path) -> dict[str, list[str]]:
-    """The names of the classes by column, from what Hugging Face's library writes; none of what others made."""
-    import polars as pl
-
-    with path.open("rb") as file:
-        metadata = pl.read_parquet_metadata(file)
-    try:
-        features = json.loads(metadata["huggingface"])["info"]["features"]
-        return {
-            column: list(map(str, feature["names"]))
-            for column, feature in features.items()
-            if isinstance(feature, dict) and feature.get("names")
-        }
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
-        return {}
