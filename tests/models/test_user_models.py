@@ -73,6 +73,33 @@ def test_a_signature_that_takes_anything_is_given_everything(file: Path) -> None
     assert build(f"{file}:free", width=7).get_parameter("conv.weight").shape[0] == 7
 
 
+LIKE_TORCHVISION = """
+class ResNet(nn.Module):
+    def __init__(self, layers, num_classes=1000, width=4):
+        super().__init__()
+        self.conv, self.fc = nn.Conv2d(3, width, 3), nn.Linear(width, num_classes)
+
+    def forward(self, x):
+        return self.fc(self.conv(x).mean((2, 3)))
+
+
+def resnet18(*, weights=None, progress=True, **kwargs):
+    return ResNet([2, 2, 2, 2], **kwargs)
+"""
+
+
+def test_what_is_passed_on_and_refused_by_name_is_left_out(file: Path) -> None:
+    file.write_text(f"from torch import nn\n{LIKE_TORCHVISION}")
+    source = find_model(f"{file}:resnet18")
+    model = build_model(source, num_classes=3, image_size=(10, 12), channels=3, model_args={"width": 7})
+    assert model.get_parameter("fc.weight").shape == (3, 7)
+
+    # What the user gave is never left out.
+    for given in ("image_size", "depth"):
+        with pytest.raises(RecipeError, match=f"constructing it failed: TypeError: .*{given}"):
+            build_model(source, num_classes=3, image_size=(10, 12), channels=3, model_args={given: 3})
+
+
 def test_model_args_reach_the_constructor(file: Path) -> None:
     assert build(f"{file}:Net", width=6).get_parameter("conv.weight").shape[0] == 6
 

@@ -35,6 +35,14 @@ def add_options(parser: Parser) -> None:
         "examples: fittingroom train photos/ --epochs 20 · fittingroom train --resume runs/swift-1 · "
         "torchrun --nproc-per-node 2 -m fittingroom train"
     )
+    _add_data_and_run(parser)
+    _add_what_to_train(parser.add_argument_group("what to train"))
+    _add_how_to_run(parser.add_argument_group("how to run it"))
+    parser.set_defaults(run=run_train)
+
+
+def _add_data_and_run(parser: Parser) -> None:
+    """Data for a new run, or the run that is gone on with."""
     parser.add_argument(
         "data",
         nargs="?",
@@ -42,6 +50,8 @@ def add_options(parser: Parser) -> None:
         help=f"a known name or a path, see `fittingroom data info --help`; default: {options.DEFAULT_DATA}",
     )
     parser.add_argument("--test", metavar="PATH", help="a test set that lies elsewhere, such as Kaggle's second file")
+
+    # A run that there is: the first and the last of these write into it, and the middle one only reads it.
     parser.add_argument("--resume", metavar="RUN", type=Path, help="go on with a run that was stopped")
     parser.add_argument(
         "--from",
@@ -51,7 +61,6 @@ def add_options(parser: Parser) -> None:
         help="train the model of a finished run further, in a new run: its weights, network and preprocessing; by "
         "default by its recipe and on its data",
     )
-
     parser.add_argument(
         "--add-seeds",
         metavar=("N", "RUN"),
@@ -59,7 +68,9 @@ def add_options(parser: Parser) -> None:
         help="train N more seeds of a finished run of several, with its recipe, data and options",
     )
 
-    what = parser.add_argument_group("what to train")
+
+def _add_what_to_train(what: options.Options) -> None:
+    """What the result depends on."""
     options.add_recipe(what, what="how to train")
     what.add_argument(
         "--weights",
@@ -67,6 +78,7 @@ def add_options(parser: Parser) -> None:
         help="start from the weights of a file, in safetensors; none: from new ones. A network timm:NAME starts from "
         "timm's own, which are fetched at their first use",
     )
+
     seeds = what.add_mutually_exclusive_group()
     seeds.add_argument(
         "--seed", type=int, metavar="S", help="seed of initialisation, order and augmentation; default: 0"
@@ -83,19 +95,24 @@ def add_options(parser: Parser) -> None:
         "that learned from all; K + 1 trainings",
     )
 
+
+def _add_how_to_run(how: options.Options) -> None:
+    """Where it is computed, what is kept and what is shown."""
     # Without a default, so that what was given can be told from what was not: --resume takes all this from the run.
-    how = parser.add_argument_group("how to run it")
     how.add_argument("--out", metavar="DIR", type=Path, help="the run's folder; default: the next runs/RECIPE-NUMBER")
     how.add_argument("--no-test", action="store_true", help="do not evaluate on the test set")
     how.add_argument("--or-sample", action="store_true", default=None, help="without the full data, use the sample")
+
     options.add_device(how)
     options.add_threads(how)
     how.add_argument("--keep", type=int, metavar="N", help="number of checkpoints that stay on disk; default: 2")
     how.add_argument("--deterministic", action="store_true", default=None, help="the same result each time on CUDA too")
+
     options.add_no_cache(how)
     options.add_skip_broken(how)
     options.add_group(how)
     options.add_edits(how)
+
     how.add_argument("--xkcd", action="store_true", default=None, help="draw the loss curve in the notebook's style")
     how.add_argument(
         "--track", action="append", choices=("tensorboard", "mlflow"), help="log to this tracker too; may be repeated"
@@ -118,7 +135,6 @@ def add_options(parser: Parser) -> None:
     )
     how.add_argument("--quiet", action="store_true", help="print nothing but the result")
     how.add_argument("--json", action="store_true", help="the content of result.json on stdout")
-    parser.set_defaults(run=run_train)
 
 
 def run_train(args: argparse.Namespace) -> int:
@@ -147,6 +163,8 @@ def _refuse_what_does_not_go_together(args: argparse.Namespace) -> None:
         from fittingroom.watch.beside_training import refuse_unwatchable
 
         refuse_unwatchable()
+
+    # A run that is gone on with has all of its options from its record.
     if args.resume and args.add_seeds:
         raise UsageError("--resume goes on with a run, --add-seeds adds to a finished one: give one of the two")
     if args.add_seeds and not args.add_seeds[0].isdecimal():
@@ -157,6 +175,7 @@ def _refuse_what_does_not_go_together(args: argparse.Namespace) -> None:
             f"{goes_on} takes recipe, data and options from the run; {options.spelled(given)} can't be given with it. "
             "For another training start a new run"
         )
+
     if args.from_run and args.weights:
         raise UsageError("--from takes the weights of the run, --weights others: give one of the two")
     if args.from_run and args.model:

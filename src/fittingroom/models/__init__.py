@@ -140,10 +140,12 @@ def build_model(
     # A constructor gets what it takes: a network for images of one size need not have the argument. One that takes
     # anything may pass it on to a network for grey images, which knows nothing of channels.
     known = {"num_classes": num_classes, "image_size": image_size, "in_channels": channels}
-    for_any = [key for key in known if takes_any and (key != "in_channels" or channels != 1)]
-    arguments = {key: value for key, value in known.items() if key in parameters or key in for_any} | given
+    named = {key: value for key, value in known.items() if key in parameters}
+    unnamed = {key: value for key, value in known.items() if takes_any and key not in parameters and key not in given}
+    if channels == 1:
+        unnamed.pop("in_channels", None)
     try:
-        model = model_source.construct(**arguments)
+        model, arguments = _construct(model_source.construct, named | given, unnamed)
     except FittingRoomError:
         raise
     except Exception as error:
@@ -165,6 +167,29 @@ def build_model(
         ) from error
     _to_channels_last(model, image_size, channels)
     return model
+
+
+def _construct(
+    construct: Callable[..., Any], arguments: Mapping[str, Any], unnamed: Mapping[str, Any]
+) -> tuple[Any, dict[str, Any]]:
+    """Call a constructor; what it made, and of which arguments.
+
+    Args:
+        construct: the constructor.
+        arguments: that its signature names, or the recipe.
+        unnamed: further ones for its ``**kwargs``. What the network behind those takes, no signature says: one that it
+            refuses by name is left out, as of torchvision's networks ``image_size``.
+    """
+    unnamed = dict(unnamed)
+    while True:
+        try:
+            return construct(**arguments, **unnamed), {**arguments, **unnamed}
+        except TypeError as error:
+            refused = [key for key in unnamed if f"unexpected keyword argument '{key}'" in str(error)]
+            if not refused:
+                raise
+            for key in refused:
+                del unnamed[key]
 
 
 def _parameters(construct: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:

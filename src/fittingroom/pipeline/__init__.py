@@ -7,32 +7,27 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, nullcontext, suppress
 from functools import partial
 from pathlib import Path
-from shlex import quote
 from typing import Any, Literal
 
 from fittingroom.data.dataset import Dataset, Splits
 from fittingroom.data.preprocessing import Preprocessing
-from fittingroom.errors import STORAGE_FULL, ArtifactError, Interrupted, PeerLost, RecipeError, StorageFailed
-from fittingroom.events import Hooks, JobDone, Observer, RecipeSettled, Working
+from fittingroom.errors import ArtifactError, RecipeError
+from fittingroom.events import Hooks, Observer, RecipeSettled
 from fittingroom.files.atomic import remove_leftovers
 from fittingroom.models.timm_networks import is_timm
-from fittingroom.parallel.jobs import Job, run_jobs
-from fittingroom.parallel.process_group import ALONE, ProcessGroup, launcher, process_group, processes
+from fittingroom.parallel.process_group import ALONE, ProcessGroup, process_group, processes
 from fittingroom.parallel.ray_engine import RayEngine, check_engine
-from fittingroom.pipeline.extras import by_itself, report_run
-from fittingroom.pipeline.one_seed import finish
-from fittingroom.pipeline.other_work import telling_of_other_work
+from fittingroom.pipeline.whole_run import complete
 from fittingroom.recipes.by_data import FOR_ALL_OTHERS
 from fittingroom.recipes.keywords import refuse_unknown_keys, with_keys
 from fittingroom.recipes.recipe import Recipe, load_recipe
 from fittingroom.rendering.progress import shown
 from fittingroom.runs import environment_record
-from fittingroom.runs.create import recipe_for, start, write_start
+from fittingroom.runs.create import recipe_for, start
 from fittingroom.runs.environment_record import Options
 from fittingroom.runs.more_seeds import record_more_seeds, refuse_more_seeds
 from fittingroom.runs.one_writer import one_writer, refuse_unbegun
@@ -45,12 +40,11 @@ from fittingroom.runs.recorded import (
     recorded_recipe,
     refuse_changes,
 )
-from fittingroom.runs.run import Run, summarize_members
+from fittingroom.runs.run import Run
 from fittingroom.runs.run_data import as_splits, given_again, open_recorded_data
-from fittingroom.runs.starting_point import copy_start
 from fittingroom.training.device import prepare_torch
 from fittingroom.training.turns import own_turn
-from fittingroom.watch.beside_training import refuse_unwatchable, watched
+from fittingroom.watch.beside_training import refuse_unwatchable
 
 
 def train(
@@ -198,10 +192,7 @@ def train(
             hooks.observe(RecipeSettled(sentence=reason))
 
         # The model's code may be executed: it is what the caller gave.
-        with watched(run.path, hooks) if watch and joined.is_main else nullcontext():
-            _carry_out(run, engine, hooks, joined, trust_code=True, watch=watch)
-            if joined.is_main:
-                _judge_and_report(run, look_at_test, hooks, trust_code=True)
+        complete(run, look_at_test, engine, hooks, joined, trust_code=True, watch=watch)
         return run
 
 
@@ -331,10 +322,7 @@ def _go_on(
         if look_at_test is None:
             look_at_test = judge
 
-        with watched(run.path, hooks) if watch and joined.is_main else nullcontext():
-            _carry_out(run, engine, hooks, joined, trust_code=trust_code, watch=watch)
-            if joined.is_main:
-                _judge_and_report(run, look_at_test, hooks, trust_code=trust_code)
+        complete(run, look_at_test, engine, hooks, joined, trust_code=trust_code, watch=watch)
         return run
 
 
@@ -354,94 +342,6 @@ def _refuse_untrusted_code(run: Run, trusted: bool) -> None:
             f"{run.path}: it is trained by code of its author's own, such as {files[0].relative_to(run.path)}; going "
             "on executes it. Read it, then say `trust_code=True`"
         )
-
-
-def _carry_out(
-    run: Run, engine: RayEngine | None, hooks: Hooks, group: ProcessGroup, *, trust_code: bool, watch: bool
-) -> None:
-    """Train what is left of a run of one seed or of several."""
-    # Whatever ends the training early leaves a state to resume from: its message says by which command.
-    environment = recorded_environment(run, group)
-    if engine is None and group.size == 1:
-        hooks = telling_of_other_work(hooks, environment.machine.threads)
-    try:
-        if environment.seeds is None:
-            finish(run, hooks, group=group, trust_code=trust_code, watch=watch)
-            return
-
-        gpus = int(environment.machine.device.startswith("cuda"))
-        jobs = _members(run, group, elsewhere=engine is not None, trust_code=trust_code, watch=watch)
-        for job, _ in run_jobs(jobs, engine, threads=environment.machine.threads, gpus=gpus, hooks=hooks):
-            hooks.observe(JobDone(job=job.name, outcome=""))
-    except Interrupted as stop:
-        raise Interrupted(str(stop), _resume_command(run)) from None
-    except OSError as error:
-        if error.errno not in STORAGE_FULL:
-            raise
-        raise StorageFailed(
-            f"{run.path}: the training stopped, as a file could not be written: {error.strerror}. What was saved "
-            f"before is kept. Make room, then go on by\n  {_resume_command(run)}"
-        ) from error
-    except PeerLost as lost:
-        raise PeerLost(
-            f"{lost}.\nThe state of the last checkpoint is kept. torchrun goes on from there by itself as often as "
-            f"--max-restarts says; otherwise this does:\n  {_resume_command(run)}"
-        ) from lost
-    if group.is_main:
-        summarize_members(run)
-
-
-def _resume_command(run: Run) -> str:
-    """What resumes a run, by as many processes as it is trained by now."""
-    trust = " --trust-code" if code_files(run) else ""
-    return f"{launcher()}fittingroom train --resume {quote(str(run.path))}{trust}"
-
-
-def _members(run: Run, group: ProcessGroup, *, elsewhere: bool, trust_code: bool, watch: bool) -> Iterator[Job[None]]:
-    """A job for each seed of a run; ``elsewhere`` in another process, which opens the data itself if it can."""
-    recipe, environment = recorded_recipe(run, group), recorded_environment(run, group)
-    recipe = recorded_code(run, recipe, group, trust_code=trust_code)
-    splits = None if elsewhere and environment.data.source else run.splits
-    for seed in environment.seeds or ():
-        member = Run(run.path / f"seed-{seed}", splits)
-        if group.is_main and not (member.path / "environment.json").exists():
-            seeded = dataclasses.replace(recipe, seed=seed)
-            member.path.mkdir(exist_ok=True)
-            record = dataclasses.replace(environment, seeds=None, recipe=seeded.as_dict())
-            copy_start(run.path, member.path)
-            write_start(member.path, seeded, record)
-        yield Job(member.path.name, partial(finish, member, group=group, trust_code=trust_code, watch=watch))
-
-
-def _judge_and_report(run: Run, look_at_test: bool, hooks: Hooks, *, trust_code: bool) -> None:
-    """Evaluate on the test set what was not yet, if asked to; then report. No failure takes the finished run along."""
-    failures: dict[str, str] = {}
-    with by_itself("test", failures):
-        if look_at_test and _has_own_test_set(run):
-            hooks.observe(Working(what="judging on the test set"))
-            for member in run.members or [run]:
-                if member.result["test"] is None:
-                    member.evaluate(trust_code=trust_code)
-            if run.members:
-                summarize_members(run)
-    if failures:
-        warnings.warn(
-            f"{run.path}: the run is complete, but was not judged on its test set: {failures['test']}; "
-            f"fittingroom evaluate {quote(str(run.path))} does it",
-            stacklevel=3,
-        )
-    hooks.observe(Working(what="writing the report"))
-    report_run(run)
-
-
-def _has_own_test_set(run: Run) -> bool:
-    """Whether the run was started with a test set, and with one that can judge."""
-    test = run.open_data().test
-    if test is None or run.environment.data.test is None:
-        return False
-    if test.labels is None:
-        warnings.warn(f"{test.name}: it has no labels, so nothing is judged on it", stacklevel=3)
-    return test.labels is not None
 
 
 def _check_engine(engine: RayEngine, has_seeds: bool) -> None:
