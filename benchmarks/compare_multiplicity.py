@@ -19,8 +19,9 @@ import time
 import numpy as np
 from tests.support.simulated_answers import Scene
 
+from fittingroom.compare.comparison import LEVEL
 from fittingroom.compare.seed_variance import crossed_difference
-from fittingroom.compare.verdict import LEVEL, holm
+from fittingroom.compare.verdict import holm
 from fittingroom.runs.compare_ledger import level_of_look
 
 SCENE = Scene(first_sd=0.3, second_sd=0.3)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from fittingroom.cli import main
-from fittingroom.compare.verdict import points
+from fittingroom.compare.comparison import points
 from tests.browser.pages import SIZES, least_contrast, open_page, scrolls_sideways
 
 if TYPE_CHECKING:

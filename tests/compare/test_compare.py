@@ -14,7 +14,8 @@ from scipy import stats
 
 import fittingroom as fr
 from fittingroom.compare.answers import Answers, read_answers
-from fittingroom.compare.verdict import compare_answers, p_text, points
+from fittingroom.compare.comparison import p_text, points
+from fittingroom.compare.verdict import compare_answers
 from fittingroom.data.formats.npz import write_npz
 from fittingroom.evaluation.predictions import Predictions, read_predictions, write_predictions
 from fittingroom.runs.ledger import read_evaluations

@@ -12,6 +12,7 @@ import pytest
 import fittingroom as fr
 from fittingroom.artifact.onnx_model import OnnxModel
 from fittingroom.cli import main
+from fittingroom.compare.mcnemar import exact_mcnemar, paired_interval
 from fittingroom.data.dataset import Dataset
 from fittingroom.errors import DataError, Interrupted, RecipeError
 from fittingroom.evaluation.fold_interval import fold_interval
@@ -169,12 +170,26 @@ def test_of_two_classes_the_threshold_comes_from_the_folds_and_verify_knows_it(d
     assert verified.outcome == "same"
 
 
-def test_two_runs_are_compared_image_by_image_out_of_their_folds(run: fr.Run, data: fr.Splits, tmp_path: Path) -> None:
+def test_two_runs_of_folds_are_compared_image_by_image_and_their_images_count_for_less(
+    run: fr.Run, data: fr.Splits, tmp_path: Path
+) -> None:
     slower = replace(RECIPE, stages=(replace(RECIPE.stages[0], lr=RECIPE.stages[0].lr / 50),))
     other = fr.train(data, slower, folds=4, out=tmp_path / "slower", options=ONE)
-    (found,) = fr.compare_runs([run.path, other.path], on="validation").as_dict()["comparisons"]
+    compared = fr.compare_runs([run.path, other.path], on="validation")
+    (found,) = compared.as_dict()["comparisons"]
     assert found["n"] == 240
-    assert any("are of several models, one a fold" in warning for warning in found["warnings"])
+    assert any("one a fold" in note and "240 images count as 102" in note for note in found["notes"])
+
+    # Nadeau and Bengio: 4 folds make the variance 1 + 4/3 times as large, so that 3 of 7 images count.
+    first, second = compared.answers[0]
+    first_only = int((first.correct & ~second.correct).sum() * 3 / 7)
+    second_only = int((second.correct & ~first.correct).sum() * 3 / 7)
+    assert found["difference"] == pytest.approx(second.correct.mean() - first.correct.mean())
+    assert found["p_value"] == exact_mcnemar(first_only, second_only)
+    assert found["interval"] == pytest.approx(paired_interval(first_only, second_only, 102))
+
+    # Each by itself has the interval that its own result states.
+    assert compared.sides[0].interval == pytest.approx(run.result["validation"]["interval"])
 
 
 @pytest.mark.parametrize(

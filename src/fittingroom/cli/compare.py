@@ -10,8 +10,8 @@ from fittingroom.cli.parser import Parser, add_old_spelling
 
 if TYPE_CHECKING:
     from fittingroom.compare import Compared
+    from fittingroom.compare.comparison import Comparison
     from fittingroom.compare.disagreements import Disagreements
-    from fittingroom.compare.verdict import Comparison
 
 
 def add_options(parser: Parser) -> None:
@@ -179,7 +179,7 @@ def _print_several(compared: Compared, out: Any) -> None:
 def _print_sides(compared: Compared, out: Any) -> None:
     """A row for each run: its own accuracy, how it differs from the baseline's, and in what."""
     from fittingroom.cli import console
-    from fittingroom.compare.verdict import p_text, points
+    from fittingroom.compare.comparison import p_text, points
 
     numbers = ("seeds", "accuracy", "sd", "difference", "p")
     several = len(compared.comparisons) > 1
@@ -219,7 +219,7 @@ def _print_sides(compared: Compared, out: Any) -> None:
 def _print_classes(comparison: Comparison, out: Any) -> None:
     """The difference on the images of each class."""
     from fittingroom.cli import console
-    from fittingroom.compare.verdict import p_text, points
+    from fittingroom.compare.comparison import p_text, points
 
     # Differences of classes are too many to be judged one by one: p by Holm and the intervals allow for all of them.
     out.print()
@@ -253,7 +253,7 @@ def _print_classes(comparison: Comparison, out: Any) -> None:
 
 
 def _print_method(comparison: Comparison, out: Any) -> None:
-    from fittingroom.compare.verdict import p_text
+    from fittingroom.compare.comparison import p_text
 
     out.print()
     out.print(f"method     {comparison.method}; p {p_text(comparison.overall.p_value, sign=True)}")

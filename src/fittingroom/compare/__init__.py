@@ -9,19 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from fittingroom.compare.answers import Answers, Split, pair, read_answers
+from fittingroom.compare.comparison import Comparison, Decision, view_of_comparisons
 from fittingroom.compare.disagreements import Disagreements, find_disagreements
 from fittingroom.compare.foreign import dataset_of, files_of, name_of, read_files
 from fittingroom.compare.looks import record_looks
 from fittingroom.compare.sides import Side, side_of
 from fittingroom.compare.validity import find_warnings, learned_key, record_evaluations, training_images
-from fittingroom.compare.verdict import (
-    Comparison,
-    Decision,
-    compare_answers,
-    holm,
-    p_value_of,
-    view_of_comparisons,
-)
+from fittingroom.compare.verdict import compare_answers, holm, p_value_of
 from fittingroom.data.dataset import Dataset, Splits
 from fittingroom.errors import ArtifactError
 from fittingroom.runs.compare_ledger import level_of_look

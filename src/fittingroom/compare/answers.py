@@ -39,6 +39,7 @@ class Answers:
         groups: (N,) the group of each image, None for one in none; None where none are known.
         ids, rows: (N,) what else a file may tell each image by; rows are those of the data.
         has_pixels: whether ``images`` are SHA-256 of pixels.
+        folds: of the cross-validation that the answers come of; None where all of a row are one model's.
         numbered: whether the classes are numbers from 0 on, and no names.
         dataset: in which the images' pixels can be found, where there is no run.
         place: of the first file of predictions, where there is no run.
@@ -58,6 +59,7 @@ class Answers:
     ids: Sequence[str] | None = None
     rows: Sequence[int] | None = None
     has_pixels: bool = True
+    folds: int | None = None
     numbered: bool = False
     dataset: Dataset | None = None
     place: Path | None = None
@@ -138,6 +140,7 @@ def read_answers(run: Run, name: str, on: Split, *, models: Sequence[Run] | None
         by_source,
         first.groups,
         rows=range(len(first)),
+        folds=models[0].environment.folds if on == "validation" else None,
     )
 
 

@@ -8,10 +8,10 @@ from typing import Any
 
 from fittingroom.compare import Compared
 from fittingroom.compare.answers import Answers
+from fittingroom.compare.comparison import Comparison, p_text, points
 from fittingroom.compare.disagreements import Disagreements, DiscordantImage
 from fittingroom.compare.matrix import difference_matrix
 from fittingroom.compare.sides import side_of
-from fittingroom.compare.verdict import Comparison, p_text, points
 from fittingroom.files.atomic import atomic_write
 from fittingroom.rendering.axes import Scale, Tick, ticks
 from fittingroom.rendering.contact_sheet import png_uri

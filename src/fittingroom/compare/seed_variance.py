@@ -52,6 +52,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fittingroom.compare.mcnemar import exact_mcnemar, paired_interval
+from fittingroom.evaluation.fold_interval import fold_factor
 from fittingroom.evaluation.intervals import SMALL_SET, SeedSpread, seed_spread
 
 POWER = 0.8  # with which a minimum effect is to be detected
@@ -252,7 +253,7 @@ def crossed_difference(
 
     # The estimate may fall below 0 where the recipes find the same images hard; a variance can't.
     of_rest = sum(spread.rest / (spread.seeds * n) for spread in spreads)
-    more = 1.0 if folds is None else 1 + folds / (folds - 1)
+    more = 1.0 if folds is None else fold_factor(folds)
     image_variance = more * _floored(max(0.0, model_variance - of_rest), n)
 
     deviations_N = (by_image_N - by_image_N.mean()) ** 2
@@ -262,7 +263,7 @@ def crossed_difference(
     if n < SMALL_SET:
         won = int((by_image_N <= -0.5).sum() / more), int((by_image_N >= 0.5).sum() / more)
     variances = image_variance, more * _floored(model_variance, n)
-    return CrossedDifference(difference, n, *variances, spreads, image_error, won, cautious, int(n / more))
+    return CrossedDifference(difference, n, *variances, spreads, image_error, won, cautious, max(1, int(n / more)))
 
 
 def _floored(variance: float, n: int) -> float:

@@ -59,10 +59,12 @@ class Side:
 def side_of(answers: Answers, baseline: Answers) -> Side:
     """Its accuracy on the images of ``answers``, and how its recipe differs from the baseline's."""
     group_N = group_numbers(answers.groups)
-    found = accuracy_of_answers(answers.correct, group_N)
-    method = interval_method({"n": len(answers.images), "groups": found.groups})
+    found = accuracy_of_answers(answers.correct, group_N, answers.folds)
+    method = interval_method({"n": len(answers.images), "groups": found.groups, "folds": answers.folds})
     if answers.seeds > 1:
         method = "seeds × images" if group_N is None else f"seeds × {method}"
+
+    # Of what isn't a run nothing but the answers is known, and a baseline differs from itself in nothing.
     return Side(
         name=answers.name,
         seeds=answers.seeds,

@@ -82,17 +82,6 @@ def find_warnings(
             f"compared on the {n:,} that they have in common"
         )
 
-    crossed = [
-        side.name
-        for side in (first, second)
-        if on == "validation" and side.run is not None and side.run.environment.folds
-    ]
-    if crossed:
-        warnings.append(
-            f"the answers of {' and '.join(crossed)} are of several models, one a fold, that learned from largely the "
-            "same images: the interval of the difference takes them for those of one model each, and may be too narrow"
-        )
-
     # What a model learned from, or was chosen by, it answers better than new images.
     for side, other in ((first, second), (second, first)):
         if on == "test":

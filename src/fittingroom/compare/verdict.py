@@ -1,198 +1,28 @@
-"""A comparison of two runs: figures, and the one sentence that says what they mean."""
+"""How two runs are compared: which test decides, and the one sentence that says what came of it."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from fittingroom.compare.answers import Answers
+from fittingroom.compare.comparison import (
+    LEVEL,
+    PLAIN,
+    ClassDifference,
+    Comparison,
+    Decision,
+    Difference,
+    Verdict,
+    p_text,
+    points,
+)
 from fittingroom.compare.mcnemar import exact_mcnemar, images_needed, paired_interval, range_of_images_needed
 from fittingroom.compare.seed_variance import POWER, crossed_difference
+from fittingroom.evaluation.fold_interval import fold_factor
 from fittingroom.evaluation.intervals import SMALL_SET
-from fittingroom.rendering.in_notebook import MOST_ROWS, notebook_view
-
-LEVEL = 0.05  # of the verdict at the first look, and of all classes together
-
-Verdict = Literal["better", "worse", "smaller than the effect", "cannot tell"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Decision:
-    """By what a verdict is reached: how many runs there are against the baseline, and how often one has looked.
-
-    Attributes:
-        runs: that are compared with one baseline.
-        p_holm: the p-value corrected for as many (Holm); None for one run.
-        look: at this pair, 1 for the first.
-        level: what p has to fall below.
-    """
-
-    runs: int = 1
-    p_holm: float | None = None
-    look: int = 1
-    level: float = LEVEL
-
-    @property
-    def confidence(self) -> float:
-        """Of the interval beside the verdict; Bonferroni's, so that those of all runs hold together."""
-        return 1 - self.level / self.runs
-
-    @property
-    def interval_name(self) -> str:
-        """``95%``, ``simultaneous 95%``, ``99.39%``: what the interval is called."""
-        percent = f"{100 * (1 - self.level):.4g}%"
-        return f"simultaneous {percent}" if self.runs > 1 else percent
-
-
-@dataclass(frozen=True, kw_only=True)
-class Difference:
-    """Of accuracy, the second run's less the first's; shares, −1 to 1.
-
-    Attributes:
-        interval: by ``decision``; for one run at the first look it covers the true difference in 95% of comparisons.
-        p_value: of "equally good", not corrected.
-        n: images.
-        decision: what the verdict goes by.
-        minimum_effect: the smallest difference of interest, > 0.
-        unadjusted_interval: 95%, as if this were the only run and the first look.
-    """
-
-    difference: float
-    interval: tuple[float, float]
-    p_value: float
-    n: int
-    decision: Decision
-    minimum_effect: float
-    unadjusted_interval: tuple[float, float]
-
-    @property
-    def p_decisive(self) -> float:
-        """The p-value that the verdict goes by."""
-        return self.p_value if self.decision.p_holm is None else self.decision.p_holm
-
-    @property
-    def verdict(self) -> Verdict:
-        """On the second run: by p; where it leaves both open, whether the interval holds nothing of interest."""
-        if self.p_decisive < self.decision.level and self.difference:
-            return "better" if self.difference > 0 else "worse"
-        if max(abs(bound) for bound in self.interval) < self.minimum_effect:
-            return "smaller than the effect"
-        return "cannot tell"
-
-    @property
-    def interval_disagrees(self) -> bool:
-        """Whether p decides, while the simultaneous interval still holds 0: Holm's test is the sharper one."""
-        return self.verdict in ("better", "worse") and self.interval[0] <= 0 <= self.interval[1]
-
-
-@dataclass(frozen=True, kw_only=True)
-class ClassDifference:
-    """The difference on the images of one class.
-
-    Attributes:
-        interval: so wide that those of all classes hold together in 95% of comparisons (Bonferroni).
-        p_holm: the p-value corrected for as many tests as there are classes (Holm 1979); None where the class has so
-            few images that no answers to them could tell.
-        differs: whether ``p_holm`` is below 0.05.
-    """
-
-    name: str
-    n: int
-    first: float
-    second: float
-    difference: float
-    interval: tuple[float, float] | None
-    p_holm: float | None
-    differs: bool
-
-    @property
-    def says_something(self) -> bool:
-        """Whether the interval leaves out any difference that the baseline's recall allows."""
-        return self.interval is not None and (self.interval[0] > -self.first or self.interval[1] < 1 - self.first)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Comparison:
-    """One run against the baseline.
-
-    Attributes:
-        baseline, run: names.
-        on: ``test`` or ``validation``.
-        overall: on all images.
-        seeds: models of the baseline and of the run.
-        accuracies: of each model of the baseline, and of the run.
-        method: which test and interval decided.
-        plan: what would show a difference of the size asked for; see :func:`compare_answers`.
-        sentence: the verdict in words, with the interval and the numbers behind it.
-        scope: what the verdict is about, where that is not two recipes; may be empty.
-        per_class: in the order of the classes.
-        warnings: what is wrong with the comparison, the worst first.
-        notes: what to keep in mind all the same.
-    """
-
-    baseline: str
-    run: str
-    on: str
-    overall: Difference
-    seeds: tuple[int, int]
-    accuracies: tuple[list[float], list[float]]
-    method: str
-    plan: dict[str, Any]
-    sentence: str
-    scope: str
-    per_class: list[ClassDifference]
-    warnings: list[str]
-    notes: list[str]
-
-    def _repr_html_(self) -> str:
-        """What a notebook shows of it."""
-        return view_of_comparisons(self.baseline, [self])
-
-    def as_dict(self) -> dict[str, Any]:
-        """What ``fittingroom compare --json`` prints of it."""
-        return {
-            # The keys that programs are promised, then those that say more.
-            "run": self.run,
-            "difference": self.overall.difference,
-            "interval": list(self.overall.interval),
-            "seeds": list(self.seeds),
-            "n": self.overall.n,
-            "verdict": self.overall.verdict,
-            "warnings": self.warnings,
-            "on": self.on,
-            "p_value": self.overall.p_value,
-            "p_holm": self.overall.decision.p_holm,
-            "runs": self.overall.decision.runs,
-            "look": self.overall.decision.look,
-            "level": self.overall.decision.level,
-            "interval_name": self.overall.decision.interval_name,
-            "interval_unadjusted": list(self.overall.unadjusted_interval),
-            "method": self.method,
-            "sentence": self.sentence,
-            "scope": self.scope,
-            "plan": self.plan,
-            "accuracies": [list(side) for side in self.accuracies],
-            "per_class": [asdict(row) | {"says_something": row.says_something} for row in self.per_class],
-            "notes": self.notes,
-        }
-
-
-def view_of_comparisons(baseline: str, comparisons: Sequence[Comparison]) -> str:
-    """What a notebook shows of runs compared with a baseline: a row and a sentence each."""
-    rows = []
-    for each in comparisons:
-        low, high = (f"{100 * bound:+.2f}" for bound in each.overall.interval)
-        first, second = (f"{float(np.mean(side)):.2%}" for side in each.accuracies)
-        difference = f"{100 * each.overall.difference:+.2f} points ({low} to {high})"
-        rows.append([each.run, first, second, difference, each.overall.verdict])
-    header = ("run", f"accuracy of {baseline}", "accuracy", "difference (interval)", "verdict")
-    notes = [note for each in comparisons for note in (each.sentence, *each.warnings)][:MOST_ROWS]
-    about = f"on {comparisons[0].on}, {comparisons[0].overall.n:,} images" if comparisons else ""
-    return notebook_view(f"Compared with {baseline}", about, header=header, rows=rows, notes=notes)
 
 
 def compare_answers(
@@ -202,7 +32,7 @@ def compare_answers(
     *,
     minimum_effect: float,
     warnings: list[str],
-    decision: Decision = Decision(),
+    decision: Decision = PLAIN,
 ) -> Comparison:
     """Compare the answers of two runs on the same images, in the same order.
 
@@ -223,10 +53,12 @@ def compare_answers(
     plan: dict[str, Any] = {"difference": minimum_effect, "power": POWER}
     warnings = list(warnings)
 
-    # On so few images a variance is hardly known, and one image can be more than what is asked for.
-    n = overall.n
-    can_plan = n >= SMALL_SET and 1 / n <= minimum_effect and decision.look == 1
-    power_statement = "" if decision.look > 1 else f"{n:,} images are too few to say what it would take"
+    # On so few images a variance is hardly known, and one image can be more than what is asked for. At another look, or
+    # where images of folds count for less than they are, a plan by this level and these counts would be another one.
+    n, folds = overall.n, _folds_of(first, second)
+    is_plain = decision.look == 1 and folds is None
+    can_plan = n >= SMALL_SET and 1 / n <= minimum_effect and is_plain
+    power_statement = f"{n:,} images are too few to say what it would take" if is_plain else ""
     level = decision.level / decision.runs
 
     # Two models are all that there is to know of them, and only images vary. A recipe is more than its trainings.
@@ -238,7 +70,7 @@ def compare_answers(
         if can_plan:
             power_statement = _power_statement_for_models(plan, n)
     else:
-        crossed = crossed_difference(first.correct, second.correct)
+        crossed = crossed_difference(first.correct, second.correct, folds=folds)
         method = (
             "crossed variance components of seeds and images; Student's t with "
             f"{crossed.degrees:.1f} degrees of freedom"
@@ -274,7 +106,12 @@ def compare_answers(
         scope=_scope(first, second),
         per_class=_per_class(first, second, decision.level),
         warnings=warnings,
-        notes=[*_decision_notes(overall), *_notes(first, second, on, overall.verdict), *_foreign_notes(first, second)],
+        notes=[
+            *_decision_notes(overall),
+            *_fold_notes(first, second),
+            *_notes(first, second, on, overall.verdict),
+            *_foreign_notes(first, second),
+        ],
     )
 
 
@@ -293,27 +130,9 @@ def holm(p_values: list[float]) -> list[float]:
     return corrected
 
 
-def points(share: float, *, nearest_zero: float = 1.0, signed: bool = False) -> str:
-    """0.0042 → ``0.42``: a share in points, with more than two digits where ``nearest_zero`` would else be 0.00."""
-    digits = 2
-    while round(100 * abs(nearest_zero), digits) == 0 and digits < 6:
-        digits += 1
-    text = f"{100 * abs(share):.{digits}f}"
-    if share < 0 and float(text):
-        return "−" + text
-    return "+" + text if signed and float(text) else text
-
-
-def p_text(p_value: float, *, sign: bool = False) -> str:
-    """0.0312 → ``0.031``, or with its sign ``= 0.031``; what is smaller than 0.0001 is shown as ``< 0.0001``."""
-    if p_value < 0.0001:
-        return "< 0.0001"
-    return ("= " if sign else "") + f"{p_value:.2g}"
-
-
 def _overall(first: Answers, second: Answers, minimum_effect: float, decision: Decision) -> Difference:
     difference, interval, p_value = _estimate(first, second, decision.confidence)
-    adjusted = decision != Decision()
+    adjusted = decision != PLAIN
     return Difference(
         difference=difference,
         interval=interval,
@@ -327,15 +146,26 @@ def _overall(first: Answers, second: Answers, minimum_effect: float, decision: D
 
 def _estimate(first: Answers, second: Answers, confidence: float) -> tuple[float, tuple[float, float], float]:
     """The difference, its interval, and p."""
+    folds = _folds_of(first, second)
     if max(first.seeds, second.seeds) > 1:
-        crossed = crossed_difference(first.correct, second.correct)
+        crossed = crossed_difference(first.correct, second.correct, folds=folds)
         return crossed.difference, crossed.interval(confidence), crossed.p_value
 
     n = len(first.images)
     first_only = int((first.correct & ~second.correct).sum())
     second_only = int((second.correct & ~first.correct).sum())
+    difference = (second_only - first_only) / n
+
+    # Folds leave fewer images of each kind to count, rounded down: rather too wide an interval than too narrow a one.
+    if folds is not None:
+        n, first_only, second_only = (int(count / fold_factor(folds)) for count in (n, first_only, second_only))
     interval = paired_interval(first_only, second_only, n, confidence=confidence)
-    return (second_only - first_only) / n, interval, exact_mcnemar(first_only, second_only)
+    return difference, interval, exact_mcnemar(first_only, second_only)
+
+
+def _folds_of(first: Answers, second: Answers) -> int | None:
+    """Of the cross-validation that either side's answers come of; the fewest, which have the largest factor."""
+    return min((side.folds for side in (first, second) if side.folds is not None), default=None)
 
 
 def _per_class(first: Answers, second: Answers, level: float) -> list[ClassDifference]:
@@ -344,7 +174,8 @@ def _per_class(first: Answers, second: Answers, level: float) -> list[ClassDiffe
 
     # A class says something if its images could: were one side alone right on all of them, p would be 2 / 2^n, and has
     # to fall below the level for as many tests. With ten classes that takes nine images.
-    least = math.log2(2 * len(rows_of) / level)
+    folds = _folds_of(first, second)
+    least = math.log2(2 * len(rows_of) / level) * (1.0 if folds is None else fold_factor(folds))
     judged = [name for name, rows in rows_of.items() if len(rows) > least]
 
     # Among ten classes one differs by chance in 40 % of comparisons: intervals and p-values hold for all together.
@@ -415,7 +246,7 @@ def _decision_notes(overall: Difference) -> list[str]:
         notes.append(
             "p and the interval disagree: the interval holds 0; it is decided by p, as Holm's test is sharper."
         )
-    if decision != Decision():
+    if decision != PLAIN:
         low, high = overall.unadjusted_interval
         notes.append(
             f"Unadjusted: 95% {points(low)} to {points(high)}, p {p_text(overall.p_value, sign=True)}, as if this "
@@ -466,6 +297,18 @@ def _scope(first: Answers, second: Answers) -> str:
                 f"speak for the recipe of {model.name}."
             )
     return ""
+
+
+def _fold_notes(first: Answers, second: Answers) -> list[str]:
+    folds = _folds_of(first, second)
+    if folds is None:
+        return []
+    crossed = " and ".join(side.name for side in (first, second) if side.folds is not None)
+    n = len(first.images)
+    return [
+        f"The answers of {crossed} are of several models, one a fold, that learned from largely the same images: "
+        f"{n:,} images count as {int(n / fold_factor(folds)):,} (Nadeau and Bengio 2003)."
+    ]
 
 
 def _foreign_notes(first: Answers, second: Answers) -> list[str]:

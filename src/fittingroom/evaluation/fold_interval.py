@@ -16,20 +16,28 @@ benchmarks/fold_interval_coverage.py records how often each interval holds the a
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from fittingroom.evaluation.group_intervals import effective_images
-from fittingroom.evaluation.intervals import clopper_pearson_interval
+from fittingroom.evaluation.intervals import RecipeAccuracy, clopper_pearson_interval, half_of_mean, recipe_accuracy
 
 
-def fold_interval(
-    right_N: NDArray[np.bool_], folds: int, group_N: NDArray[np.int64] | None = None
-) -> tuple[float, float]:
+def fold_factor(folds: int) -> float:
+    """By how much the variance by images is greater where K ≥ 2 folds judged them: 1 + K/(K - 1)."""
+    return 1 + folds / (folds - 1)
+
+
+def fold_interval(right_N: NDArray[Any], folds: int, group_N: NDArray[np.int64] | None = None) -> tuple[float, float]:
     """The 95% interval of the accuracy on new images of a model that is trained on all of these.
 
     Args:
-        right_N: whether each image was classified right by the model of the folds that it isn't in.
+        right_N: whether each image was classified right by the model of the folds that it isn't in; of several
+            cross-validations, the share of them.
         folds: K ≥ 2.
         group_N: the group of each image, from 0, all of which are in one fold; None where no two are of one.
 
@@ -39,5 +47,18 @@ def fold_interval(
         [0.774, 0.968]
     """
     images = float(len(right_N)) if group_N is None else effective_images(right_N, group_N)
-    n = images / (1 + folds / (folds - 1))
+    n = images / fold_factor(folds)
     return clopper_pearson_interval(float(right_N.mean()) * n, n)
+
+
+def recipe_accuracy_by_folds(
+    right_SN: NDArray[np.bool_], folds: int, group_N: NDArray[np.int64] | None = None
+) -> RecipeAccuracy:
+    """The accuracy of a recipe of which each seed, of two or more, was cross-validated on the same images."""
+    found = recipe_accuracy(right_SN)
+    of_seeds = half_of_mean(found.sd, len(right_SN))
+    low, high = fold_interval(right_SN.mean(axis=0), folds, group_N)
+
+    # As for images in groups: the part of the images has two sides, and seeds add to each.
+    below, above = (math.hypot(of_seeds, bound - found.mean) for bound in (low, high))
+    return replace(found, interval=(max(0.0, found.mean - below), min(1.0, found.mean + above)))

@@ -24,8 +24,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from fittingroom.compare.comparison import Verdict
 from fittingroom.compare.seed_variance import CrossedDifference, crossed_difference
-from fittingroom.compare.verdict import Verdict
 
 LOOKS = (3, 4, 6, 8, 12, 16, 24, 32)  # pairs at which each open idea is judged
 FEW_PAIRS = 4  # up to here the usual interval is too short for an idea whose seeds vary more than the baseline's

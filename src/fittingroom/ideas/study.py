@@ -19,14 +19,13 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
-import numpy as np
-
 from fittingroom.compare.answers import Answers, pair
 from fittingroom.errors import Interrupted
-from fittingroom.evaluation.intervals import recipe_accuracy
+from fittingroom.evaluation.group_intervals import group_numbers
 from fittingroom.events import Hooks, JobDone
 from fittingroom.ideas.decide import LOOKS, Judgement, judge
 from fittingroom.ideas.side import Side
+from fittingroom.runs.recipe_accuracy import accuracy_of_answers
 
 BASELINE = "baseline"
 
@@ -167,7 +166,7 @@ def _accuracies(answers: Answers | None) -> dict[str, Any]:
     """Of a side's seeds, and of its recipe."""
     if answers is None:
         return {"seeds": 0, "accuracies": [], "mean": None, "sd": None, "interval_of_accuracy": None}
-    accuracy = recipe_accuracy(np.asarray(answers.correct))
+    accuracy = accuracy_of_answers(answers.correct, group_numbers(answers.groups), answers.folds)
     return {
         "seeds": answers.seeds,
         "accuracies": answers.correct.mean(axis=1).tolist(),

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from fittingroom.artifact.artifact import Artifact
 from fittingroom.errors import ArtifactError
 from fittingroom.evaluation.class_metrics import class_metrics, is_lopsided
+from fittingroom.evaluation.fold_interval import fold_interval, recipe_accuracy_by_folds
 from fittingroom.evaluation.group_intervals import model_interval_by_groups, recipe_accuracy_by_groups
 from fittingroom.evaluation.intervals import (
     RecipeAccuracy,
@@ -62,11 +63,21 @@ def figures_of_members(members: Sequence[Member], split: str, scores: Sequence[M
     return figures
 
 
-def accuracy_of_answers(right_SN: NDArray[np.bool_], group_N: NDArray[np.int64] | None = None) -> RecipeAccuracy:
+def accuracy_of_answers(
+    right_SN: NDArray[np.bool_], group_N: NDArray[np.int64] | None = None, folds: int | None = None
+) -> RecipeAccuracy:
     """By whether each seed (a row) got each image (a column) right; a single seed leaves the interval of that model.
 
-    ``group_N`` has the group of each image, where groups are known: other images are then those of other groups.
+    ``group_N`` has the group of each image, where groups are known: other images are then those of other groups. With
+    ``folds`` each seed's answers come of so many models.
     """
+    if folds is not None:
+        groups = None if group_N is None else int(group_N.max()) + 1
+        if len(right_SN) > 1:
+            return replace(recipe_accuracy_by_folds(right_SN, folds, group_N), groups=groups)
+        interval = fold_interval(right_SN[0], folds, group_N)
+        return RecipeAccuracy(float(right_SN.mean()), 0.0, interval, None, groups)
+
     if group_N is None:
         if len(right_SN) > 1:
             return recipe_accuracy(right_SN)
