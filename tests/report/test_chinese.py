@@ -4,15 +4,27 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
+import torch
 
 import fittingroom as fr
+from fittingroom.evaluation.threshold import Threshold
+from fittingroom.models import find_model
 from fittingroom.rendering import languages
 from fittingroom.rendering.languages import read_catalogue, translated, with_chinese
+from fittingroom.report.curves import smoothing_in_words
 from fittingroom.report.page import write_report
+from fittingroom.report.run_summary import reproduces
+from fittingroom.runs.environment_record import Ancestor, StartingPoint
+from fittingroom.training import precision
+from fittingroom.training.start_weights import StartWeights, head_sentence
 from tests.report.test_diagnosis import STATES, diagnoses_of
+from tests.support import GOLDEN
 
 FIGURE = re.compile(r"\d(?:[\d.,]*\d)?%?")
 CHINESE = re.compile(r"[一-鿿]")
@@ -69,3 +81,62 @@ def test_no_text_of_a_report_is_left_in_english(tmp_path: Path, seeds: int, judg
     for tag in languages.ATTRIBUTES.findall(body):
         for name, text in languages.ATTRIBUTE.findall(tag):
             assert f"{name}:" in tag or not languages.WORD.search(text) or CHINESE.search(text), text
+
+
+def starting_points() -> list[str]:
+    """What a report says of a training that went on from another, or from a file."""
+    sha = "0" * 64
+    earlier = (Ancestor(kind="file", name="start.safetensors", weights_sha256=sha),)
+    starts = [
+        StartingPoint(kind="run", name="swift-1", weights_sha256=sha),
+        StartingPoint(kind="run", name="swift-2/seed-0", weights_sha256=sha, earlier=earlier),
+        StartingPoint(kind="timm", name="timm:resnet18", weights_sha256=sha),
+    ]
+    names = tuple(f"class {i}" for i in range(12))
+    tensors = {"head.weight": torch.zeros(12, 4)}
+    known = StartWeights(name="a run", tensors=tensors, classes=names, normalization=None)
+    heads = [
+        head_sentence(known, {"head.weight": 0}, classes)
+        for classes in (names, names[:3], names[::-1], ("x", "y"), (*names[:5], "x"), (*names[:2], *"uvwxyz12345"))
+    ]
+    return [f"It was {start.in_words}: {head}." for start in starts for head in heads]
+
+
+def precisions(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Every reason for which a precision is taken."""
+    found = []
+    for has, device in ((True, "cuda:0"), (False, "mps"), (True, "cpu")):
+        monkeypatch.setattr(precision, "has_bf16", lambda _device, has=has: has)
+        monkeypatch.setattr(precision, "hardware_name", lambda _device: "NVIDIA H200")
+        for choice in ("auto", "bf16", "float32"):
+            recipe = fr.load_recipe("plain", overrides=["model=tutorial", f"precision={choice}"])
+            source = find_model("tutorial")
+            found.append(precision.resolve_precision(recipe, source, 10, (28, 28), device).reason)
+    return found
+
+
+def test_what_few_reports_say_is_said_in_chinese_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    environment = fr.open_run(GOLDEN / "format-1" / "swift-1").environment
+    machines = [
+        replace(environment, machine=replace(environment.machine, device=device, threads=threads), processes=processes)
+        for device in ("cpu", "cuda:0", "mps")
+        for threads in (1, 4)
+        for processes in (1, 2)
+    ]
+    machines += [replace(each, options=replace(each.options, deterministic=True)) for each in machines]
+    again = [f"and {reproduces(cast(fr.Run, SimpleNamespace(environment=each)))}:" for each in machines]
+
+    smoothed = [
+        smoothing_in_words(fr.load_recipe("plain", overrides=["label_smoothing=0.1", *change]), 10)
+        for change in ([], ["class_weights=balanced"])
+    ]
+    key = [f"training, mean of the epoch as seen while learning, {words}; validation is without" for words in smoothed]
+    threshold = f"{Threshold(label=1, value=0.083, n=2000).in_words(('Bag', 'Coat'))}. "
+    threshold += "Probabilities are as they are without it."
+
+    for text in (*starting_points(), *precisions(monkeypatch), *again, *key, threshold):
+        chinese = translated(text, "report")
+        assert chinese is not None, text
+        assert CHINESE.search(chinese)
+        assert figures(chinese) == figures(text), text
+        assert not re.search(r"\b(from|of|the|is|itself|kept|in|result)\b", chinese), chinese

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 
 import pytest
+import torch
+import torch.nn.functional as F
 
+import fittingroom as fr
 from fittingroom.rendering.axes import COLUMNS, thinned, ticks
-from fittingroom.report.curves import accuracy_panel, history_of, loss_panel, rate_panel
+from fittingroom.report.curves import accuracy_panel, history_of, loss_panel, rate_panel, smoothing_in_words
 from fittingroom.runs.metrics_log import read_metrics
 from tests.support import GOLDEN
 
@@ -105,3 +108,22 @@ def test_of_several_seeds_the_frame_fits_what_is_drawn_of_them() -> None:
 
 def test_there_is_nothing_to_draw_before_the_first_step() -> None:
     assert history_of([{"event": "format", "format": 1}]) is None
+
+
+@pytest.mark.parametrize("classes", [2, 10, 100])
+@pytest.mark.parametrize("share", [0.05, 0.1, 0.3])
+def test_no_answer_brings_the_smoothed_loss_below_what_the_key_says(share: float, classes: int) -> None:
+    words = smoothing_in_words(fr.load_recipe("plain", overrides=[f"label_smoothing={share}"]), classes)
+    said = float(words.split()[-2])
+
+    # The loss as it is trained, at its least: where the answer is the smoothed target itself; mixed images have more.
+    target = torch.full((classes,), share / classes, dtype=torch.float64)
+    target[0] += 1 - share
+    least = F.cross_entropy(target.log()[None], torch.tensor([0]), label_smoothing=share).item()
+    assert said <= least < said + 0.01
+    mixed = torch.zeros(1, classes, dtype=torch.float64)
+    mixed[0, 0], mixed[0, 1] = 0.7, 0.3
+    best = (mixed * (1 - share) + share / classes).log()
+    assert F.cross_entropy(best, mixed, label_smoothing=share).item() >= said
+
+    assert smoothing_in_words(fr.load_recipe("plain", overrides=["label_smoothing=0"]), classes) == ""

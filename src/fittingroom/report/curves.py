@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from fittingroom.recipes.recipe import Recipe
 from fittingroom.rendering.axes import Scale, Tick, svg_path, thinned, ticks
 
 WIDTH, LEFT, RIGHT = 440, 44, 8  # of the drawing, and its margins beside the frame
@@ -167,6 +168,32 @@ def rate_panel(histories: Sequence[History], stage_epochs: Sequence[int], top: f
     line = Line("lr", svg_path(thinned([(x(step["step"]), y(step["lr"])) for step in first.steps])))
     marks = [Tick(y(value), f"{value:g}") for value in (0, float(f"{peak:.2g}"))]
     return _panel("learning rate", histories, stage_epochs, (top, bottom), marks, [line])
+
+
+def smoothing_in_words(recipe: Recipe, classes: int) -> str:
+    """Say why the training loss may lie above validation's: ``with label smoothing 0.1, so never below 0.50 nats``.
+
+    No answer brings the smoothed loss below the entropy of its targets, which are 1 − ε + ε/C for the label and ε/C for
+    each other class; nor that of mixed images, whose targets have more.
+
+    Args:
+        recipe: of the training.
+        classes: C, ≥ 2.
+
+    Returns:
+        Words that follow what is drawn; "" without smoothing.
+    """
+    share = recipe.label_smoothing
+    if not share:
+        return ""
+    words = f"with label smoothing {share:g}"
+    if recipe.loss != "cross_entropy" or recipe.class_weights != "none":  # weights scale each image's least loss
+        return words
+
+    other = share / classes
+    label = 1 - share + other
+    entropy = -label * math.log(label) - (classes - 1) * other * math.log(other)
+    return f"{words}, so never below {math.floor(100 * entropy) / 100:.2f} nats"
 
 
 def _x(histories: Sequence[History]) -> Scale:

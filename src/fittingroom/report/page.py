@@ -25,7 +25,7 @@ from fittingroom.evaluation.mistakes import (
 from fittingroom.files.atomic import atomic_write
 from fittingroom.rendering.html_page import render_page
 from fittingroom.rendering.languages import language_switch, with_chinese
-from fittingroom.report.curves import History, accuracy_panel, history_of, loss_panel, rate_panel
+from fittingroom.report.curves import History, accuracy_panel, history_of, loss_panel, rate_panel, smoothing_in_words
 from fittingroom.report.pictures import answers_of, confused_of, mistakes_of
 from fittingroom.report.run_summary import (
     Judged,
@@ -78,7 +78,7 @@ def write_report(run: Run, *, xkcd: bool = False, with_map: bool = False, trust_
         write_report(member, xkcd=xkcd, with_map=with_map, trust_code=trust_code)
 
     # What both kinds of page show; the template asks for the rest where there are members, or there are none.
-    content = {
+    content: dict[str, Any] = {
         "run": run,
         "name": run.path.resolve().name,
         "environment": run.environment,
@@ -106,6 +106,7 @@ def write_report(run: Run, *, xkcd: bool = False, with_map: bool = False, trust_
         "map": None,
     }
     content |= _about_members(run, members) if members else _about_one(run, with_map=with_map, trust_code=trust_code)
+    content["smoothing"] = smoothing_in_words(run.recipe, len(content["artifact"].classes))
 
     path = run.path / "report.html"
     with atomic_write(path) as file:
