@@ -59,9 +59,11 @@ def with_neighbours(root: Path, main: str, text: str, name: str, kind: str) -> O
     """
     files = {}
     waiting = {main: text}
+
     # a package's own file is executed before any module in it
     for path in _files_of(root, posixpath.dirname(main).replace("/", ".")):
         waiting.setdefault(path, _read(root / path, name, kind))
+
     while waiting:
         path, text = waiting.popitem()
         files[path] = text
@@ -129,6 +131,8 @@ def _imports(path: str, text: str) -> Iterator[str]:
         tree = ast.parse(text.removeprefix("\ufeff"))
     except (SyntaxError, ValueError):
         return  # executing it says so, with the line
+
+    # Whether a name of `from a import b` is a module or a value of one, only its files tell: both are looked for.
     package = posixpath.dirname(path).split("/") if "/" in path else []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):

@@ -65,6 +65,8 @@ class _Bundle:
         module.__package__ = module.__name__ if is_package else module.__name__.rpartition(".")[0]
         if is_package:
             module.__path__ = []
+
+        # Registered before it is executed, as Python does it: modules may import each other in a circle.
         if path is not None:
             self._execute(module, path)
         if parent is not None:

@@ -97,6 +97,8 @@ def _gather(
     if isinstance(value, PLAIN) or (isinstance(value, tuple | list | dict | set) and _is_plain(value)):
         definitions[name] = f"{name} = {value!r}\n"
         return
+
+    # What comes from elsewhere is imported again, by the name that its own module has for it.
     is_definition = inspect.isclass(value) or isinstance(value, FunctionType)
     if not (is_definition and _namespace_of(value) is space and value.__module__ == space.get("__name__")):
         if line := _import_of(value, name):
@@ -106,9 +108,11 @@ def _gather(
             f"{kind} {wanted}: it uses {name}, of type {type(value).__name__}, which can't be kept by its source; give "
             f"it as an argument in {kind}_args, or put both into a file"
         )
+
     if getattr(value, "__closure__", None):
         raise RecipeError(f"{kind} {wanted}: {name} uses names of the function that it is defined in; pass them to it")
 
+    # What it uses goes before it; the place is held meanwhile, as two functions may call each other.
     source = _source_of(value, kind, wanted)
     definitions[name] = ""  # it may use itself
     for used in _names_in(source):
@@ -169,11 +173,13 @@ def _source_of(value: Any, kind: str, wanted: str) -> str:
             ]
         except (SyntaxError, ValueError):  # a line of the notebook that is no Python
             nodes = []
+
         # of several definitions of one name, that which has the code
         for node in reversed(nodes):
             first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
             if first <= code.co_firstlineno <= (node.end_lineno or first):
                 return "".join(text.splitlines(keepends=True)[first - 1 : node.end_lineno]).rstrip() + "\n"
+
     try:
         return textwrap.dedent(inspect.getsource(value)).rstrip() + "\n"
     except (OSError, TypeError):

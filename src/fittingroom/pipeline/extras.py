@@ -128,6 +128,7 @@ def make_up(run: Run) -> None:
         unmade = _unmade(member)
         again: dict[str, str] = {}
         result: dict[str, Any] = {}
+
         if MODEL in unmade:
             with by_itself(MODEL, again):
                 result["pictures_checked"] = _ship_again(member, again)
@@ -136,6 +137,8 @@ def make_up(run: Run) -> None:
         for name in run.environment.options.track:
             if name in unmade:
                 _tell_tracker(name, member, again)
+
+        # Noted seed by seed: whoever stops this in between keeps what has been made up for.
         if unmade:
             _note(member, again, **result)
         failures |= again
@@ -179,9 +182,12 @@ def _tell_tracker(name: str, run: Run, failures: dict[str, str]) -> None:
 def _ship_again(run: Run, failures: dict[str, str]) -> int | None:
     """As :func:`ship` does it, with the network that the run has saved and the data that it was trained on."""
     artifact, environment, splits = run.artifact, run.environment, run.open_data()
+
+    # Of other images the check of pictures would say nothing of this training.
     refuse_other_data(run.path, splits, environment)
     train, validation = hold_out(splits, run.recipe, bundles_of(environment, splits))
     out_of_fold = read_out_of_fold(run, environment, splits)
+
     return ship(
         artifact,
         artifact.network(),

@@ -99,7 +99,6 @@ def _train_one(
     splits, options = run.open_data(), environment.options
     if run.splits is None:  # opened here, by a worker that may be on another host
         refuse_other_data(run.path, splits, environment)
-
     weights = recorded_start(run, environment, group)
 
     # The folds first: what they say of the images is as much of the run as the model that is shipped.
@@ -223,6 +222,8 @@ def _write_artifact(
 ) -> Artifact:
     """Write the weights, with all that reads them."""
     temperature = Temperature.fitted(judged.probabilities, judged.truth) if judged else UNCALIBRATED
+
+    # Chosen by the calibrated probabilities, as predict will compare those with it.
     threshold = None
     if recipe.threshold != "none":
         rare = int(np.bincount(judged.truth, minlength=2).min()) if judged else 0
@@ -234,6 +235,7 @@ def _write_artifact(
                 f"{rare} found; the more probable class is predicted",
                 stacklevel=2,
             )
+
     artifact = Artifact(
         path=run.path,
         model=recipe.model,

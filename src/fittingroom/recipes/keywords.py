@@ -45,6 +45,7 @@ def with_keys(recipe: Recipe, keys: Mapping[str, Any], *, others: Iterable[str] 
         raw = recipe.as_dict() | values
         if "model" in values and values["model"] != recipe.model and "model_args" not in values:
             raw.pop("model_args", None)
+
         if "min_steps" not in values and any(map(sets_epochs, values)):
             raw["min_steps"] = 0  # a number of epochs that somebody asks for is the number that is trained
 

@@ -53,6 +53,8 @@ def images_problem(
     """
     if asked_size in (None, size) and asked_channels in (None, channels):
         return None
+
+    # What the recipe leaves to the data is not said: "grey images", or "images of 32×32 pixels".
     kind = {1: "grey", 3: "colour"}
     asked = " ".join(
         text
@@ -63,6 +65,7 @@ def images_problem(
         )
         if text
     )
+
     return (
         f"{asked} asked for by the recipe's size and channels, {kind[channels]} ones of {size[0]}×{size[1]} found: "
         "open the data with that size and these channels, or leave them out of the recipe"

@@ -95,6 +95,7 @@ def start(
     source = find_model(recipe.model)
     if origin is not None:
         recipe = origin.recipe_on(splits, recipe)
+
     if folds is not None:
         _refuse_unlabelled(splits)
         recipe = for_folds(recipe, splits, folds, seeds=seeds)
@@ -104,11 +105,9 @@ def start(
     recipe = settled(asked, images, splits.train.image_size)
     group.check_batch(recipe.images_a_step)
 
-    warn_of_many_threads(options.threads)
-
     # Before the machine is described, with its number of threads.
+    warn_of_many_threads(options.threads)
     prepare_torch(options.threads, options.deterministic)
-
     try_own_code(recipe, splits.train, images, torch.device(pick_device(options.device)))
 
     def make_folder(holding: ExitStack) -> str:
@@ -116,6 +115,7 @@ def start(
         folder = _own_folder(out, recipe.name or "run")
         if folder is None:
             hooks.observe(Working(what="checking which images belong together"))
+
             precision = _precision(splits, recipe, source, options)
             resolved = dataclasses.replace(recipe, precision=cast("Precision", precision.name))
             environment = _describe(splits, resolved, source, options, _seed_list(recipe, seeds), group)
@@ -125,7 +125,9 @@ def start(
                 folds=folds,
                 together=decide_cut(splits, recipe, cache=options.cache, opened=opened.train, edits=edits, folds=folds),
             )
-            if folds is not None:  # what keeps them from being made is said before a folder is
+
+            # Whatever keeps it from beginning is said before there is a folder.
+            if folds is not None:
                 fold_numbers(splits.train, folds, recipe.split_seed, bundles_of(environment, splits))
             elif origin is not None:
                 environment = origin.cut_on(splits, environment)
@@ -138,6 +140,7 @@ def start(
                 recipe_reason=said_of(asked, recipe, images),
                 bf16_emulated=precision.emulated,
             )
+
             folder = _claimed_folder(out, recipe.name or "run", holding)
             _begin(folder, resolved, environment, begun)
         holding.enter_context(one_writer(folder))

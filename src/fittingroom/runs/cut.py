@@ -85,12 +85,15 @@ def bundles_of(environment: Environment, splits: Splits) -> NDArray[np.int64] | 
     kept = environment.together
     if environment.cut < CUT or kept is None:
         return None
+
+    # Near ones are taken from the record: which images look alike may be decided otherwise by another version.
     train = splits.train
     pairs = np.array([pair.split("-") for pair in kept.near_pairs.split()], np.int64).reshape(-1, 2)
     if len(pairs) and (pairs.min() < 0 or pairs.max() >= len(train)):
         raise DataError(
             f"{train.name}: the run's record ties images beyond its {len(train):,}: it was damaged or changed"
         )
+
     group_N = bundles(len(train), groups=train.groups, pairs=[train.repeats, pairs])
     if _digest(group_N) != kept.sha256:
         raise DataError(

@@ -23,6 +23,7 @@ def for_folds(recipe: Recipe, splits: Splits, folds: int, *, seeds: object = Non
     """
     if not 2 <= folds <= len(splits.train):
         raise RecipeError(f"folds: 2 to {len(splits.train):,}, a fold an image, expected, {folds} found")
+
     if seeds is not None:
         raise RecipeError("folds: one seed expected, several found: the folds of each would be trained; give no seeds")
     if recipe.early_stop or recipe.keep == "best":
@@ -30,6 +31,7 @@ def for_folds(recipe: Recipe, splits: Splits, folds: int, *, seeds: object = Non
             "folds: a recipe that trains to its end expected, one that stops early or keeps the best epoch found: the "
             "model that ships learns from all images and has none left to choose by; set early_stop = 0, keep = 'last'"
         )
+
     if splits.validation is not None:
         raise DataError(
             f"{splits.validation.name}: with folds, every training image validates once, and the data has a validation "

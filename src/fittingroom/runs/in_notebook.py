@@ -26,6 +26,7 @@ def view_of_run(
         ["data", f"{data.source or data.train.name}: {data.train.n:,} training images"],
         ["recipe", f"{environment.recipe_name or 'of your own'}, model {environment.recipe.get('model', '')}"],
     ]
+
     if result is None:
         rows.append(["state", "not finished"])
     elif "members" in result:

@@ -56,6 +56,8 @@ def record_evaluation_on(
         "run": run,
         "command": command,
     }
+
+    # A folder that can't be written is no reason to withhold a figure that has been seen.
     try:
         append_json_line(folder / LEDGER, evaluation)
     except OSError as error:

@@ -134,15 +134,19 @@ def changed_keys(recipe: Mapping[str, Any], images: int | None = None, given: Se
     name = str(recipe.get("name") or "")
     if name not in recipe_names():
         return []
+
     try:
         asked = load_recipe(name)
         packaged = asked.as_dict()
         if images is not None and "min_steps" in recipe:
             same_batch = replace(asked, batch_size=recipe.get("batch_size", asked.batch_size))
             packaged["stages"] = settled(same_batch, images).as_dict()["stages"]
+
+        # A number of epochs that somebody asked for did away with the least number of steps.
         packaged = {key: value for key, value in packaged.items() if key != "min_steps" or key in recipe}
     except FittingRoomError:
         return []
+
     left_out = {"seed", "name", "model", *given, *(key for key, value in packaged.items() if value == "auto")}
     changed = differences(
         _flat({key: value for key, value in packaged.items() if key not in left_out}),
@@ -195,6 +199,7 @@ def as_latex(rows: Sequence[Mapping[str, Any]]) -> str:
     r"""The finished runs as a table of LaTeX's package ``booktabs``, one ``\midrule`` between data sets."""
     heads = ("data", "recipe", "model", "changed", "seeds", "validation", "test", r"95\,\% interval")
     lines = [r"\begin{tabular}{llllrrrl}", r"\toprule", " & ".join(heads) + r" \\", r"\midrule"]
+
     last = None
     for row in rows:
         if not row["finished"]:
@@ -202,11 +207,13 @@ def as_latex(rows: Sequence[Mapping[str, Any]]) -> str:
         if last not in (None, row["data_set"]):
             lines.append(r"\midrule")
         last = row["data_set"]
+
         sd = "" if row["sd"] is None else f" (sd {100 * row['sd']:.2f})"
         interval = ""
         if row["interval"]:
             low, high = row["interval"]
             interval = f"{100 * low:.2f}--{100 * high:.2f} ({escaped_for_latex(row['interval_of'])})"
+
         cells = (
             *(escaped_for_latex(row[key]) for key in ("data", "recipe", "model")),
             escaped_for_latex(", ".join(row["changed"])),

@@ -30,11 +30,13 @@ def one_writer(folder: Path) -> Iterator[None]:
     Raises:
         ArtifactError: another process trains this run.
     """
+    # By its inode: the same folder may be named by several paths.
     status = folder.stat()
     key = status.st_dev, status.st_ino
     if key in _held:
         yield
         return
+
     with exclusive_folder(folder, PATIENCE) as is_held:
         if not is_held:
             raise ArtifactError(

@@ -124,16 +124,21 @@ class Origin:
         """
         environment = self.run.environment
         is_same = DataIdentity.of(now.train).is_same_data(environment.data.train)
+
         try:
             splits = replace(now, validation=now.validation if environment.data.validation else None)
             splits = splits if is_same else self.run.open_data()
             train, _ = hold_out(splits, self.run.recipe, bundles_of(environment, splits))
             hashes = image_hashes(train)
+
+            # A run that went on itself has seen the images of all that came before it.
             if environment.start is not None:
                 earlier, unknown = read_seen(self.run.path, environment.start)
                 if earlier is None:
                     return None, unknown
                 hashes = np.unique(np.concatenate([hashes, earlier]), axis=0)
+
+        # Data that is gone keeps nobody from going on: whether validation is among it stays unknown, which is said.
         except (DataError, ArtifactError, OSError) as error:
             return None, str(error)
         return hashes, ""

@@ -97,7 +97,11 @@ def judge_out_of_fold(
     folds = environment.folds
     assert folds is not None
     train = splits.train
+
+    # Its epochs are settled for all images: the folds are to be trained as the model that ships.
+    of_fold = replace(recipe, min_steps=0)
     fold_N = fold_numbers(train, folds, recipe.split_seed, bundles_of(environment, splits))
+
     done: dict[int, dict[str, NDArray[Any]]] = {}
     for number in range(folds):
         rows = np.flatnonzero(fold_N == number)
@@ -106,9 +110,7 @@ def judge_out_of_fold(
             name = f"fold {number + 1} of {folds}"
             fitted = fit(
                 Splits(train.subset(fold_N != number, f"{train.name} without fold {number + 1}")),
-                replace(
-                    recipe, min_steps=0
-                ),  # settled for all images, so that the folds are trained as the shipped one
+                of_fold,
                 device=environment.options.device,
                 precision=environment.precision,
                 model_source=model_source,
@@ -124,6 +126,8 @@ def judge_out_of_fold(
                 assert train.labels is not None
                 right = float((said.predicted == train.labels[rows]).mean())
                 hooks.observe(JobDone(job=name, outcome=f"accuracy {right:.2%} on its {len(rows):,} images"))
+
+        # Read back also where just written: a resumed run and one without a stop go by the same numbers.
         if group.is_main:
             answers = _read(file, rows, train.num_classes)
             if answers is None:
@@ -235,6 +239,7 @@ def _read(file: Path, rows: NDArray[np.int64], classes: int) -> dict[str, NDArra
         arrays = load_tensors(read_run_file(file, "the answers of a fold", limit=MAX_BYTES))
     except (ArtifactError, SafetensorError, ValueError, TypeError):
         return None
+
     count = len(rows)
     expected: dict[str, tuple[tuple[int, ...], Any]] = {
         "rows": ((count,), np.int64),
@@ -250,6 +255,8 @@ def _read(file: Path, rows: NDArray[np.int64], classes: int) -> dict[str, NDArra
             continue
         if value is None or value.shape != shape or value.dtype != kind:
             return None
+
+    # The file may have been changed by hand, and what is judged by it is printed as the run's accuracy.
     shares = arrays["probabilities"]
     is_whole = (
         np.array_equal(arrays["rows"], rows)

@@ -55,11 +55,13 @@ def refuse_other_data(path: Path, splits: Splits, environment: Environment) -> N
         now = None if part is None else DataIdentity.of(part)
         if before is None and now is None:
             continue
+
         if before is None or now is None or not now.is_same_data(before):
             raise DataError(
                 f"{path}: a run goes on only on the data that it was started with; its {split} set was "
                 f"{before and before.order[:16]} and is now {now and now.order[:16]} (fingerprints in file order)"
             )
+
         if before.order != now.order:
             then, installed = environment.versions.get("pillow", "another"), versions().get("pillow", "another")
             warnings.warn(

@@ -148,6 +148,7 @@ class Augmentation:
         if recipe.erase:
             size = torch.tensor(self.image_size)
             centres_N2 = (torch.rand(count, 2, generator=draw) * size)[at].long().to(device)
+
         upside_down_N = None
         if recipe.vertical_flip == "random":
             draw = generator(recipe.seed, "vertical-flip", epoch, step)
@@ -166,6 +167,7 @@ class Augmentation:
                 images = augment.erase(images, centres_N2, recipe.erase)
             return to_float(images)
 
+        # Erased last: a hole stays black whatever was done to the pixels around it.
         x_NCHW = to_float(images)
         if self.samples:
             x_NCHW = self._sampled(x_NCHW, upside_down_N, flips_N, offsets_N2, count, at, epoch, step)

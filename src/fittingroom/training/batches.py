@@ -52,11 +52,14 @@ class Batches:
         if dataset.labels is None:
             raise DataError(f"{dataset.name}: labels expected, none found: training needs them")
         self.device = device
+
+        # What fits lies where it is computed on; a set that is larger than memory is read from disk, a batch at a time.
         self.is_large = is_large(dataset.images)
         self._read_ahead = partial(read_ahead, dataset.images)
         home = torch.device("cpu") if self.is_large else device
         self.images = as_tensor(dataset.images).to(home)  # (N, H, W), or (N, H, W, 3) in colour
         self.labels_N = as_tensor(dataset.labels).to(home)
+
         self.recipe = recipe
         self.batch_size = recipe.images_a_step
         self.normalization = normalization

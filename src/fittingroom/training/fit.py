@@ -107,11 +107,13 @@ def fit(
     train = splits.train
     if problem := images_problem(recipe.size, recipe.channels, train.image_size, train.channels):
         raise RecipeError(f"{train.name}: {problem}")
+
     if recipe.threshold != "none" and train.num_classes != 2:
         raise RecipeError(f"threshold: two classes expected, {train.name} has {train.num_classes}")
     in_vain = [key for key in ("saturation", "hue") if train.channels == 1 and getattr(recipe, key)]
     if in_vain and group.is_main:
         warnings.warn(f"{train.name}: {' and '.join(in_vain)} change nothing: its images are grey", stacklevel=2)
+
     model_source = model_source or find_model(recipe.model)
     recipe = settled(recipe, learned_from_count(splits, recipe), train.image_size)  # of a run it is so already
     device = pick_device(device)

@@ -61,6 +61,7 @@ class OwnLoss:
                     f"loss {self.name}: the recipe has {key} = {getattr(recipe, key)}, and this loss takes no "
                     f"{key}: set {key}={off}, or add {key} to its arguments"
                 )
+
         self.function = load_function(recipe.loss, "loss", recipe.loss_args, known)
         if isinstance(self.function, nn.Module):
             if next(self.function.parameters(), None) is not None:
@@ -84,6 +85,7 @@ class OwnLoss:
         y_N = (torch.arange(4) % num_classes).to(device)
         if recipe.mixup or recipe.cutmix:
             y_N = F.one_hot(y_N, num_classes).float()
+
         batch = f"logits {tuple(logits_NC.shape)} and labels {tuple(y_N.shape)}"
         try:
             loss = self.function(logits_NC, y_N)

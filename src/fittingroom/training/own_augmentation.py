@@ -51,6 +51,7 @@ def try_augmentation(recipe: Recipe, images_NCHW: Tensor) -> None:
     """
     augment = OwnAugmentation(recipe)
     name = f"augmentation {recipe.augmentation}"
+
     made = []
     for other_seed in (1, 2):  # of PyTorch's ambient generator, from which it is not to draw
         torch.manual_seed(other_seed)
@@ -63,6 +64,7 @@ def try_augmentation(recipe: Recipe, images_NCHW: Tensor) -> None:
                 f"{name}: a function of (x_NCHW, generator) expected; it failed on float32 images of 0–255 of shape "
                 f"{tuple(images_NCHW.shape)}: {type(error).__name__}: {error}"
             ) from error
+
     if not made[0].isfinite().all():
         raise RecipeError(f"{name}: finite pixels expected, infinite ones or NaN found")
     if not torch.equal(*made):

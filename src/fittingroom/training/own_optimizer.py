@@ -33,6 +33,7 @@ def make_own_optimizer(groups: list[dict[str, Any]], recipe: Recipe) -> Any:
     found = load_callable(name, "optimizer")
     if "lr" in given:
         raise RecipeError(f"optimizer {name}: optimizer_args.lr: the stages have the rate: stages.0.lr={given['lr']}")
+
     own = [
         {key: value for key, value in group.items() if key in ("params", "role", "lr") or _wants(found, key, given)}
         for group in groups
@@ -47,6 +48,8 @@ def make_own_optimizer(groups: list[dict[str, Any]], recipe: Recipe) -> Any:
             f"optimizer {name}: an optimizer with param_groups, {', '.join(METHODS)} expected, as torch.optim.Optimizer"
             f" has them; this one has no {', '.join(missing)}"
         )
+
+    # set_lr goes by a group's role: one without it, or a group of the optimizer's own, would have no rate.
     roles = [group.get("role") for group in made.param_groups if isinstance(group, dict)]
     if roles != [group["role"] for group in groups]:
         raise RecipeError(
@@ -68,10 +71,13 @@ def pack(optimizer: Any, name: str) -> dict[str, Tensor]:
         if isinstance(value, Tensor):
             number = str(len(tensors))
             tensors[PREFIX + number] = value
+
+            # safetensors keeps no strides, and another layout would sum in another order: other bits.
             is_last = (
                 value.ndim == 4 and not value.is_contiguous() and value.is_contiguous(memory_format=torch.channels_last)
             )
             return {"tensor": number, "channels_last": is_last}
+
         if isinstance(value, Mapping):
             return {"dict": [[plain(key, path), plain(each, f"{path}.{key}")] for key, each in value.items()]}
         if isinstance(value, list | tuple):
@@ -79,6 +85,7 @@ def pack(optimizer: Any, name: str) -> dict[str, Tensor]:
             return {kind: [plain(each, f"{path}.{i}") for i, each in enumerate(value)]}
         if value is None or isinstance(value, bool | int | float | str):
             return value
+
         raise RecipeError(
             f"optimizer {name}: state_dict has a {type(value).__name__} at {path}; tensors, numbers, texts, lists and "
             "dicts expected: nothing else is kept in a checkpoint"
@@ -115,6 +122,7 @@ def load(optimizer: Any, tensors: Mapping[str, Tensor], name: str) -> None:
         raise ArtifactError(
             f"state of optimizer {name} expected, which its load_state_dict takes: {type(error).__name__}: {error}"
         ) from error
+
     if now.keys() != tensors.keys() or any(not _same(now[key], tensors[key]) for key in now):
         raise ArtifactError(
             f"optimizer {name}: its load_state_dict doesn't take over all that its state_dict gave, so that going on "
@@ -130,6 +138,8 @@ def _take_exactly(optimizer: Any, tensors: Mapping[str, Tensor], structure: str)
     now = pack(optimizer, "")
     if json.loads(now[STRUCTURE].numpy().tobytes()) != json.loads(structure):
         return  # told by the comparison that follows
+
+    # Where a tensor lies says which it is: state_dict numbers the parameters, and state is by the parameters alone.
     by_place = {value.data_ptr(): key for key, value in now.items() if key != STRUCTURE and value.numel()}
     for state in optimizer.state.values():
         for key, value in state.items():
@@ -160,6 +170,7 @@ def try_optimizer(recipe: Recipe, network: nn.Module, make: Any) -> None:
     def step(network: nn.Module, optimizer: Any) -> None:
         for p in network.parameters():
             p.grad = torch.randn(p.shape, generator=draw).to(p) * 0.01 if p.requires_grad else None
+        # As the loop does before each step.
         for group in optimizer.param_groups:
             group["lr"] = recipe.stages[0].lr
         try:
@@ -177,6 +188,8 @@ def try_optimizer(recipe: Recipe, network: nn.Module, make: Any) -> None:
     optimizer = make(whole, recipe)
     for _ in range(2):
         step(whole, optimizer)
+
+    # Cloned, as a checkpoint's file would be: the steps that follow change the tensors in place.
     kept = {key: value.clone() for key, value in pack(optimizer, recipe.optimizer).items()}
     resumed = copy.deepcopy(whole)
     again = make(resumed, recipe)

@@ -34,8 +34,11 @@ def try_own_code(recipe: Recipe, train: Dataset, learned_from: int, device: torc
         if recipe.loss != "cross_entropy":
             weights = torch.ones(train.num_classes, device=device) if recipe.class_weights != "none" else None
             make_loss(recipe, weights, train.num_classes, device)
+
         if recipe.augmentation != NONE:
             try_augmentation(recipe, to_float(as_tensor(np.array(train.images[:4]))).to(device))
+
+        # Its state may follow the shapes of the weights, so it is tried on the network itself.
         if is_own(recipe.optimizer):
             network = build_model(
                 find_model(recipe.model),
@@ -45,6 +48,7 @@ def try_own_code(recipe: Recipe, train: Dataset, learned_from: int, device: torc
                 model_args=recipe.model_args,
             )
             try_optimizer(recipe, network.to(device), make_optimizer)
+
         for stage in recipe.stages:
             if is_own(stage.schedule):
                 try_schedule(stage, steps_of(learned_from, recipe.images_a_step, stage.epochs))

@@ -59,12 +59,15 @@ class Snapshots:
         probability_NC = self._ask(model, self.examples)
         spent = time.perf_counter() - started
         self.seconds_an_image = min(self.seconds_an_image, spent / len(self.examples))
+
         if self.seconds_an_image * len(self.others) <= MATRIX_SECONDS:
             others = [self._ask(model, self.others)] if len(self.others) else []
             self._count(np.concatenate([probability_NC, *others]), step)
             asked = len(self.examples) + len(self.others)
         else:
             asked = len(self.examples)
+
+        # The more it takes, the seldomer it is asked: the training is to pay no more than its share.
         self._write(probability_NC, step)
         self.due = self.written + max(SECONDS, self.seconds_an_image * asked / SHARE)
 

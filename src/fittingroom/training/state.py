@@ -119,6 +119,8 @@ class TrainState:
             "model_args": recipe.model_args,
         }
         model = build_model(model_source, **arguments)
+
+        # On the CPU, where the weights come from a file and where the network draws its first ones.
         head: dict[str, int] = {}
         if start is not None:
             head = class_dimensions(model, model_source, **arguments)
@@ -126,6 +128,8 @@ class TrainState:
             take_over(start, model, head, classes)
         for _, side in recipe.image_sizes:
             check_output(model, model_source.name, len(classes), (side, side), channels)
+
+        # Only now, as an optimizer's state lies where its parameters do.
         model.to(device)
         average = copy.deepcopy(model).requires_grad_(False) if recipe.ema else None
         optimizer = make_optimizer(model, recipe)

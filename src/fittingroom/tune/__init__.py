@@ -84,14 +84,18 @@ def tune_recipe(
     _check(final_seeds, engine)
     recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
     options = options or Options()
+
+    # Side by side, trainings of PyTorch's own number of threads would take each other's cores.
     if engine is not None:
         options = dataclasses.replace(options, threads=options.threads or 1)
     plan = plan or Plan(seed=recipe.seed)
+
     splits = (
         data
         if isinstance(data, Splits)
         else open_dataset(data, cache=options.cache, preprocessing=preprocessing_of(recipe))
     )
+
     folder = None if out is None else Path(out)
     study = start_study(splits, recipe, space, plan, out=folder, options=options, storage=storage)
     study = dataclasses.replace(study, trust_code=True)  # it is what the caller gave
