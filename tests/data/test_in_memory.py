@@ -70,6 +70,8 @@ def test_a_scale_says_what_is_white() -> None:
     assert set(data.images.ravel().tolist()) == {128}
     with pytest.raises(fr.DataError, match="pixels from 0 to 4, as scale says, expected, 8 to 8 found"):
         fr.Dataset.from_arrays(np.full((2, 8, 8), 8.0), [0, 1], scale=4)
+    with pytest.raises(fr.DataError, match="scale above 0 expected, as the value that is white, 0 found"):
+        fr.Dataset.from_arrays(np.zeros((2, 8, 8)), [0, 1], scale=0)
 
 
 @pytest.mark.parametrize(
@@ -86,11 +88,14 @@ def test_a_scale_says_what_is_white() -> None:
         (["nowhere.png"], "nowhere.png: can't be read"),
         ([b"no picture"], "mine: image 0: a picture"),
         ([Image.fromarray(GREY[0]), 3], "mine: image 1"),
+        ([[[0, 1], [2]], [[0, 1], [2]]], "mine: rows of one length expected"),
+        ("one.png", "mine: an array or a list of images expected, str found"),
+        (None, "mine: an array or a list of images expected, NoneType found"),
     ],
 )
 def test_what_can_not_be_images_is_refused_in_words(images: Any, message: str) -> None:
     with pytest.raises(fr.DataError, match=message):
-        fr.Dataset.from_arrays(images, [0, 1, 2, 0, 1, 2][: len(images)], name="mine")
+        fr.Dataset.from_arrays(images, LABELS, name="mine")
 
 
 @pytest.mark.parametrize(
@@ -104,6 +109,7 @@ def test_what_can_not_be_images_is_refused_in_words(images: Any, message: str) -
         (["b", "a", "b", "a", "a", "a"], ("b", "a", "c"), [0, 1, 0, 1, 1, 1], ("b", "a", "c")),
         (np.array(["no 10", "no 9"] * 3, object), None, [1, 0] * 3, ("no 9", "no 10")),
         ([True, False] * 3, ("off", "on"), [1, 0] * 3, ("off", "on")),
+        ([1, 0] * 3, np.array(["off", "on"]), [1, 0] * 3, ("off", "on")),
     ],
 )
 def test_labels_are_numbers_or_names(labels: Any, classes: Any, numbers: list[int], names: tuple[str, ...]) -> None:
@@ -121,6 +127,7 @@ def test_labels_are_numbers_or_names(labels: Any, classes: Any, numbers: list[in
         ([0, None, 1, 0, 0, 0], None, "none found at image 1"),
         ([0, 1], None, "6 labels expected, one an image, 2 found"),
         ([0.5] * 6, None, "whole numbers as labels expected"),
+        ([0, 1] * 3, (0, 1), "names of classes as text expected, int found: 0"),
     ],
 )
 def test_labels_that_can_not_be_are_refused_in_words(labels: Any, classes: Any, message: str) -> None:
@@ -206,6 +213,22 @@ def test_our_own_way_to_pytorch_leads_back() -> None:
     assert back.fingerprint == data.fingerprint
 
 
+@pytest.mark.parametrize(("classes", "names"), [(np.array(["off", "on"]), ("off", "on")), (2, ("0", "1"))])
+def test_what_a_set_of_ones_own_calls_classes_are_its_names_where_they_can_be(
+    classes: Any, names: tuple[str, ...]
+) -> None:
+    class Own(torch.utils.data.Dataset):  # type: ignore[type-arg]
+        def __len__(self) -> int:
+            return 6
+
+        def __getitem__(self, row: int) -> tuple[np.ndarray, int]:
+            return GREY[row], row % 2
+
+    own = Own()
+    own.classes = classes  # type: ignore[attr-defined]
+    assert fr.Dataset.from_torch(own).classes == names
+
+
 def test_normalized_images_and_loaders_of_pytorch_are_refused_in_words() -> None:
     normalized = torch.utils.data.TensorDataset(torch.randn(6, 1, 8, 8), torch.tensor(LABELS))
     with pytest.raises(fr.DataError, match="undo their normalization"):
@@ -288,6 +311,8 @@ def test_what_a_frame_lacks_is_named_with_what_it_has() -> None:
         fr.Dataset.from_dataframe(pl.DataFrame({"name": ["a", "b"], "label": [0, 1]}))
     with pytest.raises(fr.DataError, match="a column 'kind' expected, found image, label"):
         fr.Dataset.from_dataframe(pl.DataFrame({"image": ["a"], "label": [0]}), label="kind")
+    with pytest.raises(fr.DataError, match=r"a data frame of pandas or Polars expected, numpy\.ndarray found"):
+        fr.Dataset.from_dataframe(GREY)
 
 
 def test_what_came_from_memory_trains(tmp_path: Path) -> None:

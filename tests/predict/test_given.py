@@ -50,10 +50,23 @@ def png(image: np.ndarray) -> bytes:
         [Image.fromarray(image) for image in IMAGES],
         [png(image) for image in IMAGES],
         [IMAGES[0], Image.fromarray(IMAGES[1]), *IMAGES[2:]],
+        [png(IMAGES[0]), bytearray(png(IMAGES[1])), Image.fromarray(IMAGES[2]), *IMAGES[3:]],
         np.repeat(IMAGES[..., None], 3, axis=3),
         fr.Dataset(IMAGES, None, (), "six"),
     ],
-    ids=["array", "list", "whole floats", "tensor", "tensors", "pillow", "bytes", "mixed", "grey RGB", "data set"],
+    ids=[
+        "array",
+        "list",
+        "whole floats",
+        "tensor",
+        "tensors",
+        "pillow",
+        "bytes",
+        "mixed",
+        "bytes first",
+        "grey RGB",
+        "data set",
+    ],
 )
 def test_the_same_images_get_the_same_answers(model: fr.Classifier, given: Any) -> None:
     expected = model.predict_proba(IMAGES)

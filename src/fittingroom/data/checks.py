@@ -41,6 +41,11 @@ def checked_images(images: NDArray[np.uint8], name: str) -> NDArray[np.uint8]:
 def checked_classes(classes: Sequence[str], name: str) -> tuple[str, ...]:
     """The names of a set's classes. Raises DataError for some that can't be."""
     names = tuple(classes)
+    if other := [each for each in names if not isinstance(each, str)]:
+        kind = type(other[0]).__name__
+        raise DataError(f"{name}: names of classes as text expected, {kind} found: {str(other[0])[:40]}")
+    names = tuple(map(str, names))  # NumPy's texts are shown in a way of their own
+
     if "" in names:
         raise DataError(f"{name}: class {names.index('')} has an empty name: give it one")
     longest = max(names, key=len, default="")
@@ -49,6 +54,8 @@ def checked_classes(classes: Sequence[str], name: str) -> tuple[str, ...]:
             f"{name}: names of classes of at most {LONGEST_NAME} characters expected, {longest[:40]!r}… of "
             f"{len(longest):,} found"
         )
+
+    # names are written to files in UTF-8, which has no room for half of a pair
     try:
         "".join(names).encode()
     except UnicodeEncodeError:

@@ -21,7 +21,7 @@ from fittingroom.data.formats.columns import (
     label_column,
     named,
 )
-from fittingroom.data.in_memory import Taken, is_missing, kind_of, take_arrays, take_images, take_labels
+from fittingroom.data.in_memory import Taken, as_array, is_missing, kind_of, take_arrays, take_images, take_labels
 from fittingroom.data.preprocessing import Preprocessing
 from fittingroom.errors import DataError
 
@@ -99,6 +99,8 @@ def take_frame(
     preprocessing: Preprocessing | None = None,
 ) -> Taken:
     """A data frame; see :meth:`fittingroom.Dataset.from_dataframe`."""
+    if not hasattr(frame, "columns"):
+        raise DataError(f"{where}: a data frame of pandas or Polars expected, {kind_of(frame)} found")
     columns = [str(name) for name in frame.columns]
     is_labelled = label is not None or label_column(columns) is not None
     label = _column(label, label_column(columns), columns, "label", where) if is_labelled else None
@@ -112,7 +114,7 @@ def take_frame(
         image = _column(image, found, columns, "image", where)
         pictures: Any = _values(frame, image)
         if pictures and np.ndim(pictures[0]) == 1 and not isinstance(pictures[0], str | bytes):
-            pictures = _shaped(np.array(pictures), shape, where)
+            pictures = _shaped(as_array(pictures, where), shape, where)
     else:
         pictures = _pixels(frame, given, shape, where)
 
@@ -138,8 +140,8 @@ def _items(dataset: Any) -> Iterable[Any]:
 def _classes_of(dataset: Any) -> Sequence[str] | None:
     """The names that torchvision's data sets have as ``classes``, also below a ``Subset``."""
     for _ in range(MAX_DEPTH):
-        names = getattr(dataset, "classes", None)
-        if names:
+        names: Any = getattr(dataset, "classes", None)
+        if np.ndim(names) == 1 and len(names):  # a set of one's own may call anything so, their number for instance
             return [str(name) for name in names]
         dataset = getattr(dataset, "dataset", None)
     return None

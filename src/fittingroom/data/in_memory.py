@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fittingroom.data.checks import checked_classes
 from fittingroom.data.formats.arrays import as_images, as_labels
 from fittingroom.data.formats.columns import numbered
 from fittingroom.data.preprocessing import (
@@ -83,9 +84,13 @@ def take_images(
         DataError: what can't be images.
     """
     asked = preprocessing or Preprocessing()
+    if is_picture(values) or not (hasattr(values, "__iter__") or hasattr(values, "__getitem__")):
+        raise DataError(f"{where}: an array or a list of images expected, {kind_of(values)} found")
+
+    # what is an array or becomes one is seen as a whole, anything else image by image
     if not hasattr(values, "ndim") and not hasattr(values, "__array__"):
         return _gathered(iter(values), where, scale, asked)
-    array = as_array(values)
+    array = as_array(values, where)
     if array.dtype == object:  # a column of pictures
         return _gathered(iter(array.tolist()), where, scale, asked)
     return _from_array(array, where, scale, asked)
@@ -103,7 +108,8 @@ def take_labels(values: Any, classes: Sequence[str] | None, where: str) -> tuple
     Raises:
         DataError: what can't be labels, or a name that ``classes`` lacks.
     """
-    array = as_array([_scalar(value) for value in values] if isinstance(values, list | tuple) else values)
+    names = None if classes is None or len(classes) == 0 else checked_classes(classes, where)
+    array = as_array([_scalar(value) for value in values] if isinstance(values, list | tuple) else values, where)
     if array.ndim == 2 and array.shape[1] > 1:
         raise DataError(
             f"{where}: one label an image, (N,), expected, {array.shape} found: of one-hot rows give labels.argmax(1)"
@@ -116,24 +122,29 @@ def take_labels(values: Any, classes: Sequence[str] | None, where: str) -> tuple
         flat = np.array(flat.tolist())
     if flat.dtype.kind not in "UO":
         numbers = as_labels(flat.astype(np.int64) if flat.dtype == bool else flat, where)
-        return numbers, tuple(classes or map(str, range(max(2, int(numbers.max(initial=0)) + 1))))
+        return numbers, names or tuple(map(str, range(max(2, int(numbers.max(initial=0)) + 1))))
 
     texts = np.array(["" if is_missing(value) else str(value) for value in flat.tolist()], np.str_)
-    if classes is not None and (unknown := sorted(set(texts.tolist()) - set(classes))):
-        raise DataError(
-            f"{where}: labels among the classes, {', '.join(list(classes)[:20])}, expected, {unknown[0]!r} found"
-        )
-    labels, names = numbered({"train": texts}, where, classes)
+    if names is not None and (unknown := sorted(set(texts.tolist()) - set(names))):
+        raise DataError(f"{where}: labels among the classes, {', '.join(names[:20])}, expected, {unknown[0]!r} found")
+    labels, found_names = numbered({"train": texts}, where, names)
     found = labels["train"]
     assert found is not None
-    return found, names
+    return found, found_names
 
 
-def as_array(values: Any) -> NDArray[Any]:
-    """An array of what is one already or can become one; a tensor is taken from wherever it lies."""
+def as_array(values: Any, where: str) -> NDArray[Any]:
+    """An array of what is one already or can become one; a tensor is taken from wherever it lies.
+
+    Raises:
+        DataError: nested lists of different lengths; ``where`` is what the message calls them.
+    """
     if hasattr(values, "detach"):
         values = values.detach().cpu()
-    return np.asarray(values)
+    try:
+        return np.asarray(values)
+    except ValueError as error:
+        raise DataError(f"{where}: rows of one length expected, others found ({error})") from None
 
 
 # ── images ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -164,6 +175,10 @@ def _to_levels(array: NDArray[Any], where: str, scale: float | None) -> NDArray[
         return array
     if array.dtype.kind not in "iuf":
         return array  # as_images says what is expected
+    if scale is not None and not scale > 0:
+        raise DataError(f"{where}: scale above 0 expected, as the value that is white, {scale:g} found")
+
+    # Nothing but the values tells what is white: 1 or 255 where all of them fit, and else nobody knows.
     low, high = float(array.min()), float(array.max())
     if scale is None:
         if low >= 0 and high <= 1:
@@ -176,6 +191,8 @@ def _to_levels(array: NDArray[Any], where: str, scale: float | None) -> NDArray[
                 f"{where}: uint8 0–255, whole numbers of 0–255 or floats of 0–1 expected, {array.dtype} from {low:g} "
                 f"to {high:g} found: {hint}"
             )
+
+    # whoever divides by 255 in float32 may come out a little above 1
     if not (math.isfinite(low) and low >= 0 and high <= scale * (1 + 1e-6)):
         raise DataError(f"{where}: pixels from 0 to {scale:g}, as scale says, expected, {low:g} to {high:g} found")
     levels: NDArray[np.uint8] = np.rint(np.clip(array, 0, scale) * (WHITE / scale)).astype(np.uint8)
@@ -228,8 +245,8 @@ def _gathered(
     items = chain([first], items)
 
     # Arrays of one shape are one array: what their values mean is seen by all of them.
-    if not _is_picture(first):
-        arrays = [as_array(item) for item in items]
+    if not is_picture(first):
+        arrays = [as_array(item, where) for item in items]
         if len({array.shape for array in arrays}) == 1:
             array = np.stack(arrays)
             if array.ndim == 4 or array.ndim == 3:
@@ -241,11 +258,11 @@ def _gathered(
     gathering = _Gathering(where, asked)
     for row, item in enumerate(items):
         place = f"{where}: image {row:,}"
-        if _is_picture(item):
+        if is_picture(item):
             seen = see_item(item, place, asked)
             gathering.add(seen.image, seen.size if asked.size is None else seen.image.shape[:2])
         else:
-            image = _from_array(as_array(item)[None], place, scale, Preprocessing())[0][0]
+            image = _from_array(as_array(item, place)[None], place, scale, Preprocessing())[0][0]
             gathering.add(image, (image.shape[0], image.shape[1]))
     return gathering.whole()
 
@@ -278,7 +295,8 @@ def is_pillow(item: Any) -> bool:
     return any(each.__module__ == "PIL.Image" for each in type(item).__mro__)
 
 
-def _is_picture(item: Any) -> bool:
+def is_picture(item: Any) -> bool:
+    """Whether it is something that :func:`see_item` takes, and no array."""
     return isinstance(item, str | Path | bytes | bytearray | memoryview | Mapping) or is_pillow(item)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fittingroom.data.dataset import Dataset, Splits
-from fittingroom.data.in_memory import as_array, is_pillow, kind_of, see_item, take_images
+from fittingroom.data.in_memory import as_array, is_picture, kind_of, see_item, take_images
 from fittingroom.data.preprocessing import Preprocessing, resize_images
 from fittingroom.errors import DataError, warn_caller
 from fittingroom.predict.inputs import Notes, read_inputs
@@ -39,35 +39,38 @@ def images_given(model: SeesPictures, given: Any) -> NDArray[np.uint8]:
         if given.images.shape[1:] != model.image_shape:
             notes.of_arrays(given.images)
         return resize_images(given.images, model.artifact.preprocessing)
-    if not isinstance(given, Sequence) or isinstance(given, str | bytes):
-        return _one_kind(model, [given], notes)
+    if not isinstance(given, Sequence) or is_picture(given):
+        return _of_kind(_kind(given), model, [given], notes)
 
-    # side by side what is of one kind: files are decoded on several cores
-    parts = [_one_kind(model, list(some), notes) for _, some in groupby(given, _is_path)]
+    # together what is of one kind: files are decoded on several cores, arrays have one scale
+    parts = [_of_kind(kind, model, list(some), notes) for kind, some in groupby(given, _kind)]
     return np.concatenate(parts) if parts else np.empty((0, *model.image_shape), np.uint8)
 
 
-def _is_path(item: Any) -> bool:
-    return isinstance(item, str | Path)
+def _kind(item: Any) -> str:
+    if isinstance(item, str | Path):
+        return "path"
+    return "picture" if is_picture(item) else "array"
 
 
-def _one_kind(model: SeesPictures, items: list[Any], notes: Notes) -> NDArray[np.uint8]:
-    """Images of paths alone, or of no paths."""
-    if _is_path(items[0]):
+def _of_kind(kind: str, model: SeesPictures, items: list[Any], notes: Notes) -> NDArray[np.uint8]:
+    """Images of paths alone, of pictures alone, or of arrays alone."""
+    if kind == "path":
 
         def refuse(error: DataError) -> None:
             raise error
 
         blocks = read_inputs(map(str, items), model, on_error=refuse, on_note=warn_caller)
         return np.concatenate([block.images for block in blocks])
-    if all(is_pillow(item) or isinstance(item, bytes) for item in items):
+    if kind == "picture":
         return np.stack([_seen(model, item, number, notes) for number, item in enumerate(items)])
 
     # a list of arrays is one array, where they are of one shape: what their values mean is seen by all of them
-    arrays = [as_array(_seen(model, item, 0, notes) if is_pillow(item) else item) for item in items]
-    alike = arrays[0] if len(arrays) == 1 else np.stack(arrays) if len({each.shape for each in arrays}) == 1 else None
-    if alike is not None:
-        return _as_the_model_takes_them(model, alike)
+    arrays = [as_array(item, "images") for item in items]
+    if len(arrays) == 1:
+        return _as_the_model_takes_them(model, arrays[0])
+    if len({each.shape for each in arrays}) == 1:
+        return _as_the_model_takes_them(model, np.stack(arrays))
     return np.concatenate([_as_the_model_takes_them(model, each) for each in arrays])
 
 
@@ -92,10 +95,13 @@ def _as_the_model_takes_them(model: SeesPictures, array: NDArray[Any]) -> NDArra
     )
     if values.ndim not in (3, 4) or array.dtype.kind not in "biuf":
         raise DataError(f"{problem} ({kind_of(array)})" if array.dtype == object else problem)
+
+    # what it says of these values alone is put behind what the model wants of any
     try:
         images, notes = take_images(values, "images")
     except DataError as error:
         raise DataError(f"{problem}; {str(error).partition(': ')[2]}") from None
+
     if images.ndim == 3 and len(shape) == 3:  # grey, of which colour has three times the same
         images = resize_images(images, Preprocessing(channels=3))
     if images.shape[1:] != shape:
