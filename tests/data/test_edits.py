@@ -43,6 +43,7 @@ def _in_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "1\n4\n",
         "file,row\ncat/1.png,1\ndog/4.png,4\n",
         "row\n4\n1\n",
+        "\n \nrow,why\n4,\n1,dark\n",
         "part;file;row\ntrain;cat/1.png;1\ntrain;dog/4.png;4\n",
         "path,why\ncat/1.png,blurred\ndog/4.png,dark\n",
     ],
@@ -94,6 +95,12 @@ def test_a_corrected_image_stays_where_the_same_list_leaves_out_the_others() -> 
     assert data.train.labels.tolist() == [0, 0, 1, 0, 1]
     assert edits is not None
     assert edits.in_words == "1 image left out, 1 label corrected"
+
+
+@pytest.mark.parametrize("text", ['row,why\n4,"dark\n1,\n', "row,why\n4," + 200_000 * "x", "row,why\r4,dark\r"])
+def test_a_table_of_which_rows_would_be_lost_is_refused_in_words(text: str) -> None:
+    with pytest.raises(DataError, match=r"list\.csv: a CSV or a list of images expected, found what can't be read"):
+        edited(small(), without=write(text))
 
 
 def test_a_class_that_the_data_lacks_is_refused_with_the_one_that_was_meant() -> None:

@@ -212,12 +212,15 @@ def _disagreement_in(artifact: Artifact) -> str | None:
         return f"classes: 1 to {MAX_CLASSES:,} names that differ expected, {brief(classes)} found"
     if artifact.code is not None and artifact.code.sha256 != artifact.code_sha256:
         return "code: the files of which code_sha256 is the SHA-256 expected, others found"
+
+    # a deviation of 0 would divide pixels by nothing, and a number too few be spread over the channels in silence
     for name in ("mean", "std"):
         scale = getattr(artifact.normalization, name)
         if len(scale if isinstance(scale, tuple) else (scale,)) != channels:
             return f"normalization.{name}: a number for each of {channels} channels expected, {brief(scale)} found"
         if name == "std" and min(scale if isinstance(scale, tuple) else (scale,)) <= 0:
             return f"normalization.std: more than 0 expected, {brief(scale)} found"
+
     if artifact.threshold and (len(classes) != 2 or artifact.threshold.label > 1):
         return f"threshold: one of a class of two expected, of {len(classes)} found"
     if scores and (len(scores.counts) != len(classes) or not scores.is_whole):

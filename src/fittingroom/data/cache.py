@@ -173,9 +173,12 @@ def _load(entry: Path, state: str) -> Splits | None:
         meta = _meta(entry)
         if meta["format"] != FORMAT or meta["state"] != state:
             return None
+
+        # nothing locks a reader out, so what was read is trusted only if the entry is still the same afterwards
         parts: dict[str, Any] = {name: _load_part(entry, name, part) for name, part in meta["parts"].items()}
-        if _meta(entry) != meta:  # another process put a new entry in its place meanwhile
+        if _meta(entry) != meta:
             return None
+
         raw = meta["preprocessing"]
         preprocessing = None if raw is None else Preprocessing.from_dict(raw, str(entry))
         return Splits(
@@ -264,6 +267,8 @@ def _store_part(folder: Path, name: str, part: Dataset) -> dict[str, Any]:
         arrays["labels"] = part.labels
     if part.sources is not None:
         arrays["sources"] = np.frombuffer(b"".join(part.sources), np.uint8).reshape(-1, 32)
+
+    # each array in a file of its own, which is mapped into memory and not read where it isn't needed
     for kind, array in arrays.items():
         np.save(folder / f"{name}-{kind}.npy", array, allow_pickle=False)
     return {

@@ -27,6 +27,8 @@ def checked_images(images: NDArray[np.uint8], name: str) -> NDArray[np.uint8]:
             f"{name}: images uint8 (N, H, W) or (N, H, W, 3) expected, {images.dtype} {images.shape} found; "
             "Dataset.from_arrays takes other arrays"
         )
+
+    # larger ones have a type of error of their own, as whoever reads pictures can offer to resize them
     count, height, width = images.shape[:3]
     if count == 0:
         raise DataError(f"{name}: at least one image expected, none found")

@@ -79,6 +79,8 @@ def _check_free(out: Path, force: bool, *, is_folder: bool) -> None:
         raise DataError(
             f"{out}: is there already: choose another name, or `force=True` to put the new data in its place"
         )
+
+    # even with force, nothing goes that was not written here
     if out.is_dir() != is_folder:
         raise DataError(f"{out}: a {'folder' if is_folder else 'file'} expected, the other found: remove it yourself")
     if is_folder:

@@ -146,6 +146,8 @@ def apply_edits(data: Splits, edits: Edits | None) -> Splits:
         rows, numbers = [int(row) for row, _ in pairs], [int(number) for _, number in pairs]
         if not removed and not rows:
             continue
+
+        # rows and labels were recorded by number: of other data they would change other images
         part = parts.get(name)
         if part is None or max([*removed, *rows]) >= len(part) or max(numbers, default=0) >= part.num_classes:
             raise DataError(
@@ -213,6 +215,7 @@ def _read(path: Path) -> tuple[list[_Named], list[str]]:
         content = path.read_bytes()
     except OSError as error:
         raise DataError(f"{path}: a list of images expected, it can't be read: {error.strerror or error}") from None
+
     # a spreadsheet may have written it: with a mark before the text, in UTF-16, with semicolons
     encoding = "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
     text = content.decode(encoding, "surrogateescape" if encoding == "utf-8-sig" else "replace")
@@ -221,10 +224,15 @@ def _read(path: Path) -> tuple[list[_Named], list[str]]:
 
     first = text.lstrip().split("\n", 1)[0]
     delimiter = max(",;\t", key=first.count)
-    columns = [plain(cell) for cell in next(csv.reader([first], delimiter=delimiter), [])]
-    if named(columns, PATH_NAMES) is None and "row" not in columns:
-        return list(_of_list(text)), []
-    return list(_of_table(text, delimiter, path)), columns
+    try:
+        columns = [plain(cell) for cell in next(csv.reader([first], delimiter=delimiter), [])]
+        if named(columns, PATH_NAMES) is None and "row" not in columns:
+            return list(_of_list(text)), []
+        return list(_of_table(text, delimiter, path)), columns
+    except csv.Error as error:
+        raise DataError(
+            f"{path}: a CSV or a list of images expected, found what can't be read as such: {error}"
+        ) from None
 
 
 def _of_list(text: str) -> Iterator[_Named]:
@@ -235,19 +243,23 @@ def _of_list(text: str) -> Iterator[_Named]:
 
 
 def _of_table(text: str, delimiter: str, path: Path) -> Iterator[_Named]:
-    reader = csv.reader(io.StringIO(text), delimiter=delimiter)
-    columns = [plain(cell) for cell in next(reader)]
+    # strict: a quote that nobody closes would swallow the rows below it
+    reader = csv.reader(io.StringIO(text), delimiter=delimiter, strict=True)
+    columns = [plain(cell) for cell in next(row for row in reader if "".join(row).strip())]
     file_column = named(columns, PATH_NAMES)
     for values in reader:
         cells = dict(zip(columns, (value.strip() for value in values), strict=False))
         if not any(cells.values()):
             continue
+
+        # a spreadsheet or pandas writes whole numbers in a column with empty cells as 12.0
         part, row = cells.get("part", ""), cells.get("row", "").removesuffix(".0")
         name = cells.get(file_column or "", "")
         if part:
             (part,) = parts_of_rows([part], f"{path}: column part", reader.line_num)
         if row and not _is_number(row):
             raise DataError(f"{path}, line {reader.line_num}: the row's number expected, {row!r} found")
+
         image = cells.get("image", "")
         image = image.removeprefix(IMAGE_PREFIX) if image.startswith(IMAGE_PREFIX) else ""
         if not name and not row:

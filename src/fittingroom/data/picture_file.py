@@ -305,6 +305,8 @@ def _has_data_at_its_end(png: Image.Image) -> bool:
     file = getattr(png, "fp", None)
     if file is None:
         return False
+
+    # Pillow goes on reading where it stopped
     place = file.tell()
     try:
         file.seek(len(PNG_SIGNATURE))
@@ -315,6 +317,7 @@ def _has_data_at_its_end(png: Image.Image) -> bool:
                 return True
             if kind == b"IEND" or not kind.isalpha():
                 return False  # whatever follows is no part of the picture
+
             is_after_pixels |= kind == b"IDAT"
             file.seek(length + 4, io.SEEK_CUR)
         return False

@@ -72,6 +72,7 @@ def _footer(file: BinaryIO, size: int) -> tuple[Fields, int]:
     length = int.from_bytes(tail[:4], "little")
     if tail[4:] != b"PAR1" or not 0 < length <= min(size - 12, LARGEST_FOOTER):
         raise _Untrue("its footer can't be found")
+
     file.seek(size - 8 - length)
     try:
         return _Thrift(file.read(length)).struct(), size - 8 - length
@@ -88,6 +89,7 @@ def _check_column(file: BinaryIO, column: Fields, end: int) -> None:
     if place + size > end:
         raise _Untrue(f"it claims a column of {size:,} bytes at {place:,}, and ends at {end:,}")
 
+    # pages follow each other until they have all values; a dictionary has none of these, and an index is passed over
     end, left = place + size, values
     while left > 0 and place < end:
         header, length = _page_header(file, place, end)
@@ -164,6 +166,8 @@ class _Thrift:
     def _value(self, kind: int) -> Any:
         if kind in WHOLE:
             return self._whole()
+
+        # a file may nest as deep as it is long, and Python not
         if kind in (STRUCT, LIST, SET):
             self._depth += 1
             if self._depth > DEEPEST:
@@ -171,6 +175,7 @@ class _Thrift:
             inner = self.struct() if kind == STRUCT else self._list()
             self._depth -= 1
             return inner
+
         if kind == BINARY:
             return self._skip(self._varint())
         if kind in (TRUE, FALSE, BYTE):  # in a list, true and false take a byte

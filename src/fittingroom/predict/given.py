@@ -89,6 +89,7 @@ def _as_the_model_takes_them(model: SeesPictures, array: NDArray[Any]) -> NDArra
         2 if len(shape) == 2 else 3
     )
     values = array[None] if is_one else array
+
     problem = (
         f"images: uint8 (N, {', '.join(map(str, shape))}) expected, as the model was trained on, {array.dtype} "
         f"{array.shape} found"

@@ -153,10 +153,13 @@ def csv_blocks(path: Path, rows: int) -> Iterator[Images]:
     """
     layout = layout_of(path)
     is_empty, left = True, expansion_limit(path) if is_gzip(path) else None
+
+    # a file without line ends would be one line of any length
     with open_bytes(path) as file:
         if layout.has_header:
             file.readline()
         lines = iter(partial(file.readline, LONGEST_LINE), b"")
+
         while block := b"".join(islice(lines, rows)):
             left = None if left is None else left - len(block)
             if left is not None and left < 0:
