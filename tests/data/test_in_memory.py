@@ -229,6 +229,13 @@ def test_what_a_set_of_ones_own_calls_classes_are_its_names_where_they_can_be(
     assert fr.Dataset.from_torch(own).classes == names
 
 
+@pytest.mark.parametrize("wrap", [lambda label: np.array([label]), lambda label: torch.tensor([label])])
+def test_a_label_with_an_axis_of_its_own_is_one_label(wrap: Any) -> None:
+    data = fr.Dataset.from_torch([(image, wrap(label)) for image, label in zip(GREY, LABELS, strict=True)])
+    assert data.labels is not None
+    assert data.labels.tolist() == LABELS
+
+
 def test_normalized_images_and_loaders_of_pytorch_are_refused_in_words() -> None:
     normalized = torch.utils.data.TensorDataset(torch.randn(6, 1, 8, 8), torch.tensor(LABELS))
     with pytest.raises(fr.DataError, match="undo their normalization"):

@@ -46,10 +46,16 @@ def take_pairs(
         for row, pair in enumerate(_items(pairs)):
             if not isinstance(pair, tuple | list) or len(pair) != 2:
                 raise DataError(f"{where}: a pair (image, label) expected at {row:,}, {kind_of(pair)} found")
-            if getattr(pair[1], "ndim", 0) > 0:
-                raise DataError(f"{where}: one label an image expected, several found: give the data set, not a loader")
-            labels.append(pair[1])
-            yield pair[0]
+            image, label = pair
+
+            # some sets have an axis for their one label, as MedMNIST's do
+            if getattr(label, "ndim", 0) > 0:
+                if math.prod(label.shape) != 1:
+                    problem = "one label an image expected, several found: give the data set, not a loader"
+                    raise DataError(f"{where}: {problem}")
+                label = label.reshape(-1)[0]
+            labels.append(label)
+            yield image
 
     # Tensors of (1, H, W) or (3, H, W) and floats of 0–1 are what such a set gives: nothing to be told.
     made, notes = take_images(images(), where, preprocessing=preprocessing)
