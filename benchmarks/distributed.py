@@ -139,7 +139,8 @@ def work(*, quick: bool) -> None:
     from fittingroom.models import find_model
     from fittingroom.parallel.process_group import ProcessGroup, process_group
     from fittingroom.recipes.recipe import load_recipe, with_epochs
-    from fittingroom.training.loop import TrainContext, fit_network
+    from fittingroom.training.context import TrainContext
+    from fittingroom.training.loop import fit_network
 
     @dataclasses.dataclass(frozen=True, kw_only=True)
     class Timed(ProcessGroup):

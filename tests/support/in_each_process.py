@@ -19,8 +19,9 @@ import fittingroom as fr
 from fittingroom.data.normalization import Normalization
 from fittingroom.models import ModelSource
 from fittingroom.parallel.process_group import ALONE, ProcessGroup, process_group
+from fittingroom.training.context import TrainContext
 from fittingroom.training.inference import predict_dataset
-from fittingroom.training.loop import TrainContext, fit_network
+from fittingroom.training.loop import fit_network
 
 
 class Normed(nn.Module):

@@ -22,10 +22,11 @@ from fittingroom.recipes.by_data import settled
 from fittingroom.recipes.picture_keys import images_problem
 from fittingroom.recipes.recipe import Recipe
 from fittingroom.training.checkpoint import Checkpoints
+from fittingroom.training.context import TrainContext
 from fittingroom.training.device import pick_device
 from fittingroom.training.hold_out import hold_out, learned_from_count
 from fittingroom.training.inference import judge, predict_dataset
-from fittingroom.training.loop import TrainContext, fit_network
+from fittingroom.training.loop import fit_network
 from fittingroom.training.precision import resolve_precision
 from fittingroom.training.start_weights import StartWeights, known_normalization, refuse_without_start
 from fittingroom.training.turns import own_turn

@@ -10,74 +10,33 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
-from typing import Any, TypedDict
 
-import safetensors.torch
 import torch
 from torch import Tensor
 
 from fittingroom.data.dataset import Dataset
 from fittingroom.data.normalization import Normalization
-from fittingroom.errors import ArtifactError, Interrupted, RecipeError, TrainingDiverged
+from fittingroom.errors import Interrupted, RecipeError, TrainingDiverged
 from fittingroom.evaluation.metrics import judged_by, score
-from fittingroom.events import NO_HOOKS, CheckpointSaved, EpochDone, Hooks, MicroBatchHalved, StepDone, TrainingStarted
-from fittingroom.files.records import read_record
+from fittingroom.events import EpochDone, MicroBatchHalved, StepDone, TrainingStarted
 from fittingroom.models import ModelSource
 from fittingroom.models.summary import count_parameters
-from fittingroom.parallel.process_group import ALONE, ProcessGroup
-from fittingroom.recipes.recipe import Recipe, differences
+from fittingroom.parallel.process_group import ProcessGroup
+from fittingroom.recipes.recipe import Recipe
 from fittingroom.training.balance import balanced_weights
 from fittingroom.training.batches import Batches
-from fittingroom.training.checkpoint import (
-    CHECKPOINT_SECONDS,
-    Checkpoints,
-    load_newest_checkpoint,
-    save_checkpoint,
-    tensors_to_bytes,
-)
+from fittingroom.training.checkpoint import CHECKPOINT_SECONDS
+from fittingroom.training.context import TrainContext
 from fittingroom.training.device import is_out_of_memory, keep_freed_memory
 from fittingroom.training.expected_time import expected_seconds
 from fittingroom.training.inference import labels_to_judge_by, predict_dataset
 from fittingroom.training.loss import make_loss
 from fittingroom.training.optimizer import lr_at, set_lr
+from fittingroom.training.resume import resume_state, save_state
 from fittingroom.training.seeds import derive_seed
 from fittingroom.training.snapshots import Snapshots
 from fittingroom.training.start_weights import StartWeights
 from fittingroom.training.state import TrainState
-
-
-class CheckpointedState(TypedDict):
-    """What a checkpoint says beside its tensors."""
-
-    recipe: dict[str, Any]
-    data: str
-    precision: str
-    progress: dict[str, Any]
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainContext:
-    """Where a training runs and who follows it; what is learned is the recipe's alone.
-
-    Attributes:
-        device: such as ``cpu`` or ``cuda``.
-        precision: ``float32`` or ``bf16``, resolved.
-        checkpoints: where the state is kept, from the newest of which the training goes on; None keeps none.
-        hooks: receive the events of :mod:`fittingroom.events`; asked in each step whether to stop after it.
-        group: the processes that train together, each called with the same arguments. Only the main process is given
-            ``checkpoints``, a ``snapshot_file``, and an observer that is to be heard.
-        snapshot_file: where what the model says of a few validation images is written now and then; None for nowhere.
-    """
-
-    device: str = "cpu"
-    precision: str = "float32"
-    checkpoints: Checkpoints | None = None
-    hooks: Hooks = NO_HOOKS
-    group: ProcessGroup = ALONE
-    snapshot_file: Path | None = None
 
 
 def fit_network(
@@ -103,6 +62,7 @@ def fit_network(
     """
     if validation_set is None and (recipe.early_stop or recipe.keep == "best"):
         raise RecipeError("early_stop and keep = 'best' choose by validation images; none are held out")
+
     device, hooks, group = torch.device(context.device), context.hooks, context.group
     if device.type == "cpu":
         keep_freed_memory()
@@ -113,21 +73,21 @@ def fit_network(
             recipe, model_source, train_set.classes, train_set.image_size, train_set.channels, device, start
         )
         batches = Batches(train_set, recipe, normalization, device, group)
+
         class_weights = None
         if recipe.class_weights == "balanced":
             class_weights = balanced_weights(batches.labels_N, train_set.num_classes).to(device)
         state.loss = make_loss(recipe, class_weights, train_set.num_classes, device)
-        _resume(state, len(batches), context)
+
+        resume_state(state, len(batches), context)
         _report_start(state, batches, validation_set, context, start)
 
         # As if it had begun so much earlier: the seconds before a resume count as well.
         progress, steps_in_all = state.progress, recipe.epochs * len(batches)
         started = time.perf_counter() - progress.seconds
         saved = time.perf_counter()
-        snapshots = None
-        if context.snapshot_file is not None and validation_set is not None:
-            snapshots = Snapshots(context.snapshot_file, validation_set, normalization, device)
-            snapshots.take(state.shipped, progress.epoch * len(batches) + progress.step)
+        snapshots = _first_snapshot(state, len(batches), validation_set, normalization, context)
+
         while progress.epoch < recipe.epochs and not _stops_early(state):
             stage, epoch_in_stage = state.enter_epoch()
 
@@ -163,7 +123,7 @@ def fit_network(
                 progress.loss_sum += loss * examples
                 progress.correct += correct
                 progress.seconds = time.perf_counter() - started
-                step = progress.epoch * len(batches) + progress.step
+                step = progress.steps_done(len(batches))
                 state.update_average(step)
                 hooks.observe(
                     StepDone(step=step, epoch=progress.epoch, loss=loss, lr=stage.lr * lr_factor, examples=examples)
@@ -188,6 +148,52 @@ def fit_network(
         state.shipped.load_state_dict(state.best)
     state.shipped.eval()
     return state
+
+
+def _report_start(
+    state: TrainState,
+    batches: Batches,
+    validation_set: Dataset | None,
+    context: TrainContext,
+    start: StartWeights | None,
+) -> None:
+    steps_done = state.progress.steps_done(len(batches))
+
+    # Somebody who is to wait for minutes is told so before they are over.
+    expected = None
+    if context.device == "cpu" and context.group.is_main and not steps_done:
+        validated = 0 if validation_set is None else len(validation_set)
+        expected = expected_seconds(state, batches, validated, context.precision)
+    context.hooks.observe(
+        TrainingStarted(
+            epochs=state.recipe.epochs,
+            steps_per_epoch=len(batches),
+            steps_done=steps_done,
+            parameters=count_parameters(state.model),
+            device=context.device,
+            precision=context.precision,
+            images=len(batches.images),
+            processes=context.group.size,
+            origin=start.sentence if start else "",
+            expected_seconds=expected,
+            stage_epochs=tuple(stage.epochs for stage in state.recipe.stages),
+        )
+    )
+
+
+def _first_snapshot(
+    state: TrainState,
+    steps_per_epoch: int,
+    validation_set: Dataset | None,
+    normalization: Normalization,
+    context: TrainContext,
+) -> Snapshots | None:
+    """Begin to write what the model says of validation images; None where nobody asked, or none are held out."""
+    if context.snapshot_file is None or validation_set is None:
+        return None
+    snapshots = Snapshots(context.snapshot_file, validation_set, normalization, torch.device(context.device))
+    snapshots.take(state.shipped, state.progress.steps_done(steps_per_epoch))
+    return snapshots
 
 
 def _stops_early(state: TrainState) -> bool:
@@ -338,76 +344,7 @@ def _save(state: TrainState, step: int, context: TrainContext) -> None:
     """Write a checkpoint, if any are kept; never one with weights that are spoilt."""
     if not all(bool(p.isfinite().all()) for p in state.model.parameters()):
         raise _diverged("a weight became infinite or NaN", state)
-    if (checkpoints := context.checkpoints) is not None:
-        values = _identity(state, checkpoints, context.precision) | {"progress": dict(vars(state.progress))}
-        path = save_checkpoint(checkpoints.folder, step, state.tensors(), values, keep=checkpoints.keep)
-        context.hooks.observe(CheckpointSaved(step=step, path=str(path)))
-
-
-def _resume(state: TrainState, steps_per_epoch: int, context: TrainContext) -> None:
-    """Take over the newest checkpoint, if there is one, in every process."""
-    group = context.group
-
-    def take_over(checkpoints: Checkpoints, tensors: dict[str, Tensor], values: dict[str, Any]) -> list[str]:
-        # Of other data, or by another recipe, the result would be that of neither.
-        read_record(CheckpointedState, values, "state.json", advice="it was damaged or changed")
-        others = {key: values[key] for key in ("data", "precision")}
-        now = _identity(state, checkpoints, context.precision)
-        changes = differences(values["recipe"], now.pop("recipe")) + differences(others, now)
-        if not changes:
-            state.restore(tensors, values["progress"], steps_per_epoch)
-        return changes
-
-    kept = context.checkpoints
-    if kept and (changes := load_newest_checkpoint(kept.folder, partial(take_over, kept))):
-        raise ArtifactError(
-            f"{kept.folder}: a checkpoint can be resumed only with the recipe, data and precision that it "
-            "was made with; these differ (checkpoint → now):\n  " + "\n  ".join(changes)
-        )
-
-    # The main process alone reads checkpoints; the others begin with the state that it sends, also of a new network.
-    if group.size > 1:
-        sent = group.broadcast_bytes(lambda: tensors_to_bytes(state.tensors()))
-        progress = group.broadcast(lambda: dict(vars(state.progress)))
-        if not group.is_main:
-            state.restore(safetensors.torch.load(sent), progress, steps_per_epoch)
-
-
-def _identity(state: TrainState, checkpoints: Checkpoints, precision: str) -> dict[str, Any]:
-    """What must be the same for a checkpoint to be resumed."""
-    return {"recipe": state.recipe.as_dict(), "data": checkpoints.data, "precision": precision}
-
-
-def _report_start(
-    state: TrainState,
-    batches: Batches,
-    validation_set: Dataset | None,
-    context: TrainContext,
-    start: StartWeights | None,
-) -> None:
-    progress = state.progress
-    steps_done = progress.epoch * len(batches) + progress.step
-
-    # Somebody who is to wait for minutes is told so before they are over.
-    expected = None
-    if context.device == "cpu" and context.group.is_main and not steps_done:
-        validated = 0 if validation_set is None else len(validation_set)
-        expected = expected_seconds(state, batches, validated, context.precision)
-    context.hooks.observe(
-        TrainingStarted(
-            epochs=state.recipe.epochs,
-            steps_per_epoch=len(batches),
-            steps_done=steps_done,
-            parameters=count_parameters(state.model),
-            device=context.device,
-            precision=context.precision,
-            images=len(batches.images),
-            processes=context.group.size,
-            origin=start.sentence if start else "",
-            expected_seconds=expected,
-            stage_epochs=tuple(stage.epochs for stage in state.recipe.stages),
-        )
-    )
+    save_state(state, step, context)
 
 
 def _diverged(what: str, state: TrainState) -> TrainingDiverged:

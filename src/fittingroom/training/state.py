@@ -58,6 +58,10 @@ class Progress:
     best_loss: float = sys.float_info.max
     epochs_without_gain: Count = 0
 
+    def steps_done(self, steps_per_epoch: int) -> int:
+        """Optimizer steps done since the training began."""
+        return self.epoch * steps_per_epoch + self.step
+
     def next_epoch(self) -> None:
         """Count an epoch as done, and begin the sums of the next."""
         self.epoch += 1
