@@ -70,6 +70,22 @@ def test_a_cell_opens_up_to_six_images_of_both_kinds(compared: Compared, matrix:
     assert "<script" not in page
 
 
+def test_the_page_lists_the_classes_that_something_can_be_said_of_with_the_figures_of_json(compared: Compared) -> None:
+    (comparison,) = compared.as_dict()["comparisons"]
+    telling = [row for row in comparison["per_class"] if row["says_something"]]
+    section = page_of(compared).partition("<h2>Class by class</h2>")[2].partition("</section>")[0]
+    shown = re.findall(r'<th scope="row">(.*?)</th>\s*<td class="number">(.*?)</td>\s*<td.*?>(.*?)</td>', section)
+    assert telling
+    assert shown == [(html.escape(row["name"]), f"{row['n']:,}", f"{row['first']:.2%}") for row in telling]
+
+    # Of few seeds no class says anything: then there is a sentence, and no table of intervals that leave nothing out.
+    silent = [replace(row, interval=None, p_holm=None, differs=False) for row in compared.comparisons[0].per_class]
+    few = replace(compared, comparisons=[replace(compared.comparisons[0], per_class=silent)])
+    section = page_of(few).partition("<h2>Class by class</h2>")[2].partition("</section>")[0]
+    assert "too few images, or seeds" in section
+    assert "<table" not in section
+
+
 def test_a_tile_shows_the_image_that_it_names(compared: Compared, matrix: DifferenceMatrix) -> None:
     sprite = matrix.sprite
     assert sprite is not None

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import html
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ import fittingroom as fr
 from fittingroom.errors import Interrupted
 from fittingroom.events import Event, JobDone, JobEvent
 from fittingroom.ideas.asked import ideas_of
-from fittingroom.ideas.page import headline
+from fittingroom.ideas.page import headline, points
 from tests.support.stopping import stop_after
 
 HOPELESS, SAME = "stages.0.lr=1e-9", "label_smoothing=0.0001"
@@ -113,6 +115,27 @@ def test_the_result_and_a_page_are_kept(tried: fr.Tried) -> None:
     assert HOPELESS in page
     assert "worse" in page
     assert "<script" not in page
+
+
+def test_the_pages_figures_stand_under_their_labels_as_in_json(tried: fr.Tried) -> None:
+    page = html.unescape((tried.path / "report.html").read_text(encoding="utf-8"))
+    table = page.partition("<h2>Every idea</h2>")[2].partition("</table>")[0]
+    heads, *rows = [re.findall("<t[hd].*?>(.*?)</t[hd]>", row) for row in re.findall("<tr>(.*?)</tr>", table, re.S)]
+    baseline, idea = (dict(zip(heads, row, strict=True)) for row in rows)
+    result, (of_idea,) = tried.result, tried.result["ideas"]
+
+    assert (baseline["idea"], baseline["mean accuracy"]) == ("baseline", f"{result['baseline']['mean']:.2%}")
+    assert baseline["pairs"] == str(result["baseline"]["seeds"])
+    assert (idea["idea"], idea["mean accuracy"]) == (HOPELESS, f"{of_idea['mean']:.2%}")
+    assert (idea["pairs"], idea["difference, points"]) == (str(of_idea["pairs"]), points(of_idea["difference"]))
+    assert idea["interval"].startswith(" to ".join(points(bound) for bound in of_idea["interval"]))
+    assert idea["verdict"].startswith(of_idea["verdict"])
+
+    # The drawing: the dot lies between the ends of its whisker, and on the worse side of no difference.
+    low, high = (float(x) for x in re.findall(r'class="whisker" x1="(.*?)" x2="(.*?)"', page)[0])
+    dot, zero = (float(re.findall(form, page)[0]) for form in (r'class="point" cx="(.*?)"', r'class="zero" x1="(.*?)"'))
+    assert low < dot < high < zero
+    assert f"<h1>{headline(result)}</h1>" in page
 
 
 def test_a_study_that_is_stopped_goes_on_as_if_it_had_not_been(
