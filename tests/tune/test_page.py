@@ -39,20 +39,20 @@ def test_the_heading_says_whether_anything_beat_the_baseline(study: Study) -> No
 
 def test_every_trial_has_a_row_with_its_own_values_the_best_marked(study: Study) -> None:
     table = page_of(study).partition("<h2>All trials</h2>")[2]
-    heads = re.findall("<th.*?>(.*?)</th>", table.partition("</tr>")[0])
+    heads: list[str] = re.findall("<th.*?>(.*?)</th>", table.partition("</tr>")[0])
     assert heads == ["trial", "", "accuracy", "epochs", "seconds", *study.space]
 
-    rows = {}
-    for is_best, row in re.findall(r'<tr( class="best")?[^>]*>(.*?)</tr>', table, re.DOTALL)[1:]:
+    rows: dict[int, tuple[bool, dict[str, str]]] = {}
+    for mark, row in re.findall(r'<tr( class="best")?[^>]*>(.*?)</tr>', table, re.DOTALL)[1:]:
         cells = re.findall("<t[hd].*?>(.*?)</t[hd]>", row)
-        rows[int(cells[0])] = (bool(is_best), dict(zip(heads, cells, strict=True)))
+        rows[int(cells[0])] = (bool(mark), dict(zip(heads, cells, strict=True)))
     assert sorted(rows) == [trial.number for trial in study.trials()]
     for trial in study.trials():
-        is_best, cells = rows[trial.number]
+        is_best, shown = rows[trial.number]
         assert is_best == (trial.number == study.result["best"]["trial"])
-        assert cells["accuracy"] == ("–" if trial.value is None else f"{trial.value:.2%}")
-        assert cells["epochs"] == str(len(trial.curve))
-        assert {key: cells[key] for key in trial.values} == {k: value_text(v) for k, v in trial.values.items()}
+        assert shown["accuracy"] == ("–" if trial.value is None else f"{trial.value:.2%}")
+        assert shown["epochs"] == str(len(trial.curve))
+        assert {key: shown[key] for key in trial.values} == {k: value_text(v) for k, v in trial.values.items()}
 
 
 def test_the_recipe_on_it_is_the_best_trials(study: Study) -> None:

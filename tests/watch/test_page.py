@@ -195,6 +195,22 @@ def test_a_line_that_is_half_written_is_waited_for_and_a_damaged_one_is_named(un
     assert state["now"]["step"] == first + 1
 
 
+def test_what_cannot_be_read_for_a_while_is_read_on_after(under_way: Path) -> None:
+    watched = WatchedRun(under_way)
+    step, file, aside = watched.state()["now"]["step"], under_way / "metrics.jsonl", under_way / "aside"
+    file.rename(aside)
+    file.mkdir()  # as of a share that is gone for a moment, it can't be read
+    assert "metrics.jsonl" in watched.state()["problem"]
+    assert "metrics.jsonl" in watched.state()["problem"]
+
+    file.rmdir()
+    aside.rename(file)
+    event = json.loads(file.read_text().splitlines()[-1])
+    append(under_way, event | {"step": step + 1})
+    state = watched.state()
+    assert (state["problem"], state["now"]["step"]) == ("", step + 1)
+
+
 def test_a_training_that_is_resumed_is_read_anew(under_way: Path) -> None:
     watched = WatchedRun(under_way)
     assert watched.state()["now"]["step"] > 29

@@ -92,8 +92,8 @@ class Batcher:
                 self._came.clear()
                 continue
 
-            images = batch[0].images if len(batch) == 1 else np.concatenate([waiting.images for waiting in batch])
             try:
+                images = batch[0].images if len(batch) == 1 else np.concatenate([each.images for each in batch])
                 classified = await self._compute(images)
             except Exception as error:  # whatever it is, it is the answer to these requests and not the end of the work
                 for waiting in batch:

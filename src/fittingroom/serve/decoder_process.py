@@ -28,10 +28,13 @@ def main() -> None:
     # Ctrl-C and some supervisors tell every process of a server to end: what the server has accepted is decoded.
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, signal.SIG_IGN)
+
+    # Only what is bounded and has its streams to itself says that it is ready.
     source, target = _private_streams()
     _bound_memory()
     target.write(READY)
     target.flush()
+
     while head := source.read(HEAD.size):
         length, size = HEAD.unpack(head)
         asked, content = json.loads(source.read(length)), source.read(size)
@@ -59,8 +62,9 @@ def _answer(asked: dict[str, Any], content: bytes) -> tuple[int, bytes]:
     except MemoryError:
         said = f"the picture: one that is decoded within {MEMORY >> 20:,} MB of memory expected: make it smaller"
         return REFUSED, said.encode()
-    except Exception:
+    except Exception:  # a decoder's own mistake: whoever runs the server is to see where, the client isn't
         return FAILED, traceback.format_exc().encode(errors="replace")
+
     height, width = image.shape[:2]
     return IMAGE, SHAPE.pack(height, width, 1 if image.ndim == 2 else image.shape[2]) + image.tobytes()
 

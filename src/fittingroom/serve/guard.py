@@ -159,6 +159,8 @@ class Guard:
         headers = dict(scope["headers"])
         if sum(name == b"host" for name, _ in scope["headers"]) > 1:
             raise Refused(400, "one Host header expected, several found", {"Connection": "close"})
+
+        # A name that somebody else pointed here, so that a page of theirs may read the answers, is none of ours.
         if self.limits.hosts is not None:
             host = headers.get(b"host", b"").decode("latin-1").lower()
             name = host.rpartition(":")[0] if host.rpartition(":")[2].isdecimal() else host
@@ -174,6 +176,7 @@ class Guard:
         if length.isdigit() and int(length) > self.limits.body:
             raise Refused(413, f"at most {self.limits.body:,} bytes expected", {"Connection": "close"})
 
+        # The key, or a ticket in its place, of a frame, which can't say a key.
         path = scope["path"]
         if self.limits.api_key is None or path in OPEN_TO_ALL or path.startswith("/static/"):
             return

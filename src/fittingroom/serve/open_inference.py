@@ -85,6 +85,7 @@ def parse_request(body: bytes, header_length: str | None, model: Classifier) -> 
             400, 'a JSON object {"inputs": [{"name": "images", "shape": …, "datatype": "UINT8", "data": …}]} expected'
         ) from None
 
+    # What goes into the answer, or chooses what does.
     if request_id is not None and not isinstance(request_id, str):
         raise Refused(400, "id: a text expected")
     unknown = [name for name in outputs if name not in _outputs(model)]
@@ -147,6 +148,7 @@ def _images(tensor: dict[str, Any], tail: bytes, model: Classifier) -> NDArray[n
     if shape[0] > MAX_IMAGES:
         raise Refused(400, f"images: at most {MAX_IMAGES:,} in one request expected, {shape[0]:,} found")
 
+    # As bytes after the JSON, whose number is said in both places.
     size = math.prod(shape)
     parameters = tensor.get("parameters")
     if isinstance(parameters, dict) and "binary_data_size" in parameters:
@@ -160,6 +162,8 @@ def _images(tensor: dict[str, Any], tail: bytes, model: Classifier) -> NDArray[n
         if len({len(row) if isinstance(row, list) else -1 for row in values}) != 1:
             raise Refused(400, "images: data of equal length in each row expected")
         values = list(chain.from_iterable(values))
+
+    # true and 1.0 are equal to 1, and no pixels.
     if not isinstance(values, list) or len(values) != size or set(map(type, values)) != {int}:
         raise Refused(400, f"images: {size:,} whole numbers 0–255 as data expected")
     if min(values) < 0 or max(values) > 255:

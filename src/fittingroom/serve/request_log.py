@@ -130,12 +130,14 @@ def writing_failures(log: RequestLog) -> Iterator[None]:
         def emit(self, record: logging.LogRecord) -> None:
             log.failure(record)
 
+    # No further up: the root's handlers would write each line a second time, in another form.
     handler = ToLog(logging.WARNING)
     loggers = [logging.getLogger(name) for name in ("fittingroom.serve", "uvicorn")]
     before = [logger.propagate for logger in loggers]
     for logger in loggers:
         logger.addHandler(handler)
         logger.propagate = False
+
     try:
         yield
     finally:

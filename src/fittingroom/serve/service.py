@@ -218,6 +218,8 @@ class Service:
         asked = request.query_params
         baseline, other = asked.get("baseline", ""), asked.get("run", "")
         split = SPLITS.get(asked.get("split", ""))
+
+        # Before anything is read: what this server does, who asks, and for what.
         if self._compare_runs is None:
             raise Refused(404, "this server compares no runs")
         if request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
@@ -236,6 +238,7 @@ class Service:
             self._compared[key] = loop.run_in_executor(
                 self._comparing, self._compare_runs, first.run, second.run, split
             )
+
         try:
             page = await asyncio.shield(self._compared[key])
         except asyncio.CancelledError:
@@ -246,6 +249,8 @@ class Service:
             if not isinstance(error, FittingRoomError):
                 raise
             raise Refused(409, _without_paths(str(error), served)) from None
+
+        # The oldest go first; asked for again, they are made again, and go on record again.
         while len(self._compared) > MAX_COMPARED:
             self._compared.pop(next(iter(self._compared)))
         return Response(page, media_type="text/html", headers=FRAMED)

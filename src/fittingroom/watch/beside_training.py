@@ -60,11 +60,14 @@ def watched(folder: Path, hooks: Hooks) -> Iterator[None]:
             start_new_session=True,
             text=True,
         )
+
     assert process.stdin is not None
     asked = {"folder": str(folder.absolute()), "token": token, "port": port, "descriptor": next(iter(passed), None)}
     with suppress(OSError):  # it died already, which is said in the end
         process.stdin.write(json.dumps(asked) + "\n")
         process.stdin.flush()
+
+    # However the block ends, the process is told: by the end of its input, which comes with this process's death too.
     hooks.observe(WatchedAt(address=f"http://127.0.0.1:{port}/{token}/"))
     try:
         yield

@@ -31,7 +31,6 @@ class Training:
         steps: in order; of many, the least and the greatest loss of each stretch.
         epochs: in order.
         images: that went through, by all steps.
-        problem: what keeps the file from being read on, in words; empty where nothing does.
     """
 
     def __init__(self, folder: Path):
@@ -45,9 +44,15 @@ class Training:
         self.steps: list[dict[str, Any]] = []
         self.epochs: list[dict[str, Any]] = []
         self.images = self.lines = self.offset = 0
-        self.problem = ""
+        self.damage = ""  # stays
+        self.unreadable = ""  # may pass
         self.inode: int | None = None
         self.samples: deque[tuple[float, int, int]] = deque()  # of the clock, images and steps
+
+    @property
+    def problem(self) -> str:
+        """What keeps the file from being read on, in words; empty where nothing does."""
+        return self.damage or self.unreadable
 
     def read_on(self, until: float = math.inf) -> None:
         """Take in what was written since. A training that was resumed has its file cut: it is read anew.
@@ -61,12 +66,13 @@ class Training:
                 if status.st_ino != self.inode or status.st_size < self.offset:
                     self._begin()
                     self.inode = status.st_ino
-                while not self.problem and self._take_chunk(file) and time.monotonic() < until:
+                self.unreadable = ""
+                while not self.damage and self._take_chunk(file) and time.monotonic() < until:
                     pass
         except FileNotFoundError:  # the data is still being read, say
             return
         except OSError as error:
-            self.problem = f"{self.file}: {error.strerror or error}"
+            self.unreadable = f"{self.file}: {error.strerror or error}"
             return
 
         # The speed is that of the last seconds. After a pause, of the machine or of whoever asks, it is measured anew.
@@ -84,7 +90,7 @@ class Training:
         whole = chunk[: chunk.rfind(b"\n") + 1]  # a line that is half written has no end yet
         if not whole:
             if len(chunk) == CHUNK:
-                self.problem = f"{self.file}: line {self.lines + 1:,} is longer than any that a training writes"
+                self.damage = f"{self.file}: line {self.lines + 1:,} is longer than any that a training writes"
             return False
 
         # After a damaged line nobody knows what the rest belongs to.
@@ -92,7 +98,7 @@ class Training:
             self.lines += 1
             event = event_of(line)
             if event is None:
-                self.problem = f"{self.file}: line {self.lines:,} is damaged; what follows it isn't shown"
+                self.damage = f"{self.file}: line {self.lines:,} is damaged; what follows it isn't shown"
                 return False
             self._take(event)
         self.offset += len(whole)

@@ -96,10 +96,13 @@ class _Server(uvicorn.Server):
 
         threading.Thread(target=wait, daemon=True).start()
         await over.wait()
+
+        # Nobody looks: it ends at once. Somebody does: until the report was fetched, or no question comes any more.
         page, until = self.page, loop.time() + LAST_SECONDS
         is_open = page.waiting > 0 or (page.asked_at is not None and loop.time() - page.asked_at < QUIET_SECONDS)
         page.ending.set()
         while is_open and not page.report_given and loop.time() < until:
             await asyncio.sleep(0.1)
             is_open = page.waiting > 0 or loop.time() - (page.asked_at or 0) < QUIET_SECONDS
+
         self.should_exit = True
