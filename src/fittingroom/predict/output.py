@@ -153,8 +153,8 @@ class Sheet:
             return f"{self.answers[0]['class']}, {self.answers[0]['probability']:.1%}"
         most = self.counts.most_common(3)
         others = self.seen - sum(count for _, count in most)
-        named = [f"{count:,} × {name}" for name, count in most]
-        return " · ".join([*named, f"{others:,} × another class"] if others else named)
+        named = [f"{count:,}\N{NO-BREAK SPACE}×\N{NO-BREAK SPACE}{name}" for name, count in most]
+        return ", ".join([*named, f"{others:,} of another class"] if others else named)
 
     def write_png(self, path: Path) -> None:
         """Draw each picture beside what the model saw of it, under a note of what it said; nothing if none was read."""
