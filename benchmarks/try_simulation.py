@@ -1,6 +1,6 @@
 """How often does `fittingroom try` claim what isn't so, and how soon does it see what is? Simulated answers.
 
-Recipes whose true accuracies are known, about 92 % (tests/support/simulated_answers.py), in studies of 1, 3 and 9 ideas
+Recipes whose true accuracies are known, about 92% (tests/support/simulated_answers.py), in studies of 1, 3 and 9 ideas
 that are looked at after 3 to 32 pairs, as a real one is:
 
 - nothing: no idea makes a difference; how many studies call any of them better or worse. Seeds of the baseline vary by
@@ -16,8 +16,8 @@ that are looked at after 3 to 32 pairs, as a real one is:
 
     .venv/bin/python -m benchmarks.try_simulation [--repeats 1000] [--only TEXT] [--record] [--table]
 
-Some 15 minutes on one core; the same numbers each time. Of 1,000 repeats a share of 3 % has a standard error of 0.5
-points, one of 5 % of 0.7. Last result: in docs/explain/judging.md and results.csv.
+Some 15 minutes on one core; the same numbers each time. Of 1,000 repeats a share of 3% has a standard error of 0.5
+points, one of 5% of 0.7. Last result: in docs/explain/judging.md and results.csv.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@
 
 ``--page`` is what has the page open: nothing; a reader that asks for news as the page's script does; or Chromium
 without a window, which also draws (it takes processor time of its own, which is the browser's, not the program's).
-Prints seconds more with Student's 95 % interval, beside what is promised: at most 2 % or half a second, whichever is
+Prints seconds more with Student's 95% interval, beside what is promised: at most 2% or half a second, whichever is
 more. Ends with an error where the weights differ. Have nothing else running.
 """
 
@@ -59,9 +59,7 @@ def main() -> None:
         half = float(stats.t.ppf(0.975, len(more) - 1)) * statistics.stdev(more) / math.sqrt(len(more))
     mean = statistics.fmean(more)
     limit = max(SECONDS, SHARE * statistics.fmean(seconds[False]))
-    print(
-        f"{mean:+.2f} s, 95 % {mean - half:.2f} to {mean + half:.2f}, n = {len(more)}; promised at most {limit:.2f} s"
-    )
+    print(f"{mean:+.2f} s, 95% {mean - half:.2f} to {mean + half:.2f}, n = {len(more)}; promised at most {limit:.2f} s")
     names = {False: args.recipe, True: f"{args.recipe}, watched by {args.page}"}
     figures = [record.figure(names[is_watched], "seconds", taken) for is_watched, taken in seconds.items()]
     record.show(figures)

@@ -297,6 +297,7 @@ def _compare_steps(recorded: _Trace, trace: _Trace) -> Iterator[str]:
     else:
         yield f"steps: {len(both):,} losses have the same bits"
 
+    # After the first other loss the states are others too, and to say so would say nothing new.
     known = [epoch for epoch in trace.states if recorded.states.get(epoch)]
     if known and not apart:
         same = sum(recorded.states[epoch] == trace.states[epoch] for epoch in known)
@@ -355,10 +356,14 @@ def _compare_folds(run: Run, again: _Again, sentences: list[str]) -> list[str]:
     if recorded is None:
         return []
     machine = dataclasses.replace(again.environment.options, device=again.device)
+
+    recipe = again.with_code(run.recipe)
+
+    # Elsewhere, as the run's own folder has the folds already and would give them back untrained.
     with TemporaryDirectory() as folder:
         now = judge_out_of_fold(
             Run(Path(folder), again.splits),
-            (recipe := again.with_code(run.recipe)),
+            recipe,
             find_model(recipe.model),
             dataclasses.replace(again.environment, options=machine),
             again.splits,
@@ -366,12 +371,13 @@ def _compare_folds(run: Run, again: _Again, sentences: list[str]) -> list[str]:
             start=again.start,
         )
     assert now is not None
+
     other_N = (now.said.probabilities != recorded.said.probabilities).any(axis=1)
     if other_N.any():
         return [f"folds: {int(other_N.sum()):,} of {len(other_N):,} images are answered otherwise when trained again"]
     sentences.append(f"folds: the answers to all {len(other_N):,} images have the same bits")
 
-    # the file and the score are of these answers
+    # The file and the score are of these answers.
     kept = read_predictions(run.predictions_file("validation"), run.artifact.classes)
     differ = int((kept.predicted != _as_written(run, now.judged(again.splits.train))).sum())
     return [f"{run.predictions_file('validation').name} has other answers, on {differ:,} images"] if differ else []

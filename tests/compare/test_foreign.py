@@ -11,6 +11,7 @@ import pytest
 
 import fittingroom as fr
 from fittingroom.cli import main
+from fittingroom.compare.foreign import name_of
 from fittingroom.evaluation.predictions import JudgedPredictions, read_predictions
 from tests.support.small_run import train_small
 
@@ -199,3 +200,18 @@ def test_several_runs_are_one_table_with_their_own_accuracies_and_what_differs(
     assert f"{run.result['test']['accuracy']:.2%}" in printed
     assert "stages.0.lr: 0.004 → 0.0001" in printed
     assert printed.count("This was a test-set evaluation. Whichever") <= 1
+
+
+@pytest.mark.parametrize(
+    ("stems", "name"),
+    [
+        (["loop-0", "loop-1"], "loop"),
+        (["loop-10", "loop-11", "loop-12"], "loop"),  # and not loop-1
+        (["loop1", "loop12"], "loop"),
+        (["resnet18-a", "resnet18-b"], "resnet18"),
+        (["seed-3", "seed-4"], "mine"),
+        (["alone-7"], "alone-7"),
+    ],
+)
+def test_files_of_several_seeds_are_called_by_what_their_names_have_in_common(stems: list[str], name: str) -> None:
+    assert name_of([Path("mine") / f"{stem}.csv" for stem in stems]) == name

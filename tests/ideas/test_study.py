@@ -17,7 +17,8 @@ import fittingroom as fr
 from fittingroom.errors import Interrupted
 from fittingroom.events import Event, JobDone, JobEvent
 from fittingroom.ideas.asked import ideas_of
-from fittingroom.ideas.page import headline, points
+from fittingroom.ideas.page import headline
+from fittingroom.ideas.table import points
 from tests.support.stopping import stop_after
 
 HOPELESS, SAME = "stages.0.lr=1e-9", "label_smoothing=0.0001"

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import fittingroom as fr
+from fittingroom.compare.comparison import points
 
 EVIL = "<script>alert(1)</script>\"'&"
 LARGEST = 300_000  # characters
@@ -87,10 +88,15 @@ def test_a_run_shows_its_scores_and_its_curve(runs: list[fr.Run], tmp_path: Path
     assert fr.Run(tmp_path / "nowhere")._repr_html_() is None
 
 
+def test_a_study_shows_one_sign_for_less() -> None:
+    idea = {"name": "slow", "verdict": "worse", "difference": -0.0105, "interval": [-0.02, -0.001], "pairs": 3}
+    assert "−1.05 points (−2.00 to −0.10)" in safe(fr.Tried(Path("runs/x"), {"ideas": [idea]})._repr_html_())
+
+
 def test_a_comparison_shows_the_figures_of_its_verdict(runs: list[fr.Run]) -> None:
     compared = fr.compare_runs(runs, on="validation")
     overall = compared.comparisons[0].overall
     for text in (safe(compared._repr_html_()), safe(compared.comparisons[0]._repr_html_())):
-        assert f"{100 * overall.difference:+.2f} points" in text
+        assert f"{points(overall.difference, signed=True)} points" in text
         assert overall.verdict in text
         assert compared.comparisons[0].sentence[:40].split("'")[0] in text

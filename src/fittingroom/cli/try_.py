@@ -218,6 +218,7 @@ def _below(result: Mapping[str, Any], path: Path) -> Iterator[tuple[str, str]]:
 
     from fittingroom.ideas.decide import LOOKS
     from fittingroom.ideas.page import CAVEAT_OF_FOLDS, headline, judged_on
+    from fittingroom.ideas.table import points
 
     yield "verdict", headline(result)
     if any(idea["reason"] == "within the budget" for idea in result["ideas"]):
@@ -233,7 +234,7 @@ def _below(result: Mapping[str, Any], path: Path) -> Iterator[tuple[str, str]]:
 
     if test := result["test"]:
         low, high = test["interval"]
-        figures = f"{100 * test['difference']:+.2f} points, 95% {100 * low:+.2f} to {100 * high:+.2f}"
+        figures = f"{points(test['difference'])} points, 95% {points(low)} to {points(high)}"
         yield "test", f"{test['winner']}: {figures}: {test['verdict']}"
         yield "", f"with {test['seeds'][1]} fresh seeds each, once, on {test['n']:,} images"
     else:

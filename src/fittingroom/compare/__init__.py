@@ -57,6 +57,7 @@ class Compared:
             sheets: where the contact sheet of each comparison was written to, None for one that has none.
             page: where the page was written to.
         """
+        # The images apart stand beside the figures that they explain, and not in a list of their own.
         comparisons = [
             comparison.as_dict()
             | {
@@ -68,6 +69,7 @@ class Compared:
                 self.comparisons, self.disagreements, sheets or [None] * len(self.comparisons), strict=True
             )
         ]
+
         sides = [side.as_dict() for side in self.sides]
         return {"baseline": self.baseline, "sides": sides, "comparisons": comparisons} | (
             {"html": str(page)} if page else {}
@@ -138,6 +140,8 @@ def compare_runs(
         comparisons.append(
             compare_answers(first, second, on, minimum_effect=minimum_effect, warnings=caveats, decision=decision)
         )
+
+    # Beside one other run, the baseline is shown by the images compared; beside several there is no such one set.
     first = pairs[0][0] if len(pairs) == 1 else baseline
     table = [side_of(first, first), *(side_of(second, first) for _, second in pairs)]
     return Compared(baseline.name, comparisons, [find_disagreements(*both) for both in pairs], table)
@@ -147,6 +151,7 @@ def _open_sides(
     runs: Sequence[Run | str | Path | Sequence[str | Path]], on: Split, dataset: Dataset | None
 ) -> list[Answers]:
     """What each side answered."""
+    # The same run under two names would be found no better than itself, and pass for an answer.
     opened = [run if isinstance(run, Run) else files_of(run) or open_run(_as_path(run)) for run in runs]
     places = [(side.path.resolve(),) if isinstance(side, Run) else tuple(map(Path.resolve, side)) for side in opened]
     if len(set(places)) < max(2, len(places)):
@@ -158,6 +163,7 @@ def _open_sides(
     ]
     if len(set(short)) < len(short):  # by the whole path where the name of the ledger is ambiguous
         short = [str(place) for place, *_ in places]
+
     return [
         read_answers(side, name, on) if isinstance(side, Run) else read_files(side, name, dataset)
         for side, name in zip(opened, short, strict=True)

@@ -127,6 +127,8 @@ def read_answers(run: Run, name: str, on: Split, *, models: Sequence[Run] | None
         predicted.append(np.array(table.classes)[table.predicted][[row_of[image] for image in images]])
 
     truth = np.array(first.classes)[first.truth]
+
+    # Both are kept: which of them the other side of a comparison knows isn't said yet.
     by_pixels = _numbered(first, first.images)
     by_source = None if first.sources is None else _numbered(first, first.sources)
     return Answers(
@@ -164,6 +166,7 @@ def matched(first: Answers, second: Answers) -> tuple[Answers, Answers, str]:
             f"{first.name} has {len(ours):,} images and {second.name} {len(theirs):,}, and {in_order.name} doesn't say "
             "which they are: give it a column image (SHA-256 of the pixels), file, id or row"
         )
+
     row_of = {image: row for row, image in enumerate(theirs)}
     rows = np.array([(row, row_of[image]) for row, image in enumerate(ours) if image in row_of], dtype=np.int64)
     if len(rows) < 2:
@@ -171,6 +174,7 @@ def matched(first: Answers, second: Answers) -> tuple[Answers, Answers, str]:
             f"{first.name} and {second.name} were judged on different images ({len(first.images):,} and "
             f"{len(second.images):,}, {len(rows)} in common): nothing to compare; train or judge both on one data set"
         )
+
     first, second = first.subset(rows[:, 0]), second.subset(rows[:, 1])
     return _knowing(first, second), _knowing(second, first), by
 
@@ -196,12 +200,16 @@ def _named_alike(first: Answers, second: Answers) -> tuple[Answers, Answers]:
     if second.numbered:
         named, other = _named_alike(second, first)
         return other, named
+
+    # From here on the first is the one with numbers.
     most = max(int(name) for name in first.classes)
     if most >= len(second.classes):
         return first, second  # the labels disagree then, and both lists are told
 
     names = np.array(second.classes)
     truth, predicted = (names[values.astype(np.int64)] for values in (first.truth, first.predicted))
+
+    # That a 3 is a Dress is an assumption, unless the names are numbers themselves: it is said.
     notes = first.notes
     if tuple(map(str, range(len(names)))) != second.classes:
         meant = f"0 is {names[0]}, {len(names) - 1} is {names[-1]}"

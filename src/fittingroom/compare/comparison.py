@@ -187,6 +187,7 @@ def view_of_comparisons(baseline: str, comparisons: Sequence[Comparison]) -> str
         first, second = (f"{float(np.mean(side)):.2%}" for side in each.accuracies)
         difference = f"{points(each.overall.difference, signed=True)} points ({low} to {high})"
         rows.append([each.run, first, second, difference, each.overall.verdict])
+
     header = ("run", f"accuracy of {baseline}", "accuracy", "difference (interval)", "verdict")
     notes = [note for each in comparisons for note in (each.sentence, *each.warnings)][:MOST_ROWS]
     about = f"on {comparisons[0].on}, {comparisons[0].overall.n:,} images" if comparisons else ""

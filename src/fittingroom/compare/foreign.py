@@ -39,6 +39,7 @@ def files_of(side: str | Path | Sequence[str | Path]) -> list[Path] | None:
         if not paths:
             raise DataError("one file of predictions or more expected, an empty list found")
     else:
+        # What lies there decides, whatever it is called: a file may have brackets in its name.
         path = Path(side)
         if path.is_file():
             return [path]
@@ -56,6 +57,7 @@ def files_of(side: str | Path | Sequence[str | Path]) -> list[Path] | None:
                     raise DataError(f"{path}: files of predictions expected, none has such a name")
         else:
             return None
+
     if len(paths) > MAX_FILES:
         raise DataError(f"{side}: up to {MAX_FILES:,} files of predictions expected, {len(paths):,} found")
     return paths
@@ -67,6 +69,10 @@ def name_of(paths: Sequence[Path]) -> str:
         return paths[0].stem
     first, last = min(path.stem for path in paths), max(path.stem for path in paths)
     common = "".join(a for a, _ in itertools.takewhile(lambda both: both[0] == both[1], zip(first, last, strict=False)))
+
+    # Of loop-10 and loop-11 that is loop, and not loop-1: a number is common as a whole or not at all.
+    if any(path.stem[len(common) :][:1].isdigit() for path in paths):
+        common = common.rstrip("0123456789")
     common = common.rstrip("-_. ")
     return paths[0].resolve().parent.name if common.lower() in NO_NAMES else common
 
@@ -88,12 +94,15 @@ def read_files(
     tables = []
     for path in paths:
         tables.append(read_prediction_file(path))
+
+        # While it is read: a thousand files of a million rows each wouldn't fit into memory.
         if len(tables) * len(tables[0]) > MAX_ANSWERS:
             raise DataError(f"{name}: up to {MAX_ANSWERS:,} answers in all files expected, more found")
     first = tables[0]
     if first.labels is None and dataset is None:
         raise DataError(f"{first.path}: label expected, it has none; name the data that has the labels")
 
+    # A class may be missing from one seed's answers: the classes are those of all files.
     numbered = all(table.are_numbers for table in tables)
     if not numbered and any(table.are_numbers for table in tables):
         raise DataError(f"{name}: classes as numbers in all files, or as names in all, expected; found both")
@@ -104,6 +113,7 @@ def read_files(
     # All follow the first one's order of images.
     orders = [_order(first, table) for table in tables]
     predicted = np.stack([table.predicted[order] for table, order in zip(tables, orders, strict=True)])
+
     probabilities = None
     if with_probabilities and all(table.probabilities is not None for table in tables):
         if len(tables) * len(first) * len(classes) > MAX_PROBABILITIES:
@@ -206,6 +216,8 @@ def _with_dataset(answers: Answers, dataset: Dataset, *, has_labels: bool) -> An
     """With what the data knows of the images; where both have labels, they have to agree."""
     assert dataset.labels is not None
     truth = np.array(dataset.classes)[dataset.labels]
+
+    # As a side that is always right: pairing with it is pairing with the data.
     known = Answers(
         dataset.name,
         None,
@@ -220,6 +232,7 @@ def _with_dataset(answers: Answers, dataset: Dataset, *, has_labels: bool) -> An
         groups=dataset.groups,
         rows=[*range(len(dataset))],
     )
+
     if has_labels:
         ours, theirs = pair(answers, known)
     else:
@@ -231,6 +244,8 @@ def _with_dataset(answers: Answers, dataset: Dataset, *, has_labels: bool) -> An
                 f"{answers.name}: classes of {dataset.name} expected ({', '.join(dataset.classes[:10])}), "
                 f"{', '.join(map(repr, strangers[:5]))} found"
             )
+
+    # Images that the data hasn't are a mistake; images of the data that the file hasn't may be a choice.
     notes = ours.notes
     if len(ours.images) < len(answers.images):
         missing = len(answers.images) - len(ours.images)
@@ -239,6 +254,7 @@ def _with_dataset(answers: Answers, dataset: Dataset, *, has_labels: bool) -> An
         )
     if len(ours.images) < len(dataset):
         notes = (*notes, f"{answers.name} has {len(ours.images):,} of the {len(dataset):,} images of {dataset.name}.")
+
     return replace(
         ours,
         truth=theirs.truth,
@@ -255,6 +271,7 @@ def _with_dataset(answers: Answers, dataset: Dataset, *, has_labels: bool) -> An
 
 def _scores(answers: Answers, seed: int) -> dict[str, Any]:
     """Of one file, as ``result.json`` has them; what takes probabilities is None where there are none."""
+    # Labels and answers may have classes that no column of probabilities has: these come last.
     classes = list(
         dict.fromkeys([*answers.classes, *np.unique(answers.truth).tolist(), *np.unique(answers.predicted).tolist()])
     )
@@ -263,12 +280,15 @@ def _scores(answers: Answers, seed: int) -> dict[str, Any]:
         np.array([number[name] for name in names.tolist()], dtype=np.int64)
         for names in (answers.truth, answers.predicted[seed])
     )
+
+    # Where a file only answers, all goes to the answer: accuracy and confusion hold, what takes probabilities doesn't.
     said = None if answers.probabilities is None else answers.probabilities[seed]
     probabilities_NC = np.zeros((len(truth_N), len(classes)), dtype=np.float32)
     if said is None:
         probabilities_NC[np.arange(len(truth_N)), predicted_N] = 1
     else:
         probabilities_NC[:, : said.shape[1]] = said
+
     judged = JudgedPredictions(
         probabilities_NC,
         predicted_N,
@@ -310,6 +330,7 @@ def _order(first: PredictionFile, table: PredictionFile) -> list[int]:
             f"{table.path}: the images of {first.path} expected, {len(table):,} found, of which "
             f"{len(row_of.keys() & set(ours)):,} are among its {len(first):,}"
         )
+
     order = [row_of[image] for image in ours]
     if first.labels is not None and table.labels is not None and (first.labels != table.labels[order]).any():
         count = int((first.labels != table.labels[order]).sum())

@@ -65,6 +65,7 @@ def difference_matrix(disagreements: Disagreements) -> DifferenceMatrix | None:
     for image in disagreements.images:
         by_place.setdefault((classes.index(image.truth), classes.index(image.predicted)), []).append(image)
 
+    # One sprite holds the images of all cells, in the cells' order: the page has one picture to decode.
     pixels = disagreements.pixels
     shown = {place: _some_of_each(images) if pixels else [] for place, images in sorted(by_place.items())}
     order = [image for images in shown.values() for image in images]

@@ -231,6 +231,7 @@ def _sentence(first: Answers, second: Answers, overall: Difference, power_statem
 
 def _decision_notes(overall: Difference) -> list[str]:
     """What the verdict goes by where that isn't plain: several runs, another look; and the figures without it."""
+    # Whoever reads p and the interval has to know what they were held to.
     decision, notes = overall.decision, []
     if decision.look > 1:
         notes.append(
@@ -242,10 +243,13 @@ def _decision_notes(overall: Difference) -> list[str]:
             f"{decision.runs} runs against one baseline: decided by Holm's p {p_text(overall.p_decisive, sign=True)}; "
             "the interval is simultaneous (Bonferroni)."
         )
+
+    # Holm is sharper than Bonferroni, so that the two may disagree: that is said before somebody finds it.
     if overall.interval_disagrees:
         notes.append(
             "p and the interval disagree: the interval holds 0; it is decided by p, as Holm's test is sharper."
         )
+
     if decision != PLAIN:
         low, high = overall.unadjusted_interval
         notes.append(

@@ -71,6 +71,7 @@ def effective_images(right_N: NDArray[Any], group_N: NDArray[np.int64]) -> float
     if groups == 1:
         return FEWEST_IMAGES
 
+    # Seen where there are answers of both kinds; drawn towards the worst case where few groups tell of it.
     effect = largest
     if of_images > 0:
         deviation_G = right_G - share * sizes_G

@@ -50,6 +50,7 @@ def _of_npz(content: bytes, path: Path) -> Columns:
                 found = name if name in there else f"{name}s" if name == "label" and "labels" in there else None
                 if found is not None:
                     columns.arrays[name] = _text_of_bytes(read_array(archive, found, path))
+
             if "probabilities" in there:
                 columns.probabilities = _as_probabilities(read_array(archive, "probabilities", path), path)
             if "classes" in there and columns.probabilities is not None:
@@ -59,9 +60,12 @@ def _of_npz(content: bytes, path: Path) -> Columns:
         raise
     except Exception as error:  # a hostile file makes zip and NumPy's header parser stumble in any way at all
         raise DataError(f"{path}: a whole .npz file expected, damaged or other content found ({error})") from None
+
+    # Where the file names its classes, a label of 3 is the fourth name; without names it stays a number.
     if columns.classes:
         for name in {"label", "predicted"} & set(columns.arrays):
             columns.arrays[name] = _named_by(columns.arrays[name], columns.classes, f"{path}: {name}")
+
     for name, values in columns.arrays.items():
         if len(values.shape) == 0 or values.size > MAX_VALUES:
             raise DataError(f"{path}: {name}: a value a row expected, an array of {values.shape} found")
@@ -102,6 +106,8 @@ def _of_parquet(content: bytes, path: Path) -> Columns:
 
     if problem := page_problem(io.BytesIO(content)):
         raise DataError(f"{path}: a whole Parquet file expected, but it can't be read: {problem}")
+
+    # Rows are counted by the footer, before a column is read: few bytes may unfold to any number of them.
     try:
         schema = pl.read_parquet_schema(io.BytesIO(content))
         rows = pl.scan_parquet(io.BytesIO(content)).select(pl.len()).collect().item()
@@ -146,6 +152,8 @@ def _wanted(columns: Sequence[str], rows: int, path: Path) -> list[str]:
         raise DataError(f"{path}: up to {MAX_COLUMNS:,} columns expected, {len(columns):,} found")
     if rows > MAX_ROWS:
         raise DataError(f"{path}: 1 to {MAX_ROWS:,} rows expected, {rows:,} found")
+
+    # Whatever else a program wrote beside them is left unread, and costs no memory.
     known = {"label", "predicted", *KEYS}
     wanted = [name for name in columns if name in known or _BY_NUMBER.fullmatch(name) or _BY_NAME.fullmatch(name)]
     if not wanted and "probabilities" not in columns:
@@ -154,6 +162,7 @@ def _wanted(columns: Sequence[str], rows: int, path: Path) -> list[str]:
             f"{path}: columns label and predicted, or label and probabilities (p0, p1, … or p_<class>), expected; "
             f"found {found}"
         )
+
     if rows * len(wanted) > MAX_VALUES:
         raise DataError(f"{path}: up to {MAX_VALUES:,} values expected, {rows:,} rows of {len(wanted):,} columns found")
     return wanted
@@ -174,6 +183,8 @@ def _of_table(table: pl.DataFrame, path: Path) -> Columns:
             raise DataError(f"{path}: {name}: text or whole numbers expected, {values.dtype} found")
         if values.null_count():
             raise DataError(f"{path}: {name}: a value in each row expected, {values.null_count():,} rows have none")
+
+        # An array of texts takes the longest one's room for each.
         if values.dtype == pl.String:
             longest = max(values.str.len_chars().to_list(), default=0)
             if longest * len(values) > 4 * MAX_VALUES:
@@ -191,7 +202,8 @@ def _of_table(table: pl.DataFrame, path: Path) -> Columns:
         if set(by_number) != set(expected):
             missing = sorted(set(expected) - set(by_number))[:SHOWN]
             raise DataError(f"{path}: probabilities p0 to p{len(by_number) - 1} expected, {', '.join(missing)} missing")
-        by_number = expected
+        by_number = expected  # p10 comes after p9, in whichever order the file has them
+
     if names := by_number or by_name:
         texts = [name for name in names if not table[name].dtype.is_numeric()]
         if texts:

@@ -87,6 +87,8 @@ def read_prediction_file(path: Path) -> PredictionFile:
 def _checked(columns: Columns, path: Path) -> PredictionFile:
     there, probabilities = columns.arrays, columns.probabilities
     answered = [name for name in ("predicted",) if name in there]
+
+    # First whether it is a table of answers at all, with a value of each kind a row.
     if not answered and probabilities is None:
         found = ", ".join(sorted(there)[:SHOWN]) or "no column that is known"
         raise DataError(
@@ -119,6 +121,8 @@ def _checked(columns: Columns, path: Path) -> PredictionFile:
             probabilities = None
             if not answered:
                 raise DataError(f"{path}: {unused}")
+
+    # Without names of its own, the file's classes are those that stand in it, numbers by their size.
     known = list(dict.fromkeys(name for names, _ in texts.values() for name in names))
     if classes is None:
         classes = sorted(known, key=lambda name: (int(name), "") if are_numbers else (0, name))
@@ -160,6 +164,7 @@ def _spelled(column: tuple[list[str], NDArray[np.int64]]) -> NDArray[np.str_]:
 
 def _classes_in(values: NDArray[Any], where: str) -> tuple[list[str], NDArray[np.int64]]:
     """The different names in a column, in Unicode's NFC, and which of them each row has."""
+    # Programs write classes as columns, as floats where a value was missing once, as text: all are classes still.
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
     if values.ndim != 1 or values.dtype.kind not in "iubUf":
@@ -169,9 +174,12 @@ def _classes_in(values: NDArray[Any], where: str) -> tuple[list[str], NDArray[np
             row = int(np.flatnonzero(~(np.isfinite(values) & (values == values.round())))[0])
             raise DataError(f"{where}: a class a row expected, {values[row]} found in row {row}")
         values = values.astype(np.int64)
+
+    # From here on it is about the different ones alone, of which there are few.
     different, row_N = np.unique(values, return_inverse=True)
     if len(different) > MAX_CLASSES:
         raise DataError(f"{where}: up to {MAX_CLASSES:,} classes expected, {len(different):,} found: is it a class?")
+
     names = [unicodedata.normalize("NFC", str(name)) for name in different]
     if "" in names:
         row = int(np.flatnonzero(row_N == names.index(""))[0])
@@ -189,16 +197,20 @@ def _classes_in(values: NDArray[Any], where: str) -> tuple[list[str], NDArray[np
 
 def _refuse_bad_probabilities(probabilities_NC: NDArray[np.float32], path: Path) -> None:
     """Whatever isn't a probability a class, with the first row that has it."""
+    # A sum is finite only where all of the row are: rows without numbers are told before rows of wrong ones.
     sums_N = probabilities_NC.sum(axis=1, dtype=np.float64)
     bad_N = ~np.isfinite(sums_N)
     if not bad_N.any():
         bad_N = (probabilities_NC < 0).any(axis=1) | (np.abs(sums_N - 1) > ROUNDING)
     if not bad_N.any():
         return
+
     row, count = int(np.flatnonzero(bad_N)[0]), int(bad_N.sum())
     what = f"{count:,} of {len(bad_N):,} rows have others, the first of them row {row}"
     if not np.isfinite(sums_N[row]):
         raise DataError(f"{path}: probabilities of 0 to 1 expected, {what}: NaN, infinite or missing")
+
+    # What is below 0 was mostly never a probability: the mistake behind it is named.
     if (probabilities_NC[row] < 0).any():
         least = float(probabilities_NC[row].min())
         raise DataError(
@@ -225,6 +237,8 @@ def _keys(there: Mapping[str, NDArray[Any]], n: int, path: Path) -> dict[str, Se
         else:
             _refuse_repeated(texts, f"{path}: {name}")
         keys[name] = texts
+
+    # A column of rows may come as floats, as pandas makes them beside a missing value.
     if "row" in there:
         values = there["row"]
         if values.dtype.kind == "f" and np.isfinite(values).all() and (values == values.round()).all():

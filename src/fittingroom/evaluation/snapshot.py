@@ -150,9 +150,12 @@ def read_snapshot(file: Path) -> Snapshot:
         value = parse_json(content)
     except (ValueError, RecursionError) as error:
         raise ArtifactError(f"{file}: JSON expected, but it can't be read: {error}") from None
+
+    # A run's folder may come from a stranger: a class that isn't there would break the page that shows it.
     snapshot = read_record(Snapshot, value, str(file), advice="the training writes it anew")
     size = len(snapshot["classes"])
     numbers = [number for example in snapshot["examples"] for number in (example["label"], example["predicted"])]
+
     matrix = snapshot["matrix"]
     shape = [] if matrix is None else [len(matrix["counts"]), *map(len, matrix["counts"])]
     if snapshot["format"] != FORMAT or any(n >= size for n in numbers) or any(n != size for n in shape):

@@ -17,6 +17,7 @@ from fittingroom.ideas.asked import Ideas, ideas_of, trains_to_its_end
 from fittingroom.ideas.on_test import compare_on_test
 from fittingroom.ideas.page import write_page
 from fittingroom.ideas.record import Record, opened_study, read_study, write_study
+from fittingroom.ideas.table import points
 from fittingroom.recipes.recipe import Recipe, load_recipe
 from fittingroom.rendering.in_notebook import notebook_view
 from fittingroom.runs.create import new_folder, recipe_for
@@ -58,9 +59,9 @@ class Tried:
         rows = []
         for idea in self.result["ideas"]:
             interval, difference = idea.get("interval"), idea.get("difference")
-            bounds = "" if interval is None else f" ({100 * interval[0]:+.2f} to {100 * interval[1]:+.2f})"
-            points = "" if difference is None else f"{100 * difference:+.2f} points{bounds}"
-            rows.append([idea["name"], idea["verdict"], points, str(idea.get("pairs", ""))])
+            bounds = "" if interval is None else f" ({points(interval[0])} to {points(interval[1])})"
+            told = "" if difference is None else f"{points(difference)} points{bounds}"
+            rows.append([idea["name"], idea["verdict"], told, str(idea.get("pairs", ""))])
         header = ("idea", "verdict", "difference (interval)", "pairs")
         return notebook_view("Ideas", str(self.path), header=header, rows=rows)
 

@@ -26,6 +26,8 @@ def ideas_of(ideas: Ideas, baseline: Recipe) -> dict[str, Recipe]:
     recipes: dict[str, Recipe] = {}
     for name, idea in pairs:
         changed = idea if isinstance(idea, Recipe) else _changed(baseline, [idea] if isinstance(idea, str) else idea)
+
+        # All pairs begin with the baseline's seed: an idea that is nothing but another seed is none.
         changed = dataclasses.replace(changed, seed=baseline.seed)
         if not changes(baseline, changed):
             raise RecipeError(f"idea {name}: it changes nothing in the baseline")

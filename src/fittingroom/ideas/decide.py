@@ -81,8 +81,9 @@ def judge(
     cautious = LOOKS[look] <= FEW_PAIRS
     crossed = {name: crossed_difference(*both, cautious=cautious, folds=folds) for name, both in answers.items()}
     claimed = _claimed({name: found.p_value for name, found in crossed.items()}, level_at(look))
-    confidence = 1 - level_at(look) / len(answers)
 
+    # Bonferroni's, of all that are open: wider than Holm's test needs, and they hold together.
+    confidence = 1 - level_at(look) / len(answers)
     judgements = {}
     for rank, name in enumerate(sorted(answers, key=lambda name: crossed[name].p_value)):
         found = crossed[name]
@@ -122,6 +123,8 @@ def _verdict(
 ) -> tuple[Verdict | None, Reason]:
     if is_claimed and found.difference:
         return ("better" if found.difference > 0 else "worse"), ""
+
+    # An interval within the effect says no more than that, whichever side of 0 it is on.
     if max(map(abs, interval)) < effect:
         return "smaller than the effect", ""
     if _images_forbid(found, effect, confidence):

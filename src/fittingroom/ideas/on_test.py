@@ -37,11 +37,15 @@ def compare_on_test(
     better = [idea for idea in result["ideas"] if idea["verdict"] == "better"]
     if not better:
         return None
+
+    # Fresh seeds, as those of the pairs chose the winner and are the luckier for it.
     winner = max(better, key=lambda idea: idea["difference"])
     seeds = [FRESH_SEEDS + number for number in range(max(LOOKS[0], winner["pairs"]))]
 
     sides = {side.name: side for side in (study.baseline, *study.ideas)}
     places = {BASELINE: study.path / "test-baseline", winner["name"]: study.path / "test-winner"}
+
+    # What was trained before a stop is there: it is brought to its end, and not begun again.
     for name, path in places.items():
         if not (path / environment_record.FILE).exists():
             shutil.rmtree(path, ignore_errors=True)
@@ -53,6 +57,7 @@ def compare_on_test(
             observe=hooks.observe,
             should_stop=hooks.should_stop,
         )
+
     compared = compare_runs(list(places.values()), on="test", minimum_effect=study.effect).as_dict()["comparisons"][0]
     return {"winner": winner["name"]} | {key: compared[key] for key in KEPT}
 

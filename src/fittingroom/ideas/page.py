@@ -11,6 +11,7 @@ from typing import Any
 from fittingroom.files.atomic import atomic_write
 from fittingroom.ideas.decide import LOOKS
 from fittingroom.ideas.study import Study
+from fittingroom.ideas.table import points
 from fittingroom.rendering.axes import Scale, Tick, ticks
 from fittingroom.rendering.html_page import render_page
 
@@ -72,22 +73,18 @@ def judged_on(result: Mapping[str, Any]) -> str:
     return f"Judged on {result['n']:,} validation images that no training of this study learned from."
 
 
-def points(share: float | None, *, signed: bool = True) -> str:
-    """0.0042 → ``+0.42``."""
-    if share is None:
-        return "–"
-    return (f"{100 * share:+.2f}" if signed else f"{100 * share:.2f}").replace("-", "−")
-
-
 def _drawing(result: Mapping[str, Any]) -> dict[str, Any] | None:
     """The ideas' differences on one axis, the baseline at 0 and the effect on both sides of it."""
     judged = [idea for idea in result["ideas"] if idea["difference"] is not None]
     if not judged:
         return None
+
+    # The effect is on the axis even where no interval reaches it: against it all is judged.
     effect = result["effect"]
     ends = [0.0, effect, -effect, *(bound for idea in judged for bound in idea["interval"])]
     room = 0.05 * (max(ends) - min(ends))
     x = Scale(min(ends) - room, max(ends) + room, LEFT, WIDTH - RIGHT)
+
     bottom = TOP + ROW * len(judged)
     return {
         "width": WIDTH,

@@ -113,6 +113,7 @@ def opened_study(folder: Path, record: Record, splits: Splits, *, trust_code: bo
         name: with_study_code(recipe, folder, record.code, trusted=trust_code) for name, recipe in recipes.items()
     }
 
+    # Test images are taken away here, so that nothing in the search can look at them.
     def side(name: str, path: str, kind: type[Any], **more: Any) -> Any:
         held_out: Mapping[str, Any] = {} if record.validation is None else {"validation": record.validation}
         return kind(

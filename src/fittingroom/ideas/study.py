@@ -78,6 +78,8 @@ class Study:
             Interrupted: on request; the same call goes on.
         """
         still_open = list(self.ideas)
+
+        # A study that goes on comes by here again: what is trained isn't trained anew, and each look finds the same.
         for look, pairs in enumerate(LOOKS):
             try:
                 for side in [self.baseline, *still_open]:

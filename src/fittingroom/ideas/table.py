@@ -37,8 +37,10 @@ def as_csv(result: Mapping[str, Any]) -> str:
     out = csv.writer(text, lineterminator="\n")
     out.writerow(COLUMNS)
     for idea in [{"name": "baseline", **result["baseline"], "pairs": result["baseline"]["seeds"]}, *result["ideas"]]:
+        # The baseline has no difference, and an idea that no look has judged no figures: their cells are empty.
         interval = idea.get("interval") or (None, None)
         name = f"'{idea['name']}" if idea["name"][:1] in "=+-@\t\r" else idea["name"]
+
         numbers = (idea["mean"], idea["sd"], idea["pairs"], idea.get("difference"), *interval)
         rest = (
             idea.get("confidence"),
@@ -69,6 +71,8 @@ def as_latex(result: Mapping[str, Any]) -> str:
             row["p"],
             row["verdict"],
         )
+
+        # Not every LaTeX knows Unicode's minus.
         lines.append(" & ".join(escaped_for_latex(text.replace("−", "-")) for text in texts) + r" \\")
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
 
@@ -80,8 +84,8 @@ def _row(name: str, side: Mapping[str, Any]) -> dict[str, str]:
         row |= {"mean": f"{side['mean']:.2%}", "sd": f"{100 * side['sd']:.2f}"}
     if side.get("difference") is not None:
         low, high = side["interval"]
-        row["difference"] = _points(side["difference"])
-        row["interval"] = f"{_points(low)} to {_points(high)}"
+        row["difference"] = points(side["difference"])
+        row["interval"] = f"{points(low)} to {points(high)}"
         row["confidence"] = f"{100 * side['confidence']:.4g}%"
         row["p"] = "< 0.0001" if side["p_value"] < 0.0001 else f"{side['p_value']:.2g}"
     if side.get("verdict"):
@@ -89,5 +93,8 @@ def _row(name: str, side: Mapping[str, Any]) -> dict[str, str]:
     return row
 
 
-def _points(share: float) -> str:
-    return f"{100 * share:+.2f}".replace("-", "−")
+def points(share: float | None, *, signed: bool = True) -> str:
+    """0.0042 → ``+0.42``; what isn't known is a dash."""
+    if share is None:
+        return "–"
+    return (f"{100 * share:+.2f}" if signed else f"{100 * share:.2f}").replace("-", "−")

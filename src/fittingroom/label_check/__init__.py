@@ -97,6 +97,8 @@ def check_labels(
 def _issues(part: Part, noise: LabelNoise, probabilities_NC: NDArray[np.float32], reference: str) -> LabelIssues:
     dataset = part.dataset
     assert dataset.labels is not None
+
+    # Rows change when a set is cleaned or sorted; by its hash an image is found again.
     return LabelIssues(
         reference=reference,
         name=part.name,
@@ -132,6 +134,7 @@ def _finding(part: Part, noise: LabelNoise, issues: LabelIssues) -> Finding:
     }
     figures |= file_figures(part.dataset, (issue.row for issue in issues.issues))
 
+    # Models that are often wrong themselves bound nothing: then no number is given in place of a wide one.
     if noise.at_most is None:
         how_many = (
             f"That is too little (below {MIN_AGREE:.0%}) to say how many labels are wrong: most of these images may "
@@ -142,6 +145,7 @@ def _finding(part: Part, noise: LabelNoise, issues: LabelIssues) -> Finding:
             f"At most {noise.at_most:.2%} of the labels are wrong as far as these models can tell, and that counts "
             "images that are merely hard"
         )
+
     return Finding(
         name="label-noise",
         severity="note",  # whether a label is wrong only an eye can say
