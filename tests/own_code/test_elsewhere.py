@@ -151,7 +151,8 @@ def test_the_label_check_trains_its_folds_by_it(capsys: pytest.CaptureFixture[st
 
 
 CELLS = [
-    "import torch\nfrom torch import nn\nimport torch.nn.functional as F\nfrom parts import power\n",
+    # x is also a tensor of the notebook: what is a variable inside a function is not taken for it
+    "import torch\nfrom torch import nn\nimport torch.nn.functional as F\nfrom parts import power\nx = torch.ones(3)\n",
     "WIDTH = 4\n\ndef flattened(x):\n    return x.flatten(1)\n",
     "class Net(nn.Module):\n    def __init__(self, num_classes, image_size):\n        super().__init__()\n"
     "        self.body = nn.Conv2d(1, WIDTH, 3, 2)\n        self.out = nn.Linear(WIDTH * 13 * 13, num_classes)\n\n"

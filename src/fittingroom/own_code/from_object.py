@@ -14,6 +14,7 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from symtable import symtable
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
@@ -190,9 +191,14 @@ def _source_of(value: Any, kind: str, wanted: str) -> str:
 
 
 def _names_in(source: str) -> Iterator[str]:
-    """The names that a text reads, each once."""
+    """The names that a text reads and doesn't give itself, as the parameters and variables of its functions are."""
+    tables = [symtable(source, "<notebook>", "exec")]
     seen = set()
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Name) and node.id not in seen:
-            seen.add(node.id)
-            yield node.id
+    while tables:
+        table = tables.pop()
+        tables += table.get_children()
+        for symbol in table.get_symbols():
+            is_outside = symbol.is_global() or table.get_type() == "module"
+            if symbol.is_referenced() and is_outside and symbol.get_name() not in seen:
+                seen.add(symbol.get_name())
+                yield symbol.get_name()
