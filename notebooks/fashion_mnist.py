@@ -49,7 +49,7 @@ from fittingroom.data import concatenate, known_identity, locate, stratified_spl
 
 NAME = "fashion-mnist"  # "sample" is 3,000 images of it
 STAGES = (10, 4, 2)  # epochs of the three stages; the recipe itself has (50, 20, 10)
-MINUTES = 4  # of the last section, in which your own idea is tried
+MINUTES = 3  # of the last section, in which your own idea is tried
 
 # Everything is written into a new folder beside the notebook.
 FOLDER = next(folder for number in count(1) if not (folder := Path(f"fitting-room-{number}")).exists())

@@ -49,7 +49,7 @@ from fittingroom.data import concatenate, known_identity, locate, stratified_spl
 
 NAME = "fashion-mnist"  # "sample" 是其中的 3,000 张
 STAGES = (10, 4, 2)  # 三个阶段的轮数；配方本身是 (50, 20, 10)
-MINUTES = 4  # 最后一节试你自己的想法，最多用几分钟
+MINUTES = 3  # 最后一节试你自己的想法，最多用几分钟
 
 # 所有文件都写进 notebook 旁边新建的文件夹。
 FOLDER = next(folder for number in count(1) if not (folder := Path(f"fitting-room-{number}")).exists())
