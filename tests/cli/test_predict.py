@@ -77,7 +77,7 @@ def test_coverage_gives_sets_and_how_often_such_sets_held_the_right_class(
     printed = capsys.readouterr()
     *others, last = answers[0]["set"]
     assert " or ".join(filter(None, [", ".join(others), last])) in printed.out
-    said = re.search(r"^Such sets held the right class for (\S+) % of the 200 val.*5% interval\)$", printed.err, re.M)
+    said = re.search(r"^Such sets held the right class for (\S+)% of the 200 val.*5% interval\)$", printed.err, re.M)
     assert said
     kept = pl.read_parquet(Path(run, "predictions-validation.parquet"))
     limit, probabilities = model.set_limit(0.95), kept.select(pl.col("^p[0-9]+$")).to_numpy()
@@ -362,7 +362,7 @@ def test_int8_is_written_only_if_it_costs_little(run: str, capsys: Captured) -> 
     code = main(["export", run, "--quantize", "int8"])
     printed = capsys.readouterr()
     file = Path(run, "model.int8.onnx")
-    figures = re.search(r"accuracy on 200 validation images: (\d+\.\d+) % → (\d+\.\d+) %", printed.out + printed.err)
+    figures = re.search(r"accuracy on 200 validation images: (\d+\.\d+)% → (\d+\.\d+)%", printed.out + printed.err)
     assert figures
     fell = float(figures[1]) - float(figures[2])
     assert (code == 0) == (fell < 0.2)

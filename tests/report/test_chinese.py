@@ -51,7 +51,7 @@ def test_every_diagnosis_is_said_in_chinese_with_its_own_figures(state: str) -> 
 def test_a_text_is_translated_as_a_whole_or_not_at_all() -> None:
     assert translated("Train longer: --epochs 20.", "report") == "训练更久：--epochs 20。"
     assert translated("Train longer: --epochs 20. And sing.", "report") is None
-    page = "<body><p>Train longer: --epochs 20. And sing.</p><h2>Curves</h2><!--languages-->"
+    page = "<body><p>Train longer: --epochs 20. And sing.</p><h2>Curves</h2><!-- languages -->"
     assert with_chinese(page, "report") == (
         '<body><p>Train longer: --epochs 20. And sing.</p><h2 data-zh="0">Curves</h2>["曲线"]'
     )

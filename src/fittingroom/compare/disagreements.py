@@ -158,7 +158,7 @@ def _open_pixels(sides: Sequence[Answers], wanted: set[str]) -> dict[str, NDArra
             if len(found) == len(wanted):
                 return found
         if side.run is None:
-            reason = reason or "nothing says which data the files are about; --data does"
+            reason = reason or "nothing says which data the files are about; give it as `data`"
             continue
         try:
             run = replace(side.run, splits=side.run.open_data())  # so that it is opened once

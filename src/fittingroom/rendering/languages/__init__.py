@@ -84,7 +84,7 @@ def with_chinese(page: str, catalogue: str) -> str:
     """The page with its Chinese beside it: elements are numbered, and the last script holds their texts.
 
     Args:
-        page: whole, in English, with ``<!--languages-->`` where the texts are to go.
+        page: whole, in English, with ``<!-- languages -->`` where the texts are to go.
         catalogue: by which it is translated.
     """
     texts: dict[str, int] = {}
@@ -115,7 +115,7 @@ def with_chinese(page: str, catalogue: str) -> str:
         part if is_kept else ATTRIBUTES.sub(of_tag, ELEMENT.sub(of_element, part)) for part, is_kept in parts
     )
     found = json.dumps(list(texts), ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
-    return head + body + marked.replace("<!--languages-->", found)
+    return head + body + marked.replace("<!-- languages -->", found)
 
 
 def _kept_apart(text: str) -> Iterator[tuple[str, bool]]:
