@@ -16,7 +16,7 @@ CHECK = PACKAGE / "audit" / "page.html"
 
 
 def empty_check(title: str) -> str:
-    content = {"title": title, "counts": "", "seconds": 0.0, "checked": [], "notes": [], "problems": [], "findings": []}
+    content = {"title": title, "found": "", "seconds": 0.0, "checked": [], "notes": [], "problems": [], "findings": []}
     return render_page(CHECK, content)
 
 

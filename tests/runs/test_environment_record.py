@@ -44,6 +44,7 @@ def test_what_older_versions_wrote_is_written_back_as_it_was(file: Path, tmp_pat
         "torchrun": None,
         "preprocessing": None,
         "code_sha256": None,
+        "code": {},
         "look_at_test": False,
     }
     added |= {"cut": 1, "edits": None, "folds": None, "together": None}
@@ -64,8 +65,14 @@ def test_the_file_of_a_new_run_is_its_record_byte_for_byte(tmp_path: Path) -> No
         *("format", "command", "directory", "started", "seeds", "processes", "torchrun", "precision"),
         *("precision_reason", "bf16_emulated", "options", "data"),
         *("preprocessing", "cut", "edits", "folds", "together", "start", "recipe", "recipe_reason"),
-        *("code_sha256", "versions", "machine", "revision", "look_at_test"),
+        *("code_sha256", "code", "versions", "machine", "revision", "look_at_test"),
     ]
+
+
+def test_the_record_of_kept_code_is_written_back_as_it_was() -> None:
+    code = {"net.py": {"main": "net.py", "files": {"parts/block.py": "ab" * 32, "net.py": "cd" * 32}}}
+    written = Environment.from_dict(plain() | {"code": code}).as_dict()["code"]
+    assert json.dumps(written) == json.dumps(code)  # in its order too
 
 
 def test_what_the_first_runs_lack_has_a_default() -> None:
