@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from fittingroom.compare import compare_runs
 from tests.browser.pages import serious
@@ -178,6 +178,23 @@ def test_mistakes_are_shown_by_kind_and_can_be_looked_into(page: Page, server: R
     expect(page.locator("#label")).to_have_text(f"✗ label: {match[1]}")
 
 
+def test_the_cell_chosen_last_is_shown_though_an_earlier_answer_comes_after_it(page: Page) -> None:
+    held: list[Route] = []
+    page.route("**/mistakes?*", lambda route: route.continue_() if held else held.append(route))
+    with page.expect_request("**/mistakes?*") as request:  # for the cell with the most mistakes, which no one chose
+        page.click("#tab-mistakes")
+    cell = page.locator("#matrix a").first
+    label = cell.get_attribute("aria-label") or ""
+    cell.click()
+    expect(page.locator("#kind")).to_have_text(label)
+
+    with page.expect_response(request.value.url):
+        held[0].continue_()
+    page.evaluate("url => fetch(url).then((response) => response.json())", request.value.url)  # is read after it
+    expect(page.locator("#kind")).to_have_text(label)
+    expect(page.locator("#matrix [aria-current]")).to_have_attribute("aria-label", label)
+
+
 def test_a_mistake_has_an_address_that_opens_it_and_back_leads_to_what_was_before(page: Page, server: Running) -> None:
     page.click("#tab-mistakes")
     expect(page.locator("#wrong li").first).to_be_visible()  # of the most frequent kind
@@ -267,7 +284,7 @@ def test_the_camera_of_the_machine_is_used_in_the_page(browser: Browser, server:
     page.goto(server.url)
     expect(page.locator("#examples button")).to_have_count(100)
     page.click("#open-camera")
-    page.wait_for_function("document.getElementById('video').videoWidth > 0")
+    expect(page.locator("#video")).not_to_have_js_property("videoWidth", 0)
     page.click("#shoot")
     expect(page.locator("#headline")).to_have_text(re.compile(r"%"))
     expect(page.locator("#viewfinder")).to_be_hidden()

@@ -318,11 +318,13 @@ def test_ctrl_c_ends_it_while_a_page_waits_for_news(under_way: Path) -> None:
 # Beside a training
 
 
-def children() -> set[int]:
+def children(of: int) -> set[int]:
+    """The pages that the process has started; those of other trainings on the machine are not counted."""
     found = set()
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            if b"watch.server" in (folder / "cmdline").read_bytes():
+            parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+            if parent == of and b"watch.server" in (folder / "cmdline").read_bytes():
                 found.add(int(folder.name))
         except OSError:
             continue
@@ -344,18 +346,25 @@ def start_training(folder: Path, *words: str) -> tuple[subprocess.Popen[str], st
     raise AssertionError(training.wait())
 
 
-def gone(since: set[int]) -> bool:
+def runs(process: int) -> bool:
+    try:
+        return b"watch.server" in Path(f"/proc/{process}/cmdline").read_bytes()
+    except OSError:
+        return False
+
+
+def gone(page: int) -> bool:
     until = time.monotonic() + 15
-    while children() - since and time.monotonic() < until:
+    while runs(page) and time.monotonic() < until:
         time.sleep(0.1)
-    return not children() - since
+    return not runs(page)
 
 
 @pytest.mark.skipif(not Path("/proc").exists(), reason="processes are looked for in /proc")
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL], ids=["ctrl-c", "kill"])
 def test_the_page_ends_with_a_training_that_is_stopped_and_says_so(tmp_path: Path, how: signal.Signals) -> None:
-    before = children()
     training, url = start_training(tmp_path / "run", "--epochs", "200", "--quiet")
+    (page,) = children(of=training.pid)
     state: dict[str, Any] = {"now": {"step": 0}}
     while not state["now"]["step"]:
         state = httpx.get(url + "state", params={"seen": state.get("version", "")}, timeout=60, trust_env=False).json()
@@ -368,16 +377,15 @@ def test_the_page_ends_with_a_training_that_is_stopped_and_says_so(tmp_path: Pat
     assert state["standing"] == "stopped"
     training.communicate(timeout=60)
     assert training.returncode in (130, -signal.SIGKILL)
-    assert gone(before)
+    assert gone(page)
 
 
 @pytest.mark.skipif(not Path("/proc").exists(), reason="processes are looked for in /proc")
 def test_a_page_that_nobody_opens_is_gone_when_the_training_is_and_one_that_dies_is_named(tmp_path: Path) -> None:
-    before = children()
     training, _ = start_training(tmp_path / "run", "--epochs", "1", "--no-test")
-    (page,) = children() - before
+    (page,) = children(of=training.pid)
     os.kill(page, signal.SIGKILL)
     _, said = training.communicate(timeout=60)
     assert training.returncode == 0
     assert "was gone before the training ended" in said
-    assert gone(before)
+    assert gone(page)

@@ -109,6 +109,7 @@ function partsOfAddress() {
 
 async function openAddress() {
   if (!state.model) return;
+  const address = location.hash;
   const [wanted, ...parts] = partsOfAddress();
   const tab = TABS.includes(wanted) && !$(`tab-${wanted}`).hidden ? wanted : "try";
   state.tab = tab;
@@ -128,6 +129,7 @@ async function openAddress() {
       return;
     }
     if (name) await chooseModel(name);
+    if (location.hash !== address) return; // it was left meanwhile
   }
   if (tab === "mistakes") await openKind(...rest);
   if (tab === "report") await showReport();
@@ -166,6 +168,7 @@ function showReport() {
   if (!model.report || $("report-frame").dataset.model === model.name) return undefined;
   return showingErrors(async () => {
     const address = await framed(`/models/${encodeURIComponent(model.name)}/report`);
+    if (model !== state.model) return; // another one was chosen since
     Object.assign($("report-frame").dataset, { model: model.name });
     show($("report-frame"), address);
   });
@@ -177,6 +180,8 @@ const show = (frame, address) => frame.contentWindow.location.replace(address);
 async function showComparison(baseline, run, split) {
   const names = state.models.map(({ name }) => name);
   const frame = $("compare-frame");
+  const asked = location.hash;
+  $("comparing").hidden = true;
   if (!names.includes(baseline) || !names.includes(run)) {
     frame.hidden = true;
     return;
@@ -194,11 +199,12 @@ async function showComparison(baseline, run, split) {
     const response = await fetch(`/compare?${new URLSearchParams(query)}`, { headers: keyOfServer() ? { "X-API-Key": keyOfServer() } : {} });
     if (!response.ok) throw new ReadableError((await response.json()).error);
     const address = await framed("/compare", query);
+    if (location.hash !== asked) return; // another comparison was chosen since
     frame.dataset.shows = JSON.stringify(query);
     frame.hidden = false;
     show(frame, address);
   });
-  $("comparing").hidden = true;
+  if (location.hash === asked) $("comparing").hidden = true;
 }
 
 function offerComparison() {

@@ -48,10 +48,11 @@ export function openKind(truth, predicted, row) {
     return undefined;
   }
   const isOpen = state.kind?.model === model && state.kind.truth === truth && state.kind.predicted === predicted;
+  const address = location.hash;
   return showingErrors(async () => {
     const query = new URLSearchParams({ truth, predicted });
     const images = isOpen ? state.kind.images : await ask(`/models/${encodeURIComponent(model.name)}/mistakes?${query}`);
-    if (model !== state.model) return; // another one was chosen since
+    if (model !== state.model || location.hash !== address) return; // another model or cell was chosen since
     state.kind = { model, truth, predicted, count, images, row: row === undefined ? null : Number(row) };
     showKind();
     showMatrix();
