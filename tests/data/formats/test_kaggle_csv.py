@@ -21,7 +21,7 @@ EXPECTED = Dataset(
     ("0", "1", "2"),
     "expected",
 )
-KAGGLE_ROWS = Path("/work/shared/kaggle_rows.csv")
+KAGGLE_ROWS = Path(__file__).resolve().parents[4] / "shared" / "kaggle_rows.csv"  # beside the checkout
 
 
 def text(*lines: str, end: str = "\n") -> bytes:
