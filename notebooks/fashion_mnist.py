@@ -441,8 +441,8 @@ print(f"validation {validation['accuracy']:.2%} of {validation['n']:,}; 95% inte
 print(f"{spent:.0f} processor seconds for {swift.recipe.epochs} epochs, report and all")
 
 # %% [markdown]
-# These are seconds of the processor, which other programs on the same machine disturb little; how long one waits depends on
-# the machine, its number of cores, and what else it does. `fittingroom bench` measures yours.
+# These are seconds of the processor, summed over its cores. Beside other programs they can be several times as many, as threads
+# that wait for each other use the processor too: a line above says so where it happened. `fittingroom bench` measures your machine.
 #
 # **Is an idea better?** Say, label smoothing: is `swift` better with it (as it comes) than without? Train both, and ask on
 # validation, so that the test set stays unseen:
