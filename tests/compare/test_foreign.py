@@ -116,7 +116,7 @@ def test_files_are_compared_as_runs_with_the_same_answers_are(run: fr.Run, sampl
 
     # With the data there are pictures, without it there is a reason.
     assert recipes.disagreements[0].sheet() is not None
-    assert "--data" in compared.disagreements[0].missing
+    assert "give it as `data`" in compared.disagreements[0].missing
 
 
 def test_labels_are_taken_from_the_data_where_a_file_has_none(run: fr.Run, sample: fr.Dataset) -> None:

@@ -60,6 +60,7 @@ def test_a_client_that_goes_away_costs_nobody_anything(slow: Running, shoe: byte
     assert [line for line in lines if line["level"] != "info"] == []
 
 
+@pytest.mark.nightly  # it reads for a hundred seconds what was sent before the cut
 def test_a_reader_that_stops_is_cut_off_and_the_log_says_nothing_of_a_failure(
     two_runs: list[Path], tmp_path: Path, shoe: bytes
 ) -> None:
