@@ -13,6 +13,7 @@ from fittingroom.report.diagnosis.facts import MIN_NATS, Diagnosis, Facts, Windo
 
 TRAINING_JUMP, VALIDATION_JUMP = 0.10, 0.15  # rise from one epoch's mean loss to the next, as a share of it
 MIN_JUMPS, MIN_SPIKES = 3, 3  # as many in the window are no accident
+MIN_VALIDATED = 100  # images: of fewer, one that is hard moves the mean loss by more than a rate that is too high does
 SPIKE_SHARE = 0.01  # of a thousand steps of eight images a few hold a hard image or two: that many are
 
 # A step's loss is a spike if it is so many times the median of the epoch before, and so many robust sd above it. It is
@@ -29,10 +30,11 @@ def unstable(facts: Facts) -> Diagnosis | None:
 
     # A rate that is too high shows in one of three ways: epochs that jump, steps that spike, a loss that rises.
     train_jumps = sum(_jumps(losses[a["epoch"]], losses[b["epoch"]]) for a, b in pairwise(window.epochs))
+    has_many = window.is_validated and facts.scores is not None and facts.scores["n"] >= MIN_VALIDATED
     validation_jumps = sum(
         b["validation_loss"] - a["validation_loss"] > max(VALIDATION_JUMP * a["validation_loss"], MIN_NATS)
         for a, b in pairwise(window.epochs)
-        if window.is_validated
+        if has_many
     )
 
     spikes = _spikes(steps)
