@@ -104,19 +104,19 @@ def cores() -> int:
 def used_processor_seconds(path: Path = Path("/proc/stat")) -> float | None:
     """Seconds that all programs together have used of the processors that this process may use; None where not known.
 
-    What runs at a lower priority than this process makes way for it, and isn't counted.
+    Programs of a lower priority count too: while threads wait for each other these take the processor, and are in the
+    way when it goes on.
     """
     if not hasattr(os, "sched_getaffinity"):
         return None
     mine = {f"cpu{number}" for number in os.sched_getaffinity(0)}
-    makes_way = os.getpriority(os.PRIO_PROCESS, 0) <= 0
     try:
         lines = [line.split() for line in path.read_text(encoding="ascii").splitlines()]
         ticks = 0
         for name, *counts in lines:
             if name in mine:
                 user, nice, system, _idle, _iowait, irq, softirq, steal = map(int, counts[:8])
-                ticks += user + system + irq + softirq + steal + (0 if makes_way else nice)
+                ticks += user + nice + system + irq + softirq + steal
     except (OSError, ValueError):
         return None
     return ticks / os.sysconf("SC_CLK_TCK")
