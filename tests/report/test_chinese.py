@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from dataclasses import replace
@@ -28,6 +29,7 @@ from tests.support import GOLDEN
 
 FIGURE = re.compile(r"\d(?:[\d.,]*\d)?%?")
 CHINESE = re.compile(r"[一-鿿]")
+SENTENCE = re.compile(r"[a-z] (?:is|are|was|of|the|and|or|to|by|at) ")  # in what a Chinese text has of English
 # These are as they are in any language.
 NAMES = {"English 中文", "fittingroom", "python", "torch", "numpy", "polars", "safetensors", "pillow"}
 
@@ -78,6 +80,8 @@ def test_no_text_of_a_report_is_left_in_english(tmp_path: Path, seeds: int, judg
         if "data-zh=" not in attributes + inner and languages.WORD.search(text) and not is_name:
             left.append(text)
     assert set(left) <= NAMES
+    texts = json.loads(page.partition('id="languages-texts">')[2].partition("</script>")[0])
+    assert [text for text in texts if SENTENCE.search(re.sub(r"<[^>]*>", "", text))] == []
     for tag in languages.ATTRIBUTES.findall(body):
         for name, text in languages.ATTRIBUTE.findall(tag):
             assert f"{name}:" in tag or not languages.WORD.search(text) or CHINESE.search(text), text

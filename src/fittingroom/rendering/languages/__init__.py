@@ -1,9 +1,9 @@
 """A page in a second language: it is rendered in English, and what stands in a catalogue is carried beside it.
 
 A catalogue (``*.zh.txt``) has each sentence in English and below it in Chinese, with figures and names as ``{n}`` (a
-figure), ``{t}`` (text without markup), ``{h}`` (anything) or ``{x}`` (what stands in the catalogue itself); a number
-tells several of a kind apart. They are taken over as they are, so that no figure can differ between the languages. A
-text is translated as a whole or not at all.
+figure), ``{t}`` (text without markup that ends no sentence), ``{h}`` (anything) or ``{x}`` (what the catalogue has
+itself); a number tells several of a kind apart. They are taken over as they are, so that no figure can differ between
+the languages. A text is translated as a whole or not at all.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from functools import cache, lru_cache
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
-KINDS = {"n": r"[\d.,:%<≤ +−×/e±–-]+?", "t": r"[^<>]+?", "h": r".+?", "x": r".+?"}
+KINDS = {"n": r"[\d.,:%<≤ +−×/e±–-]+?", "t": r"(?:(?![.!?] )[^<>])+?", "h": r".+?", "x": r".+?"}
 PLACE = re.compile(r"\{([nthx])(\d*)\}")
 
 # Of a page: parts with words of their own, what has none, and the elements that hold a text or a name for it.
 SKIPPED = re.compile(r"<(script|style|pre)\b.*?</\1>|<section id=\"(?:try|map)\".*?</section>", re.DOTALL)
 ELEMENT = re.compile(
-    r"<(h1|h2|h3|p|dt|dd|th|td|li|figcaption|summary|text|title|span)\b((?![^>]*data-[a-z]*-?word)[^>]*)>(.*?)</\1>",
+    r"<(h1|h2|h3|p|dt|dd|th|td|li|figcaption|summary|text|title|span)\b((?![^>]*data-[a-z]+-word)[^>]*)>(.*?)</\1>",
     re.DOTALL,
 )
 ATTRIBUTES = re.compile(r"<(?:\w+)\b[^>]*>")
