@@ -78,6 +78,7 @@ def test_a_scale_says_what_is_white() -> None:
     ("images", "message"),
     [
         ((GREY - 128.0) / 64, r"floats of 0–1 expected, float64 from -.* found: undo their normalization"),
+        (GREY / 127.5 - 1, r"floats of 0–1 expected, float64 from -.* found: undo their normalization"),  # of -1 to 1
         (GREY * 1.01, "float64 from .* found: give scale="),
         (GREY.astype(np.int64) * 2, "whole pixel values 0–255 expected"),
         (np.full((6, 9, 7), np.nan), "found"),

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
 import fittingroom as fr
 from fittingroom.data.normalization import normalization_of
@@ -53,6 +55,35 @@ def test_a_training_that_is_watched_comes_to_the_same_bits(
     assert weights[0] == weights[1]
     assert watched.result["validation"]["loss"] == unwatched.result["validation"]["loss"]
     assert not (unwatched.path / FILE).exists()
+
+
+def test_what_a_network_moves_while_it_is_asked_is_put_back() -> None:
+    class Moving(nn.Module):
+        """Counts its calls in a buffer and draws at random, in evaluation mode too."""
+
+        calls: torch.Tensor
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.asked = 0
+            self.register_buffer("calls", torch.zeros(()))
+
+        def forward(self, x_NCHW: torch.Tensor) -> torch.Tensor:
+            self.asked += 1
+            self.calls += 1
+            return torch.rand(len(x_NCHW), 10)
+
+    splits = fr.open_dataset("sample")
+    made = snapshots.Snapshots(
+        Path(FILE), splits.train, normalization_of("standard", splits.train), device=torch.device("cpu")
+    )
+    network = Moving().train()
+    before = torch.get_rng_state()
+    made.take(network, 1)
+    assert network.asked
+    assert network.calls == 0
+    assert torch.equal(torch.get_rng_state(), before)
+    assert network.training
 
 
 def test_the_last_one_is_what_the_validation_at_the_end_says() -> None:

@@ -21,7 +21,7 @@ from fittingroom.evaluation.snapshot import MAX_CLASSES, Chosen, Matrix, write_s
 from fittingroom.training.inference import labels_to_judge_by, predict_dataset
 
 SECONDS = 2.0  # between two of them, at least
-SHARE = 0.01  # of the training's time that asking the model takes at most
+SHARE = 0.01  # of the time from one asking to the next that asking takes, by the fastest one so far
 MATRIX_SECONDS = 0.2  # that an asking may take; where all images take more, the matrix is that of an epoch's end
 
 
