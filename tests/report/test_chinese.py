@@ -59,6 +59,14 @@ def test_a_text_is_translated_as_a_whole_or_not_at_all() -> None:
     )
 
 
+def test_classes_have_the_names_that_the_other_pages_give_them_and_names_of_ones_own_stay() -> None:
+    assert translated("Dress", "report") == "连衣裙"
+    assert translated("T-shirt/top and Shirt", "report") == "T恤/上衣 与 衬衫"
+    assert translated('Shirt <span class="small">70</span>', "report") == '衬衫 <span class="small">70</span>'
+    assert translated("cat and 狗", "report") == "cat 与 狗"
+    assert translated("cat", "report") is None
+
+
 def test_each_entry_takes_over_what_it_takes_out() -> None:
     for entry in read_catalogue("report"):
         places = [place[1] + place[2] for place in languages.PLACE.finditer(entry.chinese)]

@@ -3,7 +3,8 @@
 A catalogue (``*.zh.txt``) has each sentence in English and below it in Chinese, with figures and names as ``{n}`` (a
 figure), ``{t}`` (text without markup that ends no sentence), ``{h}`` (anything) or ``{x}`` (what the catalogue has
 itself); a number tells several of a kind apart. They are taken over as they are, so that no figure can differ between
-the languages. A text is translated as a whole or not at all.
+the languages. A text is translated as a whole or not at all. Names of Fashion-MNIST's classes are the exception: they
+have the names that the scripts of all pages give them.
 """
 
 from __future__ import annotations
@@ -25,12 +26,13 @@ PLACE = re.compile(r"\{([nthx])(\d*)\}")
 # Of a page: parts with words of their own, what has none, and the elements that hold a text or a name for it.
 SKIPPED = re.compile(r"<(script|style|pre)\b.*?</\1>|<section id=\"(?:try|map)\".*?</section>", re.DOTALL)
 ELEMENT = re.compile(
-    r"<(h1|h2|h3|p|dt|dd|th|td|li|figcaption|summary|text|title|span)\b((?![^>]*data-[a-z]+-word)[^>]*)>(.*?)</\1>",
+    r"<(h1|h2|h3|p|dt|dd|th|td|li|figcaption|summary|text|title|span|footer)\b((?![^>]*data-[a-z]+-word)[^>]*)>(.*?)</\1>",
     re.DOTALL,
 )
 ATTRIBUTES = re.compile(r"<(?:\w+)\b[^>]*>")
 ATTRIBUTE = re.compile(r'\s(title|aria-label|alt)="([^"]+)"')
 WORD = re.compile(r"[A-Za-z]{2}")
+CLASS_NAME = re.compile(r'^ +"?([^":]+)"?: "(.+)",$', re.MULTILINE)  # a line of the table for scripts
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,12 @@ def read_catalogue(name: str) -> tuple[Entry, ...]:
     blocks = (FOLDER / f"{name}.zh.txt").read_text(encoding="utf-8").strip().split("\n\n")
     pairs = [block.split("\n") for block in blocks if not block.startswith("#")]
     return tuple(_entry(english, chinese) for english, chinese in sorted(pairs, key=lambda pair: -len(pair[0])))
+
+
+@cache
+def class_names() -> dict[str, str]:
+    """The Chinese names of classes that have one."""
+    return dict(CLASS_NAME.findall((FOLDER.parent / "class_names.js").read_text(encoding="utf-8")))
 
 
 def translated(text: str, catalogue: str) -> str | None:
@@ -137,6 +145,9 @@ def _plain(text: str) -> str:
 
 @lru_cache(maxsize=4096)
 def _translated(text: str, catalogue: str) -> str | None:
+    if text in class_names():
+        return class_names()[text]
+
     entries = read_catalogue(catalogue)
     for entry in entries:
         if (whole := entry.pattern.fullmatch(text)) and (chinese := _filled(entry, whole, catalogue)) is not None:
@@ -159,9 +170,9 @@ def _whole(text: str, entries: Sequence[Entry], catalogue: str) -> str | None:
 
 def _filled(entry: Entry, match: re.Match[str], catalogue: str) -> str | None:
     """The Chinese with what the English had; None where a part that is to be translated can't be."""
-    found = match.groupdict()
-    for name in [name for name in found if name.startswith("x")]:
-        part = _translated(found[name], catalogue)
+    found = {}
+    for name, text in match.groupdict().items():
+        part = _translated(text, catalogue) if name.startswith("x") else class_names().get(text, text)
         if part is None:
             return None
         found[name] = part
