@@ -28,6 +28,7 @@ from tests.report.test_diagnosis import STATES, diagnoses_of
 from tests.support import GOLDEN
 
 FIGURE = re.compile(r"\d(?:[\d.,]*\d)?%?")
+ENGLISH = re.compile(r"[a-z]{2,}(?: [a-z]{2,}){3}")  # four words in a row, as no name of ours or command has them
 CHINESE = re.compile(r"[一-鿿]")
 SENTENCE = re.compile(r"[a-z] (?:is|are|was|of|the|and|or|to|by|at) ")  # in what a Chinese text has of English
 # These are as they are in any language.
@@ -67,6 +68,18 @@ def test_classes_have_the_names_that_the_other_pages_give_them_and_names_of_ones
     assert translated("cat", "report") is None
 
 
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("Written by fittingroom 0.2.0.", "This file is complete in itself: it loads nothing."),
+        ("plain ends here by design: its rate fell from 0.004 to 4e-07.", "Train longer: --epochs 20."),
+    ],
+)
+def test_what_ends_a_sentence_takes_no_other_with_it(first: str, second: str) -> None:
+    apart = [translated(sentence, "report") for sentence in (first, second)]
+    assert translated(f"{first} {second}", "report") == f"{apart[0]}{apart[1]}"
+
+
 def test_each_entry_takes_over_what_it_takes_out() -> None:
     for entry in read_catalogue("report"):
         places = [place[1] + place[2] for place in languages.PLACE.finditer(entry.chinese)]
@@ -88,6 +101,10 @@ def test_no_text_of_a_report_is_left_in_english(tmp_path: Path, seeds: int, judg
         if "data-zh=" not in attributes + inner and languages.WORD.search(text) and not is_name:
             left.append(text)
     assert set(left) <= NAMES
+
+    # Nor does a text that is said to be Chinese go on in English.
+    texts = page.partition('<script type="application/json" id="languages-texts">')[2].partition("</script>")[0]
+    assert [text for text in json.loads(texts) if ENGLISH.search(re.sub(r"<[^>]*>", "", text))] == []
     texts = json.loads(page.partition('id="languages-texts">')[2].partition("</script>")[0])
     assert [text for text in texts if SENTENCE.search(re.sub(r"<[^>]*>", "", text))] == []
     for tag in languages.ATTRIBUTES.findall(body):

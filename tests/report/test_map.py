@@ -24,7 +24,7 @@ from fittingroom.evaluation.predictions import JudgedPredictions, read_predictio
 from fittingroom.models.tensors import as_tensor, normalize
 from fittingroom.report.map import section
 from fittingroom.report.map.features import FeatureReader, nearest_rows
-from fittingroom.report.map.layout import lay_out
+from fittingroom.report.map.layout import CELL, lay_out
 from fittingroom.report.page import write_report
 from tests.support.colour_images import photographs, write_pictures
 from tests.support.small_run import seen_in_training, train_small
@@ -180,7 +180,8 @@ def test_pictures_are_named_by_their_files_in_colour(tmp_path: Path) -> None:
     for part, count in (("train", 120), ("test", 40)):
         photos = photographs(count, side=28, seed=count)
         labels = np.random.default_rng(count).integers(0, 2, count)
-        write_pictures(tmp_path / "data" / part, fr.Dataset(photos.images, labels, ("cat </script>", "dog"), "x"))
+        wide = fr.Dataset(photos.images[:, :20], labels, ("cat </script>", "dog"), "x")
+        write_pictures(tmp_path / "data" / part, wide)
     recipe = fr.load_recipe("plain", overrides=["model='tutorial'", "stages.0.epochs=1", "precision=float32"])
     run = fr.train(tmp_path / "data", recipe, out=tmp_path / "run")
     run.evaluate()
@@ -197,6 +198,14 @@ def test_pictures_are_named_by_their_files_in_colour(tmp_path: Path) -> None:
     assert all((tmp_path / "data" / name.replace("&gt;", ">").replace("&lt;", "<")).is_file() for name in names)
     pixels = picture_of(page)
     assert (pixels[..., 0] != pixels[..., 1]).any()
+
+    # They are wider than high: what an image doesn't cover of its place is no black of its own.
+    for column, row, *_ in data["images"]:
+        alpha = pixels[row * CELL + 1 : (row + 1) * CELL - 1, column * CELL + 1 : (column + 1) * CELL - 1, 3]
+        assert alpha[2:12].all()
+        assert not alpha[[0, 1, -2, -1]].any()
+    (source,) = re.findall(r"\.near \{ background: url\(data:image/png;base64,([^)]+)\)", page)
+    assert (np.asarray(Image.open(io.BytesIO(base64.b64decode(source))).convert("RGBA"))[0, :, 3] == 0).all()
 
 
 def test_neighbours_by_features_are_neighbours_on_the_map() -> None:

@@ -26,7 +26,8 @@ PLACE = re.compile(r"\{([nthx])(\d*)\}")
 # Of a page: parts with words of their own, what has none, and the elements that hold a text or a name for it.
 SKIPPED = re.compile(r"<(script|style|pre)\b.*?</\1>|<section id=\"(?:try|map)\".*?</section>", re.DOTALL)
 ELEMENT = re.compile(
-    r"<(h1|h2|h3|p|dt|dd|th|td|li|figcaption|summary|text|title|span|footer)\b((?![^>]*data-[a-z]+-word)[^>]*)>(.*?)</\1>",
+    r"<(h1|h2|h3|p|dt|dd|th|td|li|figcaption|summary|text|title|span|footer)\b((?![^>]*data-[a-z]+-word)[^>]*)>"
+    r"(.*?)</\1>",
     re.DOTALL,
 )
 ATTRIBUTES = re.compile(r"<(?:\w+)\b[^>]*>")
@@ -149,16 +150,14 @@ def _translated(text: str, catalogue: str) -> str | None:
         return class_names()[text]
 
     entries = read_catalogue(catalogue)
-    for entry in entries:
-        if (whole := entry.pattern.fullmatch(text)) and (chinese := _filled(entry, whole, catalogue)) is not None:
-            return chinese
 
-    # Several sentences: each ends with a full stop, and what follows is translated by itself.
+    # Several sentences: each ends with a full stop, and what follows is translated by itself. This comes before the
+    # text as a whole, in which a place for anything at the end of one would take all that follow with it.
     for stop in re.finditer(r"(?<=[.!?>])\s", text):
         first = _whole(text[: stop.start()], entries, catalogue)
         if first is not None and (after := _translated(text[stop.end() :], catalogue)) is not None:
             return first + after
-    return None
+    return _whole(text, entries, catalogue)
 
 
 def _whole(text: str, entries: Sequence[Entry], catalogue: str) -> str | None:

@@ -41,7 +41,9 @@ const verdict = (point) => word(isMistake(point) ? "wrong" : "right", { predicte
 
 function draw(canvas, { column, row }) {
   const side = cell - 2;
-  canvas.getContext("2d").drawImage(picture, column * cell + 1, row * cell + 1, side, side, 0, 0, side, side);
+  const paper = canvas.getContext("2d");
+  paper.clearRect(0, 0, side, side); // an image that isn't square leaves what was there before
+  paper.drawImage(picture, column * cell + 1, row * cell + 1, side, side, 0, 0, side, side);
 }
 
 function line(text, kind) {

@@ -222,8 +222,10 @@ def _nearest(
 
     # One picture for all; an image that is near to several mistakes is in it once.
     order = sorted(set(rows_QK.ravel().tolist()))
-    grid, columns, lines = grid_of([_thumbnail(train.images[row], NEAREST_SIDE) for row in order])
-    sprite = Sprite(_small_png(grid), columns, lines, 1.0)
+    thumbnails, covers = zip(*(_thumbnail(train.images[row], NEAREST_SIDE) for row in order), strict=True)
+    grid, columns, lines = grid_of(thumbnails)
+    is_there, _, _ = grid_of([covered.astype(np.uint8) for covered in covers])
+    sprite = Sprite(_small_png(grid, is_there.astype(bool)), columns, lines, 1.0)
     number_of = {row: number for number, row in enumerate(order)}
     label_N, names = train.labels, train.files
     assert label_N is not None, "a run's training data is labelled"
@@ -269,13 +271,14 @@ def _picture(grid: Grid, images: Sequence[NDArray[np.uint8]]) -> str:
     is_there = np.zeros(sheet.shape[:2], dtype=bool)
     for image, (column, row) in zip(images, grid.cells.tolist(), strict=True):
         top, left = row * CELL + 1, column * CELL + 1
-        sheet[top : top + SIDE, left : left + SIDE] = _thumbnail(image, SIDE)
-        is_there[top : top + SIDE, left : left + SIDE] = True
+        thumbnail, covers = _thumbnail(image, SIDE)
+        sheet[top : top + SIDE, left : left + SIDE] = thumbnail
+        is_there[top : top + SIDE, left : left + SIDE] = covers
     return _small_png(sheet, is_there)
 
 
-def _thumbnail(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    """``side`` by ``side`` pixels, the image in the middle of black where it isn't square."""
+def _thumbnail(image: NDArray[np.uint8], side: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """``side`` by ``side`` pixels with the image in the middle, and which of them it covers where it isn't square."""
     from PIL import Image
 
     height, width = image.shape[:2]
@@ -286,8 +289,10 @@ def _thumbnail(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
 
     square = np.zeros((side, side, *image.shape[2:]), np.uint8)
     top, left = (side - size[1]) // 2, (side - size[0]) // 2
-    square[top : top + size[1], left : left + size[0]] = small
-    return square
+    covers = np.zeros((side, side), dtype=bool)
+    place = np.s_[top : top + size[1], left : left + size[0]]
+    square[place], covers[place] = small, True
+    return square, covers
 
 
 def _small_png(pixels: NDArray[np.uint8], is_there: NDArray[np.bool_] | None = None) -> str:
