@@ -13,6 +13,8 @@ from torch.nn import functional as F
 import fittingroom as fr
 from fittingroom.cli import main
 from fittingroom.errors import Interrupted
+from fittingroom.recipes.own_names import with_own_code
+from fittingroom.training.loss import make_loss
 from tests.support.stopping import stop_after
 
 NEIGHBOUR = "GAMMA = 2.0\n"
@@ -91,6 +93,12 @@ def test_cross_entropy_of_ones_own_trains_as_the_package_s(key: str, data: fr.Sp
 def test_a_class_is_given_what_it_takes(data: fr.Splits) -> None:
     own = train(data, "loss=mine.py:Smoothed", "label_smoothing=0.1", out="own")
     assert losses(own) == pytest.approx(losses(train(data, "label_smoothing=0.1", out="package")), rel=1e-4)
+
+
+def test_its_file_is_executed_once_for_each_time_that_it_is_made() -> None:
+    Path("mine.py").write_text(MINE + 'with open("times", "a") as file:\n    file.write("x")\n')
+    make_loss(with_own_code(recipe("loss=mine.py:Smoothed")), None, 10, torch.device("cpu"))
+    assert Path("times").read_text() == "x"
 
 
 def test_a_run_keeps_the_file_with_its_neighbours_and_goes_on_with_those(data: fr.Splits) -> None:

@@ -37,7 +37,13 @@ def load_function(name: str, kind: str, given: Mapping[str, Any], known: Mapping
     Raises:
         RecipeError: also for an argument that it doesn't take, and for a class without ``__call__``.
     """
-    found = load_callable(name, kind)
+    return with_arguments(load_callable(name, kind), name, kind, given, known)
+
+
+def with_arguments(
+    found: Callable[..., Any], name: str, kind: str, given: Mapping[str, Any], known: Mapping[str, Any]
+) -> Callable[..., Any]:
+    """What :func:`load_function` makes of a class or function that is loaded already."""
     arguments = arguments_for(found, name, kind, given, known)
     if not inspect.isclass(found):
         return partial(found, **arguments) if arguments else found

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fittingroom.errors import RecipeError
-from fittingroom.own_code.call import load_callable, load_function, takes
+from fittingroom.own_code.call import load_callable, takes, with_arguments
 from fittingroom.recipes.recipe import Recipe
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -52,7 +52,7 @@ class OwnLoss:
         self.name = recipe.loss
         known: dict[str, Any] = {"num_classes": num_classes}
         known |= {"label_smoothing": recipe.label_smoothing, "class_weights": class_weights}
-        found = load_callable(recipe.loss, "loss")
+        found = load_callable(self.name, "loss")
 
         # What the recipe asks for and nobody would do must not be recorded as if it had been done.
         for key, off in (("label_smoothing", 0), ("class_weights", "none")):
@@ -62,7 +62,7 @@ class OwnLoss:
                     f"{key}: set {key}={off}, or add {key} to its arguments"
                 )
 
-        self.function = load_function(recipe.loss, "loss", recipe.loss_args, known)
+        self.function = with_arguments(found, self.name, "loss", recipe.loss_args, known)
         if isinstance(self.function, nn.Module):
             if next(self.function.parameters(), None) is not None:
                 raise RecipeError(
