@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import json
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -12,6 +9,7 @@ from pathlib import Path
 from fittingroom.artifact.browser_model import browser_model
 from fittingroom.artifact.onnx_model import MODEL, OnnxModel
 from fittingroom.rendering import html_page
+from fittingroom.rendering.page_script import bundled, json_in_page, source_of
 from fittingroom.runs.run import Run
 
 FOLDER = Path(html_page.__file__).parent
@@ -48,21 +46,15 @@ def trial_of(run: Run) -> Trial:
         ArtifactError: its model can't be computed by a page, or a file of it is missing or damaged.
     """
     metadata = OnnxModel(run.path / MODEL, threads=1).metadata
-    model = json.dumps(browser_model(run.artifact, metadata), ensure_ascii=False, separators=(",", ":"))
-
     script = _script()
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return Trial(
-        model=model.replace("<", "\\u003c"),  # a class may be called </script>
+        model=json_in_page(browser_model(run.artifact, metadata)),
         script=script,
         style=(FOLDER / "try_it" / "try_it.css").read_text(encoding="utf-8"),
-        script_source=f"'sha256-{digest}'",
+        script_source=source_of(script),
     )
 
 
 @cache
 def _script() -> str:
-    """All of it in one, with names of its own; without comments and indentation, a fifth of its length."""
-    lines = [line.strip() for name in SCRIPTS for line in (FOLDER / name).read_text(encoding="utf-8").splitlines()]
-    code = [line.removeprefix("export ") for line in lines if line and not line.startswith("//")]
-    return "\n".join(["", '"use strict";', "{", *code, "}", ""])
+    return bundled([FOLDER / name for name in SCRIPTS])

@@ -9,15 +9,14 @@ have the names that the scripts of all pages give them.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import html
-import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
+
+from fittingroom.rendering.page_script import json_in_page, source_of
 
 FOLDER = Path(__file__).parent
 KINDS = {"n": r"[\d.,:%<≤ +−×/e±–-]+?", "t": r"(?:(?![.!?] )[^<>])+?", "h": r".+?", "x": r".+?"}
@@ -61,8 +60,7 @@ class Language:
 def language_switch() -> Language:
     """The switch, as each page has it."""
     script = "\n" + (FOLDER / "language.js").read_text(encoding="utf-8")
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return Language(script, f"'sha256-{digest}'")
+    return Language(script, source_of(script))
 
 
 @cache
@@ -123,8 +121,7 @@ def with_chinese(page: str, catalogue: str) -> str:
     marked = "".join(
         part if is_kept else ATTRIBUTES.sub(of_tag, ELEMENT.sub(of_element, part)) for part, is_kept in parts
     )
-    found = json.dumps(list(texts), ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
-    return head + body + marked.replace("<!-- languages -->", found)
+    return head + body + marked.replace("<!-- languages -->", json_in_page(list(texts)))
 
 
 def _kept_apart(text: str) -> Iterator[tuple[str, bool]]:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import io
-import json
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -23,6 +21,7 @@ from fittingroom.errors import ArtifactError, DataError
 from fittingroom.evaluation.mistakes import find_mistakes
 from fittingroom.evaluation.predictions import JudgedPredictions
 from fittingroom.rendering import html_page
+from fittingroom.rendering.page_script import bundled, json_in_page, source_of
 from fittingroom.rendering.sprite import Sprite, grid_of
 from fittingroom.report.map.features import FeatureReader, nearest_rows
 from fittingroom.report.map.layout import CELL, FONT, Grid, lay_out
@@ -145,7 +144,7 @@ def map_of(
             data=_data(table, rows, grid, judged.split),
             script=_script(),
             style=(FOLDER / "map.css").read_text(encoding="utf-8"),
-            script_source=_script_source(),
+            script_source=source_of(_script()),
             nearest=nearest,
             sprite=sprite,
             searched=searched,
@@ -260,8 +259,7 @@ def _data(table: JudgedPredictions, rows: NDArray[np.int64], grid: Grid, split: 
         name = row if files is None else files[row]
         images.append([column, line, int(table.truth[row]), int(table.predicted[row]), thousandths, name])
     content: dict[str, Any] = {"split": split, "classes": table.classes, "cell": CELL, "images": images}
-    text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
-    return text.replace("<", "\\u003c")  # a class may be called </script>
+    return json_in_page(content)
 
 
 def _picture(grid: Grid, images: Sequence[NDArray[np.uint8]]) -> str:
@@ -329,14 +327,5 @@ def _ringed(grid: Grid, is_mistake_N: NDArray[np.bool_]) -> str:
 
 @cache
 def _script() -> str:
-    """The script with names of its own, without comments and indentation."""
     names = Path(html_page.__file__).with_name("class_names.js")
-    files = [names, FOLDER / "words.js", FOLDER / "map.js"]
-    lines = [line.strip() for file in files for line in file.read_text(encoding="utf-8").splitlines()]
-    code = [line.removeprefix("export ") for line in lines if line and not line.startswith("//")]
-    return "\n".join(["", '"use strict";', "{", *code, "}", ""])
-
-
-def _script_source() -> str:
-    """Its hash, as a content security policy has it."""
-    return f"'sha256-{base64.b64encode(hashlib.sha256(_script().encode()).digest()).decode()}'"
+    return bundled([names, FOLDER / "words.js", FOLDER / "map.js"])
