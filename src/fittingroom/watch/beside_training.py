@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import socket
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from pathlib import Path
 
 from fittingroom.errors import FittingRoomError, how_to_install
 from fittingroom.events import Hooks, WatchedAt
+from fittingroom.watch.address import address_of, new_token
 
 PROGRAM = "from fittingroom.watch.server import main; main()"
 NEEDED = ("httptools", "jinja2", "starlette", "uvicorn")
@@ -41,7 +41,7 @@ def watched(folder: Path, hooks: Hooks) -> Iterator[None]:
         hooks: are told the address, as :class:`WatchedAt`.
     """
     # Listening begins here, so that the address is known at once and whoever opens it waits for the process.
-    token = secrets.token_urlsafe(16)
+    token = new_token()
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
         passed = () if os.name == "nt" else (listening.fileno(),)  # Windows hands on no descriptors
@@ -68,7 +68,7 @@ def watched(folder: Path, hooks: Hooks) -> Iterator[None]:
         process.stdin.flush()
 
     # However the block ends, the process is told: by the end of its input, which comes with this process's death too.
-    hooks.observe(WatchedAt(address=f"http://127.0.0.1:{port}/{token}/"))
+    hooks.observe(WatchedAt(address=address_of(port, token)))
     try:
         yield
     finally:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import secrets
 import socket
 import sys
 import threading
@@ -15,6 +14,7 @@ from pathlib import Path
 import uvicorn
 
 from fittingroom.serve.listening import listen, uvicorn_config
+from fittingroom.watch.address import address_of, new_token
 from fittingroom.watch.app import Page, create_app
 from fittingroom.watch.state import WatchedRun
 
@@ -37,19 +37,9 @@ def watch(folder: Path, *, port: int = 0) -> None:
     run = WatchedRun(folder)
     listening = listen("127.0.0.1", port)
     token = new_token()
-    print(f"watching {folder} at {address_of(listening, token)}   (Ctrl-C stops)", flush=True)
+    print(f"watching {folder} at {address_of(listening.getsockname()[1], token)}   (Ctrl-C stops)", flush=True)
     with suppress(KeyboardInterrupt):
         _serve(run, token, listening, with_training=False)
-
-
-def new_token() -> str:
-    """What is in the address, so that no other user of this machine guesses it: 128 random bits."""
-    return secrets.token_urlsafe(16)
-
-
-def address_of(listening: socket.socket, token: str) -> str:
-    """Of the page."""
-    return f"http://127.0.0.1:{listening.getsockname()[1]}/{token}/"
 
 
 def main() -> None:
