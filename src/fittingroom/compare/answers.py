@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 
 from fittingroom.data.dataset import Dataset
 from fittingroom.errors import ArtifactError, DataError
+from fittingroom.evaluation.prediction_file import KEYS as KEYS_OF_FILES
 from fittingroom.evaluation.predictions import JudgedPredictions, read_predictions
 from fittingroom.runs.run import Run
 
 Split = Literal["test", "validation"]
-KEYS = ("source", "image", "file", "id", "row")  # by what images may be paired, the surest first
+KEYS = ("source", *KEYS_OF_FILES)  # by what images may be paired, the surest first
 
 Image = tuple[str, int]  # a SHA-256, and a number, as a set may hold the same image more than once
 

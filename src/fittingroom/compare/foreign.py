@@ -16,11 +16,10 @@ from fittingroom.data.dataset import Dataset, Splits
 from fittingroom.data.open import open_dataset
 from fittingroom.errors import DataError
 from fittingroom.evaluation.group_intervals import group_numbers
-from fittingroom.evaluation.prediction_file import SUFFIXES, PredictionFile, read_prediction_file
+from fittingroom.evaluation.prediction_file import KEYS, SUFFIXES, PredictionFile, read_prediction_file
 from fittingroom.evaluation.predictions import JudgedPredictions
 from fittingroom.runs.recipe_accuracy import accuracy_of_answers
 
-KEYS_OF_FILES = ("image", "file", "id", "row")
 NO_NAMES = ("", "seed", "seeds", "run", "predictions", "p")  # of files, that say less than their folder's
 MAX_FILES = 1_000  # of one side
 MAX_ANSWERS, MAX_PROBABILITIES = 20_000_000, 256_000_000  # in all files of one side
@@ -316,13 +315,13 @@ def _in_order(table: PredictionFile, classes: Sequence[str]) -> NDArray[np.float
 
 def _told_by(table: PredictionFile) -> list[tuple[str, int]]:
     """What its images are called where no hash is known: by file, id or row."""
-    by = next(name for name in ("file", "id", "row") if name in table.keys)
+    by = next(name for name in KEYS if name != "image" and name in table.keys)
     return [(f"{by} {value}", 0) for value in table.keys[by]]
 
 
 def _order(first: PredictionFile, table: PredictionFile) -> list[int]:
     """The rows of a file in the order of the first one's images."""
-    by = next((name for name in KEYS_OF_FILES if name in first.keys and name in table.keys), "row")
+    by = next((name for name in KEYS if name in first.keys and name in table.keys), "row")
     ours, theirs = (numbered_images(list(map(str, each.keys[by])), _labels(each)) for each in (first, table))
     row_of = {image: row for row, image in enumerate(theirs)}
     if row_of.keys() != set(ours):

@@ -6,7 +6,8 @@ import io
 import re
 import unicodedata
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -108,23 +109,19 @@ def _of_parquet(content: bytes, path: Path) -> Columns:
         raise DataError(f"{path}: a whole Parquet file expected, but it can't be read: {problem}")
 
     # Rows are counted by the footer, before a column is read: few bytes may unfold to any number of them.
-    try:
+    with _reading("a whole Parquet file", path):
         schema = pl.read_parquet_schema(io.BytesIO(content))
         rows = pl.scan_parquet(io.BytesIO(content)).select(pl.len()).collect().item()
         wanted = _wanted(list(schema), rows, path)
         if "probabilities" in schema:
             wanted.append("probabilities")
         return _of_table(pl.read_parquet(io.BytesIO(content), columns=wanted), path)
-    except DataError:
-        raise
-    except (OSError, ValueError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-        raise DataError(f"{path}: a whole Parquet file expected, but it can't be read: {_brief(error)}") from None
 
 
 def _of_csv(content: bytes, path: Path) -> Columns:
     import polars as pl
 
-    try:
+    with _reading("a CSV of predictions", path):
         header = pl.read_csv(io.BytesIO(content), n_rows=0, infer_schema=False).columns
         rows = content.count(b"\n")
         wanted = _wanted(header, rows - 1, path)
@@ -134,16 +131,25 @@ def _of_csv(content: bytes, path: Path) -> Columns:
             name: pl.Float32 if _BY_NUMBER.fullmatch(name) or _BY_NAME.fullmatch(name) else pl.String for name in wanted
         }
         table = pl.read_csv(io.BytesIO(content), columns=wanted, schema_overrides=schema, n_rows=MAX_ROWS + 1)
-    except DataError:
-        raise
-    except (OSError, ValueError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-        raise DataError(f"{path}: a CSV of predictions expected, but it can't be read: {_brief(error)}") from None
     if "row" in table.columns:
         number = table["row"].cast(pl.Int64, strict=False)
         if number.null_count():
             raise DataError(f"{path}: row: whole numbers from 0 on expected, others found")
         table = table.with_columns(number)
     return _of_table(table, path)
+
+
+@contextmanager
+def _reading(expected: str, path: Path) -> Iterator[None]:
+    """Make a DataError of whatever keeps Polars from reading a file."""
+    import polars as pl
+
+    try:
+        yield
+    except DataError:
+        raise
+    except (OSError, ValueError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        raise DataError(f"{path}: {expected} expected, but it can't be read: {_brief(error)}") from None
 
 
 def _wanted(columns: Sequence[str], rows: int, path: Path) -> list[str]:

@@ -162,6 +162,15 @@ def _spelled(column: tuple[list[str], NDArray[np.int64]]) -> NDArray[np.str_]:
     return np.array(names)[row_N]
 
 
+def _whole_numbers(values: NDArray[Any]) -> NDArray[Any]:
+    """Floats that are whole as such, which pandas makes floats of beside a missing value; others stay."""
+    return values.astype(np.int64) if values.dtype.kind == "f" and _is_whole(values).all() else values
+
+
+def _is_whole(values: NDArray[Any]) -> NDArray[np.bool_]:
+    return np.asarray(np.isfinite(values) & (values == values.round()))
+
+
 def _classes_in(values: NDArray[Any], where: str) -> tuple[list[str], NDArray[np.int64]]:
     """The different names in a column, in Unicode's NFC, and which of them each row has."""
     # Programs write classes as columns, as floats where a value was missing once, as text: all are classes still.
@@ -169,11 +178,10 @@ def _classes_in(values: NDArray[Any], where: str) -> tuple[list[str], NDArray[np
         values = values[:, 0]
     if values.ndim != 1 or values.dtype.kind not in "iubUf":
         raise DataError(f"{where}: a class a row expected, an array of {values.dtype} {values.shape} found")
+    values = _whole_numbers(values)
     if values.dtype.kind == "f":
-        if not np.isfinite(values).all() or (values != values.round()).any():
-            row = int(np.flatnonzero(~(np.isfinite(values) & (values == values.round())))[0])
-            raise DataError(f"{where}: a class a row expected, {values[row]} found in row {row}")
-        values = values.astype(np.int64)
+        row = int(np.flatnonzero(~_is_whole(values))[0])
+        raise DataError(f"{where}: a class a row expected, {values[row]} found in row {row}")
 
     # From here on it is about the different ones alone, of which there are few.
     different, row_N = np.unique(values, return_inverse=True)
@@ -238,11 +246,8 @@ def _keys(there: Mapping[str, NDArray[Any]], n: int, path: Path) -> dict[str, Se
             _refuse_repeated(texts, f"{path}: {name}")
         keys[name] = texts
 
-    # A column of rows may come as floats, as pandas makes them beside a missing value.
     if "row" in there:
-        values = there["row"]
-        if values.dtype.kind == "f" and np.isfinite(values).all() and (values == values.round()).all():
-            values = values.astype(np.int64)
+        values = _whole_numbers(there["row"])
         if values.ndim != 1 or values.dtype.kind not in "iu" or (values < 0).any():
             raise DataError(f"{path}: row: whole numbers from 0 on expected, others found")
         rows = values.tolist()
