@@ -32,7 +32,7 @@ from fittingroom.parallel.process_group import ALONE
 from fittingroom.recipes.own_names import code_names, with_kept_code
 from fittingroom.recipes.recipe import Recipe
 from fittingroom.runs.cut import bundles_of
-from fittingroom.runs.environment_record import Environment
+from fittingroom.runs.environment_record import Environment, holds_run
 from fittingroom.runs.ledger import record_evaluation
 from fittingroom.runs.metrics_log import read_metrics
 from fittingroom.runs.out_of_fold import judge_out_of_fold, read_out_of_fold
@@ -431,7 +431,7 @@ def _answers(network: nn.Module, dataset: Dataset, fitted: Fitted) -> JudgedPred
 def _members(run: Run, part: str, dataset: Dataset) -> Iterator[NDArray[np.bool_]]:
     """Which images the other members have right, of those that answered the same ones."""
     parent = Run(run.path.parent)
-    if not (parent.path / "environment.json").exists():
+    if not holds_run(parent.path):
         return
     images = tuple(digest.hex() for digest in dataset.image_hashes())
     for member in parent.members:

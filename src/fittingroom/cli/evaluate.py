@@ -80,10 +80,11 @@ def add_options(parser: Parser) -> None:
 def run_evaluate(args: argparse.Namespace) -> int:
     """Judge, and print accuracy, per-class scores and the confusion matrix."""
     from fittingroom.cli import console
+    from fittingroom.runs.environment_record import holds_run
     from fittingroom.runs.run import open_run
 
     _refuse_what_does_not_go_together(args)
-    if not (args.folder / "environment.json").exists():
+    if not holds_run(args.folder):
         from fittingroom.compare.foreign import files_of
 
         if (files := files_of(args.folder)) is not None:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fittingroom.artifact.artifact import CONFIG
 from fittingroom.compare.answers import Answers, matched, numbered_images, pair
 from fittingroom.data.dataset import Dataset, Splits
 from fittingroom.data.open import open_dataset
@@ -18,6 +19,7 @@ from fittingroom.errors import DataError
 from fittingroom.evaluation.group_intervals import group_numbers
 from fittingroom.evaluation.prediction_file import KEYS, SUFFIXES, PredictionFile, read_prediction_file
 from fittingroom.evaluation.predictions import JudgedPredictions
+from fittingroom.runs.environment_record import holds_run
 from fittingroom.runs.recipe_accuracy import accuracy_of_answers
 
 NO_NAMES = ("", "seed", "seeds", "run", "predictions", "p")  # of files, that say less than their folder's
@@ -43,7 +45,7 @@ def files_of(side: str | Path | Sequence[str | Path]) -> list[Path] | None:
         if path.is_file():
             return [path]
         if path.is_dir():
-            if (path / "environment.json").exists() or (path / "config.json").exists():
+            if holds_run(path) or (path / CONFIG).exists():
                 return None
             paths = [file for file in sorted(path.iterdir()) if file.suffix.lower() in SUFFIXES]
             if not paths:

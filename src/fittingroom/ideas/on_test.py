@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from fittingroom.compare import compare_runs
@@ -15,8 +13,8 @@ from fittingroom.ideas.study import BASELINE, Study
 from fittingroom.pipeline import resume
 from fittingroom.recipes.own_names import with_code_of
 from fittingroom.recipes.recipe import Recipe
-from fittingroom.runs import environment_record
-from fittingroom.runs.create import start
+from fittingroom.runs.create import start_anew
+from fittingroom.runs.environment_record import holds_run
 
 FRESH_SEEDS = 1_000  # the first of them
 KEPT = ("difference", "interval", "p_value", "n", "seeds", "verdict", "accuracies", "warnings")
@@ -47,9 +45,9 @@ def compare_on_test(
 
     # What was trained before a stop is there: it is brought to its end, and not begun again.
     for name, path in places.items():
-        if not (path / environment_record.FILE).exists():
-            shutil.rmtree(path, ignore_errors=True)
-            _begin(path, splits, with_code_of(recipes[name], sides[name].recipe), seeds, study)
+        if not holds_run(path):
+            recipe = with_code_of(recipes[name], sides[name].recipe)
+            start_anew(splits, recipe, path, seeds=seeds, options=study.baseline.options, look_at_test=True)
         resume(
             path,
             data=splits,
@@ -60,8 +58,3 @@ def compare_on_test(
 
     compared = compare_runs(list(places.values()), on="test", minimum_effect=study.effect).as_dict()["comparisons"][0]
     return {"winner": winner["name"]} | {key: compared[key] for key in KEPT}
-
-
-def _begin(path: Path, splits: Splits, recipe: Recipe, seeds: list[int], study: Study) -> None:
-    options = study.baseline.options
-    start(splits, recipe, seeds=seeds, out=path, options=options, look_at_test=True)

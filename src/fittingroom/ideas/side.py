@@ -6,7 +6,6 @@ Many images: one run of several seeds, to which seeds are added. Few: with folds
 from __future__ import annotations
 
 import dataclasses
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -18,9 +17,8 @@ from fittingroom.data.dataset import Splits
 from fittingroom.events import Event, Hooks, JobDone, JobEvent
 from fittingroom.pipeline import add_seeds, resume
 from fittingroom.recipes.recipe import Recipe
-from fittingroom.runs import environment_record
-from fittingroom.runs.create import start
-from fittingroom.runs.environment_record import Options
+from fittingroom.runs.create import start_anew
+from fittingroom.runs.environment_record import Options, holds_run
 from fittingroom.runs.run import Run
 
 
@@ -73,11 +71,9 @@ class Side:
 
     def _train(self, path: Path, hooks: Hooks, may_begin: Callable[[], None], **which: Any) -> None:
         """Begin a run where there is none, and bring it to its end."""
-        # A folder without its first file was killed before anything was in it.
-        if not (path / environment_record.FILE).exists():
+        if not holds_run(path):
             may_begin()
-            shutil.rmtree(path, ignore_errors=True)
-            start(self.splits, self.recipe, out=path, options=self.options, **which)
+            start_anew(self.splits, self.recipe, path, options=self.options, **which)
         if not Run(path).is_finished:
             resume(path, look_at_test=False, **self._how(hooks))
 
@@ -93,9 +89,8 @@ class Side:
     def models(self) -> list[Run]:
         """The runs of one seed that there are by now, finished or not."""
         if self.folds is None:
-            is_begun = (self.path / environment_record.FILE).exists()
-            return list(Run(self.path, self.splits).members) if is_begun else []
-        begun = [found.parent for found in self.path.glob(f"seed-*/{environment_record.FILE}")]
+            return list(Run(self.path, self.splits).members) if holds_run(self.path) else []
+        begun = [path for path in self.path.glob("seed-*") if holds_run(path)]
         return [Run(path, self.splits) for path in sorted(begun, key=lambda path: int(path.name.removeprefix("seed-")))]
 
     def answers(self, count: int) -> Answers:

@@ -26,9 +26,8 @@ from fittingroom.recipes.by_data import FOR_ALL_OTHERS
 from fittingroom.recipes.keywords import refuse_unknown_keys, with_keys
 from fittingroom.recipes.recipe import Recipe, load_recipe
 from fittingroom.rendering.progress import shown
-from fittingroom.runs import environment_record
 from fittingroom.runs.create import recipe_for, start
-from fittingroom.runs.environment_record import Options
+from fittingroom.runs.environment_record import Options, holds_run
 from fittingroom.runs.more_seeds import record_more_seeds, refuse_more_seeds
 from fittingroom.runs.one_writer import one_writer, refuse_unbegun
 from fittingroom.runs.origin import NEW, RECIPE_FOR_A_MODEL, RECIPE_FOR_WEIGHTS, open_origin, open_weights
@@ -329,7 +328,7 @@ def _go_on(
 def _hold(path: Path, held: ExitStack) -> None:
     """Be the only writer of a run that is there, and clear away what killed ones left; of other paths nothing."""
     refuse_unbegun(path)
-    if (path / environment_record.FILE).exists():
+    if holds_run(path):
         held.enter_context(one_writer(path))
         with suppress(OSError):  # of a finished run that can't be written nothing is to be cleared away
             remove_leftovers(path)

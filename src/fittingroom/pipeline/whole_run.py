@@ -18,6 +18,7 @@ from fittingroom.pipeline.extras import by_itself, report_run
 from fittingroom.pipeline.one_seed import finish
 from fittingroom.pipeline.other_work import telling_of_other_work
 from fittingroom.runs.create import write_start
+from fittingroom.runs.environment_record import holds_run
 from fittingroom.runs.recorded import code_files, recorded_code, recorded_environment, recorded_recipe
 from fittingroom.runs.run import Run, summarize_members
 from fittingroom.runs.starting_point import copy_start
@@ -103,7 +104,7 @@ def _members(run: Run, group: ProcessGroup, *, elsewhere: bool, trust_code: bool
     splits = None if elsewhere and environment.data.source else run.splits
     for seed in environment.seeds or ():
         member = Run(run.path / f"seed-{seed}", splits)
-        if group.is_main and not (member.path / "environment.json").exists():
+        if group.is_main and not holds_run(member.path):
             seeded = dataclasses.replace(recipe, seed=seed)
             member.path.mkdir(exist_ok=True)
             record = dataclasses.replace(environment, seeds=None, recipe=seeded.as_dict())

@@ -6,12 +6,13 @@ So it can be resumed from its first second on, in whichever process, and nothing
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from collections.abc import Sequence
 from contextlib import ExitStack, nullcontext
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 
@@ -33,7 +34,7 @@ from fittingroom.recipes.own_names import code_names, with_own_code
 from fittingroom.recipes.recipe import Precision, Recipe, load_recipe
 from fittingroom.runs import environment_record
 from fittingroom.runs.cut import CUT, bundles_of, decide_cut
-from fittingroom.runs.environment_record import Environment, Options, RecordedData, write_environment
+from fittingroom.runs.environment_record import Environment, Options, RecordedData, holds_run, write_environment
 from fittingroom.runs.folds import fold_numbers, for_folds
 from fittingroom.runs.one_writer import beginning, one_writer, take_over
 from fittingroom.runs.origin import Begun, Origin, WeightsOrigin, begin_from
@@ -154,6 +155,12 @@ def start(
     return run
 
 
+def start_anew(data: Splits, recipe: Recipe, out: Path, **how: Any) -> Run:
+    """:func:`start` in a folder of a study that has no run, but perhaps what a process left that died as it began."""
+    shutil.rmtree(out, ignore_errors=True)
+    return start(data, recipe, out=out, **how)
+
+
 def recipe_for(splits: Splits, *, overrides: Sequence[str] = ()) -> Chosen:
     """The recipe for open data for which none was named; see :func:`fittingroom.recipes.by_data.default_recipe`."""
     train = splits.train
@@ -231,7 +238,7 @@ def _own_folder(out: str | Path | None, name: str) -> Path | None:
         return None
     folders = [Path(out)] if out is not None else sorted(Path("runs").glob(f"{name}-*"))
     for run in map(Run, folders):
-        begun = (run.path / environment_record.FILE).exists() and not run.is_finished
+        begun = holds_run(run.path) and not run.is_finished
         if begun and is_own_job(run.environment.torchrun):
             return run.path
     return None
@@ -266,7 +273,7 @@ def _claimed_folder(out: str | Path | None, name: str, held: ExitStack) -> Path:
 
     # A run is refused at once, also one that is being trained; whatever else is there once nobody writes it.
     folder = Path(out)
-    if not folder.is_dir() or (folder / environment_record.FILE).exists():
+    if not folder.is_dir() or holds_run(folder):
         _refuse_used(folder)
     folder.mkdir(parents=True, exist_ok=True)
     held.enter_context(one_writer(folder))
@@ -277,8 +284,7 @@ def _claimed_folder(out: str | Path | None, name: str, held: ExitStack) -> Path:
 
 def _refuse_used(folder: Path) -> None:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        is_run = (folder / environment_record.FILE).exists()
-        go_on = f", or go on with that run: fittingroom train --resume {folder}" if is_run else ""
+        go_on = f", or go on with that run: fittingroom train --resume {folder}" if holds_run(folder) else ""
         raise ArtifactError(
             f"{folder}: a new or empty folder expected for the run, but something is there; give another `out`{go_on}"
         )

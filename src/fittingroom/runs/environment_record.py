@@ -42,6 +42,11 @@ Seed = Annotated[int, Range(0, 2**31 - 1)]
 StartKind = Literal["run", "file", "timm"]
 
 
+def holds_run(folder: Path) -> bool:
+    """Whether a folder has a run, finished or not: of one that was killed before its record was whole there is none."""
+    return (folder / FILE).exists()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Options:
     """How a run is carried out, beside its recipe. Kept in ``environment.json``; a resumed run takes them from there.

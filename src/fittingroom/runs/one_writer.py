@@ -13,7 +13,7 @@ from pathlib import Path
 from fittingroom.errors import ArtifactError
 from fittingroom.files.atomic import remove_leftovers
 from fittingroom.files.lock import exclusive_folder
-from fittingroom.runs import environment_record
+from fittingroom.runs.environment_record import holds_run
 
 BEGUN = ".begun"
 """An empty file that is there while the first files of a run are written."""
@@ -88,7 +88,7 @@ def refuse_unbegun(folder: Path) -> None:
 
 
 def _is_unbegun(folder: Path) -> bool:
-    return (folder / BEGUN).exists() and not (folder / environment_record.FILE).exists()
+    return (folder / BEGUN).exists() and not holds_run(folder)
 
 
 def _remove(path: Path) -> None:

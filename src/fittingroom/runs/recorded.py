@@ -17,7 +17,7 @@ from fittingroom.parallel.process_group import ProcessGroup
 from fittingroom.recipes.own_names import read_kept, with_kept_code
 from fittingroom.recipes.recipe import Recipe, differences, parse_recipe
 from fittingroom.runs import environment_record
-from fittingroom.runs.environment_record import DataIdentity, Environment
+from fittingroom.runs.environment_record import DataIdentity, Environment, holds_run
 from fittingroom.runs.run import Run
 from fittingroom.runs.starting_point import read_weights, start_weights
 from fittingroom.training.start_weights import StartWeights
@@ -122,6 +122,6 @@ def code_files(run: Run) -> list[Path]:
     files = []
     for each in [run, *run.members]:
         files += [each.path / SOURCE] if (each.path / SOURCE).exists() else []
-        if (each.path / environment_record.FILE).exists():
+        if holds_run(each.path):
             files += [each.path / kept.folder / kept.main for kept in each.environment.code.values()]
     return files

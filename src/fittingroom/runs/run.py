@@ -30,7 +30,7 @@ from fittingroom.files.run_file import read_run_text
 from fittingroom.parallel.process_group import launcher
 from fittingroom.recipes.own_names import as_foreign
 from fittingroom.recipes.recipe import Recipe, parse_recipe
-from fittingroom.runs.environment_record import DataIdentity, Environment, read_environment
+from fittingroom.runs.environment_record import DataIdentity, Environment, holds_run, read_environment
 from fittingroom.runs.ledger import record_evaluation
 from fittingroom.runs.metrics_log import read_metrics
 from fittingroom.runs.preprocessing import described, prepared_dataset
@@ -378,7 +378,7 @@ def find_runs(folder: Path) -> list[Run]:
 def runs_folder(path: Path) -> Path:
     """The folder of all runs, where the ledger is kept, for the folder of a run, a member or a trial."""
     parent = path.resolve().parent
-    while (parent / "environment.json").exists() or (parent / "study.json").exists():
+    while holds_run(parent) or (parent / "study.json").exists():
         parent = parent.parent
     return parent
 

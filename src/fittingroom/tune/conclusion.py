@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import shutil
 import textwrap
 from collections import Counter
 from datetime import date
@@ -18,7 +17,8 @@ from fittingroom.files.lock import exclusive_if_free
 from fittingroom.parallel.ray_engine import RayEngine
 from fittingroom.pipeline import resume
 from fittingroom.recipes.recipe import Recipe
-from fittingroom.runs.create import start
+from fittingroom.runs.create import start_anew
+from fittingroom.runs.environment_record import holds_run
 from fittingroom.runs.run import FORMAT, Run
 from fittingroom.tune.page import write_page
 from fittingroom.tune.space import apply, baseline_values
@@ -81,9 +81,8 @@ def _train_final(
         return Run(folder, study.splits)
 
     # The folder's name has trial and number of seeds: more trials, or more seeds, are a run of their own.
-    if not (folder / "environment.json").exists():
-        shutil.rmtree(folder, ignore_errors=True)  # what a process left that died while it began
-        start(study.splits, study.with_code(recipe), seeds=seeds, out=folder, options=study.options)
+    if not holds_run(folder):
+        start_anew(study.splits, study.with_code(recipe), folder, seeds=seeds, options=study.options)
 
     return resume(
         folder,

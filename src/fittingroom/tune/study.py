@@ -45,8 +45,8 @@ from fittingroom.recipes.by_data import settled
 from fittingroom.recipes.code_keys import own_names
 from fittingroom.recipes.own_names import options_for_code
 from fittingroom.recipes.recipe import Recipe, recipe_from_dict
-from fittingroom.runs.create import new_folder, start
-from fittingroom.runs.environment_record import Options
+from fittingroom.runs.create import new_folder, start_anew
+from fittingroom.runs.environment_record import Options, holds_run
 from fittingroom.runs.kept_code import executed_files, keep_study_code, with_study_code
 from fittingroom.runs.preprocessing import preprocessing_of
 from fittingroom.runs.run import FORMAT, Run, command_line
@@ -278,10 +278,9 @@ class Study:
     def _begin(self, trial: FrozenTrial) -> Run:
         """The run of a trial, from its first second on: what is left to do is in the folder."""
         run = Run(self.folder(trial.number), self.splits)
-        if not (run.path / "environment.json").exists():
-            shutil.rmtree(run.path, ignore_errors=True)  # what a process left that died while it wrote it
+        if not holds_run(run.path):
             recipe = dataclasses.replace(apply(self.recipe, self._values(trial)), seed=self.plan.seed)
-            run = start(self.splits, self.with_code(recipe), out=run.path, options=self.options)
+            run = start_anew(self.splits, self.with_code(recipe), run.path, options=self.options)
         return run
 
     def _record_outcome(self, study: optuna.Study, number: int, outcome: Outcome) -> None:
