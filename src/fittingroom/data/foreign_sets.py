@@ -74,8 +74,7 @@ def take_hugging_face(
     columns = list(features) or list(getattr(dataset, "column_names", None) or ())
     of_images = [name for name, kind in features.items() if type(kind).__name__ == "Image"]
     image = _column(image, named(columns, IMAGE_NAMES) or next(iter(of_images), None), columns, "image", where)
-    is_labelled = label is not None or label_column(columns) is not None
-    label = _column(label, label_column(columns), columns, "label", where) if is_labelled else None
+    label = _label_column(label, columns, where)
 
     labels: list[Any] = []
 
@@ -108,8 +107,7 @@ def take_frame(
     if not hasattr(frame, "columns"):
         raise DataError(f"{where}: a data frame of pandas or Polars expected, {kind_of(frame)} found")
     columns = [str(name) for name in frame.columns]
-    is_labelled = label is not None or label_column(columns) is not None
-    label = _column(label, label_column(columns), columns, "label", where) if is_labelled else None
+    label = _label_column(label, columns, where)
     groups = None
     if (of_groups := named([name for name in columns if name != label], [GROUP])) is not None:
         groups = tuple(None if is_missing(value) else str(value) for value in _values(frame, of_groups))
@@ -160,6 +158,12 @@ def _column(asked: str | None, found: str | None, columns: Sequence[str], what: 
         hint = f", called {LABEL_NAMES_IN_WORDS}" if what == "label" else ""
         raise DataError(f"{where}: a column of {what}s expected{hint}, found {', '.join(columns[:20])}; give {what}=")
     return asked or str(found)
+
+
+def _label_column(asked: str | None, columns: Sequence[str], where: str) -> str | None:
+    """The column of labels; None where there is none and none is asked for."""
+    found = label_column(columns)
+    return None if asked is None and found is None else _column(asked, found, columns, "label", where)
 
 
 def _values(frame: Any, column: str) -> list[Any]:
