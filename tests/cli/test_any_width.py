@@ -16,7 +16,7 @@ import fittingroom as fr
 from fittingroom.bench import Figures, Pass
 from fittingroom.cli import main
 from fittingroom.rendering.terminal import broken, cells
-from tests.support.terminal import on_terminal
+from tests.support.terminal import on_terminal, terminal
 
 WIDTHS = (40, 80, 120)
 CHINESE = ("T恤/上衣", "裤子", "套头衫", "连衣裙", "外套", "凉鞋", "衬衫", "运动鞋", "手提包（大号、带肩带）", "短靴")
@@ -122,6 +122,15 @@ def test_every_figure_is_whole_at_every_width(folder: Path, line: str, capsys: p
 @pytest.mark.parametrize("line", IN_PART)
 def test_no_line_is_too_long(folder: Path, line: str, width: int) -> None:
     check_lines(on_terminal(width, *shlex.split(line)), width)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("command", ["", "train", "report", "data check", "predict"])
+def test_help_is_as_wide_as_the_terminal(command: str, width: int) -> None:
+    with terminal(width) as shown, pytest.raises(SystemExit):
+        main([*command.split(), "--help"])
+    check_lines([line for line in shown if not line.lstrip().startswith("[")], width)  # an option with its value
+    assert max(map(cells, shown)) > 0.75 * width
 
 
 @pytest.mark.nightly

@@ -3,6 +3,7 @@ for a stranger."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from fittingroom.cli import main
 from fittingroom.errors import Interrupted
 from fittingroom.recipes.own_names import with_own_code
 from fittingroom.training.loss import make_loss
+from fittingroom.watch.state import WatchedRun
 from tests.support.stopping import stop_after
 
 NEIGHBOUR = "GAMMA = 2.0\n"
@@ -88,6 +90,20 @@ def focal(logits_NC: Tensor, y_N: Tensor, gamma: float = 2.0) -> Tensor:
 def test_cross_entropy_of_ones_own_trains_as_the_package_s(key: str, data: fr.Splits) -> None:
     own, package = train(data, key, out="own"), train(data, out="package")
     assert losses(own) == pytest.approx(losses(package), rel=1e-4)
+
+
+def test_no_page_calls_a_loss_of_ones_own_cross_entropy(data: fr.Splits) -> None:
+    own, package = train(data, "loss=mine.py:focal", out="own"), train(data, out="package")
+    titles = [
+        re.findall(r"<h3[^>]*>Loss <span[^>]*>([^<]+)</span>", (run.path / "report.html").read_text())
+        for run in (own, package)
+    ]
+    assert titles == [
+        ["training: by mine.py:focal, validation: cross-entropy, nats; learning rate below"],
+        ["cross-entropy, nats; learning rate below"],
+    ]
+    curves = [WatchedRun(run.path).state()["curves"] for run in (own, package)]
+    assert ["loss of one’s own" in drawn for drawn in curves] == [True, False]
 
 
 def test_a_class_is_given_what_it_takes(data: fr.Splits) -> None:

@@ -7,9 +7,22 @@ import sys
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
-from fittingroom.rendering.terminal import tell
+from fittingroom.rendering.terminal import tell, terminal_width
 
 USAGE = 2  # the exit code of whatever could not be understood
+
+
+class Help(argparse.HelpFormatter):
+    """As wide as the terminal: argparse asks the stream that Python began with, which is detached by then."""
+
+    def __init__(self, prog: str, **settings: Any) -> None:
+        if (columns := terminal_width(sys.stdout)) is not None:
+            settings = {"width": max(columns - 2, 20)} | settings
+        super().__init__(prog, **settings)
+
+
+class HelpAsWritten(Help, argparse.RawDescriptionHelpFormatter):
+    """The same with the lines of its description as they are."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -19,7 +32,8 @@ class Parser(argparse.ArgumentParser):
     """
 
     def __init__(self, **settings: Any) -> None:
-        super().__init__(**{"allow_abbrev": False} | settings)
+        defaults: dict[str, Any] = {"allow_abbrev": False, "formatter_class": Help}
+        super().__init__(**defaults | settings)
 
     def add_commands(self) -> Commands:
         """Make it a parser of commands, which prints its help where none is named."""

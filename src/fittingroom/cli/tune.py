@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fittingroom.cli import options
-from fittingroom.cli.parser import Parser
+from fittingroom.cli.parser import HelpAsWritten, Parser
 from fittingroom.rendering.terminal import say
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def add_options(parser: Parser) -> None:
         "opened. The best recipe is trained again with seeds that no trial had, and written as best.toml."
     )
     parser.epilog = EXAMPLE
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.formatter_class = HelpAsWritten
     parser.add_argument(
         "data", nargs="?", metavar="DATA", help=f"a known name or a path; default: {options.DEFAULT_DATA}"
     )

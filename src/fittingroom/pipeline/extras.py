@@ -96,7 +96,10 @@ def draw_curve(run: Run, failures: dict[str, str]) -> None:
     """Draw ``loss.png``."""
     with by_itself(CURVE, failures):
         plot_loss(
-            run.path, xkcd=run.environment.options.xkcd, stage_epochs=[stage.epochs for stage in run.recipe.stages]
+            run.path,
+            xkcd=run.environment.options.xkcd,
+            stage_epochs=[stage.epochs for stage in run.recipe.stages],
+            loss=None if run.recipe.loss == "cross_entropy" else run.recipe.loss,
         )
 
 

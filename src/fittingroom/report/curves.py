@@ -128,7 +128,7 @@ def loss_panel(histories: Sequence[History], stage_epochs: Sequence[int], top: f
     outside = [value for value in (*steps, *means) if value > high]
     marks = [Tick(y(value), f"{value:g}") for value in _rounded(ticks(0, high, 5))]
     above = (len(outside), max(outside, default=0.0))
-    return _panel("loss (cross-entropy, nats)", histories, stage_epochs, (top, bottom), marks, lines, above)
+    return _panel("loss", histories, stage_epochs, (top, bottom), marks, lines, above)
 
 
 def accuracy_panel(histories: Sequence[History], stage_epochs: Sequence[int], top: float, bottom: float) -> Panel:

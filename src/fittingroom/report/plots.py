@@ -14,13 +14,14 @@ from fittingroom.runs.metrics_log import read_metrics
 TRAIN, VALIDATION, QUIET = "#4059ad", "#c53b4e", "#8d99ae"  # told apart by colour-blind readers and in grey print
 
 
-def plot_loss(run: Path, *, xkcd: bool = False, stage_epochs: list[int] | None = None) -> Path:
+def plot_loss(run: Path, *, xkcd: bool = False, stage_epochs: list[int] | None = None, loss: str | None = None) -> Path:
     """Draw ``loss.png`` of a run from its ``metrics.jsonl``.
 
     Args:
         run: the run's folder.
         xkcd: in the hand-drawn style of the tutorial notebook.
         stage_epochs: epochs of each stage; borders between stages are marked.
+        loss: name of the user's own one that was trained with; None for cross-entropy.
 
     Returns:
         The picture's path.
@@ -40,13 +41,13 @@ def plot_loss(run: Path, *, xkcd: bool = False, stage_epochs: list[int] | None =
 
     path = run / "loss.png"
     with rc_context({} if xkcd else plain), style:
-        figure = _draw(events, stage_epochs or [])
+        figure = _draw(events, stage_epochs or [], loss)
         with atomic_write(path) as file:
             figure.savefig(file, format="png", dpi=120)
     return path
 
 
-def _draw(events: list[dict[str, Any]], stage_epochs: list[int]) -> Any:
+def _draw(events: list[dict[str, Any]], stage_epochs: list[int], loss: str | None) -> Any:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -82,7 +83,7 @@ def _draw(events: list[dict[str, Any]], stage_epochs: list[int]) -> Any:
         axes.axvline(border * steps_per_epoch, color=QUIET, linewidth=0.8, linestyle="--")
 
     axes.set_xlabel("step")
-    axes.set_ylabel("loss (cross-entropy, nats)")
+    axes.set_ylabel("loss (cross-entropy, nats)" if loss is None else f"loss (train: {loss})")
     axes.set_ylim(0, high)
     axes.set_xlim(left=0)
     axes.legend(frameon=False)

@@ -50,6 +50,7 @@ class WatchedRun:
         self.plan = self._read_plan()
         recipe = parse_recipe(read_run_text(folder / "recipe.toml", "the run's recipe"), where=str(folder))
         self.stage_epochs = [stage.epochs for stage in recipe.stages]
+        self.has_own_loss = recipe.loss != "cross_entropy"
         self.is_smoothed = recipe.label_smoothing > 0
         self.trainings: dict[str, Training] = {}
 
@@ -148,7 +149,8 @@ class WatchedRun:
             "rate": rate_panel(histories, self.stage_epochs, 282, 330),
             "accuracy": accuracy_panel(histories, self.stage_epochs, 34, 330),
         }
-        return render_page(CURVES, {"panels": panels, "several": len(histories) > 1, "smoothed": self.is_smoothed})
+        of_loss = {"smoothed": self.is_smoothed, "own_loss": self.has_own_loss}
+        return render_page(CURVES, {"panels": panels, "several": len(histories) > 1} | of_loss)
 
     def _answers(self, training: Training) -> dict[str, Any]:
         """The stored answers, or why there are none."""
