@@ -16,6 +16,7 @@ import pytest
 import fittingroom as fr
 from fittingroom.evaluation.snapshot import FILE
 from tests.browser.pages import SIZES, least_contrast, scrolls_sideways
+from tests.support.watched_run import in_its_second_epoch, train_watched
 from tests.watch.following import append, held, watching
 
 if TYPE_CHECKING:
@@ -24,20 +25,12 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> fr.Run:
-    folder: Path = tmp_path_factory.mktemp("watched") / "run-1"
-    recipe = fr.load_recipe("plain", overrides=["stages.0.epochs=2", "precision=float32"])
-    return fr.train("sample", recipe, out=folder, watch=True, options=fr.Options(threads=1))
+    return train_watched(tmp_path_factory.mktemp("watched") / "run-1")
 
 
 @pytest.fixture
 def under_way(run: fr.Run, tmp_path: Path) -> Path:
-    folder = tmp_path / "under-way"
-    shutil.copytree(run.path, folder)
-    for name in ("result.json", "report.html"):
-        (folder / name).unlink()
-    lines = (folder / "metrics.jsonl").read_bytes().splitlines(keepends=True)
-    (folder / "metrics.jsonl").write_bytes(b"".join(lines[:40]))
-    return folder
+    return in_its_second_epoch(run, tmp_path / "under-way")
 
 
 @contextmanager

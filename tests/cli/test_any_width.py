@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 import fittingroom as fr
-from fittingroom.bench import Figures, Pass
 from fittingroom.cli import main
 from fittingroom.rendering.terminal import broken, cells
+from tests.support.bench_figures import MEASURED
 from tests.support.terminal import on_terminal, terminal
 
 WIDTHS = (40, 80, 120)
@@ -43,17 +43,6 @@ IN_PART = ("data show data.npz --rows 4", "data check data.npz", "data cache", "
 LONG = (
     f"try data.npz {SMALL.replace('--set', '--baseline')} --set mirror=random --budget 1s --out try-{{name}}",
     f"tune data.npz {SMALL} --space space.toml --trials 2 --final-seeds 2 --out tune-{{name}}",
-)
-MEASURED = Figures(
-    machine={"processor": "a processor", "cores": 2, "threads": 2, "device": "cpu", "torch": "2.13.0"},
-    notebook_epoch=Pass(60_000, 12.0),
-    notebook_evaluation=Pass(10_000, 2.0),
-    epochs={"float32": Pass(60_000, 8.0), "bf16": Pass(60_000, 4.0)},
-    evaluation=Pass(10_000, 0.5),
-    recipe="swift",
-    process_seconds=9.6,
-    result={"test": {"accuracy": 0.917, "interval": [0.911, 0.922], "n": 10_000}, "validation": None},
-    run=Path("runs/bench-swift-1"),
 )
 
 

@@ -10,11 +10,12 @@ import pytest
 import torch
 
 import fittingroom as fr
-from fittingroom.bench import NOTEBOOK_EPOCHS, Figures, Notebook, NotebookData, Pass
+from fittingroom.bench import NOTEBOOK_EPOCHS, Notebook, NotebookData
 from fittingroom.cli import main
 from fittingroom.data.normalization import Normalization
 from fittingroom.models.tutorial_cnn import TutorialCNN
 from fittingroom.training.inference import predict_dataset
+from tests.support.bench_figures import MEASURED
 
 QUICK_RECIPE = """
 model = "tutorial"
@@ -36,22 +37,6 @@ def benched(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setattr("sys.stdout", out)
         assert main(["bench", "sample", "--recipe", "quick.toml", "--json"]) == 0
     return folder
-
-
-@pytest.fixture
-def figures() -> Figures:
-    """Round numbers, easy to check by hand."""
-    return Figures(
-        machine={"processor": "a processor", "cores": 2, "threads": 2, "device": "cpu", "torch": "2.13.0"},
-        notebook_epoch=Pass(60_000, 12.0),
-        notebook_evaluation=Pass(10_000, 2.0),
-        epochs={"float32": Pass(60_000, 8.0), "bf16": Pass(60_000, 4.0)},
-        evaluation=Pass(10_000, 0.5),
-        recipe="swift",
-        process_seconds=9.6,
-        result={"test": {"accuracy": 0.917, "interval": [0.911, 0.922], "n": 10_000}, "validation": None},
-        run=Path("runs/bench-swift-1"),
-    )
 
 
 def test_everything_follows_from_what_was_measured(benched: Path) -> None:
@@ -77,9 +62,9 @@ def test_the_whole_training_is_a_run_like_any_other(benched: Path) -> None:
 
 
 def test_the_table_shows_the_figures_and_says_what_was_scaled(
-    figures: Figures, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("fittingroom.bench.bench", lambda *_: figures)
+    monkeypatch.setattr("fittingroom.bench.bench", lambda *_: MEASURED)
     assert main(["bench", "sample"]) == 0
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
     numbers = [row[-3:] for row in rows]

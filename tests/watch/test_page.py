@@ -21,27 +21,20 @@ import pytest
 import fittingroom as fr
 from fittingroom.evaluation.snapshot import FILE
 from fittingroom.watch.state import WatchedRun
+from tests.support.watched_run import in_its_second_epoch, train_watched
 from tests.watch.following import Watching, append, content_of, held, watching
 
 
 @pytest.fixture(scope="session")
 def run(tmp_path_factory: pytest.TempPathFactory) -> fr.Run:
     """Of two epochs, finished, with what the training stored for the page."""
-    recipe = fr.load_recipe("plain", overrides=["stages.0.epochs=2", "precision=float32"])
-    folder: Path = tmp_path_factory.mktemp("watched") / "run-1"
-    return fr.train("sample", recipe, out=folder, watch=True, options=fr.Options(threads=1))
+    return train_watched(tmp_path_factory.mktemp("watched") / "run-1")
 
 
 @pytest.fixture
 def under_way(run: fr.Run, tmp_path: Path) -> Path:
     """The same run as it was in its second epoch."""
-    folder = tmp_path / "under-way"
-    shutil.copytree(run.path, folder)
-    for name in ("result.json", "report.html"):
-        (folder / name).unlink()
-    lines = (folder / "metrics.jsonl").read_bytes().splitlines(keepends=True)
-    (folder / "metrics.jsonl").write_bytes(b"".join(lines[:40]))
-    return folder
+    return in_its_second_epoch(run, tmp_path / "under-way")
 
 
 @pytest.fixture(scope="session")

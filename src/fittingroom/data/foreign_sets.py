@@ -57,10 +57,10 @@ def take_pairs(
             labels.append(label)
             yield image
 
-    # Tensors of (1, H, W) or (3, H, W) and floats of 0–1 are what such a set gives: nothing to be told.
-    made, notes = take_images(images(), where, preprocessing=preprocessing)
+    # Floats of 0–1 are what such a set gives: nothing to be told.
+    made, notes = take_images(images(), where, preprocessing=preprocessing, tells_values=False)
     numbers, names = take_labels(labels, classes, where)
-    return Taken(made, numbers, names, notes=tuple(note for note in notes if note.startswith("pictures")))
+    return Taken(made, numbers, names, notes=notes)
 
 
 def take_hugging_face(

@@ -70,7 +70,12 @@ def take_arrays(
 
 
 def take_images(
-    values: Any, where: str, *, scale: float | None = None, preprocessing: Preprocessing | None = None
+    values: Any,
+    where: str,
+    *,
+    scale: float | None = None,
+    preprocessing: Preprocessing | None = None,
+    tells_values: bool = True,
 ) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
     """Images as people have them → uint8 (N, H, W) or (N, H, W, 3), and what is worth knowing of how.
 
@@ -79,6 +84,7 @@ def take_images(
         where: what a message calls them.
         scale: the value that is white. None: 255 for whole numbers, 1 for floats of 0–1; others are refused.
         preprocessing: what to make of pictures; what it leaves open, they decide as those of a folder do.
+        tells_values: whether it is worth knowing which value was taken for white.
 
     Raises:
         DataError: what can't be images.
@@ -89,11 +95,11 @@ def take_images(
 
     # what is an array or becomes one is seen as a whole, anything else image by image
     if not hasattr(values, "ndim") and not hasattr(values, "__array__"):
-        return _gathered(iter(values), where, scale, asked)
+        return _gathered(iter(values), where, scale, asked, tells_values=tells_values)
     array = as_array(values, where)
     if array.dtype == object:  # a column of pictures
-        return _gathered(iter(array.tolist()), where, scale, asked)
-    return _from_array(array, where, scale, asked)
+        return _gathered(iter(array.tolist()), where, scale, asked, tells_values=tells_values)
+    return _from_array(array, where, scale, asked, tells_values=tells_values)
 
 
 def take_labels(values: Any, classes: Sequence[str] | None, where: str) -> tuple[NDArray[np.int64], tuple[str, ...]]:
@@ -151,15 +157,22 @@ def as_array(values: Any, where: str) -> NDArray[Any]:
 
 
 def _from_array(
-    array: NDArray[Any], where: str, scale: float | None, asked: Preprocessing
+    array: NDArray[Any],
+    where: str,
+    scale: float | None,
+    asked: Preprocessing,
+    *,
+    tells_values: bool,
+    tells_layout: bool = True,
 ) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
     notes = []
     levels = _to_levels(array, where, scale)
-    if levels is not array:
+    if tells_values and levels is not array:
         white = {"b": "True", "f": f"{scale or (1 if levels.dtype == np.uint8 else WHITE):g}"}.get(array.dtype.kind, "")
         notes.append(f"{array.dtype} from {array.min():g} to {array.max():g} taken as pixels of which {white} is white")
     images = as_images(levels, where)
-    if array.ndim == 4 and (array.shape[3] == 1 or (array.shape[1] in LAYOUTS and array.shape[3] != 3)):
+    is_other = array.ndim == 4 and (array.shape[3] == 1 or (array.shape[1] in LAYOUTS and array.shape[3] != 3))
+    if tells_layout and is_other:
         layout = "(N, H, W, 1)" if array.shape[3] == 1 else LAYOUTS[array.shape[1]]
         kind = "grey" if images.ndim == 3 else "colour"
         size = f"{images.shape[1]}×{images.shape[2]}"
@@ -206,7 +219,6 @@ class _Gathering:
     Once there is a second size, or a large one, no picture is kept larger than what will become of it.
     """
 
-    where: str
     asked: Preprocessing
     images: list[NDArray[np.uint8]] = field(default_factory=list)
     size: tuple[int, int] | None = None
@@ -225,9 +237,7 @@ class _Gathering:
         self.images.append(image)
 
     def whole(self) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
-        """All of them in one array."""
-        if not self.images:
-            raise DataError(f"{self.where}: at least one image expected, none found")
+        """All of them in one array; there is one or more."""
         channels = self.asked.channels or (3 if any(image.ndim == 3 for image in self.images) else 1)
         wanted = Preprocessing(channels=channels)
         images = np.stack([resize_images(image[None], wanted)[0] for image in self.images])
@@ -237,7 +247,7 @@ class _Gathering:
 
 
 def _gathered(
-    items: Iterator[Any], where: str, scale: float | None, asked: Preprocessing
+    items: Iterator[Any], where: str, scale: float | None, asked: Preprocessing, *, tells_values: bool
 ) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
     first = next(items, None)
     if first is None:
@@ -249,20 +259,20 @@ def _gathered(
         arrays = [as_array(item, where) for item in items]
         if len({array.shape for array in arrays}) == 1:
             array = np.stack(arrays)
-            if array.ndim == 4 or array.ndim == 3:
-                images, notes = _from_array(array, where, scale, asked)
-                return images, tuple(note for note in notes if "taken as pixels" in note)
+            if array.ndim in (3, 4):
+                return _from_array(array, where, scale, asked, tells_values=tells_values, tells_layout=False)
             raise DataError(f"{where}: images (H, W), (H, W, 3) or (3, H, W) expected, {arrays[0].shape} found")
         items = iter(arrays)
 
-    gathering = _Gathering(where, asked)
+    gathering = _Gathering(asked)
     for row, item in enumerate(items):
         place = f"{where}: image {row:,}"
         if is_picture(item):
             seen = see_item(item, place, asked)
             gathering.add(seen.image, seen.size if asked.size is None else seen.image.shape[:2])
         else:
-            image = _from_array(as_array(item, place)[None], place, scale, Preprocessing())[0][0]
+            array = as_array(item, place)[None]
+            image = _from_array(array, place, scale, Preprocessing(), tells_values=False)[0][0]
             gathering.add(image, (image.shape[0], image.shape[1]))
     return gathering.whole()
 

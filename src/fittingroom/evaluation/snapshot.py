@@ -105,11 +105,10 @@ class Chosen:
 
     def counts(self, predicted_N: NDArray[np.int64]) -> list[list[int]]:
         """The confusion matrix of what was predicted for the rows."""
-        import numpy as np
+        from fittingroom.evaluation.metrics import confusion_matrix
 
-        counts = np.zeros((len(self.classes), len(self.classes)), np.int64)
-        np.add.at(counts, (self.labels, predicted_N), 1)
-        return [[int(count) for count in row] for row in counts]
+        counts: list[list[int]] = confusion_matrix(self.labels, predicted_N, len(self.classes)).tolist()
+        return counts
 
 
 def write_snapshot(

@@ -25,6 +25,7 @@ from fittingroom.evaluation.group_intervals import group_numbers
 from fittingroom.events import Hooks, JobDone
 from fittingroom.ideas.decide import LOOKS, Judgement, judge
 from fittingroom.ideas.side import Side
+from fittingroom.ideas.table import points
 from fittingroom.runs.recipe_accuracy import accuracy_of_answers
 
 BASELINE = "baseline"
@@ -159,9 +160,9 @@ def judgement_text(judgement: Judgement, effect: float) -> str:
     if judgement.reason:
         verdict += f" {judgement.reason}"
     return (
-        f"{100 * judgement.difference:+.2f} points ({100 * judgement.confidence:.4g}%: {100 * low:+.2f} to "
-        f"{100 * high:+.2f}) after {judgement.pairs} pairs: {verdict}"
-    ).replace("-", "−")
+        f"{points(judgement.difference)} points ({100 * judgement.confidence:.4g}%: {points(low)} to {points(high)}) "
+        f"after {judgement.pairs} pairs: {verdict}"
+    )
 
 
 def _accuracies(answers: Answers | None) -> dict[str, Any]:

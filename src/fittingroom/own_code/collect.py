@@ -93,10 +93,14 @@ def _local_module(module: str) -> tuple[Path, str] | None:
         root = Path(entry)
         if is_installed(root):
             continue
-        for path in (f"{inside}/__init__.py", f"{inside}.py"):
-            if (root / path).is_file():
-                return root, path
+        if (path := _file_of(root, inside)) is not None:
+            return root, path
     return None
+
+
+def _file_of(root: Path, inside: str) -> str | None:
+    """The file of a package or a module, ``package/module`` below ``root``; None where there is neither."""
+    return next((path for path in (f"{inside}/__init__.py", f"{inside}.py") if (root / path).is_file()), None)
 
 
 def is_installed(folder: Path) -> bool:
@@ -151,8 +155,7 @@ def _files_of(root: Path, module: str) -> Iterator[str]:
         return
     for end in range(1, len(parts) + 1):
         inside = "/".join(parts[:end])
-        found = next((path for path in (f"{inside}/__init__.py", f"{inside}.py") if (root / path).is_file()), None)
-        if found is not None:
+        if (found := _file_of(root, inside)) is not None:
             yield found
         elif not (root / inside).is_dir():
             return

@@ -59,11 +59,11 @@ def kept_codes(names: Iterable[CodeName]) -> dict[str, KeptCode]:
 
 def keep_code(folder: Path, names: Iterable[CodeName]) -> dict[str, KeptCode]:
     """Copy the code of some names into the folder of a run or a study; the record of it."""
-    kept = {}
+    names = list(names)
+    kept = kept_codes(names)
     for name in names:
-        kept[str(name)] = copy = KeptCode(name.code.main, name.code.hashes())
         for path, text in name.code.files.items():
-            file = folder / copy.folder / path
+            file = folder / kept[str(name)].folder / path
             file.parent.mkdir(parents=True, exist_ok=True)
             with atomic_write(file) as stream:
                 stream.write(text.encode())
