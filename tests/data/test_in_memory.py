@@ -32,6 +32,7 @@ LABELS = [0, 1, 2, 0, 1, 2]
         (GREY.tolist(), GREY),
         (list(GREY), GREY),
         (torch.tensor(GREY), GREY),
+        ((torch.tensor(GREY) // 128 * 128).bfloat16(), GREY // 128 * 128),  # which NumPy has no type for
         (COLOUR, COLOUR),
         (list(COLOUR), COLOUR),
         ([torch.tensor(image).permute(2, 0, 1) for image in COLOUR], COLOUR),
@@ -134,6 +135,12 @@ def test_labels_are_numbers_or_names(labels: Any, classes: Any, numbers: list[in
 def test_labels_that_can_not_be_are_refused_in_words(labels: Any, classes: Any, message: str) -> None:
     with pytest.raises(fr.DataError, match=message):
         fr.Dataset.from_arrays(GREY, labels, classes)
+
+
+def test_labels_may_come_one_by_one() -> None:
+    data = fr.Dataset.from_arrays((image for image in GREY), (label for label in LABELS))
+    assert data.labels is not None
+    assert data.labels.tolist() == LABELS
 
 
 def test_without_labels_a_set_is_unlabelled() -> None:
@@ -294,6 +301,22 @@ def test_a_frame_with_a_column_a_pixel_is_kaggles_table(frame: Any) -> None:
     with pytest.raises(fr.DataError, match="63 pixels an image are not 7×7: give shape="):
         fr.Dataset.from_dataframe(frame({"label": LABELS, **whole}))
     assert np.array_equal(fr.Dataset.from_dataframe(frame({"label": LABELS, **whole}), shape=(9, 7)).images, GREY)
+
+
+def test_a_frame_whose_columns_are_numbers_is_taken() -> None:
+    """As pandas makes it of an array, with a column for the labels added by name or by number."""
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(GREY[:, :7].reshape(6, -1))
+    frame["label"] = LABELS
+    for given in (frame, frame.sample(frac=1, random_state=0).sort_index()):
+        data = fr.Dataset.from_dataframe(given)
+        assert np.array_equal(data.images, GREY[:, :7])
+        assert data.labels is not None
+        assert data.labels.tolist() == LABELS
+    numbered = pandas.DataFrame(np.c_[LABELS, GREY[:, :7].reshape(6, -1)])
+    assert np.array_equal(fr.Dataset.from_dataframe(numbered, label="0").images, GREY[:, :7])
+    with pytest.raises(fr.DataError, match="columns of different names expected, 'label' found 2 times"):
+        fr.Dataset.from_dataframe(pandas.concat([frame, frame["label"]], axis=1))
 
 
 @pytest.mark.parametrize("frame", [pl.DataFrame, pandas_frame], ids=["polars", "pandas"])

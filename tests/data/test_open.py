@@ -201,6 +201,31 @@ def test_a_misspelt_name_is_told_what_is_like_it(
         open_dataset(given)
 
 
+def test_what_lies_in_the_place_of_data_is_named_with_what_to_do(tmp_path: Path, tiny: Splits) -> None:
+    """An archive, a file of another program, one file in a folder, pictures without folders of classes."""
+    folder = tmp_path / "set"
+    folder.mkdir()
+    for name, advice in (
+        ("set.zip", "a file of another kind: unpack it, and give what comes out"),
+        ("train.csv.bz2", "unpack it"),
+        ("images.npy", r"give them to fittingroom\.Dataset\.from_arrays"),
+        ("table.tsv", "save it as CSV with commas"),
+        ("photo.JPG", "pictures lie in a folder for each class"),
+    ):
+        (folder / name).write_bytes(b"PK\3\4")
+        with pytest.raises(DataError, match=advice):
+            open_dataset(folder / name)
+
+    with pytest.raises(DataError, match=r"no data found in it, but pictures outside of .*: 1, such as photo\.JPG;"):
+        open_dataset(folder)
+    (folder / "photo.JPG").unlink()
+    with pytest.raises(DataError, match=r"no data found in it, but images\.npy: load its arrays in Python"):
+        open_dataset(folder)
+    np.savez(folder / "digits.npz", x_train=tiny.train.images)
+    with pytest.raises(DataError, match=r"no data found in it, but digits\.npz: give that file; a path may be"):
+        open_dataset(folder)
+
+
 def fifo(path: Path) -> None:
     os.mkfifo(path)
 

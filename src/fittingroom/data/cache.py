@@ -30,7 +30,7 @@ from fittingroom.files.atomic import atomic_directory
 from fittingroom.files.cache_dir import cache_dir
 
 FORMAT = 4
-READERS = 1  # count up when a reader changes what it makes of a file: older entries are then read again
+READERS = 2  # count up when a reader changes what it makes of a file: older entries are then read again
 PARTS = ("train", "validation", "test")
 CHECKSUM_WORDS = 1021
 LABEL_CHECKS = "label-checks"

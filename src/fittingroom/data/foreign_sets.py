@@ -107,7 +107,10 @@ def take_frame(
     if not hasattr(frame, "columns"):
         raise DataError(f"{where}: a data frame of pandas or Polars expected, {kind_of(frame)} found")
     columns = [str(name) for name in frame.columns]
-    label = _label_column(label, columns, where)
+    if len(set(columns)) < len(columns):
+        twice = next(name for name in columns if columns.count(name) > 1)
+        raise DataError(f"{where}: columns of different names expected, {twice!r} found {columns.count(twice)} times")
+    label = _label_column(None if label is None else str(label), columns, where)
     groups = None
     if (of_groups := named([name for name in columns if name != label], [GROUP])) is not None:
         groups = tuple(None if is_missing(value) else str(value) for value in _values(frame, of_groups))
@@ -115,7 +118,7 @@ def take_frame(
     given = [name for name in columns if name not in (label, of_groups)]
     found = named(given, IN_ITS_COLUMN)
     if image is not None or found is not None:
-        image = _column(image, found, columns, "image", where)
+        image = _column(None if image is None else str(image), found, columns, "image", where)
         pictures: Any = _values(frame, image)
         if pictures and np.ndim(pictures[0]) == 1 and not isinstance(pictures[0], str | bytes):
             pictures = _shaped(as_array(pictures, where), shape, where)
@@ -168,15 +171,22 @@ def _label_column(asked: str | None, columns: Sequence[str], where: str) -> str 
 
 def _values(frame: Any, column: str) -> list[Any]:
     """A column as a list: Polars' and pandas' series both have this name for it."""
-    values: list[Any] = frame[column].to_list()
+    values: list[Any] = _series(frame, column).to_list()
     return values
+
+
+def _series(frame: Any, column: str) -> Any:
+    """A column by its name as text; those that pandas made up are numbers."""
+    return frame[next(name for name in frame.columns if str(name) == column)]
 
 
 def _pixels(frame: Any, columns: Sequence[str], shape: Sequence[int] | None, where: str) -> NDArray[Any]:
     """The columns of single pixels, such as Kaggle's pixel1 to pixel784, as images."""
     called_so = [name for name in columns if re.fullmatch(r"(pixel|px|p)?[_ -]?\d+(x\d+)?", name, re.IGNORECASE)]
     chosen = called_so or list(columns)
-    values = np.column_stack([frame[name].to_numpy() for name in chosen]) if chosen else np.empty((0, 0))
+    # all at once: to look each of 784 columns up by its text would take a second
+    own_names = {str(name): name for name in frame.columns}
+    values = np.column_stack([frame[own_names[name]].to_numpy() for name in chosen]) if chosen else np.empty((0, 0))
     if values.size == 0 or values.dtype.kind not in "iufb":
         raise DataError(
             f"{where}: a column of images, or one of numbers for each pixel, expected, found "

@@ -115,11 +115,11 @@ def take_labels(values: Any, classes: Sequence[str] | None, where: str) -> tuple
         DataError: what can't be labels, or a name that ``classes`` lacks.
     """
     names = None if classes is None or len(classes) == 0 else checked_classes(classes, where)
+    if isinstance(values, Iterator):
+        values = list(values)
     array = as_array([_scalar(value) for value in values] if isinstance(values, list | tuple) else values, where)
     if array.ndim == 2 and array.shape[1] > 1:
-        raise DataError(
-            f"{where}: one label an image, (N,), expected, {array.shape} found: of one-hot rows give labels.argmax(1)"
-        )
+        as_labels(array, where)  # which says what is expected
     flat = array.reshape(-1) if array.ndim == 2 else array
     if flat.dtype == object and not any(isinstance(value, str) for value in flat.tolist()):
         if any(map(is_missing, flat.tolist())):
@@ -127,7 +127,7 @@ def take_labels(values: Any, classes: Sequence[str] | None, where: str) -> tuple
             raise DataError(f"{where}: a label of each image expected, none found at image {row:,}")
         flat = np.array(flat.tolist())
     if flat.dtype.kind not in "UO":
-        numbers = as_labels(flat.astype(np.int64) if flat.dtype == bool else flat, where)
+        numbers = as_labels(flat, where)
         return numbers, names or tuple(map(str, range(max(2, int(numbers.max(initial=0)) + 1))))
 
     texts = np.array(["" if is_missing(value) else str(value) for value in flat.tolist()], np.str_)
@@ -147,6 +147,8 @@ def as_array(values: Any, where: str) -> NDArray[Any]:
     """
     if hasattr(values, "detach"):
         values = values.detach().cpu()
+        if str(values.dtype) == "torch.bfloat16":  # which NumPy has no type for
+            values = values.float()
     try:
         return np.asarray(values)
     except ValueError as error:

@@ -44,6 +44,10 @@ PILLOWS_WARNINGS = ("ignore", None, Warning, PILLOW, 0)  # as filterwarnings wri
 _large = threading.RLock()  # a thread that has opened a large WebP decodes it within
 
 
+class NoKnownRange(Exception):
+    """Pixels with decimals, of which nothing tells what is white."""
+
+
 @dataclass(frozen=True, slots=True)
 class PictureFacts:
     """What a picture file is, before anything is made of it.
@@ -89,6 +93,10 @@ def open_picture(
         raise
     except Image.DecompressionBombError as error:
         raise DataError(f"{where}: at most {limit} expected, far more found: make it smaller") from error
+    except NoKnownRange as error:
+        raise DataError(
+            f"{where}: pixels of 8 or 16 bits expected, ones with decimals found, whose white isn't known: save it so"
+        ) from error
     except Exception as error:  # a hostile file makes Pillow's decoders stumble in any way at all
         raise DataError(
             f"{where}: a picture ({', '.join(formats)}) expected, damaged or other content found"
@@ -243,7 +251,7 @@ def opaque_8_bit(
 
         picture = ImageOps.exif_transpose(picture)
     if picture.mode == "F":
-        raise ValueError("pixels with decimals have no known range")
+        raise NoKnownRange
     if picture.mode.startswith("I"):  # 16 bits, which Pillow would cut off at 255
         return Image.fromarray((np.asarray(picture).astype(np.float64) / 257).round().clip(0, 255).astype(np.uint8))
     if picture.has_transparency_data:

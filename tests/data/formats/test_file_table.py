@@ -4,6 +4,7 @@ import gzip
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -145,6 +146,52 @@ def test_paths_may_count_from_the_one_folder_beside_the_table_and_lack_a_suffix(
         Image.fromarray(photo).save(folder / "images" / f"img{number}.jpg")
     pl.DataFrame({"image_id": [f"img{number}" for number in range(6)], "label": CLASSES}).write_csv(folder / "a.csv")
     assert fr.open_dataset(folder / "a.csv").train.files == tuple(f"images/img{number}.jpg" for number in range(6))
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "parts"),
+    [
+        ("is_valid", [False, False, False, False, True, True], (4, 2, 0)),
+        ("is_test", [0, 0, 0, 0, 1, 1], (4, 0, 2)),
+        ("is_training_image", [1, 1, 1, 1, 0, 0], (4, 0, 2)),
+        ("Is Valid", ["no", "no", "no", "no", "Yes", "yes"], (4, 2, 0)),
+    ],
+)
+def test_a_column_of_yes_and_no_says_which_part_a_row_is_of(
+    write: Write, column: str, values: list[Any], parts: tuple[int, int, int]
+) -> None:
+    """What fastai's tables call is_valid must never be learned from."""
+    data = fr.open_dataset(write(TABLE.with_columns(pl.Series(column, values)), "files"))
+    assert tuple(0 if part is None else len(part) for part in (data.train, data.validation, data.test)) == parts
+    with pytest.raises(DataError, match=f"row [67], column {column}: True or False expected, 'maybe' found"):
+        fr.open_dataset(write(TABLE.with_columns(pl.Series(column, [*map(str, values[:5]), "maybe"])), "other"))
+
+
+def test_ids_are_names_of_files_where_no_column_is_called_so(folder: Path) -> None:
+    """As competitions have it: id,label beside a folder of pictures called <id>.tif."""
+    (folder / "train").mkdir()
+    for number, photo in enumerate(PHOTOS):
+        Image.fromarray(photo).save(folder / "train" / f"f3{number}.tif")
+    pl.DataFrame({"id": [f"f3{number}" for number in range(6)], "label": CLASSES}).write_csv(folder / "labels.csv")
+    assert fr.open_dataset(folder / "labels.csv").train.files == tuple(f"train/f3{number}.tif" for number in range(6))
+
+
+def test_empty_lines_below_a_table_are_no_rows(folder: Path) -> None:
+    (folder / "a.csv").write_text(TABLE.write_csv() + "\n,\n\n")
+    assert len(fr.open_dataset(folder / "a.csv").train) == 6
+    (folder / "a.csv").write_text("file,label\n,\n\n")
+    with pytest.raises(DataError, match="a row for each picture expected, no rows found"):
+        fr.open_dataset(folder / "a.csv")
+
+
+def test_absolute_paths_below_a_table_that_is_named_relatively_are_not_called_outside(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    TABLE.with_columns(file=pl.format("{}/{}", pl.lit(str(folder)), "file")).write_csv(folder / "a.csv")
+    monkeypatch.chdir(folder)
+    data = fr.open_dataset("a.csv")
+    assert data.train.files == tuple(NAMES)
+    assert data.notes == ()
 
 
 def test_windows_paths_are_understood(folder: Path) -> None:

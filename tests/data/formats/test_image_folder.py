@@ -165,20 +165,45 @@ def test_bad_picture_is_refused_by_name(tmp_path: Path, content: bytes, message:
         (["a/1.png"], "2 to 1,000 classes expected, 1 found"),
         (["a/1.png", "b/1.png", "1.png"], r"1\.png: a picture inside a folder named after its class expected"),
         (["train/a/1.png", "train/1.png"], r"train.1\.png: a picture inside a folder named after its class expected"),
-        (["train/a/1.png", "train/b/1.png", "test/1.png"], "test: .* in folders named after classes expected"),
+        (["train/a/1.png", "train/b/1.png", "val/1.png"], "val: .* in folders named after classes expected"),
+        (["train/1.png", "test/1.png"], "(train|test): .* in folders named after classes expected"),
         (["train/a/1.png", "train/b/1.png", "c/1.png"], r"either parts \(train\) or classes expected, c found too"),
         (["train/a/1.png", "training/a/1.png"], r"one folder of the train part expected, train and training found"),
         (["a/train/1.png", "a/test/1.png", "b/train/1.png"], r"a: parts that hold classes expected .*test/a.*turn the"),
         (["photos/a/1.png", "photos/b/1.png"], r"photos alone found: give .*photos, where a, b lie"),
         (["up/photos/train/a/1.png", "up/photos/test/b/1.png"], r"give .*up.photos, where test, train lie"),
         (["a/1.heic", "b/1.HEIC", "b/x.txt"], r"none found, but 2 \.heic, 1 \.txt; HEIC is not read: convert"),
-        (["train/a/1.png", "train/b/1.png", "test/x/1.png"], r"test.x: a class of train expected \(a, b\)"),
+        (
+            ["train/a/1.png", "train/b/1.png", "test/x/1.png"],
+            r"test.x: a class of train expected \(a, b\), .* rename it",
+        ),
     ],
 )
 def test_wrong_layout_is_refused_with_its_place(tmp_path: Path, files: list[str], message: str) -> None:
     for file in files:
         save(tmp_path / file, format="PNG")
     with pytest.raises(DataError, match=message):
+        read_image_folder(tmp_path)
+
+
+def test_a_test_part_may_lie_in_no_classes_and_has_no_labels_then(tmp_path: Path, tiny: Splits) -> None:
+    """As competitions give it: train/<class>/*.png, and test/*.png to be answered."""
+    write_set(tmp_path / "train", tiny.train)
+    for number, image in enumerate(tiny.train.images[:3]):
+        save(tmp_path / "test" / f"{10 - number}.png", image)
+    data = read_image_folder(tmp_path)
+    assert_same(data.train, by_class(tiny.train))
+    assert data.test is not None
+    assert data.test.labels is None
+    assert data.test.files == ("test/8.png", "test/9.png", "test/10.png")
+    np.testing.assert_array_equal(data.test.images, tiny.train.images[:3][::-1])
+    assert "the pictures of test lie in no folders of classes: they have no labels" in data.notes
+
+
+def test_pixels_with_decimals_are_called_what_they_are(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        save(tmp_path / name / "1.tif", (GREY / 255).astype(np.float32))
+    with pytest.raises(DataError, match=r"1\.tif: pixels of 8 or 16 bits expected, ones with decimals found"):
         read_image_folder(tmp_path)
 
 

@@ -316,6 +316,18 @@ def test_label_of_four_digits_is_refused(tmp_path: Path) -> None:
         (text(HEADER, *ROWS).decode().encode("utf-16-le"), "text in UTF-8 expected, NUL bytes found in row 1"),
         (text("étiquette,pixel1", *ROWS).decode().encode("latin-1"), "text in UTF-8 expected, other bytes found"),
         (b"\0" * 1000, "NUL bytes found in row 1"),
+        (text(HEADER, *ROWS).replace(b"\n", b"\r"), "line ends of Unix or Windows expected, those of old Macs found"),
+        (
+            text(HEADER, *("Käse" + row[1:] for row in ROWS)).decode().encode("latin-1"),
+            "row 2: text in UTF-8 expected, other bytes found: save it as UTF-8",
+        ),
+        (text("name,breed", "a,b"), "or one of paths, called file, .*; found name, breed"),
+        (text(HEADER.replace(",", " "), *(row.replace(",", " ") for row in ROWS)), "row 2, column label pixel1"),
+        (text(*(row.replace(",", " ") for row in ROWS)), "row 1: commas between the cells expected, ' ' found"),
+        (
+            text("label," + ",".join(f"pixel{n}" for n in range(12)), "1" + ",7" * 12),
+            "12 pixel columns .*; these may be 2×2 in colour",
+        ),
         (b"1," * (1 << 20), "a line of less than 1,048,576 bytes expected, row 1 is longer"),
         (gzip.compress(text(HEADER, *ROWS), mtime=0)[:-12], "whole gzip data expected, damaged found"),
         (gzip.compress(text(HEADER, *ROWS), mtime=0)[:20], "whole gzip data expected, damaged found"),

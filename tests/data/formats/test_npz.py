@@ -40,6 +40,39 @@ def test_medmnist_names_and_label_columns(file: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "names",
+    [
+        ("X_train", "Y_train", "X_dev", "Y_dev", "X_test", "Y_test"),
+        ("train_x", "train_y", "valid_x", "valid_y", "test_x", "test_y"),
+        ("trainImages", "trainLabels", "validationImages", "validationLabels", "testImages", "testLabels"),
+        ("data", "target", "data_val", "target_val", "test.data", "test.target"),
+        ("x_train", "y_train", "valid_images", "valid_labels", "test-imgs", "test-targets"),
+    ],
+)
+def test_parts_are_known_by_the_words_of_their_names(file: Path, names: tuple[str, ...]) -> None:
+    """A validation set that is left out in silence would be chosen from the training images."""
+    arrays = (IMAGES, LABELS, IMAGES[1:], LABELS[1:], IMAGES[2:], LABELS[2:])
+    np.savez(file, **dict(zip(names, arrays, strict=True)))  # type: ignore[arg-type]
+    data = read_npz(file)
+    for part, first in ((data.train, 0), (data.validation, 1), (data.test, 2)):
+        assert_same(part, Dataset(IMAGES[first:], LABELS[first:], ("0", "1", "2"), "x"))
+    assert data.notes == ()
+
+
+def test_arrays_that_are_not_read_are_named(file: Path) -> None:
+    np.savez(file, x_train=IMAGES, y_train=LABELS, ids=LABELS, x_holdout=IMAGES)
+    assert read_npz(file).notes == ("arrays of a.npz that are not read: ids, x_holdout",)
+    np.savez(file, IMAGES, LABELS)
+    with pytest.raises(DataError, match=r"found arr_0, arr_1: np\.savez\(path, x_train=…, y_train=…\)"):
+        read_npz(file)
+
+
+def test_yes_and_no_are_labels(file: Path) -> None:
+    np.savez(file, x_train=IMAGES, y_train=LABELS == 1)
+    assert_same(read_npz(file).train, Dataset(IMAGES, (LABELS == 1).astype(int), ("0", "1"), "x"))
+
+
+@pytest.mark.parametrize(
     "images",
     [
         IMAGES.astype(np.int64),
@@ -86,7 +119,8 @@ def test_what_is_exactly_grey_and_whole_is_taken(file: Path, images: Any, labels
             {"y_train": np.array(["a", "b", "c", "d"]), "x_test": IMAGES, "y_test": LABELS},
             r"y_test: text \(N,\) expected",
         ),
-        ({"y_train": LABELS > 0}, "y_train: whole numbers as labels expected, others found"),
+        ({"y_train": LABELS * 1j}, r"y_train: whole numbers as labels expected, others found \(complex128\)"),
+        ({"y_train": np.array([0, 1, np.nan, 1])}, "y_train: whole numbers .* nan at image 2"),
         ({"y_train": LABELS - 1}, "y_train: labels 0 to 999 expected, -1 found at image 0"),
         ({"y_train": np.array([0, 1, 2**62, 1])}, "y_train: labels 0 to 999 expected, .* found at image 2"),
         ({"y_train": np.eye(4)}, r"y_train: one label an image, \(N,\), expected, \(4, 4\) found"),

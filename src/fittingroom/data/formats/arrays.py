@@ -44,7 +44,7 @@ def as_labels(array: NDArray[Any], where: str) -> NDArray[np.int64]:
     """An array of labels as int64 (N,).
 
     Args:
-        array: whole numbers 0–999 of any type, (N,) or (N, 1).
+        array: whole numbers 0–999 of any type, or yes and no, which count as 1 and 0: (N,) or (N, 1).
         where: what an error message calls it.
 
     Raises:
@@ -52,9 +52,16 @@ def as_labels(array: NDArray[Any], where: str) -> NDArray[np.int64]:
     """
     labels = array[:, 0] if array.ndim == 2 and array.shape[1] == 1 else array
     if labels.ndim != 1:
-        raise DataError(f"{where}: one label an image, (N,), expected, {array.shape} found")
-    if labels.dtype.kind not in "iuf" or not _whole(labels):
+        hint = ": of one-hot rows give labels.argmax(1)" if labels.ndim == 2 else ""
+        raise DataError(f"{where}: one label an image, (N,), expected, {array.shape} found{hint}")
+    if labels.dtype == bool:
+        return labels.astype(np.int64)
+    if labels.dtype.kind not in "iuf":
         raise DataError(f"{where}: whole numbers as labels expected, others found ({labels.dtype})")
+    if not _whole(labels):
+        row = int(np.argmin(np.isfinite(labels) & (labels == np.floor(labels))))
+        found = f"others found ({labels.dtype}): {labels[row]:g} at image {row:,}"
+        raise DataError(f"{where}: whole numbers as labels expected, {found}")
     wrong = (labels < 0) | (labels >= MAX_CLASSES)
     if wrong.any():
         row = int(np.argmax(wrong))

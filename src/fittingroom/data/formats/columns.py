@@ -51,6 +51,20 @@ IMAGE_NAMES = ("image", "img", "picture", "photo", "bytes", "image_bytes", "jpg"
 SPLIT_NAMES = ("split", "usage", "subset", "partition", "part", "set", "data_set", "dataset", "phase")
 """What a column may be called that says of each row whether it is of train, validation or test."""
 
+PART_FLAGS = {
+    "is_valid": (None, "validation"),
+    "is_val": (None, "validation"),
+    "is_validation": (None, "validation"),
+    "is_test": (None, "test"),
+    "is_train": ("test", None),
+    "is_training": ("test", None),
+}
+"""What a column of yes and no may be called, and the part of the rows with no and with yes; None is train.
+
+fastai's tables have ``is_valid``, and Caltech's birds ``is_training_image``.
+"""
+_YES_NO = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+
 GROUP = "group"
 """What a column is called that says which images belong together, as those of one person do."""
 
@@ -154,6 +168,34 @@ def numbered(
             )
         labels[part] = np.array([place[name] for name in found_names], np.int64)[numbers]
     return labels, classes
+
+
+def part_flag(columns: Sequence[str]) -> str | None:
+    """The column that says of each row, by yes or no, whether it is of one part; None where there is none."""
+    found = named(columns, list(PART_FLAGS))
+    return found or next((column for column in columns if plain(column).removesuffix("_image") in PART_FLAGS), None)
+
+
+def parts_of_flags(column: str, values: Sequence[str | None], where: str, first_row: int = 1) -> list[str]:
+    """The part of each row by a column that says yes or no.
+
+    Args:
+        column: its name, of :data:`PART_FLAGS`.
+        values: ``True``, ``1``, ``yes`` and their opposites, in any case.
+        where: what an error message calls the table.
+        first_row: the number of the first row in the file.
+
+    Raises:
+        DataError: a value that is neither.
+    """
+    of_no, of_yes = PART_FLAGS[plain(column).removesuffix("_image")]
+    said = [_YES_NO.get((value or "").strip().lower().removesuffix(".0")) for value in values]
+    if None in said:
+        row = said.index(None)
+        raise DataError(
+            f"{where}: row {row + first_row:,}, column {column}: True or False expected, {values[row] or ''!r} found"
+        )
+    return [(of_yes if yes else of_no) or "train" for yes in said]
 
 
 def parts_of_rows(values: Sequence[object], where: str, first_row: int = 1) -> dict[str, NDArray[np.int64]]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -30,6 +31,9 @@ from fittingroom.data.formats.pixels_column import (
 from fittingroom.data.formats.splits import Images, part_of, read_class_names, splits
 from fittingroom.data.preprocessing import Preprocessing
 from fittingroom.errors import DataError
+
+if TYPE_CHECKING:
+    import polars as pl
 
 
 def csv_data_files(path: Path) -> list[Path]:
@@ -178,7 +182,15 @@ def read_file_table(path: Path) -> FileTable:
         raise DataError(
             f"{path}: {len(names)} cells in every row, in UTF-8, expected: {str(error).splitlines()[0]}"
         ) from error
-    return file_table(frame, path, 1 + has_header)
+    return file_table(_without_blank_end(frame), path, 1 + has_header)
+
+
+def _without_blank_end(frame: "pl.DataFrame") -> "pl.DataFrame":
+    """A table without the empty lines below its last row, which Polars takes for rows of empty cells."""
+    import polars as pl
+
+    is_filled = frame.select(pl.any_horizontal(pl.all().is_not_null())).to_series().to_list()
+    return frame.head(max((row + 1 for row, filled in enumerate(is_filled) if filled), default=0))
 
 
 def _names_of(cells: list[str], path: Path) -> list[str]:

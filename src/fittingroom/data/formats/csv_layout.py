@@ -84,7 +84,7 @@ def layout_of(path: Path) -> Layout:
     """
     line = first_line(path)
     cells = cells_of(line)
-    if len(cells) == 1 and (mark := re.search(r"[;\t|]", line)):
+    if len(cells) == 1 and (mark := re.search(r"[;\t|]|(?<=\d) (?=\d)", line)):
         raise DataError(f"{path}: row 1: commas between the cells expected, {mark[0]!r} found: save it with commas")
 
     layout = _from_header(cells, path) if is_header(cells) else _without_header(cells, path)
@@ -125,6 +125,8 @@ def first_line(path: Path) -> str:
         raise DataError(f"{path}: text in UTF-8 expected, other bytes found in row 1: save it as UTF-8") from error
     if "\0" in line:
         raise DataError(f"{path}: text in UTF-8 expected, NUL bytes found in row 1: not a CSV, or not in UTF-8")
+    if "\r" in line:
+        raise DataError(f"{path}: line ends of Unix or Windows expected, those of old Macs found: save it with others")
     return line
 
 
@@ -322,7 +324,19 @@ def cells_of_bytes(line: bytes) -> list[bytes]:
 def _check_shape(layout: Layout, path: Path) -> None:
     count = len(layout.pixels)
     if count == 0 or layout.side**2 != count:
+        # a table of a few named columns is one of other things, and none of pixels
+        if count and layout.has_header and not any(pixel_number(cell) is not None for cell in layout.pixels):
+            raise DataError(
+                f"{path}: a column for each pixel expected, or one of paths, called file, filename, path or image; "
+                f"found {', '.join(layout.columns[:20])}"
+            )
         label = f"beside the label {layout.label!r}" if layout.label else "and no column called label"
-        raise DataError(f"{path}: square images expected, 784 pixels for 28×28, {count:,} pixel columns {label} found")
+        colour = math.isqrt(count // 3)
+        hint = ""
+        if count and 3 * colour**2 == count:
+            hint = f"; these may be {colour}×{colour} in colour, which a CSV has no order for: npz and pictures hold it"
+        raise DataError(
+            f"{path}: square images expected, 784 pixels for 28×28, {count:,} pixel columns {label} found{hint}"
+        )
     if layout.side > MAX_SIDE:
         raise DataError(f"{path}: images of at most {MAX_SIDE} pixels a side expected, {layout.side} found")

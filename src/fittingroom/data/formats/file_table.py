@@ -29,6 +29,8 @@ from fittingroom.data.formats.columns import (
     label_column,
     named,
     numbered,
+    part_flag,
+    parts_of_flags,
     parts_of_rows,
 )
 from fittingroom.data.formats.many_pictures import Decoding, decode, greyed_note, refuse_broken, resolve
@@ -64,6 +66,9 @@ PATH_NAMES = (
 )
 """What a column of paths may be called, the likeliest first."""
 
+ID = "id"
+"""What it is called in many competitions, whose files are called ``<id>.jpg``; a column of another name goes before."""
+
 # By which what `predict --csv` prints is known; of its probabilities, p0 and on, the names are those of pixels.
 ANSWER_COLUMNS = {"file", "row", "label", "class", "typical"}
 
@@ -94,7 +99,7 @@ class FileTable:
 
 def path_column(columns: Sequence[str]) -> str | None:
     """The column that is called as paths are; None where there is none."""
-    return named(columns, PATH_NAMES)
+    return named(columns, (*PATH_NAMES, ID))
 
 
 def is_picture_name(cell: str) -> bool:
@@ -122,8 +127,9 @@ def file_table(frame: pl.DataFrame, path: Path, first_row: int) -> FileTable:
         raise DataError(f"{path}: a row for each picture expected, no rows found")
 
     label, part = _label_column(frame), named(frame.columns, SPLIT_NAMES)
+    flag = part_flag(frame.columns) if part is None else None
     if label is None:
-        refuse_unclear_labels(frame, [name for name in (place, part, GROUP) if name], path)
+        refuse_unclear_labels(frame, [name for name in (place, part, flag, GROUP) if name], path)
 
     def text(column: str) -> list[str | None]:
         values = frame[column]
@@ -135,6 +141,8 @@ def file_table(frame: pl.DataFrame, path: Path, first_row: int) -> FileTable:
     names, parts = text(place), None if part is None else [value or "" for value in text(part)]
     if None in names:
         raise DataError(f"{path}: row {names.index(None) + first_row:,}, column {place}: a path expected, none found")
+    if flag is not None:
+        parts = parts_of_flags(flag, text(flag), str(path), first_row)
     labels, group = None if label is None else text(label), named(frame.columns, [GROUP])
     groups = None if group is None else text(group)
     return FileTable(path, [name or "" for name in names], labels, parts, groups, first_row)
@@ -218,7 +226,11 @@ def read_tables(
     outside: list[Path] = []
     for table in tables:
         found, where = _located(table)
-        outside += [file for file in found if not file.is_relative_to(table.path.parent)]
+        # a table that is named by a relative path may have absolute ones in it
+        folder, whole = table.path.parent, table.path.parent.absolute()
+        outside += [
+            file for file in found if not (file.is_relative_to(folder) or file.absolute().is_relative_to(whole))
+        ]
         for part, chosen in _parts_of(table).items():
             files.setdefault(part, []).extend(found[row] for row in chosen)
             rows.setdefault(part, []).extend(where[row] for row in chosen)

@@ -28,10 +28,18 @@ _PART = re.compile(rf"({'|'.join(PARTS)})([ _-]?(set|data|images|pictures))?")
 
 @dataclass(frozen=True, slots=True)
 class FolderPart:
-    """One part of the set: its class names in Unicode's NFC, and its files by class, all in natural order."""
+    """One part of the set: its class names in Unicode's NFC, and its files by class, all in natural order.
+
+    Of a part without labels, whose pictures lie in its folder itself, the one name is "".
+    """
 
     folder: Path
     files: dict[str, list[Path]]
+
+    @property
+    def is_labelled(self) -> bool:
+        """Whether its pictures lie in folders of classes."""
+        return "" not in self.files
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,13 +239,18 @@ def _by_part(root: _Folder, folders: Sequence[_Folder]) -> dict[str, _Folder]:
         while not folder.pictures and len(folder.holding) == 1 and part_of_folder(folder.holding[0].name) == part:
             folder = folder.holding[0]
         _refuse_stray(folder)
-        if not folder.holding:
-            raise DataError(f"{folder.path}: pictures in folders named after classes expected, they lie outside of any")
         parts[part] = folder
+
+    # a test set to be answered, as competitions give it, lies in no classes; what is learned or chosen from has to
+    for part, folder in parts.items():
+        if not folder.holding and (part != "test" or not any(other.holding for other in parts.values())):
+            raise DataError(f"{folder.path}: pictures in folders named after classes expected, they lie outside of any")
     return parts
 
 
 def _part(folder: _Folder, classes: set[str]) -> FolderPart:
+    if not folder.holding:
+        return FolderPart(folder.path, {"": folder.pictures})
     files: dict[str, list[Path]] = {}
     for of_class in sorted(folder.folders, key=lambda folder: natural(folder.name)):
         if of_class.name in classes:
@@ -284,6 +297,8 @@ def _refuse_parts_in_classes(root: _Folder) -> None:
 def _left_out(parts: dict[str, _Folder], classes: set[str]) -> list[str]:
     """Sentences on files that are no pictures by their names, and on folders without any."""
     notes = []
+    if any(not part.holding for part in parts.values()):
+        notes.append("the pictures of test lie in no folders of classes: they have no labels")
     folders = [folder for part in parts.values() for folder in part.folders]
     if suffixes := _suffixes(folders):
         notes.append(f"{LEFT_OUT}: {_counts(suffixes)}")

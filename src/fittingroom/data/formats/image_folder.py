@@ -31,7 +31,7 @@ class _Read:
     """A part as it was read, and what of it could not be."""
 
     images: Images
-    labels: Labels
+    labels: Labels | None
     files: list[str]
     sources: list[bytes]
     broken: dict[Path, str]
@@ -100,16 +100,21 @@ def _files(part: FolderPart) -> list[Path]:
 
 
 def _read(part: FolderPart, classes: Sequence[str], record: Preprocessing, path: Path, decoding: Decoding) -> _Read:
-    unknown = [name for name in part.files if name not in classes]
+    unknown = [name for name in part.files if name not in classes] if part.is_labelled else []
     if unknown:
-        raise DataError(f"{part.folder / unknown[0]}: a class of train expected ({', '.join(classes)}), another found")
+        shown = ", ".join(classes[:20]) + (" …" if len(classes) > 20 else "")
+        raise DataError(
+            f"{part.folder / unknown[0]}: a class of train expected ({shown}), another found: rename it, or move it "
+            "away; pictures of a test part that have no labels lie in its folder itself"
+        )
 
     files = _files(part)
     decoded = decode(files, record, partial(decoding, f"decoding {part.folder.name}"))
     counts = [len(of_class) for of_class in part.files.values()]
-    labels = np.repeat([classes.index(name) for name in part.files], counts)
+    numbers = np.repeat([classes.index(name) if part.is_labelled else -1 for name in part.files], counts)
+    labels = numbers[decoded.is_good] if part.is_labelled else None
     names = [file.relative_to(path).as_posix() for file, good in zip(files, decoded.is_good, strict=True) if good]
-    return _Read(decoded.images, labels[decoded.is_good], names, decoded.sources, decoded.broken, decoded.greyed)
+    return _Read(decoded.images, labels, names, decoded.sources, decoded.broken, decoded.greyed)
 
 
 def _handle_broken(broken: dict[Path, str], layout: Layout, path: Path, *, skip: bool) -> list[str]:

@@ -221,7 +221,20 @@ def _table(content: Path | IO[bytes], layout: Layout, path: Path, skip_lines: in
             _refuse_bad_cell(path, layout)
             if layout.label and not label_cells(path, layout):  # Polars below 2 takes the header for a row
                 raise DataError(f"{path}: a row for each image expected, no rows found") from error
+            _refuse_other_text(path)
             raise DataError(f"{path}: {str(error).splitlines()[0]}") from error
+
+
+def _refuse_other_text(path: Path) -> None:
+    """Raise DataError with the first row that isn't in UTF-8; return where there is none."""
+    with open_bytes(path) as file:
+        for row, line in enumerate(iter(partial(file.readline, LONGEST_LINE), b""), 1):
+            try:
+                line.decode()
+            except UnicodeDecodeError as error:
+                raise DataError(
+                    f"{path}: row {row:,}: text in UTF-8 expected, other bytes found: save it as UTF-8"
+                ) from error
 
 
 def _whole_numbers(table: "pl.DataFrame", schema: "pl.Schema") -> "pl.DataFrame":

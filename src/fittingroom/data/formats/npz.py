@@ -1,6 +1,7 @@
 """NumPy's .npz: as Keras names the arrays (``x_train``, ``y_train``, …), or MedMNIST (``train_images``, …)."""
 
 import math
+import re
 import zipfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from fittingroom.data.dataset import Splits
 from fittingroom.data.formats.arrays import alike, as_images, as_labels, rows_of_block
-from fittingroom.data.formats.columns import class_name, numbered
+from fittingroom.data.formats.columns import PARTS, class_name, numbered
 from fittingroom.data.formats.gzipped import expansion_limit
 from fittingroom.data.formats.splits import Images, Labels, read_class_names, splits
 from fittingroom.data.large import allocate, fill
@@ -40,6 +41,12 @@ NAMES = {
     "test": [("x_test", "y_test"), ("X_test", "y_test"), ("test_images", "test_labels")],
 }
 """The names of (images, labels) that are known for each part."""
+
+WORDS = {
+    "images": ("x", "images", "image", "imgs", "img", "data"),
+    "labels": ("y", "labels", "label", "targets", "target"),
+}
+"""What arrays are called beside these pairs, with the part before or after it: ``X_dev``, ``trainImages``."""
 
 CLASSES_NAMES = ("classes", "class_names", "label_names")
 """What an array with the names of the classes may be called, in the order of their numbers."""
@@ -136,7 +143,10 @@ def _read(archive: zipfile.ZipFile, path: Path, made: Preprocessing | None) -> S
     listed = next((name for name in CLASSES_NAMES if name in names), None)
     classes = None if listed is None else _text(read_array(archive, listed, path), f"{path}: {listed}")
     labels, in_order = _labels(found, where, path, None if classes is None else list(map(class_name, classes)))
-    return splits({part: (array, labels[part]) for part, array in alike(images).items()}, path, in_order, made=made)
+    read = {name for pair in _array_names(names, path).values() for name in pair} | {listed}
+    notes = _unread(names, [name for name in read if name], path)
+    parts = {part: (array, labels[part]) for part, array in alike(images).items()}
+    return splits(parts, path, in_order, notes=notes, made=made)
 
 
 def _labels(
@@ -159,15 +169,37 @@ def _array_names(there: Collection[str], path: Path) -> dict[str, tuple[str, str
     """The names of images and labels of each part, among those of the arrays that are there."""
     pairs = {}
     for part, known in NAMES.items():
+        of_images, of_labels = _called(there, part, "images"), _called(there, part, "labels")
         pair = next((pair for pair in known if pair[0] in there), None)
-        if pair:
+        if pair and pair[1] in there:
             pairs[part] = pair
+        elif pair or of_images:
+            pairs[part] = pair[0] if pair else of_images, of_labels or (pair[1] if pair else "")
     if not pairs:
+        hint = ": np.savez(path, x_train=…, y_train=…) gives them their names" if "arr_0" in there else ""
         raise DataError(
             f"{path}: arrays called x_train and y_train, or train_images and train_labels, expected; "
-            f"found {', '.join(sorted(there)[:20]) or 'none'}"
+            f"found {', '.join(sorted(there)[:20]) or 'none'}{hint}"
         )
     return pairs
+
+
+def _called(there: Collection[str], part: str, what: str) -> str:
+    """The array of a part by the words of its name, in any order and case; "" where none or several are called so."""
+    words = [word for word, of in PARTS.items() if of == part]
+    known = {f"{a}{b}" for word in words for name in WORDS[what] for a, b in ((word, name), (name, word))}
+    known |= set(WORDS[what]) if part == "train" else set()
+    found = [name for name in there if re.sub(r"[^a-z0-9]", "", name.lower()) in known]
+    return found[0] if len(found) == 1 else ""
+
+
+def _unread(there: Collection[str], read: Collection[str], path: Path) -> list[str]:
+    """A sentence on the arrays that are nothing that is known, where there are any."""
+    others = sorted(name for name in there if name not in read)
+    if not others:
+        return []
+    more = f" and {len(others) - 10:,} more" if len(others) > 10 else ""
+    return [f"arrays of {path.name} that are not read: {', '.join(others[:10])}{more}"]
 
 
 def read_array(archive: zipfile.ZipFile, name: str, path: Path) -> NDArray[Any]:

@@ -9,18 +9,21 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from fittingroom.data.dataset import Dataset, Splits
 from fittingroom.data.formats import cifar, csv_kinds, idx, image_folder, kaggle_csv, npz, parquet, svhn
-from fittingroom.data.formats.folder_layout import has_class_folders
+from fittingroom.data.formats.folder_layout import has_class_folders, is_junk
 from fittingroom.data.formats.gzipped import open_bytes
 from fittingroom.data.formats.many_pictures import Decoding
 from fittingroom.data.formats.splits import Images
+from fittingroom.data.picture_file import SUFFIXES
 from fittingroom.data.preprocessing import Preprocessing
 from fittingroom.errors import DataError
 
 ROWS = 2_000  # images of a block
+MOST_LISTED = 100_000  # entries of a folder that are looked at to say what lies there
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -161,6 +164,20 @@ def _what_a_path_may_be() -> str:
 WHAT_A_PATH_MAY_BE = _what_a_path_may_be()
 
 
+NO_FORMATS = {
+    (".zip", ".7z", ".rar", ".bz2", ".xz", ".zst", ".lz4", ".tar"): "unpack it, and give what comes out",
+    (".tsv", ".tab", ".txt", ".xlsx", ".xls", ".ods", ".jsonl", ".json", ".feather", ".arff"): (
+        "of a table, save it as CSV with commas, or as Parquet"
+    ),
+    (".npy", ".h5", ".hdf5", ".pkl", ".pickle", ".pt", ".pth", ".joblib", ".tfrecord"): (
+        "load its arrays in Python, and give them to fittingroom.Dataset.from_arrays or save them by "
+        "np.savez(path, x_train=…, y_train=…)"
+    ),
+    SUFFIXES: "pictures lie in a folder for each class, and that which holds these is given",
+}
+"""What to do with files that no format reads, by their suffix."""
+
+
 def format_at(path: Path) -> tuple[Format, list[Path]]:
     """Tell the format of what lies at a path, by names and, of one file, by its first bytes; never by trying.
 
@@ -176,7 +193,7 @@ def format_at(path: Path) -> tuple[Format, list[Path]]:
                 continue
             if files := kind.files(path):
                 return kind, files
-        raise DataError(f"{path}: no data found in it; a path may be {WHAT_A_PATH_MAY_BE}")
+        raise DataError(f"{path}: no data found in it{_what_lies_in(path)}; a path may be {WHAT_A_PATH_MAY_BE}")
 
     # opening a pipe would wait for somebody to write into it
     if not path.is_file():
@@ -240,8 +257,27 @@ def _is_data(table: Path) -> bool:
 def _format_of_file(path: Path) -> Format:
     kind = format_of_name(path) or _sniffed(path)
     if kind is None:
-        raise DataError(f"{path}: a file of another kind; a path may be {WHAT_A_PATH_MAY_BE}")
+        raise DataError(f"{path}: a file of another kind{_advice(path.name)}; a path may be {WHAT_A_PATH_MAY_BE}")
     return kind
+
+
+def _advice(name: str) -> str:
+    """What to do with a file that no format reads, for the middle of a message; "" where nothing is known."""
+    advice = next((advice for suffixes, advice in NO_FORMATS.items() if name.lower().endswith(suffixes)), "")
+    return f": {advice}" if advice else ""
+
+
+def _what_lies_in(folder: Path) -> str:
+    """What lies in a folder that is no data set itself, where something does that could be made one."""
+    names = [
+        entry.name for entry in islice(folder.iterdir(), MOST_LISTED) if entry.is_file() and not is_junk(entry.name)
+    ]
+    if pictures := [name for name in names if name.lower().endswith(SUFFIXES)]:
+        return f", but pictures outside of any folder of a class: {len(pictures):,}, such as {min(pictures)}"
+    if files := [name for name in names if format_of_name(folder / name) is not None]:
+        return f", but {min(files)}: give that file"
+    unread = [name for name in sorted(names) if _advice(name)]
+    return f", but {unread[0]}{_advice(unread[0])}" if unread else ""
 
 
 def _sniffed(path: Path) -> Format | None:
