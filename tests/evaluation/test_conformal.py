@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from fittingroom.evaluation.conformal import MAX_IMAGES, ConformalScores, scores_of, sets_of
+from fittingroom.evaluation.fold_interval import fold_interval
 
 
 def said(n: int, seed: int, *, classes: int = 10) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
@@ -73,11 +74,46 @@ def test_of_many_images_as_many_are_kept_as_it_takes() -> None:
 
 @pytest.mark.parametrize(("n", "coverage"), [(100, 0.95), (120, 0.9), (2000, 0.95)])
 def test_the_range_for_other_pictures_holds_19_times_of_20(n: int, coverage: float) -> None:
-    scores = ConformalScores((n,), "")
-    low, high = scores.coverage_elsewhere(coverage)
+    uniform_N2 = np.linspace(1, 0.5, n + 1, endpoint=False, dtype=np.float32)[1:, None] - np.array([0, 0.5], np.float32)
+    low, high = ConformalScores.of(1 - uniform_N2, np.zeros(n, np.int64)).coverage_elsewhere(coverage)
     place = math.ceil((n + 1) * coverage - 1e-9)
     assert (low, high) == pytest.approx(stats.beta.ppf([0.025, 0.975], place, n + 1 - place), abs=1e-6)
 
     # of uniform scores the limit itself is the share of others that lie below it
     limits = np.sort(np.random.default_rng(0).random((4000, n)), axis=1)[:, place - 1]
     assert np.mean((low <= limits) & (limits <= high)) == pytest.approx(0.95, abs=0.012)
+
+
+@pytest.mark.parametrize("accuracy", [0.93, 0.955, 0.994, 1.0])
+def test_the_range_for_other_pictures_holds_where_the_first_answer_is_right_oftener_than_was_asked(
+    accuracy: float,
+) -> None:
+    """Then a set is the first answer alone and holds the class as often as that is right, which isn't 95%."""
+    rng, held = np.random.default_rng(8), 0
+    for _ in range(200):
+        is_right_N, sure_N = rng.random(500) < accuracy, rng.uniform(0.5, 1, 500)
+        probabilities_N2 = np.stack([sure_N, 1 - sure_N], axis=1).astype(np.float32)
+        scores = ConformalScores.of(probabilities_N2, np.where(is_right_N, 0, 1))
+        low, high = scores.coverage_elsewhere(0.95)
+
+        # of those that are wrong the right class is in the set where its score, a uniform number, is within the limit
+        limit = scores.limit(0.95)
+        elsewhere = accuracy + (1 - accuracy) * float(np.clip(2 * limit - 1, 0, 1))
+        held += low <= elsewhere <= high
+        assert 0 <= low <= scores.coverage_of(limit)[0] <= 1
+        assert high <= 1
+    assert held / 200 >= 0.92
+
+
+def test_of_images_that_folds_judged_the_range_is_as_wide_as_that_of_their_accuracy() -> None:
+    probabilities_NC, labels_N = said(480, 9)
+    right_N = probabilities_NC.argmax(axis=1) == labels_N
+    by_folds = ConformalScores.of(probabilities_NC, labels_N, 5)
+    low, high = by_folds.coverage_elsewhere(0.5)  # less than the accuracy: the sets are the first answers
+    assert by_folds.limit(0.5) == 0
+    assert (low, high) == pytest.approx(fold_interval(right_N, 5), abs=0.006)
+    assert low <= fold_interval(right_N, 5)[0]
+
+    one = ConformalScores.of(probabilities_NC, labels_N).coverage_elsewhere(0.9)
+    low, high = by_folds.coverage_elsewhere(0.9)
+    assert low < one[0] < one[1] < high

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from importlib.resources import files
 from typing import Any
@@ -19,6 +20,7 @@ from fittingroom.evaluation.mistakes import TRUSTED, find_mistakes, find_suspici
 from fittingroom.evaluation.predictions import JudgedPredictions, read_predictions
 from fittingroom.recipes.reached import REACHED
 from fittingroom.recipes.recipe import Recipe, load_recipe, parse_recipe
+from fittingroom.rendering.languages import translated
 from fittingroom.report.diagnosis import Diagnosis, diagnose, fit_trend
 from fittingroom.report.diagnosis.learning_rules import _p_values
 from fittingroom.report.run_summary import worst_mistakes
@@ -359,3 +361,87 @@ def test_of_two_classes_nothing_is_said_to_be_confused_most() -> None:
     assert two.weakest["class"] == "flaw"
     low, high = model_interval(16, 20)
     assert two.weakest["interval"][0] < low < high < two.weakest["interval"][1]  # it was picked as the least
+
+
+def lopsided(frequent: int, right: int, rare: Sequence[tuple[int, int]]) -> dict[str, Any]:
+    """Scores of a class of so many images, so many of them right, and of rare ones with (images, right)."""
+    counts = [(frequent, right), *rare]
+    confusion = np.zeros((len(counts), len(counts)), int)
+    for i, (n, hit) in enumerate(counts):
+        confusion[i, i], confusion[i, 0 if i else 1] = hit, n - hit
+    total, hits = (sum(column) for column in zip(*counts, strict=True))
+    rows = [{"class": f"{i}", "n": n, "recall": hit / n} for i, (n, hit) in enumerate(counts)]
+    return {"accuracy": hits / total, "n": total, "correct": hits, "per_class": rows, "confusion": confusion.tolist()}
+
+
+def test_of_many_rare_classes_as_good_as_the_frequent_one_hardly_ever_one_is_said_to_be_hidden() -> None:
+    events, recipe, _ = recorded("imbalance")
+    rng, alarms = np.random.default_rng(0), 0
+    for _ in range(100):
+        rare = [(20, int(hit)) for hit in rng.binomial(20, 0.9, 90)]
+        scores = lopsided(1000, int(rng.binomial(1000, 0.9)), rare)
+        alarms += "imbalance" in {diagnosis.name for diagnosis in diagnose(events, recipe, scores)}
+    assert alarms <= 5  # with an interval of its own for the worst of them it is 40
+
+    found = {each.name: each for each in diagnose(events, recipe, lopsided(1000, 950, [(20, 18), (20, 4)]))}
+    assert "as the least of 2 rare classes, n = 20" in found["imbalance"].sentence
+    assert translated(found["imbalance"].sentence, "report") is not None
+
+
+def test_a_comparison_that_is_advised_can_come_to_an_answer() -> None:
+    """On a few validation images none can, without any there is none to make, and folds choose no epoch."""
+    events, recipe, scores = recorded("digits")
+    assert scores is not None
+    advice = {}
+    for n, folds in ((6, None), (1, None), (400, None), (400, 5)):
+        correct = n - min(n // 3, 5)
+        few = scores | {"n": n, "correct": correct, "accuracy": correct / n} | ({"folds": folds} if folds else {})
+        (finished,) = (each for each in diagnose(events, recipe, few) if each.name == "finished")
+        advice[n, folds] = finished.suggestion
+        assert translated(finished.suggestion, "report") is not None
+    assert "both with --folds 5, as 6 validation images hardly tell" in advice[6, None]
+    assert "as 1 validation image hardly tells" in advice[1, None]
+    assert "--folds" not in advice[400, None]
+    assert "by as many folds" in advice[400, 5]
+
+    # Nothing held out: as much as a recipe that says nothing holds out, which 5,000 of 1,000 images are not.
+    alone = [event | {"validation_loss": None} if event["event"] == "epoch" else event for event in events]
+    found = {each.name: each for each in diagnose(alone, recipe)}
+    learned = next(event["images"] for event in events if event["event"] == "start")
+    assert f"--set validation={learned // 10}" in found["no-validation"].suggestion
+    assert f"--set validation={learned // 10}, as nothing is held out" in found["finished"].suggestion
+    assert translated(found["finished"].suggestion, "report") is not None
+
+
+def test_over_fitting_that_folds_would_have_to_show_names_no_way_that_they_refuse() -> None:
+    events, recipe, scores = recorded("over-fitting")
+    assert scores is not None
+    few = scores | {"n": 60, "correct": 40, "accuracy": 2 / 3}
+    (found,) = (each for each in diagnose(events, replace(recipe, shift=0), few) if each.name == "over-fitting")
+    assert "both with --folds 5, as 60 validation images hardly tell" in found.suggestion
+    assert "keep=best" not in found.suggestion
+    assert translated(found.suggestion, "report") is not None
+
+
+def test_a_training_at_a_constant_rate_that_folds_judged_is_diagnosed() -> None:
+    """Its epochs have no validation loss, though there are scores."""
+    events, recipe, scores = recorded("plateau")
+    assert scores is not None
+    alone = [event | {"validation_loss": None, "validation_accuracy": None} for event in events]
+    names = {each.name for each in diagnose(alone, recipe, scores | {"folds": 5})}
+    assert len(names & PROGRESS) == 1
+    assert "no-validation" not in names
+
+
+def test_a_loss_that_falls_by_little_is_not_said_to_fall_no_longer() -> None:
+    events, recipe, scores = recorded("under-fitting")
+    epochs = [event for event in events if event["event"] == "epoch"]
+    base = epochs[-1]["validation_loss"]
+    slow = {event["epoch"]: base - 1e-6 * base * event["epoch"] for event in epochs}
+    slow[0] = 4 * base  # the first drop
+    changed = [
+        event | {"validation_loss": slow[event["epoch"]]} if event["event"] == "epoch" else event for event in events
+    ]
+    (found,) = (each for each in diagnose(changed, recipe, scores) if each.name == "under-fitting")
+    assert "The validation loss hardly falls (−" in found.sentence
+    assert translated(found.sentence, "report") is not None

@@ -272,14 +272,17 @@ def _either(classes: Sequence[str]) -> str:
 
 def _what_sets_hold(classifier: Classifier, coverage: float) -> str:
     """How often sets as above held the right class of the validation images, and of the class that fares worst."""
+    from fittingroom.evaluation.conformal import MAX_IMAGES
+
     scores = classifier.artifact.conformal
     assert scores is not None, "it was asked for sets before"
     share, of_classes = scores.coverage_of(classifier.set_limit(coverage))
     lowest = min(((of_class, i) for i, of_class in enumerate(of_classes) if of_class is not None), default=None)
     least = f" (for {classifier.classes[lowest[1]]} {_percent(lowest[0])})" if lowest and lowest[0] < share else ""
     low, high = scores.coverage_elsewhere(coverage)
+    of_images = f"{'the ' if scores.n < MAX_IMAGES else ''}{scores.n:,} validation images"  # of more, some were drawn
     return (
-        f"Such sets held the right class for {_percent(share)} of the {scores.n:,} validation images{least}; of other "
+        f"Such sets held the right class for {_percent(share)} of {of_images}{least}; of other "
         f"pictures like them, for {_percent(low)} to {_percent(high)} (95% interval)"
     )
 

@@ -32,13 +32,17 @@ class ConformalScores:
         counts: validation images of each class.
         encoded: their scores, float32 little-endian in base64: class by class, ascending. They are decoded when a set
             is asked for, and not before.
+        folds: of the cross-validation in which they were judged; 0 where they were held out of a single training.
     """
 
     counts: tuple[Count, ...]
     encoded: Annotated[str, BASE64]
+    folds: Count = 0
 
     @classmethod
-    def of(cls, probabilities_NC: NDArray[np.float32], labels_N: NDArray[np.int64]) -> ConformalScores:
+    def of(
+        cls, probabilities_NC: NDArray[np.float32], labels_N: NDArray[np.int64], folds: int | None = None
+    ) -> ConformalScores:
         """Score validation images; of more than 5,000, so many that are drawn from all of them."""
         if len(labels_N) > MAX_IMAGES:
             rows = np.random.default_rng(0).permutation(len(labels_N))[:MAX_IMAGES]
@@ -46,7 +50,7 @@ class ConformalScores:
         scores_N = scores_of(probabilities_NC)[np.arange(len(labels_N)), labels_N]
         ordered_N = scores_N[np.lexsort((scores_N, labels_N))]
         counts = np.bincount(labels_N, minlength=probabilities_NC.shape[1])
-        return cls(tuple(counts.tolist()), _text_of(ordered_N))
+        return cls(tuple(counts.tolist()), _text_of(ordered_N), folds or 0)
 
     @property
     def is_whole(self) -> bool:
@@ -77,10 +81,21 @@ class ConformalScores:
         """Between which shares of other pictures, from the same source, the sets hold the right class: 95 times of 100.
 
         With n validation images and the k-th lowest score as the limit it is distributed as Beta(k, n + 1 - k) over
-        draws of validation images (Vovk 2012), or above it where scores are equal.
+        draws of validation images (Vovk 2012). A limit of 0 is no such one: more first answers are right than was asked
+        for, each set is its first answer alone, and what is sought is the accuracy, by Clopper and Pearson's interval.
+        Of folds either is wider, as their images count for fewer.
         """
-        place = self._place(coverage)
-        return _beta_quantile(place, self.n, 0.025), _beta_quantile(place, self.n, 0.975)
+        from fittingroom.evaluation.fold_interval import fold_factor
+
+        # Images that folds judged count for fewer, as an accuracy on them does.
+        fewer = 1.0 if self.folds < 2 else 1 / fold_factor(self.folds)
+        n = int(self.n * fewer)
+        if self.limit(coverage) > 0:
+            low = high = self._place(coverage) * fewer
+        else:
+            low = int((self._scores() <= 0).sum()) * fewer
+            high = low + 1
+        return _beta_quantile(math.floor(low), n, 0.025), _beta_quantile(math.ceil(high), n, 0.975)
 
     def coverage_of(self, limit: float) -> tuple[float, list[float | None]]:
         """The share of the validation images whose set holds the right class, and of each class where it has 20."""
@@ -97,7 +112,12 @@ class ConformalScores:
 
 
 def _beta_quantile(k: int, n: int, probability: float) -> float:
-    """The quantile of Beta(k, n + 1 - k), by halving; without SciPy, which an image that serves may lack."""
+    """The quantile of Beta(k, n + 1 - k), by halving; without SciPy, which an image that serves may lack.
+
+    1 for k = n + 1, as no number lies above all.
+    """
+    if k > n:
+        return 1.0
     logs = [math.lgamma(n + 1) - math.lgamma(j + 1) - math.lgamma(n - j + 1) for j in range(k, n + 1)]
     low, high = 0.0, 1.0
     for _ in range(40):

@@ -252,7 +252,7 @@ def _write_artifact(
         data=dataclasses.asdict(environment.data),
         temperature=temperature,
         threshold=threshold,
-        conformal=ConformalScores.of(honest.probabilities, honest.truth) if honest else None,
+        conformal=ConformalScores.of(honest.probabilities, honest.truth, environment.folds) if honest else None,
         start=None if environment.start is None else dataclasses.asdict(environment.start),
     )
     save_artifact(artifact, fitted.network.state_dict())

@@ -61,7 +61,8 @@ def diagnose(
     if not epochs:
         return []
     steps = [event for event in events if event["event"] == "step"]
-    facts = Facts(window_of(epochs, steps, recipe), epochs, steps, recipe, validation, suspicious, official)
+    images = next((event["images"] for event in events if event["event"] == "start"), 0)
+    facts = Facts(window_of(epochs, steps, recipe), epochs, steps, recipe, validation, suspicious, official, images)
 
     for rule in DECISIVE:
         if decisive := rule(facts):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fittingroom.evaluation.intervals import model_interval, wilson_interval
+from fittingroom.evaluation.intervals import least_of_several_interval, model_interval, wilson_interval
 from fittingroom.report.diagnosis.facts import Diagnosis, Facts
 
 # Shares of all mistakes, by the lower bounds of their intervals.
@@ -23,7 +23,7 @@ def no_validation(facts: Facts) -> Diagnosis | None:
         sentence=f"Its training accuracy is {window.last['train_accuracy']:.1%}. No images are held out, so nobody can "
         "see whether it over-fits; who watches the test set instead tunes on it.",
         evidence={"validation images": 0, "training accuracy": window.last["train_accuracy"]},
-        suggestion="Hold some out: --set validation=5000.",
+        suggestion=f"Hold some out: --set validation={facts.to_hold_out}.",
     )
 
 
@@ -38,18 +38,20 @@ def imbalance(facts: Facts) -> Diagnosis | None:
     if not rare:
         return None
 
-    # Of several rare classes the worst stands for all; its interval must lie below that of the frequent class.
+    # Of several rare classes the worst stands for all; its interval must lie below that of the frequent class. Of a
+    # hundred one is bad by chance, which its interval allows for.
     worst = min(rare, key=lambda row: (row["recall"], row["n"]))
     right = round(worst["recall"] * worst["n"])
-    low, high = model_interval(right, worst["n"])
+    low, high = least_of_several_interval(right, worst["n"], len(rare))
     usual_low, _ = model_interval(round(frequent["recall"] * frequent["n"]), frequent["n"])
     if high >= usual_low:
         return None
+    of = f", as the least of {len(rare):,} rare classes" if len(rare) > 1 else ""
     return Diagnosis(
         name="imbalance",
         sentence=f"Accuracy hides a rare class: {frequent['n'] / scores['n']:.0%} of the validation images are class "
         f"{frequent['class']}, with a recall of {frequent['recall']:.0%}, and {worst['n'] / scores['n']:.0%} class "
-        f"{worst['class']}, with one of {worst['recall']:.0%} (95% {low:.0%} to {high:.0%}, n = {worst['n']:,}).",
+        f"{worst['class']}, with one of {worst['recall']:.0%} (95% {low:.0%} to {high:.0%}{of}, n = {worst['n']:,}).",
         evidence={"recall": worst["recall"], "low": low, "high": high, "n": worst["n"]}
         | {"recall of the frequent class": frequent["recall"], "n of the frequent class": frequent["n"]},
         suggestion="Judge it by the recall of each class, not by accuracy.",

@@ -14,6 +14,8 @@ from fittingroom.report.diagnosis.trend import Trend, fit_trend
 MIN_EPOCHS = 4  # for a line with an interval that says anything
 WINDOW = 8  # epochs that a trend is fitted to, where the last stage has them; half of a longer stage
 FIRST_DROP = 0.75  # share of a loss's whole fall; until then it is the first drop, which says nothing of what follows
+FEW_VALIDATED = 100  # images: on fewer two trainings are hardly ever told apart, and folds judge all images
+MOST_HELD_OUT = 5_000
 MIN_NATS = 0.001  # a loss that changes by less than this stays the same, however small it is
 
 
@@ -93,6 +95,7 @@ class Facts:
         scores: of the model as it ships, on validation; None where nothing was held out.
         suspicious: of the validation images.
         official: whether it was trained on the official training set of Fashion-MNIST.
+        images: that it learned from.
     """
 
     window: Window
@@ -102,6 +105,36 @@ class Facts:
     scores: dict[str, Any] | None = None
     suspicious: SuspiciousLabels | None = None
     official: bool = False
+    images: int = 0
+
+    @property
+    def validated(self) -> int:
+        """Images that validate."""
+        return 0 if self.scores is None else int(self.scores["n"])
+
+    @property
+    def has_folds(self) -> bool:
+        """Whether these were judged by folds, and none was held out of the training."""
+        return self.scores is not None and "folds" in self.scores
+
+    @property
+    def to_hold_out(self) -> int:
+        """How many images to hold out, where none are: as many as a recipe that says nothing does."""
+        return max(1, min(MOST_HELD_OUT, self.images // 10))
+
+    @property
+    def compare_both(self) -> str:
+        """How this training and another are compared, so that an answer can come of it; without its full stop."""
+        how = "then fittingroom compare both with --split validation"
+        if self.has_folds:
+            return f"by as many folds, {how}"
+        if not self.validated:
+            return f"both with --set validation={self.to_hold_out}, as nothing is held out, {how}"
+        if self.validated < FEW_VALIDATED:
+            one = self.validated == 1
+            few = f"{self.validated:,} validation image{'' if one else 's'} hardly tell{'s' if one else ''}"
+            return f"both with --folds 5, as {few}, {how}"
+        return how
 
 
 def window_of(epochs: Sequence[dict[str, Any]], steps: Sequence[dict[str, Any]], recipe: Recipe) -> Window:

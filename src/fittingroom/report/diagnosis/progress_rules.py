@@ -5,7 +5,7 @@ from __future__ import annotations
 from fittingroom.recipes.reached import REACHED
 from fittingroom.recipes.recipe import Recipe, differences, load_recipe, recipe_names
 from fittingroom.recipes.steps import AUTO
-from fittingroom.report.diagnosis.facts import MIN_EPOCHS, MIN_NATS, Diagnosis, Facts, Window, rounded
+from fittingroom.report.diagnosis.facts import FEW_VALIDATED, MIN_EPOCHS, MIN_NATS, Diagnosis, Facts, Window, rounded
 from fittingroom.report.diagnosis.trend import fit_trend
 
 # Changes of a loss over the window, as shares of it.
@@ -25,7 +25,8 @@ def progress(facts: Facts) -> Diagnosis:
     """Where the training stands: exactly one of the states."""
     window = facts.window
 
-    # Over-fitting shows in training and validation side by side, whatever the schedule did.
+    # Over-fitting shows in training and validation side by side, whatever the schedule did. Folds judge other models.
+    mistakes = 0
     if facts.scores is not None and window.is_validated:
         mistakes = facts.scores["n"] - facts.scores["correct"]
         training_error, validation_error = (
@@ -50,8 +51,7 @@ def progress(facts: Facts) -> Diagnosis:
 
     # Of mixtures of two images nobody gets all right: what is wrong there says nothing of the images themselves.
     is_mixed = bool(facts.recipe.mixup or facts.recipe.cutmix)
-    has_mistakes = facts.scores is not None and mistakes >= MIN_MISTAKES
-    if has_mistakes and not is_mixed and training_error >= MIN_UNDER_FITTED * validation_error:
+    if mistakes >= MIN_MISTAKES and not is_mixed and training_error >= MIN_UNDER_FITTED * validation_error:
         return _under_fitting(facts)
     return _plateau(facts)
 
@@ -77,21 +77,18 @@ def _over_fitting(facts: Facts) -> Diagnosis:
         sentence += f" It rises ({window.validation}, {window.span})."
 
     # Followed on small sets, neither shifting the images nor shipping the best epoch was better in the mean
-    # (benchmarks/diagnosis_advice.py): what to try is named, and that validation decides.
+    # (benchmarks/diagnosis_advice.py): what to try is named, and that validation decides. Folds choose no epoch.
     ways = [
         way
         for way, is_new in (
             ("--set shift=1", facts.recipe.shift == 0),
-            ("--set keep=best", facts.recipe.keep == "last"),
+            ("--set keep=best", facts.recipe.keep == "last" and facts.validated >= FEW_VALIDATED),
         )
         if is_new
     ]
     suggestion = "More images would narrow that gap."
     if ways:
-        suggestion += (
-            f" {' or '.join(ways)} may help or not: train with it beside this one, then fittingroom compare both with "
-            "--split validation."
-        )
+        suggestion += f" {' or '.join(ways)} may help or not: train with it beside this one, {facts.compare_both}."
     return Diagnosis(
         name="over-fitting",
         sentence=sentence,
@@ -130,8 +127,8 @@ def _finished(facts: Facts) -> Diagnosis:
         evidence |= {"reached": reached.accuracy, "seeds": reached.seeds}
     else:
         suggestion = (
-            f"Whether more epochs would help, curves can't say: train --epochs {2 * recipe.epochs} beside it, then "
-            "fittingroom compare both with --split validation."
+            f"Whether more epochs would help, curves can't say: train --epochs {2 * recipe.epochs} beside it, "
+            f"{facts.compare_both}."
         )
     return Diagnosis(name="finished", sentence=sentence, evidence=evidence, suggestion=suggestion, muted=True)
 
@@ -177,11 +174,14 @@ def _still_improving(facts: Facts) -> Diagnosis:
 
 def _under_fitting(facts: Facts) -> Diagnosis:
     window, last = facts.window, facts.epochs[-1]
+    movement = "moves without a trend"
+    if window.validation and (window.validation.falls or window.validation.rises):  # but not by enough
+        movement = "hardly falls" if window.validation.falls else "rises"
     return Diagnosis(
         name="under-fitting",
         sentence="Even on the images that it learns from its accuracy is only "
         f"{last['train_accuracy']:.1%}, as measured while learning; validation accuracy "
-        f"{last['validation_accuracy']:.1%}. The validation loss no longer falls ({window.validation}, "
+        f"{last['validation_accuracy']:.1%}. The validation loss {movement} ({window.validation}, "
         f"{window.span}), {window.rate}.",
         evidence=window.evidence()
         | {"training accuracy": last["train_accuracy"], "validation accuracy": last["validation_accuracy"]},
