@@ -112,6 +112,16 @@ def test_the_same_run_has_the_same_map(run: fr.Run, pages: tuple[str, str], monk
     assert write_report(run, with_map=True).read_text() == pages[1]
 
 
+def test_the_map_of_a_run_is_written_to_another_place(
+    run: fr.Run, pages: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(section, "MAX_IMAGES", IMAGES)
+    monkeypatch.setattr(section, "LEAST_RIGHT", 50)
+    there = write_report(run, with_map=True, out=tmp_path / "map.html")
+    assert there == tmp_path / "map.html"
+    assert there.read_text() == pages[1]
+
+
 def test_nearest_training_images_are_those_of_the_largest_cosine_among_what_was_learned(
     run: fr.Run, pages: tuple[str, str]
 ) -> None:

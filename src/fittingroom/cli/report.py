@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import errno
 from pathlib import Path
 
 from fittingroom.cli import options
 from fittingroom.cli.parser import Parser
+from fittingroom.errors import UsageError
 
 
 def add_options(parser: Parser) -> None:
@@ -14,10 +16,17 @@ def add_options(parser: Parser) -> None:
     parser.description = (
         "Write report.html, one self-contained page, and the model card README.md into a run's folder; "
         "into each member's too where the run has several seeds, and whatever else failed when the run was finished. "
-        "The test set is not evaluated."
+        "The test set is not evaluated. With --out nothing is written into the run, which may be read-only."
     )
-    parser.epilog = "example: fittingroom report runs/swift-1"
+    parser.epilog = "examples: fittingroom report runs/swift-1 · fittingroom report runs/swift-1 --map --out map.html"
     parser.add_argument("folder", metavar="RUN", type=Path, help="the run's folder")
+    parser.add_argument(
+        "--out",
+        metavar="FILE|FOLDER",
+        type=Path,
+        help="write the page, without the card, there and not into the run: to a FILE (.html), or as report.html into "
+        "a FOLDER, which of several seeds gets each one's page too",
+    )
     parser.add_argument("--xkcd", action="store_true", help="draw the curves as if by hand")
     parser.add_argument(
         "--map",
@@ -38,14 +47,25 @@ def run_report(args: argparse.Namespace) -> int:
     from fittingroom.runs.run import open_run
 
     run = open_run(args.folder)
-    if any("unmade" in member.result for member in run.members or [run]):
+
+    # With --out the run stays as it is: neither is made up for what it lacks, nor has it a new card.
+    lacks = any("unmade" in member.result for member in run.members or [run])
+    if args.out is None and lacks:
         from fittingroom.pipeline.extras import make_up  # loads PyTorch, which the page alone does without
 
         with console.working("making up for what failed"):
             make_up(run)
     with console.working("writing the report"):
-        page = write_report(run, xkcd=args.xkcd, with_map=args.map, trust_code=args.trust_code)
-        write_model_card(run)
+        try:
+            page = write_report(run, out=args.out, xkcd=args.xkcd, with_map=args.map, trust_code=args.trust_code)
+        except OSError as error:
+            if args.out is not None or error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+                raise
+            raise UsageError(
+                f"{error.filename}: {error.strerror}; write the page to another place: --out FILE.html"
+            ) from error
+        if args.out is None:
+            write_model_card(run)
 
     # Each seed is diagnosed by itself: what one of them did is lost in a mean.
     out = console.stdout()
@@ -59,5 +79,5 @@ def run_report(args: argparse.Namespace) -> int:
     out.print(f"{page}")
     if args.map:  # of each seed, as each network has features of its own
         for member in run.members:
-            out.print(f"map  {member.path / 'report.html'}")
+            out.print(f"map  {page.parent / member.path.name / 'report.html'}")
     return 0

@@ -48,14 +48,24 @@ if TYPE_CHECKING:
 MAX_MATRIX_CLASSES = 20  # more can't be read as a matrix: pairs, and the weakest classes, are listed
 MAX_TABLE_CLASSES = 50
 MAX_EVALUATIONS = 30  # on the test set, listed
-TEMPLATE = Path(__file__).with_name("report.html")
+PAGE = "report.html"
+TEMPLATE = Path(__file__).with_name(PAGE)
 
 
-def write_report(run: Run, *, xkcd: bool = False, with_map: bool = False, trust_code: bool = False) -> Path:
+def write_report(
+    run: Run,
+    *,
+    out: str | Path | None = None,
+    xkcd: bool = False,
+    with_map: bool = False,
+    trust_code: bool = False,
+) -> Path:
     """Write ``report.html`` into a finished run, and into its members' folders where it has several seeds.
 
     Args:
         run: finished; its data is opened for the pictures, and without it the page says that they are missing.
+        out: where else to write, when nothing is to be written into the run: a folder, which gets ``report.html`` and
+            each member's below it; or one file, the page of the whole run, if the name ends in ``.html``.
         xkcd: draw the curves as if by hand, as in the tutorial notebook.
         with_map: with a map of the judged images, and the training images nearest to the worst mistakes; this takes
             seconds, PyTorch and scikit-learn.
@@ -65,8 +75,10 @@ def write_report(run: Run, *, xkcd: bool = False, with_map: bool = False, trust_
         The page's path.
 
     Raises:
-        ArtifactError: a file of the run is missing or damaged; for a map, the network has no features.
+        ArtifactError: a file of the run is missing or damaged; for a map, the network has no features, or the maps of
+            several seeds were to be in one file.
         DataError: the images of a map are not at hand.
+        OSError: the page can't be written there.
 
     Example:
         >>> import fittingroom as fr
@@ -74,8 +86,17 @@ def write_report(run: Run, *, xkcd: bool = False, with_map: bool = False, trust_
         runs/plain-1/report.html
     """
     members = run.members
-    for member in members:
-        write_report(member, xkcd=xkcd, with_map=with_map, trust_code=trust_code)
+    path, in_folder = page_at(run, out)
+    if with_map and members and not in_folder:
+        raise ArtifactError(
+            f"{path}: a folder expected for the maps of {len(members)} seeds, as each network has features of its own"
+        )
+
+    # One file holds the page of the whole run; what it would lead to beside itself isn't there.
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for member in members if in_folder else ():
+        place = path.parent / member.path.name
+        write_report(member, out=place, xkcd=xkcd, with_map=with_map, trust_code=trust_code)
 
     # What both kinds of page show; the template asks for the rest where there are members, or there are none.
     content: dict[str, Any] = {
@@ -87,6 +108,7 @@ def write_report(run: Run, *, xkcd: bool = False, with_map: bool = False, trust_
         "xkcd": xkcd,
         "evaluations": test_set_evaluations(run),
         "max_evaluations": MAX_EVALUATIONS,
+        "leads_to_members": in_folder,
         "figure": _figure,
         "language": language_switch(),
         "interval_method": interval_method,
@@ -108,10 +130,18 @@ def write_report(run: Run, *, xkcd: bool = False, with_map: bool = False, trust_
     content |= _about_members(run, members) if members else _about_one(run, with_map=with_map, trust_code=trust_code)
     content["smoothing"] = smoothing_in_words(run.recipe, len(content["artifact"].classes))
 
-    path = run.path / "report.html"
     with atomic_write(path) as file:
         file.write(with_chinese(render_page(TEMPLATE, content), "report").encode())
     return path
+
+
+def page_at(run: Run, out: str | Path | None = None) -> tuple[Path, bool]:
+    """Where :func:`write_report` writes a run's page, and whether its members' pages lie below the same folder."""
+    place = run.path if out is None else Path(out)
+    if place.is_dir():
+        return place / PAGE, True
+    is_file = place.exists() or place.suffix.lower() in (".html", ".htm")
+    return (place, False) if is_file else (place / PAGE, True)
 
 
 def _about_one(run: Run, *, with_map: bool, trust_code: bool) -> dict[str, Any]:
