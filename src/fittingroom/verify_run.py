@@ -417,7 +417,8 @@ def _judge_by_seeds(run: Run, again: _Again, fitted: Fitted, seeds: int, sentenc
     low, high = among.interval
     sentences.append(
         f"by this training and {of_what}, one more seed has {low:.2%} to {high:.2%} right and at most "
-        f"{among.most_discordant:,.0f} discordant images with the others; the run has {among.accuracy:.2%} and "
+        f"{among.most_discordant:,.0f} discordant images with the others (97.5% each); the run has "
+        f"{among.accuracy:.2%} and "
         f"{among.discordant:,.0f}"
     )
     return among

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fittingroom.audit.statistics import _p_text
 from fittingroom.data.dataset import Dataset, Splits, concatenate
 from tests.support.planted import both, checked, fast_errors, names, only, parts, replaced, write_folder
 
@@ -129,6 +130,11 @@ def test_brightness_that_differs_between_parts_or_halves_is_named(tmp_path: Path
     halves = only(checked(write(tmp_path / "b", replaced(train, images))), "split-shift")
     assert "halves" in halves.where
     assert halves.figures["standard_deviations"] > 0.25
+
+
+def test_no_p_value_is_said_to_be_0() -> None:
+    assert _p_text(0.0) == "p < 1e-100"
+    assert _p_text(3.2e-12) == "p = 3e-12"
 
 
 def test_the_order_of_classes_alone_is_no_shift(tmp_path: Path, sample: Splits) -> None:

@@ -58,8 +58,16 @@ def test_a_run_of_several_seeds_has_sd_and_the_interval_of_its_recipe(
     row = {row["run"]: row for row in listed(runs, capsys)}["seeds"]
     assert row["seeds"] == 2
     assert row["interval_of"] == "recipe: seeds × images"
-    assert row["interval"][0] < row["test"] < row["interval"][1]
-    assert row["sd"] is not None
+
+
+def test_an_interval_by_groups_is_called_that(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    edit(runs / "good" / "result.json", "test", groups=7)
+    file = runs / "seeds" / "result.json"
+    file.write_text(json.dumps(json.loads(file.read_text(encoding="utf-8")) | {"groups": 7}), encoding="utf-8")
+    of = {row["run"]: row["interval_of"] for row in listed(runs, capsys)}
+    assert of["good"] == "this model: 1,000 images in 7 groups"
+    assert of["seeds"] == "recipe: seeds × 1,000 images in 7 groups"
+    assert of["lucky"] == "this model: Wilson"
 
 
 def test_keys_that_differ_from_the_packaged_recipe_are_named(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,10 +14,11 @@ from scipy import stats
 
 import fittingroom as fr
 from fittingroom.compare.answers import Answers, read_answers
-from fittingroom.compare.comparison import p_text, points
+from fittingroom.compare.comparison import Decision, p_text, points
 from fittingroom.compare.verdict import compare_answers
 from fittingroom.data.formats.npz import write_npz
 from fittingroom.evaluation.predictions import Predictions, read_predictions, write_predictions
+from fittingroom.runs.compare_ledger import level_of_look
 from fittingroom.runs.ledger import read_evaluations
 from fittingroom.training.inference import judge
 
@@ -243,6 +244,13 @@ def test_three_runs_are_two_comparisons_with_the_first(runs: Path) -> None:
         assert comparison.notes[0].startswith("2 runs against one baseline: decided by Holm's p")
         assert comparison.notes[1].startswith("Unadjusted: 95% ")
     assert compared.as_dict()["baseline"] == "one"
+    assert compared.interval_names == "simultaneous 95%"
+
+    # A pair that was looked at before is held to less: the table names either interval.
+    answer(runs / "three", marks(200, 7))
+    compared = fr.compare_runs([runs / "one", runs / "two", runs / "three"])
+    assert [each.overall.decision.look for each in compared.comparisons] == [1, 2]
+    assert compared.interval_names == "simultaneous 95% or 99.39%, as each sentence says"
 
 
 def test_holm_may_decide_what_the_simultaneous_interval_leaves_open_and_that_is_said(runs: Path) -> None:
@@ -277,7 +285,7 @@ def test_looking_again_with_other_members_costs_and_with_the_same_ones_does_not(
     (comparison,) = fr.compare_runs([runs / "one", runs / "again"]).comparisons
     assert comparison.overall.decision.look == 2
     assert comparison.overall.decision.level == pytest.approx(0.00608, abs=1e-5)
-    assert comparison.notes[0].startswith("Look 2 at this pair: p has to be below 0.0061")
+    assert comparison.notes[0].startswith("Look 2 at this pair: p has to be below 0.006079")
     assert "(99.39% " in comparison.sentence
     assert fr.compare_runs(pair).comparisons[0].overall.decision.look == 1
 
@@ -426,10 +434,20 @@ def test_points_are_written_as_one_reads_them(share: float, near: float, signed:
     assert points(share, nearest_zero=near, signed=signed) == text
 
 
-@pytest.mark.parametrize(("p", "text"), [(0.0312, "0.031"), (1.0, "1"), (2e-5, "< 0.0001"), (0.00012, "0.00012")])
+@pytest.mark.parametrize(
+    ("p", "text"),
+    [(0.0312, "0.031"), (1.0, "1"), (2e-5, "< 0.0001"), (0.00012, "0.00012"), (0.0496, "0.0496"), (0.0504, "0.05")],
+)
 def test_p_values_are_written_as_one_reads_them(p: float, text: str) -> None:
     assert p_text(p) == text
     assert p_text(p, sign=True) == (text if "<" in text else f"= {text}")
+
+
+@pytest.mark.parametrize("look", [1, 2, 13, 20, 1000])
+def test_no_interval_is_said_to_hold_in_100_percent(look: int) -> None:
+    name = Decision(look=look, level=level_of_look(look)).interval_name
+    assert float(name.rstrip("%")) == pytest.approx(100 * (1 - level_of_look(look)), abs=0.01)
+    assert float(name.rstrip("%")) < 100
 
 
 # The images.

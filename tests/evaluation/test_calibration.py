@@ -73,3 +73,18 @@ def test_a_single_certain_example_is_enough() -> None:
     found = calibration(np.array([[1.0, 0.0]], np.float32), np.array([0]))
     assert (found.ece, found.brier, found.brier_interval) == (0.0, 0.0, None)
     assert found.bins[0].high == 1.0
+
+
+@pytest.mark.parametrize("n", [20, 60, 200, 2000])
+def test_a_calibrated_model_is_hardly_ever_called_otherwise_however_few_the_examples(n: int) -> None:
+    found = [calibration(*calibrated_sample(n, 10, seed)).verdict for seed in range(400)]
+    assert found.count("calibrated") >= 0.91 * 400
+
+
+def test_a_model_that_is_right_on_average_alone_is_called_uneven_and_neither_over_nor_under_confident() -> None:
+    confidence_N = np.repeat([0.6, 0.9], 500).astype(np.float32)
+    probabilities_NC = np.stack([confidence_N, 1 - confidence_N], axis=1)
+    right_N = np.r_[np.arange(500) < 400, np.arange(500) < 350]  # 80% where it says 60, 70% where it says 90
+    assert calibration(probabilities_NC, np.where(right_N, 0, 1)).verdict == "uneven"
+    assert calibration(probabilities_NC, np.where(np.arange(1000) < 400, 0, 1)).verdict == "over-confident"
+    assert calibration(probabilities_NC, np.zeros(1000, np.int64)).verdict == "under-confident"

@@ -361,6 +361,20 @@ def test_of_two_classes_nothing_is_said_to_be_confused_most() -> None:
     assert two.weakest["class"] == "flaw"
     low, high = model_interval(16, 20)
     assert two.weakest["interval"][0] < low < high < two.weakest["interval"][1]  # it was picked as the least
+    assert two.others == ""
+
+
+def test_of_several_that_are_as_weak_or_as_often_confused_none_is_called_the_one() -> None:
+    rows = [{"class": name, "n": n, "recall": 0.5} for name, n in (("a", 2), ("b", 20), ("c", 4))]
+    confusion = [[1, 1, 0], [5, 10, 5], [0, 2, 2]]
+    tied = worst_mistakes({"n": 26, "correct": 13, "per_class": rows, "confusion": confusion})
+    assert tied is not None
+    assert (tied.weakest["class"], tied.weakest["n"], tied.others) == ("b", 20, " and 2 other classes")
+    assert (tied.pair["first"], tied.pair["second"], tied.is_confusion) == ("b", "c", True)
+
+    tied = worst_mistakes({"n": 26, "correct": 13, "per_class": rows, "confusion": [[1, 1, 0], [5, 10, 5], [0, 1, 3]]})
+    assert tied is not None
+    assert not tied.is_confusion
 
 
 def lopsided(frequent: int, right: int, rare: Sequence[tuple[int, int]]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import pytest
 import fittingroom as fr
 from fittingroom.data.fetch.fingerprints import KNOWN_FINGERPRINTS
 from fittingroom.pipeline import train
-from fittingroom.report.model_card import write_model_card
+from fittingroom.report.model_card import _write_card, write_model_card
 
 yaml = pytest.importorskip("yaml")
 
@@ -99,3 +99,24 @@ def test_each_member_of_a_run_of_several_seeds_has_a_card(tmp_path: Path) -> Non
     for seed, card in enumerate(cards):
         _, text = read_card(card)
         assert f"seed {seed}" in text
+
+
+def test_a_recipes_interval_by_groups_is_called_that_and_a_missing_ledger_is_no_count(run: fr.Run) -> None:
+    test = run.result["test"]
+    family = {"on": "test", "members": [{}, {}], "mean": test["accuracy"], "interval": test["interval"], "groups": 12}
+    _, text = read_card(_write_card(run, family))
+    assert "(recipe: seeds × 12 groups of images)" in text
+    _, text = read_card(_write_card(run, {key: value for key, value in family.items() if key != "groups"}))
+    assert "(recipe: seeds × images)" in text
+    assert " 1 threads" not in text
+    assert " 1 epochs" not in text
+
+    ledger = run.path.parent / "test-looks.jsonl"
+    lines = ledger.read_text(encoding="utf-8")
+    ledger.unlink()
+    try:
+        _, text = read_card(*write_model_card(run))
+    finally:
+        ledger.write_text(lines, encoding="utf-8")
+    assert "How often this test set was evaluated on isn't on record." in text
+    assert "0 times" not in text

@@ -12,6 +12,7 @@ from fittingroom.audit.known_pairs import across, pairs_between
 from fittingroom.audit.near_duplicates import near_duplicates
 from fittingroom.audit.reference import hashes_of
 from fittingroom.data.dataset import Dataset
+from fittingroom.rendering.share import share_text
 
 MAX_IMAGES = 20_000  # training images and judged ones together, in which near-duplicates are looked for at once
 MIN_NEAR = 0.01  # of the images that are judged: fewer near-duplicates are those of any two parts of simple pictures
@@ -92,10 +93,10 @@ class NearInTest:
         if not self.near:
             return f"a search finds no near-duplicate of a training image among the {self.n:,} test images"
         are = "is a near-duplicate of a training image" if self.near == 1 else "are near-duplicates of training images"
-        known = "copies, or things that look alike"
+        known = "a copy, or a thing that looks alike" if self.near == 1 else "copies, or things that look alike"
         if self.near >= MIN_NEAR * self.n:
-            known = "if they are copies, expect less on new images"
-        return f"{self.near:,} of the {self.n:,} test images ({self.near / self.n:.2%}) {are}: {known}"
+            known = f"if {'it is a copy' if self.near == 1 else 'they are copies'}, expect less on new images"
+        return f"{self.near:,} of the {self.n:,} test images ({share_text(self.near / self.n)}) {are}: {known}"
 
 
 def near_in_test(train: Dataset, test: Dataset, held_out: Dataset | None, *, cache: bool) -> NearInTest:

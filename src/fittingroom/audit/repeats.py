@@ -20,6 +20,7 @@ from fittingroom.audit.identity import Part
 from fittingroom.audit.known_pairs import keep_pairs, keep_pairs_between
 from fittingroom.audit.near_duplicates import near_duplicates
 from fittingroom.rendering.contact_sheet import Row
+from fittingroom.rendering.share import share_text
 
 MAX_PAIRS_LISTED = 4  # of near-duplicates, by a message
 PAIRS_A_ROW, MAX_ROWS_SHOWN = 6, 10
@@ -49,7 +50,7 @@ def duplicates(part: Part) -> list[Finding]:
             name="duplicates",
             severity="warning",
             where=part.name,
-            message=f"{len(again):,} of {len(part.hashes):,} images occur earlier in it "
+            message=f"{len(again):,} of {len(part.hashes):,} images occur{'s' * (len(again) == 1)} earlier in it "
             f"({kind_of_place(part.dataset)} {listed}"
             + (", …)" if len(again) > MAX_VALUES_LISTED else ")")
             + (f"; {contradict:,} with another label" if contradict else ""),
@@ -97,11 +98,11 @@ def _overlap(judged: Part, seen: Part, common: NDArray[np.int64]) -> Finding:
         name="overlap",
         severity=severity,
         where=f"{judged.name} and {seen.name}",
-        message=f"{len(common):,} of the {len(judged.hashes):,} images of {judged.name} ({share:.2%}) occur in "
-        f"{seen.name} too ({kind_of_place(judged.dataset)} {listed})",
+        message=f"{len(common):,} of the {len(judged.hashes):,} images of {judged.name} ({share_text(share)}) "
+        f"occur{'s' * (len(common) == 1)} in {seen.name} too ({kind_of_place(judged.dataset)} {listed})",
         effect="Both are the same part: given twice, they count twice."
         if is_copy
-        else f"Trained on the one, a model knows {share:.1%} of the other's answers: its accuracy is too high.",
+        else f"Trained on the one, a model knows {share_text(share)} of the other's answers: its accuracy is too high.",
         advice="Give one of them." if is_copy else "Take these images out of the part that is trained on.",
         figures={"overlap": len(common), "n": len(judged.hashes), "share": share}
         | file_figures(judged.dataset, common),
@@ -195,7 +196,7 @@ def _near(first: Part, second: Part, rows: NDArray[np.int64], mirrored: int, she
         where=first.name if within else f"{first.name} and {second.name}",
         message=f"{len(rows):,} pair{'s' * (len(rows) != 1)} of images alike but for a small shift, turn or "
         f"zoom, brightness, blur, a mirror, inversion or encoding; {images:,} of {judged:,} images of "
-        f"{second.name} ({share:.2%}) are in one; {mirrored:,} mirrored "
+        f"{second.name} ({share_text(share)}) are in one; {mirrored:,} mirrored "
         f"({kind_of_place(second.dataset)} {listed})",
         effect="They weigh more than others in training."
         if within

@@ -22,6 +22,7 @@ from fittingroom.data.dataset import Dataset
 from fittingroom.rendering.contact_sheet import Row
 
 MAX_P = 1e-6  # of a shift: many parts, halves and classes are compared, and chance alone must be no finding
+SMALLEST_P = 1e-100  # that is told apart from smaller ones
 MIN_IMAGES_A_HALF, MIN_IMAGES_A_CLASS = 50, 20  # whose brightness is compared
 MAX_IMAGES_A_CLASS = 3_000
 MIN_IMAGES_OF_RANGE = 20  # below which no brighter pixel may be chance
@@ -79,7 +80,8 @@ def _shares_shift(train: Part, part: Part) -> list[Finding]:
             severity="warning",
             where=f"{train.name} and {part.name}",
             message=f"class shares differ: {variation:.1%} of the images would have to change class to make them equal "
-            f"(chi² {chi2:,.0f} at {freedom} degrees of freedom, p = {p:.1g}); {train.dataset.classes[used[worst]]} is "
+            f"(chi² {chi2:,.0f} at {freedom} degree{'s' * (freedom != 1)} of freedom, {_p_text(p)}); "
+            f"{train.dataset.classes[used[worst]]} is "
             f"{shares[0, worst]:.1%} of {train.name}, {shares[1, worst]:.1%} of {part.name}",
             effect="Accuracy on the one says little about the other: easy and hard classes weigh differently.",
             advice="Split by class (stratified), or compare recall class by class.",
@@ -136,13 +138,18 @@ def _shift_of(first: Dataset, second: Dataset, where: str, channel: int | None) 
             where=where,
             message=f"images of the same class differ in mean "
             f"{'brightness' if channel is None else CHANNELS[channel]} by {abs(gap):.1f} of 255, {effect:.2f} "
-            f"standard deviations (p = {p:.1g})",
+            f"standard deviations ({_p_text(p)})",
             effect="What was learned on the one does not hold on the other; a split between them isn't random.",
             advice="Look how the two were made or put together; shuffle before splitting.",
             figures={"difference": gap, "standard_deviations": effect, "p": p}
             | ({} if channel is None else {"channel": CHANNELS[channel]}),
         )
     ]
+
+
+def _p_text(p: float) -> str:
+    """``p = 3e-12``; what is beyond the smallest numbers of a float is not 0."""
+    return f"p = {p:.1g}" if p > SMALLEST_P else f"p < {SMALLEST_P:.0e}"
 
 
 def _brightness(dataset: Dataset, label: int, channel: int | None) -> NDArray[np.float64]:

@@ -180,6 +180,7 @@ def _print_sides(compared: Compared, out: Any) -> None:
     """A row for each run: its own accuracy, how it differs from the baseline's, and in what."""
     from fittingroom.cli import console
     from fittingroom.compare.comparison import p_text, points
+    from fittingroom.rendering.share import share_text
 
     numbers = ("seeds", "accuracy", "sd", "difference", "p")
     several = len(compared.comparisons) > 1
@@ -201,7 +202,7 @@ def _print_sides(compared: Compared, out: Any) -> None:
         table.add_row(
             side.name,
             f"{side.seeds}",
-            f"{side.mean:.2%}",
+            share_text(side.mean),
             f"{100 * side.sd:.2f}" if side.seeds > 1 else "",
             f"{side.interval[0]:.2%} to {side.interval[1]:.2%} ({side.whose.partition(':')[0]})",
             *(cells if several else ()),
@@ -209,9 +210,8 @@ def _print_sides(compared: Compared, out: Any) -> None:
         )
     out.print(table)
     if several:
-        overall = compared.comparisons[0].overall
         out.print(
-            f"differences in points, intervals {overall.decision.interval_name}, p by Holm; sd from seed to seed",
+            f"differences in points, intervals {compared.interval_names}, p by Holm; sd from seed to seed",
             style="bright_black",
         )
 
@@ -219,7 +219,8 @@ def _print_sides(compared: Compared, out: Any) -> None:
 def _print_classes(comparison: Comparison, out: Any) -> None:
     """The difference on the images of each class."""
     from fittingroom.cli import console
-    from fittingroom.compare.comparison import p_text, points
+    from fittingroom.compare.comparison import confidence_text, p_text, points
+    from fittingroom.rendering.share import share_text
 
     # Differences of classes are too many to be judged one by one: p by Holm and the intervals allow for all of them.
     out.print()
@@ -232,15 +233,15 @@ def _print_classes(comparison: Comparison, out: Any) -> None:
         table.add_row(
             row.name,
             f"{row.n:,}",
-            f"{row.first:.1%}",
-            f"{row.second:.1%}",
+            share_text(row.first, 1),
+            share_text(row.second, 1),
             points(row.difference, signed=True),
             f"{points(row.interval[0])} to {points(row.interval[1])}" if row.interval else "",
             "" if row.p_holm is None else p_text(row.p_holm) + ("  differs" if row.differs else ""),
         )
     if rows:
         out.print(table)
-        share = f"{100 * (1 - comparison.overall.decision.level):.4g}%"
+        share = confidence_text(1 - comparison.overall.decision.level)
         out.print(
             f"differences and intervals in points; all intervals hold together in {share} of cases; p by Holm",
             style="bright_black",

@@ -292,11 +292,12 @@ def _subsets(run: Run, dataset: Dataset | None, args: argparse.Namespace) -> Seq
 def _print_mean(scores: dict[str, Any]) -> None:
     from fittingroom.cli import console
     from fittingroom.cli.interval_text import show_interval
+    from fittingroom.rendering.share import share_text
 
     out = console.stdout()
     members = scores["members"]
     what = f"mean accuracy of {len(members)} seed{'s' * (len(members) != 1)} on {scores['on']}"
-    out.print(f"{what} {scores['mean']:.2%}, {show_interval(scores, members[0]['n'], seeds=len(members))}")
+    out.print(f"{what} {share_text(scores['mean'])}, {show_interval(scores, members[0]['n'], seeds=len(members))}")
     if len(members) > 1:
         out.print(f"sd {100 * scores['sd']:.2f} points from seed to seed")
     _print_subsets(scores)
@@ -307,13 +308,14 @@ def _print_scores(scores: dict[str, Any]) -> None:
     from fittingroom.cli import console
     from fittingroom.cli.interval_text import show_interval
     from fittingroom.evaluation.class_metrics import in_words as class_metrics_in_words
+    from fittingroom.rendering.share import share_text
 
     out = console.stdout()
     counts = f"{scores['correct']:,} of {scores['n']:,} images"
-    out.print(f"accuracy         {scores['accuracy']:.2%}: {counts}", style="bold")
+    out.print(f"accuracy         {share_text(scores['accuracy'])}: {counts}", style="bold")
     out.print(f"                 {show_interval(scores, scores['n'])}")
     if scores["loss"] is not None:  # of answers without probabilities there is neither
-        out.print(f"top-2 accuracy   {scores['top2']:.2%}")
+        out.print(f"top-2 accuracy   {share_text(scores['top2'])}")
         out.print(f"loss             {scores['loss']:.4f}")
     if by_class := class_metrics_in_words(scores):
         out.print(by_class)
@@ -324,7 +326,7 @@ def _print_scores(scores: dict[str, Any]) -> None:
     numbers = ("n", "precision", "recall", "F1")
     classes = console.table("class", *numbers, right=numbers)
     for row in scores["per_class"]:
-        shares = ("–" if row[key] is None else f"{row[key]:.1%}" for key in ("precision", "recall", "f1"))
+        shares = ("–" if row[key] is None else share_text(row[key], 1) for key in ("precision", "recall", "f1"))
         classes.add_row(row["class"], f"{row['n']:,}", *shares)
     out.print(classes)
 
@@ -342,6 +344,7 @@ def _print_scores(scores: dict[str, Any]) -> None:
 def _print_subsets(scores: dict[str, Any]) -> None:
     from fittingroom.audit.subsets import LABEL_ISSUES_CAVEAT
     from fittingroom.cli import console
+    from fittingroom.rendering.share import share_text
 
     if "subsets" not in scores:
         return
@@ -352,7 +355,7 @@ def _print_subsets(scores: dict[str, Any]) -> None:
     table = console.table("images", "n", "accuracy", interval, right=("n", "accuracy"))
     for row in scores["subsets"]:
         low, high = row["interval"] or (0.0, 0.0)
-        figures = (f"{row['accuracy']:.2%}", f"{low:.2%} to {high:.2%}") if row["n"] else ("–", "–")
+        figures = (share_text(row["accuracy"]), f"{low:.2%} to {high:.2%}") if row["n"] else ("–", "–")
         table.add_row(row["name"], f"{row['n']:,}", *figures)
     out.print(table)
 

@@ -152,7 +152,9 @@ def _texts(row: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _share(share: float | None) -> str:
-    return "–" if share is None else f"{share:.2%}"
+    from fittingroom.rendering.share import share_text
+
+    return "–" if share is None else share_text(share)
 
 
 def _that_fit(rows: Sequence[Mapping[str, str]], width: int) -> tuple[list[str], list[str]]:

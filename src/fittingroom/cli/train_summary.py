@@ -49,11 +49,12 @@ def _scores_of_one(run: Run, result: dict[str, Any]) -> Iterator[tuple[str, str]
 
     from fittingroom.cli.interval_text import show_interval
     from fittingroom.evaluation.class_metrics import in_words as class_metrics_in_words
+    from fittingroom.rendering.share import share_text
 
     for split in ("test", "validation"):
         if scores := result[split]:
             folds = f", each by a model of the {scores['folds'] - 1} other folds" if scores.get("folds") else ""
-            accuracy = f"accuracy {scores['accuracy']:.2%} on {scores['n']:,} images{folds}"
+            accuracy = f"accuracy {share_text(scores['accuracy'])} on {scores['n']:,} images{folds}"
             calibrated = " calibrated" if scores["loss"] != scores.get("loss_uncalibrated", scores["loss"]) else ""
             yield split, f"{accuracy}; {show_interval(scores, scores['n'])}; loss {scores['loss']:.4f}{calibrated}"
             if by_class := class_metrics_in_words(scores):
@@ -108,6 +109,7 @@ def _near_in_test(result: dict[str, Any], environment: Environment) -> Iterator[
 
 def _mistakes(scores: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """The class of least recall, and the two that are most often taken for each other; nothing without a mistake."""
+    from fittingroom.rendering.share import share_text
     from fittingroom.report.run_summary import worst_mistakes
 
     worst = worst_mistakes(scores)
@@ -116,7 +118,7 @@ def _mistakes(scores: dict[str, Any]) -> Iterator[tuple[str, str]]:
     weakest = worst.weakest
     low, high = weakest["interval"]
     interval = f"95% {low:.1%} to {high:.1%}, as the least of {worst.classes}; n = {weakest['n']:,}"
-    yield "weakest", f"{weakest['class']}: recall {weakest['recall']:.1%} ({interval})"
+    yield "weakest", f"{weakest['class']}{worst.others}: recall {share_text(weakest['recall'], 1)} ({interval})"
 
     pair = worst.pair
     if worst.is_confusion:
@@ -152,14 +154,15 @@ def _diagnosis(run: Run) -> Iterator[tuple[str, str]]:
 def _scores_of_members(result: dict[str, Any]) -> Iterator[tuple[str, str]]:
     from fittingroom.cli.interval_text import show_interval
     from fittingroom.evaluation.class_metrics import in_words as class_metrics_in_words
+    from fittingroom.rendering.share import share_text
 
     split, members = result["on"], result["members"]
     yield "seeds", ", ".join(f"{member['seed']}" for member in members)
     if split:
         n = members[0][split]["n"]
-        mean = f"mean accuracy {result['mean']:.2%} on {n:,} images, sd {100 * result['sd']:.2f} points"
+        mean = f"mean accuracy {share_text(result['mean'])} on {n:,} images, sd {100 * result['sd']:.2f} points"
         yield split, f"{mean}; {show_interval(result, n, seeds=len(members))}"
-        accuracies = ", ".join(f"{member[split]['accuracy']:.2%}" for member in members)
+        accuracies = ", ".join(share_text(member[split]["accuracy"]) for member in members)
         yield "", f"each: {accuracies}"
         if by_class := class_metrics_in_words(result):
             yield "", by_class

@@ -46,6 +46,14 @@ class Compared:
         """For each comparison, what the baseline and the other run answered on the images that they have in common."""
         return [(disagreements.first, disagreements.second) for disagreements in self.disagreements]
 
+    @property
+    def interval_names(self) -> str:
+        """``simultaneous 95%``; where a pair was looked at before, its own beside it."""
+        names = list(dict.fromkeys(each.overall.decision.interval_name for each in self.comparisons))
+        if len(names) == 1:
+            return names[0]
+        return f"{names[0]} or {' or '.join(name.rpartition(' ')[2] for name in names[1:])}, as each sentence says"
+
     def _repr_html_(self) -> str:
         """What a notebook shows: a row and a sentence for each run."""
         return view_of_comparisons(self.baseline, self.comparisons)

@@ -39,7 +39,7 @@ class Decision:
     @property
     def interval_name(self) -> str:
         """``95%``, ``simultaneous 95%``, ``99.39%``: what the interval is called."""
-        percent = f"{100 * (1 - self.level):.4g}%"
+        percent = confidence_text(1 - self.level)
         return f"simultaneous {percent}" if self.runs > 1 else percent
 
 
@@ -206,7 +206,21 @@ def points(share: float, *, nearest_zero: float = 1.0, signed: bool = False) -> 
 
 
 def p_text(p_value: float, *, sign: bool = False) -> str:
-    """0.0312 → ``0.031``, or with its sign ``= 0.031``; what is smaller than 0.0001 is shown as ``< 0.0001``."""
+    """0.0312 → ``0.031``, or with its sign ``= 0.031``; what is smaller than 0.0001 is shown as ``< 0.0001``.
+
+    What is below 0.05 stays below it: 0.0496 → ``0.0496``.
+    """
     if p_value < 0.0001:
         return "< 0.0001"
-    return ("= " if sign else "") + f"{p_value:.2g}"
+    digits = 2
+    while p_value < LEVEL <= float(f"{p_value:.{digits}g}") and digits < 6:
+        digits += 1
+    return ("= " if sign else "") + f"{p_value:.{digits}g}"
+
+
+def confidence_text(confidence: float) -> str:
+    """0.95 → ``95%``, 0.99392 → ``99.39%``, 0.999958 → ``99.9958%``: never 100%, which no interval holds in."""
+    digits = 4
+    while confidence < 1 and float(f"{100 * confidence:.{digits}g}") >= 100 and digits < 15:
+        digits += 1
+    return f"{100 * confidence:.{digits}g}%"

@@ -8,7 +8,7 @@ from typing import Any
 
 from fittingroom.compare import Compared
 from fittingroom.compare.answers import Answers
-from fittingroom.compare.comparison import Comparison, p_text, points
+from fittingroom.compare.comparison import Comparison, confidence_text, p_text, points
 from fittingroom.compare.disagreements import Disagreements, DiscordantImage
 from fittingroom.compare.matrix import difference_matrix
 from fittingroom.compare.sides import side_of
@@ -41,6 +41,8 @@ def page_of(compared: Compared) -> str:
         "width": WIDTH,
         "points": points,
         "p_text": p_text,
+        "confidence_text": confidence_text,
+        "interval_names": compared.interval_names,
     }
     return render_page(TEMPLATE, content)
 

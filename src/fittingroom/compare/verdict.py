@@ -235,7 +235,7 @@ def _decision_notes(overall: Difference) -> list[str]:
     decision, notes = overall.decision, []
     if decision.look > 1:
         notes.append(
-            f"Look {decision.look} at this pair: p has to be below {decision.level:.2g}, so that looking again doesn't "
+            f"Look {decision.look} at this pair: p has to be below {decision.level:.4g}, so that looking again doesn't "
             "find what isn't there."
         )
     if decision.runs > 1:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,8 @@ from fittingroom.evaluation.intervals import Z_95, wilson_interval
 
 BINS = 15  # as in Guo et al. 2017
 MIN_IN_BIN = 20  # of equal count; fewer examples have fewer bins
+
+Verdict = Literal["calibrated", "uneven", "over-confident", "under-confident"]
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,7 @@ class Calibration:
         brier_interval: its 95% interval, by the normal approximation; None for a single example.
         confidence: mean highest probability.
         accuracy: share of right answers.
+        sd_by_chance: of a perfectly calibrated model's accuracy around its confidence, on so few examples.
     """
 
     n: int
@@ -61,6 +65,20 @@ class Calibration:
     brier_interval: tuple[float, float] | None
     confidence: float
     accuracy: float
+    sd_by_chance: float
+
+    @property
+    def verdict(self) -> Verdict:
+        """What the errors say beyond chance: of a model that is calibrated just that, in 93% or more of cases.
+
+        ``uneven`` where it is sure enough on average, and not so at each confidence.
+        """
+        # The error of each of so many groups varies by 0.76 times its mean: this is two sd above what chance gives.
+        if self.ece <= (1 + 1.5 / math.sqrt(self.groups)) * self.ece_by_chance:
+            return "calibrated"
+        if abs(over := self.confidence - self.accuracy) <= Z_95 * self.sd_by_chance:
+            return "uneven"
+        return "over-confident" if over > 0 else "under-confident"
 
 
 def calibration(probabilities_NC: NDArray[np.float32], labels_N: NDArray[np.int64], bins: int = BINS) -> Calibration:
@@ -105,4 +123,5 @@ def calibration(probabilities_NC: NDArray[np.float32], labels_N: NDArray[np.int6
         brier_interval=None if half is None else (max(0.0, brier - half), min(2.0, brier + half)),
         confidence=float(confidence_N.mean()),
         accuracy=float(right_N.mean()),
+        sd_by_chance=math.sqrt(float((confidence_N * (1 - confidence_N)).sum())) / n,
     )

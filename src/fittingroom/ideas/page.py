@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fittingroom.compare.comparison import confidence_text, p_text
 from fittingroom.files.atomic import atomic_write
 from fittingroom.ideas.decide import LOOKS
 from fittingroom.ideas.study import Study
@@ -47,6 +48,8 @@ def write_page(study: Study, result: Mapping[str, Any]) -> None:
         "first_look": LOOKS[0],
         "drawing": _drawing(result),
         "points": points,
+        "confidence_text": confidence_text,
+        "p_text": p_text,
     }
     with atomic_write(study.path / "report.html") as file:
         file.write(render_page(TEMPLATE, content).encode())
@@ -61,8 +64,9 @@ def headline(result: Mapping[str, Any]) -> str:
         return f"{better[0]} helps" if len(better) == 1 else f"{len(better)} of {total} ideas help"
     if untold == total:
         return "It can’t be told" if result["n"] else "It can’t be told yet"
-    none = f"No idea helps by {points(result['effect'], signed=False)} points"
-    return f"{none}; of {untold} it can’t be told" if untold else none
+    if untold:
+        return f"No idea is shown to help; of {untold} of {total} it can’t be told"
+    return f"No idea helps by {points(result['effect'], signed=False)} points"
 
 
 def judged_on(result: Mapping[str, Any]) -> str:

@@ -20,6 +20,7 @@ from shlex import quote
 from typing import Any
 
 from fittingroom.compare.answers import Answers, pair
+from fittingroom.compare.comparison import confidence_text
 from fittingroom.errors import Interrupted
 from fittingroom.evaluation.group_intervals import group_numbers
 from fittingroom.events import Hooks, JobDone
@@ -160,8 +161,8 @@ def judgement_text(judgement: Judgement, effect: float) -> str:
     if judgement.reason:
         verdict += f" {judgement.reason}"
     return (
-        f"{points(judgement.difference)} points ({100 * judgement.confidence:.4g}%: {points(low)} to {points(high)}) "
-        f"after {judgement.pairs} pairs: {verdict}"
+        f"{points(judgement.difference)} points ({confidence_text(judgement.confidence)}: {points(low)} to "
+        f"{points(high)}) after {judgement.pairs} pairs: {verdict}"
     )
 
 

@@ -7,6 +7,8 @@ import io
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from fittingroom.compare.comparison import confidence_text, p_text
+
 COLUMNS = (
     "idea",
     "mean",
@@ -86,8 +88,8 @@ def _row(name: str, side: Mapping[str, Any]) -> dict[str, str]:
         low, high = side["interval"]
         row["difference"] = points(side["difference"])
         row["interval"] = f"{points(low)} to {points(high)}"
-        row["confidence"] = f"{100 * side['confidence']:.4g}%"
-        row["p"] = "< 0.0001" if side["p_value"] < 0.0001 else f"{side['p_value']:.2g}"
+        row["confidence"] = confidence_text(side["confidence"])
+        row["p"] = p_text(side["p_value"])
     if side.get("verdict"):
         row["verdict"] = f"{side['verdict']} {side['reason']}".rstrip()
     return row

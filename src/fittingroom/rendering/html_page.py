@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fittingroom.rendering.share import share_text
 from fittingroom.version import __version__
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ def render_page(template: Path, content: Mapping[str, Any]) -> str:
     Args:
         template: a file of the package. What is put into ``.html`` is escaped, in ``.md`` too: see :func:`in_markdown`.
         content: the template's variables. Beside them it sees ``style``, the text of the style sheet, ``version``, the
-            package's, and the filter ``percent``. One that is missing is an error.
+            package's, and the filters ``percent`` and ``share``. One that is missing is an error.
 
     Returns:
         The text of the page.
@@ -73,4 +74,5 @@ def _environment() -> Environment:
     )
     environment.globals |= {"style": STYLE_SHEET.read_text(encoding="utf-8"), "version": __version__}
     environment.filters["percent"] = percent
+    environment.filters["share"] = share_text
     return environment

@@ -22,6 +22,7 @@ from fittingroom.events import (
     WatchedAt,
     Working,
 )
+from fittingroom.rendering.share import share_text
 from fittingroom.rendering.terminal import console, is_notebook, tell
 
 if TYPE_CHECKING:
@@ -296,7 +297,7 @@ def _epoch_line(event: EpochDone, pace: _Pace) -> str:
     number = f"epoch {event.epoch + 1:>{len(str(epochs))}}/{epochs}{pace.stage_of(event.epoch)}"
     line = f"{number}   loss {event.train_loss:.4f}"
     if event.validation_loss is not None and event.validation_accuracy is not None:
-        line += f"   validation loss {event.validation_loss:.4f}, accuracy {event.validation_accuracy:.2%}"
+        line += f"   validation loss {event.validation_loss:.4f}, accuracy {share_text(event.validation_accuracy)}"
     if event.validation_judged is not None:
         line += f", judged by {event.validation_judged:.2%}"
     return line if pace.lr is None else f"{line}   lr {pace.lr:.2g}"

@@ -7,7 +7,7 @@ from typing import Any
 
 from fittingroom.data.fetch.fingerprints import KNOWN_FINGERPRINTS
 from fittingroom.evaluation.calibration import calibration
-from fittingroom.evaluation.intervals import interval_method
+from fittingroom.evaluation.intervals import in_groups, interval_method
 from fittingroom.files.atomic import atomic_write
 from fittingroom.rendering.html_page import render_page
 from fittingroom.report.run_summary import (
@@ -77,6 +77,7 @@ def _write_card(run: Run, family: dict[str, Any] | None) -> Path:
         "reproduce": reproducing_command(run),
         "reproduces": reproduces(run),
         "grouped": "{:,}".format,
+        "in_groups": in_groups,
     }
 
     path = run.path / "README.md"

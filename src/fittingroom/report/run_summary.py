@@ -140,17 +140,29 @@ class WorstMistakes:
         pair: the two classes most often taken for each other, a row of :func:`confused_pairs`.
         mistakes: of all classes, ≥ 1.
         classes: that have images, of which the weakest was picked.
+        tied: other classes of the same recall.
+        pair_is_tied: whether another pair is confused as often.
     """
 
     weakest: dict[str, Any]
     pair: dict[str, Any]
     mistakes: int
     classes: int
+    tied: int
+    pair_is_tied: bool
+
+    @property
+    def others(self) -> str:
+        """What follows the name of the weakest class where it isn't the only one: `` and 2 other classes``."""
+        return f" and {self.tied:,} other class{'es' * (self.tied != 1)}" if self.tied else ""
 
     @property
     def is_confusion(self) -> bool:
-        """Whether the pair says anything: one image is no confusion of two classes, and of two there is no other."""
-        return self.classes > 2 and bool(self.pair["count"] > 1)
+        """Whether the pair says anything: one image is no confusion of two classes, and of two there is no other.
+
+        Nor are two pairs that are confused as often *the* pair.
+        """
+        return self.classes > 2 and bool(self.pair["count"] > 1) and not self.pair_is_tied
 
 
 def worst_mistakes(scores: dict[str, Any]) -> WorstMistakes | None:
@@ -159,10 +171,21 @@ def worst_mistakes(scores: dict[str, Any]) -> WorstMistakes | None:
     if not mistakes:
         return None
     classes = weakest_classes(scores)
-    weakest = classes[0]
+
+    # Of several that are as weak, the one with most images is known best.
+    least = [row for row in classes if row["recall"] == classes[0]["recall"]]
+    weakest = max(least, key=lambda row: int(row["n"]))
     right = round(weakest["recall"] * weakest["n"])
     interval = least_of_several_interval(right, weakest["n"], len(classes))
-    return WorstMistakes(weakest | {"interval": interval}, confused_pairs(scores, 1)[0], mistakes, len(classes))
+    pairs = confused_pairs(scores, 2)
+    return WorstMistakes(
+        weakest=weakest | {"interval": interval},
+        pair=pairs[0],
+        mistakes=mistakes,
+        classes=len(classes),
+        tied=len(least) - 1,
+        pair_is_tied=len(pairs) > 1 and pairs[0]["count"] == pairs[1]["count"],
+    )
 
 
 def diagnose_members(run: Run) -> dict[str, list[tuple[int, Diagnosis]]]:

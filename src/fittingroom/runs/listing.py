@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from fittingroom.errors import ArtifactError, FittingRoomError
-from fittingroom.evaluation.intervals import model_interval_method
+from fittingroom.evaluation.intervals import interval_method
 from fittingroom.files.csv_text import csv_text
 from fittingroom.recipes.by_data import settled
 from fittingroom.recipes.recipe import differences, load_recipe, recipe_from_dict, recipe_names
@@ -96,11 +96,13 @@ def _row(folder: Path, run: Run) -> dict[str, Any]:
         test = scores_of[0]["test"]
         seeds = len(scores_of)
         of_run = result if "members" in result else test
-        whose = whose_interval(seeds)
+        method = interval_method({"n": test["n"], "groups": of_run.get("groups")})
+        if seeds > 1:
+            method = f"seeds × {method if of_run.get('groups') else 'images'}"
         row |= {
             "test": result["mean"] if "members" in result else test["accuracy"],
             "interval": of_run["interval"],
-            "interval_of": f"{whose}: {'seeds × images' if seeds > 1 else model_interval_method(test['n'])}",
+            "interval_of": f"{whose_interval(seeds)}: {method}",
         }
     return row
 
