@@ -2,12 +2,45 @@
 
 import math
 import os
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from fittingroom import environment
 from fittingroom.environment import cpu_quota, default_threads
+
+
+def git(folder: Path, *words: str) -> str:
+    command = ["git", "-C", str(folder), "-c", "user.name=a", "-c", "user.email=a@b", *words]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
+def test_the_revision_is_the_commit_with_a_sign_for_changes_and_touches_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(environment, "__file__", str(tmp_path / "environment.py"))
+    git(tmp_path, "init", "-q")
+    assert environment.git_revision() is None
+    (tmp_path / "environment.py").write_text("one")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "-q", "-m", "one")
+    commit = git(tmp_path, "rev-parse", "HEAD")
+
+    # The same content with another time, after which git would like to write its index anew.
+    os.utime(tmp_path / "environment.py", (1, 1))
+    before = (tmp_path / ".git" / "index").stat()
+    assert environment.git_revision() == commit
+    after = (tmp_path / ".git" / "index").stat()
+    assert (after.st_mtime_ns, after.st_ino) == (before.st_mtime_ns, before.st_ino)
+
+    (tmp_path / "new.py").write_text("not known to git")
+    assert environment.git_revision() == commit
+    (tmp_path / "environment.py").write_text("two")
+    assert environment.git_revision() == f"{commit}+"
+    assert git(tmp_path, "describe", "--always", "--abbrev=40", "--dirty=+", "--exclude=*") == f"{commit}+"
 
 
 def groups(tmp_path: Path, **limits: str) -> tuple[Path, Path]:

@@ -72,9 +72,10 @@ def versions(*more: str) -> dict[str, str]:
 def git_revision() -> str | None:
     """The commit of the package's own source tree, with ``+`` if it has changes; None for an installed package."""
     folder = Path(__file__).parent
+    told = ("status", "--porcelain=v2", "--branch", "--no-ahead-behind", "--untracked-files=no")
     try:
         answer = subprocess.run(
-            ["git", "-C", str(folder), "describe", "--always", "--abbrev=40", "--dirty=+", "--exclude=*"],
+            ["git", "--no-optional-locks", "-C", str(folder), *told],  # or it would write the checkout's index anew
             capture_output=True,
             text=True,
             timeout=5,
@@ -82,7 +83,10 @@ def git_revision() -> str | None:
         )
     except (OSError, subprocess.SubprocessError):
         return None
-    return answer.stdout.strip()
+    lines = answer.stdout.splitlines()
+    commit = next((line.split()[-1] for line in lines if line.startswith("# branch.oid ")), "(initial)")
+    has_changes = any(not line.startswith("#") for line in lines)
+    return None if commit == "(initial)" else commit + "+" * has_changes
 
 
 def processor_name() -> str:

@@ -9,8 +9,14 @@ from contextlib import contextmanager
 
 STORAGE_FULL = {errno.ENOSPC, errno.EFBIG, errno.EROFS, errno.EIO, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
-OUT_OF_MEMORY = ("DefaultCPUAllocator", "could not create a primitive", "std::bad_alloc", "failed to map segment")
-"""Words of errors by which PyTorch, and the loader of libraries, say that there is no memory left."""
+OUT_OF_MEMORY = (
+    "DefaultCPUAllocator",
+    "could not create a primitive",
+    "std::bad_alloc",
+    "failed to map segment",
+    "'plr'",
+)
+"""Words of errors by which PyTorch, the loader of libraries, and Polars without its own say that no memory is left."""
 
 
 EXTRAS = {  # which extra of the package brings a module that may be missing

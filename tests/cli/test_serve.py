@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import subprocess
@@ -20,6 +21,10 @@ from tests.support.small_run import train_small
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return train_small(tmp_path_factory.mktemp("serve") / "run").path
+
+
+def _children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()]
 
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
@@ -126,17 +131,24 @@ def test_where_no_run_can_be_opened_each_is_named(capsys: pytest.CaptureFixture[
     assert said.count("a run's folder expected, nothing found there") == 2
 
 
-def test_the_key_of_a_file_opens_the_door_and_a_name_is_in_the_address(run: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("by", ["file", "environment"])
+def test_the_key_of_a_file_or_of_the_environment_opens_the_door_and_is_in_no_list_of_processes(
+    run: Path, tmp_path: Path, by: str
+) -> None:
     (tmp_path / "key").write_text("open-sesame\n", encoding="utf-8")
-    options = ["--name", "shoes", "--port", "0", "--api-key-file", str(tmp_path / "key"), "--log", "off"]
+    options = ["--name", "shoes", "--port", "0", "--log", "off"]
+    options += ["--api-key-file", str(tmp_path / "key")] if by == "file" else []
+    environment = os.environ | ({} if by == "file" else {"FITTINGROOM_API_KEY": "open-sesame"})
     command = [sys.executable, "-m", "fittingroom", "serve", str(run), *options]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         assert process.stdout is not None
         line = process.stdout.readline()
         try:
             url = line.split(" at ")[1].split()[0]
             assert line.startswith("serving shoes at http://127.0.0.1:")
-            assert "open-sesame" not in Path(f"/proc/{process.pid}/cmdline").read_text(encoding="utf-8")
+            started = (process.pid, *_children(process.pid))
+            for pid in started:
+                assert "open-sesame" not in Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8")
             key = {"X-API-Key": "open-sesame"}
             assert httpx.get(f"{url}v2/models/shoes", headers=key, trust_env=False).status_code == 200
             assert httpx.get(f"{url}v2/models/shoes", trust_env=False).status_code == 401

@@ -132,6 +132,7 @@ def change_meta(**changes: Any) -> Callable[[Path], None]:
         lambda folder: (folder / "meta.json").unlink(),
         lambda folder: (folder / "meta.json").write_text("{"),
         lambda folder: (folder / "meta.json").write_text("[]"),
+        lambda folder: (folder / "meta.json").write_text("[" * 200_000),
         lambda folder: (folder / "meta.json").write_bytes(b"\xff\xfe"),
         change_meta(format=0),
         change_meta(parts={}),

@@ -65,6 +65,12 @@ def test_rows_name_images_of_data_without_files() -> None:
     assert np.array_equal(apply_edits(small(files=False), edits).train.images, data.train.images)
 
 
+def test_a_list_without_end_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "list.txt").symlink_to("/dev/zero")
+    with pytest.raises(DataError, match="a list of images expected, it can't be read: a regular file expected"):
+        edited(fr.open_dataset("sample"), without=str(tmp_path / "list.txt"))
+
+
 def test_what_is_unknown_is_refused_with_a_list_of_all_of_it() -> None:
     with pytest.raises(DataError, match=r"2 of 3 not found there: line 1: cat/8.png; line 3: 6: name files"):
         edited(small(), without=write("cat/8.png\ncat/1.png\n6\n"))

@@ -7,10 +7,13 @@ import struct
 import zlib
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
-from fittingroom.data.picture_pieces import refuse_crumbs
+from fittingroom.data.picture_file import open_picture
+from fittingroom.data.picture_pieces import has_damaged_pixels, refuse_crumbs
+from fittingroom.data.preprocessing import Preprocessing, read_picture
 from fittingroom.errors import DataError
 
 
@@ -72,3 +75,20 @@ def test_a_picture_in_crumbs_is_refused_where_it_begins_within_a_file() -> None:
     file.seek(6)
     with pytest.raises(DataError, match=r"a.png: at most .* pieces in .* bytes expected, more found: save it anew"):
         refuse_crumbs(file, "a.png")
+
+
+def test_no_bit_of_a_pngs_pixels_changes_unsaid() -> None:
+    """Pillow doesn't look at the checksum of pixels: of 6,000 such damages it shows other pixels in 261, unsaid."""
+    content = saved("PNG", side=12)
+    with open_picture(content, "whole") as picture:
+        whole = np.asarray(picture)
+
+    (at, length, _) = next(chunk for chunk in _chunks(content) if chunk[2] == b"IDAT")
+    for bit in range(8 * (at + 8), 8 * (at + 8 + length)):
+        changed = bytearray(content)
+        changed[bit // 8] ^= 1 << bit % 8
+        with pytest.raises(DataError, match="damaged"):
+            np.asarray(read_picture(bytes(changed), "damaged", Preprocessing()))
+
+    assert (read_picture(content, "whole", Preprocessing()) == whole).all()
+    assert not any(has_damaged_pixels(png_of_chunks(size)) for size in (100, 8_192))

@@ -67,8 +67,11 @@ def test_what_killed_processes_left_is_removed_and_nothing_else(tmp_path: Path) 
     kept = ["a", ".a.tmp", "deep/.b", "deep/b.0123456789ab.tmp", "deep/.b.0123456789ag.tmp"]
     for name in [*kept, ".a.0123456789ab.tmp", "deep/.b.parquet.0123456789ab.tmp"]:
         (tmp_path / name).touch()
+    (tmp_path / "deep" / ".step-7.0123456789ab.tmp").mkdir()
+    (tmp_path / "deep" / ".step-7.0123456789ab.tmp" / "tensors").touch()
 
     remove_leftovers(tmp_path)
+    assert not (tmp_path / "deep" / ".step-7.0123456789ab.tmp").exists()
     assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()) == sorted(kept)
 
 

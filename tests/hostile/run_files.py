@@ -4,6 +4,9 @@ What is forked has loaded whatever the commands load, found by a rehearsal, and 
 costs what its command does, and no more. ``--fresh`` starts an interpreter for each try too, and says where the two
 differ. Tries go round: each file and command once, then each once more, so that a run that is stopped has tried all
 alike.
+
+``--tally FILE`` keeps what came of the tries of all calls so far, and begins with the seed after theirs: a thousand of
+each can be tried in as many slices as there is time for.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ import argparse
 import gc
 import hashlib
 import inspect
+import json
 import os
 import random
 import re
@@ -24,12 +28,13 @@ import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from PIL import Image
 
 import fittingroom as fr
+from fittingroom.files.json_file import write_json
 from fittingroom.tune import Plan
 from tests.hostile import mutations
 from tests.hostile.mutations import MARK, Mutation
@@ -474,13 +479,30 @@ class Sweep:
 
     Attributes:
         base, work: the runs, and a folder for copies of them.
+        tally: where what came of the tries is kept from one slice to the next; None for nowhere.
         tallies: what came of each file and command so far.
+        next_seed: the first that no slice has begun with.
     """
 
     base: Path
     work: Path
     fresh: bool = False
+    tally: Path | None = None
     tallies: dict[str, Tally] = field(default_factory=dict)
+    next_seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.tally is not None and self.tally.exists():
+            kept = json.loads(self.tally.read_text(encoding="utf-8"))
+            self.next_seed = kept["next_seed"]
+            self.tallies = {name: Tally(**figures) for name, figures in kept["tallies"].items()}
+
+    def keep(self) -> None:
+        """Write the tally whole, so that a slice that is killed costs its last tries alone."""
+        if self.tally is not None:
+            write_json(
+                self.tally, {"next_seed": self.next_seed, "tallies": {n: asdict(t) for n, t in self.tallies.items()}}
+            )
 
     def run(
         self, kinds: dict[str, Kind], seeds: range, *, end: float = float("inf"), report: Path | None = None
@@ -488,6 +510,7 @@ class Sweep:
         """Try all, until a time of the monotonic clock; with a report, write it there each few minutes."""
         told = time.monotonic()
         for seed in seeds:
+            self.next_seed = seed + 1
             for name, kind in kinds.items():
                 files = mutated(self.base, kind, seed, self.work / "mutated")
                 for command in kind.commands:
@@ -495,10 +518,14 @@ class Sweep:
                     result = attempt(self.base, files, command, self.work / "place", fresh=self.fresh)
                     tally.add(result, f"{name}, seed {seed}")
                 if time.monotonic() > end:
+                    self.keep()
                     return
-                if report and time.monotonic() > told + SAID_EVERY:
+                if time.monotonic() > told + SAID_EVERY:
                     told = time.monotonic()
-                    report.write_text(self.said())
+                    self.keep()
+                    if report:
+                        report.write_text(self.said())
+        self.keep()
 
     def said(self) -> str:
         """A line for each file and command, one for all, and every fault."""
@@ -519,10 +546,13 @@ def main_program(words: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("base", type=Path, metavar="FOLDER", help="of the runs; made where there is none")
     parser.add_argument("tries", type=int, help="of each file and command; 0: each file once, with two of its commands")
-    parser.add_argument("first", type=int, nargs="?", default=0, metavar="SEED", help="of the first try")
+    parser.add_argument("first", nargs="?", default="-", metavar="SEED", help="of the first try; -: as --tally says")
     parser.add_argument("names", nargs="*", metavar="KIND", help=f"files; default: all of {', '.join(KINDS)}")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="after which it ends")
     parser.add_argument("--fresh", action="store_true", help="carry each try out in a new interpreter too, and compare")
+    parser.add_argument(
+        "--tally", type=Path, metavar="FILE", help="add to what came of earlier slices, and begin after them"
+    )
     parser.add_argument("--report", type=Path, metavar="FILE", help="write what came of it each few minutes")
     args = parser.parse_args(words)
 
@@ -531,19 +561,21 @@ def main_program(words: list[str]) -> int:
         _wait_for(_forked(lambda: make_base(base)), 1_800)  # Polars would keep threads in this process
     warm_up(base if args.tries > 1 else None)
     kinds = {name: KINDS[name] for name in args.names or KINDS}
+
+    # In memory, where there is such a place: a try copies the runs, and waits for no disk.
+    memory = Path("/dev/shm")
+    work = (memory if os.access(memory, os.W_OK) else base.parent) / f"fittingroom-hostile-{os.getpid()}"
+    sweep, end = Sweep(base, work, args.fresh, args.tally), time.monotonic() + 60 * args.minutes
+    first = sweep.next_seed if args.first == "-" else int(args.first)
     if args.tries == 0:
-        rng = random.Random(args.first)
+        rng = random.Random(first)
         kinds = {
             name: replace(k, commands=tuple(rng.sample(k.commands, min(2, len(k.commands)))))
             for name, k in kinds.items()
         }
 
-    # In memory, where there is such a place: a try copies the runs, and waits for no disk.
-    memory = Path("/dev/shm")
-    work = (memory if os.access(memory, os.W_OK) else base.parent) / f"fittingroom-hostile-{os.getpid()}"
-    sweep, end = Sweep(base, work, args.fresh), time.monotonic() + 60 * args.minutes
     try:
-        sweep.run(kinds, range(args.first, args.first + max(1, args.tries)), end=end, report=args.report)
+        sweep.run(kinds, range(first, first + max(1, args.tries)), end=end, report=args.report)
     finally:
         shutil.rmtree(work, ignore_errors=True)
     if args.report:

@@ -20,6 +20,7 @@ from PIL import Image
 from tests.support import parquet_pages
 from tests.support.bounded import assert_bounded, run_bounded
 
+RUN = Path(__file__).parents[1] / "golden" / "format-1" / "swift-1"
 Made = tuple[Path, str]  # what to open, and words of the message
 
 
@@ -407,3 +408,45 @@ def test_the_largest_transparent_webp_takes_less_than_a_gigabyte(tmp_path: Path)
     outcome = run_bounded(tmp_path, "data", "info", webp_of(tmp_path, 5_000), "--json")
 
     assert_bounded(outcome, codes=(0,))
+
+
+def many_scans(folder: Path) -> Path:
+    data, _ = a_jpeg_of_many_scans(folder)
+    return data / "a" / "0.jpg"
+
+
+def sparse(folder: Path) -> Path:
+    with (folder / "sparse.png").open("wb") as file:
+        file.write(png())
+        file.truncate(8 << 30)
+    return folder / "sparse.png"
+
+
+def endless(folder: Path) -> Path:
+    (folder / "zero.png").symlink_to("/dev/zero")
+    return folder / "zero.png"
+
+
+def pipe(folder: Path) -> Path:
+    os.mkfifo(folder / "pipe.png")
+    return folder / "pipe.png"
+
+
+@pytest.mark.parametrize("make", [many_scans, sparse, endless, pipe], ids=lambda make: make.__name__)
+def test_a_hostile_picture_is_one_message_of_predict(make: Callable[[Path], Path], tmp_path: Path) -> None:
+    outcome = run_bounded(tmp_path, "predict", RUN, make(tmp_path))
+
+    assert_bounded(outcome)
+    assert len(outcome.stderr.splitlines()) == 1
+
+
+@pytest.mark.nightly
+def test_a_million_rows_that_differ_are_read(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (1_000_000, 64), dtype=np.uint8)
+    columns = {"label": np.arange(1_000_000) % 10} | {f"pixel{i}": pixels[:, i] for i in range(64)}
+    pl.DataFrame(columns).write_csv(tmp_path / "d.csv")
+
+    outcome = run_bounded(tmp_path, "data", "info", tmp_path / "d.csv", "--json")
+
+    assert_bounded(outcome, codes=(0,))
+    assert "1000000" in outcome.stdout

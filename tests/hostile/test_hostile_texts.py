@@ -222,12 +222,3 @@ def test_a_server_shows_no_pictures_that_the_run_was_not_made_with(run: Path) ->
 
     assert examples(opened, classes) == []
     assert not (run / "examples.npz").exists()
-
-
-@pytest.mark.parametrize("command", ["tune", "try"])
-def test_a_folder_of_a_study_that_was_killed_before_it_was_one_says_the_way_forward(
-    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "study").mkdir()
-    assert main([command, "--resume", str(tmp_path / "study")]) == 2
-    assert "begin again, if it was killed at once" in capsys.readouterr().err

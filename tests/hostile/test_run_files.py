@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -56,6 +57,15 @@ def test_each_thing_that_a_command_must_not_do_is_seen(tmp_path: Path) -> None:
     for line, (planted, said) in zip(lines, PLANTED.items(), strict=True):
         assert line.startswith("fault") == bool(said), planted
         assert said in line, planted
+
+
+def test_slices_add_up_and_go_on_where_the_last_one_ended(tmp_path: Path) -> None:
+    words = [str(tmp_path / "base"), "1", "-", "test-looks.jsonl", "--tally", str(tmp_path / "tally.json")]
+    for slices in (1, 2):
+        ended = _run(tmp_path, "-m", "tests.hostile.run_files", *words)
+        assert ended.returncode == 0, ended.stdout[-3000:] + ended.stderr[-3000:]
+        assert f"{4 * slices:6,} tried" in ended.stdout.splitlines()[-2]
+        assert json.loads((tmp_path / "tally.json").read_text())["next_seed"] == slices
 
 
 @pytest.mark.nightly

@@ -92,6 +92,7 @@ def test_few_images_are_judged_by_folds_and_many_by_a_fifth_of_them(
     assert tried.result["n"] == 2000
     assert fr.open_run(tmp_path / "few" / "idea-1" / "seed-2").environment.folds == 2
     kept = tried.result["ideas"]
+    shutil.copytree(tmp_path / "few" / "idea-1" / "seed-0", tmp_path / "few" / "idea-1" / "seed-0-old")  # is no member
     assert fr.resume_ideas(tmp_path / "few").result["ideas"] == kept
 
     # what a training reports has the names of idea, seed and fold

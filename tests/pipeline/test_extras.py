@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import resource
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,10 +15,13 @@ import pytest
 
 import fittingroom as fr
 from fittingroom.cli import main
+from fittingroom.errors import ArtifactError
+from fittingroom.events import StepDone
 from fittingroom.pipeline import extras
 from tests.support.small_run import train_small
 
 COMMAND = [sys.executable, "-m", "fittingroom"]
+_TRAIN = ["train", "sample", "--model", "tutorial", "--epochs", "1", "--threads", "1"]
 
 
 def no_room(*_args: object, **_options: object) -> NoReturn:
@@ -98,6 +102,79 @@ def test_a_disk_that_is_full_from_the_start_leaves_a_folder_that_the_next_try_ta
     assert list((tmp_path / "run").iterdir()) == []
 
 
+@pytest.mark.nightly
+@pytest.mark.parametrize("size", [2_000, 5_000, 20_000, 60_000, 150_000, 300_000, 480_000, 700_000, 1_000_000])
+def test_a_training_stopped_by_a_full_disk_at_any_size_goes_on_to_the_same_bytes(tmp_path: Path, size: int) -> None:
+    undisturbed = _train_where_files_may_have(100_000_000, tmp_path, "undisturbed")
+    assert undisturbed.returncode == 0, undisturbed.stderr
+    full = _train_where_files_may_have(size, tmp_path, "run")
+    assert "Traceback" not in full.stderr
+    assert full.returncode in (0, 2)
+
+    again = ["train", "--resume", "run", "--quiet"]
+    if not (tmp_path / "run" / "environment.json").exists():
+        again = _TRAIN
+    with_room = subprocess.run(
+        [*COMMAND, *again, "--out", "run"] if again is _TRAIN else [*COMMAND, *again],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=_environment(),
+    )
+    assert with_room.returncode == 0, with_room.stderr
+    main(["report", str(tmp_path / "run")])
+    for name in ("model.safetensors", "predictions-validation.parquet"):
+        assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "undisturbed" / name).read_bytes()
+
+
+def test_a_folder_that_is_removed_while_it_is_trained_is_named_and_not_made_anew(tmp_path: Path) -> None:
+    recipe = fr.load_recipe("plain", overrides=["model='tutorial'", "stages.0.epochs=2", "precision=float32"])
+
+    def observe(event: object) -> None:
+        if isinstance(event, StepDone) and event.step == 3:
+            shutil.rmtree(tmp_path / "run")
+
+    with pytest.raises(ArtifactError, match="run: the training stopped, as this folder was removed meanwhile"):
+        fr.train("sample", recipe, out=tmp_path / "run", observe=observe)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_training_needs_no_home_no_temporary_folder_no_cache_and_few_open_files(tmp_path: Path) -> None:
+    bare = {name: value for name, value in _environment().items() if name not in ("HOME", "XDG_CACHE_HOME")}
+    bare |= {"TMPDIR": "/nowhere", "FITTINGROOM_CACHE": "/dev/null/nowhere"}
+    done = subprocess.run(
+        [*COMMAND, *_TRAIN, "--out", "run"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=bare,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (20, 20)),
+    )
+    assert done.returncode == 0, done.stderr
+    assert "the cache can't be written" in done.stderr
+    assert fr.open_run(tmp_path / "run").is_finished
+    assert "unmade" not in fr.open_run(tmp_path / "run").result
+
+
+@pytest.mark.parametrize("megabytes", [600, 1_500, 2_500])
+def test_a_small_address_space_is_one_message_or_a_run(tmp_path: Path, megabytes: int) -> None:
+    done = subprocess.run(
+        [*COMMAND, *_TRAIN, "--out", "run"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=_environment(),
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (megabytes << 20, megabytes << 20)),
+    )
+    assert "Traceback" not in done.stderr
+    assert done.returncode in (0, 2), done.stderr
+    if done.returncode == 2:
+        assert "there is not enough memory for this" in done.stderr
+
+
 def _environment() -> dict[str, str]:
     return os.environ | {"PYTHONPATH": str(Path(fr.__file__).parents[1])}
 
@@ -105,7 +182,7 @@ def _environment() -> dict[str, str]:
 def _train_where_files_may_have(size: int, folder: Path, out: str) -> subprocess.CompletedProcess[str]:
     """One epoch in a process that can't write a file of more bytes, as on a disk that is full."""
     return subprocess.run(
-        [*COMMAND, "train", "sample", "--model", "tutorial", "--epochs", "1", "--threads", "1", "--out", out],
+        [*COMMAND, *_TRAIN, "--out", out],
         cwd=folder,
         capture_output=True,
         text=True,

@@ -91,7 +91,7 @@ real, left = os.fsync, int(sys.argv[1])
 def fsync(descriptor):
     global left
     target = os.readlink(f"/proc/self/fd/{descriptor}")
-    left -= "step-" in target
+    left -= "checkpoints" in target
     if left == 0:
         os.kill(os.getpid(), signal.SIGKILL)
     real(descriptor)
@@ -102,12 +102,15 @@ fr.train("sample", recipe, out="killed")
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="finds the file that is being synced through /proc")
-@pytest.mark.parametrize("fsync", [1, 3, 4, 6])  # in the first checkpoint, before and after its rename; in the second
+# In the first checkpoint, before and after its rename; in the second; after the last, when one too many is there.
+@pytest.mark.parametrize("fsync", [1, 4, 6, 12])
 def test_killed_while_saving_loses_nothing(fsync: int, in_tmp: Path, uninterrupted: dict[str, fr.Run]) -> None:
     killed = subprocess.run([sys.executable, "-c", KILLED_AT_FSYNC, str(fsync)], timeout=120, check=False)
     assert killed.returncode == -signal.SIGKILL
     run = fr.resume("killed")
     assert weights(run) == weights(uninterrupted["tutorial"])
+    assert not list(run.path.rglob(".*"))  # nothing that was written half
+    assert len(list(Path("killed/checkpoints").iterdir())) == run.environment.options.keep
 
 
 def test_a_damaged_checkpoint_is_passed_over_for_an_older_one(

@@ -178,3 +178,13 @@ def test_the_module_of_a_run_refuses_pixels_that_were_scaled(run: fr.Run) -> Non
         run.model()(torch.tensor(IMAGES) / 255)
     with pytest.raises(fr.DataError, match=r"uint8 \(N, 28, 28\) of 0–255 expected, torch.uint8 \(6, 20, 28\) found$"):
         run.model()(torch.tensor(IMAGES[:, :20]))
+
+
+def test_a_path_that_is_no_picture_file_by_kind_or_size_is_not_read(run: fr.Run, tmp_path: Path) -> None:
+    model = fr.load(run.path)
+    with (tmp_path / "sparse.png").open("wb") as file:
+        file.truncate(8 << 30)
+    (tmp_path / "zero.png").symlink_to("/dev/zero")
+    for name, why in (("sparse.png", "at most 268,435,456 bytes expected"), ("zero.png", r"zero\.png: .* expected")):
+        with pytest.raises(fr.DataError, match=why):
+            model.predict([tmp_path / name])

@@ -73,6 +73,66 @@ def test_a_run_that_was_killed_before_its_first_file_was_whole_is_begun_again_by
     assert not [path.name for path in Path("run").iterdir() if path.name.startswith(".")]
 
 
+STUDIES = {
+    "tune": ["--space", "lr.toml", "--trials", "1", "--final-seeds", "0", "--recipe", "plain"],
+    "try": ["--set", "label_smoothing=0.1", "--budget", "1s"],
+}
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_a_study_that_was_killed_before_its_first_file_was_whole_is_begun_again_by_the_same_command(name: str) -> None:
+    Path("lr.toml").write_text("lr = [0.001, 0.002]\n")
+    words = [name, "sample", *STUDIES[name], "--epochs", "1", "--threads", "1", "--quiet", "--out", "run"]
+    killed = python(KILLED_AT_A_RENAME, "1", *words)
+    killed.communicate(timeout=120)
+    assert killed.returncode == -signal.SIGKILL
+    assert {BEGUN} <= {path.name for path in Path("run").iterdir()}
+    assert not Path("run", "study.json").exists()
+
+    resumed = command(name, "--resume", "run")
+    assert resumed.returncode == 2
+    assert "start it again by the same command, with this folder as --out" in resumed.stderr
+
+    again = command(*words)
+    assert again.returncode == 0, again.stderr
+    assert Path("run", "result.json").exists()
+    assert not [path.name for path in Path("run").iterdir() if path.name in (BEGUN, "study.db-journal")]
+    assert command(*words).returncode == 2  # what is one is taken over by nobody
+
+
+def test_a_study_that_another_process_begins_in_the_folder_is_not_taken_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fittingroom.runs.one_writer.PATIENCE", 0.3)
+    Path("study").mkdir()
+    holder = python(HOLDS, "study")
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "held\n"
+    with pytest.raises(ArtifactError, match="study: another process is training this run now"):
+        fr.try_ideas("sample", ["label_smoothing=0.1"], "plain", out="study")
+    holder.kill()
+    holder.communicate()
+
+
+def test_of_two_trainings_of_one_name_that_begin_together_one_is_the_run() -> None:
+    """Each waits for the other before it claims the folder."""
+    both = [python(AT_A_BARRIER, str(seed), *TRAIN, "--seed", str(seed), "--out", "run") for seed in (1, 2)]
+    ended = [(process, *process.communicate(timeout=120)) for process in both]
+
+    codes = [process.returncode for process, _, _ in ended]
+    assert sorted(codes) == [0, 2], [messages for _, _, messages in ended]
+    assert fr.open_run("run").recipe.seed == 1 + codes.index(0)
+    assert fr.open_run("run").is_finished
+    steps = [line for line in Path("run", "metrics.jsonl").read_text().splitlines() if '"step"' in line]
+    assert len(steps) == len(set(steps))
+
+
+def test_a_folder_that_leads_back_is_the_one_that_it_leads_to() -> None:
+    Path("runs").mkdir()
+    Path("runs", "other").mkdir()
+    with pytest.raises(ArtifactError, match="runs: a new or empty folder expected"):
+        fr.train("sample", "plain", out="runs/new/..")
+    assert [path.name for path in Path("runs").iterdir()] == ["other"]
+
+
 def test_a_folder_with_somebodys_files_is_never_taken_over() -> None:
     Path("mine").mkdir()
     Path("mine", "recipe.toml").write_text("mine")
@@ -80,6 +140,22 @@ def test_a_folder_with_somebodys_files_is_never_taken_over() -> None:
     with pytest.raises(ArtifactError, match="a new or empty folder expected"):
         fr.train("sample", "plain", out="mine")
     assert Path("mine", "recipe.toml").read_text() == "mine"
+
+
+AT_A_BARRIER = """
+    import pathlib, sys, time
+    from fittingroom.cli import main
+    from fittingroom.runs import create
+    mine = sys.argv.pop(1)
+    claim = create.claimed_folder
+    def claimed_folder(*words):
+        pathlib.Path("ready-" + mine).touch()
+        while len(list(pathlib.Path.cwd().glob("ready-*"))) < 2:
+            time.sleep(0.01)
+        return claim(*words)
+    create.claimed_folder = claimed_folder
+    sys.exit(main())
+"""
 
 
 HOLDS = """

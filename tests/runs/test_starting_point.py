@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +18,8 @@ import fittingroom as fr
 from fittingroom.cli import main
 from fittingroom.compare import compare_runs
 from fittingroom.errors import ArtifactError, Interrupted, RecipeError
-from fittingroom.runs.starting_point import image_hashes, read_seen
+from fittingroom.runs.environment_record import StartingPoint
+from fittingroom.runs.starting_point import image_hashes, read_seen, read_weights
 from tests.support import GOLDEN, SUPPORT
 from tests.support.stopping import stop_after
 
@@ -294,3 +296,30 @@ def test_a_run_of_format_1_can_be_gone_on_from(name: str, learned_from: int, tmp
     assert start.head == "its head is kept, with the same 10 classes"
     assert start.hashes == learned_from
     assert run.result["validation"]["accuracy"] > 0.5
+
+
+@pytest.mark.parametrize("name", ["start.safetensors", "start-images.npy"])
+def test_a_start_that_never_ends_or_claims_gigabytes_is_not_read(tmp_path: Path, name: str) -> None:
+    point = StartingPoint(kind="run", name="first", head="new", weights_sha256="0" * 64, hashes=10)
+    makers: list[Callable[[Path], object]] = [os.mkfifo, lambda file: file.symlink_to("/dev/zero"), _sparse, _claiming]
+    for make in makers:
+        file = tmp_path / name
+        file.unlink(missing_ok=True)
+        make(file)
+        if name == "start-images.npy":
+            hashes, why = read_seen(tmp_path, point)
+            assert hashes is None
+            assert name in why
+        else:
+            with pytest.raises(fr.ArtifactError, match=name):
+                read_weights(tmp_path, point)
+
+
+def _sparse(file: Path) -> None:
+    with file.open("wb") as stream:
+        stream.truncate(8 << 30)
+
+
+def _claiming(file: Path) -> None:
+    header = b"{'descr': '|u1', 'fortran_order': False, 'shape': (999999999999, 32), }"
+    file.write_bytes(b"\x93NUMPY\x01\0" + len(header).to_bytes(2, "little") + header)

@@ -36,7 +36,8 @@ def main(folders: list[str], options: dict[str, Any]) -> None:
 
     `model_seconds`: a model's slowness; `names`, `log`: of the server; `open_metrics`, `bodies`: of Limits;
     `unread_seconds`, `most_connections`: of connections; `decode_seconds`: for a picture;
-    `slow_decoder`: a picture of 50,000 bytes and more takes a minute; `broken`: there is a mistake in a handler.
+    `slow_decoder`: a picture of 50,000 bytes and more takes a minute; `broken`: there is a mistake in a handler;
+    `slow_mistakes`: seconds that the list of mistakes takes.
     """
     LimitedProtocol.head_seconds = float(options.get("head_seconds") or 10)
     LimitedProtocol.unread_seconds = float(options.get("unread_seconds") or 2)
@@ -46,6 +47,8 @@ def main(folders: list[str], options: dict[str, Any]) -> None:
         decoders.PROGRAM = SLOW_DECODER
     if options.get("broken"):
         run_info.mistakes = _fail  # type: ignore[assignment]
+    if pause := float(options.get("slow_mistakes") or 0):
+        run_info.mistakes = lambda *_: [time.sleep(pause)]  # type: ignore[func-returns-value]
     limits = Limits(
         seconds=float(options.get("seconds") or 30),
         body=int(options.get("body") or Limits.body),

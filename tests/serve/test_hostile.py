@@ -112,6 +112,13 @@ def test_a_body_that_drips_gets_408(strict: Running) -> None:
     assert seconds < 7
 
 
+def test_a_request_that_came_whole_and_took_too_long_is_told_so(two_runs: list[Path]) -> None:
+    with started(two_runs[:1], seconds=1, slow_mistakes=3) as running, running.client() as client:
+        answer = client.get("/models/first/mistakes", params={"truth": "Shirt", "predicted": "Coat"})
+        assert answer.status_code == 503
+        assert answer.json()["error"] == "no answer was ready within 1 seconds"
+
+
 def test_two_hundred_slow_clients_do_not_keep_the_others_waiting(strict: Running, shoe: bytes) -> None:
     slow = [socket.create_connection(("127.0.0.1", strict.port), timeout=10) for _ in range(200)]
     try:

@@ -118,6 +118,14 @@ def endless(mirror: Mirror, request: BaseHTTPRequestHandler, body: bytes) -> Non
         pass  # the other side has had enough
 
 
+def wordy(mirror: Mirror, request: BaseHTTPRequestHandler, body: bytes) -> None:
+    """Says its length in a word."""
+    request.send_response(200)
+    request.send_header("Content-Length", "plenty")
+    request.end_headers()
+    request.wfile.write(body)
+
+
 def missing(mirror: Mirror, request: BaseHTTPRequestHandler, body: bytes) -> None:
     """Has no such file."""
     _head(request, 404, 0)

@@ -62,3 +62,39 @@ def test_a_process_forked_after_threads_computed_is_told_so_in_place_of_waiting_
     assert ended.stdout.splitlines()[-1] == f"0 {not expected}", ended.stderr[-2000:]
     assert ("FittingRoomError a process that was started anew expected" in ended.stdout) == bool(expected)
     assert expected in ended.stdout
+
+
+def test_a_model_is_not_judged_in_a_process_forked_after_pytorch_computed_but_predicts_by_its_onnx(
+    tmp_path: Path,
+) -> None:
+    program = """if True:
+        import multiprocessing, sys
+        from pathlib import Path
+        import fittingroom as fr
+        from tests.support.small_run import train_small
+
+        run = train_small(Path(sys.argv[1], "run"))
+        test = fr.open_dataset("sample").test
+        model = fr.load(run.path)
+        model.predict(test.images[:2])
+
+        def again() -> None:
+            print(len(model.predict(test.images[:2])), len(fr.load(run.path).predict(test.images[:3])), flush=True)
+            try:
+                run.evaluate(test)
+            except Exception as error:
+                print(type(error).__name__, error, flush=True)
+
+        child = multiprocessing.get_context("fork").Process(target=again)
+        child.start()
+        child.join(60)
+        print(child.exitcode)
+    """
+    words = [sys.executable, "-W", "ignore", "-c", program, str(tmp_path)]
+    ended = subprocess.run(words, capture_output=True, text=True, timeout=300, check=False)
+
+    first, second, last = ended.stdout.splitlines()
+    assert (first, last) == ("2 3", "0"), ended.stderr[-2000:]
+    assert second.startswith(
+        "FittingRoomError a process that was started anew expected, one found that was forked after"
+    )

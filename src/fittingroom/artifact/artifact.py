@@ -159,15 +159,13 @@ def sha256_of_weights(folder: Path) -> str:
 
 
 def save_artifact(artifact: Artifact, weights: dict[str, Tensor]) -> None:
-    """Write ``weights`` and the description into ``artifact.path``, each file atomically.
+    """Write ``weights`` and the description into ``artifact.path``, a folder that is there, each file atomically.
 
     The user's own code lies there since the run was started.
     """
     import safetensors.torch
 
     folder = artifact.path
-    folder.mkdir(parents=True, exist_ok=True)
-
     tensors = {name: tensor.detach().contiguous().cpu() for name, tensor in weights.items()}
     with atomic_write(folder / WEIGHTS) as file:
         file.write(safetensors.torch.save(tensors, metadata={"format": "pt"}))

@@ -41,6 +41,7 @@ from fittingroom.data.formats.table import CSV, FORMATS, IDX, NPZ, PARQUET, PICT
 from fittingroom.data.open import open_dataset
 from fittingroom.data.preprocessing import Preprocessing
 from fittingroom.errors import DataError
+from fittingroom.files.polars_check import check_polars
 
 
 @dataclass(frozen=True)
@@ -377,6 +378,7 @@ def _float_table(body: bytes, columns: int) -> NDArray[np.float32] | None:
     """The cells of a CSV without header, float32 (rows, columns); None where any is missing or no number."""
     import polars as pl
 
+    check_polars()
     try:
         schema = {f"c{number}": pl.Float32() for number in range(columns)}
         table = pl.read_csv(io.BytesIO(body), has_header=False, schema=schema, quote_char=None)

@@ -19,9 +19,11 @@ from fittingroom.data.dataset import MAX_CLASSES, Splits, parts_of
 from fittingroom.data.formats import parquet
 from fittingroom.data.formats.arrays import is_grey
 from fittingroom.data.formats.columns import IMAGE_NAMES
+from fittingroom.data.picture_file import read_picture_file
 from fittingroom.data.preprocessing import PictureFacts, probe_picture
 from fittingroom.errors import DataError
 from fittingroom.files.parquet_pages import page_problem
+from fittingroom.files.polars_check import check_polars
 
 MAX_FRACTION = 1e-3  # of 255 by which a float32 pixel may differ from a whole number, divided and multiplied again
 MAX_PICTURES = 300  # looked at in a folder or file
@@ -203,8 +205,8 @@ def _picture_files(path: Path, data: Splits) -> Iterator[tuple[str, bytes]]:
     files = [file for part in parts_of(data).values() for file in part.files or ()]
     root = path if path.is_dir() else path.parent
     for number in np.linspace(0, len(files) - 1, min(len(files), MAX_PICTURES)).astype(int).tolist():
-        with suppress(OSError):
-            yield files[number], (root / files[number]).read_bytes()
+        with suppress(DataError):
+            yield files[number], read_picture_file(root / files[number])
     if not files:
         yield from _pictures_of_table(path)
 
@@ -212,6 +214,7 @@ def _picture_files(path: Path, data: Splits) -> Iterator[tuple[str, bytes]]:
 def _pictures_of_table(path: Path) -> Iterator[tuple[str, bytes]]:
     import polars as pl
 
+    check_polars()
     try:
         file = parquet.parquet_files(path)[0]
         with file.open("rb") as opened:  # Polars takes a path for a pattern

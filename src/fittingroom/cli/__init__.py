@@ -49,6 +49,8 @@ COMMANDS = {  # in the order of use, as the help has them; the module of the sam
 }
 MODULES = {"try": "try_"}  # a keyword of Python is no name of a module
 TAKES_ANY_NAME = ("data", "models", "recipes", "runs", "predict")  # which write down none of their arguments
+LOADS_TORCH = ("train", "evaluate", "export", "try", "tune", "verify", "bench")
+ROOM_OF_TORCH = 1_000 << 20  # bytes of address space that its libraries take, and those that it comes with
 TAKES_LESS = {"batch_size": "--batch-size N", "threads": "--threads 1", "size": "--size N"}  # where a command has it
 
 
@@ -81,6 +83,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     warnings.showwarning = lambda message, *_rest: tell(f"warning: {message}")
     try:
         _refuse_undecodable(words)
+        _refuse_tiny_address_space(words)
         code = int(args.run(args))
         finish_stdout()
         return code
@@ -108,7 +111,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return USERS_MISTAKE
 
     # PyTorch says by a bare RuntimeError that there is no memory left, a library that finds no room by an ImportError.
-    except (MemoryError, RuntimeError, ImportError) as error:
+    except (MemoryError, RuntimeError, ImportError, NameError) as error:
         if isinstance(error, ModuleNotFoundError):
             missing = missing_package(error)
             if missing is None:
@@ -143,6 +146,17 @@ def _refuse_undecodable(words: Sequence[str]) -> None:
 
     for word in words:
         refuse_undecodable(word)
+
+
+def _refuse_tiny_address_space(words: Sequence[str]) -> None:
+    """Refuse to load PyTorch where its library finds no room: the loader would end the process without a message."""
+    if not words or words[0] not in LOADS_TORCH or sys.platform == "win32":
+        return
+    import resource
+
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit != resource.RLIM_INFINITY and limit < ROOM_OF_TORCH:
+        raise MemoryError(f"{ROOM_OF_TORCH >> 20:,} MB of address space expected, {limit >> 20:,} MB found (ulimit -v)")
 
 
 def _spare_the_machine() -> None:

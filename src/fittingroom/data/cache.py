@@ -35,6 +35,7 @@ PARTS = ("train", "validation", "test")
 CHECKSUM_WORDS = 1021
 LABEL_CHECKS = "label-checks"
 NEAR_DUPLICATES = "near-duplicates"
+DAMAGED = (ValueError, KeyError, TypeError, RecursionError)  # what a description that isn't ours ends in
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +189,7 @@ def _load(entry: Path, state: str) -> Splits | None:
             notes=tuple(meta["notes"]),
             left_out=tuple(meta["left_out"]),
         )
-    except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, DataError, ArtifactError):
+    except (OSError, EOFError, *DAMAGED, AttributeError, DataError, ArtifactError):
         return None  # not there, or damaged
 
 
@@ -201,7 +202,7 @@ def _load_other(entry: Path, state: str, wanted: str | None) -> Splits | None:
         if other.name.startswith(f"{prefix}-") and other != entry:
             try:
                 is_wanted = _meta(other)["resolved"] == wanted
-            except (OSError, ValueError, KeyError, TypeError):
+            except (OSError, *DAMAGED):
                 continue  # unfinished or damaged
             if is_wanted and (kept := _load(other, state)) is not None:
                 return kept
@@ -288,7 +289,7 @@ def _meta(entry: Path) -> dict[str, Any]:
 def _source_of(entry: Path) -> str:
     try:
         return str(_meta(entry)["source"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, *DAMAGED):
         return f"{entry.name} (unfinished or damaged)"
 
 

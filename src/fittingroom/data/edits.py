@@ -27,9 +27,11 @@ from fittingroom.data.large import is_large
 from fittingroom.data.large import without as without_rows
 from fittingroom.errors import DataError
 from fittingroom.files.records import Form
+from fittingroom.files.regular_file import read_regular_file
 
 CORRECTED = "corrected"  # the column that a person fills in
 IMAGE_PREFIX = "sha256:"  # before the hash of an image, which a spreadsheet might take for a number
+LARGEST_LIST = 256 << 20  # bytes
 MAX_SHOWN = 10  # problems that a message lists
 EDITED = ("train", "validation")
 ROWS = Form(re.compile(r"\d{1,12}( \d{1,12})*", re.ASCII), "rows such as 12 40")
@@ -212,7 +214,7 @@ class _Named(NamedTuple):
 def _read(path: Path) -> tuple[list[_Named], list[str]]:
     """What a file names, and the columns that it has; none for a plain list."""
     try:
-        content = path.read_bytes()
+        content = read_regular_file(path, LARGEST_LIST)
     except OSError as error:
         raise DataError(f"{path}: a list of images expected, it can't be read: {error.strerror or error}") from None
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from fittingroom.data.checks import checked_classes
 from fittingroom.data.formats.arrays import as_images, as_labels
 from fittingroom.data.formats.columns import numbered
+from fittingroom.data.picture_file import read_picture_file
 from fittingroom.data.preprocessing import (
     DEFAULT_SIDE,
     MAX_SIDE,
@@ -291,10 +292,7 @@ def see_item(
         item = item.get("bytes") or item.get("path")
     if isinstance(item, str | Path):
         where = str(item)
-        try:
-            item = Path(item).read_bytes()
-        except OSError as error:
-            raise DataError(f"{where}: can't be read: {error.strerror or error}") from None
+        item = read_picture_file(Path(item))
     if isinstance(item, bytes | bytearray | memoryview):
         return see_picture(bytes(item), where, preprocessing, training_background=training_background, look=look)
     if not is_pillow(item):

@@ -12,12 +12,14 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
-from fittingroom.data.picture_pieces import refuse_crumbs
+from fittingroom.data.picture_pieces import PNG, has_damaged_pixels, refuse_crumbs
 from fittingroom.errors import DataError
+from fittingroom.files.regular_file import read_regular_file
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".bmp", ".gif", ".webp", ".tif", ".tiff")  # of the formats, in lower case
 MAX_PIXELS = 50_000_000  # decoded: 150 MB
+LARGEST_FILE = 256 << 20  # bytes; 50 million pixels have 150 MB without compression
 WHITE = (255, 255, 255)
 STRIP = 4_000_000  # pixels of a transparent picture that are laid on its background at once
 PROBED_SIDE = 64  # a JPEG's colours are looked for in a picture of at least this size
@@ -32,7 +35,6 @@ EXIF_ORIENTATION = 0x0112
 PNG_EXIF = ("exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp")  # where Pillow looks for it
 START_OF_SCAN = b"\xff\xda"
 ORDINARY_SCANS, MAX_SCANS = 12, 1_000  # of a progressive JPEG; programs write 10 of a coloured one
-PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 TURNED = (5, 6, 7, 8)  # orientations in which height and width change places
 MAX_WEBP_PIXELS = 25_000_000  # decoded: 400 MB, as its decoder holds two frames beside what it gives
@@ -65,9 +67,26 @@ class PictureFacts:
     is_transparent: bool
 
 
+def read_picture_file(file: Path) -> bytes:
+    """The content of a picture file, which is read only where it is one by its kind and size.
+
+    Raises:
+        DataError: it is missing, no regular file or larger than any picture, or it can't be read.
+    """
+    try:
+        return read_regular_file(file, LARGEST_FILE)
+    except OSError as error:
+        raise DataError(f"{file}: can't be read: {error.strerror or error}") from None
+
+
 @contextmanager
 def open_picture(
-    file: bytes | BinaryIO, where: str, *, formats: tuple[str, ...] = FORMATS, limit: str = f"{MAX_PIXELS:,} pixels"
+    file: bytes | BinaryIO,
+    where: str,
+    *,
+    formats: tuple[str, ...] = FORMATS,
+    limit: str = f"{MAX_PIXELS:,} pixels",
+    head_only: bool = False,
 ) -> Iterator[Image.Image]:
     """Open a picture file with Pillow, without trusting it.
 
@@ -76,6 +95,7 @@ def open_picture(
         where: what an error message calls it.
         formats: that are tried, by Pillow's names.
         limit: the size that the block permits, in words, for what Pillow itself refuses as far too large.
+        head_only: whether the block leaves the pixels alone, which need not be whole then.
 
     Raises:
         DataError: whatever goes wrong in opening it or, as Pillow decodes late, in the block.
@@ -88,6 +108,8 @@ def open_picture(
         with _opening(stream, where), Image.open(stream, formats=formats) as picture:
             if picture.format == "JPEG" and isinstance(file, bytes):
                 _refuse_many_scans(file, picture.size, where)
+            if picture.format == "PNG" and isinstance(file, bytes) and not head_only and has_damaged_pixels(file):
+                raise ValueError("the pixels' checksum is another")
             yield picture
     except (DataError, MemoryError):
         raise
@@ -187,7 +209,7 @@ def probe_size(file: bytes | BinaryIO, where: str) -> tuple[int, int]:
     """
     if isinstance(file, bytes) and (size := size_of_plain_png(file)) is not None:
         return size
-    with open_picture(file, where) as picture:
+    with open_picture(file, where, head_only=True) as picture:
         return upright_size(picture, where, orientation(picture))
 
 
@@ -196,7 +218,7 @@ def size_of_plain_png(content: bytes) -> tuple[int, int] | None:
 
     Pillow takes ten times as long to say it.
     """
-    if not (content.startswith(PNG_SIGNATURE) and content.endswith(PNG_END) and content[12:16] == b"IHDR"):
+    if not (content.startswith(PNG) and content.endswith(PNG_END) and content[12:16] == b"IHDR"):
         return None
     if content[33 + 4 : 33 + 8] != b"IDAT":  # right after the header: nothing says how it was turned
         return None
@@ -317,7 +339,7 @@ def _has_data_at_its_end(png: Image.Image) -> bool:
     # Pillow goes on reading where it stopped
     place = file.tell()
     try:
-        file.seek(len(PNG_SIGNATURE))
+        file.seek(len(PNG))
         is_after_pixels = False
         while len(head := file.read(8)) == 8:
             length, kind = int.from_bytes(head[:4], "big"), head[4:]

@@ -7,11 +7,13 @@ is passed over here is what Pillow passes over.
 from __future__ import annotations
 
 import os
+import zlib
 from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
 from fittingroom.errors import DataError
 
+PNG = b"\x89PNG\r\n\x1a\n"
 FEW_BYTES = 16_384  # of a file that may have any number of pieces
 FEW_PIECES, BYTES_A_PIECE = 1_000, 256  # programs write larger ones, of 255 bytes in a GIF and 8,192 in a PNG
 STANDALONE = (0x01, *range(0xD0, 0xDA), *range(0xF0, 0xFE))  # markers of JPEG without a length; 0x00 marks nothing
@@ -44,6 +46,27 @@ def refuse_crumbs(file: BinaryIO, where: str) -> None:
     for count, _ in enumerate(pieces(file)):
         if count > most:
             raise DataError(f"{where}: at most {most:,} pieces in {size:,} bytes expected, more found: save it anew")
+
+
+def has_damaged_pixels(png: bytes) -> bool:
+    """Whether pixels of a PNG aren't those of its checksums, at which Pillow doesn't look: PNG, third edition, 5.3.
+
+    Example:
+        >>> import io
+        >>> from PIL import Image
+        >>> file = io.BytesIO()
+        >>> Image.new("L", (4, 4), 7).save(file, "PNG")
+        >>> png = file.getvalue()
+        >>> has_damaged_pixels(png), has_damaged_pixels(png[:45] + b"?" + png[46:])
+        (False, True)
+    """
+    view, place = memoryview(png), len(PNG)
+    while (kind := png[place + 4 : place + 8]) != b"IEND" and kind.isalpha():
+        end = place + 8 + int.from_bytes(png[place : place + 4], "big")
+        if kind == b"IDAT" and zlib.crc32(view[place + 4 : end]) != int.from_bytes(png[end : end + 4], "big"):
+            return True
+        place = end + 4
+    return False
 
 
 def _of_png(file: BinaryIO) -> Iterator[None]:
@@ -89,7 +112,7 @@ def _of_gif(file: BinaryIO) -> Iterator[None]:
 
 
 PIECES: dict[bytes, Callable[[BinaryIO], Iterator[None]]] = {
-    b"\x89PNG\r\n\x1a\n": _of_png,
+    PNG: _of_png,
     b"\xff\xd8": _of_jpeg,
     b"GIF8": _of_gif,
 }

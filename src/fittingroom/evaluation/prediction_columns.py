@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from fittingroom.data.dataset import LONGEST_NAME
 from fittingroom.errors import DataError
 from fittingroom.files.parquet_pages import page_problem
+from fittingroom.files.polars_check import check_polars
 
 if TYPE_CHECKING:
     import polars as pl
@@ -105,6 +106,7 @@ def _as_probabilities(values: NDArray[Any], path: Path) -> NDArray[np.float32]:
 def _of_parquet(content: bytes, path: Path) -> Columns:
     import polars as pl
 
+    check_polars()
     if problem := page_problem(io.BytesIO(content)):
         raise DataError(f"{path}: a whole Parquet file expected, but it can't be read: {problem}")
 
@@ -121,6 +123,7 @@ def _of_parquet(content: bytes, path: Path) -> Columns:
 def _of_csv(content: bytes, path: Path) -> Columns:
     import polars as pl
 
+    check_polars()
     with _reading("a CSV of predictions", path):
         header = pl.read_csv(io.BytesIO(content), n_rows=0, infer_schema=False).columns
         rows = content.count(b"\n")

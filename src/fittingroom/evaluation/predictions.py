@@ -17,6 +17,7 @@ from fittingroom.evaluation.temperature import Temperature, cross_fitted
 from fittingroom.evaluation.threshold import Threshold, cross_fitted_answers
 from fittingroom.files.atomic import atomic_write
 from fittingroom.files.parquet_pages import page_problem
+from fittingroom.files.polars_check import check_polars
 from fittingroom.files.records import brief
 from fittingroom.files.run_file import read_run_file
 
@@ -151,6 +152,7 @@ def write_predictions(path: Path, predictions: JudgedPredictions) -> None:
     """
     import polars as pl
 
+    check_polars()
     classes = np.array(predictions.classes)
     columns: dict[str, Any] = {"image": list(predictions.images)}
     for name, values in zip(OPTIONAL, (predictions.sources, predictions.files, predictions.groups), strict=True):
@@ -179,6 +181,7 @@ def read_predictions(path: Path, classes: Sequence[str]) -> JudgedPredictions:
     """
     import polars as pl
 
+    check_polars()
     where = f"predictions of {len(classes)} classes"
     content = read_run_file(path, where, limit=MAX_BYTES)
     if problem := page_problem(io.BytesIO(content)):

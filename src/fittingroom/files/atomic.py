@@ -98,9 +98,14 @@ def atomic_directory(path: str | Path) -> Iterator[Path]:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove, at any depth, the temporary files that killed processes left. Only where no other process writes."""
-    for path in folder.rglob(".*.tmp"):
-        if path.is_file() and _TEMPORARY.fullmatch(path.name):
+    """Remove, at any depth, the temporary files and folders that killed processes left.
+
+    Only where no other process writes.
+    """
+    for path in [path for path in folder.rglob(".*.tmp") if _TEMPORARY.fullmatch(path.name)]:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
             path.unlink(missing_ok=True)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from fittingroom.files.polars_check import check_polars
+
 if TYPE_CHECKING:
     import polars as pl
 
@@ -29,6 +31,7 @@ def csv_table(table: pl.DataFrame) -> pl.DataFrame:
     """A table whose texts went through :func:`csv_text`, by the same two expressions."""
     import polars as pl
 
+    check_polars()
     text = pl.col(pl.String)
     is_formula = text.str.contains(rf"^{_FORMULA.pattern}") & ~text.str.contains(rf"^{_NUMBER.pattern}$")
     return table.with_columns(pl.when(is_formula).then("'" + text).otherwise(text).name.keep())

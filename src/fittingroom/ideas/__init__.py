@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,13 +17,14 @@ from fittingroom.files.json_file import write_json
 from fittingroom.ideas.asked import Ideas, ideas_of, trains_to_its_end
 from fittingroom.ideas.on_test import compare_on_test
 from fittingroom.ideas.page import write_page
-from fittingroom.ideas.record import Record, opened_study, read_study, write_study
+from fittingroom.ideas.record import FIRST_FILES, Record, opened_study, read_study, write_study
 from fittingroom.ideas.table import points
 from fittingroom.recipes.recipe import Recipe, load_recipe
 from fittingroom.rendering.in_notebook import notebook_view
-from fittingroom.runs.create import new_folder, recipe_for
+from fittingroom.runs.create import claimed_folder, recipe_for
 from fittingroom.runs.environment_record import Options
 from fittingroom.runs.kept_code import keep_study_code, names_of_code
+from fittingroom.runs.one_writer import beginning
 from fittingroom.runs.preprocessing import preprocessing_of
 from fittingroom.runs.run import command_line
 from fittingroom.runs.run_data import as_splits
@@ -135,24 +137,26 @@ def try_ideas(
 
     # Code is kept now: a seed that is trained tomorrow has the network that was tried today.
     names = names_of_code((baseline, *named.values()))
-    folder = new_folder(out, f"{baseline.name or 'run'}-try")
-    record = Record(
-        command=command_line(),
-        started=datetime.now(UTC).isoformat(timespec="seconds"),
-        effect=effect,
-        budget=budget,
-        test=test,
-        validation=validation,
-        folds=folds,
-        source=splits.source,
-        fingerprint=splits.train.fingerprint.order,
-        baseline=baseline.as_dict(),
-        ideas={name: idea.as_dict() for name, idea in named.items()},
-        code=keep_study_code(folder, names),
-        options=options,
-        versions=versions(),
-    )
-    write_study(folder, record)
+    with ExitStack() as held:
+        folder = claimed_folder(out, f"{baseline.name or 'run'}-try", held, FIRST_FILES)
+        with beginning(folder, FIRST_FILES):
+            record = Record(
+                command=command_line(),
+                started=datetime.now(UTC).isoformat(timespec="seconds"),
+                effect=effect,
+                budget=budget,
+                test=test,
+                validation=validation,
+                folds=folds,
+                source=splits.source,
+                fingerprint=splits.train.fingerprint.order,
+                baseline=baseline.as_dict(),
+                ideas={name: idea.as_dict() for name, idea in named.items()},
+                code=keep_study_code(folder, names),
+                options=options,
+                versions=versions(),
+            )
+            write_study(folder, record)
     return _carry_out(folder, record, splits, Hooks.of(observe, should_stop), trust_code=True)
 
 

@@ -15,12 +15,15 @@ from fittingroom.files.records import WHAT_TO_DO, LongText, Range, read_record
 from fittingroom.ideas.asked import changes
 from fittingroom.ideas.side import Side
 from fittingroom.ideas.study import BASELINE, Idea, Study
+from fittingroom.own_code.kept import FOLDER as CODE
 from fittingroom.own_code.kept import KeptCode
 from fittingroom.recipes.recipe import Recipe, recipe_from_dict
 from fittingroom.runs.environment_record import Options
 from fittingroom.runs.kept_code import executed_files, names_of_code, with_study_code
+from fittingroom.runs.one_writer import BEGIN_AGAIN, was_stopped_at_once
 
 FILE = "study.json"
+FIRST_FILES = (CODE, FILE)  # that a study has before its first training; its record last
 FORMAT = 1
 
 
@@ -82,12 +85,7 @@ def read_study(folder: Path) -> Record:
     """
     file = folder / FILE
     if not file.exists():
-        # Whoever was killed in the first second has a folder that is no study yet.
-        way = (
-            f"remove {folder} and begin again, if it was killed at once"
-            if folder.is_dir()
-            else "`fittingroom try` starts one"
-        )
+        way = BEGIN_AGAIN if was_stopped_at_once(folder, FILE) else "`fittingroom try` starts one"
         raise ArtifactError(f"{folder}: a study of ideas expected, {FILE} is missing; {way}")
     record = read_record(Record, read_json(file), str(file))
     if not record.ideas or BASELINE in record.ideas:

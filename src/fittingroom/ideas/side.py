@@ -90,8 +90,9 @@ class Side:
         """The runs of one seed that there are by now, finished or not."""
         if self.folds is None:
             return list(Run(self.path, self.splits).members) if holds_run(self.path) else []
-        begun = [path for path in self.path.glob("seed-*") if holds_run(path)]
-        return [Run(path, self.splits) for path in sorted(begun, key=lambda path: int(path.name.removeprefix("seed-")))]
+        # A copy that somebody put beside them, seed-0-old, is no member.
+        begun = [path for path in self.path.glob("seed-*") if path.name[5:].isdecimal() and holds_run(path)]
+        return [Run(path, self.splits) for path in sorted(begun, key=lambda path: int(path.name[5:]))]
 
     def answers(self, count: int) -> Answers:
         """What the first ``count`` seeds say of the images that judge them."""

@@ -9,7 +9,7 @@ from contextlib import nullcontext
 from functools import partial
 from shlex import quote
 
-from fittingroom.errors import STORAGE_FULL, Interrupted, PeerLost, StorageFailed
+from fittingroom.errors import STORAGE_FULL, ArtifactError, Interrupted, PeerLost, StorageFailed
 from fittingroom.events import Hooks, JobDone, Working
 from fittingroom.parallel.jobs import Job, run_jobs
 from fittingroom.parallel.process_group import ProcessGroup, launcher
@@ -22,6 +22,7 @@ from fittingroom.runs.environment_record import holds_run
 from fittingroom.runs.recorded import code_files, recorded_code, recorded_environment, recorded_recipe
 from fittingroom.runs.run import Run, summarize_members
 from fittingroom.runs.starting_point import copy_start
+from fittingroom.training.device import is_out_of_memory
 from fittingroom.watch.beside_training import watched
 
 
@@ -76,11 +77,23 @@ def _carry_out(
     except Interrupted as stop:
         raise Interrupted(str(stop), _resume_command(run)) from None
     except OSError as error:
+        if not run.path.is_dir():
+            raise ArtifactError(
+                f"{run.path}: the training stopped, as this folder was removed meanwhile, and all that was saved with "
+                "it; start it again by the same command"
+            ) from error
         if error.errno not in STORAGE_FULL:
             raise
         raise StorageFailed(
             f"{run.path}: the training stopped, as a file could not be written: {error.strerror}. What was saved "
             f"before is kept. Make room, then go on by\n  {_resume_command(run)}"
+        ) from error
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and not is_out_of_memory(error):
+            raise
+        said = str(error).partition("\n")[0]
+        raise MemoryError(
+            f"{said}; what was saved is kept, and with more of it {_resume_command(run)} goes on"
         ) from error
     except PeerLost as lost:
         raise PeerLost(

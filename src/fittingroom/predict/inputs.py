@@ -17,7 +17,7 @@ from threading import Lock
 import numpy as np
 from numpy.typing import NDArray
 
-from fittingroom.data.picture_file import SUFFIXES, WHITE, probe_size
+from fittingroom.data.picture_file import LARGEST_FILE, SUFFIXES, WHITE, probe_size, read_picture_file
 from fittingroom.data.preprocessing import Preprocessing, SeenPicture, read_picture, resize_images
 from fittingroom.environment import cores
 from fittingroom.errors import DataError
@@ -265,7 +265,9 @@ def _small(content: bytes, where: str, size: tuple[int, int]) -> NDArray[np.uint
 
 
 def _content(file: Path) -> bytes:
-    try:
-        return sys.stdin.buffer.read() if str(file) == STDIN else file.read_bytes()
-    except OSError as error:
-        raise DataError(f"{file}: can't be read: {error.strerror}") from error
+    if str(file) != STDIN:
+        return read_picture_file(file)
+    content = sys.stdin.buffer.read(LARGEST_FILE + 1)
+    if len(content) > LARGEST_FILE:
+        raise DataError(f"{file}: a picture of at most {LARGEST_FILE:,} bytes expected on standard input, more found")
+    return content

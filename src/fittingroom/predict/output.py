@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from fittingroom.artifact.ood_score import OodScale, explained, level_of
 from fittingroom.files.atomic import atomic_write
+from fittingroom.files.polars_check import check_polars
 from fittingroom.predict.classifier import Classified
 from fittingroom.predict.inputs import Block
 
@@ -91,6 +92,8 @@ def write_parquet(
         metadata: texts that the file keeps beside the number of its format.
     """
     from polars.io.plugins import register_io_source
+
+    check_polars()
 
     def frames(*_wishes: Any) -> Iterator[pl.DataFrame]:  # Polars wishes no less than all columns and rows
         return (frame(block, classified, classes) for block, classified in answered)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fittingroom.data.dataset import Dataset
+from fittingroom.data.picture_file import read_picture_file
 from fittingroom.data.preprocessing import encode_png
 from fittingroom.errors import ArtifactError, DataError
 from fittingroom.evaluation.predictions import Predictions
@@ -79,7 +80,7 @@ def _content(dataset: Dataset, row: int, folder: Path | None) -> tuple[bytes, st
     if dataset.files is not None and folder is not None:
         file = folder / dataset.files[row]
         if file.is_file():
-            return file.read_bytes(), str(file)
+            return read_picture_file(file), str(file)
     return encode_png(dataset.images[row]), f"image {row:,} of {dataset.name}, as PNG"
 
 

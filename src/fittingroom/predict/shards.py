@@ -28,6 +28,7 @@ from fittingroom.files import records
 from fittingroom.files.atomic import remove_leftovers
 from fittingroom.files.json_file import read_json, write_json
 from fittingroom.files.lock import exclusive
+from fittingroom.files.polars_check import check_polars
 from fittingroom.parallel.jobs import Job, run_jobs
 from fittingroom.parallel.ray_engine import RayEngine
 from fittingroom.predict.classifier import Classified, load
@@ -330,6 +331,7 @@ def _write_index(out: Path, run: Path, model: str, failed: Sequence[ShardDone]) 
     """Index all outputs of this model in the folder, whichever call made them, and name the inputs that failed."""
     import polars as pl
 
+    check_polars()
     # What an older version of a failed input gave is not listed.
     outdated = {shard_done.shard.output for shard_done in failed}
     shards: list[dict[str, Any]] = []

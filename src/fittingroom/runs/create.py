@@ -142,7 +142,7 @@ def start(
                 bf16_emulated=precision.emulated,
             )
 
-            folder = _claimed_folder(out, recipe.name or "run", holding)
+            folder = claimed_folder(out, recipe.name or "run", holding)
             _begin(folder, resolved, environment, begun)
         holding.enter_context(one_writer(folder))
         return str(folder)
@@ -236,7 +236,7 @@ def _own_folder(out: str | Path | None, name: str) -> Path | None:
     """The folder of the unfinished run that this torchrun job began before it had to restart, if there is one."""
     if torchrun_job() is None:
         return None
-    folders = [Path(out)] if out is not None else sorted(Path("runs").glob(f"{name}-*"))
+    folders = [_as_given(out)] if out is not None else sorted(Path("runs").glob(f"{name}-*"))
     for run in map(Run, folders):
         begun = holds_run(run.path) and not run.is_finished
         if begun and is_own_job(run.environment.torchrun):
@@ -244,14 +244,14 @@ def _own_folder(out: str | Path | None, name: str) -> Path | None:
     return None
 
 
-def new_folder(out: str | Path | None, name: str) -> Path:
-    """A new empty folder; two processes that start at once get two."""
-    if out is not None:
-        folder = Path(out)
-        _refuse_used(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder
+def _as_given(out: str | Path) -> Path:
+    """A folder as its user named it; what ``..`` leads to is known before anything is made there."""
+    folder = Path(out)
+    return folder.resolve() if ".." in folder.parts else folder
 
+
+def _next_folder(name: str) -> Path:
+    """A new empty folder; two processes that start at once get two."""
     # Making the folder is what claims its number: whoever is second gets the next.
     number = 1
     while True:
@@ -264,20 +264,29 @@ def new_folder(out: str | Path | None, name: str) -> Path:
             return folder
 
 
-def _claimed_folder(out: str | Path | None, name: str, held: ExitStack) -> Path:
-    """A new empty folder, held; or ``out`` as a writer left it that was killed before the run could be resumed."""
+def claimed_folder(
+    out: str | Path | None, name: str, held: ExitStack, first_files: Sequence[str] = FIRST_FILES
+) -> Path:
+    """A new empty folder, held; or ``out`` as a writer left it that was killed before it could be gone on with.
+
+    Args:
+        out: as the user gave it; None for the next free ``runs/<name>-<number>``.
+        name: of the folder where none is given.
+        held: is to be closed once others may write there.
+        first_files: what a run, or a study, has before anything is trained; its record last.
+    """
     if out is None:
-        folder = new_folder(None, name)
+        folder = _next_folder(name)
         held.enter_context(one_writer(folder))
         return folder
 
     # A run is refused at once, also one that is being trained; whatever else is there once nobody writes it.
-    folder = Path(out)
-    if not folder.is_dir() or holds_run(folder):
+    folder = _as_given(out)
+    if not folder.is_dir() or (folder / first_files[-1]).exists():
         _refuse_used(folder)
     folder.mkdir(parents=True, exist_ok=True)
     held.enter_context(one_writer(folder))
-    take_over(folder, FIRST_FILES)
+    take_over(folder, first_files)
     _refuse_used(folder)
     return folder
 

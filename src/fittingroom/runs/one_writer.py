@@ -1,6 +1,7 @@
 """A run has one writer: whoever trains it holds its folder, until the block ends or the process dies.
 
-And a folder whose writer died before ``environment.json`` was whole, which nothing can go on with, is known as such.
+And a folder whose writer died before its record was whole, which nothing can go on with, is known as such: the same
+command takes it over. That holds for a run, whose record is ``environment.json``, and for a study's ``study.json``.
 """
 
 from __future__ import annotations
@@ -13,10 +14,15 @@ from pathlib import Path
 from fittingroom.errors import ArtifactError
 from fittingroom.files.atomic import remove_leftovers
 from fittingroom.files.lock import exclusive_folder
-from fittingroom.runs.environment_record import holds_run
+from fittingroom.runs.environment_record import FILE
 
 BEGUN = ".begun"
-"""An empty file that is there while the first files of a run are written."""
+"""An empty file that is there while the first files of a run or a study are written."""
+
+BEGIN_AGAIN = (
+    "this one was stopped before its first file was whole, and nothing is lost: start it again by the same command, "
+    "with this folder as `out`"
+)
 
 PATIENCE = 5.0  # seconds until a process that was killed has let go
 
@@ -51,11 +57,11 @@ def one_writer(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def beginning(folder: Path, first_files: Sequence[str]) -> Iterator[None]:
-    """Write the first files of a run in the block: all of them, or none that hinders the next try.
+    """Write the first files of a run or a study in the block: all of them, or none that hinders the next try.
 
     Args:
         folder: that this process holds.
-        first_files: their names.
+        first_files: their names; the last of them is the record, by which it is gone on with.
     """
     (folder / BEGUN).touch()
     try:
@@ -70,7 +76,7 @@ def beginning(folder: Path, first_files: Sequence[str]) -> Iterator[None]:
 
 def take_over(folder: Path, first_files: Sequence[str]) -> None:
     """Empty a folder, which this process holds, of what a writer left that was killed before these files were whole."""
-    if not _is_unbegun(folder):
+    if not _is_unbegun(folder, first_files[-1]):
         return
     for name in first_files:
         _remove(folder / name)
@@ -80,15 +86,17 @@ def take_over(folder: Path, first_files: Sequence[str]) -> None:
 
 def refuse_unbegun(folder: Path) -> None:
     """Raise ArtifactError where a run was killed before it could be resumed, with what to do instead."""
-    if folder.is_dir() and (_is_unbegun(folder) or not any(folder.iterdir())):
-        raise ArtifactError(
-            f"{folder}: a run's folder expected; this one was stopped before its first file was whole, and nothing is "
-            "lost: start it again by the same command, with this folder as `out`"
-        )
+    if was_stopped_at_once(folder, FILE):
+        raise ArtifactError(f"{folder}: a run's folder expected; {BEGIN_AGAIN}")
 
 
-def _is_unbegun(folder: Path) -> bool:
-    return (folder / BEGUN).exists() and not holds_run(folder)
+def was_stopped_at_once(folder: Path, record: str) -> bool:
+    """Whether nothing but the beginning of a run or a study is there, without its record."""
+    return folder.is_dir() and (_is_unbegun(folder, record) or not any(folder.iterdir()))
+
+
+def _is_unbegun(folder: Path, record: str) -> bool:
+    return (folder / BEGUN).exists() and not (folder / record).exists()
 
 
 def _remove(path: Path) -> None:

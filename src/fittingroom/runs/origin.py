@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fittingroom.artifact.artifact import WEIGHTS, Artifact, open_artifact
+from fittingroom.artifact.artifact import MAX_WEIGHTS, WEIGHTS, Artifact, open_artifact
 from fittingroom.data.dataset import Dataset, Splits
 from fittingroom.data.fetch.download import Progress
 from fittingroom.data.normalization import Scale
 from fittingroom.errors import ArtifactError, DataError
+from fittingroom.files.run_file import read_run_file
 from fittingroom.own_code.name import CodeName, OwnCode, attribute_of
 from fittingroom.recipes.code_keys import own_names
 from fittingroom.recipes.picture_keys import LARGEST_SIDE
@@ -111,10 +112,7 @@ class Origin:
 
     def weights(self, train: Dataset, recipe: Recipe, source: ModelSource) -> bytes:
         """The content of its file of weights."""
-        try:
-            return (self.run.path / WEIGHTS).read_bytes()
-        except OSError as error:
-            raise ArtifactError(f"{self.run.path / WEIGHTS}: can't be read: {error.strerror or error}") from None
+        return read_run_file(self.run.path / WEIGHTS, "weights", limit=MAX_WEIGHTS)
 
     def seen(self, now: Splits) -> tuple[Hashes | None, str]:
         """The images that its weights were trained on, what they started from included; or None, and why not.

@@ -108,6 +108,9 @@ def judge_out_of_fold(
         file = _file_of(run, number)
         if not group.broadcast(partial(_is_done, file, rows, train.num_classes)):
             name = f"fold {number + 1} of {folds}"
+            if group.is_main:
+                for folder in (file.parent, _folder_of(run, number)):
+                    folder.mkdir(exist_ok=True)
             fitted = fit(
                 Splits(train.subset(fold_N != number, f"{train.name} without fold {number + 1}")),
                 of_fold,
@@ -226,7 +229,6 @@ def _write(file: Path, rows: NDArray[np.int64], said: Predictions, seconds: floa
         "seconds": np.array([seconds]),
     }
     arrays = {name: np.ascontiguousarray(value) for name, value in values.items() if value is not None}
-    file.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(file) as stream:
         stream.write(save_tensors(arrays))
 

@@ -7,6 +7,7 @@ that its weights were trained on, so that whoever judges it knows what it has se
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import shutil
 from collections.abc import Sequence
@@ -16,10 +17,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from fittingroom.artifact.artifact import MAX_WEIGHTS
 from fittingroom.data.dataset import Dataset
 from fittingroom.data.normalization import Normalization, Scale
 from fittingroom.errors import ArtifactError
 from fittingroom.files.atomic import atomic_write
+from fittingroom.files.run_file import read_run_file
 from fittingroom.runs.environment_record import StartingPoint
 
 if TYPE_CHECKING:
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
 
 START, IMAGES = "start.safetensors", "start-images.npy"
 DIGEST = 32  # bytes of a SHA-256
+HEADER = 4_096  # bytes at most of an array's file before its values
 
 Hashes = NDArray[np.uint8]
 """The SHA-256 of images, of their pixels and of their files, sorted and each once: uint8 (N, 32)."""
@@ -63,8 +67,11 @@ def read_seen(folder: Path, point: StartingPoint) -> tuple[Hashes | None, str]:
         return None, f"the images that {point.name} was trained on, from which it started, aren't known"
     file = folder / IMAGES
     try:
-        hashes = np.load(file, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        content = read_run_file(file, "the hashes of images", limit=min(MAX_WEIGHTS, point.hashes * DIGEST + HEADER))
+        hashes = np.load(io.BytesIO(content), allow_pickle=False)
+    except ArtifactError as error:
+        return None, str(error)
+    except (ValueError, EOFError, MemoryError) as error:
         return None, f"{file}: the hashes of images expected, but it can't be read: {error}"
     if hashes.dtype != np.uint8 or hashes.shape != (point.hashes, DIGEST):
         return None, f"{file}: {point.hashes:,} hashes of {DIGEST} bytes expected, {hashes.dtype} {hashes.shape} found"
@@ -121,12 +128,7 @@ def read_weights(folder: Path, point: StartingPoint) -> bytes:
         ArtifactError: it is missing, or not the one that was recorded.
     """
     file = folder / START
-    try:
-        weights = file.read_bytes()
-    except OSError as error:
-        raise ArtifactError(
-            f"{file}: the weights that the run started from expected, but they can't be read: {error.strerror or error}"
-        ) from None
+    weights = read_run_file(file, "the weights that the run started from", limit=MAX_WEIGHTS)
     if hashlib.sha256(weights).hexdigest() != point.weights_sha256:
         raise ArtifactError(f"{file}: it was changed since the run was started: its SHA-256 is not the recorded one")
     return weights

@@ -107,7 +107,7 @@ class Guard:
             await self.app(scope, receive, send)
             return
 
-        exchange = _Exchange(self.limits, self.held, receive, send)
+        exchange = _Exchange(self.limits, self.held, scope, receive, send)
         start = time.perf_counter()
 
         # Each way to fail has its answer here; nothing of the inside goes out.
@@ -218,10 +218,10 @@ class _Held:
 class _Exchange:
     """One request and its answer: counts what comes, and adds to what goes."""
 
-    def __init__(self, limits: Limits, held: _Held, receive: Receive, send: Send):
+    def __init__(self, limits: Limits, held: _Held, scope: Scope, receive: Receive, send: Send):
         self._limits, self._held, self._receive, self._send = limits, held, receive, send
         self.bytes = self.status = self.held_bytes = 0
-        self.is_received = False
+        self.is_received = not _has_body(scope)
 
     async def receive(self) -> Message:
         """The next part of the request. Raises Refused (413) where all that came is too much."""
@@ -276,6 +276,11 @@ class _Exchange:
                     self.is_received = not message.get("more_body", False)
         except TimeoutError:
             pass
+
+
+def _has_body(scope: Scope) -> bool:
+    """Whether anything of a request comes after its head: RFC 9112, 6."""
+    return any(name in (b"content-length", b"transfer-encoding") and value != b"0" for name, value in scope["headers"])
 
 
 def _ticket_of(scope: Scope) -> str:

@@ -57,14 +57,14 @@ def save_checkpoint(folder: Path, step: int, tensors: dict[str, Tensor], state: 
     """Write the checkpoint of ``step`` below ``folder`` and remove all but the newest ``keep``.
 
     Args:
-        folder: made if need be.
+        folder: made if need be; what it lies in is there.
         step: optimizer steps done; names the checkpoint.
         tensors: any names; stored in their own dtype and bit for bit.
         state: JSON values. Python's floats come back bit for bit.
         keep: ≥ 1.
     """
     path = folder / f"step-{step:08d}"
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(exist_ok=True)
     data = tensors_to_bytes(tensors)
     header = {"format": FORMAT, "step": step, "sha256": hashlib.sha256(data).hexdigest()}
     header["state_sha256"] = _digest(state)
@@ -73,12 +73,17 @@ def save_checkpoint(folder: Path, step: int, tensors: dict[str, Tensor], state: 
         (temporary / "state.json").write_text(json.dumps(header | {"state": state}), encoding="utf-8")
 
     # Later ones are damaged: training was resumed from before them.
-    checkpoints = sorted(folder.glob("step-????????"))
-    later = [checkpoint for checkpoint in checkpoints if checkpoint.name > path.name]
-    older = [checkpoint for checkpoint in checkpoints if checkpoint.name <= path.name][:-keep]
-    for checkpoint in later + older:
+    later = [checkpoint for checkpoint in folder.glob("step-????????") if checkpoint.name > path.name]
+    for checkpoint in later:
         shutil.rmtree(checkpoint, ignore_errors=True)
+    _remove_older(path, keep)
     return path
+
+
+def _remove_older(path: Path, keep: int) -> None:
+    """Remove the checkpoints before this one, all but ``keep`` - 1 of them."""
+    for checkpoint in sorted(older for older in path.parent.glob("step-????????") if older.name <= path.name)[:-keep]:
+        shutil.rmtree(checkpoint, ignore_errors=True)
 
 
 def tensors_to_bytes(tensors: dict[str, Tensor]) -> bytes:
@@ -114,11 +119,14 @@ def _as_it_is(tensors: dict[str, Tensor], state: dict[str, Any]) -> tuple[dict[s
     return tensors, state
 
 
-def load_newest_checkpoint(folder: Path, accept: Callable[[dict[str, Tensor], dict[str, Any]], Any] = _as_it_is) -> Any:
+def load_newest_checkpoint(
+    folder: Path, accept: Callable[[dict[str, Tensor], dict[str, Any]], Any] = _as_it_is, *, keep: int | None = None
+) -> Any:
     """Take the newest undamaged checkpoint below ``folder``; a damaged one is skipped with a warning.
 
     Args:
         folder: of the checkpoints.
+        keep: how many stay; a training that was killed while it saved one may have left one more. None for all.
         accept: makes of tensors and state what the caller needs, and raises ArtifactError for what can't be that; by
             default they are given as they are.
 
@@ -129,9 +137,12 @@ def load_newest_checkpoint(folder: Path, accept: Callable[[dict[str, Tensor], di
         try:
             tensors, state = load_checkpoint(path)
             try:
-                return accept(tensors, state)
+                accepted = accept(tensors, state)
             except ArtifactError as error:
                 raise ArtifactError(f"{path}: {error}") from None
+            if keep is not None:
+                _remove_older(path, keep)
+            return accepted
         except ArtifactError as error:
             warnings.warn(f"{error}; going on from an older checkpoint", stacklevel=2)
     return None

@@ -15,6 +15,7 @@ from fittingroom.errors import DataError
 from fittingroom.evaluation.predictions import JudgedPredictions, Predictions
 from fittingroom.models.tensors import as_tensor, normalize
 from fittingroom.parallel.process_group import ALONE, ProcessGroup
+from fittingroom.training.turns import computes_here
 
 BATCH = 250  # images at once, up to 64×64 pixels
 
@@ -39,7 +40,11 @@ def predict_dataset(
         batch_size: images at once; the result doesn't depend on it beyond float32 rounding. None: see
             :func:`batch_size_for`.
         group: the processes that share the work, batch by batch; each of them gets all the probabilities.
+
+    Raises:
+        FittingRoomError: in a process that was forked from one in which PyTorch computed.
     """
+    computes_here()
     was_training = model.training
     model.eval()
 

@@ -49,7 +49,7 @@ def resume_state(state: TrainState, steps_per_epoch: int, context: TrainContext)
         return changes
 
     kept = context.checkpoints
-    if kept and (changes := load_newest_checkpoint(kept.folder, partial(take_over, kept))):
+    if kept and (changes := load_newest_checkpoint(kept.folder, partial(take_over, kept), keep=kept.keep)):
         raise ArtifactError(
             f"{kept.folder}: a checkpoint can be resumed only with the recipe, data and precision that it "
             "was made with; these differ (checkpoint → now):\n  " + "\n  ".join(changes)

@@ -12,6 +12,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from fittingroom.errors import FittingRoomError
 from fittingroom.files.sqlite_url import sqlite_url
 
+DATABASE = "study.db"
+"""Of a study for which no other storage was named, in its folder."""
+
 
 @cache
 def open_storage(url: str) -> optuna.storages.BaseStorage:
@@ -42,7 +45,7 @@ def open_storage(url: str) -> optuna.storages.BaseStorage:
 
 def sqlite_in(folder: Path) -> str:
     """The URL of a study's own file."""
-    return sqlite_url(folder / "study.db")
+    return sqlite_url(folder / DATABASE)
 
 
 def without_password(url: str, mask: str = "***") -> str:

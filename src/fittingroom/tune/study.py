@@ -38,6 +38,7 @@ from fittingroom.files.json_file import read_json, write_json
 from fittingroom.files.lock import exclusive, exclusive_if_free
 from fittingroom.files.records import LongText, brief, read_record
 from fittingroom.models import build_model, find_model
+from fittingroom.own_code.kept import FOLDER as CODE
 from fittingroom.own_code.kept import KeptCode, KeptCodes
 from fittingroom.parallel.jobs import Job, run_jobs
 from fittingroom.parallel.ray_engine import RayEngine
@@ -45,9 +46,10 @@ from fittingroom.recipes.by_data import settled
 from fittingroom.recipes.code_keys import own_names
 from fittingroom.recipes.own_names import options_for_code
 from fittingroom.recipes.recipe import Recipe, recipe_from_dict
-from fittingroom.runs.create import new_folder, start_anew
+from fittingroom.runs.create import claimed_folder, start_anew
 from fittingroom.runs.environment_record import Options, holds_run
 from fittingroom.runs.kept_code import executed_files, keep_study_code, with_study_code
+from fittingroom.runs.one_writer import BEGIN_AGAIN, beginning, was_stopped_at_once
 from fittingroom.runs.preprocessing import preprocessing_of
 from fittingroom.runs.run import FORMAT, Run, command_line
 from fittingroom.training.device import pick_device, prepare_torch
@@ -64,10 +66,11 @@ from fittingroom.tune.space import (
     parse_space,
     read_space,
 )
-from fittingroom.tune.storage import open_storage, sqlite_in, without_password
+from fittingroom.tune.storage import DATABASE, open_storage, sqlite_in, without_password
 from fittingroom.tune.trial import Outcome, Plan, Trial, open_trial, run_trial
 
 STUDY = "study.json"
+FIRST_FILES = (CODE, DATABASE, f"{DATABASE}-journal", STUDY)  # that a study has before its first trial; its record last
 DAMAGED = "the file was damaged or changed: put a copy of it back, or start a new study"
 ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 STATES = {"finished": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
@@ -394,26 +397,28 @@ def start_study(
         raise ArtifactError(f"{out}: there is a study already; to go on with it: fittingroom tune --resume {out}")
 
     # Sources are kept now: a trial that is drawn tomorrow trains the network that was tried today.
-    folder = new_folder(out, f"{recipe.name or 'run'}-tune")
-    code = keep_study_code(folder, names_in_study(recipe, entries))
-    study = Study(folder, plan, recipe, entries, options, storage or sqlite_in(folder), splits, code)
-    _enter_into_storage(study)
+    with ExitStack() as held:
+        folder = claimed_folder(out, f"{recipe.name or 'run'}-tune", held, FIRST_FILES)
+        with beginning(folder, FIRST_FILES):
+            code = keep_study_code(folder, names_in_study(recipe, entries))
+            study = Study(folder, plan, recipe, entries, options, storage or sqlite_in(folder), splits, code)
+            _enter_into_storage(study)
 
-    # Last: a folder with this file is a study.
-    record = {
-        "format": FORMAT,
-        "command": command_line(),
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "plan": asdict(plan),
-        "recipe": recipe.as_dict(),
-        "space": text,
-        "code": {name: asdict(kept) for name, kept in code.items()},
-        "storage": storage and without_password(storage),
-        "options": asdict(study.options),
-        "data": {"source": splits.source, **_fingerprints(splits)},
-        "versions": versions() | {"optuna": optuna.__version__},
-    }
-    write_json(folder / STUDY, record)
+            # Last: a folder with this file is a study.
+            record = {
+                "format": FORMAT,
+                "command": command_line(),
+                "started": datetime.now(UTC).isoformat(timespec="seconds"),
+                "plan": asdict(plan),
+                "recipe": recipe.as_dict(),
+                "space": text,
+                "code": {name: asdict(kept) for name, kept in code.items()},
+                "storage": storage and without_password(storage),
+                "options": asdict(study.options),
+                "data": {"source": splits.source, **_fingerprints(splits)},
+                "versions": versions() | {"optuna": optuna.__version__},
+            }
+            write_json(folder / STUDY, record)
     return study
 
 
@@ -467,12 +472,7 @@ def open_study(path: Path, *, splits: Splits | None = None, storage: str | None 
         DataError: the data is not what the study was started with.
     """
     if not (path / STUDY).exists():
-        # Whoever was killed in the first second has a folder that is no study yet.
-        way = (
-            f"remove {path} and begin again, if it was killed at once"
-            if path.is_dir()
-            else "`fittingroom tune` makes one"
-        )
+        way = BEGIN_AGAIN if was_stopped_at_once(path, STUDY) else "`fittingroom tune` makes one"
         raise ArtifactError(f"{path}: the folder of a study expected, with a {STUDY}; {way}")
     record, file = read_json(path / STUDY), str(path / STUDY)
     read_record(StudyRecord, record, file, advice=DAMAGED)

@@ -98,6 +98,7 @@ def test_good_mirror_fills_the_cache_and_the_next_time_needs_none() -> None:
         (mirrors.always_cut, "cut after"),
         (mirrors.missing, "HTTP 404"),
         (mirrors.endless, "more came"),
+        (mirrors.wordy, "a number of bytes expected as Content-Length, 'plenty' found"),
     ],
 )
 def test_bad_mirror_is_skipped_for_the_good_one_behind_it(behaviour: Behaviour, problem: str) -> None:

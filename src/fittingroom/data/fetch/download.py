@@ -137,6 +137,8 @@ def _resume(url: str, partial: Path, most: int, progress: Callable[[int, int | N
 
         # before a byte is kept: a disk is not to be filled by an answer that can't be the file
         length = answer.headers.get("Content-Length")
+        if length is not None and not (length.isascii() and length.isdecimal()):
+            raise SourceError(f"a number of bytes expected as Content-Length, {length[:40]!r} found")
         total = done + int(length) if length is not None else None
         if total is not None and total > most:
             raise SourceError(f"at most {most:,} bytes expected, {total:,} announced")

@@ -31,6 +31,7 @@ from fittingroom.data.formats.pixels_column import (
 from fittingroom.data.formats.splits import Images, part_of, read_class_names, splits
 from fittingroom.data.preprocessing import Preprocessing
 from fittingroom.errors import DataError
+from fittingroom.files.polars_check import check_polars
 
 if TYPE_CHECKING:
     import polars as pl
@@ -144,6 +145,7 @@ def text_column(path: Path, name: str) -> list[str | None] | None:
     """
     import polars as pl
 
+    check_polars()
     cells = cells_of(first_line(path))
     if name not in cells or not is_header(cells):
         return None
@@ -162,6 +164,7 @@ def read_file_table(path: Path) -> FileTable:
     """
     import polars as pl
 
+    check_polars()
     cells = cells_of(first_line(path))
     has_header = not any(map(is_picture_name, cells))
     names = cells if has_header else _names_of(cells, path)

@@ -31,6 +31,7 @@ from fittingroom.data.formats.gzipped import BLOCK, expansion_limit, is_gzip, op
 from fittingroom.data.formats.splits import Images, by_part, read_class_names, splits
 from fittingroom.errors import DataError
 from fittingroom.files.atomic import atomic_write
+from fittingroom.files.polars_check import check_polars
 
 if TYPE_CHECKING:
     import polars as pl
@@ -122,6 +123,7 @@ def write_kaggle_csv(path: Path, dataset: Dataset) -> None:
     """
     import polars as pl
 
+    check_polars()
     if dataset.images.ndim != 3:
         raise DataError(f"{path}: a CSV holds grey images, colour found: convert to npz or parquet")
     height, width = dataset.image_size
@@ -198,6 +200,7 @@ def _table(content: Path | IO[bytes], layout: Layout, path: Path, skip_lines: in
     """The cells as numbers: uint8 pixels, uint16 labels; null where a cell or a line is empty."""
     import polars as pl
 
+    check_polars()
     # uint8 says of each cell that it is 0–255, and is four times as small as what a CSV is read into otherwise
     of_label = pl.String() if layout.has_names else pl.UInt16()
     label: dict[str, pl.DataType] = {layout.label: of_label} if layout.label else {}

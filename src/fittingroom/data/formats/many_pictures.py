@@ -17,14 +17,13 @@ from numpy.typing import NDArray
 
 from fittingroom.data.formats.splits import Images
 from fittingroom.data.large import allocate
-from fittingroom.data.picture_file import probe_picture, probe_size
+from fittingroom.data.picture_file import LARGEST_FILE, probe_picture, probe_size
 from fittingroom.data.preprocessing import DEFAULT_SIDE, MAX_SIDE, Preprocessing, SeenPicture, see_picture
 from fittingroom.environment import cores
 from fittingroom.errors import DataError
 
 FIRST_SAMPLE = 20  # pictures whose colours are looked at
 SAMPLE = 500  # the same, where the first are all grey
-LARGEST_FILE = 256 << 20  # bytes; 50 million pixels have 150 MB without compression
 LARGE_FILE = 32 << 20  # bytes; of larger ones no two are in memory at once
 OF_SIZES = "pictures of"  # begins the note on what becomes of pictures of several sizes
 

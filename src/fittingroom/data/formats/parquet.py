@@ -55,6 +55,7 @@ from fittingroom.data.picture_file import probe_picture, probe_size
 from fittingroom.data.preprocessing import Preprocessing, SeenPicture, encode_png
 from fittingroom.errors import DataError
 from fittingroom.files.atomic import atomic_write
+from fittingroom.files.polars_check import check_polars
 
 if TYPE_CHECKING:
     import polars as pl
@@ -153,6 +154,7 @@ def write_parquet(path: Path, dataset: Dataset) -> None:
     """
     import polars as pl
 
+    check_polars()
     images = [{"bytes": encode_png(image), "path": None} for image in dataset.images]
     columns = {"image": pl.Series(images, dtype=pl.Struct({"bytes": pl.Binary, "path": pl.String}))}
     features: dict[str, Any] = {"image": {"_type": "Image"}}

@@ -10,6 +10,7 @@ from typing import BinaryIO
 from fittingroom.data.formats.splits import part_of
 from fittingroom.errors import DataError
 from fittingroom.files.parquet_pages import page_problem
+from fittingroom.files.polars_check import check_polars
 
 SMALLEST_PICTURE = 60  # bytes; a PNG of one pixel has 67
 MOST_REPEATED = 20  # times that a file's bytes may be as many pictures: these don't shrink, but may be there twice
@@ -44,6 +45,7 @@ def opened(path: Path) -> Iterator[BinaryIO]:
     """Open the file; what is wrong with it, also what shows only where the block reads it, becomes a DataError."""
     import polars as pl
 
+    check_polars()
     # not Polars by its path, in which it would search for patterns and addresses
     try:
         with path.open("rb") as file:

@@ -16,6 +16,7 @@ from fittingroom.data.formats.csv_layout import LONGEST_LINE, PIXELS_NAMES, cell
 from fittingroom.data.formats.gzipped import expansion_limit, open_bytes
 from fittingroom.data.formats.splits import Images
 from fittingroom.errors import DataError
+from fittingroom.files.polars_check import check_polars
 
 ROWS = 2_000  # that are taken apart at once
 FER2013_CLASSES = ("Angry", "Disgust", "Fear", "Happy", "Sad", "Surprise", "Neutral")
@@ -125,6 +126,7 @@ def _images(texts: list[str], count: int, where: list[str], path: Path) -> Image
     """The images of a block, whose cells all have ``count`` numbers."""
     import polars as pl
 
+    check_polars()
     side = math.isqrt(count)
     if not 1 <= side <= MAX_SIDE or side**2 != count:
         raise DataError(
