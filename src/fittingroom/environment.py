@@ -13,6 +13,8 @@ from typing import Any
 
 from fittingroom.version import __version__
 
+MOST_DIGITS = 6  # of a number of threads that somebody means
+
 # Those whose versions decide a result.
 PACKAGES = ("torch", "numpy", "polars", "safetensors", "pillow")
 
@@ -143,10 +145,13 @@ def default_threads() -> int:
     affinity (two hyper-threads of a core count once), at most the processor time that its control groups grant
     (``cpu.max``). ``OMP_NUM_THREADS``, by which torchrun and schedulers say it, comes before both.
     """
+    return threads_of_environment() or max(1, int(min(_physical_cores(), cpu_quota())))
+
+
+def threads_of_environment() -> int | None:
+    """What ``OMP_NUM_THREADS`` says, of a list the first; None where that can't be a number of threads."""
     said = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
-    if said.isdecimal() and int(said) > 0:
-        return int(said)
-    return max(1, int(min(_physical_cores(), cpu_quota())))
+    return int(said) if said.isdecimal() and len(said) <= MOST_DIGITS and int(said) > 0 else None
 
 
 def _physical_cores(root: Path = Path("/sys/devices/system/cpu")) -> int:

@@ -167,14 +167,14 @@ def save_artifact(artifact: Artifact, weights: dict[str, Tensor]) -> None:
 
     folder = artifact.path
     tensors = {name: tensor.detach().contiguous().cpu() for name, tensor in weights.items()}
-    with atomic_write(folder / WEIGHTS) as file:
+    with atomic_write(folder / WEIGHTS, follow_links=False) as file:
         file.write(safetensors.torch.save(tensors, metadata={"format": "pt"}))
 
     # The description is written last: a folder that has one is complete.
     config = {"format": FORMAT} | asdict(artifact)
     config |= {"format": FORMAT, "preprocessing": artifact.preprocessing.as_dict()}
     del config["path"]
-    with atomic_write(folder / CONFIG) as file:
+    with atomic_write(folder / CONFIG, follow_links=False) as file:
         file.write(json.dumps(config, indent=2, ensure_ascii=False).encode())
 
 

@@ -232,7 +232,7 @@ def export_onnx(
         except Exception as error:  # tracing executes the user's own code, which may raise anything
             reasons.append(f"the {name}-based exporter: {_first_line(error)}")
         else:
-            with atomic_write(path) as file:
+            with atomic_write(path, follow_links=path.parent != artifact.path) as file:
                 file.write(content)
             return path
     raise ExportError(f"{path}: model {artifact.model} can't be exported to ONNX by\n  " + "\n  ".join(reasons))
@@ -265,7 +265,7 @@ def export_torch(
     except Exception as error:  # as above
         raise ExportError(f"{path}: model {artifact.model} can't be exported: {_first_line(error)}") from error
 
-    with atomic_write(path) as file:
+    with atomic_write(path, follow_links=path.parent != artifact.path) as file:
         file.write(content.getvalue())
     return path
 

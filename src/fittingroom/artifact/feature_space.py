@@ -215,7 +215,7 @@ def save_feature_space(folder: Path, space: FeatureSpace, weights: str) -> None:
     import safetensors.torch
 
     tensors = {field.name: getattr(space, field.name).contiguous() for field in fields(space)}
-    with atomic_write(folder / FEATURE_SPACE) as file:
+    with atomic_write(folder / FEATURE_SPACE, follow_links=False) as file:
         file.write(safetensors.torch.save(tensors, metadata={"format": FORMAT, "weights": weights}))
 
 

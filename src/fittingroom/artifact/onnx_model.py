@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -193,9 +192,6 @@ def _reason(error: Exception) -> str:
 
 
 def _processors() -> int:
-    given = os.environ.get("OMP_NUM_THREADS", "")
-    if given.isdecimal() and int(given) > 0:
-        return int(given)
-    from fittingroom.environment import cores, cpu_quota
+    from fittingroom.environment import cores, cpu_quota, threads_of_environment
 
-    return max(1, int(min(cores(), cpu_quota())))
+    return threads_of_environment() or max(1, int(min(cores(), cpu_quota())))

@@ -169,14 +169,14 @@ def _begin(args: argparse.Namespace, hooks: Hooks) -> Tried:
 
 def _variant(file: Path, baseline: Recipe) -> Recipe:
     """The baseline with the keys that a file of TOML sets."""
-    import tomllib
-
     from fittingroom.errors import UsageError
+    from fittingroom.files.regular_file import read_regular_text
     from fittingroom.recipes.recipe import recipe_from_dict
+    from fittingroom.recipes.toml_text import MAX_BYTES, parse_toml
 
     try:
-        raw = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raw = parse_toml(read_regular_text(file, MAX_BYTES))
+    except (OSError, ValueError) as error:
         raise UsageError(f"--variant {file}: TOML with the keys that the idea changes expected: {error}") from None
     return recipe_from_dict(baseline.as_dict() | raw, where=str(file))
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import csv
 import difflib
 import io
+import itertools
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -20,7 +21,7 @@ from typing import Annotated, NamedTuple
 
 import numpy as np
 
-from fittingroom.data.dataset import Dataset, Splits, parts_of
+from fittingroom.data.dataset import LONGEST_NAME, Dataset, Splits, parts_of
 from fittingroom.data.formats.columns import LABEL_NAMES, class_name, named, parts_of_rows, plain
 from fittingroom.data.formats.file_table import PATH_NAMES
 from fittingroom.data.large import is_large
@@ -31,8 +32,9 @@ from fittingroom.files.regular_file import read_regular_file
 
 CORRECTED = "corrected"  # the column that a person fills in
 IMAGE_PREFIX = "sha256:"  # before the hash of an image, which a spreadsheet might take for a number
-LARGEST_LIST = 256 << 20  # bytes
 MAX_SHOWN = 10  # problems that a message lists
+MAX_BYTES = 64 << 20  # of a list; a line has some tens of them
+MORE, FEW = 2, 1_000  # lines that a list may have: so many an image, and so many on top
 EDITED = ("train", "validation")
 ROWS = Form(re.compile(r"\d{1,12}( \d{1,12})*", re.ASCII), "rows such as 12 40")
 ROWS_AND_CLASSES = Form(
@@ -108,7 +110,7 @@ def edited(
                 new_label[place] = label
     left_out: set[tuple[str, int]] = set()
     if without is not None:
-        for place in where.find(_read(Path(without))[0], Path(without)):
+        for place in where.find(_read(Path(without), where.count)[0], Path(without)):
             if place[0] not in EDITED:
                 in_test[str(without)] = in_test.get(str(without), 0) + 1
             elif place not in new_label:
@@ -208,15 +210,21 @@ class _Named(NamedTuple):
     @property
     def text(self) -> str:
         """As messages call it."""
-        return self.file or f"{self.part or 'train'} row {self.row}"
+        return self.file[:LONGEST_NAME] or f"{self.part or 'train'} row {self.row}"
 
 
-def _read(path: Path) -> tuple[list[_Named], list[str]]:
-    """What a file names, and the columns that it has; none for a plain list."""
+def _read(path: Path, images: int) -> tuple[list[_Named], list[str]]:
+    """What a file names, and the columns that it has; none for a plain list.
+
+    Args:
+        path: of the file.
+        images: that the data has, of which a list may name each more than once, but not as often as it likes.
+    """
     try:
-        content = read_regular_file(path, LARGEST_LIST)
-    except OSError as error:
-        raise DataError(f"{path}: a list of images expected, it can't be read: {error.strerror or error}") from None
+        content = read_regular_file(path, MAX_BYTES)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(f"{path}: a list of images expected, it can't be read: {reason}") from None
 
     # a spreadsheet may have written it: with a mark before the text, in UTF-16, with semicolons
     encoding = "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
@@ -229,16 +237,26 @@ def _read(path: Path) -> tuple[list[_Named], list[str]]:
     try:
         columns = [plain(cell) for cell in next(csv.reader([first], delimiter=delimiter), [])]
         if named(columns, PATH_NAMES) is None and "row" not in columns:
-            return list(_of_list(text)), []
-        return list(_of_table(text, delimiter, path)), columns
+            return _at_most(MORE * images + FEW, _of_list(text), path, images), []
+        return _at_most(MORE * images + FEW, _of_table(text, delimiter, path), path, images), columns
     except csv.Error as error:
         raise DataError(
             f"{path}: a CSV or a list of images expected, found what can't be read as such: {error}"
         ) from None
 
 
+def _at_most(most: int, rows: Iterator[_Named], path: Path, images: int) -> list[_Named]:
+    """The rows as a list; refuses, before they are all in memory, more of them than the data explains."""
+    taken = list(itertools.islice(rows, most + 1))
+    if len(taken) > most:
+        raise DataError(
+            f"{path}: a list of some of {images:,} images expected, more than {most:,} lines found: it is of other data"
+        )
+    return taken
+
+
 def _of_list(text: str) -> Iterator[_Named]:
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(io.StringIO(text, newline=None), 1):
         name = line.strip()
         if name:
             yield _Named(number, name, int(name) if _is_number(name) else None, "", "", {})
@@ -275,7 +293,7 @@ def _is_number(text: str) -> bool:
 
 def _corrections(where: _Places, path: Path) -> Iterator[tuple[tuple[str, int], int]]:
     """The place of each image whose label was filled in, and the number of its class."""
-    rows, columns = _read(path)
+    rows, columns = _read(path, where.count)
     column = CORRECTED if CORRECTED in columns else named(columns, ("class", "class_name", *LABEL_NAMES))
     if column is None:
         raise DataError(
@@ -290,10 +308,11 @@ def _corrections(where: _Places, path: Path) -> Iterator[tuple[tuple[str, int], 
         lines: dict[str, list[int]] = {}
         for row in unknown:
             lines.setdefault(row.cells[column], []).append(row.line)
-        texts = [f"{name}{_meant(name, classes)} {_in_lines_of(of_name)}" for name, of_name in lines.items()]
+        shown = itertools.islice(lines.items(), MAX_SHOWN)  # to find what was meant takes time, and ten are read
+        texts = [f"{name[:LONGEST_NAME]}{_meant(name, classes)} {_in_lines_of(of_name)}" for name, of_name in shown]
         raise DataError(
             f"{path}, column {column}: classes of {where.data.train.name} expected ({', '.join(classes[:20])}"
-            f"{', …' * (len(classes) > 20)}), {_listed(texts)} found: mend them, or leave the cells empty"
+            f"{', …' * (len(classes) > 20)}), {_listed(texts, len(lines))} found: mend them, or leave the cells empty"
         )
 
     found: dict[tuple[str, int], int] = {}
@@ -313,12 +332,14 @@ def _in_lines_of(lines: Sequence[int]) -> str:
 
 
 def _meant(name: str, classes: Sequence[str]) -> str:
-    close = difflib.get_close_matches(name, classes, n=1, cutoff=0.6)
+    close = [] if len(name) > LONGEST_NAME else difflib.get_close_matches(name, classes, n=1, cutoff=0.6)
     return f" (did you mean {close[0]}?)" if close else ""
 
 
-def _listed(texts: Sequence[str]) -> str:
-    more = f" and {len(texts) - MAX_SHOWN:,} more" if len(texts) > MAX_SHOWN else ""
+def _listed(texts: Sequence[str], count: int | None = None) -> str:
+    """The first of some texts, and how many more there are of ``count``; None: of the texts."""
+    count = len(texts) if count is None else count
+    more = f" and {count - MAX_SHOWN:,} more" if count > MAX_SHOWN else ""
     return "; ".join(texts[:MAX_SHOWN]) + more
 
 
@@ -328,6 +349,7 @@ class _Places:
     def __init__(self, data: Splits) -> None:
         self.data = data
         self.parts = parts_of(data)
+        self.count = sum(map(len, self.parts.values()))
         self.has_files = any(part.files is not None for part in self.parts.values())
         self.by_file: dict[str, list[tuple[str, int]]] = {}
         for name, part in self.parts.items():

@@ -165,7 +165,7 @@ def write_predictions(path: Path, predictions: JudgedPredictions) -> None:
     }
     columns |= {f"p{i}": column for i, column in enumerate(predictions.probabilities.T)}
 
-    with atomic_write(path) as file:
+    with atomic_write(path, follow_links=False) as file:
         pl.DataFrame(columns).write_parquet(file, metadata={"format": FORMAT})
 
 

@@ -136,7 +136,7 @@ def write_snapshot(
     value: dict[str, Any] = {"format": FORMAT, "step": step, "classes": list(chosen.classes), "examples": examples}
 
     # It is written again in two seconds, and of no use after a power cut: nobody has to wait for the disk.
-    with atomic_write(file, durable=False) as opened:
+    with atomic_write(file, durable=False, follow_links=False) as opened:
         opened.write(json.dumps(value | {"matrix": matrix}).encode())
 
 

@@ -15,11 +15,12 @@ from typing import BinaryIO
 
 from fittingroom.errors import STORAGE_FULL
 
+LONGEST_NAME = 255  # bytes, of nearly every file system
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{12}\.tmp")
 
 
 @contextmanager
-def atomic_write(path: str | Path, *, durable: bool = True) -> Iterator[BinaryIO]:
+def atomic_write(path: str | Path, *, durable: bool = True, follow_links: bool = True) -> Iterator[BinaryIO]:
     """Open a file for writing that takes its name, over a file that has it, when the block ends well.
 
     After an exception in the block the old file is still there and the new one is gone. A link stays one: the file that
@@ -29,6 +30,8 @@ def atomic_write(path: str | Path, *, durable: bool = True) -> Iterator[BinaryIO
     Args:
         path: of the file.
         durable: wait until the disk has it. Else a power cut may leave it empty, which is for files of the moment.
+        follow_links: False for a file of a run, whose folder may have come by mail: whatever has its name there, a link
+            or a pipe, is no place to write to, and the file takes its name.
 
     Raises:
         OSError: the file can't be written.
@@ -42,7 +45,7 @@ def atomic_write(path: str | Path, *, durable: bool = True) -> Iterator[BinaryIO
     path = Path(path)
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    if _is_written_through(path):
+    if follow_links and _is_written_through(path):
         from tempfile import TemporaryFile
 
         with TemporaryFile() as kept:
@@ -52,7 +55,7 @@ def atomic_write(path: str | Path, *, durable: bool = True) -> Iterator[BinaryIO
                 shutil.copyfileobj(kept, stream)
         return
 
-    path = path.resolve() if path.is_symlink() else path
+    path = path.resolve() if follow_links and path.is_symlink() else path
     temporary = _temporary_name(path)
     try:
         with _named(path, temporary):
@@ -154,7 +157,10 @@ def _is_written_through(path: Path) -> bool:
 def _temporary_name(path: Path) -> Path:
     if not path.name:
         raise IsADirectoryError(errno.EISDIR, "Is a directory", str(path))
-    return path.with_name(f".{path.name}.{os.urandom(6).hex()}.tmp")
+
+    # A name may be as long as the file system permits, and what is added to it has to find room.
+    name = os.fsencode(path.name)[: LONGEST_NAME - len(os.fsencode("..0123456789ab.tmp"))]
+    return path.with_name(f".{name.decode(errors='ignore')}.{os.urandom(6).hex()}.tmp")
 
 
 def _sync_file(path: Path) -> None:

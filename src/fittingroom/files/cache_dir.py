@@ -4,6 +4,8 @@ import os
 import sys
 from pathlib import Path
 
+from fittingroom.errors import FittingRoomError
+
 
 def cache_dir() -> Path:
     """The folder of the cache, which need not exist.
@@ -18,12 +20,27 @@ def cache_dir() -> Path:
         True
     """
     if given := os.environ.get("FITTINGROOM_CACHE"):
-        return Path(given).expanduser().absolute()
+        try:
+            return Path(given).expanduser().absolute()
+        except RuntimeError:
+            raise FittingRoomError(f"$FITTINGROOM_CACHE: a folder expected, {given!r} found: nobody's home") from None
+        except FileNotFoundError:  # a path from a directory that is gone
+            raise FittingRoomError(
+                f"$FITTINGROOM_CACHE: the folder {given!r} is looked for in the current directory, which is gone: "
+                "go to another one"
+            ) from None
 
+    try:
+        return _of_system() / "fittingroom"
+    except RuntimeError:  # neither $HOME nor the system says where a user without a name has anything
+        raise FittingRoomError(
+            "$FITTINGROOM_CACHE: a folder expected, as this user has no home; set it to one that you may write to"
+        ) from None
+
+
+def _of_system() -> Path:
     if sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    elif sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base / "fittingroom"
+        return Path.home() / "Library" / "Caches"
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")

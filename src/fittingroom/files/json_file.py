@@ -16,7 +16,7 @@ MAX_CONTAINERS = 2_000_000
 
 def write_json(path: Path, value: dict[str, Any]) -> None:
     """Write ``value`` atomically, indented, as UTF-8."""
-    with atomic_write(path) as file:
+    with atomic_write(path, follow_links=False) as file:
         file.write((json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
 
 

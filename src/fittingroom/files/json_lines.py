@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import stat
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -17,10 +19,21 @@ MAX_LINE = 1 << 20  # bytes
 
 
 def append_json_line(path: Path, value: dict[str, Any]) -> None:
-    """Append an object as one line, in one write, so that processes don't mix their lines. Raises OSError."""
+    """Append an object as one line, in one write, so that processes don't mix their lines.
+
+    Raises:
+        OSError: it can't be written, is no regular file, or a link to what is none of JSON lines: a folder of runs may
+            have come by mail, and its link lead to any file of its user's.
+    """
     line = json.dumps(value, ensure_ascii=False) + "\n"
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+    is_link = path.is_symlink()
+    create = 0 if is_link else os.O_CREAT
+    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | create | getattr(os, "O_NONBLOCK", 0), 0o644)
     try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "a regular file expected, a device or pipe found", str(path))
+        if is_link and os.read(descriptor, 1) != b"{":
+            raise OSError(errno.ELOOP, "a file of JSON lines expected, a link to another file found", str(path))
         if _ends_in_a_torn_line(descriptor):
             line = "\n" + line
         os.write(descriptor, line.encode())

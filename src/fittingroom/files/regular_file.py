@@ -32,6 +32,11 @@ def read_regular_file(path: Path, limit: int) -> bytes:
     return content
 
 
+def read_regular_text(path: Path, limit: int) -> str:
+    """Read a small regular file of UTF-8. Raises as :func:`read_regular_file`, and UnicodeDecodeError."""
+    return read_regular_file(path, limit).decode()
+
+
 @contextmanager
 def open_regular_file(path: Path, limit: int) -> Iterator[BufferedReader]:
     """Open a regular file of at most ``limit`` bytes for reading. Raises as :func:`read_regular_file` does."""

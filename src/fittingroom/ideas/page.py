@@ -51,7 +51,7 @@ def write_page(study: Study, result: Mapping[str, Any]) -> None:
         "confidence_text": confidence_text,
         "p_text": p_text,
     }
-    with atomic_write(study.path / "report.html") as file:
+    with atomic_write(study.path / "report.html", follow_links=False) as file:
         file.write(render_page(TEMPLATE, content).encode())
 
 

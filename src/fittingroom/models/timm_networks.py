@@ -34,7 +34,7 @@ NOT_ARGUMENTS = (
     *("pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path", "cache_dir"),
     *("features_only", "scriptable", "exportable"),
 )
-MOST_NAMES = 5  # that a message lists
+MOST_NAMES, LONGEST_SHOWN = 5, 80  # names that a message lists; characters of one that is shown
 _IMPORTING = threading.Lock()
 
 
@@ -53,15 +53,7 @@ def timm_constructor(model: str) -> Callable[..., nn.Module]:
     Raises:
         RecipeError: timm isn't installed, or doesn't know the name (close ones are listed).
     """
-    timm = import_timm()
-    name = model.removeprefix(PREFIX)
-    architecture = name.partition(".")[0]
-
-    # A name with a scheme, such as hf-hub:, would have timm open what it names.
-    if ":" in name or "/" in name or not timm.is_model(architecture):
-        known = difflib.get_close_matches(architecture, timm.list_models(), n=MOST_NAMES, cutoff=0.5)
-        hint = f"; close are {', '.join(known)}" if known else ""
-        raise RecipeError(f"model {model}: a name that timm {timm.__version__} knows expected, {name!r} found{hint}")
+    timm, architecture = import_timm(), known_architecture(model)
 
     def construct(num_classes: int, image_size: tuple[int, int], in_channels: int = 3, **arguments: Any) -> nn.Module:
         """Construct it for these images; ``arguments`` are those of the network in timm."""
@@ -75,6 +67,35 @@ def timm_constructor(model: str) -> Callable[..., nn.Module]:
         return network
 
     return construct
+
+
+def known_architecture(model: str) -> str:
+    """``timm:resnet18.a1_in1k`` → ``resnet18``, of a name that timm knows.
+
+    Raises:
+        RecipeError: timm isn't installed, or doesn't know the name or its tag (close ones are listed).
+    """
+    timm = import_timm()
+    name = model.removeprefix(PREFIX)
+    architecture, _, tag = name.partition(".")
+    shown = name if len(name) <= LONGEST_SHOWN else f"{name[:LONGEST_SHOWN]}…"
+
+    # A name with a scheme, such as hf-hub:, would have timm open what it names.
+    if ":" in name or "/" in name or not timm.is_model(architecture):
+        names = timm.list_models() if len(architecture) <= LONGEST_SHOWN else []
+        known = difflib.get_close_matches(architecture, names, n=MOST_NAMES, cutoff=0.5)
+        hint = f"; close are {', '.join(known)}" if known else ""
+        raise RecipeError(f"model: a name that timm {timm.__version__} knows expected, {shown!r} found{hint}")
+    try:
+        timm.get_pretrained_cfg(name, allow_unregistered=True)
+    except RuntimeError:  # what timm says of a tag alone
+        tags = [known.partition(".")[2] for known in timm.list_pretrained(f"{architecture}.*")]
+        close = difflib.get_close_matches(tag, tags, n=MOST_NAMES, cutoff=0.0)
+        raise RecipeError(
+            f"model: a tag of weights that timm {timm.__version__} has for {architecture} expected "
+            f"({', '.join(close) or 'it has none'}), {shown!r} found"
+        ) from None
+    return architecture
 
 
 def takes_size(model: str) -> bool:
@@ -97,6 +118,7 @@ def own_scales(model: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
 
 def pretrained_cfg(model: str) -> dict[str, Any]:
     """What timm says of the weights of ``timm:NAME``: size, mean and std of the images, where they lie."""
+    known_architecture(model)
     config = import_timm().get_pretrained_cfg(model.removeprefix(PREFIX), allow_unregistered=True)
     return {} if config is None else dict(config.to_dict())
 

@@ -65,7 +65,7 @@ def keep_code(folder: Path, names: Iterable[CodeName]) -> dict[str, KeptCode]:
         for path, text in name.code.files.items():
             file = folder / kept[str(name)].folder / path
             file.parent.mkdir(parents=True, exist_ok=True)
-            with atomic_write(file) as stream:
+            with atomic_write(file, follow_links=False) as stream:
                 stream.write(text.encode())
     return kept
 

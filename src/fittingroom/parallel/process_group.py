@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from fittingroom.errors import Interrupted, PeerFailed, PeerLost, RecipeError, TrainingDiverged
+from fittingroom.errors import FittingRoomError, Interrupted, PeerFailed, PeerLost, RecipeError, TrainingDiverged
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -140,7 +140,7 @@ class ProcessGroup:
     def local_main_first(self) -> Iterator[None]:
         """Run the block in one process of each host, then in the others: what it fetched into the cache is there."""
         # A sum over all processes is a barrier: the first of each host enters it after its block, the rest before.
-        waits = int(os.environ.get("LOCAL_RANK", 0)) > 0
+        waits = _number("LOCAL_RANK", 0) > 0
         if waits:
             self.all_reduce((), [0.0])
         yield
@@ -204,14 +204,25 @@ def process_group(timeout: float = TIMEOUT) -> Iterator[ProcessGroup]:
 def processes() -> int:
     """Count the processes of the training by the environment that torchrun makes; 1 without it."""
     needed = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-    return int(os.environ["WORLD_SIZE"]) if all(name in os.environ for name in needed) else 1
+    return _number("WORLD_SIZE", 1, least=1) if all(name in os.environ for name in needed) else 1
+
+
+def _number(variable: str, otherwise: int, *, least: int = 0) -> int:
+    """A number that torchrun puts into the environment. Raises FittingRoomError where it is none."""
+    said = os.environ.get(variable, str(otherwise))
+    if not (said.isdecimal() and len(said) < 8 and int(said) >= least):
+        raise FittingRoomError(
+            f"${variable}: a whole number from {least} on expected, as torchrun sets it, {said[:40]!r} found: start it "
+            "by torchrun, or unset RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT for one process"
+        )
+    return int(said)
 
 
 def launcher() -> str:
     """What stands before ``fittingroom`` in a command that starts as many processes again; empty for one."""
     if processes() == 1:
         return ""
-    hosts = int(os.environ.get("GROUP_WORLD_SIZE", 1))
+    hosts = _number("GROUP_WORLD_SIZE", 1)
     nodes = f"--nnodes {hosts} " if hosts > 1 else ""
     return f"torchrun {nodes}--nproc-per-node {os.environ.get('LOCAL_WORLD_SIZE', 1)} -m "
 
@@ -241,7 +252,8 @@ def _meet(timeout: float) -> Store:
     from torch import distributed
     from torch.distributed.rendezvous import rendezvous
 
-    gpu = int(os.environ.get("LOCAL_RANK", 0))
+    gpu = _number("LOCAL_RANK", 0)
+    _refuse_no_place()
     if gpu < torch.cuda.device_count():
         torch.cuda.set_device(gpu)  # what `cuda` then means in this process
 
@@ -254,6 +266,17 @@ def _meet(timeout: float) -> Store:
     except RuntimeError as error:
         raise _lost(f"process {os.environ['RANK']} of {processes()}, at the start", timeout, error) from error
     return store
+
+
+def _refuse_no_place() -> None:
+    """Raise FittingRoomError where the environment names no place at which the processes could meet."""
+    if _number("RANK", 0) >= (size := processes()):
+        raise FittingRoomError(
+            f"$RANK: a number of 0 to {size - 1} expected, as there are {size} processes, {os.environ['RANK']} found"
+        )
+    if not os.environ["MASTER_ADDR"]:
+        raise FittingRoomError("$MASTER_ADDR: the address of the first process expected, an empty text found")
+    _number("MASTER_PORT", 0)
 
 
 def _store_of_this_start(store: Store, rank: int, size: int, timeout: float) -> Store:

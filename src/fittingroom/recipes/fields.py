@@ -17,6 +17,8 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from fittingroom.files.records import brief
 from fittingroom.own_code.name import is_own
 
+MAX_LINES = 30  # of what is wrong with a recipe: somebody's own has a few mistakes, another kind of file thousands
+
 
 def bounded(
     default: Any = dataclasses.MISSING,
@@ -70,6 +72,12 @@ def unwritten_table() -> Any:
     return field(default_factory=dict, metadata={"unwritten": True})
 
 
+def in_lines(messages: Sequence[str]) -> str:
+    """All that is wrong, a line each; of very much, the first lines and how many there are."""
+    more = f"\nand {len(messages) - MAX_LINES:,} more of the kind" if len(messages) > MAX_LINES else ""
+    return "\n".join(messages[:MAX_LINES]) + more
+
+
 def field_problems(cls: type, raw: Mapping[str, Any], prefix: str) -> list[tuple[str, str]]:
     """What keeps plain values from being the fields of a dataclass.
 
@@ -84,11 +92,13 @@ def field_problems(cls: type, raw: Mapping[str, Any], prefix: str) -> list[tuple
     """
     fields = {known.name: known for known in dataclasses.fields(cls)}
     hints = get_type_hints(cls)
-    problems = []
+    problems: list[tuple[str, str]] = []
 
     # in the order of the text, so that a reader corrects it from top to bottom
     for key, value in raw.items():
-        if key not in fields:
+        if key not in fields and len(problems) >= MAX_LINES:
+            problems.append((prefix + key, "unknown key"))  # which nobody will read: what was meant takes long to find
+        elif key not in fields:
             close = difflib.get_close_matches(key, fields, n=1)
             hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(fields)}"
             problems.append((prefix + key, f"unknown key; {hint}"))

@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
-import tomllib
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
@@ -17,9 +16,18 @@ from typing import Any, Literal, get_args
 
 from fittingroom.errors import RecipeError
 from fittingroom.files.records import brief
+from fittingroom.files.regular_file import read_regular_text
 from fittingroom.own_code.name import attribute_of, is_own
 from fittingroom.recipes.code_keys import KINDS, named, own_names
-from fittingroom.recipes.fields import bounded, checked, choice_or_code, field_problems, unwritten, unwritten_table
+from fittingroom.recipes.fields import (
+    bounded,
+    checked,
+    choice_or_code,
+    field_problems,
+    in_lines,
+    unwritten,
+    unwritten_table,
+)
 from fittingroom.recipes.picture_keys import (
     Channels,
     Photo,
@@ -32,7 +40,7 @@ from fittingroom.recipes.picture_keys import (
     size_problem,
 )
 from fittingroom.recipes.steps import batch_size_problem, sets_epochs, shift_problem
-from fittingroom.recipes.toml_text import apply_override, lines_of_keys, to_toml
+from fittingroom.recipes.toml_text import MAX_BYTES, apply_override, lines_of_keys, parse_toml, to_toml
 
 RECIPES_DIR = Path(__file__).parent
 
@@ -243,7 +251,7 @@ class Recipe:
             object.__setattr__(self, kind, named(getattr(self, kind), kind))
         problems = find_problems(self.as_dict())
         if problems:
-            raise RecipeError("\n".join(f"recipe: {path}: {problem}" for path, problem in problems))
+            raise RecipeError(in_lines([f"recipe: {path}: {problem}" for path, problem in problems]))
 
         # One form of each value: recipes that mean the same are equal.
         object.__setattr__(self, "size", size_of(self.size))
@@ -329,8 +337,8 @@ def parse_recipe(text: str, *, where: str = "recipe", overrides: Sequence[str] =
         RecipeError: one line for each problem, with its path and the line of the TOML text.
     """
     try:
-        raw = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:  # ValueError: a number of more digits than Python reads, too
+        raw = parse_toml(text)
+    except ValueError as error:
         raise RecipeError(f"{where}: not valid TOML: {error}") from None
 
     unusable = [problem for override in overrides if (problem := apply_override(raw, override))]
@@ -342,7 +350,7 @@ def parse_recipe(text: str, *, where: str = "recipe", overrides: Sequence[str] =
     lines = lines_of_keys(text)
     wrong = [f"{_place(where, path, lines, keys)}{problem}" for path, problem in find_problems(raw)]
     if unusable or wrong:
-        raise RecipeError("\n".join(unusable + wrong))
+        raise RecipeError(in_lines(unusable + wrong))
     return _from_plain(raw)
 
 
@@ -360,7 +368,7 @@ def recipe_from_dict(raw: Mapping[str, Any], *, where: str = "recipe") -> Recipe
         raise RecipeError(f"{where}: a table of a recipe's keys expected, {brief(raw)} found")
     problems = find_problems(raw)
     if problems:
-        raise RecipeError("\n".join(f"{where}: {path}: {problem}" for path, problem in problems))
+        raise RecipeError(in_lines([f"{where}: {path}: {problem}" for path, problem in problems]))
     return _from_plain(raw)
 
 
@@ -392,8 +400,8 @@ def load_recipe(name_or_path: str | Path, *, overrides: Sequence[str] = ()) -> R
         path = RECIPES_DIR / f"{name_or_path}.toml"
 
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_regular_text(path, MAX_BYTES)
+    except (OSError, ValueError) as error:
         raise RecipeError(f"{path}: a recipe in TOML expected, but it can't be read: {error}") from None
 
     # The arguments that one of the package's recipes has are those of its model, and another one knows nothing of them.
@@ -408,7 +416,7 @@ def load_recipe(name_or_path: str | Path, *, overrides: Sequence[str] = ()) -> R
 
 def _names_another_model(text: str, overrides: Sequence[str]) -> bool:
     """Whether the last override of ``model`` is another one than that of a recipe's TOML text."""
-    raw = tomllib.loads(text)
+    raw = parse_toml(text)
     model = raw["model"]
     for override in overrides:
         if override.partition("=")[0].strip() == "model":

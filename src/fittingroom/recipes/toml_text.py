@@ -8,6 +8,43 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+LONGEST = 200  # characters of an override that a message repeats
+MAX_BYTES = 1 << 20  # of a file of TOML; a recipe that somebody wrote has some thousands
+MAX_DOTS = 32  # in a key, whose parts tomllib goes through again for each of them
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """Plain values of TOML text, in a time that its length lets one expect.
+
+    Raises:
+        ValueError: no TOML, nested too deep, a number too long, more text than anybody wrote for this, or a date.
+    """
+    if len(text) > MAX_BYTES:
+        raise ValueError(f"at most {MAX_BYTES:,} characters expected, {len(text):,} found")
+
+    # A key stands before an equals sign, the name of a table alone in brackets; what is split has a sign in between.
+    pieces = ["\n", *re.split(r"([=\n,{\[\]])", text), "\n"]
+    for before, piece, after in zip(pieces[:-2:2], pieces[1::2], pieces[2::2], strict=True):
+        if piece.count(".") > MAX_DOTS and (after == "=" or (before, after) == ("[", "]")):
+            raise ValueError(f"keys of at most {MAX_DOTS + 1} parts expected, {piece.strip()[:40]}… found")
+
+    try:
+        raw = tomllib.loads(text)
+        date = _first_date(raw)
+    except RecursionError:
+        raise ValueError("fewer lists and tables within each other expected") from None
+    if date is not None:
+        raise ValueError(f"numbers, text, true or false expected, the date or time {date} found: put it into quotes")
+    return raw
+
+
+def _first_date(value: Any) -> object:
+    """The first value that JSON has no word for, which in TOML is a date or a time; None where there is none."""
+    if isinstance(value, dict | list):
+        inner = value.values() if isinstance(value, dict) else value
+        return next((date for each in inner if (date := _first_date(each)) is not None), None)
+    return None if isinstance(value, str | int | float) else value
+
 
 def apply_override(raw: dict[str, Any], override: str) -> str | None:
     """Set a key of a recipe's plain values as ``--set`` does.
@@ -24,9 +61,11 @@ def apply_override(raw: dict[str, Any], override: str) -> str | None:
     if not equals or not all(keys):
         return f"`overrides` {override}: KEY=VALUE expected, such as stages.0.lr=0.02"
     try:
-        value = tomllib.loads(f"value = {text.strip()}")["value"]
+        value = parse_toml(f"value = {text.strip()}")["value"]
     except tomllib.TOMLDecodeError:
         value = text.strip()  # so that --set mirror=random needs no quotes inside quotes
+    except ValueError as error:
+        return f"`overrides` {override[:LONGEST]}: {error}"
     return None if set_key(raw, keys, value) else f"`overrides` {override}: the recipe has no {path.strip()}"
 
 

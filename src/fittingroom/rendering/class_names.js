@@ -2,6 +2,7 @@
 
 export const CLASSES = {
   zh: {
+    __proto__: null, // a class may be called "constructor"
     "T-shirt/top": "T恤/上衣",
     Trouser: "裤子",
     Pullover: "套头衫",

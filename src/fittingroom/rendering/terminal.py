@@ -65,7 +65,8 @@ def terminal_width(stream: Any) -> int | None:
     """The columns of the terminal that a stream goes to; None for a pipe or a file, where no line is broken."""
     if not getattr(stream, "isatty", lambda: False)():
         return None
-    if (asked := os.environ.get("COLUMNS", "")).isdigit() and int(asked) > 0:
+    asked = os.environ.get("COLUMNS", "")
+    if asked.isdecimal() and len(asked) < 5 and int(asked) > 0:  # what nobody's terminal has says nothing
         return int(asked)
     try:
         return os.get_terminal_size(stream.fileno()).columns or None

@@ -81,7 +81,7 @@ def _write_card(run: Run, family: dict[str, Any] | None) -> Path:
     }
 
     path = run.path / "README.md"
-    with atomic_write(path) as file:
+    with atomic_write(path, follow_links=False) as file:
         file.write(render_page(TEMPLATE, content).encode())
     return path
 

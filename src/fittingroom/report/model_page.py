@@ -51,6 +51,6 @@ def write_model_page(run: Run, path: Path) -> Path:
         "answers": answers,
         "interval_method": interval_method,
     }
-    with atomic_write(path) as file:
+    with atomic_write(path, follow_links=path.parent != run.path) as file:
         file.write(render_page(TEMPLATE, content).encode())
     return path

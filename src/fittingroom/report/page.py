@@ -130,7 +130,7 @@ def write_report(
     content |= _about_members(run, members) if members else _about_one(run, with_map=with_map, trust_code=trust_code)
     content["smoothing"] = smoothing_in_words(run.recipe, len(content["artifact"].classes))
 
-    with atomic_write(path) as file:
+    with atomic_write(path, follow_links=path.parent != run.path) as file:
         file.write(with_chinese(render_page(TEMPLATE, content), "report").encode())
     return path
 

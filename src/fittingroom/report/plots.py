@@ -42,7 +42,7 @@ def plot_loss(run: Path, *, xkcd: bool = False, stage_epochs: list[int] | None =
     path = run / "loss.png"
     with rc_context({} if xkcd else plain), style:
         figure = _draw(events, stage_epochs or [], loss)
-        with atomic_write(path) as file:
+        with atomic_write(path, follow_links=False) as file:
             figure.savefig(file, format="png", dpi=120)
     return path
 

@@ -312,6 +312,6 @@ def _begin(folder: Path, recipe: Recipe, environment: Environment, begun: Begun 
 def write_start(folder: Path, recipe: Recipe, environment: Environment) -> None:
     """Write what the run is to be, its code included, so that it can be resumed from its first second on."""
     keep_code(folder, code_names(recipe))
-    with atomic_write(folder / "recipe.toml") as file:
+    with atomic_write(folder / "recipe.toml", follow_links=False) as file:
         file.write(recipe.to_toml().encode())
     write_environment(folder, environment)

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, NotRequired, TypedDict
 
+from fittingroom.errors import ArtifactError
 from fittingroom.events import CheckpointSaved, EpochDone, Event, MicroBatchHalved, StepDone, TrainingStarted
 from fittingroom.files.atomic import atomic_write
 from fittingroom.files.json_lines import MAX_BYTES, parse_line
@@ -68,6 +69,10 @@ class MetricsLog:
 
     def __init__(self, path: Path):
         self.path = path
+
+        # A run that is resumed may have come by mail: a link is no file of its folder, and a pipe would be waited for.
+        if path.is_symlink() or (path.exists() and not path.is_file()):
+            raise ArtifactError(f"{path}: the run's own file expected, a link or pipe found: remove it, and resume")
         self.file = path.open("a", encoding="utf-8", buffering=1)
 
     def __call__(self, event: Event) -> None:
@@ -85,7 +90,7 @@ class MetricsLog:
         """Keep the lines up to ``step``, and put the format's number first in a new file."""
         lines = [line for line in read_metrics(self.path) if line.get("step", 0) <= step] if step else []
         self.file.close()
-        with atomic_write(self.path) as file:
+        with atomic_write(self.path, follow_links=False) as file:
             for line in lines or [{"event": "format", "format": FORMAT}]:
                 file.write((json.dumps(line) + "\n").encode())
         self.file = self.path.open("a", encoding="utf-8", buffering=1)

@@ -229,7 +229,7 @@ def _write(file: Path, rows: NDArray[np.int64], said: Predictions, seconds: floa
         "seconds": np.array([seconds]),
     }
     arrays = {name: np.ascontiguousarray(value) for name, value in values.items() if value is not None}
-    with atomic_write(file) as stream:
+    with atomic_write(file, follow_links=False) as stream:
         stream.write(save_tensors(arrays))
 
 

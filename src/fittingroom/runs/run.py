@@ -152,8 +152,14 @@ class Run:
     @property
     def members(self) -> list[Run]:
         """The runs of single seeds, in the order of the seeds; empty for a run that is one itself."""
-        # A copy that somebody put beside them, seed-0-old, is no member.
-        folders = [folder for folder in self.path.glob("seed-*") if folder.name[5:].isdecimal()]
+        # A copy that somebody put beside them, seed-0-old, is no member; nor is a link to a run elsewhere, into which
+        # this one's report would be written.
+        folders = [
+            folder
+            for folder in self.path.glob("seed-*")
+            if folder.name[5:].isdecimal()
+            and (not folder.is_symlink() or folder.resolve().parent == self.path.resolve())
+        ]
         return [Run(folder, self.splits) for folder in sorted(folders, key=lambda folder: int(folder.name[5:]))]
 
     @property

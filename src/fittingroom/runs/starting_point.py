@@ -57,7 +57,7 @@ def is_among(dataset: Dataset, hashes: Hashes) -> NDArray[np.bool_]:
 
 def write_seen(folder: Path, hashes: Hashes) -> None:
     """Write ``start-images.npy``."""
-    with atomic_write(folder / IMAGES) as file:
+    with atomic_write(folder / IMAGES, follow_links=False) as file:
         np.save(file, hashes, allow_pickle=False)
 
 
@@ -80,7 +80,7 @@ def read_seen(folder: Path, point: StartingPoint) -> tuple[Hashes | None, str]:
 
 def write_weights(folder: Path, weights: bytes) -> None:
     """Write ``start.safetensors``."""
-    with atomic_write(folder / START) as file:
+    with atomic_write(folder / START, follow_links=False) as file:
         file.write(weights)
 
 

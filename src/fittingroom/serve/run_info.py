@@ -147,5 +147,5 @@ def _keep_examples(run: Run, file: Path) -> None:
     share = -(-MAX_EXAMPLES // dataset.num_classes)
     rows = [np.flatnonzero(labels == label)[:share] for label in range(dataset.num_classes)]
     shown = np.concatenate(rows)[:MAX_EXAMPLES]
-    with atomic_write(file) as stream:
+    with atomic_write(file, follow_links=False) as stream:
         np.savez_compressed(stream, images=dataset.images[shown], labels=labels[shown])

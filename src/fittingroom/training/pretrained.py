@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import safetensors.torch
 import torch
@@ -183,7 +184,14 @@ def _refuse_other_files(path: Path, model: str) -> None:
 
 
 def _hub() -> str:
-    return os.environ.get("HF_ENDPOINT", HUB).rstrip("/")
+    given = (os.environ.get("HF_ENDPOINT") or HUB).rstrip("/")
+    try:
+        is_address = urlsplit(given).scheme in ("http", "https") and bool(urlsplit(given).hostname)
+    except ValueError:  # half of an IPv6 address
+        is_address = False
+    if not is_address or not given.isprintable() or " " in given:
+        raise DataError(f"$HF_ENDPOINT: an address such as {HUB} expected, {given[:80]!r} found")
+    return given
 
 
 def _checksum(url: str) -> str | None:

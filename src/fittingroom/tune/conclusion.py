@@ -53,7 +53,7 @@ def conclude(
         result = _summary(study, best, final)
 
         # The page shows best.toml, so that is written before it.
-        with atomic_write(study.path / "best.toml") as file:
+        with atomic_write(study.path / "best.toml", follow_links=False) as file:
             file.write((_head_comment(study, result, final) + recipe.to_toml()).encode())
         write_json(study.path / "result.json", result)
         write_page(study, result)

@@ -76,7 +76,7 @@ def write_page(study: Study, result: Mapping[str, Any]) -> None:
     texts = {"text": study.objective.text, "text_of_mean": study.objective.text_of_mean, "value_text": value_text}
     page = render_page(TEMPLATE, content | texts)
 
-    with atomic_write(study.path / "report.html") as file:
+    with atomic_write(study.path / "report.html", follow_links=False) as file:
         file.write(page.encode())
 
 

@@ -13,18 +13,19 @@ from __future__ import annotations
 import difflib
 import json
 import math
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 from fittingroom.errors import RecipeError
+from fittingroom.files.regular_file import read_regular_text
 from fittingroom.own_code.name import is_own
 from fittingroom.recipes.code_keys import kind_of, own_names
+from fittingroom.recipes.fields import in_lines
 from fittingroom.recipes.recipe import Recipe, Stage, find_problems, recipe_from_dict, with_lr
 from fittingroom.recipes.steps import sets_epochs
-from fittingroom.recipes.toml_text import lines_of_keys, set_key
+from fittingroom.recipes.toml_text import MAX_BYTES, lines_of_keys, parse_toml, set_key
 
 LR = "lr"  # no key of a recipe: stands for the first stage's, to which the others keep their ratio
 MODEL_KEYS = ("model", "model_args")
@@ -118,8 +119,8 @@ def baseline_values(recipe: Recipe, space: SearchSpace) -> dict[str, Any] | None
 def read_space(path: Path) -> str:
     """The text of a search space. Raises :class:`RecipeError` where it can't be read."""
     try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        return read_regular_text(path, MAX_BYTES)
+    except (OSError, ValueError) as error:
         raise RecipeError(f"{path}: a search space in TOML expected, but it can't be read: {error}") from None
 
 
@@ -138,8 +139,8 @@ def parse_space(
         RecipeError: one line for each problem, with the key and its line.
     """
     try:
-        raw = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:  # as for a recipe
+        raw = parse_toml(text)
+    except ValueError as error:
         raise RecipeError(f"{where}: not valid TOML: {error}") from None
 
     # The keys and their entries first; the recipe is asked about the values of those that are well formed.
@@ -163,7 +164,7 @@ def parse_space(
             f"{where}: at least one key to search expected, none found; such as lr = {{ low = 0.01, high = 0.1 }}"
         ]
     if messages:
-        raise RecipeError("\n".join(messages))
+        raise RecipeError(in_lines(messages))
     return space
 
 

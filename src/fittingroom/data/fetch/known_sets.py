@@ -211,7 +211,10 @@ def _silent(what: str, done: int, total: int | None) -> None:
 def _folders(known: KnownSet, store: Path) -> Iterable[tuple[str, Path | None]]:
     yield f"cache ({store})", store
     if given := os.environ.get("FITTINGROOM_DATA"):
-        yield f"$FITTINGROOM_DATA ({given})", Path(given).expanduser()
+        try:
+            yield f"$FITTINGROOM_DATA ({given})", Path(given).expanduser()
+        except RuntimeError:
+            raise DataError(f"$FITTINGROOM_DATA: a folder expected, {given!r} found: nobody's home") from None
     else:
         yield "$FITTINGROOM_DATA", None
     if known.debian_folder is not None:

@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
+from itertools import islice
 from pathlib import Path
 
 from fittingroom.rendering.page_script import json_in_page, source_of
@@ -33,6 +34,11 @@ ATTRIBUTES = re.compile(r"<(?:\w+)\b[^>]*>")
 ATTRIBUTE = re.compile(r'\s(title|aria-label|alt)="([^"]+)"')
 WORD = re.compile(r"[A-Za-z]{2}")
 CLASS_NAME = re.compile(r'^ +"?([^":]+)"?: "(.+)",$', re.MULTILINE)  # a line of the table for scripts
+
+# Names in a text may be a stranger's, and a pattern with three places takes time by the cube of a text's length. The
+# longest sentences that a page says have less than half of these.
+LONGEST, MOST_STOPS = 800, 12  # characters of a text that is translated; places at which it may be taken apart
+EFFORT = 40_000_000  # squared lengths of the texts of a page that were tried in vain, after which it stays English
 
 
 @dataclass(frozen=True)
@@ -84,7 +90,7 @@ def translated(text: str, catalogue: str) -> str | None:
         text: inner HTML of an element, in English.
         catalogue: its name.
     """
-    return _translated(_plain(text), catalogue)
+    return _translated(_plain(text), catalogue) if len(text) <= LONGEST else None
 
 
 def with_chinese(page: str, catalogue: str) -> str:
@@ -99,9 +105,19 @@ def with_chinese(page: str, catalogue: str) -> str:
     def number(text: str) -> int:
         return texts.setdefault(text, len(texts))
 
+    in_vain = 0
+
+    def chinese_of(text: str) -> str | None:
+        nonlocal in_vain
+        if len(text) > LONGEST or in_vain > EFFORT:
+            return None
+        chinese = translated(text, catalogue)
+        in_vain += len(text) ** 2 if chinese is None else 0
+        return chinese
+
     def of_element(match: re.Match[str]) -> str:
         tag, attributes, inner = match.groups()
-        chinese = translated(inner, catalogue) if WORD.search(re.sub("<[^>]*>", "", inner)) else None
+        chinese = chinese_of(inner) if WORD.search(re.sub("<[^>]*>", "", inner)) else None
         if chinese is None:
             nested = ELEMENT.sub(of_element, inner)
             return f"<{tag}{attributes}>{nested}</{tag}>"
@@ -111,7 +127,7 @@ def with_chinese(page: str, catalogue: str) -> str:
         marks = [
             f"{name}:{number(html.unescape(chinese))}"
             for name, value in ATTRIBUTE.findall(match[0])
-            if WORD.search(value) and (chinese := translated(value, catalogue)) is not None
+            if WORD.search(value) and (chinese := chinese_of(value)) is not None
         ]
         end = "/>" if match[0].endswith("/>") else ">"
         return f'{match[0].removesuffix(end)} data-zh-names="{" ".join(marks)}"{end}' if marks else match[0]
@@ -150,7 +166,7 @@ def _translated(text: str, catalogue: str) -> str | None:
 
     # Several sentences: each ends with a full stop, and what follows is translated by itself. This comes before the
     # text as a whole, in which a place for anything at the end of one would take all that follow with it.
-    for stop in re.finditer(r"(?<=[.!?>])\s", text):
+    for stop in islice(re.finditer(r"(?<=[.!?>])\s", text), MOST_STOPS):
         first = _whole(text[: stop.start()], entries, catalogue)
         if first is not None and (after := _translated(text[stop.end() :], catalogue)) is not None:
             return first + after

@@ -1,0 +1,343 @@
+"""What an hour of attacks by hand found, as promises: places of files, names, the environment, texts of any length."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from importlib.util import find_spec
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+import fittingroom as fr
+from fittingroom.cli import main
+from fittingroom.data.edits import edited
+from fittingroom.environment import default_threads, threads_of_environment
+from fittingroom.errors import ArtifactError, DataError, FittingRoomError, RecipeError
+from fittingroom.files.atomic import atomic_directory, atomic_write
+from fittingroom.files.cache_dir import cache_dir
+from fittingroom.files.json_lines import append_json_line
+from fittingroom.parallel.process_group import process_group, processes
+from fittingroom.predict import inputs
+from fittingroom.recipes.recipe import load_recipe, parse_recipe
+from fittingroom.rendering.languages import with_chinese
+from fittingroom.rendering.terminal import terminal_width
+from fittingroom.runs.environment_record import StartingPoint
+from fittingroom.runs.metrics_log import MetricsLog
+from fittingroom.runs.run import Run
+from fittingroom.runs.starting_point import read_seen, read_weights
+from tests.support import GOLDEN
+
+pytestmark = [pytest.mark.usefixtures("own_folder")]
+QUICK = 10.0  # seconds that a refusal may take
+LINUX = pytest.mark.skipif(not Path("/dev/zero").exists(), reason="needs /dev/zero and pipes in folders")
+
+
+def refused(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
+    """The one message of a command that is refused, in time."""
+    started = time.monotonic()
+    assert main(list(argv)) == 2
+    assert time.monotonic() - started < QUICK
+    said = capsys.readouterr().err
+    assert "Traceback" not in said
+    assert len(said) < 6_000
+    return said
+
+
+# ── texts that somebody else wrote ───────────────────────────────────────────────────────────────────────────
+
+
+@LINUX
+@pytest.mark.parametrize("kind", ["pipe", "device", "holes"])
+def test_no_pipe_device_or_file_of_gigabytes_is_read_as_a_recipe_or_a_list(
+    kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("given.toml", "given.csv"):
+        if kind == "pipe":
+            os.mkfifo(name)
+        elif kind == "device":
+            Path(name).symlink_to("/dev/zero")
+        else:
+            with Path(name).open("wb") as file:
+                file.truncate(5 << 30)
+    for argv in (
+        ["train", "sample", "--recipe", "given.toml"],
+        ["recipes", "given.toml"],
+        ["try", "sample", "--variant", "given.toml"],
+        ["tune", "sample", "--space", "given.toml"],
+        ["train", "sample", "--without", "given.csv"],
+        ["train", "sample", "--labels", "given.csv"],
+    ):
+        assert "expected" in refused(capsys, *argv), argv
+
+
+@LINUX
+def test_no_more_is_read_of_a_picture_than_one_has(
+    mailed: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Path("large.png").open("wb") as file:
+        file.truncate(5 << 30)
+    assert "a picture of at most" in refused(capsys, "predict", str(mailed), "large.png")
+    monkeypatch.setattr(inputs, "LARGEST_FILE", 1 << 20)
+    with Path("/dev/zero").open("rb") as endless:
+        monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=endless))
+        assert "a picture of at most" in refused(capsys, "predict", str(mailed), "-")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a = " + "[" * 20_000 + "]" * 20_000,
+        "batch_size = " + "9" * 6_000,
+        "model_args = { a = 1979-05-27 }",
+        ".".join("a" * 100_000) + " = 1",
+        "[" + ".".join("a" * 100_000) + "]",
+        "x = 1 #" + " " * (2 << 20),
+    ],
+    ids=["nested", "digits", "date", "dotted key", "dotted table", "long"],
+)
+def test_any_toml_is_refused_in_words_and_in_time(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("given.toml").write_text(text)
+    for argv in (
+        ["recipes", "given.toml"],
+        ["try", "sample", "--variant", "given.toml"],
+        ["tune", "sample", "--space", "given.toml"],
+    ):
+        assert "TOML" in refused(capsys, *argv), argv
+    if len(text) < 100_000:
+        key, _, value = text.partition("=")
+        assert "--set" in refused(capsys, "train", "sample", "--set", f"{key.strip()}={value}")
+
+
+def test_keys_with_many_parts_and_texts_with_many_dots_are_told_apart() -> None:
+    recipe = load_recipe("plain")
+    dots = "e.g. " * 40
+    text = recipe.to_toml().replace(recipe.description, dots.strip())
+    assert parse_recipe(text).description == dots.strip()
+
+
+def test_a_message_about_thousands_of_keys_has_some_lines() -> None:
+    text = "".join(f"lrr{number} = 1\n" for number in range(20_000))
+    started = time.monotonic()
+    with pytest.raises(RecipeError, match="more of the kind") as raised:
+        parse_recipe(text)
+    assert time.monotonic() - started < QUICK
+    assert str(raised.value).count("\n") <= 30
+
+
+def test_a_list_of_more_lines_than_the_data_explains_is_refused_before_it_is_read_whole() -> None:
+    data = fr.open_dataset("sample")
+    Path("list.csv").write_text("7\n" * 5_000_000)
+    with pytest.raises(DataError, match=r"more than 7,000 lines found"):
+        edited(data, without="list.csv", labels=None)
+
+    # Each image twice, as from two people's lists, is still a list of them.
+    Path("twice.csv").write_text("".join(f"{row}\n" for row in range(1_000)) * 2)
+    splits, _, _ = edited(data, without="twice.csv", labels=None)
+    assert len(splits.train) == 1_000
+
+
+def test_a_column_of_thousands_of_wrong_names_is_refused_in_time() -> None:
+    rows = "".join(f"{row},{'x' * 200}{row}\n" for row in range(2_000))
+    Path("labels.csv").write_text(f"row,corrected\n{rows}")
+    started = time.monotonic()
+    with pytest.raises(DataError, match=r"and 1,990 more found"):
+        edited(fr.open_dataset("sample"), without=None, labels="labels.csv")
+    assert time.monotonic() - started < QUICK
+
+
+@pytest.mark.parametrize("text", ["a. " * 30_000, "x: x: " * 20_000, "recipe of seed 1, " * 5_000])
+def test_a_text_of_any_length_is_left_in_english_at_once(text: str) -> None:
+    page = f"<html><body><dl><dd>{text}</dd></dl><p>{text}</p>{f'<p>{text[:700]}</p>' * 3}<!-- languages --></body>"
+    started = time.monotonic()
+    made = with_chinese(page, "report")
+    assert time.monotonic() - started < QUICK
+    assert text in made
+
+
+# ── a run that came by mail ──────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def mailed(tmp_path: Path) -> Path:
+    """A finished run, in a folder beside a file that is its user's."""
+    shutil.copytree(GOLDEN / "format-1" / "swift-1", tmp_path / "mailed")
+    (tmp_path / "precious").write_text("precious")
+    return tmp_path / "mailed"
+
+
+def test_no_link_in_a_run_has_a_file_elsewhere_replaced(mailed: Path) -> None:
+    for name in ("report.html", "README.md", "loss.png"):
+        (mailed / name).unlink(missing_ok=True)
+        (mailed / name).symlink_to("../precious")
+    assert main(["report", str(mailed)]) == 0
+    assert (mailed.parent / "precious").read_text() == "precious"
+    assert (mailed / "report.html").is_file()
+    assert not (mailed / "report.html").is_symlink()
+
+
+@LINUX
+def test_a_pipe_in_a_run_is_not_waited_for(mailed: Path) -> None:
+    (mailed / "report.html").unlink(missing_ok=True)
+    os.mkfifo(mailed / "report.html")
+    assert main(["report", str(mailed)]) == 0
+    assert (mailed / "report.html").is_file()
+
+
+def test_no_report_is_written_into_a_run_elsewhere(mailed: Path) -> None:
+    other = mailed.parent / "other"
+    shutil.copytree(mailed, other)
+    (mailed / "seed-0").symlink_to(other)
+    assert Run(mailed).members == []
+
+
+def test_no_line_is_appended_to_a_file_that_is_no_ledger(tmp_path: Path) -> None:
+    script, ledger = tmp_path / ".bashrc", tmp_path / "shared.jsonl"
+    script.write_text("alias ll='ls -l'\n")
+    ledger.write_text('{"format": 1}\n')
+    for target in (script, tmp_path / "new"):
+        (tmp_path / "test-looks.jsonl").unlink(missing_ok=True)
+        (tmp_path / "test-looks.jsonl").symlink_to(target)
+        with pytest.raises(OSError, match=r"link|No such file"):
+            append_json_line(tmp_path / "test-looks.jsonl", {"run": "$(touch pwned)"})
+    assert script.read_text() == "alias ll='ls -l'\n"
+    assert not (tmp_path / "new").exists()
+
+    # A group's common ledger is one that a link leads to.
+    (tmp_path / "test-looks.jsonl").unlink()
+    (tmp_path / "test-looks.jsonl").symlink_to(ledger)
+    append_json_line(tmp_path / "test-looks.jsonl", {"run": "mine"})
+    assert ledger.read_text().endswith('{"run": "mine"}\n')
+
+
+def test_no_event_is_appended_to_a_file_elsewhere(tmp_path: Path) -> None:
+    (tmp_path / "metrics.jsonl").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ArtifactError, match="the run's own file expected, a link or pipe found"):
+        MetricsLog(tmp_path / "metrics.jsonl")
+    assert not (tmp_path / "elsewhere").exists()
+
+
+@LINUX
+def test_what_a_run_keeps_of_its_start_is_no_pipe(tmp_path: Path) -> None:
+    for name in ("start.safetensors", "start-images.npy"):
+        os.mkfifo(tmp_path / name)
+    point = StartingPoint(kind="run", name="before", weights_sha256="0" * 64, hashes=3)
+    with pytest.raises(ArtifactError, match="device or pipe"):
+        read_weights(tmp_path, point)
+    assert "device or pipe" in read_seen(tmp_path, point)[1]
+
+
+# ── names ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_file_or_folder_may_have_a_name_of_255_bytes(tmp_path: Path) -> None:
+    for name in ("a" * 255, "é" * 127, "文" * 85):
+        with atomic_write(tmp_path / name) as file:
+            file.write(b"x")
+        assert (tmp_path / name).read_bytes() == b"x"
+        (tmp_path / name).unlink()
+        with atomic_directory(tmp_path / name) as folder:
+            (folder / "inside").touch()
+        assert [each.name for each in tmp_path.glob("*/inside")] == ["inside"]
+        shutil.rmtree(tmp_path / name)
+    assert not list(tmp_path.glob(".*.tmp"))
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../../x", "", "resnet18.nosuchtag", "hf-hub:evil/x", "resnet18\n", "local-dir:/tmp", "resnet81", "a" * 9999],
+)
+def test_a_network_that_timm_does_not_know_is_refused_in_words(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    if find_spec("timm") is None:
+        pytest.skip("timm is not installed")
+    said = refused(capsys, "train", "sample", "--model", f"timm:{name}")
+    assert "that timm" in said
+    assert "expected" in said
+
+
+# ── the environment ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_number_of_threads_that_nobody_means_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    for said in ("9" * 5_000, "abc", "-1", "0", "²", ""):
+        monkeypatch.setenv("OMP_NUM_THREADS", said)
+        assert threads_of_environment() is None
+        assert default_threads() >= 1
+    monkeypatch.setenv("OMP_NUM_THREADS", "3,2")
+    assert threads_of_environment() == 3
+
+
+def test_no_width_of_a_terminal_makes_a_command_fail(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal:
+        def isatty(self) -> bool:
+            return True
+
+        def fileno(self) -> int:
+            raise OSError
+
+    for said in ("²", "9" * 5_000, "-3", "x"):
+        monkeypatch.setenv("COLUMNS", said)
+        assert terminal_width(Terminal()) == 80
+    monkeypatch.setenv("COLUMNS", "40")
+    assert terminal_width(Terminal()) == 40
+
+
+@pytest.mark.parametrize("variable", ["FITTINGROOM_CACHE", "FITTINGROOM_DATA"])
+def test_a_folder_of_nobody_is_refused_in_words(
+    variable: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(variable, "~nosuchuser/x")
+    assert f"${variable}: a folder expected" in refused(capsys, "data", "info", "fashion-mnist")
+
+
+def test_a_user_without_a_home_is_told_of_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("FITTINGROOM_CACHE")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", homeless)
+    with pytest.raises(FittingRoomError, match="FITTINGROOM_CACHE"):
+        cache_dir()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *({"WORLD_SIZE": "abc"}, {"WORLD_SIZE": "-3"}, {"RANK": "x"}, {"RANK": "7"}, {"LOCAL_RANK": "zz"}),
+        *({"MASTER_PORT": "zz"}, {"MASTER_ADDR": ""}),
+    ],
+    ids=str,
+)
+def test_an_environment_that_torchrun_did_not_make_is_refused_in_words(
+    change: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = {"WORLD_SIZE": "2", "RANK": "0", "LOCAL_RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29511"}
+    for variable, value in {**right, **change}.items():
+        monkeypatch.setenv(variable, value)
+    with pytest.raises(FittingRoomError, match=rf"\${next(iter(change))}: .* expected"), process_group(2):
+        processes()
+
+
+@pytest.mark.parametrize("address", ["not a url", "http://[::1", "file:///etc", "http://a b"])
+def test_a_mirror_that_is_no_address_is_refused_in_words(
+    address: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if find_spec("timm") is None:
+        pytest.skip("timm is not installed")
+    monkeypatch.setenv("HF_ENDPOINT", address)
+    assert "$HF_ENDPOINT: an address" in refused(capsys, "train", "sample", "--model", "timm:resnet18")
+
+
+def test_what_json_and_toml_hold_goes_on_being_written(tmp_path: Path) -> None:
+    """The other way round: what is right stays right."""
+    (tmp_path / "link").symlink_to(tmp_path / "target")
+    with atomic_write(tmp_path / "link") as file:
+        file.write(json.dumps({"a": 1}).encode())
+    assert (tmp_path / "link").is_symlink()  # a path that the user names is theirs
+    assert json.loads((tmp_path / "target").read_text()) == {"a": 1}
+    assert np.isfinite(load_recipe("swift").stages[0].lr)
