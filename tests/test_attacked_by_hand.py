@@ -81,7 +81,7 @@ def test_no_more_is_read_of_a_picture_than_one_has(
 ) -> None:
     with Path("large.png").open("wb") as file:
         file.truncate(5 << 30)
-    assert "a picture of at most" in refused(capsys, "predict", str(mailed), "large.png")
+    assert "bytes expected" in refused(capsys, "predict", str(mailed), "large.png")
     monkeypatch.setattr(inputs, "LARGEST_FILE", 1 << 20)
     with Path("/dev/zero").open("rb") as endless:
         monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=endless))
