@@ -189,8 +189,28 @@ def test_the_best_idea_is_compared_on_test_once_with_fresh_seeds(
     assert tried.verdicts == {"learn": "better"}
     assert tried.result["test"]["verdict"] == "better"
     assert tried.result["test"]["winner"] == "learn"
-    fresh = [member.recipe.seed for member in fr.open_run(tried.path / "test-winner").members]
+    fresh = [member.recipe.seed for member in fr.open_run(tried.path / "test-idea-1").members]
     assert not set(fresh) & {member.recipe.seed for member in fr.open_run(tried.path / "idea-1").members}
+
+    # Going on with what is finished looks at nothing: the ledger stays as it is, and so does the result.
+    ledger = tmp_path / "test-looks.jsonl"
+    looks = ledger.read_text(encoding="utf-8").splitlines()
+    assert len(looks) == 2 * len(fresh) + 1  # each model once, and the comparison
+    assert fr.resume_ideas(tried.path, data=data).result == tried.result
+    assert ledger.read_text(encoding="utf-8").splitlines() == looks
+
+    # Nor does it look at another idea, where one that is better still is found later: test would have chosen.
+    file = tried.path / "study.json"
+    study = json.loads(file.read_text(encoding="utf-8"))
+    longer = [{"epochs": 2, "lr": 0.003, "schedule": "one-cycle"}]
+    study["ideas"]["learn longer"] = study["ideas"]["learn"] | {"stages": longer}
+    file.write_text(json.dumps(study), encoding="utf-8")
+    assert fr.resume_ideas(tried.path, data=data).result["test"] == tried.result["test"]
+    (tried.path / "test.json").unlink()  # as by a kill before the comparison
+    more = fr.resume_ideas(tried.path, data=data).result
+    assert [idea["verdict"] for idea in more["ideas"]] == ["better", "better"]
+    assert more["ideas"][1]["difference"] > more["ideas"][0]["difference"]
+    assert more["test"]["winner"] == "learn"
 
 
 @pytest.mark.parametrize(

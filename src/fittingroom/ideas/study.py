@@ -5,6 +5,7 @@
       baseline/seed-0 …   the runs, like any others; see :mod:`fittingroom.ideas.side`
       idea-1/seed-0 …     for each idea
       result.json  report.html
+      test.json, test-baseline/ …   with ``--test``: the one look at test; see :mod:`fittingroom.ideas.on_test`
 
 What is known is in the runs: a study that was stopped or killed goes on by reading them.
 """
