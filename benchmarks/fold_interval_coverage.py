@@ -53,7 +53,7 @@ def main() -> None:
     assert data.test is not None
     assert data.train.labels is not None
     assert data.test.labels is not None
-    pool, others = (_small(part.images) for part in (data.train, data.test))
+    pool, others = (small(part.images) for part in (data.train, data.test))
     labels = data.train.labels
     rows: list[dict[str, Any]] = []
     for n, folds, grouped, (name, learner) in itertools.product(IMAGES, FOLDS, (False, True), LEARNERS.items()):
@@ -159,7 +159,7 @@ def _distances(z_MD: NDArray[np.float32], x_ND: NDArray[np.float32]) -> NDArray[
     return squared
 
 
-def _small(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+def small(images: NDArray[np.uint8]) -> NDArray[np.float32]:
     """float32 (N, 196), 0–1: each pixel the mean of four."""
     return (images.reshape(-1, 14, 2, 14, 2).mean(axis=(2, 4), dtype=np.float32) / 255).reshape(-1, 196)
 

@@ -18,6 +18,7 @@ import measured
 
 import fittingroom
 import fittingroom.data
+import fittingroom.events
 from fittingroom.cli import make_parser
 from fittingroom.recipes.recipe import RECIPES_DIR, load_recipe, recipe_names
 
@@ -83,8 +84,8 @@ def _cell(text: str) -> str:
 
 
 def python() -> str:
-    """The public names of the package and of ``fittingroom.data``, from their docstrings."""
-    return "\n\n".join(_module(module) for module in (fittingroom, fittingroom.data))
+    """The public names of the package, of ``fittingroom.data`` and of ``fittingroom.events``, from their docstrings."""
+    return "\n\n".join(_module(module) for module in (fittingroom, fittingroom.data, fittingroom.events))
 
 
 def _module(module: object) -> str:

@@ -5,6 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+__all__ = [  # what an observer meets
+    "CheckpointSaved",
+    "EpochDone",
+    "JobDone",
+    "JobEvent",
+    "MicroBatchHalved",
+    "ProcessorsTaken",
+    "RecipeSettled",
+    "StepDone",
+    "TrainingStarted",
+    "WatchedAt",
+    "Working",
+]
+
 
 @dataclass(frozen=True, kw_only=True)
 class RecipeSettled:

@@ -1,22 +1,29 @@
-"""Docs and notebooks use public names alone, so that each of them stands in the reference."""
+"""Docs and notebooks use public names alone, and each of these stands in the reference."""
 
 from __future__ import annotations
 
 import ast
+import importlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import jupytext
 import pytest
 
 import fittingroom
 import fittingroom.data
+import fittingroom.events
 from tests.docs.pages import PAGES, ROOT, blocks_of
+from tests.docs.test_pages import GENERATED
 
 PUBLIC = {
-    "fittingroom": set(fittingroom.__all__) | {"__version__", "data"},
+    "fittingroom": set(fittingroom.__all__) | {"__version__", "data", "events"},
     "fittingroom.data": set(fittingroom.data.__all__),
+    "fittingroom.events": set(fittingroom.events.__all__),
 }
+WRITTEN = re.compile(r"(?:(?<![\w.])fr|`fittingroom)\.([A-Za-z_]\w*)(?:\.([A-Za-z_]\w*))?")  # fr.Dataset.from_arrays
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("fashion_mnist*.py"))
 
 
@@ -57,6 +64,22 @@ def test_only_public_names_are_used(page: Path) -> None:
         if name not in PUBLIC.get(module, ())
     ]
     assert not private
+
+
+@pytest.mark.parametrize("page", [*PAGES, *NOTEBOOKS], ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_name_that_is_written_is_public_and_in_the_reference(page: Path) -> None:
+    """In sentences too: ``fr.try_ideas``, and what a value has, ``fr.Dataset.from_arrays``."""
+    reference, wrong = GENERATED.python(), []
+    for name, member in WRITTEN.findall(page.read_text(encoding="utf-8")):
+        module = f"fittingroom.{name}" if f"fittingroom.{name}" in PUBLIC else "fittingroom"
+        name, member = (member, "") if module != "fittingroom" else (name, member)
+        value: Any = getattr(importlib.import_module(module), name, None) if name in PUBLIC[module] else None
+        is_there = re.search(rf"^\.\. auto(class|function):: {module}\.{name}$", reference, re.MULTILINE)
+
+        # The reference has the members that have a docstring. What __version__ is needs no explanation.
+        if name not in ("", "__version__") and not (is_there and (not member or getattr(value, member, None).__doc__)):
+            wrong.append(f"{module}.{name}{'.' * bool(member)}{member}")
+    assert not wrong
 
 
 def test_a_name_that_is_not_public_would_be_found() -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -216,6 +219,26 @@ def test_a_resume_equals_the_uninterrupted_training(overrides: list[str], data: 
     kept, same = resumed.artifact.network().state_dict(), whole.artifact.network().state_dict()
     assert all(torch.equal(kept[name], same[name]) for name in same)
     assert losses(whole) != losses(train(data, out="package"))
+
+
+def test_each_is_taken_by_object_as_by_name(data: fr.Splits, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """As a notebook gives them, which imports its own file; and as a recipe's TOML names them."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "parts", raising=False)
+    parts: Any = import_module("parts")
+    stage = fr.Stage(epochs=1, lr=0.001, schedule=parts.Wave, schedule_args={"times": 3}, warmup=0)
+    keys = {"augmentation_args": {"height": 5}, "optimizer_args": {"beta": 0.8}, "precision": "float32", "min_steps": 0}
+    by_object = fr.train(
+        data, "plain", model="tutorial", stages=(stage,), augmentation=parts.stripes, optimizer=parts.Sign,
+        batch_size=128, out="by-object", options=fr.Options(threads=1), **keys,
+    )  # fmt: skip
+
+    text = by_object.recipe.to_toml()
+    for name in ("Wave", "stripes", "Sign"):
+        assert f'"parts:{name}"' in text
+    Path("mine.toml").write_text(text.replace('"parts:', '"parts.py:'))
+    by_name = fr.train(data, "mine.toml", out="by-name", options=fr.Options(threads=1))
+    assert losses(by_name) == losses(by_object)
 
 
 def test_an_optimizer_of_pytorch_s_own_gives_what_the_package_s_name_gives(data: fr.Splits) -> None:

@@ -10,14 +10,50 @@ out 0 exactly when the test says that the models differ.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fittingroom.evaluation.fold_interval import fold_factor
 from fittingroom.evaluation.intervals import clopper_pearson_interval
 
 NODES = 256  # of the quadrature: the limits are then right to better than 1e-6
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairedDifference:
+    """The second model's accuracy minus the first's, −1 to 1, with its interval and the p-value of "equally good"."""
+
+    difference: float
+    interval: tuple[float, float]
+    p_value: float
+
+
+def paired_difference(
+    first_only: int, second_only: int, n: int, *, confidence: float = 0.95, folds: int | None = None
+) -> PairedDifference:
+    """Compare two models on the same images, by how many of these one alone gets right.
+
+    Args:
+        first_only, second_only: images on which the first, or the second, alone is right.
+        n: images in all, ≥ 1.
+        confidence: of the interval, 0–1.
+        folds: of the cross-validation that either side's answers come of; None where all of a side's are of one model.
+            Images then count for less, by Nadeau and Bengio's factor (:mod:`fittingroom.evaluation.fold_interval`);
+            benchmarks/fold_compare_coverage.py records how often that holds.
+    """
+    difference = (second_only - first_only) / n
+
+    # Folds leave fewer images of each kind to count, rounded down: rather too wide an interval than too narrow a one.
+    if folds is not None:
+        n, first_only, second_only = (int(count / fold_factor(folds)) for count in (n, first_only, second_only))
+    return PairedDifference(
+        difference=difference,
+        interval=paired_interval(first_only, second_only, n, confidence=confidence),
+        p_value=exact_mcnemar(first_only, second_only),
+    )
 
 
 def exact_mcnemar(first_only: int, second_only: int) -> float:

@@ -19,7 +19,7 @@ from fittingroom.compare.comparison import (
     p_text,
     points,
 )
-from fittingroom.compare.mcnemar import exact_mcnemar, images_needed, paired_interval, range_of_images_needed
+from fittingroom.compare.mcnemar import images_needed, paired_difference, range_of_images_needed
 from fittingroom.compare.seed_variance import POWER, crossed_difference
 from fittingroom.evaluation.fold_interval import fold_factor
 from fittingroom.evaluation.intervals import SMALL_SET
@@ -154,13 +154,8 @@ def _estimate(first: Answers, second: Answers, confidence: float) -> tuple[float
     n = len(first.images)
     first_only = int((first.correct & ~second.correct).sum())
     second_only = int((second.correct & ~first.correct).sum())
-    difference = (second_only - first_only) / n
-
-    # Folds leave fewer images of each kind to count, rounded down: rather too wide an interval than too narrow a one.
-    if folds is not None:
-        n, first_only, second_only = (int(count / fold_factor(folds)) for count in (n, first_only, second_only))
-    interval = paired_interval(first_only, second_only, n, confidence=confidence)
-    return difference, interval, exact_mcnemar(first_only, second_only)
+    paired = paired_difference(first_only, second_only, n, confidence=confidence, folds=folds)
+    return paired.difference, paired.interval, paired.p_value
 
 
 def _folds_of(first: Answers, second: Answers) -> int | None:
