@@ -227,7 +227,12 @@ def test_each_is_taken_by_object_as_by_name(data: fr.Splits, monkeypatch: pytest
     monkeypatch.delitem(sys.modules, "parts", raising=False)
     parts: Any = import_module("parts")
     stage = fr.Stage(epochs=1, lr=0.001, schedule=parts.Wave, schedule_args={"times": 3}, warmup=0)
-    keys = {"augmentation_args": {"height": 5}, "optimizer_args": {"beta": 0.8}, "precision": "float32", "min_steps": 0}
+    keys: dict[str, Any] = {
+        "augmentation_args": {"height": 5},
+        "optimizer_args": {"beta": 0.8},
+        "precision": "float32",
+        "min_steps": 0,
+    }
     by_object = fr.train(
         data, "plain", model="tutorial", stages=(stage,), augmentation=parts.stripes, optimizer=parts.Sign,
         batch_size=128, out="by-object", options=fr.Options(threads=1), **keys,
