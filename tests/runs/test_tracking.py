@@ -106,6 +106,7 @@ def test_mlflow_reads_back_every_figure_from_its_sqlite_store(run: fr.Run, monke
         monkeypatch.delenv(name, raising=False)
     track_with_a_stop("mlflow", run)
     from mlflow import MlflowClient
+    from mlflow.artifacts import download_artifacts
 
     client = MlflowClient(f"sqlite:///{run.path.parent / 'mlflow.db'}")
     experiment = client.get_experiment_by_name("fittingroom")
@@ -125,7 +126,7 @@ def test_mlflow_reads_back_every_figure_from_its_sqlite_store(run: fr.Run, monke
 
     names = {item.path for item in client.list_artifacts(tracked.info.run_id)}
     assert names >= {"report.html", "README.md", "result.json", "recipe.toml", "model.safetensors"}
-    copy = Path(client.download_artifacts(tracked.info.run_id, "report.html", str(run.path.parent)))
+    copy = Path(download_artifacts(f"{tracked.info.artifact_uri}/report.html", dst_path=str(run.path.parent)))
     assert copy.read_bytes() == (run.path / "report.html").read_bytes()
 
 

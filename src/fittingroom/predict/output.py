@@ -91,16 +91,28 @@ def write_parquet(
         path: of the new file.
         metadata: texts that the file keeps beside the number of its format.
     """
+    from polars.exceptions import ComputeError
     from polars.io.plugins import register_io_source
 
     check_polars()
+    failures: list[Exception] = []
 
     def frames(*_wishes: Any) -> Iterator[pl.DataFrame]:  # Polars wishes no less than all columns and rows
-        return (frame(block, classified, classes) for block, classified in answered)
+        try:
+            for block, classified in answered:
+                yield frame(block, classified, classes)
+        except Exception as error:
+            failures.append(error)
+            raise
 
     lazy = register_io_source(frames, schema=_schema(len(classes)))
     with atomic_write(path) as file:
-        lazy.sink_parquet(file, metadata={"format": FORMAT, **(metadata or {})}, row_group_size=50_000)
+        try:
+            lazy.sink_parquet(file, metadata={"format": FORMAT, **(metadata or {})}, row_group_size=50_000)
+        except ComputeError:  # by which an older Polars reports what failed in here
+            if failures:
+                raise failures[0] from None
+            raise
 
 
 @dataclass

@@ -68,7 +68,7 @@ def contact_sheet(rows: Sequence[Row], *, title: str, subtitle: str = "") -> Ima
 
     # One typeface for the whole sheet, one that has every letter in it.
     captions = [text for row in rows for pair in row.captions for text in pair]
-    font = _typeface([title, subtitle, *(row.label for row in rows), *captions])
+    font = typeface([title, subtitle, *(row.label for row in rows), *captions])
     title_font, label_font, note_font, caption_font = font(TITLE), font(LABEL), font(NOTE), font(CAPTION)
 
     # The labels take the room that the longest needs, and nothing is cut: the sheet grows instead.
@@ -104,7 +104,7 @@ def contact_sheet(rows: Sequence[Row], *, title: str, subtitle: str = "") -> Ima
     return sheet
 
 
-def _typeface(texts: Sequence[str]) -> Callable[[int], FreeTypeFont | ImageFont]:
+def typeface(texts: Sequence[str]) -> Callable[[int], FreeTypeFont | ImageFont]:
     """Choose the typeface that Pillow brings, the same on every machine; for letters that it lacks, a system's."""
     from PIL import ImageFont
 

@@ -1,4 +1,4 @@
-"""The geometry of a training's curves: events in, positions and SVG paths out. The report's template draws them.
+"""The geometry of a training's curves: events in, positions out. The report's template draws them, and ``plots`` does.
 
 Positions are in pixels of the drawing, y downwards.
 """
@@ -11,10 +11,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from fittingroom.recipes.recipe import Recipe
-from fittingroom.rendering.axes import Scale, Tick, svg_path, thinned, ticks
+from fittingroom.rendering.axes import Point, Scale, Tick, svg_path, thinned, ticks
 
 WIDTH, LEFT, RIGHT = 440, 44, 8  # of the drawing, and its margins beside the frame
 MAX_DOTS = 100  # on a line
+TRAIN, VALIDATION, QUIET = (
+    "#4059ad",
+    "#c53b4e",
+    "#8d99ae",
+)  # of pictures: told apart by colour-blind readers, and in grey print
 
 
 @dataclass(frozen=True)
@@ -23,13 +28,18 @@ class Line:
 
     Attributes:
         kind: ``step``, ``train``, ``validation`` or ``lr``: decides colour and marker.
-        path: the ``d`` of an SVG path.
+        points: x, y; drawn in order.
         dots: x, y, and the text that is shown when one points at it.
     """
 
     kind: str
-    path: str
+    points: Sequence[Point]
     dots: Sequence[tuple[float, float, str]] = ()
+
+    @property
+    def path(self) -> str:
+        """The ``d`` of an SVG path."""
+        return svg_path(self.points)
 
 
 @dataclass(frozen=True)
@@ -122,7 +132,7 @@ def loss_panel(histories: Sequence[History], stage_epochs: Sequence[int], top: f
     lines = []
     for history in histories:
         if len(histories) == 1:
-            lines.append(Line("step", svg_path(thinned([(x(s["step"]), y(s["loss"])) for s in history.steps]))))
+            lines.append(Line("step", thinned([(x(s["step"]), y(s["loss"])) for s in history.steps])))
         lines += _epoch_lines(history, "loss", x, y, "{:.4f}")
 
     outside = [value for value in (*steps, *means) if value > high]
@@ -165,7 +175,7 @@ def rate_panel(histories: Sequence[History], stage_epochs: Sequence[int], top: f
     first = histories[0]
     peak = max(step["lr"] for step in first.steps)
     x, y = _x(histories), Scale(0, 1.08 * peak, bottom, top)
-    line = Line("lr", svg_path(thinned([(x(step["step"]), y(step["lr"])) for step in first.steps])))
+    line = Line("lr", thinned([(x(step["step"]), y(step["lr"])) for step in first.steps]))
     marks = [Tick(y(value), f"{value:g}") for value in (0, float(f"{peak:.2g}"))]
     return _panel("learning rate", histories, stage_epochs, (top, bottom), marks, [line])
 
@@ -213,7 +223,7 @@ def _epoch_lines(history: History, metric: str, x: Scale, y: Scale, form: str) -
         ]
         if points:
             dots = [(*point, text) for point, text in zip(points, texts, strict=True)]
-            lines.append(Line(kind, svg_path(points), dots if len(points) <= MAX_DOTS else ()))
+            lines.append(Line(kind, points, dots if len(points) <= MAX_DOTS else ()))
     return lines
 
 

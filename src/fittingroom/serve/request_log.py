@@ -62,7 +62,7 @@ class RequestLog:
     def __init__(self, form: LogForm = "text", stream: TextIO | None = None):
         self.form, self._stream = form, stream or sys.stderr
         self._waiting: deque[RequestDone | logging.LogRecord] = deque()
-        self._dropped = 0
+        self._dropped, self._counting = 0, threading.Lock()
         self._awake, self._closing = threading.Event(), False
         self._thread = threading.Thread(target=self._write_off, name="request-log", daemon=True)
         self._thread.start()
@@ -90,7 +90,8 @@ class RequestLog:
 
     def _append(self, item: RequestDone | logging.LogRecord) -> None:
         if len(self._waiting) >= MAX_WAITING:
-            self._dropped += 1
+            with self._counting:
+                self._dropped += 1
             return
         self._waiting.append(item)
         if not self._awake.is_set():
@@ -109,8 +110,9 @@ class RequestLog:
 
     def _write(self, as_text: Callable[[RequestDone | logging.LogRecord], str]) -> None:
         lines = [as_text(self._waiting.popleft()) for _ in range(len(self._waiting))]
-        if dropped := self._dropped:
-            self._dropped -= dropped
+        with self._counting:
+            dropped, self._dropped = self._dropped, 0
+        if dropped:
             text = f"{dropped:,} lines of the log were dropped: it is read too slowly"
             lines.append(as_text(logging.LogRecord("fittingroom.serve", logging.WARNING, "", 0, text, None, None)))
 
