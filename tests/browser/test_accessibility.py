@@ -80,3 +80,16 @@ def test_a_page_has_one_heading_one_main_part_and_fits(browser: Browser, pages: 
     assert not scrolls_sideways(page, size)
     assert [address for address in asked if not address.startswith("data:")] == []
     page.context.close()
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_is_printed_dark_on_white_and_fits_the_paper(browser: Browser, pages: Path, name: str) -> None:
+    """A4 less its margins is 186 mm: 703 pixels."""
+    page, _ = open_page(browser, pages / PAGES[name], scheme="dark")
+    page.emulate_media(media="print", color_scheme="dark")
+    page.set_viewport_size({"width": 703, "height": 1000})
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert serious(page) == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= 703
+    assert page.locator("button:visible, select:visible, nav:visible").count() == 0
+    page.context.close()

@@ -112,6 +112,16 @@ def test_the_map_speaks_the_language_of_the_page_and_dims_other_classes(browser:
     assert dimmed.count("M") == sum(image[2] != 6 for image in data["images"])
 
 
+def test_the_map_is_printed_without_what_is_pressed(browser: Browser, file: Path) -> None:
+    page, _ = open_page(browser, file, scheme="dark")
+    page.wait_for_selector("#map-grid[tabindex]")
+    page.emulate_media(media="print")
+    page.set_viewport_size({"width": 703, "height": 1000})  # A4 less its margins
+    assert page.locator("#map-picture").is_visible()
+    assert page.locator("#map button:visible, #map select:visible, #map canvas:visible").count() == 0
+    page.context.close()
+
+
 def test_without_script_the_map_is_there_and_says_what_it_is(browser: Browser, file: Path) -> None:
     context = browser.new_context(java_script_enabled=False, offline=True)
     page = context.new_page()
