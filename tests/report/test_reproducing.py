@@ -8,8 +8,9 @@ import pytest
 
 import fittingroom as fr
 from fittingroom.cli import main
-from fittingroom.report.run_summary import reproduces, reproducing_command
-from fittingroom.runs.environment_record import Environment, write_environment
+from fittingroom.rendering.languages import translated
+from fittingroom.report.run_summary import cut_again, reproduces, reproducing_command
+from fittingroom.runs.environment_record import Environment, KeptTogether, write_environment
 
 
 @pytest.fixture
@@ -79,4 +80,14 @@ def test_the_same_bits_are_promised_only_where_they_hold(run: fr.Run) -> None:
     exact = replace(environment.options, deterministic=True)
     assert "same kind of card" in reproduces(of(run, replace(environment, machine=cuda, options=exact)))
     mps = replace(environment.machine, device="mps")
+
+    # The cut for validation goes by what is known of near-duplicates, which a cache may decide.
+    for near_from, pairs, said in (("search", "1-2", ""), ("package", "1-2", ""), ("data check", "", "")):
+        together = KeptTogether(groups=0, equal=0, near_pairs=pairs, near_from=near_from)
+        assert cut_again(of(run, replace(environment, together=together))) == said
+    for near_from, pairs, said in (("data check", "1-2", "hasn't looked"), ("", "", "has looked")):
+        together = KeptTogether(groups=0, equal=0, near_pairs=pairs, near_from=near_from)
+        sentence = cut_again(of(run, replace(environment, together=together)))
+        assert said in sentence
+        assert translated(sentence, "report") is not None
     assert "differs a little each time" in reproduces(of(run, replace(environment, machine=mps)))

@@ -54,7 +54,7 @@ def duplicates(part: Part) -> list[Finding]:
             f"({kind_of_place(part.dataset)} {listed}"
             + (", …)" if len(again) > MAX_VALUES_LISTED else ")")
             + (f"; {contradict:,} with another label" if contradict else ""),
-            effect="They count more than once; split at random, one goes into train and its twin into test.",
+            effect="They count more than once; split at random, one may go into train and its twin into test.",
             advice="Keep one of each" + (", and decide on its label." if contradict else "."),
             figures={"duplicates": len(again), "n": len(part.hashes), "other_label": contradict}
             | file_figures(part.dataset, again)
@@ -196,11 +196,11 @@ def _near(first: Part, second: Part, rows: NDArray[np.int64], mirrored: int, she
         where=first.name if within else f"{first.name} and {second.name}",
         message=f"{len(rows):,} pair{'s' * (len(rows) != 1)} of images alike but for a small shift, turn or "
         f"zoom, brightness, blur, a mirror, inversion or encoding; {images:,} of {judged:,} images of "
-        f"{second.name} ({share_text(share)}) are in one; {mirrored:,} mirrored "
+        f"{second.name} ({share_text(share)}) {'is' if images == 1 else 'are'} in one; {mirrored:,} mirrored "
         f"({kind_of_place(second.dataset)} {listed})",
         effect="They weigh more than others in training."
         if within
-        else "What was trained on comes back in the test: accuracy is a little too high.",
+        else "If they are copies, what was trained on comes back in the test, and accuracy is a little too high.",
         advice=f"Look at the pairs (--sheet, --html): {_what_may_differ(second)} can be this much alike and differ."
         + ("" if within else " Judge without these images too."),
         figures={"pairs": len(rows), "images": images, "of": judged, "share": share, "mirrored": mirrored}

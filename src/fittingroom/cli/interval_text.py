@@ -26,5 +26,5 @@ def show_interval(scores: Mapping[str, Any], n: int, *, seeds: int = 1) -> str:
     if seeds > 1:
         method = f"recipe: seeds × {interval_method({'n': n, 'groups': groups}) if groups else 'images'}"
     is_rough = seeds > 1 and n < FEW_IMAGES and not groups
-    few = "; with so few images it held in 93.7% of simulations or more" if is_rough else ""
+    few = "; with so few images it held in 93% of simulations or more" if is_rough else ""
     return f"95% interval {low:.2%} to {high:.2%} ({method}{few})"

@@ -150,7 +150,8 @@ def _finding(part: Part, noise: LabelNoise, issues: LabelIssues) -> Finding:
         name="label-noise",
         severity="note",  # whether a label is wrong only an eye can say
         where=part.name,
-        message=f"{len(issues.issues):,} of {issues.n:,} labels are worth a look: models that didn't see the image say "
+        message=f"{len(issues.issues):,} of {issues.n:,} labels {'is' if len(issues.issues) == 1 else 'are'} worth a "
+        f"look: models that didn't see the image say "
         f"another class{worst}. They agree with {noise.agree:.1%} of the labels. {how_many}. Judged by "
         f"{issues.reference}",
         effect="Where a label is wrong, models learn what is wrong, and are marked down for what is right.",

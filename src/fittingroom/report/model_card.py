@@ -11,6 +11,7 @@ from fittingroom.evaluation.intervals import in_groups, interval_method
 from fittingroom.files.atomic import atomic_write
 from fittingroom.rendering.html_page import render_page
 from fittingroom.report.run_summary import (
+    cut_again,
     judged_on,
     reproduces,
     reproducing_command,
@@ -76,6 +77,7 @@ def _write_card(run: Run, family: dict[str, Any] | None) -> Path:
         "evaluations": len(test_set_evaluations(run)),
         "reproduce": reproducing_command(run),
         "reproduces": reproduces(run),
+        "cut_again": cut_again(run),
         "grouped": "{:,}".format,
         "in_groups": in_groups,
     }

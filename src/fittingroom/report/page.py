@@ -30,6 +30,7 @@ from fittingroom.report.pictures import answers_of, confused_of, mistakes_of
 from fittingroom.report.run_summary import (
     Judged,
     confused_pairs,
+    cut_again,
     diagnose_members,
     judged_on,
     reproduces,
@@ -115,6 +116,7 @@ def write_report(
         "in_groups": in_groups,
         "reproduce": reproducing_command(run),
         "reproduces": reproduces(run),
+        "cut_again": cut_again(run),
     }
     result = run.result
     content["by_class"] = class_metrics_in_words(result if members else result["test"] or result["validation"] or {})

@@ -290,3 +290,15 @@ def reproduces(run: Run) -> str:
         return f"this trains it again, to the same bits on the same kind of card with {alike}"
     why = "on CUDA without --deterministic" if device.startswith("cuda") else f"on {device}"
     return f"this trains it again; {why} the result differs a little each time"
+
+
+def cut_again(run: Run) -> str:
+    """On what else the bits depend that the commands come to: which near-duplicates were known; "" for nothing."""
+    kept = run.environment.together
+    if kept is None or kept.near_from not in ("data check", "") or (kept.near_from and not kept.near_pairs):
+        return ""
+    knew, other = ("had", "hasn't") if kept.near_from else ("hadn't", "has")
+    return (
+        f"Where fittingroom data check {other} looked for near-duplicates among these images, as it {knew} here, other "
+        "images may validate, and the bits be others."
+    )
