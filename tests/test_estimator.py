@@ -143,6 +143,28 @@ def test_a_random_state_is_the_seed(fitted: FittingRoomClassifier, images: fr.Da
     assert (classifier(random_state=0).fit(X, y).predict_proba(X) == fitted.predict_proba(X)).all()
 
 
+def test_a_random_state_of_numpy_gives_the_seed(images: fr.Dataset, names: np.ndarray) -> None:
+    fits = [
+        FittingRoomClassifier(overrides=(LINEAR,), epochs=1, random_state=np.random.RandomState(seed)).fit(
+            images.images, names
+        )
+        for seed in (3, 3, 4)
+    ]
+    first, again, other = (each.predict_proba(images.images[:50]) for each in fits)
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+def test_pixels_of_another_scale_than_in_fit_are_refused(images: fr.Dataset, names: np.ndarray) -> None:
+    """All would be cut off at white, and the answers be worthless without a word."""
+    fitted = FittingRoomClassifier(overrides=(LINEAR,), epochs=1, scale=1.0).fit(images.images / 255, names)
+    with pytest.raises(ValueError, match="pixels of 0 to 1, as in fit, expected, 0 to 255 found"):
+        fitted.predict(images.images)
+    for scale in (0, -1, float("nan")):
+        with pytest.raises(ValueError, match="scale: the value that is white, above 0, expected"):
+            FittingRoomClassifier(overrides=(LINEAR,), scale=scale).fit(images.images / 255, names)
+
+
 def test_its_probabilities_are_calibrated_where_it_holds_images_out() -> None:
     X = fr.open_dataset("sample").train
     assert X.labels is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,7 @@ class FittingRoomClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
             :func:`fittingroom.train` takes where none is named.
         epochs, lr: as ``fittingroom train --epochs`` and ``--lr``; None for the recipe's.
         overrides: further keys of the recipe as ``KEY=VALUE``, such as ``batch_size=64``.
-        random_state: the seed, ≥ 0; None for the recipe's.
+        random_state: the seed, ≥ 0, or a ``RandomState`` of NumPy's, of which one is drawn; None for the recipe's.
         scale: the value that is white: 1.0 for floats of 0–1. None: 255 for whole numbers, and floats are refused.
         image_size: (H, W) in pixels of flat images, or (H, W, 3) of flat images in colour; H or W may be -1 for what
             fits. None: they are square and grey.
@@ -81,7 +82,7 @@ class FittingRoomClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         epochs: int | None = None,
         lr: float | None = None,
         overrides: Sequence[str] = (),
-        random_state: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
         scale: float | None = None,
         image_size: tuple[int, int] | tuple[int, int, int] | None = None,
         device: str = "auto",
@@ -161,6 +162,7 @@ class FittingRoomClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         if shape is not None and shape != expected:
             raise ValueError(f"X: images of {_words(expected)} expected, as in fit, {_words(shape)} found")
         flat_NP = validate_data(self, flat, reset=False, dtype="numeric")
+        self._refuse_other_scale(flat_NP)
         images = prepared_dataset(Dataset(self._as_images(flat_NP), None, (), "X"), self.preprocessing_)
         said = predict_dataset(self.network_, images, self.normalization_, device=torch.device("cpu"))
         return self.temperature_.applied(said.probabilities)
@@ -219,6 +221,8 @@ class FittingRoomClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
     def _white(self, flat_NP: NDArray[Any]) -> float:
         """The value that is white: ``scale``, or 255 for whole numbers."""
         if self.scale is not None:
+            if not (math.isfinite(self.scale) and self.scale > 0):
+                raise ValueError(f"scale: the value that is white, above 0, expected, {self.scale} found")
             return float(self.scale)
         if flat_NP.dtype.kind not in "iu":
             raise ValueError(
@@ -226,6 +230,16 @@ class FittingRoomClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
                 "0–255"
             )
         return WHITE
+
+    def _refuse_other_scale(self, flat_NP: NDArray[Any]) -> None:
+        """Refuse pixels far beyond the scale, as 0–255 are for a model of 0–1: all of them would be cut off."""
+        # by their mean: single pixels of a test fold may lie anywhere after MinMaxScaler, as borders are black in most
+        white, mean = self._white(flat_NP), float(flat_NP.mean(dtype=np.float64))
+        if not -white <= mean <= white:
+            raise ValueError(
+                f"X: pixels of 0 to {white:g}, as in fit, expected, {flat_NP.min():g} to {flat_NP.max():g} found, "
+                f"{mean:g} on average: bring them to that scale"
+            )
 
     def _as_images(self, flat_NP: NDArray[Any]) -> NDArray[np.uint8]:
         """Convert to uint8 (N, H, W[, 3]), 0–255; what lies beyond black or white becomes that."""
@@ -247,7 +261,9 @@ class FittingRoomClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         if self.lr is not None:
             recipe = with_lr(recipe, self.lr)
         if self.random_state is not None:
-            recipe = dataclasses.replace(recipe, seed=int(self.random_state))
+            state = self.random_state
+            drawn = state.randint(2**31 - 1) if isinstance(state, np.random.RandomState) else int(state)
+            recipe = dataclasses.replace(recipe, seed=drawn)
 
         # Nothing is held out by default: a cross-validation judges from outside, and training images are few then.
         chooses = recipe.early_stop or recipe.keep == "best" or recipe.threshold != "none"

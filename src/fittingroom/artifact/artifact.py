@@ -110,6 +110,7 @@ class Artifact:
         from safetensors import SafetensorError
 
         from fittingroom.models import build_model, model_from_code, package_model
+        from fittingroom.models.ambient import as_first_set
 
         try:
             own = self.own_code(trusted=trust_code)
@@ -117,13 +118,14 @@ class Artifact:
             weights = safetensors.torch.load(read_run_file(self.path / WEIGHTS, "weights", limit=MAX_WEIGHTS))
             if own is None:
                 self._refuse_larger(source.construct, weights)
-            model = build_model(
-                source,
-                num_classes=len(self.classes),
-                image_size=self.image_size,
-                channels=self.channels,
-                model_args=self.model_args,
-            )
+            with as_first_set():
+                model = build_model(
+                    source,
+                    num_classes=len(self.classes),
+                    image_size=self.image_size,
+                    channels=self.channels,
+                    model_args=self.model_args,
+                )
             model.load_state_dict(weights)
         except (OSError, SafetensorError, RuntimeError, RecipeError, ValueError, KeyError, TypeError) as error:
             reason = str(error)[:MAX_REASON]

@@ -143,7 +143,10 @@ def _size(text: str) -> tuple[int, int]:
 
 
 def _batch_size(text: str) -> int | str:
-    return text if text == "auto" else int(text)
+    try:
+        return text if text == "auto" else int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"auto or a whole number expected, {text} found") from None
 
 
 def add_device(options: Options, *, what: str = "where to compute", default: str = "auto") -> None:

@@ -11,6 +11,7 @@ from fittingroom.data.cache import cached_read
 from fittingroom.data.dataset import Dataset, Splits
 from fittingroom.data.fetch.download import Progress
 from fittingroom.data.fetch.known_sets import KNOWN, class_names_for, locate
+from fittingroom.data.formats.file_table import WEB
 from fittingroom.data.formats.many_pictures import Decoding, without_decisions
 from fittingroom.data.formats.splits import CLASSES_FILE
 from fittingroom.data.formats.table import WHAT_A_PATH_MAY_BE, format_at
@@ -161,6 +162,8 @@ def _existing(given: str | Path) -> Path:
         raise DataError(f"{str(given)!r}: a path in UTF-8 expected, other bytes found: rename the folder or file")
     if not exists:
         near = [*KNOWN, *(str(path.parent / name) for name in _names_beside(path))]
+        if WEB.match(str(given)):
+            raise DataError(f"{given}: a path or a known data set expected, an address found: download it first")
         close = difflib.get_close_matches(str(path), near, n=1, cutoff=0.8)
         hint = f"did you mean {close[0]}?" if close else f"a path may be {WHAT_A_PATH_MAY_BE}"
         raise DataError(f"{given}: no such file or folder, nor a known data set ({', '.join(KNOWN)}); {hint}")

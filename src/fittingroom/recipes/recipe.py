@@ -336,6 +336,8 @@ def parse_recipe(text: str, *, where: str = "recipe", overrides: Sequence[str] =
     Raises:
         RecipeError: one line for each problem, with its path and the line of the TOML text.
     """
+    if isinstance(overrides, str):
+        raise RecipeError(f"`overrides`: a list of KEY=VALUE expected, one text found; write [{overrides!r}]")
     try:
         raw = parse_toml(text)
     except ValueError as error:

@@ -23,7 +23,7 @@ from fittingroom.events import (
     Working,
 )
 from fittingroom.rendering.share import share_text
-from fittingroom.rendering.terminal import console, is_notebook, tell
+from fittingroom.rendering.terminal import console, is_notebook, is_terminal, tell
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -40,7 +40,7 @@ def shown(progress: bool | None, observe: Observer | None) -> Iterator[Observer]
         observe: who else is told.
     """
     if progress is None:
-        progress = observe is None and (is_notebook() or sys.stderr.isatty())
+        progress = observe is None and (is_notebook() or is_terminal(sys.stderr))
     if not progress:
         yield observe or _address_alone
         return
@@ -62,7 +62,7 @@ def showing(*, quiet: bool) -> Iterator[Observer]:
     elif is_notebook():
         with _in_notebook() as observer:
             yield observer
-    elif sys.stderr.isatty():
+    elif is_terminal(sys.stderr):
         with _bars() as observer:
             yield observer
     else:

@@ -197,6 +197,14 @@ def _broken_text(text: str | Text, width: int) -> Text:
     return Text("\n").join(lines)
 
 
+def is_terminal(stream: Any) -> bool:
+    """Whether a stream is one; not where there is none, as below a window, or it is closed or a stand-in."""
+    try:
+        return bool(stream.isatty())
+    except (AttributeError, ValueError):
+        return False
+
+
 def is_notebook() -> bool:
     """Whether this runs in the kernel of a notebook, which shows what is displayed as HTML."""
     if "IPython" not in sys.modules:

@@ -85,7 +85,11 @@ def take_over(folder: Path, first_files: Sequence[str]) -> None:
 
 
 def refuse_unbegun(folder: Path) -> None:
-    """Raise ArtifactError where a run was killed before it could be resumed, with what to do instead."""
+    """Raise ArtifactError where a run was killed before it could be resumed, or there is none, with what to do."""
+    if not folder.exists():
+        raise ArtifactError(
+            f"{folder}: a run's folder expected, nothing found there; `fittingroom runs` lists those you have"
+        )
     if was_stopped_at_once(folder, FILE):
         raise ArtifactError(f"{folder}: a run's folder expected; {BEGIN_AGAIN}")
 

@@ -442,7 +442,8 @@ def write_result(folder: Path, values: dict[str, Any]) -> None:
 
 def command_line() -> str:
     """The command that is running, as one would type it; of a program that uses the package, its own."""
-    program = Path(sys.argv[0]).name
-    words = [re.sub(r"(://[^:/@]*):[^@/]*@", r"\1:***@", word) for word in sys.argv[1:]]  # a database's password
+    given = getattr(sys, "argv", None) or [""]  # an interpreter within another program may have none
+    program = Path(given[0]).name
+    words = [re.sub(r"(://[^:/@]*):[^@/]*@", r"\1:***@", word) for word in given[1:]]  # a database's password
     line = join(["fittingroom" if program in ("__main__.py", "fittingroom") else program, *words])
     return launcher() + line.encode(errors="backslashreplace").decode()  # a word whose bytes aren't UTF-8

@@ -13,6 +13,7 @@ from fittingroom.data.dataset import Dataset
 from fittingroom.data.normalization import Normalization
 from fittingroom.errors import DataError
 from fittingroom.evaluation.predictions import JudgedPredictions, Predictions
+from fittingroom.models.ambient import as_first_set
 from fittingroom.models.tensors import as_tensor, normalize
 from fittingroom.parallel.process_group import ALONE, ProcessGroup
 from fittingroom.training.turns import computes_here
@@ -20,6 +21,7 @@ from fittingroom.training.turns import computes_here
 BATCH = 250  # images at once, up to 64×64 pixels
 
 
+@as_first_set()
 @torch.inference_mode()
 def predict_dataset(
     model: nn.Module,

@@ -13,9 +13,10 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 from fittingroom.files.polars_check import lacks_threads_of_polars, refuse_forked
+from fittingroom.models.ambient import as_first_set
 from fittingroom.parallel.process_group import ProcessGroup
 
 _TURN = threading.RLock()  # a thread that has its turn may train within it, as a search does
@@ -25,6 +26,8 @@ _computed_in: int | None = None  # the process in which PyTorch has computed for
 @contextmanager
 def own_turn(group: ProcessGroup) -> Iterator[None]:
     """Wait until no other thread trains, and let none begin before the block ends.
+
+    What the program around it has set for all of PyTorch is put aside for as long.
 
     Processes that train together wait for each other, and so never for a turn.
 
@@ -36,10 +39,7 @@ def own_turn(group: ProcessGroup) -> Iterator[None]:
     if lacks_threads_of_polars():
         refuse_forked("after Polars was used")
 
-    if group.size > 1:
-        yield
-        return
-    with _TURN:
+    with nullcontext() if group.size > 1 else _TURN, as_first_set():
         yield
 
 

@@ -321,6 +321,10 @@ def test_label_of_four_digits_is_refused(tmp_path: Path) -> None:
             text(HEADER, *("Käse" + row[1:] for row in ROWS)).decode().encode("latin-1"),
             "row 2: text in UTF-8 expected, other bytes found: save it as UTF-8",
         ),
+        (
+            text(HEADER, *("shoe" + row[1:] for row in ROWS)),
+            "'shoe' alone found; .* a file classes.txt beside it names",
+        ),
         (text("name,breed", "a,b"), "or one of paths, called file, .*; found name, breed"),
         (text(HEADER.replace(",", " "), *(row.replace(",", " ") for row in ROWS)), "row 2, column label pixel1"),
         (text(*(row.replace(",", " ") for row in ROWS)), "row 1: commas between the cells expected, ' ' found"),

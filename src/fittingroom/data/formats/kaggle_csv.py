@@ -111,6 +111,11 @@ def labelled(parts: Mapping[str, tuple[Images, NDArray[Any] | None]], path: Path
         return splits(parts, path, notes=notes)
     order = read_class_names(path if path.is_dir() else path.parent)
     labels, classes = numbered({part: labels for part, (_, labels) in parts.items()}, str(path), order)
+    if len(classes) == 1:
+        raise DataError(
+            f"{path}: two classes or more expected, {classes[0]!r} alone found; where there are others of which it has "
+            "no images, a file classes.txt beside it names all, one a line"
+        )
     return splits({part: (images, labels[part]) for part, (images, _) in parts.items()}, path, classes, notes=notes)
 
 

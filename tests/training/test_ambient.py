@@ -1,0 +1,84 @@
+"""What a program has set for all of PyTorch, NumPy or Python changes no training in it, and ends none."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import fittingroom as fr
+from fittingroom.models.ambient import as_first_set
+
+
+def one_epoch(out: Path) -> fr.Run:
+    return fr.train("sample", "plain", epochs=1, threads=1, out=out)
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    run = one_epoch(tmp_path_factory.mktemp("alone") / "run")
+    return (run.path / "model.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        lambda: torch.set_grad_enabled(False),
+        torch.inference_mode,
+        lambda: torch.device("meta"),
+        lambda: np.errstate(all="raise"),
+    ],
+    ids=["no gradients", "inference mode", "another device", "numpy raises"],
+)
+def test_settings_of_a_program_change_no_training(
+    tmp_path: Path, alone: bytes, setting: Callable[[], AbstractContextManager[Any]]
+) -> None:
+    with setting():
+        run = one_epoch(tmp_path / "run")
+        test = run.evaluate()
+    assert (run.path / "model.safetensors").read_bytes() == alone
+    assert (run.path / "report.html").exists()
+    assert test["n"] == 1000
+
+
+def test_another_default_type_changes_no_training_and_stays(tmp_path: Path, alone: bytes) -> None:
+    torch.set_default_dtype(torch.float64)
+    try:
+        run = one_epoch(tmp_path / "run")
+        network = run.artifact.network()
+        assert torch.get_default_dtype() == torch.float64
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert (run.path / "model.safetensors").read_bytes() == alone
+    assert {each.dtype for each in network.state_dict().values() if each.is_floating_point()} == {torch.float32}
+
+
+def test_what_was_set_is_set_again_whatever_happens() -> None:
+    def fail() -> None:
+        with as_first_set():
+            assert torch.ones(1, requires_grad=True).requires_grad
+            raise KeyError
+
+    with torch.inference_mode():
+        with pytest.raises(KeyError):
+            fail()
+        assert torch.is_inference_mode_enabled()
+    assert not torch.is_inference_mode_enabled()
+    assert torch.is_grad_enabled()
+
+
+def test_a_program_without_streams_or_arguments_trains(tmp_path: Path) -> None:
+    """As one that runs below a window has none, and an interpreter within another program."""
+    code = (
+        "import sys; sys.stdout = sys.stderr = None; del sys.argv\n"
+        "import fittingroom as fr\n"
+        "fr.train('sample', 'plain', epochs=1, threads=1, out='run')\n"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, timeout=200)
+    assert (tmp_path / "run" / "report.html").exists()
+    assert fr.load(tmp_path / "run").artifact.classes
