@@ -12,8 +12,10 @@ run: setup  ## get Fashion-MNIST, train, judge, say where the report is
 	$(BIN)/fittingroom train --or-sample
 	@echo "  ($(BIN)/fittingroom is the command here)"
 
+AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)  # in a container, where Jupyter refuses to start otherwise
+
 notebook: setup  ## open the notebooks in Jupyter; what they write goes into notebooks/fitting-room-1, and so on
-	$(BIN)/jupyter lab --notebook-dir notebooks notebooks/$(or $(NOTEBOOK),fashion_mnist.ipynb)
+	$(BIN)/jupyter lab $(AS_ROOT) --notebook-dir notebooks notebooks/$(or $(NOTEBOOK),fashion_mnist.ipynb)
 
 test: setup machine lint types  ## everything that has to hold before a commit
 	$(BIN)/pytest -n 2 -m "not nightly"
