@@ -92,6 +92,7 @@ class Disagreements:
 
     def sheet(self) -> Image.Image | None:
         """Draw the most frequent mistakes that only one side makes, a row each; images of files with their names.
+
         Returns:
             None where no image tells the sides apart, or the data can't be opened.
         """

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from fittingroom.compare.comparison import confidence_text, p_text
+from fittingroom.compare.comparison import points as compared_points
 
 COLUMNS = (
     "idea",
@@ -97,6 +98,4 @@ def _row(name: str, side: Mapping[str, Any]) -> dict[str, str]:
 
 def points(share: float | None, *, signed: bool = True) -> str:
     """0.0042 → ``+0.42``; what isn't known is a dash."""
-    if share is None:
-        return "–"
-    return (f"{100 * share:+.2f}" if signed else f"{100 * share:.2f}").replace("-", "−")
+    return "–" if share is None else compared_points(share, signed=signed)

@@ -67,60 +67,78 @@ def _cut_out(value: Any, name: str, kind: str) -> CodeName:
     """The source of a definition and of all that it uses where it stands, as a file of its own."""
     space = _namespace_of(value)
     script = getattr(value, "__globals__", space).get("__file__") or space.get("__file__")
-    imports: dict[str, None] = {}
-    definitions: dict[str, str] = {}
-    _gather(value, name, space, imports, definitions, kind, name)
-    text = FUTURE + "".join(imports) + "\n\n" + "\n\n".join(definitions.values())
+    excerpt = _Excerpt(space, f"{kind} {name}", kind)
+    excerpt.add(name, value)
 
     # Its name says which text it is: a cell that is carried out again makes another.
     stem = Path(script).stem if script else "notebook"
     root = Path(script).parent if script else Path()
     main = f"{stem}.py"
-    code = with_neighbours(root, main, text, f"{main}:{name}", kind)
+    code = with_neighbours(root, main, excerpt.text, f"{main}:{name}", kind)
     return CodeName(f"{stem}-{code.sha256[:8]}.py:{name}", code)
 
 
-def _gather(
-    value: Any,
-    name: str,
-    space: Mapping[str, Any],
-    imports: dict[str, None],
-    definitions: dict[str, str],
-    kind: str,
-    wanted: str,
-) -> None:
-    """Collect what one name of a notebook stands for: its import, or its definition after those that it uses."""
-    if name in definitions:
-        return
-    if isinstance(value, ModuleType):
-        imports[f"import {value.__name__}{'' if value.__name__ == name else f' as {name}'}\n"] = None
-        return
-    if isinstance(value, PLAIN) or (isinstance(value, tuple | list | dict | set) and _is_plain(value)):
-        definitions[name] = f"{name} = {value!r}\n"
-        return
+class _Excerpt:
+    """What one name of a notebook needs of it: imports, and definitions, each after those that it uses.
 
-    # What comes from elsewhere is imported again, by the name that its own module has for it.
-    is_definition = inspect.isclass(value) or isinstance(value, FunctionType)
-    if not (is_definition and _namespace_of(value) is space and value.__module__ == space.get("__name__")):
-        if line := _import_of(value, name):
-            imports[line] = None
+    Args:
+        space: the names of the notebook, with their values.
+        what: it is for, in messages, such as ``loss focal``.
+        kind: of that, whose arguments are ``<kind>_args``.
+    """
+
+    def __init__(self, space: Mapping[str, Any], what: str, kind: str) -> None:
+        self._space, self._what, self._kind = space, what, kind
+        self._imports: dict[str, None] = {}
+        self._definitions: dict[str, str] = {}
+
+    @property
+    def text(self) -> str:
+        """As a file."""
+        return FUTURE + "".join(self._imports) + "\n\n" + "\n\n".join(self._definitions.values())
+
+    def add(self, name: str, value: Any) -> None:
+        """Add what a name stands for: its import, or its definition and all that this uses.
+
+        Raises:
+            RecipeError: it, or something that it uses, can't be kept by its source.
+        """
+        if name in self._definitions:
             return
-        raise RecipeError(
-            f"{kind} {wanted}: it uses {name}, of type {type(value).__name__}, which can't be kept by its source; give "
-            f"it as an argument in {kind}_args, or put both into a file"
-        )
+        if isinstance(value, ModuleType):
+            self._imports[f"import {value.__name__}{'' if value.__name__ == name else f' as {name}'}\n"] = None
+            return
+        if isinstance(value, PLAIN) or (isinstance(value, tuple | list | dict | set) and _is_plain(value)):
+            self._definitions[name] = f"{name} = {value!r}\n"
+            return
 
-    if getattr(value, "__closure__", None):
-        raise RecipeError(f"{kind} {wanted}: {name} uses names of the function that it is defined in; pass them to it")
+        # What comes from elsewhere is imported again, by the name that its own module has for it.
+        if not self._is_defined_here(value):
+            if line := _import_of(value, name):
+                self._imports[line] = None
+                return
+            raise RecipeError(
+                f"{self._what}: it uses {name}, of type {type(value).__name__}, which can't be kept by its source; "
+                f"give it as an argument in {self._kind}_args, or put both into a file"
+            )
+        if getattr(value, "__closure__", None):
+            raise RecipeError(f"{self._what}: {name} uses names of the function that it is defined in; pass them to it")
 
-    # What it uses goes before it; the place is held meanwhile, as two functions may call each other.
-    source = _source_of(value, kind, wanted)
-    definitions[name] = ""  # it may use itself
-    for used in _names_in(source):
-        if used in space and used != name and not (hasattr(builtins, used) and space[used] is getattr(builtins, used)):
-            _gather(space[used], used, space, imports, definitions, kind, wanted)
-    del definitions[name]
-    definitions[name] = source
+        # What it uses goes before it; the place is held meanwhile, as two functions may call each other.
+        source = _source_of(value, self._what)
+        self._definitions[name] = ""
+        for used in _names_in(source):
+            if used != name and used in self._space and not self._is_builtin(used):
+                self.add(used, self._space[used])
+        del self._definitions[name]
+        self._definitions[name] = source
+
+    def _is_defined_here(self, value: Any) -> bool:
+        is_definition = inspect.isclass(value) or isinstance(value, FunctionType)
+        return is_definition and _namespace_of(value) is self._space and value.__module__ == self._space.get("__name__")
+
+    def _is_builtin(self, name: str) -> bool:
+        return hasattr(builtins, name) and self._space[name] is getattr(builtins, name)
 
 
 def _import_of(value: Any, name: str) -> str | None:
@@ -158,36 +176,37 @@ def _functions_of(value: type) -> list[FunctionType]:
     return found
 
 
-def _source_of(value: Any, kind: str, wanted: str) -> str:
-    """The text of a definition, its decorators included."""
-    name = value.__qualname__
+def _source_of(value: Any, what: str) -> str:
+    """The text of a definition, its decorators included; ``what`` it is for, in messages."""
     code: CodeType | None = value.__code__ if isinstance(value, FunctionType) else None
     if code is None:
         code = next((each.__code__ for each in _functions_of(value)), None)
-    if code is not None:
-        text = "".join(linecache.getlines(code.co_filename))
-        try:
-            nodes = [
-                node
-                for node in ast.parse(text).body
-                if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == name
-            ]
-        except (SyntaxError, ValueError):  # a line of the notebook that is no Python
-            nodes = []
-
-        # of several definitions of one name, that which has the code
-        for node in reversed(nodes):
-            first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
-            if first <= code.co_firstlineno <= (node.end_lineno or first):
-                return "".join(text.splitlines(keepends=True)[first - 1 : node.end_lineno]).rstrip() + "\n"
+    if code is not None and (text := _definition_at(code, value.__qualname__)):
+        return text
 
     try:
         return textwrap.dedent(inspect.getsource(value)).rstrip() + "\n"
     except (OSError, TypeError):
         raise RecipeError(
-            f"{kind} {wanted}: the source of {name} isn't to be found, as where Python was given it on its standard "
-            "input; write it into a file and give path/to/file.py:name"
+            f"{what}: the source of {value.__qualname__} isn't to be found, as where Python was given it on its "
+            "standard input; write it into a file and give path/to/file.py:name"
         ) from None
+
+
+def _definition_at(code: CodeType, name: str) -> str | None:
+    """The text of the class or function that has some code; of several definitions of one name it is the one."""
+    text = "".join(linecache.getlines(code.co_filename))
+    try:
+        body = ast.parse(text).body
+    except (SyntaxError, ValueError):  # a line of the notebook that is no Python
+        return None
+
+    nodes = [node for node in body if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == name]
+    for node in reversed(nodes):
+        first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
+        if first <= code.co_firstlineno <= (node.end_lineno or first):
+            return "".join(text.splitlines(keepends=True)[first - 1 : node.end_lineno]).rstrip() + "\n"
+    return None
 
 
 def _names_in(source: str) -> Iterator[str]:
