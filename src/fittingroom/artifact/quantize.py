@@ -1,4 +1,4 @@
-"""ONNX with 8-bit whole numbers inside: a quarter of the size, and faster where the processor has instructions for it.
+"""ONNX with 8-bit whole numbers inside: a third of the size, and faster where the processor has instructions for it.
 
 Static quantisation: the range of every activation is measured on training images, once.
 """

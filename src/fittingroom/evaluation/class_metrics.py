@@ -7,7 +7,8 @@ images or, where groups are known, over groups (Efron and Tibshirani 1993, chapt
 
 A bootstrap sees no more mistakes than there are: of five images that are all right it says that all always are. So
 the spread is held to what four more images of each class leave open, two of them wrong (Agresti and Min 2002), and of
-no mistake at all the lower end is that of Clopper and Pearson on the smallest class. The AUC's interval has the
+no mistake at all the lower end is that of Clopper and Pearson on the smallest class. Macro-F1, which is the lower the
+fewer images a class has, is given as much room above as resamples lie below it. The AUC's interval has the
 bootstrap's standard deviation on the scale of logits. benchmarks/class_metric_coverage.py says how often they cover.
 """
 
@@ -20,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fittingroom.evaluation.intervals import clopper_pearson_interval, half_of_mean
+from fittingroom.evaluation.intervals import Z_95, clopper_pearson_interval, half_of_mean
 
 LOPSIDED = 3  # times the smallest class's images that the largest has, from which on these scores are given
 RESAMPLES, FEWEST_RESAMPLES = 1000, 200
@@ -199,6 +200,10 @@ def _interval(name: str, value_S: Floats, drawn_B: Floats, least: float, smalles
         low, high = (float(end) for end in np.percentile(drawn_B, [2.5, 97.5]))
         wider = max(1.0, least / spread)
         low, high = value - (value - low) * wider, value + (high - value) * wider
+
+        # Of small classes the F1 of a resample is lower on average than that of the images, as theirs is than the true.
+        if name == "macro_f1":
+            high = max(high, value + max(0.0, value - float(drawn_B.mean())) + Z_95 * spread * wider)
 
     of_seeds = half_of_mean(float(value_S.std(ddof=1)), len(value_S)) if len(value_S) > 1 else 0.0
     below, above = (math.hypot(max(0.0, side), of_seeds) for side in (value - low, high - value))
