@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import shutil
 import time
 from importlib.util import find_spec
@@ -12,6 +13,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import save_file
 
 import fittingroom as fr
 from fittingroom.cli import main
@@ -21,9 +24,11 @@ from fittingroom.errors import ArtifactError, DataError, FittingRoomError, Recip
 from fittingroom.files.atomic import atomic_directory, atomic_write
 from fittingroom.files.cache_dir import cache_dir
 from fittingroom.files.json_lines import append_json_line
+from fittingroom.models import build_model, package_model
 from fittingroom.parallel.process_group import process_group, processes
 from fittingroom.predict import inputs
 from fittingroom.recipes.recipe import load_recipe, parse_recipe
+from fittingroom.rendering.html_page import PACKAGE, in_markdown, render_page
 from fittingroom.rendering.languages import with_chinese
 from fittingroom.rendering.terminal import terminal_width
 from fittingroom.runs.environment_record import StartingPoint
@@ -33,15 +38,15 @@ from fittingroom.runs.starting_point import read_seen, read_weights
 from tests.support import GOLDEN
 
 pytestmark = [pytest.mark.usefixtures("own_folder")]
-QUICK = 10.0  # seconds that a refusal may take
+QUICK = 10.0  # seconds of the processor that a refusal may take, whatever else the machine does
 LINUX = pytest.mark.skipif(not Path("/dev/zero").exists(), reason="needs /dev/zero and pipes in folders")
 
 
 def refused(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
     """The one message of a command that is refused, in time."""
-    started = time.monotonic()
+    started = time.process_time()
     assert main(list(argv)) == 2
-    assert time.monotonic() - started < QUICK
+    assert time.process_time() - started < QUICK
     said = capsys.readouterr().err
     assert "Traceback" not in said
     assert len(said) < 6_000
@@ -122,10 +127,10 @@ def test_keys_with_many_parts_and_texts_with_many_dots_are_told_apart() -> None:
 
 def test_a_message_about_thousands_of_keys_has_some_lines() -> None:
     text = "".join(f"lrr{number} = 1\n" for number in range(20_000))
-    started = time.monotonic()
+    started = time.process_time()
     with pytest.raises(RecipeError, match="more of the kind") as raised:
         parse_recipe(text)
-    assert time.monotonic() - started < QUICK
+    assert time.process_time() - started < QUICK
     assert str(raised.value).count("\n") <= 30
 
 
@@ -144,18 +149,18 @@ def test_a_list_of_more_lines_than_the_data_explains_is_refused_before_it_is_rea
 def test_a_column_of_thousands_of_wrong_names_is_refused_in_time() -> None:
     rows = "".join(f"{row},{'x' * 200}{row}\n" for row in range(2_000))
     Path("labels.csv").write_text(f"row,corrected\n{rows}")
-    started = time.monotonic()
+    started = time.process_time()
     with pytest.raises(DataError, match=r"and 1,990 more found"):
         edited(fr.open_dataset("sample"), without=None, labels="labels.csv")
-    assert time.monotonic() - started < QUICK
+    assert time.process_time() - started < QUICK
 
 
 @pytest.mark.parametrize("text", ["a. " * 30_000, "x: x: " * 20_000, "recipe of seed 1, " * 5_000])
 def test_a_text_of_any_length_is_left_in_english_at_once(text: str) -> None:
     page = f"<html><body><dl><dd>{text}</dd></dl><p>{text}</p>{f'<p>{text[:700]}</p>' * 3}<!-- languages --></body>"
-    started = time.monotonic()
+    started = time.process_time()
     made = with_chinese(page, "report")
-    assert time.monotonic() - started < QUICK
+    assert time.process_time() - started < QUICK
     assert text in made
 
 
@@ -341,3 +346,69 @@ def test_what_json_and_toml_hold_goes_on_being_written(tmp_path: Path) -> None:
     assert (tmp_path / "link").is_symlink()  # a path that the user names is theirs
     assert json.loads((tmp_path / "target").read_text()) == {"a": 1}
     assert np.isfinite(load_recipe("swift").stages[0].lr)
+
+
+# ── what a page, a card and a network are made of ────────────────────────────────────────────────────────────
+
+
+def test_a_name_on_a_page_turns_no_line_and_on_a_card_fetches_no_picture() -> None:
+    name = "\x1b[2JBag\u202egpj\r# H ![x](http://example.org/x.png)"
+    card = in_markdown(name)
+    assert "\x1b" not in card
+    assert "\u202e" not in card
+    assert "\r" not in card
+    assert "![" not in card
+    page = render_page(PACKAGE / "audit" / "page.html", CHECKED | {"title": name})
+    assert "\\x1b[2JBag\\u202egpj" in page
+    assert "\x1b" not in page
+
+
+CHECKED = {"found": "", "seconds": 0.0, "checked": [], "notes": [], "problems": [], "findings": []}
+
+
+@pytest.mark.parametrize("arguments", [{"depths": 5}, {"widths": "abc", "pools": None}, {"depths": [[]]}], ids=str)
+def test_arguments_of_any_type_leave_a_report_without_the_model_to_try(
+    arguments: dict[str, object], mailed: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = json.loads((mailed / "config.json").read_text()) | {"model": "residual", "model_args": arguments}
+    (mailed / "config.json").write_text(json.dumps(config))
+    assert main(["report", str(mailed)]) == 0
+    assert "can’t be tried on this page" in (mailed / "report.html").read_text()
+    assert "weights of model residual expected" in refused(capsys, "export", str(mailed), "--format", "page")
+
+
+def test_a_network_is_built_no_further_than_its_weights_go(mailed: Path) -> None:
+    if find_spec("timm") is None:
+        pytest.skip("timm is not installed")
+    config = json.loads((mailed / "config.json").read_text())
+    for arguments in ({"embed_dim": 192 * 200, "patch_size": 4}, {"depth": 1_000_000, "patch_size": 4}):
+        changed = config | {"model": "timm:vit_tiny_patch16_224", "model_args": arguments}
+        (mailed / "config.json").write_text(json.dumps(changed))
+        used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        with pytest.raises(ArtifactError, match="model_args ask for a larger one"):
+            Run(mailed).artifact.network()
+        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - used < 1 << 20  # kB
+
+
+def test_source_that_python_cannot_read_and_a_network_that_exits_are_refused_in_words(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    Path("deep.py").write_text("x = " + "-" * 200_000 + "1\nclass Net: ...\n")
+    assert "executing deep.py failed" in refused(capsys, "train", "sample", "--model", "deep.py:Net")
+    assert "SystemExit" in refused(capsys, "train", "sample", "--model", "sys:exit")
+
+
+def test_weights_that_are_no_numbers_or_claim_more_than_the_file_has_are_refused(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    images = np.zeros((40, 28, 28), np.uint8)
+    np.savez("two.npz", x_train=images, y_train=np.arange(40) % 2)
+    network = build_model(package_model("tutorial"), num_classes=2, image_size=(28, 28), channels=1)
+    given = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
+    torch.save({name: torch.empty_strided((10**11,), (0,)) for name in given}, "large.pth")
+    body = next(name for name in given if name.startswith("layer1") and name.endswith("weight"))
+    save_file(given | {body: torch.full_like(given[body], float("nan"))}, "nan.safetensors")
+    for file, words in (("large.pth", "whole tensors expected"), ("nan.safetensors", "NaN or infinite")):
+        argv = ["train", "two.npz", "--model", "tutorial", "--weights", file, "--threads", "1"]
+        argv += ["--out", "started", "--set", "normalize=unit"]
+        assert words in refused(capsys, *argv)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -111,6 +112,7 @@ class Artifact:
 
         from fittingroom.models import build_model, model_from_code, package_model
         from fittingroom.models.ambient import as_first_set
+        from fittingroom.models.bounded import no_larger_than
 
         try:
             own = self.own_code(trusted=trust_code)
@@ -118,7 +120,7 @@ class Artifact:
             weights = safetensors.torch.load(read_run_file(self.path / WEIGHTS, "weights", limit=MAX_WEIGHTS))
             if own is None:
                 self._refuse_larger(source.construct, weights)
-            with as_first_set():
+            with as_first_set(), no_larger_than(weights) if own is None else nullcontext():
                 model = build_model(
                     source,
                     num_classes=len(self.classes),

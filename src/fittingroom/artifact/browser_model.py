@@ -52,7 +52,7 @@ def browser_model(artifact: Artifact, metadata: Metadata) -> dict[str, Any]:
     path = artifact.path / WEIGHTS
     try:
         layers = build(_read(path), artifact.model_args)
-    except (KeyError, ValueError, IndexError) as error:
+    except (KeyError, ValueError, IndexError, TypeError, AttributeError, OverflowError) as error:
         raise ArtifactError(f"{path}: the weights of model {artifact.model} expected: {error}") from None
 
     scale = metadata.ood_scale

@@ -148,7 +148,7 @@ def build_model(
         model, arguments = _construct(model_source.construct, named | given, unnamed)
     except FittingRoomError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise RecipeError(
             f"model {model_source.name}: constructing it failed: {type(error).__name__}: {error}"
         ) from error
@@ -213,7 +213,7 @@ def check_output(model: nn.Module, name: str, num_classes: int, image_size: tupl
     try:
         with torch.no_grad():
             logits = model(batch)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise RecipeError(
             f"model {name}: it failed on a batch of shape {tuple(batch.shape)} (N, channels, H, W): "
             f"{type(error).__name__}: {error}"

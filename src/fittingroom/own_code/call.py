@@ -60,7 +60,7 @@ def construct(found: Callable[..., Any], name: str, kind: str, arguments: Mappin
         return found(*first, **arguments)
     except FittingRoomError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise RecipeError(f"{kind} {name}: constructing it failed: {type(error).__name__}: {error}") from error
 
 

@@ -133,7 +133,7 @@ def _imports(path: str, text: str) -> Iterator[str]:
     """The absolute names of all modules that a text imports, wherever in it, and of what might be one."""
     try:
         tree = ast.parse(text.removeprefix("\ufeff"))
-    except (SyntaxError, ValueError):
+    except (SyntaxError, ValueError, RecursionError, MemoryError):  # the last two: nested deeper than Python parses
         return  # executing it says so, with the line
 
     # Whether a name of `from a import b` is a module or a value of one, only its files tell: both are looked for.

@@ -31,7 +31,13 @@ def execute(code: OwnCode, name: str, kind: str) -> ModuleType:
         return bundle.module(_module_of(code.main))
     except (Exception, SystemExit) as error:
         file, line = _place_of(error, bundle, code.main)
-        raise RecipeError(f"{kind} {name}: executing {file} failed{line}: {type(error).__name__}: {error}") from error
+        raise RecipeError(f"{kind} {name}: executing {file} failed{line}: {_in_words(error)}") from error
+
+
+def _in_words(error: BaseException) -> str:
+    if isinstance(error, MemoryError) and not str(error):  # as Python's compiler raises it
+        return "MemoryError: it is nested deeper than Python reads, or there is no memory for it"
+    return f"{type(error).__name__}: {error}"
 
 
 class _Bundle:

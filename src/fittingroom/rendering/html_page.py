@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fittingroom.rendering.share import share_text
+from fittingroom.rendering.terminal import printable
 from fittingroom.version import __version__
 
 if TYPE_CHECKING:
@@ -41,7 +43,17 @@ def in_markdown(value: Any) -> Any:
     """A text as Markdown is to show it: a name that somebody gave a class is neither HTML nor a line of its own."""
     if not isinstance(value, str) or hasattr(value, "__html__"):
         return value
-    return " ".join(value.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").split("\n"))
+    # a bracket opens a link, or a picture that whoever reads the page would fetch from a place of somebody's choice
+    named = value.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("[", "\\[")
+    return printable(" ".join(re.split("[\r\n\v\f\x85\u2028\u2029]", named)))
+
+
+def shown(value: Any) -> Any:
+    """A text as a page is to show it: what turns its direction, or means something to a terminal, is spelled out.
+
+    A page is read in an editor and by ``cat``, too.
+    """
+    return printable(value) if type(value) is str else value
 
 
 def fenced(text: str) -> Any:
@@ -71,6 +83,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
         undefined=StrictUndefined,
+        finalize=shown,
     )
     environment.globals |= {"style": STYLE_SHEET.read_text(encoding="utf-8"), "version": __version__}
     environment.filters["percent"] = percent

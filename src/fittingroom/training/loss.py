@@ -89,7 +89,7 @@ class OwnLoss:
         batch = f"logits {tuple(logits_NC.shape)} and labels {tuple(y_N.shape)}"
         try:
             loss = self.function(logits_NC, y_N)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             mixed = "; with mixup or cutmix, labels are probabilities of each class" if y_N.ndim == 2 else ""
             raise RecipeError(
                 f"loss {self.name}: a function of (logits_NC, y_N) expected; it failed on {batch}: "

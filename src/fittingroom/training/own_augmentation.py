@@ -59,7 +59,7 @@ def try_augmentation(recipe: Recipe, images_NCHW: Tensor) -> None:
             made.append(augment(images_NCHW.clone(), torch.Generator().manual_seed(0)))
         except RecipeError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise RecipeError(
                 f"{name}: a function of (x_NCHW, generator) expected; it failed on float32 images of 0–255 of shape "
                 f"{tuple(images_NCHW.shape)}: {type(error).__name__}: {error}"

@@ -118,7 +118,7 @@ def load(optimizer: Any, tensors: Mapping[str, Tensor], name: str) -> None:
         optimizer.load_state_dict(value_of(json.loads(structure)))
         _take_exactly(optimizer, tensors, structure)
         now = pack(optimizer, name)
-    except Exception as error:  # the user's own code is given what a file has
+    except (Exception, SystemExit) as error:  # the user's own code is given what a file has
         raise ArtifactError(
             f"state of optimizer {name} expected, which its load_state_dict takes: {type(error).__name__}: {error}"
         ) from error
@@ -176,7 +176,7 @@ def try_optimizer(recipe: Recipe, network: nn.Module, make: Any) -> None:
         try:
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise RecipeError(
                 f"{name}: step() and zero_grad(set_to_none=True) expected; a step failed: "
                 f"{type(error).__name__}: {error}"

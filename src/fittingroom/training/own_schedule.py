@@ -21,7 +21,7 @@ class OwnSchedule:
         """The factor at a 0-based step. Raises RecipeError for anything else than a finite number from 0 on."""
         try:
             value = float(self.function(step, total))
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise RecipeError(
                 f"schedule {self.name}: a function of (step, total) that gives a number expected; at step {step} of "
                 f"{total} it failed: {type(error).__name__}: {error}"

@@ -65,6 +65,15 @@ def read_weights_file(path: Path) -> dict[str, Tensor]:
     tensors = {str(name): value for name, value in named if isinstance(value, Tensor)}
     if not tensors:
         raise DataError(f"{path}: tensors by name expected, as a state_dict has them, none found")
+
+    # A few bytes may be said to be a tensor of any size, by a stride of 0, which to copy would take all memory.
+    for name, tensor in tensors.items():
+        held = tensor.untyped_storage().nbytes() if tensor.layout == torch.strided else 0
+        if tensor.numel() * tensor.element_size() > held:
+            raise DataError(
+                f"{path}: whole tensors expected, {name[:80]} is said to be {tuple(tensor.shape)}, of which the file "
+                f"has {held:,} bytes: write it with safetensors.torch.save_file"
+            )
     return tensors
 
 

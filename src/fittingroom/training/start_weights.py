@@ -72,6 +72,14 @@ def refuse_misfit(start: StartWeights, model: nn.Module, head: Mapping[str, int]
             f"them ({_listed(missing)}): they are those of another network, or of one with other arguments"
         )
 
+    # What is no number stays none in training, and makes all that comes after it none.
+    broken = [name for name in needed if not torch.isfinite(start.tensors[name]).all()]
+    if broken:
+        raise RecipeError(
+            f"{start.name}: numbers expected, {len(broken)} of {len(needed)} tensors have NaN or infinite ones "
+            f"({_listed(broken)}): they are those of a training that failed, or the file was changed"
+        )
+
     # A head has another number of rows for other classes; what it is fed by is the body's.
     apart = [name for name in needed if start.tensors[name].shape != body[name].shape]
     apart += [name for name in head if not _is_fed_alike(start.tensors.get(name), now[name], head[name])]
