@@ -200,3 +200,9 @@ def test_the_fast_part_sees_what_is_worst(sample: Splits) -> None:
     assert fast_errors(leaky) == {"resplit", "overlap"}
     shifted = replaced(train, np.roll(train.images.reshape(-1), 16).reshape(train.images.shape))
     assert "shifted" in fast_errors(Splits(shifted))
+
+
+def test_train_is_told_of_one_stray_label_that_would_be_a_class(digits: Dataset) -> None:
+    stray = with_labels(digits, lambda labels: labels.__setitem__([5], 200))
+    assert stray.num_classes == 201
+    assert fast_errors(Splits(stray)) == {"label-range"}

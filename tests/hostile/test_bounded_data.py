@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
 import os
+import shutil
 import struct
 import zipfile
 import zlib
@@ -438,6 +440,18 @@ def test_a_hostile_picture_is_one_message_of_predict(make: Callable[[Path], Path
 
     assert_bounded(outcome)
     assert len(outcome.stderr.splitlines()) == 1
+
+
+def test_a_description_that_asks_for_a_network_of_100_000_channels_makes_none(tmp_path: Path) -> None:
+    shutil.copytree(RUN, tmp_path / "run")
+    config = json.loads((tmp_path / "run" / "config.json").read_text(encoding="utf-8"))
+    changed = config | {"model_args": config["model_args"] | {"widths": [100_000, 100_000, 100_000]}}
+    (tmp_path / "run" / "config.json").write_text(json.dumps(changed), encoding="utf-8")
+
+    outcome = run_bounded(tmp_path, "evaluate", "run", "--threads", "1")
+
+    assert_bounded(outcome)
+    assert "config.json" in outcome.stderr or "widths" in outcome.stderr
 
 
 @pytest.mark.nightly

@@ -7,6 +7,7 @@ import os
 import pty
 import shutil
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -66,11 +67,21 @@ def on_a_terminal(*words: str) -> str:
     return written.decode()
 
 
-@pytest.mark.parametrize("command", [["predict", "run", "picture.png", "--top", "10"], ["runs", "."]])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["predict", "run", "picture.png", "--top", "10"],
+        ["predict", "run", f"{ESCAPE}.png"],
+        ["predict", "run", f"no {ESCAPE}.png"],
+        ["runs", "."],
+    ],
+)
 def test_no_name_reaches_the_terminal_as_a_command(command: list[str], run: Path) -> None:
     rename_classes(run, *(f"{ESCAPE}{i}" for i in range(10)))
     recorded = json.loads((run / "environment.json").read_text(encoding="utf-8"))
     edit(run / "environment.json", data=recorded["data"] | {"source": ESCAPE})
+
+    shutil.copy("picture.png", f"{ESCAPE}.png")
 
     shown = on_a_terminal(*command)
 
@@ -222,3 +233,25 @@ def test_a_server_shows_no_pictures_that_the_run_was_not_made_with(run: Path) ->
 
     assert examples(opened, classes) == []
     assert not (run / "examples.npz").exists()
+
+
+def test_a_link_in_a_strangers_folder_changes_no_file_of_mine(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As an archive may hold them: every file that a command writes beside what it reads leads to one of the user's."""
+    mine = Path("mine")
+    mine.write_text("mine")
+    for name in ("report.html", "README.md", "loss.png", "result.json", "predictions.parquet"):
+        if (run / name).exists() and name == "result.json":
+            continue  # it is read first
+        (run / name).unlink(missing_ok=True)
+        (run / name).symlink_to(mine.absolute())
+    Path("test-looks.jsonl").symlink_to(mine.absolute())
+
+    assert main(["report", "run"]) == 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        assert main(["evaluate", "run", "--threads", "1"]) == 0
+    said = capsys.readouterr().err
+    assert "sample test is not on record there: a file of JSON lines expected, a link to another file found" in said
+    assert main(["report", "run"]) == 0
+    assert mine.read_text() == "mine"
+    assert not (run / "report.html").is_symlink()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -111,6 +112,21 @@ def test_killed_while_saving_loses_nothing(fsync: int, in_tmp: Path, uninterrupt
     assert weights(run) == weights(uninterrupted["tutorial"])
     assert not list(run.path.rglob(".*"))  # nothing that was written half
     assert len(list(Path("killed/checkpoints").iterdir())) == run.environment.options.keep
+
+
+def test_a_link_in_the_place_of_checkpoints_leads_no_training_to_those_of_another_run(
+    sample: fr.Splits, in_tmp: Path
+) -> None:
+    for name in ("mine", "sent"):
+        with pytest.raises(Interrupted):
+            fr.train(sample, short("tutorial"), out=name, should_stop=stop_after(9))
+    kept = {file: file.read_bytes() for file in Path("mine/checkpoints").rglob("*") if file.is_file()}
+    shutil.rmtree("sent/checkpoints")
+    Path("sent/checkpoints").symlink_to("../mine/checkpoints")
+
+    with pytest.raises(OSError, match="a folder expected, a link found"):
+        fr.resume("sent")
+    assert {file: file.read_bytes() for file in Path("mine/checkpoints").rglob("*") if file.is_file()} == kept
 
 
 def test_a_damaged_checkpoint_is_passed_over_for_an_older_one(

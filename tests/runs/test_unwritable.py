@@ -55,11 +55,7 @@ def test_a_run_in_read_only_folders_is_judged_and_the_score_printed(run: fr.Run,
     (runs / LEDGER).chmod(0o444)
     (runs / "exp1").chmod(0o555)
 
-    # Root writes wherever it likes, unless its capabilities are taken.
-    bare = ["setpriv", "--bounding-set", "-all"] if os.geteuid() == 0 else []
-    if bare and shutil.which("setpriv") is None:
-        missing("a read-only run was not evaluated: as root that needs `setpriv` (util-linux)")
-    command = [*bare, *COMMAND, "evaluate", str(runs / "exp1"), "--json", "--threads", "1"]
+    command = [*_without_rights(), *COMMAND, "evaluate", str(runs / "exp1"), "--json", "--threads", "1"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
 
     assert done.returncode == 0, done.stderr
@@ -67,6 +63,33 @@ def test_a_run_in_read_only_folders_is_judged_and_the_score_printed(run: fr.Run,
     assert f"{LEDGER}: this evaluation on sample test is not on record there: Permission denied" in done.stderr
     assert "exp1: this evaluation can't be kept there: Permission denied" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_runs_that_another_user_began_are_gone_on_with(run: fr.Run, tmp_path: Path) -> None:
+    """Such as root, in a container: the ledger in their folder can't be written to."""
+    runs = tmp_path / "runs"
+    shutil.copytree(run.path, runs / "theirs")
+    record_evaluation(runs, fr.open_dataset("sample").train, run="theirs", command="of another's")
+    (runs / LEDGER).chmod(0o444)
+    (runs / "theirs").chmod(0o555)
+
+    train = ["train", "sample", "--model", "tutorial", "--epochs", "1", "--threads", "1", "--out", str(runs / "mine")]
+    for words in ([*train, "--quiet"], ["train", "--resume", str(runs / "mine"), "--quiet"]):
+        done = subprocess.run(
+            [*_without_rights(), *COMMAND, *words], capture_output=True, text=True, check=False, cwd=tmp_path
+        )
+        assert done.returncode == 0, done.stderr
+        assert "Traceback" not in done.stderr
+    assert (runs / "mine" / "report.html").exists()
+    assert fr.open_run(runs / "mine").result["test"]["n"] == 1000
+
+
+def _without_rights() -> list[str]:
+    """What a command is started by so that it may write only where its user may: root writes wherever it likes."""
+    bare = ["setpriv", "--bounding-set", "-all"] if os.geteuid() == 0 else []
+    if bare and shutil.which("setpriv") is None:
+        missing("no folder was read-only: as root that needs `setpriv` (util-linux)")
+    return bare
 
 
 @pytest.mark.parametrize("name", ["exp[1]", "exp*", "exp?"])

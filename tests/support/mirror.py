@@ -126,6 +126,15 @@ def wordy(mirror: Mirror, request: BaseHTTPRequestHandler, body: bytes) -> None:
     request.wfile.write(body)
 
 
+def dripping(mirror: Mirror, request: BaseHTTPRequestHandler, body: bytes) -> None:
+    """Sends a byte at a time, each well before anybody loses patience with it."""
+    _head(request, 200, len(body))
+    for byte in body:
+        if mirror.closing.wait(0.01):
+            return
+        request.wfile.write(bytes([byte]))
+
+
 def missing(mirror: Mirror, request: BaseHTTPRequestHandler, body: bytes) -> None:
     """Has no such file."""
     _head(request, 404, 0)

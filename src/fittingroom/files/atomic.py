@@ -100,6 +100,17 @@ def atomic_directory(path: str | Path) -> Iterator[Path]:
     _sync_folder(path.parent)
 
 
+def make_own_folder(path: Path) -> None:
+    """Make a folder, if it isn't there, in one that may have come from a stranger.
+
+    Raises:
+        OSError: it can't be made, or a link is there, which may lead anywhere.
+    """
+    if path.is_symlink():
+        raise OSError(errno.ELOOP, "a folder expected, a link found", str(path))
+    path.mkdir(exist_ok=True)
+
+
 def remove_leftovers(folder: Path) -> None:
     """Remove, at any depth, the temporary files and folders that killed processes left.
 

@@ -31,7 +31,7 @@ from fittingroom.errors import ArtifactError
 from fittingroom.evaluation.fold_interval import fold_interval
 from fittingroom.evaluation.predictions import JudgedPredictions, Predictions
 from fittingroom.events import Event, Hooks, JobDone, JobEvent
-from fittingroom.files.atomic import atomic_write
+from fittingroom.files.atomic import atomic_write, make_own_folder
 from fittingroom.files.run_file import read_run_file
 from fittingroom.models import ModelSource
 from fittingroom.parallel.process_group import ALONE, ProcessGroup
@@ -110,7 +110,7 @@ def judge_out_of_fold(
             name = f"fold {number + 1} of {folds}"
             if group.is_main:
                 for folder in (file.parent, _folder_of(run, number)):
-                    folder.mkdir(exist_ok=True)
+                    make_own_folder(folder)
             fitted = fit(
                 Splits(train.subset(fold_N != number, f"{train.name} without fold {number + 1}")),
                 of_fold,

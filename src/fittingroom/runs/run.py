@@ -25,6 +25,7 @@ from fittingroom.data.preprocessing import Preprocessing
 from fittingroom.errors import ArtifactError, DataError, FittingRoomError, naming_extras
 from fittingroom.evaluation.group_intervals import group_numbers
 from fittingroom.evaluation.predictions import JudgedPredictions, write_predictions
+from fittingroom.files.atomic import make_own_folder
 from fittingroom.files.json_file import write_json
 from fittingroom.files.run_file import read_run_text
 from fittingroom.parallel.process_group import launcher
@@ -270,7 +271,7 @@ class Run:
     def _keep_evaluation(self, dataset: Dataset, judged: JudgedPredictions, outcome: dict[str, Any]) -> None:
         """Write the files of an evaluation that is not the first one on the run's own test set."""
         folder = self.path / "evaluations"
-        folder.mkdir(exist_ok=True)
+        make_own_folder(folder)
         number = 1 + max((int(file.stem) for file in folder.glob("*.json") if file.stem.isdecimal()), default=0)
 
         write_predictions(folder / f"{number}.parquet", judged)

@@ -19,7 +19,7 @@ import safetensors.torch
 from torch import Tensor
 
 from fittingroom.errors import ArtifactError
-from fittingroom.files.atomic import atomic_directory
+from fittingroom.files.atomic import atomic_directory, make_own_folder
 from fittingroom.files.json_file import read_json
 from fittingroom.files.records import SHA256, WHAT_TO_DO, Count, read_record
 from fittingroom.files.run_file import read_run_file
@@ -64,7 +64,7 @@ def save_checkpoint(folder: Path, step: int, tensors: dict[str, Tensor], state: 
         keep: ≥ 1.
     """
     path = folder / f"step-{step:08d}"
-    folder.mkdir(exist_ok=True)
+    make_own_folder(folder)
     data = tensors_to_bytes(tensors)
     header = {"format": FORMAT, "step": step, "sha256": hashlib.sha256(data).hexdigest()}
     header["state_sha256"] = _digest(state)

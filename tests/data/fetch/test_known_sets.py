@@ -118,6 +118,14 @@ def test_mirror_that_hangs_is_left_for_the_next(behaviour: Behaviour) -> None:
     assert fetched.attempts[-2].problem == "no answer within 2 s"
 
 
+def test_mirror_that_drips_is_left_for_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(download_module, "PATIENCE", 0.5)
+    with serve(SAMPLE, mirrors.dripping) as bad, serve(SAMPLE, mirrors.good) as good_one:
+        fetched = fetch("tiny", mirrors=[bad.url, good_one.url])
+    assert_is_the_real_one(fetched)
+    assert str(fetched.attempts[-2].problem).endswith("bytes a second are too slow")
+
+
 @pytest.mark.parametrize("behaviour", [mirrors.altered, mirrors.other_file, mirrors.web_page, mirrors.truncated])
 def test_unverified_never_enters_the_cache(behaviour: Behaviour) -> None:
     with serve(SAMPLE, behaviour) as bad, pytest.raises(NoSourceError):
