@@ -82,3 +82,12 @@ def test_a_program_without_streams_or_arguments_trains(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, timeout=200)
     assert (tmp_path / "run" / "report.html").exists()
     assert fr.load(tmp_path / "run").artifact.classes
+
+
+def test_a_tilde_in_out_is_the_home_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A shell leaves --out=~/run as it is; a folder called ~ in its place is removed by rm -r ~ one day."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    run = fr.train("sample", "plain", epochs=1, threads=1, out="~/runs/first")
+    assert run.path == tmp_path / "home" / "runs" / "first"
+    assert not (tmp_path / "~").exists()

@@ -95,7 +95,8 @@ def train(
             ``none`` for new ones. By default a network ``timm:NAME`` starts from timm's own, which are fetched at their
             first use, and any other from new ones.
         trust_code: permits executing the code that ``from_run`` keeps.
-        out: the run's folder, new or empty; by default the next free ``runs/<recipe>-<number>``.
+        out: the run's folder, new or empty, with ``~`` for the home directory; by default the next free
+            ``runs/<recipe>-<number>``.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``; None for that of the options.
         threads: of the CPU; None for those of the options.
         options: further ones of how the run is carried out.

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import shutil
 from collections.abc import Sequence
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack, nullcontext, suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -75,9 +75,13 @@ def start(
     Arguments and errors are those of :func:`fittingroom.train`; the code of the user's own that the recipe names is
     executed. ``origin`` is where the first weights come from; None for new ones. ``group`` has the processes that will
     train together, each of which calls this with the same arguments. Until ``held`` is closed no other process writes
-    into the folder; without it, until the folder is written.
+    into the folder; without it, until the folder is written. ``~`` at the start of ``out`` is the home directory: a
+    shell leaves it as it is in ``--out=~/run``.
     """
     options = options or Options()
+    if out is not None:
+        with suppress(RuntimeError):  # the home of nobody that is known: a folder may be called so
+            out = Path(out).expanduser()
     refuse_undecodable(Path("" if out is None else out).absolute())  # the current directory is recorded, too
     if options.keep < 1:
         raise RecipeError(f"keep: 1 checkpoint or more expected, {options.keep} found")
