@@ -1,7 +1,8 @@
 """Between which bounds an accuracy lies: of one model, and of the recipe that several models were trained by.
 
-One model is judged on a sample of images, and only these are chance: its interval is Wilson's, and below 200 images,
-where Wilson's may cover 84% instead of 95%, the exact one of Clopper and Pearson.
+One model is judged on a sample of images, and only these are chance: its interval is Wilson's, and below 200 images
+the exact one of Clopper and Pearson. Wilson's covers 93% or more where five mistakes or more are to be expected, and
+may cover 84% where less than one is, however many the images.
 
 A recipe is judged by the mean of S models on the same N images, so that two things are chance, the seeds and the
 images, and they cross (Hillis 2014, "A marginal-mean ANOVA approach for analyzing multireader multicase radiological
