@@ -412,3 +412,17 @@ def test_weights_that_are_no_numbers_or_claim_more_than_the_file_has_are_refused
         argv = ["train", "two.npz", "--model", "tutorial", "--weights", file, "--threads", "1"]
         argv += ["--out", "started", "--set", "normalize=unit"]
         assert words in refused(capsys, *argv)
+
+
+@LINUX
+def test_a_directory_that_is_gone_is_said_to_be(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    here = Path.cwd()
+    (tmp_path / "gone").mkdir()
+    os.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    try:
+        for command in ("train", "evaluate", "export"):
+            assert "the current directory is gone" in refused(capsys, command, "sample")
+        assert main(["data", "info", "sample"]) == 0  # which needs none
+    finally:
+        os.chdir(here)

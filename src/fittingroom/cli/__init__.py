@@ -51,6 +51,7 @@ MODULES = {"try": "try_"}  # a keyword of Python is no name of a module
 TAKES_ANY_NAME = ("data", "models", "recipes", "runs", "predict")  # which write down none of their arguments
 LOADS_TORCH = ("train", "evaluate", "export", "try", "tune", "verify", "bench")
 ROOM_OF_TORCH = 1_000 << 20  # bytes of address space that its libraries take, and those that it comes with
+LOAD_PYTORCH = ("train", "try", "tune", "evaluate", "export", "verify", "bench")
 TAKES_LESS = {"batch_size": "--batch-size N", "threads": "--threads 1", "size": "--size N"}  # where a command has it
 
 
@@ -84,6 +85,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         _refuse_undecodable(words)
         _refuse_tiny_address_space(words)
+        _refuse_no_directory(words)
         code = int(args.run(args))
         finish_stdout()
         return code
@@ -136,6 +138,18 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         tell(f"fittingroom: {error.filename}: {error.strerror}")
         return USERS_MISTAKE
+
+
+def _refuse_no_directory(words: Sequence[str]) -> None:
+    """Refuse to train in a directory that is gone: a library of PyTorch ends the process there, as it is loaded."""
+    if not words or words[0] not in LOAD_PYTORCH:
+        return
+    from pathlib import Path
+
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        raise FittingRoomError("the current directory is gone: somebody removed it; go to another one") from None
 
 
 def _refuse_undecodable(words: Sequence[str]) -> None:
