@@ -6,6 +6,9 @@ import json
 import os
 import resource
 import shutil
+import signal
+import subprocess
+import sys
 import time
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,6 +21,7 @@ from safetensors.torch import save_file
 
 import fittingroom as fr
 from fittingroom.cli import main
+from fittingroom.cli.options import observing
 from fittingroom.data.edits import edited
 from fittingroom.environment import default_threads, threads_of_environment
 from fittingroom.errors import ArtifactError, DataError, FittingRoomError, RecipeError
@@ -426,3 +430,22 @@ def test_a_directory_that_is_gone_is_said_to_be(tmp_path: Path, capsys: pytest.C
         assert main(["data", "info", "sample"]) == 0  # which needs none
     finally:
         os.chdir(here)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="needs SIGHUP")
+def test_a_training_whose_terminal_is_closed_saves_its_state_unless_nohup_has_it_ignored() -> None:
+    argv = [sys.executable, "-m", "fittingroom", "train", "sample", "--model", "tutorial", "--epochs", "2000"]
+    argv += ["--threads", "1", "--no-test", "--out"]
+    train = subprocess.Popen([*argv, "closed"], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    while not Path("closed/checkpoints").exists():
+        assert train.poll() is None
+        time.sleep(0.05)
+    train.send_signal(signal.SIGHUP)
+    assert train.wait(120) == 130
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with observing(quiet=True) as hooks:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert not hooks.should_stop()
+    finally:
+        signal.signal(signal.SIGHUP, before)

@@ -10,7 +10,7 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from fittingroom.rendering.terminal import tell
@@ -365,6 +365,8 @@ def warn_of_faults(splits: Splits) -> None:
 def observing(*, quiet: bool) -> Iterator[Hooks]:
     """Show a training on the screen, and stop it with its state saved on Ctrl-C or SIGTERM; a second one ends at once.
 
+    So does a terminal that is closed, by SIGHUP, unless ``nohup`` has it ignored.
+
     Args:
         quiet: show nothing; it can be stopped all the same.
     """
@@ -380,10 +382,14 @@ def observing(*, quiet: bool) -> Iterator[Hooks]:
             raise KeyboardInterrupt
         signals.append(number)
         # Not print: the signal may come while the bar or a line is being printed, which then raises.
-        os.write(sys.stderr.fileno(), "\nstopping after this step …\n".encode())
+        with suppress(OSError):  # of a terminal that is closed
+            os.write(sys.stderr.fileno(), "\nstopping after this step …\n".encode())
 
     # Put back at the end: whoever calls this from Python has handlers of their own.
-    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+    heard = [signal.SIGINT, signal.SIGTERM]
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+        heard.append(signal.SIGHUP)
+    before = {number: signal.signal(number, on_signal) for number in heard}
     try:
         with showing(quiet=quiet) as observe:
             yield Hooks(observe=observe, should_stop=lambda: bool(signals))
