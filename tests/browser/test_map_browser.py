@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -105,6 +106,7 @@ def test_the_map_speaks_the_language_of_the_page_and_dims_other_classes(browser:
     chinese = page.evaluate("[...document.querySelectorAll('[data-map-word]')].map(each => each.textContent)")
     assert not set(words) & set(chinese)
     assert "标签" in page.locator("#map-says").inner_text()
+    assert not re.search("[，。] ", page.locator("#map").inner_text())
 
     data = data_of(page)
     page.select_option("#map-class", "6")

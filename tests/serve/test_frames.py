@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -86,3 +87,19 @@ def test_a_link_of_another_site_puts_nothing_on_record(server: Running) -> None:
     with server.client() as client:
         assert client.get("/", headers=link).status_code == 200
         assert client.get("/compare", params=PAIR, headers=link).status_code == 403
+
+
+def test_report_and_comparison_speak_the_language_of_the_page_around_them(server: Running) -> None:
+    with server.client() as client:
+        for path, query in (("/models/first/report", {}), ("/compare", PAIR)):
+            english, chinese = (
+                client.get(path, params=query | {"language": language}).text for language in ("en", "zh")
+            )
+            shown = chinese.partition("</main>")[0]
+            assert '<html lang="en">' in english
+            assert '<html lang="zh-Hans">' in chinese
+            assert re.search(r"<h1[^>]*>[^<]*[\u4e00-\u9fff]", shown), path
+            headings = re.findall(
+                r"<h2[^>]*>(.*?)</h2>", re.sub(r"<section id=.try.*?</section>", "", shown, flags=re.DOTALL)
+            )
+            assert [heading for heading in headings if not re.search(r"[\u4e00-\u9fff]", heading)] == []

@@ -107,7 +107,8 @@ ENDPOINTS = (
         path="/models/{name}/report",
         handler=Service.report,
         summary="The run's report",
-        description="HTML, served in a sandbox.",
+        description="HTML, served in a sandbox; in Chinese by `language=zh`.",
+        query=("language",),
     ),
     Endpoint(
         path="/compare",
@@ -115,7 +116,7 @@ ENDPOINTS = (
         summary="Two models compared",
         description="HTML, served in a sandbox: `run` against `baseline` on `split`, as `fittingroom compare` does it. "
         "It is done once for each pair, and goes on record as that command's does.",
-        query=("baseline", "run", "split"),
+        query=("baseline", "run", "split", "language"),
     ),
     Endpoint(
         path="/ticket",

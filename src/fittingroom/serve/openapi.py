@@ -81,6 +81,8 @@ def _parameters(models: Sequence[str]) -> dict[str, dict[str, Any]]:
             "required": True,
             "schema": {"type": "string", "enum": ["test", "validation"]},
         },
+        # A page in a frame, where its own switch doesn't run.
+        {"name": "language", "in": "query", "schema": {"type": "string", "enum": ["en", "zh"]}},
         # A ticket.
         {"name": "path", "in": "query", "required": True, "schema": text},
     )

@@ -23,6 +23,7 @@ from fittingroom.predict.classifier import Classifier
 from fittingroom.predict.inputs import Block
 from fittingroom.predict.output import records
 from fittingroom.rendering.contact_sheet import png_uri
+from fittingroom.rendering.languages import in_chinese
 from fittingroom.runs.run import Run
 from fittingroom.serve import open_inference, run_info
 from fittingroom.serve.batcher import Batcher
@@ -37,6 +38,7 @@ Split = Literal["test", "validation"]
 CompareRuns = Callable[[Run, Run, Split], str]  # baseline, the other, and the split → a page
 SPLITS: dict[str, Split] = {"test": "test", "validation": "validation"}
 MAX_COMPARED = 50  # pages that are kept
+LARGEST_TRANSLATED = 20_000_000  # bytes of a report that is put into another language
 REPORT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'; sandbox"
 FRAMED = {"Content-Security-Policy": REPORT_POLICY, "X-Frame-Options": "SAMEORIGIN"}
 REPLACED = "the run's folder was replaced since the server was started; start it again"
@@ -211,6 +213,9 @@ class Service:
         file = run_info.report_of(self._unchanged_in_path(request).run)
         if file is None:
             raise Refused(404, "this run has no report")
+        if _wants_chinese(request) and file.stat().st_size <= LARGEST_TRANSLATED:
+            page = await asyncio.to_thread(lambda: in_chinese(file.read_text(encoding="utf-8", errors="replace")))
+            return Response(page, media_type="text/html", headers=FRAMED)
         return FileResponse(file, media_type="text/html; charset=utf-8", headers=FRAMED)
 
     async def compare(self, request: Request) -> Response:
@@ -253,6 +258,8 @@ class Service:
         # The oldest go first; asked for again, they are made again, and go on record again.
         while len(self._compared) > MAX_COMPARED:
             self._compared.pop(next(iter(self._compared)))
+        if _wants_chinese(request):
+            page = await asyncio.to_thread(in_chinese, page)
         return Response(page, media_type="text/html", headers=FRAMED)
 
     async def ticket(self, request: Request) -> Response:
@@ -284,6 +291,11 @@ class Service:
         if name not in self.models or version != "1":
             raise Refused(404, f"no such model; there are {', '.join(self.models)}")
         return self.models[name]
+
+
+def _wants_chinese(request: Request) -> bool:
+    """Whether a page in a frame is to be in Chinese, as the page around it is: its own switch doesn't run there."""
+    return request.query_params.get("language") == "zh"
 
 
 def _without_paths(message: str, served: Sequence[Served]) -> str:

@@ -10,6 +10,7 @@ have the names that the scripts of all pages give them.
 from __future__ import annotations
 
 import html
+import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -34,6 +35,11 @@ ATTRIBUTES = re.compile(r"<(?:\w+)\b[^>]*>")
 ATTRIBUTE = re.compile(r'\s(title|aria-label|alt)="([^"]+)"')
 WORD = re.compile(r"[A-Za-z]{2}")
 CLASS_NAME = re.compile(r'^ +"?([^":]+)"?: "(.+)",$', re.MULTILINE)  # a line of the table for scripts
+
+# Of a page with its Chinese: where it is, an element that has a text of its own, and one with a name.
+TEXTS = re.compile(r'<script type="application/json" id="languages-texts">([^<]*)</script>')
+NUMBERED = re.compile(r'<(\w+)\b[^<>]* data-zh="([0-9]+)"[^<>]*>')
+NAMED = re.compile(r'<[^<>]* data-zh-names="([^"<>]*)"[^<>]*>')
 
 # Names in a text may be a stranger's, and a pattern with three places takes time by the cube of a text's length. The
 # longest sentences that a page says have less than half of these.
@@ -138,6 +144,49 @@ def with_chinese(page: str, catalogue: str) -> str:
         part if is_kept else ATTRIBUTES.sub(of_tag, ELEMENT.sub(of_element, part)) for part, is_kept in parts
     )
     return head + body + marked.replace("<!-- languages -->", json_in_page(list(texts)))
+
+
+def in_chinese(page: str) -> str:
+    """A page that :func:`with_chinese` wrote as its switch shows it in Chinese, for where no script runs.
+
+    Any other page, a stranger's say, stays as it is.
+    """
+    found = TEXTS.search(page)
+    try:
+        texts = json.loads(found[1]) if found else None
+    except (ValueError, RecursionError):
+        return page
+    if found is None or not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        return page
+
+    def text_of(number: str) -> str | None:
+        return texts[int(number)] if len(number) < 6 and int(number) < len(texts) else None
+
+    # Each element goes up to its next end, as it was found: in one pass, whatever a page lacks.
+    parts, start, endless = [], 0, set()
+    for match in NUMBERED.finditer(page, 0, found.start()):
+        chinese, end = text_of(match[2]), f"</{match[1]}>"
+        if match.start() < start or chinese is None or end in endless:
+            continue
+        until = page.find(end, match.end())
+        if until < 0:
+            endless.add(end)
+            continue
+        parts += [page[start : match.end()], chinese]
+        start = until
+
+    def renamed(match: re.Match[str]) -> str:
+        tag = match[0]
+        for mark in match[1].split()[:10]:
+            name, _, number = mark.partition(":")
+            chinese = text_of(number) if number.isdigit() else None
+            if chinese is not None and name in ("title", "aria-label", "alt"):
+                before, mark, after = tag.partition(f' {name}="')
+                tag = before + mark + html.escape(chinese) + after[after.find('"') :] if mark else tag
+        return tag
+
+    whole = NAMED.sub(renamed, "".join([*parts, page[start:]]))
+    return whole.replace('<html lang="en">', '<html lang="zh-Hans">', 1)
 
 
 def _kept_apart(text: str) -> Iterator[tuple[str, bool]]:

@@ -20,6 +20,8 @@ const percent = (share) => new Intl.NumberFormat(language(), { style: "percent",
 function showWords() {
   for (const element of document.querySelectorAll("[data-map-word]"))
     element.textContent = word(element.dataset.mapWord, JSON.parse(element.dataset.mapValues ?? "{}"));
+  for (const { nextSibling: gap } of document.querySelectorAll("p > [data-map-word]")) // Chinese sentences have no blank between
+    if (gap?.nodeType === Node.TEXT_NODE && !gap.data.trim()) gap.data = language() === "zh" ? "" : " ";
   for (const element of document.querySelectorAll(".nearest b, .nearest .file")) {
     const english = (element.dataset.english ??= element.textContent);
     const [, row] = /^training image ([\d,]+)$/.exec(english) ?? [];

@@ -17,6 +17,8 @@ function setLanguage(language) {
     localStorage.setItem("language", language);
   } catch {} // forbidden in some private windows
   for (const each of document.querySelectorAll("[data-word]")) each.textContent = word(each.dataset.word);
+  const gap = $("plain-ground").previousSibling; // Chinese sentences have no blank between
+  if (gap.nodeType === Node.TEXT_NODE) gap.data = language === "zh" ? "" : " ";
   for (const each of document.querySelectorAll("[data-label]")) each.setAttribute("aria-label", word(each.dataset.label));
   for (const each of document.querySelectorAll("[data-title]")) each.title = word(each.dataset.title);
   for (const button of document.querySelectorAll("[data-language]"))
@@ -26,6 +28,7 @@ function setLanguage(language) {
   showError();
   labelExamples();
   showKind();
+  if (state.tab === "report" || state.tab === "compare") openAddress(); // frames have a language of their own
 }
 
 // The sheet of examples: one stop for the tab key, arrows within
@@ -165,11 +168,13 @@ function showReport() {
   const { model } = state;
   $("report-frame").hidden = !model.report;
   $("no-report").hidden = model.report;
-  if (!model.report || $("report-frame").dataset.model === model.name) return undefined;
+  const { language } = state;
+  const shows = JSON.stringify([model.name, language]);
+  if (!model.report || $("report-frame").dataset.shows === shows) return undefined;
   return showingErrors(async () => {
-    const address = await framed(`/models/${encodeURIComponent(model.name)}/report`);
-    if (model !== state.model) return; // another one was chosen since
-    Object.assign($("report-frame").dataset, { model: model.name });
+    const address = await framed(`/models/${encodeURIComponent(model.name)}/report`, { language });
+    if (model !== state.model || language !== state.language) return; // another one was chosen since
+    $("report-frame").dataset.shows = shows;
     show($("report-frame"), address);
   });
 }
@@ -187,7 +192,7 @@ async function showComparison(baseline, run, split) {
     return;
   }
   Object.entries({ baseline, "compare-run": run, "compare-split": split }).forEach(([id, value]) => { $(id).value = value; });
-  const query = { baseline, run, split };
+  const query = { baseline, run, split, language: state.language };
   if (frame.dataset.shows === JSON.stringify(query)) {
     frame.hidden = false;
     return;
@@ -199,7 +204,7 @@ async function showComparison(baseline, run, split) {
     const response = await fetch(`/compare?${new URLSearchParams(query)}`, { headers: keyOfServer() ? { "X-API-Key": keyOfServer() } : {} });
     if (!response.ok) throw new ReadableError((await response.json()).error);
     const address = await framed("/compare", query);
-    if (location.hash !== asked) return; // another comparison was chosen since
+    if (location.hash !== asked || query.language !== state.language) return; // another was chosen since
     frame.dataset.shows = JSON.stringify(query);
     frame.hidden = false;
     show(frame, address);

@@ -1,0 +1,57 @@
+"""The page of a comparison in Chinese: whole, and with the figures of the English one."""
+
+from __future__ import annotations
+
+import html
+import re
+
+import pytest
+
+from fittingroom.compare import compare_runs
+from fittingroom.compare.page import page_of
+from fittingroom.rendering import languages
+from fittingroom.runs.run import Run
+from tests.support.small_run import train_small
+
+HAN = re.compile("[\u4e00-\u9fff]")
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
+    folder = tmp_path_factory.mktemp("runs")
+    trained = [train_small(folder / name, f"seed={seed}") for seed, name in enumerate(("one", "two", "three"))]
+    for run in trained:
+        run.evaluate()
+    return trained
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_no_text_of_a_comparison_is_left_in_english(runs: list[Run], count: int) -> None:
+    english = page_of(compare_runs(runs[:count]))
+    body = languages.SKIPPED.sub("", english.partition("<body>")[2])
+    left = set()
+    for tag, attributes, inner in languages.ELEMENT.findall(body):
+        text = " ".join(re.sub("<[^>]*>", "", inner).split())
+        is_name = 'scope="row"' in attributes or tag == "td"
+        if "data-zh=" not in attributes + inner and languages.WORD.search(text) and not is_name:
+            left.add(text)
+    assert left <= {"English 中文", "one", "two", "three"}
+
+
+def test_the_figures_are_those_of_the_english_page(runs: list[Run]) -> None:
+    english = page_of(compare_runs(runs[:2]))
+    chinese = languages.in_chinese(english)
+    heading = [re.findall("<h1[^>]*>(.*?)</h1>", page)[0] for page in (english, chinese)]
+    assert HAN.search(heading[1])
+    figures = [re.findall(r"[−+]?\d[\d.,]*\d|\d", html.unescape(text)) for text in heading]
+    assert sorted(figures[0]) == sorted(figures[1])
+    for page in (english, chinese):
+        assert re.findall(r'<td class="number"[^>]*>(.*?)</td>', page) == re.findall(
+            r'<td class="number"[^>]*>(.*?)</td>', english
+        )
+
+
+def test_each_entry_takes_over_what_it_takes_out() -> None:
+    for entry in languages.read_catalogue("compare"):
+        places = [place[1] + place[2] for place in languages.PLACE.finditer(entry.chinese)]
+        assert set(places) == set(entry.pattern.groupindex), entry.chinese

@@ -1,0 +1,36 @@
+"""A page in its second language, where its own switch can't run, as in the frames of the served page."""
+
+from __future__ import annotations
+
+import pytest
+
+from fittingroom.rendering.languages import in_chinese, with_chinese
+
+PAGE = (
+    '<!doctype html>\n<html lang="en">\n<body><h1><span id="accuracy">91.82%</span> accuracy</h1><p>A name</p>'
+    '<img alt="Bag, taken for Shirt" src="data:,"><h2>Confusion matrix</h2>'
+    '<script type="application/json" id="languages-texts"><!-- languages --></script></body></html>'
+)
+
+
+def test_a_page_without_script_says_in_chinese_what_its_switch_would() -> None:
+    page = in_chinese(with_chinese(PAGE, "report"))
+    assert '<html lang="zh-Hans">' in page
+    assert '>准确率 <span id="accuracy">91.82%</span></h1>' in page
+    assert "<p>A name</p>" in page
+    assert ">混淆矩阵</h2>" in page
+    assert "accuracy</h1>" not in page
+
+
+@pytest.mark.parametrize(
+    "texts", ["", "[", "{}", "[1]", "[[]]", '["a"', "0" * 200_000, "[" * 100_000], ids=lambda text: text[:5]
+)
+def test_a_strangers_page_stays_as_it_is(texts: str) -> None:
+    page = with_chinese(PAGE, "report").partition('id="languages-texts">')[0] + f'id="languages-texts">{texts}</script>'
+    assert in_chinese(page) == page
+
+
+def test_marks_that_lead_nowhere_are_left_alone() -> None:
+    head = '<h1 data-zh="7">a</h1><h2 data-zh="99999999999999">b</h2><p data-zh="0" data-zh-names="alt:9 x:0">c' * 9
+    page = f'{head}<script type="application/json" id="languages-texts">["d"]</script>'
+    assert in_chinese(page) == page
