@@ -37,6 +37,8 @@ autodoc_class_signature = "mixed"
 python_maximum_signature_line_length = 88
 napoleon_use_ivar = True  # attributes as a list, not as members of their own
 
+SIGNATURE = re.compile(r"<dl>\s*(<dd>.*?</dd>)\s*</dl>", re.DOTALL)  # its parameters, a line each
+
 html_theme = "furo"
 html_title = project
 html_static_path = ["_static"]
@@ -88,17 +90,28 @@ def _skip(_app: Sphinx, _kind: str, _name: str, member: object, skip: bool, _opt
     return skip or getattr(member, "__module__", "fittingroom").startswith("sklearn")
 
 
-def _mend_for_keys(_app: Any, _page: str, _template: str, context: dict[str, Any], _tree: Any) -> None:
-    """Give headings of the contents the level that a heading has to have, and let keys reach what scrolls sideways."""
+def _mend(_app: Any, page: str, _template: str, context: dict[str, Any], _tree: Any) -> None:
+    """Mend what keeps Sphinx's and the theme's HTML from those who use keys or a screen reader."""
     for part in ("body", "furo_navigation_tree"):
         if isinstance(context.get(part), str):
+            # Headings of the contents get the level that one has to have; what scrolls sideways is reached by keys.
             text = context[part].replace('role="heading">', 'role="heading" aria-level="2">')
-            context[part] = text.replace("<pre>", '<pre tabindex="0">')
+            context[part] = SIGNATURE.sub(_lines, text.replace("<pre>", '<pre tabindex="0">'))
+
+    # The list of modules has lists among its items: one list says the same.
+    if page == "_modules/index":
+        head, _, items = context["body"].partition("<ul>")
+        context["body"] = head + "<ul>" + "".join(re.findall(r"<li>.*?</li>", items, re.DOTALL)) + "</ul>"
+
+
+def _lines(signature: re.Match[str]) -> str:
+    """A signature's parameters as lines: Sphinx writes a list of descriptions of nothing."""
+    return signature[1].replace("<dd>", '<span class="sig-line">').replace("</dd>", "</span>")
 
 
 def setup(app: Sphinx) -> None:
     """Fill each page's generated parts in as it is read."""
-    app.connect("html-page-context", _mend_for_keys, priority=900)
+    app.connect("html-page-context", _mend, priority=900)
     app.connect("source-read", _fill)
     app.connect("autodoc-skip-member", _skip)
     for field in PyObject.doc_field_types:

@@ -180,14 +180,18 @@ PNG = encoded(Image.new("L", (50, 50)))
         PNG[:40],
         PNG[:-20],
         b"<svg xmlns='http://www.w3.org/2000/svg'/>",
-        encoded(Image.new("F", (9, 9)), "TIFF"),
         b"%PDF-1.4",
     ],
-    ids=["empty", "text", "head", "cut", "svg", "float", "pdf"],
+    ids=["empty", "text", "head", "cut", "svg", "pdf"],
 )
 def test_what_is_no_picture_is_named(content: bytes) -> None:
     with pytest.raises(DataError, match=r"^shoe.png: a picture \(PNG"):
         read_picture(content, "shoe.png", FASHION_MNIST)
+
+
+def test_a_picture_of_decimals_has_no_known_white() -> None:
+    with pytest.raises(DataError, match=r"^shoe.png: pixels of 8 or 16 bits expected, ones with decimals found"):
+        read_picture(encoded(Image.new("F", (9, 9)), "TIFF"), "shoe.png", FASHION_MNIST)
 
 
 @pytest.mark.parametrize("side", [8_000, 20_000])

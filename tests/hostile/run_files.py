@@ -284,10 +284,13 @@ def attempt(
         program = [
             sys.executable,
             "-c",
+            "import warnings\nwarnings.filterwarnings('ignore', 'Using `httpx`')\n"  # Starlette's, of its test client
             f"from tests.hostile.run_files import COMMANDS\nraise SystemExit(COMMANDS[{command!r}]())",
         ]
+        paths = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
         with (place / "out").open("w") as out, (place / "err").open("w") as err:
-            ended = subprocess.run(program, cwd=place / "in", stdout=out, stderr=err, check=False)
+            ended = subprocess.run(program, cwd=place / "in", env=environment, stdout=out, stderr=err, check=False)
         anew, code = (
             _without_numbers((place / "err").read_text(errors="replace")),
             os.waitstatus_to_exitcode(result.status),

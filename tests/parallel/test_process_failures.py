@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+import fittingroom as fr
 from fittingroom.runs.metrics_log import read_metrics
 from fittingroom.training.checkpoint import load_checkpoint
 from tests.support import SUPPORT
@@ -59,7 +60,7 @@ def start(*options: str, host: str | None = None, more: tuple[str, ...] = ("--ou
 def steps_of(run: str) -> list[int]:
     try:
         return [event["step"] for event in read_metrics(Path(run) / "metrics.jsonl") if event["event"] == "step"]
-    except OSError:
+    except fr.ArtifactError:  # it has none yet
         return []
 
 
