@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -203,7 +204,16 @@ def test_a_writer_may_hold_its_folder_twice_and_leaves_nothing_in_it(tmp_path: P
     assert not list(tmp_path.iterdir())
 
 
-def test_an_interrupt_from_python_leaves_a_checkpoint_to_go_on_from(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Whoever started the tests by nohup had interrupts ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
+def test_an_interrupt_from_python_leaves_a_checkpoint_to_go_on_from() -> None:
     recipe = fr.load_recipe("plain", overrides=["stages.0.epochs=200"])
     started = threading.Event()
 

@@ -1,4 +1,4 @@
-"""What an hour of attacks by hand found, as promises: places of files, names, the environment, texts of any length."""
+"""What attacks by hand found, as promises: places of files, names, the environment, texts of any length."""
 
 from __future__ import annotations
 
