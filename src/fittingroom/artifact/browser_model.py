@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from fittingroom.artifact.artifact import FEATURE_SPACE, WEIGHTS, Artifact
 from fittingroom.artifact.onnx_model import Metadata
-from fittingroom.artifact.ood_score import Ranks
+from fittingroom.artifact.ood_score import OodScale, Ranks
 from fittingroom.errors import ArtifactError
 from fittingroom.recipes.residual_args import BLOCK_LAYERS, DEPTHS, FIXED_STEM, POOLS, WIDTHS
 
@@ -69,14 +69,7 @@ def browser_model(artifact: Artifact, metadata: Metadata) -> dict[str, Any]:
         "threshold": artifact.threshold and {"label": artifact.threshold.label, "value": artifact.threshold.value},
         "layers": layers,
         "space": _space(artifact) if scale and scale.residual else None,
-        "scale": scale
-        and {
-            "n": scale.n,
-            "counts": scale.energy.counts.tolist(),
-            "energy": _ranks(scale.energy),
-            "residual": scale.residual and _ranks(scale.residual),
-            "joined": scale.joined and _ranks(scale.joined),
-        },
+        "scale": scale and _scale(scale),
     }
 
 
@@ -174,8 +167,23 @@ def _space(artifact: Artifact) -> dict[str, Any]:
     }
 
 
-def _ranks(ranks: Ranks) -> dict[str, Any]:
-    return {"shape": [len(ranks.values)], "f4": ranks.to_text()}
+def _scale(scale: OodScale) -> dict[str, Any]:
+    """How strange an image is, by at most 172 of the values that ``predict`` goes by, the 100 strangest among them:
+    all take 19 KB more.
+    """
+    last = len(scale.energy.values) - 1
+    rows = np.unique(np.r_[np.arange(min(100, last)), np.linspace(min(100, last), last, 72).astype(int)])
+    return {
+        "n": scale.n,
+        "counts": [0, *scale.energy.counts[rows + 1].astype(int).tolist()],
+        "energy": _ranks(scale.energy, rows),
+        "residual": scale.residual and _ranks(scale.residual, rows),
+        "joined": scale.joined and _ranks(scale.joined, rows),
+    }
+
+
+def _ranks(ranks: Ranks, rows: NDArray[np.int64]) -> dict[str, Any]:
+    return _full(ranks.values[rows])
 
 
 # ── numbers ──────────────────────────────────────────────────────────────────────────────────────────────────

@@ -13,6 +13,9 @@ def cache_dir() -> Path:
     ``$FITTINGROOM_CACHE`` if set; else ``fittingroom`` in the system's place for caches: ``$XDG_CACHE_HOME`` or
     ``~/.cache``, ``~/Library/Caches`` on macOS, ``%LOCALAPPDATA%`` on Windows.
 
+    Raises:
+        FittingRoomError: the place depends on a user without a home, or on a current directory that is gone.
+
     Example:
         >>> import os
         >>> from fittingroom.data import cache_dir

@@ -2,7 +2,8 @@
 
 export const CLASSES = {
   zh: {
-    __proto__: null, // a class may be called "constructor"
+    // a class may be called "constructor"
+    __proto__: null,
     "T-shirt/top": "T恤/上衣",
     Trouser: "裤子",
     Pullover: "套头衫",
