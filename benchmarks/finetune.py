@@ -34,7 +34,7 @@ OPTIONS = fr.Options(device="cpu", threads=1)
 def pretrained(network: str, folder: Path) -> fr.Run:
     """The network after it has learned the other classes."""
     others = glyphs(OTHERS, EACH_BEFORE, seed=1, name="other glyphs")
-    recipe = _plain(network, epochs=8, batch_size=128)
+    recipe = _plain(network, epochs=30, batch_size=128)
     return fr.train(fr.Splits(others), recipe, weights="none", out=folder / "before", options=OPTIONS)
 
 

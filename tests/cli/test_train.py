@@ -140,7 +140,7 @@ def test_opening_a_run_of_several_seeds_as_one_model_lists_the_members() -> None
         fr.load("runs/plain-1")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.nightly)])
 def test_a_signal_saves_and_the_printed_line_resumes_to_the_same_weights(number: signal.Signals) -> None:
     options = ["train", "sample", "--recipe", "plain", "--epochs", "4", "--set", "precision=float32", "--no-test"]
     command = [sys.executable, "-m", "fittingroom", *options, "--out", "stopped"]

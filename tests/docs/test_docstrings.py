@@ -31,7 +31,11 @@ def folder(given: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return copy_of(given, tmp_path_factory.mktemp("docstrings"))
 
 
-@pytest.mark.parametrize(("name", "module"), NAMES, ids=[name for name, _ in NAMES])
+@pytest.mark.parametrize(
+    ("name", "module"),
+    [pytest.param(*pair, marks=pytest.mark.nightly if pair[0] == "try_ideas" else ()) for pair in NAMES],
+    ids=[name for name, _ in NAMES],
+)
 def test_the_example_of_a_public_name_runs(
     name: str, module: Any, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

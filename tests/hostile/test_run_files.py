@@ -59,6 +59,7 @@ def test_each_thing_that_a_command_must_not_do_is_seen(tmp_path: Path) -> None:
         assert said in line, planted
 
 
+@pytest.mark.nightly
 def test_slices_add_up_and_go_on_where_the_last_one_ended(tmp_path: Path) -> None:
     words = [str(tmp_path / "base"), "1", "-", "test-looks.jsonl", "--tally", str(tmp_path / "tally.json")]
     for slices in (1, 2):

@@ -82,6 +82,7 @@ def test_both_sides_are_runs_on_the_same_seeds(tried: fr.Tried) -> None:
     assert compared["comparisons"][0]["difference"] == pytest.approx(tried.result["ideas"][0]["difference"])
 
 
+@pytest.mark.nightly
 def test_few_images_are_judged_by_folds_and_many_by_a_fifth_of_them(
     baseline: fr.Recipe, options: fr.Options, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -217,6 +217,7 @@ def test_a_host_with_other_data_ends_all_with_one_message(tmp_path: Path, monkey
     assert "fittingroom:" not in told
 
 
+@pytest.mark.nightly
 def test_a_process_that_hangs_ends_the_others_within_the_timeout(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -104,7 +104,7 @@ fr.train("sample", recipe, out="killed")
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="finds the file that is being synced through /proc")
 # In the first checkpoint, before and after its rename; in the second; after the last, when one too many is there.
-@pytest.mark.parametrize("fsync", [1, 4, 6, 12])
+@pytest.mark.parametrize("fsync", [1, 6, *(pytest.param(fsync, marks=pytest.mark.nightly) for fsync in (4, 12))])
 def test_killed_while_saving_loses_nothing(fsync: int, in_tmp: Path, uninterrupted: dict[str, fr.Run]) -> None:
     killed = subprocess.run([sys.executable, "-c", KILLED_AT_FSYNC, str(fsync)], timeout=120, check=False)
     assert killed.returncode == -signal.SIGKILL

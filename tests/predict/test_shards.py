@@ -339,6 +339,7 @@ needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason="Ray is an extra
 
 
 @needs_ray
+@pytest.mark.nightly
 def test_ray_gives_the_same_files(run: Path, inputs: Path) -> None:
     (inputs / "b.parquet").write_bytes(b"PAR1")
     score_shards(run, ["in"], "alone")

@@ -55,7 +55,7 @@ KILLED_AT_A_RENAME = """
 """
 
 
-@pytest.mark.parametrize("number", [1, 2])
+@pytest.mark.parametrize("number", [pytest.param(1, marks=pytest.mark.nightly), 2])
 def test_a_run_that_was_killed_before_its_first_file_was_whole_is_begun_again_by_the_same_command(number: int) -> None:
     killed = python(KILLED_AT_A_RENAME, str(number), *TRAIN, "--out", "run")
     killed.communicate(timeout=120)
@@ -80,7 +80,7 @@ STUDIES = {
 }
 
 
-@pytest.mark.parametrize("name", STUDIES)
+@pytest.mark.parametrize("name", ["tune", pytest.param("try", marks=pytest.mark.nightly)])
 def test_a_study_that_was_killed_before_its_first_file_was_whole_is_begun_again_by_the_same_command(name: str) -> None:
     Path("lr.toml").write_text("lr = [0.001, 0.002]\n")
     words = [name, "sample", *STUDIES[name], "--epochs", "1", "--threads", "1", "--quiet", "--out", "run"]

@@ -31,7 +31,7 @@ def test_trainings_in_threads_equal_lone_ones_and_print_still_prints(
 @pytest.mark.parametrize(
     ("before", "expected"),
     [
-        ('train_small(Path(sys.argv[1], "first"))', "forked after a training"),
+        pytest.param('train_small(Path(sys.argv[1], "first"))', "forked after a training", marks=pytest.mark.nightly),
         ('polars.DataFrame({"label": [0, 1]}).filter(polars.col("label") > 0)', "forked after Polars was used"),
         pytest.param("pass", "", marks=pytest.mark.nightly),
     ],
