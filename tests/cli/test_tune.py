@@ -93,7 +93,8 @@ def test_a_users_mistake_is_one_message_and_no_folder(
     assert not Path("runs").exists()
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, pytest.param(signal.SIGINT, marks=pytest.mark.nightly)])
+@pytest.mark.nightly
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_a_study_that_is_killed_in_a_trial_goes_on_as_if_it_had_not_been(number: signal.Signals) -> None:
     args = new_study("--trials", "4", "--final-seeds", "0", "--quiet")
     with subprocess.Popen(

@@ -242,6 +242,7 @@ def test_a_process_that_hangs_ends_the_others_within_the_timeout(
     assert any(Path("run/checkpoints").iterdir())
 
 
+@pytest.mark.nightly
 def test_processes_that_never_come_are_not_waited_for_forever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     workers = start_each(2, "-m", "fittingroom", "train", "sample", "--timeout", "3", "--out", "run")

@@ -140,6 +140,7 @@ def test_a_folder_that_is_removed_while_it_is_trained_is_named_and_not_made_anew
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.nightly
 def test_a_training_needs_no_home_no_temporary_folder_no_cache_and_few_open_files(tmp_path: Path) -> None:
     bare = {name: value for name, value in _environment().items() if name not in ("HOME", "XDG_CACHE_HOME")}
     bare |= {"TMPDIR": "/nowhere", "FITTINGROOM_CACHE": "/dev/null/nowhere"}

@@ -215,6 +215,7 @@ def test_several_seeds_that_were_stopped_go_on_to_the_end(runs: Path) -> None:
     assert_has_every_step_once(run.members[1])
 
 
+@pytest.mark.nightly
 def test_a_model_of_ones_own_that_was_stopped_goes_on_to_the_end(runs: Path) -> None:
     folder = runs / "own-model-stopped"
     with pytest.raises(fr.ArtifactError, match="trust_code=True"):

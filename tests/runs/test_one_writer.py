@@ -113,6 +113,7 @@ def test_a_study_that_another_process_begins_in_the_folder_is_not_taken_over(mon
     holder.communicate()
 
 
+@pytest.mark.nightly
 def test_of_two_trainings_of_one_name_that_begin_together_one_is_the_run() -> None:
     """Each waits for the other before it claims the folder."""
     both = [python(AT_A_BARRIER, str(seed), *TRAIN, "--seed", str(seed), "--out", "run") for seed in (1, 2)]
