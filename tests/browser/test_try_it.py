@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,9 +17,11 @@ import pytest
 from PIL import Image
 
 import fittingroom as fr
+from fittingroom.artifact.browser_model import browser_model
 from fittingroom.artifact.onnx_model import OnnxModel
-from fittingroom.artifact.ood_score import level_of
+from fittingroom.artifact.ood_score import OodScale, level_of
 from fittingroom.data.preprocessing import Preprocessing, encode_png, read_picture
+from fittingroom.rendering.page_script import json_in_page
 from fittingroom.report.model_page import write_model_page
 from fittingroom.report.page import write_report
 from tests.browser.pages import SIZES, least_contrast, open_page, scrolls_sideways
@@ -266,15 +269,41 @@ def test_what_is_no_picture_is_refused_in_words_in_both_languages(
 
 
 def test_a_page_is_small(runs: dict[str, fr.Run]) -> None:
-    report = (runs["swift"].path / "report.html").read_text(encoding="utf-8")
+    run = runs["swift"]
+    report = (run.path / "report.html").read_text(encoding="utf-8")
     assert len(report) < 1_000_000
     parts = [
         re.search(pattern, report, re.DOTALL)
         for pattern in (r'<section id="try".*?</section>', r'id="try-model">.*?</script>\s*<script>.*?</script>')
     ]
-    style = Path(fr.__file__).parent / "rendering" / "try_it" / "try_it.css"
-    assert sum(len(part.group()) for part in parts if part) + style.stat().st_size < 220_000
     assert all(parts)
+    style = Path(fr.__file__).parent / "rendering" / "try_it" / "try_it.css"
+    size = sum(len(part.group()) for part in parts if part) + style.stat().st_size
+
+    # Of official Fashion-MNIST there are ten times as many validation images, by which strangeness is told.
+    metadata = OnnxModel(run.path / "model.onnx", threads=1).metadata
+    drawn = np.random.default_rng(0).normal(size=(2, 2_000)).astype(np.float32)
+    official = replace(metadata, ood_scale=OodScale.of(*drawn))
+    more = len(json_in_page(browser_model(run.artifact, official))) - len(
+        json_in_page(browser_model(run.artifact, metadata))
+    )
+    assert size + more < 220_000
+
+
+def test_a_page_keeps_the_strangest_of_many_validation_images(runs: dict[str, fr.Run]) -> None:
+    metadata = OnnxModel(runs["swift"].path / "model.onnx", threads=1).metadata
+    drawn = np.random.default_rng(1).normal(size=(2, 5_000)).astype(np.float32)
+    scale = OodScale.of(*drawn)
+    kept = browser_model(runs["swift"].artifact, replace(metadata, ood_scale=scale))["scale"]
+
+    energies = np.frombuffer(base64.b64decode(kept["energy"]["f4"]), "<f4")
+    ranked = -np.sort(-drawn[0])
+    assert (energies[:100] == ranked[:100]).all()
+    assert kept["counts"][:101] == list(range(101))
+
+    # each count is that of the images which are at least as strange as the value beside it
+    assert [int((ranked >= value).sum()) for value in energies] == kept["counts"][1:]
+    assert np.diff(kept["counts"]).max() < 0.03 * 5_000
 
 
 def test_a_network_with_layers_of_its_own_is_said_not_to_be_tried(tmp_path: Path) -> None:
