@@ -58,6 +58,8 @@ def test_a_run_of_several_seeds_has_sd_and_the_interval_of_its_recipe(
     row = {row["run"]: row for row in listed(runs, capsys)}["seeds"]
     assert row["seeds"] == 2
     assert row["interval_of"] == "recipe: seeds × images"
+    assert row["interval"][0] < row["test"] < row["interval"][1]
+    assert row["sd"] is not None
 
 
 def test_an_interval_by_groups_is_called_that(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:

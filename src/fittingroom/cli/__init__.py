@@ -49,9 +49,8 @@ COMMANDS = {  # in the order of use, as the help has them; the module of the sam
 }
 MODULES = {"try": "try_"}  # a keyword of Python is no name of a module
 TAKES_ANY_NAME = ("data", "models", "recipes", "runs", "predict")  # which write down none of their arguments
-LOADS_TORCH = ("train", "evaluate", "export", "try", "tune", "verify", "bench")
+LOAD_TORCH = ("train", "evaluate", "export", "try", "tune", "verify", "bench")
 ROOM_OF_TORCH = 1_000 << 20  # bytes of address space that its libraries take, and those that it comes with
-LOAD_PYTORCH = ("train", "try", "tune", "evaluate", "export", "verify", "bench")
 TAKES_LESS = {"batch_size": "--batch-size N", "threads": "--threads 1", "size": "--size N"}  # where a command has it
 
 
@@ -84,8 +83,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     warnings.showwarning = lambda message, *_rest: tell(f"warning: {message}")
     try:
         _refuse_undecodable(words)
-        _refuse_tiny_address_space(words)
-        _refuse_no_directory(words)
+        if words and words[0] in LOAD_TORCH:
+            _refuse_tiny_address_space()
+            _refuse_no_directory()
         code = int(args.run(args))
         finish_stdout()
         return code
@@ -112,7 +112,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         tell(f"fittingroom: {with_flags(str(error))}")
         return USERS_MISTAKE
 
-    # PyTorch says by a bare RuntimeError that there is no memory left, a library that finds no room by an ImportError.
+    # That there is no memory left PyTorch says by a bare RuntimeError, a library that finds no room by an ImportError,
+    # Polars without its own by a NameError.
     except (MemoryError, RuntimeError, ImportError, NameError) as error:
         if isinstance(error, ModuleNotFoundError):
             missing = missing_package(error)
@@ -140,10 +141,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return USERS_MISTAKE
 
 
-def _refuse_no_directory(words: Sequence[str]) -> None:
-    """Refuse to train in a directory that is gone: a library of PyTorch ends the process there, as it is loaded."""
-    if not words or words[0] not in LOAD_PYTORCH:
-        return
+def _refuse_no_directory() -> None:
+    """Refuse to load PyTorch in a directory that is gone: one of its libraries ends the process there."""
     from pathlib import Path
 
     try:
@@ -162,15 +161,18 @@ def _refuse_undecodable(words: Sequence[str]) -> None:
         refuse_undecodable(word)
 
 
-def _refuse_tiny_address_space(words: Sequence[str]) -> None:
+def _refuse_tiny_address_space() -> None:
     """Refuse to load PyTorch where its library finds no room: the loader would end the process without a message."""
-    if not words or words[0] not in LOADS_TORCH or sys.platform == "win32":
+    if sys.platform == "win32":
         return
     import resource
 
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)
     if limit != resource.RLIM_INFINITY and limit < ROOM_OF_TORCH:
-        raise MemoryError(f"{ROOM_OF_TORCH >> 20:,} MB of address space expected, {limit >> 20:,} MB found (ulimit -v)")
+        raise FittingRoomError(
+            f"there is not enough memory for this: {ROOM_OF_TORCH >> 20:,} MB of address space expected, which PyTorch "
+            f"takes by itself, {limit >> 20:,} MB found; raise that limit (ulimit -v)"
+        )
 
 
 def _spare_the_machine() -> None:

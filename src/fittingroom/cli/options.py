@@ -365,7 +365,7 @@ def warn_of_faults(splits: Splits) -> None:
 def observing(*, quiet: bool) -> Iterator[Hooks]:
     """Show a training on the screen, and stop it with its state saved on Ctrl-C or SIGTERM; a second one ends at once.
 
-    So does a terminal that is closed, by SIGHUP, unless ``nohup`` has it ignored.
+    A terminal that is closed stops it as they do, by SIGHUP, unless ``nohup`` has that ignored.
 
     Args:
         quiet: show nothing; it can be stopped all the same.

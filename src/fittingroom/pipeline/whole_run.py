@@ -91,9 +91,9 @@ def _carry_out(
     except (MemoryError, RuntimeError) as error:
         if not isinstance(error, MemoryError) and not is_out_of_memory(error):
             raise
-        said = str(error).partition("\n")[0]
+        said = str(error).partition("\n")[0] or "none was left"
         raise MemoryError(
-            f"{said}; what was saved is kept, and with more of it {_resume_command(run)} goes on"
+            f"{said}; what was saved is kept, and with more memory {_resume_command(run)} goes on"
         ) from error
     except PeerLost as lost:
         raise PeerLost(
