@@ -88,8 +88,7 @@ def test_a_full_disk_at_a_checkpoint_ends_in_one_message_with_the_line_that_goes
     assert full.stderr.rstrip().endswith("go on by\n  fittingroom train --resume 'my run'")
     assert "Traceback" not in full.stderr
 
-    resume = [*COMMAND, "train", "--resume", "my run", "--quiet"]
-    with_room = subprocess.run(resume, cwd=tmp_path, capture_output=True, text=True, check=False, env=_environment())
+    with_room = _command(tmp_path, "train", "--resume", "my run", "--quiet")
     assert with_room.returncode == 0, with_room.stderr
     assert (tmp_path / "my run" / "report.html").exists()
 
@@ -111,17 +110,9 @@ def test_a_training_stopped_by_a_full_disk_at_any_size_goes_on_to_the_same_bytes
     assert "Traceback" not in full.stderr
     assert full.returncode in (0, 2)
 
-    again = ["train", "--resume", "run", "--quiet"]
-    if not (tmp_path / "run" / "environment.json").exists():
-        again = _TRAIN
-    with_room = subprocess.run(
-        [*COMMAND, *again, "--out", "run"] if again is _TRAIN else [*COMMAND, *again],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-        env=_environment(),
-    )
+    is_begun = (tmp_path / "run" / "environment.json").exists()
+    again = ["train", "--resume", "run", "--quiet"] if is_begun else [*_TRAIN, "--out", "run"]
+    with_room = _command(tmp_path, *again)
     assert with_room.returncode == 0, with_room.stderr
     main(["report", str(tmp_path / "run")])
     for name in ("model.safetensors", "predictions-validation.parquet"):
@@ -144,15 +135,7 @@ def test_a_folder_that_is_removed_while_it_is_trained_is_named_and_not_made_anew
 def test_a_training_needs_no_home_no_temporary_folder_no_cache_and_few_open_files(tmp_path: Path) -> None:
     bare = {name: value for name, value in _environment().items() if name not in ("HOME", "XDG_CACHE_HOME")}
     bare |= {"TMPDIR": "/nowhere", "FITTINGROOM_CACHE": "/dev/null/nowhere"}
-    done = subprocess.run(
-        [*COMMAND, *_TRAIN, "--out", "run"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-        env=bare,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (20, 20)),
-    )
+    done = _command(tmp_path, *_TRAIN, "--out", "run", env=bare, limit=(resource.RLIMIT_NOFILE, 20))
     assert done.returncode == 0, done.stderr
     assert "the cache can't be written" in done.stderr
     assert fr.open_run(tmp_path / "run").is_finished
@@ -161,15 +144,7 @@ def test_a_training_needs_no_home_no_temporary_folder_no_cache_and_few_open_file
 
 @pytest.mark.parametrize("megabytes", [600, 1_500, 2_500])
 def test_a_small_address_space_is_one_message_or_a_run(tmp_path: Path, megabytes: int) -> None:
-    done = subprocess.run(
-        [*COMMAND, *_TRAIN, "--out", "run"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-        env=_environment(),
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (megabytes << 20, megabytes << 20)),
-    )
+    done = _command(tmp_path, *_TRAIN, "--out", "run", limit=(resource.RLIMIT_AS, megabytes << 20))
     assert "Traceback" not in done.stderr
     assert done.returncode in (0, 2), done.stderr
     if done.returncode == 2:
@@ -182,12 +157,19 @@ def _environment() -> dict[str, str]:
 
 def _train_where_files_may_have(size: int, folder: Path, out: str) -> subprocess.CompletedProcess[str]:
     """One epoch in a process that can't write a file of more bytes, as on a disk that is full."""
+    return _command(folder, *_TRAIN, "--out", out, limit=(resource.RLIMIT_FSIZE, size))
+
+
+def _command(
+    folder: Path, *words: str, env: dict[str, str] | None = None, limit: tuple[int, int] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run ``fittingroom`` in a folder, with so much of one resource at most."""
     return subprocess.run(
-        [*COMMAND, *_TRAIN, "--out", out],
+        [*COMMAND, *words],
         cwd=folder,
         capture_output=True,
         text=True,
         check=False,
-        env=_environment(),
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size)),
+        env=env or _environment(),
+        preexec_fn=lambda: resource.setrlimit(limit[0], (limit[1], limit[1])) if limit else None,
     )

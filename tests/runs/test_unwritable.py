@@ -49,12 +49,7 @@ def test_a_run_that_cant_be_written_to_is_judged_all_the_same(run: fr.Run, tmp_p
 
 
 def test_a_run_in_read_only_folders_is_judged_and_the_score_printed(run: fr.Run, tmp_path: Path) -> None:
-    runs = tmp_path / "runs"
-    shutil.copytree(run.path, runs / "exp1")
-    record_evaluation(runs, fr.open_dataset("sample").train, run="another", command="of another's")
-    (runs / LEDGER).chmod(0o444)
-    (runs / "exp1").chmod(0o555)
-
+    runs = _of_another_user(run, tmp_path, "exp1")
     command = [*_without_rights(), *COMMAND, "evaluate", str(runs / "exp1"), "--json", "--threads", "1"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
 
@@ -67,12 +62,7 @@ def test_a_run_in_read_only_folders_is_judged_and_the_score_printed(run: fr.Run,
 
 def test_runs_that_another_user_began_are_gone_on_with(run: fr.Run, tmp_path: Path) -> None:
     """Such as root, in a container: the ledger in their folder can't be written to."""
-    runs = tmp_path / "runs"
-    shutil.copytree(run.path, runs / "theirs")
-    record_evaluation(runs, fr.open_dataset("sample").train, run="theirs", command="of another's")
-    (runs / LEDGER).chmod(0o444)
-    (runs / "theirs").chmod(0o555)
-
+    runs = _of_another_user(run, tmp_path, "theirs")
     train = ["train", "sample", "--model", "tutorial", "--epochs", "1", "--threads", "1", "--out", str(runs / "mine")]
     for words in ([*train, "--quiet"], ["train", "--resume", str(runs / "mine"), "--quiet"]):
         done = subprocess.run(
@@ -82,6 +72,16 @@ def test_runs_that_another_user_began_are_gone_on_with(run: fr.Run, tmp_path: Pa
         assert "Traceback" not in done.stderr
     assert (runs / "mine" / "report.html").exists()
     assert fr.open_run(runs / "mine").result["test"]["n"] == 1000
+
+
+def _of_another_user(run: fr.Run, folder: Path, name: str) -> Path:
+    """A folder of runs with a copy of one, which and whose ledger can be read only."""
+    runs = folder / "runs"
+    shutil.copytree(run.path, runs / name)
+    record_evaluation(runs, fr.open_dataset("sample").train, run="another", command="of another's")
+    (runs / LEDGER).chmod(0o444)
+    (runs / name).chmod(0o555)
+    return runs
 
 
 def _without_rights() -> list[str]:
