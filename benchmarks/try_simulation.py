@@ -5,9 +5,9 @@ that are looked at after 3 to 32 pairs, as a real one is:
 
 - nothing: no idea makes a difference; how many studies call any of them better or worse. Seeds of the baseline vary by
   0, 0.3 and 1 points beside what chance over images makes of it, those of the ideas by 0.3; then both by as much; then
-  ideas whose seeds vary ten times as much as the baseline's; then seeds whose luck has
-  heavy tails and hits whole classes; then the folds of a small set, in which each fold's model has a luck of its own,
-  and each recipe one with each fold's training images;
+  ideas whose seeds vary ten times as much as the baseline's; then seeds whose luck has heavy tails and hits whole
+  classes; then the folds of a small set, in which each fold's model has a luck of its own, and each recipe one with
+  each fold's training images;
 - some: a third of the ideas are better by twice the standard deviation from seed to seed; how many studies claim
   anything of the others, or call a better one worse;
 - the effect: all ideas are better by the very effect asked for; how many studies call any of them smaller, or worse;

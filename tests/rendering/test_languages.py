@@ -31,6 +31,6 @@ def test_a_strangers_page_stays_as_it_is(texts: str) -> None:
 
 
 def test_marks_that_lead_nowhere_are_left_alone() -> None:
-    head = '<h1 data-zh="7">a</h1><h2 data-zh="99999999999999">b</h2><p data-zh="0" data-zh-names="alt:9 x:0">c' * 9
+    head = '<h1 data-zh="7">a</h1><h2 data-zh="99999999">b</h2><p data-zh="0" data-zh-names="alt:9 x:0 alt:²">c' * 9
     page = f'{head}<script type="application/json" id="languages-texts">["d"]</script>'
     assert in_chinese(page) == page

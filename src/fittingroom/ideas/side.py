@@ -91,8 +91,8 @@ class Side:
         if self.folds is None:
             return list(Run(self.path, self.splits).members) if holds_run(self.path) else []
         # A copy that somebody put beside them, seed-0-old, is no member.
-        begun = [path for path in self.path.glob("seed-*") if path.name[5:].isdecimal() and holds_run(path)]
-        return [Run(path, self.splits) for path in sorted(begun, key=lambda path: int(path.name[5:]))]
+        numbered = {path.name.removeprefix("seed-"): path for path in self.path.glob("seed-*") if holds_run(path)}
+        return [Run(numbered[seed], self.splits) for seed in sorted(filter(str.isdecimal, numbered), key=int)]
 
     def answers(self, count: int) -> Answers:
         """What the first ``count`` seeds say of the images that judge them."""

@@ -99,7 +99,7 @@ def draw_curve(run: Run, failures: dict[str, str]) -> None:
             run.path,
             xkcd=run.environment.options.xkcd,
             stage_epochs=[stage.epochs for stage in run.recipe.stages],
-            loss=None if run.recipe.loss == "cross_entropy" else run.recipe.loss,
+            loss=run.recipe.loss,
         )
 
 

@@ -15,11 +15,7 @@ from fittingroom.rendering.axes import Point, Scale, Tick, svg_path, thinned, ti
 
 WIDTH, LEFT, RIGHT = 440, 44, 8  # of the drawing, and its margins beside the frame
 MAX_DOTS = 100  # on a line
-TRAIN, VALIDATION, QUIET = (
-    "#4059ad",
-    "#c53b4e",
-    "#8d99ae",
-)  # of pictures: told apart by colour-blind readers, and in grey print
+TRAIN, VALIDATION, QUIET = "#4059ad", "#c53b4e", "#8d99ae"  # of loss.png: told apart by the colour-blind and in grey
 
 
 @dataclass(frozen=True)

@@ -41,14 +41,16 @@ INK, PAPER = "#222222", "white"
 LINES = {"step": ("#b4bedf", 1), "train": (TRAIN, 3), "validation": (VALIDATION, 3)}  # colour, and width in the picture
 
 
-def plot_loss(run: Path, *, xkcd: bool = False, stage_epochs: list[int] | None = None, loss: str | None = None) -> Path:
+def plot_loss(
+    run: Path, *, xkcd: bool = False, stage_epochs: list[int] | None = None, loss: str = "cross_entropy"
+) -> Path:
     """Draw ``loss.png`` of a run from its ``metrics.jsonl``.
 
     Args:
         run: the run's folder.
         xkcd: in the hand-drawn style of the tutorial notebook, by matplotlib.
         stage_epochs: epochs of each stage; borders between stages are marked.
-        loss: name of the user's own one that was trained with; None for cross-entropy.
+        loss: that was trained with, as the recipe has it.
 
     Returns:
         The path of the picture, 960×540 pixels.
@@ -57,7 +59,7 @@ def plot_loss(run: Path, *, xkcd: bool = False, stage_epochs: list[int] | None =
         ArtifactError: no step is on record.
     """
     events = read_metrics(run / "metrics.jsonl")
-    label = "loss (cross-entropy, nats)" if loss is None else f"loss (train: {loss})"
+    label = "loss (cross-entropy, nats)" if loss == "cross_entropy" else f"loss (train: {loss})"
 
     path = run / "loss.png"
     with atomic_write(path, follow_links=False) as file:

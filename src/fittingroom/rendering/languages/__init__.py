@@ -179,10 +179,10 @@ def in_chinese(page: str) -> str:
         tag = match[0]
         for mark in match[1].split()[:10]:
             name, _, number = mark.partition(":")
-            chinese = text_of(number) if number.isdigit() else None
+            chinese = text_of(number) if number.isdecimal() else None
             if chinese is not None and name in ("title", "aria-label", "alt"):
-                before, mark, after = tag.partition(f' {name}="')
-                tag = before + mark + html.escape(chinese) + after[after.find('"') :] if mark else tag
+                before, named, after = tag.partition(f' {name}="')
+                tag = before + named + html.escape(chinese) + after[after.find('"') :] if named else tag
         return tag
 
     whole = NAMED.sub(renamed, "".join([*parts, page[start:]]))

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fittingroom.evaluation.mistakes import SuspiciousLabels
 from fittingroom.recipes.recipe import Recipe
 from fittingroom.report.diagnosis.trend import Trend, fit_trend
+from fittingroom.training.hold_out import held_out_of
 
 MIN_EPOCHS = 4  # for a line with an interval that says anything
 WINDOW = 8  # epochs that a trend is fitted to, where the last stage has them; half of a longer stage
 FIRST_DROP = 0.75  # share of a loss's whole fall; until then it is the first drop, which says nothing of what follows
 FEW_VALIDATED = 100  # images: on fewer two trainings are hardly ever told apart, and folds judge all images
-MOST_HELD_OUT = 5_000
 MIN_NATS = 0.001  # a loss that changes by less than this stays the same, however small it is
 
 
@@ -120,7 +120,7 @@ class Facts:
     @property
     def to_hold_out(self) -> int:
         """How many images to hold out, where none are: as many as a recipe that says nothing does."""
-        return max(1, min(MOST_HELD_OUT, self.images // 10))
+        return max(1, held_out_of(self.images, replace(self.recipe, validation=None)))
 
     @property
     def compare_both(self) -> str:

@@ -30,7 +30,7 @@ def unstable(facts: Facts) -> Diagnosis | None:
 
     # A rate that is too high shows in one of three ways: epochs that jump, steps that spike, a loss that rises.
     train_jumps = sum(_jumps(losses[a["epoch"]], losses[b["epoch"]]) for a, b in pairwise(window.epochs))
-    has_many = window.is_validated and facts.scores is not None and facts.scores["n"] >= MIN_VALIDATED
+    has_many = window.is_validated and facts.validated >= MIN_VALIDATED
     validation_jumps = sum(
         b["validation_loss"] - a["validation_loss"] > max(VALIDATION_JUMP * a["validation_loss"], MIN_NATS)
         for a, b in pairwise(window.epochs)
