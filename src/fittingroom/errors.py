@@ -16,7 +16,9 @@ OUT_OF_MEMORY = (
     "failed to map segment",
     "'plr'",
 )
-"""Words of errors by which PyTorch, the loader of libraries, and Polars without its own say that no memory is left."""
+"""Words of errors by which PyTorch and the loader of libraries say that no memory is left, and Polars whose library,
+which it calls plr, could not be loaded for lack of it.
+"""
 
 
 EXTRAS = {  # which extra of the package brings a module that may be missing

@@ -237,20 +237,22 @@ def _read(path: Path, images: int) -> tuple[list[_Named], list[str]]:
     try:
         columns = [plain(cell) for cell in next(csv.reader([first], delimiter=delimiter), [])]
         if named(columns, PATH_NAMES) is None and "row" not in columns:
-            return _at_most(MORE * images + FEW, _of_list(text), path, images), []
-        return _at_most(MORE * images + FEW, _of_table(text, delimiter, path), path, images), columns
+            return _bounded(_of_list(text), path, images), []
+        return _bounded(_of_table(text, delimiter, path), path, images), columns
     except csv.Error as error:
         raise DataError(
             f"{path}: a CSV or a list of images expected, found what can't be read as such: {error}"
         ) from None
 
 
-def _at_most(most: int, rows: Iterator[_Named], path: Path, images: int) -> list[_Named]:
+def _bounded(rows: Iterator[_Named], path: Path, images: int) -> list[_Named]:
     """The rows as a list; refuses, before they are all in memory, more of them than the data explains."""
+    most = MORE * images + FEW
     taken = list(itertools.islice(rows, most + 1))
     if len(taken) > most:
         raise DataError(
-            f"{path}: a list of some of {images:,} images expected, more than {most:,} lines found: it is of other data"
+            f"{path}: a list of some of {images:,} images expected, more than {most:,} lines found: is it of other "
+            "data?"
         )
     return taken
 

@@ -161,9 +161,9 @@ def _existing(given: str | Path) -> Path:
     if any("\udc80" <= letter <= "\udcff" for letter in str(path)):
         raise DataError(f"{str(given)!r}: a path in UTF-8 expected, other bytes found: rename the folder or file")
     if not exists:
-        near = [*KNOWN, *(str(path.parent / name) for name in _names_beside(path))]
         if WEB.match(str(given)):
             raise DataError(f"{given}: a path or a known data set expected, an address found: download it first")
+        near = [*KNOWN, *(str(path.parent / name) for name in _names_beside(path))]
         close = difflib.get_close_matches(str(path), near, n=1, cutoff=0.8)
         hint = f"did you mean {close[0]}?" if close else f"a path may be {WHAT_A_PATH_MAY_BE}"
         raise DataError(f"{given}: no such file or folder, nor a known data set ({', '.join(KNOWN)}); {hint}")

@@ -20,8 +20,8 @@ BEGUN = ".begun"
 """An empty file that is there while the first files of a run or a study are written."""
 
 BEGIN_AGAIN = (
-    "this one was stopped before its first file was whole, and nothing is lost: start it again by the same command, "
-    "with this folder as `out`"
+    "this one has nothing to go on from, as where one was stopped before its first file was whole: start it again by "
+    "the same command, with this folder as `out`"
 )
 
 PATIENCE = 5.0  # seconds until a process that was killed has let go

@@ -76,8 +76,8 @@ def refuse_misfit(start: StartWeights, model: nn.Module, head: Mapping[str, int]
     broken = [name for name in needed if not torch.isfinite(start.tensors[name]).all()]
     if broken:
         raise RecipeError(
-            f"{start.name}: numbers expected, {len(broken)} of {len(needed)} tensors have NaN or infinite ones "
-            f"({_listed(broken)}): they are those of a training that failed, or the file was changed"
+            f"{start.name}: finite numbers expected, NaN or infinite ones found in {len(broken)} of {len(needed)} "
+            f"tensors ({_listed(broken)}), as a training that failed leaves them: give other weights"
         )
 
     # A head has another number of rows for other classes; what it is fed by is the body's.
