@@ -14,6 +14,7 @@ from torch.nn import functional as F
 import fittingroom as fr
 from fittingroom.cli import main
 from fittingroom.errors import Interrupted
+from fittingroom.own_code.name import is_own
 from fittingroom.recipes.own_names import with_own_code
 from fittingroom.training.loss import make_loss
 from fittingroom.watch.state import WatchedRun
@@ -222,6 +223,16 @@ def test_what_is_wrong_is_said_before_a_folder_is_made(code: str, says: str, dat
     with pytest.raises(fr.RecipeError, match=says):
         train(data, "loss=bad.py:f", out="never")
     assert not Path("never").exists()
+
+
+def test_code_of_ones_own_may_have_a_name_in_any_script(data: fr.Splits) -> None:
+    Path("我的.py").write_text(
+        "from torch.nn import functional as F\n\n\ndef 损失(x, y):\n    return F.cross_entropy(x, y)\n"
+    )
+    for name in ("我的.py:损失", "我的:损失"):
+        run = train(data, f"loss={name}", out=f"runs/{name[:4]}")
+        assert run.recipe.loss == name
+    assert not any(is_own(name) for name in ("我的.py:1损失", "我的.py:损 失"))
 
 
 def test_what_the_recipe_asks_of_a_loss_that_does_not_do_it_is_said(data: fr.Splits) -> None:
