@@ -91,3 +91,15 @@ def test_a_tilde_in_out_is_the_home_directory(tmp_path: Path, monkeypatch: pytes
     run = fr.train("sample", "plain", epochs=1, threads=1, out="~/runs/first")
     assert run.path == tmp_path / "home" / "runs" / "first"
     assert not (tmp_path / "~").exists()
+
+
+def test_a_tilde_in_a_studys_out_is_the_home_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "home" / "taken").mkdir(parents=True)
+    (tmp_path / "home" / "taken" / "mine").touch()
+    with pytest.raises(fr.ArtifactError, match="home/taken: a new or empty folder expected"):
+        fr.try_ideas("sample", ["label_smoothing=0.1"], "plain", out="~/taken")
+    with pytest.raises(fr.ArtifactError, match="home/taken: a new or empty folder expected"):
+        fr.tune_recipe("sample", "plain", "stages.0.lr = [0.001, 0.002]", out="~/taken")
+    assert not (tmp_path / "~").exists()

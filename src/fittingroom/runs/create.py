@@ -75,14 +75,10 @@ def start(
     Arguments and errors are those of :func:`fittingroom.train`; the code of the user's own that the recipe names is
     executed. ``origin`` is where the first weights come from; None for new ones. ``group`` has the processes that will
     train together, each of which calls this with the same arguments. Until ``held`` is closed no other process writes
-    into the folder; without it, until the folder is written. ``~`` at the start of ``out`` is the home directory: a
-    shell leaves it as it is in ``--out=~/run``.
+    into the folder; without it, until the folder is written.
     """
     options = options or Options()
-    if out is not None:
-        with suppress(RuntimeError):  # the home of nobody that is known: a folder may be called so
-            out = Path(out).expanduser()
-    refuse_undecodable(Path("" if out is None else out).absolute())  # the current directory is recorded, too
+    refuse_undecodable(Path("" if out is None else as_given(out)).absolute())  # the current directory is recorded, too
     if options.keep < 1:
         raise RecipeError(f"keep: 1 checkpoint or more expected, {options.keep} found")
 
@@ -240,7 +236,7 @@ def _own_folder(out: str | Path | None, name: str) -> Path | None:
     """The folder of the unfinished run that this torchrun job began before it had to restart, if there is one."""
     if torchrun_job() is None:
         return None
-    folders = [_as_given(out)] if out is not None else sorted(Path("runs").glob(f"{name}-*"))
+    folders = [as_given(out)] if out is not None else sorted(Path("runs").glob(f"{name}-*"))
     for run in map(Run, folders):
         begun = holds_run(run.path) and not run.is_finished
         if begun and is_own_job(run.environment.torchrun):
@@ -248,9 +244,15 @@ def _own_folder(out: str | Path | None, name: str) -> Path | None:
     return None
 
 
-def _as_given(out: str | Path) -> Path:
-    """A folder as its user named it; what ``..`` leads to is known before anything is made there."""
+def as_given(out: str | Path) -> Path:
+    """A new folder as its user named it.
+
+    ``~`` at its start is the home directory: a shell leaves it as it is in ``--out=~/run``. What ``..`` leads to is
+    known before anything is made there.
+    """
     folder = Path(out)
+    with suppress(RuntimeError):  # the home of nobody that is known: a folder may be called so
+        folder = folder.expanduser()
     return folder.resolve() if ".." in folder.parts else folder
 
 
@@ -285,7 +287,7 @@ def claimed_folder(
         return folder
 
     # A run is refused at once, also one that is being trained; whatever else is there once nobody writes it.
-    folder = _as_given(out)
+    folder = as_given(out)
     if not folder.is_dir() or (folder / first_files[-1]).exists():
         _refuse_used(folder)
     folder.mkdir(parents=True, exist_ok=True)

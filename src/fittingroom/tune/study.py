@@ -46,7 +46,7 @@ from fittingroom.recipes.by_data import settled
 from fittingroom.recipes.code_keys import own_names
 from fittingroom.recipes.own_names import options_for_code
 from fittingroom.recipes.recipe import Recipe, recipe_from_dict
-from fittingroom.runs.create import claimed_folder, start_anew
+from fittingroom.runs.create import as_given, claimed_folder, start_anew
 from fittingroom.runs.environment_record import Options, holds_run
 from fittingroom.runs.kept_code import executed_files, keep_study_code, with_study_code
 from fittingroom.runs.one_writer import BEGIN_AGAIN, beginning, was_stopped_at_once
@@ -393,7 +393,7 @@ def start_study(
 
     if storage is not None:
         open_storage(storage)
-    if out is not None and (out / STUDY).exists():
+    if out is not None and (as_given(out) / STUDY).exists():
         raise ArtifactError(f"{out}: there is a study already; to go on with it: fittingroom tune --resume {out}")
 
     # Sources are kept now: a trial that is drawn tomorrow trains the network that was tried today.
