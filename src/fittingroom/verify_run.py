@@ -31,6 +31,7 @@ from fittingroom.own_code.name import OwnCode
 from fittingroom.parallel.process_group import ALONE
 from fittingroom.recipes.own_names import code_names, with_kept_code
 from fittingroom.recipes.recipe import Recipe
+from fittingroom.rendering.share import share_text
 from fittingroom.runs.cut import bundles_of
 from fittingroom.runs.environment_record import Environment, holds_run
 from fittingroom.runs.ledger import record_evaluation
@@ -399,8 +400,9 @@ def _judge_by_seeds(run: Run, again: _Again, fitted: Fitted, seeds: int, sentenc
     kept = run.artifact.network(trust_code=again.trust_code).to(fitted.device)
     recorded, now = (_answers(network, dataset, fitted) for network in (kept, fitted.network))
     discordant = int((recorded.is_right != now.is_right).sum())
+    before, after = (share_text(float(answers.is_right.mean())) for answers in (recorded, now))
     sentences.append(
-        f"{part}: {recorded.is_right.mean():.2%} then and {now.is_right.mean():.2%} now of {len(dataset):,} images; "
+        f"{part}: {before} then and {after} now of {len(dataset):,} images; "
         f"{discordant:,} discordant, on which one of the two is right"
     )
 
@@ -418,8 +420,7 @@ def _judge_by_seeds(run: Run, again: _Again, fitted: Fitted, seeds: int, sentenc
     sentences.append(
         f"by this training and {of_what}, one more seed has {low:.2%} to {high:.2%} right and at most "
         f"{among.most_discordant:,.0f} discordant images with the others (97.5% each); the run has "
-        f"{among.accuracy:.2%} and "
-        f"{among.discordant:,.0f}"
+        f"{share_text(among.accuracy)} and {among.discordant:,.0f}"
     )
     return among
 

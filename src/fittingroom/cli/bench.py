@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from fittingroom.cli import options
 from fittingroom.cli.parser import Parser
+from fittingroom.rendering.share import share_text
 from fittingroom.rendering.terminal import tell
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ def _notes(figures: Figures) -> Iterator[str]:
         if scores := figures.result[split]:
             low, high = scores["interval"]
             yield (
-                f"{figures.recipe}: accuracy {scores['accuracy']:.2%} on {scores['n']:,} {split} images "
+                f"{figures.recipe}: accuracy {share_text(scores['accuracy'])} on {scores['n']:,} {split} images "
                 f"(95% interval {low:.2%} to {high:.2%}, this model), {figures.run}/"
             )
             break

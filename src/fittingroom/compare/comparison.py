@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from fittingroom.rendering.in_notebook import MOST_ROWS, notebook_view
+from fittingroom.rendering.share import share_text
 
 LEVEL = 0.05  # of the verdict at the first look, and of all classes together
 
@@ -184,7 +185,7 @@ def view_of_comparisons(baseline: str, comparisons: Sequence[Comparison]) -> str
     rows = []
     for each in comparisons:
         low, high = (points(bound, signed=True) for bound in each.overall.interval)
-        first, second = (f"{float(np.mean(side)):.2%}" for side in each.accuracies)
+        first, second = (share_text(float(np.mean(side))) for side in each.accuracies)
         difference = f"{points(each.overall.difference, signed=True)} points ({low} to {high})"
         rows.append([each.run, first, second, difference, each.overall.verdict])
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from fittingroom.compare.comparison import confidence_text, p_text
 from fittingroom.compare.comparison import points as compared_points
+from fittingroom.rendering.share import share_text
 
 COLUMNS = (
     "idea",
@@ -84,7 +85,7 @@ def _row(name: str, side: Mapping[str, Any]) -> dict[str, str]:
     row = dict.fromkeys(("sd", "difference", "interval", "confidence", "p", "verdict"), "")
     row |= {"idea": name, "mean": "–", "pairs": f"{side.get('pairs', '')}"}
     if side["mean"] is not None:
-        row |= {"mean": f"{side['mean']:.2%}", "sd": f"{100 * side['sd']:.2f}"}
+        row |= {"mean": share_text(side["mean"]), "sd": f"{100 * side['sd']:.2f}"}
     if side.get("difference") is not None:
         low, high = side["interval"]
         row["difference"] = points(side["difference"])

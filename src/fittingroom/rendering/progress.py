@@ -299,7 +299,7 @@ def _epoch_line(event: EpochDone, pace: _Pace) -> str:
     if event.validation_loss is not None and event.validation_accuracy is not None:
         line += f"   validation loss {event.validation_loss:.4f}, accuracy {share_text(event.validation_accuracy)}"
     if event.validation_judged is not None:
-        line += f", judged by {event.validation_judged:.2%}"
+        line += f", judged by {share_text(event.validation_judged)}"
     return line if pace.lr is None else f"{line}   lr {pace.lr:.2g}"
 
 

@@ -6,12 +6,13 @@ Positions are in pixels of the drawing, y downwards.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from fittingroom.recipes.recipe import Recipe
 from fittingroom.rendering.axes import Point, Scale, Tick, svg_path, thinned, ticks
+from fittingroom.rendering.share import share_text
 
 WIDTH, LEFT, RIGHT = 440, 44, 8  # of the drawing, and its margins beside the frame
 MAX_DOTS = 100  # on a line
@@ -129,7 +130,7 @@ def loss_panel(histories: Sequence[History], stage_epochs: Sequence[int], top: f
     for history in histories:
         if len(histories) == 1:
             lines.append(Line("step", thinned([(x(s["step"]), y(s["loss"])) for s in history.steps])))
-        lines += _epoch_lines(history, "loss", x, y, "{:.4f}")
+        lines += _epoch_lines(history, "loss", x, y, "{:.4f}".format)
 
     outside = [value for value in (*steps, *means) if value > high]
     marks = [Tick(y(value), f"{value:g}") for value in _rounded(ticks(0, high, 5))]
@@ -155,7 +156,7 @@ def accuracy_panel(histories: Sequence[History], stage_epochs: Sequence[int], to
 
     low = max(0.0, math.floor(20 * (min(values, default=0) - 0.01)) / 20)
     x, y = _x(histories), Scale(low, 1, bottom, top)
-    lines = [line for history in histories for line in _epoch_lines(history, "accuracy", x, y, "{:.2%}")]
+    lines = [line for history in histories for line in _epoch_lines(history, "accuracy", x, y, share_text)]
     marks = [Tick(y(value), f"{value:.0%}") for value in ticks(low, 1, 5, least=0.01)]
     return _panel("accuracy", histories, stage_epochs, (top, bottom), marks, lines)
 
@@ -207,18 +208,18 @@ def _x(histories: Sequence[History]) -> Scale:
     return Scale(0, last, LEFT, WIDTH - RIGHT)
 
 
-def _epoch_lines(history: History, metric: str, x: Scale, y: Scale, form: str) -> list[Line]:
+def _epoch_lines(history: History, metric: str, x: Scale, y: Scale, text: Callable[[float], str]) -> list[Line]:
     """Draw training and validation by epoch, with a dot at each where they are not too many to be told apart."""
     lines = []
     for kind in ("train", "validation"):
         measured = [epoch for epoch in history.epochs if epoch[f"{kind}_{metric}"] is not None]
         points = [(x(epoch["step"]), y(epoch[f"{kind}_{metric}"])) for epoch in measured]
         texts = [
-            f"{history.name} epoch {epoch['epoch'] + 1}, {kind}: {form.format(epoch[f'{kind}_{metric}'])}".strip()
+            f"{history.name} epoch {epoch['epoch'] + 1}, {kind}: {text(epoch[f'{kind}_{metric}'])}".strip()
             for epoch in measured
         ]
         if points:
-            dots = [(*point, text) for point, text in zip(points, texts, strict=True)]
+            dots = [(*point, says) for point, says in zip(points, texts, strict=True)]
             lines.append(Line(kind, points, dots if len(points) <= MAX_DOTS else ()))
     return lines
 

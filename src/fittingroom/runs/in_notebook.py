@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fittingroom.rendering.in_notebook import Curve, curve_of, notebook_view
+from fittingroom.rendering.share import share_text
 
 if TYPE_CHECKING:
     from fittingroom.runs.environment_record import Environment
@@ -32,7 +33,8 @@ def view_of_run(
     elif "members" in result:
         rows += [[f"seed {member['seed']}", _accuracy(member[result["on"]])] for member in result["members"]]
         if result["mean"] is not None:
-            rows.append([f"mean on {result['on']}", f"{result['mean']:.2%}, sd {100 * result['sd']:.2f} points"])
+            mean = f"{share_text(result['mean'])}, sd {100 * result['sd']:.2f} points"
+            rows.append([f"mean on {result['on']}", mean])
     else:
         rows += [[part, _accuracy(result[part])] for part in ("validation", "test") if result[part]]
         rows.append(["time", f"{result['train_seconds']:.1f} s training, {result['parameters']:,} parameters"])
@@ -43,7 +45,7 @@ def _accuracy(scores: dict[str, Any] | None) -> str:
     if scores is None:
         return "not judged"
     low, high = scores["interval"]
-    return f"accuracy {scores['accuracy']:.2%} of {scores['n']:,} (95% {low:.2%} to {high:.2%})"
+    return f"accuracy {share_text(scores['accuracy'])} of {scores['n']:,} (95% {low:.2%} to {high:.2%})"
 
 
 def _curve(events: list[dict[str, Any]]) -> Curve | None:

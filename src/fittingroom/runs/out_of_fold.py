@@ -36,6 +36,7 @@ from fittingroom.files.run_file import read_run_file
 from fittingroom.models import ModelSource
 from fittingroom.parallel.process_group import ALONE, ProcessGroup
 from fittingroom.recipes.recipe import Recipe
+from fittingroom.rendering.share import share_text
 from fittingroom.runs.cut import bundles_of
 from fittingroom.runs.environment_record import Environment
 from fittingroom.runs.folds import fold_numbers
@@ -128,7 +129,7 @@ def judge_out_of_fold(
                 shutil.rmtree(_folder_of(run, number), ignore_errors=True)
                 assert train.labels is not None
                 right = float((said.predicted == train.labels[rows]).mean())
-                hooks.observe(JobDone(job=name, outcome=f"accuracy {right:.2%} on its {len(rows):,} images"))
+                hooks.observe(JobDone(job=name, outcome=f"accuracy {share_text(right)} on its {len(rows):,} images"))
 
         # Read back also where just written: a resumed run and one without a stop go by the same numbers.
         if group.is_main:

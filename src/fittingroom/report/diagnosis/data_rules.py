@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fittingroom.evaluation.intervals import least_of_several_interval, model_interval, wilson_interval
+from fittingroom.rendering.share import share_text
 from fittingroom.report.diagnosis.facts import Diagnosis, Facts
 
 # Shares of all mistakes, by the lower bounds of their intervals.
@@ -20,8 +21,8 @@ def no_validation(facts: Facts) -> Diagnosis | None:
         return None
     return Diagnosis(
         name="no-validation",
-        sentence=f"Its training accuracy is {window.last['train_accuracy']:.1%}. No images are held out, so nobody can "
-        "see whether it over-fits; who watches the test set instead tunes on it.",
+        sentence=f"Its training accuracy is {share_text(window.last['train_accuracy'], 1)}. No images are held out, so "
+        "nobody can see whether it over-fits; who watches the test set instead tunes on it.",
         evidence={"validation images": 0, "training accuracy": window.last["train_accuracy"]},
         suggestion=f"Hold some out: --set validation={facts.to_hold_out}.",
     )
@@ -104,8 +105,8 @@ def suspicious_labels(facts: Facts) -> Diagnosis | None:
     return Diagnosis(
         name="suspicious-labels",
         sentence=f"{doubted / mistakes:.0%} of the mistakes on validation (95% {low:.0%} to {high:.0%}, {doubted:,} "
-        f"of {mistakes:,}) are among its {suspicious.trusted:,} most confident answers, of which {share:.2%} agree "
-        "with the label: these labels are worth a look.",
+        f"of {mistakes:,}) are among its {suspicious.trusted:,} most confident answers, of which {share_text(share)} "
+        "agree with the label: these labels are worth a look.",
         evidence={"doubted": doubted, "mistakes": mistakes, "low": low, "high": high}
         | {"trusted": suspicious.trusted, "trusted and right": suspicious.trusted_and_right},
         suggestion="Look at them before you change the model: some may be wrong labels, others merely hard.",

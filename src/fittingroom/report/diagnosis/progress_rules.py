@@ -5,6 +5,7 @@ from __future__ import annotations
 from fittingroom.recipes.reached import REACHED
 from fittingroom.recipes.recipe import Recipe, differences, load_recipe, recipe_names
 from fittingroom.recipes.steps import AUTO
+from fittingroom.rendering.share import share_text
 from fittingroom.report.diagnosis.facts import FEW_VALIDATED, MIN_EPOCHS, MIN_NATS, Diagnosis, Facts, Window, rounded
 from fittingroom.report.diagnosis.trend import fit_trend
 
@@ -69,9 +70,9 @@ def _over_fitting(facts: Facts) -> Diagnosis:
     window, last = facts.window, facts.epochs[-1]
     best = min(facts.epochs, key=lambda epoch: float(epoch["validation_loss"]))
     sentence = (
-        f"It knows the training images better than others: training accuracy {last['train_accuracy']:.1%}, validation "
-        f"accuracy {last['validation_accuracy']:.1%}. The lowest validation loss was {best['validation_loss']:.3f} in "
-        f"epoch {best['epoch'] + 1}, the last is {last['validation_loss']:.3f}."
+        f"It knows the training images better than others: training accuracy {share_text(last['train_accuracy'], 1)}, "
+        f"validation accuracy {share_text(last['validation_accuracy'], 1)}. The lowest validation loss was "
+        f"{best['validation_loss']:.3f} in epoch {best['epoch'] + 1}, the last is {last['validation_loss']:.3f}."
     )
     if _worsens(window):
         sentence += f" It rises ({window.validation}, {window.span})."
@@ -180,8 +181,8 @@ def _under_fitting(facts: Facts) -> Diagnosis:
     return Diagnosis(
         name="under-fitting",
         sentence="Even on the images that it learns from its accuracy is only "
-        f"{last['train_accuracy']:.1%}, as measured while learning; validation accuracy "
-        f"{last['validation_accuracy']:.1%}. The validation loss {movement} ({window.validation}, "
+        f"{share_text(last['train_accuracy'], 1)}, as measured while learning; validation accuracy "
+        f"{share_text(last['validation_accuracy'], 1)}. The validation loss {movement} ({window.validation}, "
         f"{window.span}), {window.rate}.",
         evidence=window.evidence()
         | {"training accuracy": last["train_accuracy"], "validation accuracy": last["validation_accuracy"]},
