@@ -7,10 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fittingroom.errors import ArtifactError
 from fittingroom.files.atomic import atomic_directory, atomic_write, remove_leftovers
-from fittingroom.files.json_lines import append_json_line
-from fittingroom.runs.metrics_log import MetricsLog
 from tests.support.machine import missing
 
 
@@ -90,18 +87,6 @@ def test_what_may_be_a_strangers_link_is_replaced_and_not_followed(tmp_path: Pat
     assert (tmp_path / "link").read_bytes() == b"new"
     assert (tmp_path / "file").read_text() == "mine"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "link"]
-
-
-def test_lines_are_added_to_no_file_elsewhere(tmp_path: Path) -> None:
-    (tmp_path / "mine").write_text("mine")
-    (tmp_path / "link").symlink_to("mine")
-    os.mkfifo(tmp_path / "pipe")
-    for name in ("link", "pipe"):
-        with pytest.raises(OSError, match=r"a (regular file|file of JSON lines) expected"):
-            append_json_line(tmp_path / name, {"a": 1})
-        with pytest.raises(ArtifactError, match="the run's own file expected, a link or pipe found"):
-            MetricsLog(tmp_path / name)
-    assert (tmp_path / "mine").read_text() == "mine"
 
 
 def test_a_device_is_written_to_and_never_replaced(tmp_path: Path) -> None:

@@ -35,14 +35,13 @@ from fittingroom.recipes.recipe import load_recipe, parse_recipe
 from fittingroom.rendering.html_page import PACKAGE, in_markdown, render_page
 from fittingroom.rendering.languages import with_chinese
 from fittingroom.rendering.terminal import terminal_width
-from fittingroom.runs.environment_record import StartingPoint
 from fittingroom.runs.metrics_log import MetricsLog
 from fittingroom.runs.run import Run
-from fittingroom.runs.starting_point import read_seen, read_weights
 from tests.support import GOLDEN
 
 pytestmark = [pytest.mark.usefixtures("own_folder")]
 QUICK = 10.0  # seconds of the processor that a refusal may take, whatever else the machine does
+NEEDS_TIMM = pytest.mark.skipif(find_spec("timm") is None, reason="timm is an extra")
 LINUX = pytest.mark.skipif(not Path("/dev/zero").exists(), reason="needs /dev/zero and pipes in folders")
 
 
@@ -204,6 +203,7 @@ def test_no_report_is_written_into_a_run_elsewhere(mailed: Path) -> None:
     assert Run(mailed).members == []
 
 
+@LINUX
 def test_no_line_is_appended_to_a_file_that_is_no_ledger(tmp_path: Path) -> None:
     script, ledger = tmp_path / ".bashrc", tmp_path / "shared.jsonl"
     script.write_text("alias ll='ls -l'\n")
@@ -215,6 +215,9 @@ def test_no_line_is_appended_to_a_file_that_is_no_ledger(tmp_path: Path) -> None
             append_json_line(tmp_path / "test-looks.jsonl", {"run": "$(touch pwned)"})
     assert script.read_text() == "alias ll='ls -l'\n"
     assert not (tmp_path / "new").exists()
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="a regular file expected"):
+        append_json_line(tmp_path / "pipe", {"run": "mine"})
 
     # A group's common ledger is one that a link leads to.
     (tmp_path / "test-looks.jsonl").unlink()
@@ -223,21 +226,17 @@ def test_no_line_is_appended_to_a_file_that_is_no_ledger(tmp_path: Path) -> None
     assert ledger.read_text().endswith('{"run": "mine"}\n')
 
 
-def test_no_event_is_appended_to_a_file_elsewhere(tmp_path: Path) -> None:
-    (tmp_path / "metrics.jsonl").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(ArtifactError, match="the run's own file expected, a link or pipe found"):
-        MetricsLog(tmp_path / "metrics.jsonl")
-    assert not (tmp_path / "elsewhere").exists()
-
-
 @LINUX
-def test_what_a_run_keeps_of_its_start_is_no_pipe(tmp_path: Path) -> None:
-    for name in ("start.safetensors", "start-images.npy"):
-        os.mkfifo(tmp_path / name)
-    point = StartingPoint(kind="run", name="before", weights_sha256="0" * 64, hashes=3)
-    with pytest.raises(ArtifactError, match="device or pipe"):
-        read_weights(tmp_path, point)
-    assert "device or pipe" in read_seen(tmp_path, point)[1]
+def test_no_event_is_appended_to_a_file_elsewhere(tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("mine")
+    (tmp_path / "link").symlink_to("mine")
+    (tmp_path / "nowhere").symlink_to("elsewhere")
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("link", "nowhere", "pipe"):
+        with pytest.raises(ArtifactError, match="the run's own file expected, a link or pipe found"):
+            MetricsLog(tmp_path / name)
+    assert (tmp_path / "mine").read_text() == "mine"
+    assert not (tmp_path / "elsewhere").exists()
 
 
 # ── names ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -256,13 +255,12 @@ def test_a_file_or_folder_may_have_a_name_of_255_bytes(tmp_path: Path) -> None:
     assert not list(tmp_path.glob(".*.tmp"))
 
 
+@NEEDS_TIMM
 @pytest.mark.parametrize(
     "name",
     ["../../x", "", "resnet18.nosuchtag", "hf-hub:evil/x", "resnet18\n", "local-dir:/tmp", "resnet81", "a" * 9999],
 )
 def test_a_network_that_timm_does_not_know_is_refused_in_words(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    if find_spec("timm") is None:
-        pytest.skip("timm is not installed")
     said = refused(capsys, "train", "sample", "--model", f"timm:{name}")
     assert "that timm" in said
     assert "expected" in said
@@ -332,12 +330,11 @@ def test_an_environment_that_torchrun_did_not_make_is_refused_in_words(
         processes()
 
 
+@NEEDS_TIMM
 @pytest.mark.parametrize("address", ["not a url", "http://[::1", "file:///etc", "http://a b"])
 def test_a_mirror_that_is_no_address_is_refused_in_words(
     address: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    if find_spec("timm") is None:
-        pytest.skip("timm is not installed")
     monkeypatch.setenv("HF_ENDPOINT", address)
     assert "$HF_ENDPOINT: an address" in refused(capsys, "train", "sample", "--model", "timm:resnet18")
 
@@ -381,9 +378,8 @@ def test_arguments_of_any_type_leave_a_report_without_the_model_to_try(
     assert "weights of model residual expected" in refused(capsys, "export", str(mailed), "--format", "page")
 
 
+@NEEDS_TIMM
 def test_a_network_is_built_no_further_than_its_weights_go(mailed: Path) -> None:
-    if find_spec("timm") is None:
-        pytest.skip("timm is not installed")
     config = json.loads((mailed / "config.json").read_text())
     for arguments in ({"embed_dim": 192 * 200, "patch_size": 4}, {"depth": 1_000_000, "patch_size": 4}):
         changed = config | {"model": "timm:vit_tiny_patch16_224", "model_args": arguments}

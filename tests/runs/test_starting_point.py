@@ -301,8 +301,13 @@ def test_a_run_of_format_1_can_be_gone_on_from(name: str, learned_from: int, tmp
 @pytest.mark.parametrize("name", ["start.safetensors", "start-images.npy"])
 def test_a_start_that_never_ends_or_claims_gigabytes_is_not_read(tmp_path: Path, name: str) -> None:
     point = StartingPoint(kind="run", name="first", head="new", weights_sha256="0" * 64, hashes=10)
-    makers: list[Callable[[Path], object]] = [os.mkfifo, lambda file: file.symlink_to("/dev/zero"), _sparse, _claiming]
-    for make in makers:
+    makers: list[tuple[Callable[[Path], object], str]] = [
+        (os.mkfifo, "device or pipe"),
+        (lambda file: file.symlink_to("/dev/zero"), "device or pipe"),
+        (_sparse, "bytes expected, 8,589,934,592 found"),
+        (_claiming, ""),
+    ]
+    for make, reason in makers:
         file = tmp_path / name
         file.unlink(missing_ok=True)
         make(file)
@@ -310,8 +315,9 @@ def test_a_start_that_never_ends_or_claims_gigabytes_is_not_read(tmp_path: Path,
             hashes, why = read_seen(tmp_path, point)
             assert hashes is None
             assert name in why
+            assert reason in why
         else:
-            with pytest.raises(fr.ArtifactError, match=name):
+            with pytest.raises(fr.ArtifactError, match=f"{name}: .*{reason}"):
                 read_weights(tmp_path, point)
 
 
