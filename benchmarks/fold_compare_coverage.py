@@ -29,12 +29,18 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from benchmarks.fold_interval_coverage import LEARNERS, TRUTH, Learner, small
+from benchmarks.fold_interval_coverage import (
+    LEARNERS,
+    Labelled,
+    Learner,
+    fashion_mnist,
+    right_by_folds,
+    true_accuracy,
+)
 from numpy.typing import NDArray
 
 from fittingroom.compare.mcnemar import PairedDifference, paired_difference
 from fittingroom.data.cut import stratified_folds
-from fittingroom.data.open import open_dataset
 
 OUT = Path(__file__).with_suffix(".csv")
 IMAGES, FOLDS, SIDE = (100, 300, 800), 5, 14
@@ -90,19 +96,13 @@ def main() -> None:
     args = parser.parse_args()
     started = time.process_time()
 
-    data = open_dataset("fashion-mnist")
-    assert data.test is not None
-    assert data.train.labels is not None
-    assert data.test.labels is not None
-    pool, unseen = small(data.train.images), small(data.test.images[:TRUTH])
-    labels, truth = data.train.labels, data.test.labels[:TRUTH]
-
+    pool, unseen = fashion_mnist()
     rows: list[dict[str, Any]] = []
     for n in IMAGES:
         for name, pair in PAIRS.items():
             random = np.random.default_rng(n)  # all pairs are judged on the same draws
             draws = [
-                one_draw(pair, random.choice(len(pool), n, replace=False), repeat, pool, labels, unseen, truth)
+                one_draw(pair, pool, random.choice(len(pool.labels), n, replace=False), repeat, unseen)
                 for repeat in range(args.repeats)
             ]
             rows.append({"images": n, "pair": name, "equal": name in EQUAL} | figures_of(draws, n))
@@ -113,25 +113,14 @@ def main() -> None:
 
 
 def one_draw(
-    pair: tuple[Learner, Learner],
-    drawn: NDArray[np.int64],
-    repeat: int,
-    pool: NDArray[np.float32],
-    labels: NDArray[np.int64],
-    unseen: NDArray[np.float32],
-    truth: NDArray[np.int64],
+    pair: tuple[Learner, Learner], pool: Labelled, drawn: NDArray[np.int64], repeat: int, unseen: Labelled
 ) -> tuple[int, int, float]:
     """Images that one alone got right, judged by folds, for each learner; and the true difference of what ships."""
-    x_ND, y_N = pool[drawn], labels[drawn]
+    x_ND, y_N = pool.images[drawn], pool.labels[drawn]
     fold_N = stratified_folds(y_N, FOLDS, repeat)
-    right_2N = np.zeros((2, len(y_N)), bool)
-    for fold in range(FOLDS):
-        inside = fold_N == fold
-        for side, learner in enumerate(pair):
-            right_2N[side, inside] = learner(x_ND[~inside], y_N[~inside], x_ND[inside]) == y_N[inside]
-
-    first, second = (float((learner(x_ND, y_N, unseen) == truth).mean()) for learner in pair)
-    return int((right_2N[0] & ~right_2N[1]).sum()), int((right_2N[1] & ~right_2N[0]).sum()), second - first
+    first_N, second_N = (right_by_folds(learner, x_ND, y_N, fold_N) for learner in pair)
+    first, second = (true_accuracy(learner, x_ND, y_N, unseen) for learner in pair)
+    return int((first_N & ~second_N).sum()), int((second_N & ~first_N).sum()), second - first
 
 
 def figures_of(draws: list[tuple[int, int, float]], n: int) -> dict[str, Any]:

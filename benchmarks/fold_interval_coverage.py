@@ -23,6 +23,7 @@ import itertools
 import math
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -43,26 +44,30 @@ CLASSES, TRUTH = 10, 5000
 Learner = Callable[[NDArray[np.float32], NDArray[np.int64], NDArray[np.float32]], NDArray[np.int64]]
 
 
+@dataclass(frozen=True)
+class Labelled:
+    """Small images, float32 (N, 196), 0–1, and their labels, int64 (N,)."""
+
+    images: NDArray[np.float32]
+    labels: NDArray[np.int64]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=1000)
     args = parser.parse_args()
     started = time.perf_counter()
 
-    data = open_dataset("fashion-mnist")
-    assert data.test is not None
-    assert data.train.labels is not None
-    assert data.test.labels is not None
-    pool, others = (small(part.images) for part in (data.train, data.test))
-    labels = data.train.labels
+    pool, others = fashion_mnist()
     rows: list[dict[str, Any]] = []
     for n, folds, grouped, (name, learner) in itertools.product(IMAGES, FOLDS, (False, True), LEARNERS.items()):
         random = np.random.default_rng([n, folds, grouped])
         # New images are like those that were drawn: of groups, they are pictures and copies as well.
-        unseen, truth = others[:TRUTH], data.test.labels[:TRUTH]
+        unseen = others
         if grouped:
-            unseen, truth = _copies(unseen[: TRUTH // GROUP], random), np.repeat(truth[: TRUTH // GROUP], GROUP)
-        figures = coverage(learner, n, folds, grouped, args.repeats, pool, labels, unseen, truth, random)
+            first = slice(TRUTH // GROUP)
+            unseen = Labelled(_copies(others.images[first], random), np.repeat(others.labels[first], GROUP))
+        figures = coverage(learner, n, folds, grouped, args.repeats, pool, unseen, random)
         rows.append({"images": n, "folds": folds, "grouped": grouped, "learner": name} | figures)
     pl.DataFrame(rows).write_csv(OUT)
     print(table(rows))
@@ -75,10 +80,8 @@ def coverage(
     folds: int,
     grouped: bool,
     repeats: int,
-    pool: NDArray[np.float32],
-    labels: NDArray[np.int64],
-    others: NDArray[np.float32],
-    truth: NDArray[np.int64],
+    pool: Labelled,
+    others: Labelled,
     random: np.random.Generator,
 ) -> dict[str, Any]:
     """Shares of the repeats in which each interval held the accuracy on the others, and their mean widths."""
@@ -87,18 +90,15 @@ def coverage(
     accuracies, biases = [], []
     for repeat in range(repeats):
         count = n // GROUP if grouped else n
-        drawn = random.choice(len(pool), count, replace=False)
-        x_ND, y_N = pool[drawn], labels[drawn]
+        drawn = random.choice(len(pool.labels), count, replace=False)
+        x_ND, y_N = pool.images[drawn], pool.labels[drawn]
         group_N = None
         if grouped:
             x_ND, y_N, group_N = _copies(x_ND, random), np.repeat(y_N, GROUP), np.repeat(np.arange(count), GROUP)
 
         fold_N = stratified_folds(y_N, folds, repeat, group_N)
-        right_N = np.zeros(len(y_N), bool)
-        for fold in range(folds):
-            inside = fold_N == fold
-            right_N[inside] = learner(x_ND[~inside], y_N[~inside], x_ND[inside]) == y_N[inside]
-        true = float((learner(x_ND, y_N, others) == truth).mean())
+        right_N = right_by_folds(learner, x_ND, y_N, fold_N)
+        true = true_accuracy(learner, x_ND, y_N, others)
 
         of_folds = np.array([right_N[fold_N == fold].mean() for fold in range(folds)])
         half = float(special.stdtrit(folds - 1, 0.975)) * of_folds.std(ddof=1) * math.sqrt(1 / folds + 1 / (folds - 1))
@@ -125,6 +125,22 @@ def coverage(
         "sd_of_error": round(float(np.std(biases)), 4),
         "repeats": repeats,
     }
+
+
+def right_by_folds(
+    learner: Learner, x_ND: NDArray[np.float32], y_N: NDArray[np.int64], fold_N: NDArray[np.int64]
+) -> NDArray[np.bool_]:
+    """Which images a learner gets right that learned from the other folds."""
+    right_N = np.zeros(len(y_N), bool)
+    for fold in np.unique(fold_N):
+        inside = fold_N == fold
+        right_N[inside] = learner(x_ND[~inside], y_N[~inside], x_ND[inside]) == y_N[inside]
+    return right_N
+
+
+def true_accuracy(learner: Learner, x_ND: NDArray[np.float32], y_N: NDArray[np.int64], others: Labelled) -> float:
+    """That on others of a learner that learned from all."""
+    return float((learner(x_ND, y_N, others.images) == others.labels).mean())
 
 
 def nearest_mean(x_ND: NDArray[np.float32], y_N: NDArray[np.int64], z_MD: NDArray[np.float32]) -> NDArray[np.int64]:
@@ -159,8 +175,18 @@ def _distances(z_MD: NDArray[np.float32], x_ND: NDArray[np.float32]) -> NDArray[
     return squared
 
 
-def small(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """float32 (N, 196), 0–1: each pixel the mean of four."""
+def fashion_mnist() -> tuple[Labelled, Labelled]:
+    """The training images, and the test images that tell the truth."""
+    data = open_dataset("fashion-mnist")
+    assert data.test is not None
+    assert data.train.labels is not None
+    assert data.test.labels is not None
+    pool = Labelled(_small(data.train.images), data.train.labels)
+    return pool, Labelled(_small(data.test.images[:TRUTH]), data.test.labels[:TRUTH])
+
+
+def _small(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Each pixel the mean of four."""
     return (images.reshape(-1, 14, 2, 14, 2).mean(axis=(2, 4), dtype=np.float32) / 255).reshape(-1, 196)
 
 

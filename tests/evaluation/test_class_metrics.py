@@ -89,7 +89,7 @@ def test_the_intervals_cover(monkeypatch: pytest.MonkeyPatch) -> None:
     """By simulation, 200 sets of 400 images, 5% of a class; benchmarks/class_metric_coverage.py has more of them."""
     monkeypatch.setattr(metrics, "RESAMPLES", 200)
     said, truth = drawn(100_000, [0.95, 0.05], seed=99)
-    single = metrics._Said(*said, truth, np.array([0, 1]))
+    single = metrics.Scorer(*said, truth, np.array([0, 1]))
     true = dict(zip(NAMES, single.scores(np.ones((1, len(truth)), np.float32))[0], strict=True))
     covered = dict.fromkeys(NAMES, 0)
     for seed in range(200):

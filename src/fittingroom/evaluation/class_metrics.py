@@ -54,7 +54,7 @@ def class_metrics(
         group_N: the group of each image, from 0, where groups are known.
     """
     n, classes = len(labels_N), np.unique(labels_N)
-    seeds = [_Said(probabilities, answers, labels_N, classes) for probabilities, answers in said]
+    seeds = [Scorer(probabilities, answers, labels_N, classes) for probabilities, answers in said]
     value_S3 = np.array([seed.scores(np.ones((1, n), np.float32))[0] for seed in seeds])
     value_3 = value_S3.mean(axis=0)
 
@@ -96,7 +96,7 @@ def in_words(scores: Mapping[str, Any]) -> str:
     return f"{', '.join(said)}; 95% intervals {', '.join(how)}"
 
 
-class _Said:
+class Scorer:
     """What one model said, in the form that scores of many weightings of the images are quickly taken from."""
 
     def __init__(
