@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fittingroom.rendering import contact_sheet as sheets
 from fittingroom.rendering.contact_sheet import PAPER, Row, contact_sheet, png_uri
 
 
@@ -66,3 +67,14 @@ def test_long_names_and_other_scripts_fit() -> None:
 def test_sheet_without_rows_is_refused() -> None:
     with pytest.raises(ValueError, match="needs a row"):
         contact_sheet([], title="x")
+
+
+def test_letters_of_other_scripts_are_drawn_where_any_typeface_has_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    from matplotlib import get_data_path
+
+    # The first of the system's is not the one that has them, and a note has them alone.
+    faces = tuple(f"{get_data_path()}/fonts/ttf/{name}.ttf" for name in ("cmr10", "DejaVuSans"))
+    monkeypatch.setattr(sheets, "SYSTEM_TYPEFACES", faces)
+    images = random_images(1, 28, 28)
+    drawn = {note: contact_sheet([Row("a", note, images)], title="x").tobytes() for note in ("Ж", "Щ")}
+    assert drawn["Ж"] != drawn["Щ"]

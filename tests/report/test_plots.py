@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from PIL import Image, ImageColor
 
 import fittingroom as fr
-from fittingroom.report.curves import TRAIN, VALIDATION, WIDTH, history_of, loss_panel
+from fittingroom.report.curves import LEFT, TRAIN, VALIDATION, WIDTH, history_of, loss_panel
 from fittingroom.report.plots import BOTTOM, LINES, SIZE, TOP, plot_loss
 from fittingroom.runs.metrics_log import read_metrics
 
@@ -65,3 +66,22 @@ def test_a_run_without_a_step_on_record_has_no_curve(tmp_path: Path) -> None:
     with pytest.raises(fr.ArtifactError, match="a step at least expected"):
         plot_loss(tmp_path)
     assert not (tmp_path / "loss.png").exists()
+
+
+def test_no_words_stand_where_a_curve_may_run(run: Path) -> None:
+    pixels = np.asarray(Image.open(plot_loss(run, stage_epochs=[4])).convert("RGB")).astype(int)
+    scale = SIZE[0] / WIDTH
+    frame = pixels[round(TOP * scale) + 1 : round(BOTTOM * scale) - 1, round(LEFT * scale) + 2 :]
+
+    # Inside the frame is paper, or one of the curves' colours thinned by it, and nothing of ink or grey.
+    greys = (np.ptp(frame, axis=2) < 4) & (frame.max(axis=2) < 240)
+    assert not greys.any()
+    assert (pixels[: round(TOP * scale)] == ImageColor.getrgb(VALIDATION)).all(axis=2).any()  # the legend is above
+
+
+def test_a_loss_named_in_another_script_is_drawn_without_a_word(run: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for xkcd in (False, True):
+            with Image.open(plot_loss(run, loss="我的.py:损失", xkcd=xkcd)) as picture:
+                assert picture.size == SIZE

@@ -23,6 +23,13 @@ MARGIN, GAP, LABEL_GAP, ROW_GAP = 72, 12, 36, 12
 TILE = 112  # the least side of a tile; an image is enlarged by the whole number that reaches it
 INK, MUTED, PAPER = (23, 25, 28), (110, 115, 122), (255, 255, 255)
 
+# What has more letters than Pillow's own; Linux, Windows and macOS bring them under these names.
+SYSTEM_TYPEFACES = (
+    "DejaVuSans.ttf", "NotoSans-Regular.ttf", "Arial.ttf", "malgun.ttf", "NotoSansCJK-Regular.ttc",
+    "wqy-zenhei.ttc", "wqy-microhei.ttc", "msyh.ttc", "simsun.ttc", "Hiragino Sans GB.ttc", "Arial Unicode.ttf",
+)  # fmt: skip
+LACKING = "\uffff"  # no letter: a typeface draws for it what it draws for each that it lacks
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -68,7 +75,7 @@ def contact_sheet(rows: Sequence[Row], *, title: str, subtitle: str = "") -> Ima
 
     # One typeface for the whole sheet, one that has every letter in it.
     captions = [text for row in rows for pair in row.captions for text in pair]
-    font = typeface([title, subtitle, *(row.label for row in rows), *captions])
+    font = typeface([title, subtitle, *(text for row in rows for text in (row.label, row.note)), *captions])
     title_font, label_font, note_font, caption_font = font(TITLE), font(LABEL), font(NOTE), font(CAPTION)
 
     # The labels take the room that the longest needs, and nothing is cut: the sheet grows instead.
@@ -105,15 +112,27 @@ def contact_sheet(rows: Sequence[Row], *, title: str, subtitle: str = "") -> Ima
 
 
 def typeface(texts: Sequence[str]) -> Callable[[int], FreeTypeFont | ImageFont]:
-    """Choose the typeface that Pillow brings, the same on every machine; for letters that it lacks, a system's."""
+    """Choose the typeface that Pillow brings, the same on every machine; for letters that it lacks, a system's.
+
+    Of the system's it is the first that has all of them, or else the one that lacks fewest.
+    """
     from PIL import ImageFont
 
-    if not all(text.isascii() for text in texts):
-        for name in ("DejaVuSans.ttf", "NotoSans-Regular.ttf", "Arial.ttf"):
-            with suppress(OSError):
-                ImageFont.truetype(name, LABEL)
-                return partial(ImageFont.truetype, name)
-    return ImageFont.load_default
+    foreign = sorted({letter for text in texts for letter in text if not letter.isascii()})
+    if not foreign:
+        return ImageFont.load_default
+
+    best, fewest = None, 0
+    for name in SYSTEM_TYPEFACES:
+        with suppress(OSError):
+            font = ImageFont.truetype(name, LABEL)
+            box = bytes(font.getmask(LACKING))
+            lacks = sum(bytes(font.getmask(letter)) == box for letter in foreign)
+            if best is None or lacks < fewest:
+                best, fewest = name, lacks
+            if not lacks:
+                break
+    return ImageFont.load_default if best is None else partial(ImageFont.truetype, best)
 
 
 def _length(font: FreeTypeFont | ImageFont, text: str) -> int:

@@ -150,14 +150,16 @@ def _draw_frame(draw: ImageDraw, panel: Panel) -> None:
     count, highest = panel.above
     if count:
         note = f"{count:,} {'value lies' if count == 1 else 'values lie'} above, up to {highest:.3g}"
-        draw.text((middle, top + gap), note, QUIET, font, anchor="ma")
+        draw.text((left, top - gap - FINER * (TEXT + 8)), note, QUIET, font, anchor="ls")
 
 
 def _draw_legend(draw: ImageDraw, kinds: Sequence[str]) -> None:
+    """Draw what the colours mean, above the frame: inside, curves would run through the words."""
     font = typeface([])(FINER * TEXT)
-    x, length = _at(WIDTH - RIGHT) - 150 * FINER, 34 * FINER
-    for row, kind in enumerate(kinds):
-        y = _at(TOP) + FINER * (20 + 26 * row)
+    x, y, length = _at(WIDTH - RIGHT), _at(TOP) - FINER * (TEXT + 23), 34 * FINER
+    for kind in reversed(kinds):
+        draw.text((x, y), kind, INK, font, anchor="rm")
+        x -= round(font.getlength(kind)) + 10 * FINER + length
         draw.line([(x, y), (x + length, y)], fill=LINES[kind][0], width=FINER * LINES[kind][1])
         _draw_dot(draw, kind, x + length / 2, y)
-        draw.text((x + length + 10 * FINER, y), kind, INK, font, anchor="lm")
+        x -= 24 * FINER

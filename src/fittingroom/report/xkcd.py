@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Sequence
 from typing import IO, Any
 
 from fittingroom.report.curves import QUIET, TRAIN, VALIDATION, loss_limit
+
+OTHER_SCRIPTS = (
+    "Noto Sans CJK SC", "WenQuanYi Zen Hei", "WenQuanYi Micro Hei", "Microsoft YaHei", "Hiragino Sans GB",
+    "Arial Unicode MS",
+)  # fmt: skip
 
 
 def draw_by_hand(events: Sequence[dict[str, Any]], stage_epochs: Sequence[int], label: str, file: IO[bytes]) -> None:
@@ -22,7 +28,11 @@ def draw_by_hand(events: Sequence[dict[str, Any]], stage_epochs: Sequence[int], 
 
     # The style is pyplot's own, global otherwise: it is entered for this drawing alone.
     logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)  # its comic fonts are rarely installed
-    with pyplot.xkcd():
+    with pyplot.xkcd(), warnings.catch_warnings():
+        # A name in another script than Latin's is drawn in what the system has for it, or as boxes.
+        if not label.isascii():
+            pyplot.rcParams["font.family"] = [*pyplot.rcParams["font.family"], "DejaVu Sans", *OTHER_SCRIPTS]
+            warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         _figure(events, stage_epochs, label).savefig(file, format="png", dpi=120)
 
 
