@@ -62,8 +62,10 @@ class Leakage:
             are = "is a near-duplicate" if near == 1 else "are near-duplicates"
             told.append(f"{such(near)} {are} of training images, as far as a search tells")
 
-        # What only validated was not learned from.
-        expect_less = ": on new images expect less" if self.equal or self.before or near else ""
+        # What only validated was not learned from, and what is alike may be another thing.
+        expect_less = ": on new images expect less" if self.equal or self.before else ""
+        if near and not expect_less:
+            expect_less = f": {_if_copied(near)}"
         return "; ".join(told) + expect_less
 
 
@@ -95,8 +97,12 @@ class NearInTest:
         are = "is a near-duplicate of a training image" if self.near == 1 else "are near-duplicates of training images"
         known = "a copy, or a thing that looks alike" if self.near == 1 else "copies, or things that look alike"
         if self.near >= MIN_NEAR * self.n:
-            known = f"if {'it is a copy' if self.near == 1 else 'they are copies'}, expect less on new images"
+            known = _if_copied(self.near)
         return f"{self.near:,} of the {self.n:,} test images ({share_text(self.near / self.n)}) {are}: {known}"
+
+
+def _if_copied(near: int) -> str:
+    return f"if {'it is a copy' if near == 1 else 'they are copies'}, expect less on new images"
 
 
 def near_in_test(train: Dataset, test: Dataset, held_out: Dataset | None, *, cache: bool) -> NearInTest:

@@ -22,9 +22,8 @@ def show_interval(scores: Mapping[str, Any], n: int, *, seeds: int = 1) -> str:
 
     low, high = scores["interval"]
     groups = scores.get("groups")
-    method = f"this model: {interval_method({'n': n, 'groups': groups, 'folds': scores.get('folds')})}"
-    if seeds > 1:
-        method = f"recipe: seeds × {interval_method({'n': n, 'groups': groups}) if groups else 'images'}"
+    method = interval_method({"n": n, "groups": groups, "folds": scores.get("folds")}, seeds)
+    whose = "recipe" if seeds > 1 else "this model"
     is_rough = seeds > 1 and n < FEW_IMAGES and not groups
     few = "; with so few images it held in 93% of simulations or more" if is_rough else ""
-    return f"95% interval {low:.2%} to {high:.2%} ({method}{few})"
+    return f"95% interval {low:.2%} to {high:.2%} ({whose}: {method}{few})"

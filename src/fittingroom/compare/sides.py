@@ -60,9 +60,7 @@ def side_of(answers: Answers, baseline: Answers) -> Side:
     """Its accuracy on the images of ``answers``, and how its recipe differs from the baseline's."""
     group_N = group_numbers(answers.groups)
     found = accuracy_of_answers(answers.correct, group_N, answers.folds)
-    method = interval_method({"n": len(answers.images), "groups": found.groups, "folds": answers.folds})
-    if answers.seeds > 1:
-        method = "seeds × images" if group_N is None else f"seeds × {method}"
+    scores = {"n": len(answers.images), "groups": found.groups, "folds": answers.folds}
 
     # Of what isn't a run nothing but the answers is known, and a baseline differs from itself in nothing.
     return Side(
@@ -72,7 +70,7 @@ def side_of(answers: Answers, baseline: Answers) -> Side:
         mean=found.mean,
         sd=found.sd,
         interval=found.interval,
-        whose=f"{whose_interval(answers.seeds)}: {method}",
+        whose=f"{whose_interval(answers.seeds)}: {interval_method(scores, answers.seeds)}",
         by_seed=answers.correct.mean(axis=1).tolist(),
         differs=None if baseline.run is None or answers.run is None else what_differs(baseline.run, answers.run),
     )

@@ -90,12 +90,19 @@ def model_interval_method(n: int) -> str:
     return "Clopper–Pearson" if n < SMALL_SET else "Wilson"
 
 
-def interval_method(scores: Mapping[str, Any]) -> str:
-    """How the ``interval`` of one model's scores was made: a method's name, or ``150 images in 12 groups``."""
+def interval_method(scores: Mapping[str, Any], seeds: int = 1) -> str:
+    """How the ``interval`` of one model's scores was made: a method's name, or ``150 images in 12 groups``.
+
+    That of several seeds: ``seeds × images``, or ``seeds × 150 images in 12 groups``.
+    """
     groups = scores.get("groups")
+    if seeds > 1 and not groups:
+        return "seeds × images"
     if folds := scores.get("folds"):
-        return f"{OF_FOLDS}, {folds} folds" + (f" of {in_groups(groups)}" if groups else "")
-    return f"{scores['n']:,} images in {in_groups(groups)}" if groups else model_interval_method(scores["n"])
+        method = f"{OF_FOLDS}, {folds} folds" + (f" of {in_groups(groups)}" if groups else "")
+    else:
+        method = f"{scores['n']:,} images in {in_groups(groups)}" if groups else model_interval_method(scores["n"])
+    return f"seeds × {method}" if seeds > 1 else method
 
 
 def in_groups(count: int) -> str:

@@ -19,7 +19,7 @@ from fittingroom.environment import cores
 from fittingroom.errors import FittingRoomError
 
 TASKS, STATM = Path("/proc/self/task"), Path("/proc/self/statm")
-PATIENCE = 0.2  # seconds, in which threads that were just started are there and have their names
+PATIENCE = 2.0  # seconds, in which threads that were just started have their names, also where the machine is busy
 
 ROOM = 200 << 20  # bytes of address space that a table, and what is made of it, may take
 ROOM_OF_A_THREAD = 136 << 20  # that its stack and its part of the allocator reserve

@@ -96,9 +96,7 @@ def _row(folder: Path, run: Run) -> dict[str, Any]:
         test = scores_of[0]["test"]
         seeds = len(scores_of)
         of_run = result if "members" in result else test
-        method = interval_method({"n": test["n"], "groups": of_run.get("groups")})
-        if seeds > 1:
-            method = f"seeds × {method if of_run.get('groups') else 'images'}"
+        method = interval_method({"n": test["n"], "groups": of_run.get("groups")}, seeds)
         row |= {
             "test": result["mean"] if "members" in result else test["accuracy"],
             "interval": of_run["interval"],
