@@ -202,6 +202,19 @@ def test_test_images_that_were_trained_on_are_counted(runs: Path) -> None:
     assert warnings(runs, "one", "two") == []
 
 
+def test_what_is_the_same_of_both_is_said_once_and_equal_images_count_one_by_one(runs: Path, trained: Path) -> None:
+    train(trained / "leaked.npz", runs / "again", seed=1)
+    said = "the training data of both hold 150 of their 200 test images; 150 of them are compared"
+    assert warnings(runs, "leaked", "again") == [said]
+
+    from fittingroom.compare.validity import TrainingImages
+
+    answers = read_answers(fr.open_run(runs / "one"), "one", "test")
+    (first, _), (second, _), *others = answers.images
+    twice = replace(answers, images=[(first, 0), (first, 1), *others], sources=None)
+    assert TrainingImages(frozenset({first, second})).among(twice) == 2
+
+
 def test_training_on_the_others_whole_test_set_is_seen_without_the_data(runs: Path, trained: Path) -> None:
     one, swapped = (read_answers(fr.open_run(runs / name), name, "test") for name in ("one", "swapped"))
     from fittingroom.compare.validity import TrainingImages, find_warnings

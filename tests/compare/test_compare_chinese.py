@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import html
 import re
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from fittingroom.compare import compare_runs
+from fittingroom.compare.answers import read_answers
 from fittingroom.compare.page import page_of
+from fittingroom.compare.verdict import compare_answers
 from fittingroom.rendering import languages
 from fittingroom.runs.run import Run
 from tests.support.small_run import train_small
@@ -49,6 +53,20 @@ def test_the_figures_are_those_of_the_english_page(runs: list[Run]) -> None:
         assert re.findall(r'<td class="number"[^>]*>(.*?)</td>', page) == re.findall(
             r'<td class="number"[^>]*>(.*?)</td>', english
         )
+
+
+@pytest.mark.parametrize("n", [20, 200])
+def test_what_decides_between_recipes_is_said_in_chinese_of_few_images_too(runs: list[Run], n: int) -> None:
+    base = read_answers(runs[0], "one", "test").subset(np.arange(n))
+    twice_SN = np.repeat(base.predicted, 2, axis=0)
+    both = [
+        replace(base, name="one", predicted=twice_SN),
+        replace(base, name="two", predicted=np.roll(twice_SN, 1, axis=1)),
+    ]
+    method = compare_answers(both[0], both[1], "test", minimum_effect=0.01, warnings=[]).method
+    chinese = languages.translated(f"Decided by: {method}.", "compare")
+    assert chinese is not None, method
+    assert not re.search("images|seeds", chinese)
 
 
 def test_each_entry_takes_over_what_it_takes_out() -> None:

@@ -33,7 +33,7 @@ class TrainingImages:
         """How many of the images that were answered are among them, by their pixels or by their files."""
         sources = answers.images if answers.sources is None else answers.sources
         pairs = zip(answers.images, sources, strict=True)
-        return len({image for (image, _), (source, _) in pairs if image in self.hashes or source in self.hashes})
+        return sum(image in self.hashes or source in self.hashes for (image, _), (source, _) in pairs)
 
 
 def learned_key(run: Run) -> str:
@@ -85,7 +85,8 @@ def find_warnings(
     # What a model learned from, or was chosen by, it answers better than new images.
     for side, other in ((first, second), (second, first)):
         if on == "test":
-            warnings += _trained_on(side, other, common, learned_from)
+            # Of the same data the same is known: it is said once.
+            warnings += [each for each in _trained_on(side, other, common, learned_from) if each not in warnings]
         warnings += _chosen_on(side, common)
 
     if (group_N := group_numbers(common.groups)) is not None:
@@ -124,10 +125,18 @@ def _trained_on(side: Answers, other: Answers, common: Answers, learned_from: di
     if not seen:
         return []
     among = images.among(common)
-    tested_on = {image for image, _ in other.images}
     left_out = "none of them is compared" if not among else f"{among:,} of them are compared"
-    of_all = f"{seen:,} of {len(tested_on):,} test images of {other.name}"
+    if _is_said_of_both(side, other):
+        return [f"the training data of both hold {seen:,} of their {len(other.images):,} test images; {left_out}"]
+    of_all = f"{seen:,} of {len(other.images):,} test images of {other.name}"
     return [f"the training data of {of_whom} hold {of_all}; {left_out}"]
+
+
+def _is_said_of_both(first: Answers, second: Answers) -> bool:
+    """Whether both learned from the same images, with no other run's before, and were tested on the same."""
+    if first.run is None or second.run is None or learned_key(first.run) != learned_key(second.run):
+        return False
+    return first.run.environment.start is None and set(first.images) == set(second.images)
 
 
 def _chosen_on(side: Answers, common: Answers) -> list[str]:
@@ -141,8 +150,8 @@ def _chosen_on(side: Answers, common: Answers) -> list[str]:
         held_out = read_predictions(file, model.artifact.classes)
         chosen_by = TrainingImages(frozenset((*held_out.images, *(held_out.sources or ())))).among(common)
         if chosen_by:
-            compared = len({image for image, _ in common.images})
-            return [f"{side.name} chose its checkpoint by {chosen_by:,} of the {compared:,} images compared"]
+            compared = f"{len(common.images):,} images compared"
+            return [f"{side.name} chose its checkpoint by {chosen_by:,} of the {compared}"]
     return []
 
 
