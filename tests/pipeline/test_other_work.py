@@ -58,7 +58,7 @@ def test_the_line_says_what_helps() -> None:
     lines: list[str] = []
     progress._Lines(lines.append, speeds=False)(ProcessorsTaken(taken=1.04, processors=2, threads=2))
     assert lines[0].startswith("other programs keep 1.0 of 2 processors busy")
-    assert "on one, by `threads`" in lines[0]
+    assert "with one thread" in lines[0]
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc/stat")

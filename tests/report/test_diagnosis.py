@@ -418,6 +418,14 @@ def test_a_comparison_that_is_advised_can_come_to_an_answer() -> None:
     assert "--folds" not in advice[400, None]
     assert "by as many folds" in advice[400, 5]
 
+    # Folds take no recipe that chooses its epoch, and no data that has validation images of its own.
+    six = scores | {"n": 6, "correct": 4, "accuracy": 4 / 6}
+    chooses, has_own = replace(recipe, keep="best"), diagnose(events, recipe, six, own_validation=True)
+    for diagnosed in (diagnose(events, chooses, six), has_own):
+        (finished,) = (each for each in diagnosed if each.name == "finished")
+        assert finished.suggestion.endswith("--split validation, though 6 validation images hardly tell.")
+        assert translated(finished.suggestion, "report") is not None
+
     # Nothing held out: as much as a recipe that says nothing holds out, which 5,000 of 1,000 images are not.
     alone = [event | {"validation_loss": None} if event["event"] == "epoch" else event for event in events]
     found = {each.name: each for each in diagnose(alone, recipe)}
@@ -434,6 +442,14 @@ def test_over_fitting_that_folds_would_have_to_show_names_no_way_that_they_refus
     (found,) = (each for each in diagnose(events, replace(recipe, shift=0), few) if each.name == "over-fitting")
     assert "both with --folds 5, as 60 validation images hardly tell" in found.suggestion
     assert "keep=best" not in found.suggestion
+    assert translated(found.suggestion, "report") is not None
+
+    (found,) = (
+        each
+        for each in diagnose(events, replace(recipe, shift=0), few, own_validation=True)
+        if each.name == "over-fitting"
+    )
+    assert "--folds" not in found.suggestion
     assert translated(found.suggestion, "report") is not None
 
 

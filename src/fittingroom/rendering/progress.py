@@ -313,7 +313,7 @@ def _memory_line(event: MicroBatchHalved) -> str:
 def _taken_line(event: ProcessorsTaken) -> str:
     return (
         f"other programs keep {event.taken:.1f} of {event.processors} processors busy, so the {event.threads} threads "
-        "of this training wait for each other; on one, by `threads`, it may be over sooner (other rounding, other bits)"
+        "of this training wait for each other; with one thread it may be over sooner (other rounding, other bits)"
     )
 
 

@@ -70,7 +70,8 @@ def diagnose_run(run: Run) -> list[Diagnosis]:
     suspicious = None
     if scores:
         suspicious = find_suspicious_labels(read_predictions(run.predictions_file("validation"), run.artifact.classes))
-    diagnoses = diagnose(events, run.recipe, scores, suspicious, official=official)
+    own_validation = run.environment.data.validation is not None
+    diagnoses = diagnose(events, run.recipe, scores, suspicious, official=official, own_validation=own_validation)
     if run.environment.start is None:
         return diagnoses
 

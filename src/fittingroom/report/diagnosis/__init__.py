@@ -43,6 +43,7 @@ def diagnose(
     suspicious: SuspiciousLabels | None = None,
     *,
     official: bool = False,
+    own_validation: bool = False,
 ) -> list[Diagnosis]:
     """Apply every rule to a training; what matters most comes first.
 
@@ -53,6 +54,7 @@ def diagnose(
         suspicious: of the same images.
         official: whether the training images are the official ones of Fashion-MNIST, of which it is known what the
             package's recipes reach.
+        own_validation: whether the data has validation images of its own.
 
     Returns:
         At least one, on the progress of the training; empty if not one epoch was finished.
@@ -62,7 +64,17 @@ def diagnose(
         return []
     steps = [event for event in events if event["event"] == "step"]
     images = next((event["images"] for event in events if event["event"] == "start"), 0)
-    facts = Facts(window_of(epochs, steps, recipe), epochs, steps, recipe, validation, suspicious, official, images)
+    facts = Facts(
+        window=window_of(epochs, steps, recipe),
+        epochs=epochs,
+        steps=steps,
+        recipe=recipe,
+        scores=validation,
+        suspicious=suspicious,
+        official=official,
+        images=images,
+        own_validation=own_validation,
+    )
 
     for rule in DECISIVE:
         if decisive := rule(facts):

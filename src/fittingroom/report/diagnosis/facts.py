@@ -96,6 +96,7 @@ class Facts:
         suspicious: of the validation images.
         official: whether it was trained on the official training set of Fashion-MNIST.
         images: that it learned from.
+        own_validation: whether the data has validation images of its own.
     """
 
     window: Window
@@ -106,6 +107,7 @@ class Facts:
     suspicious: SuspiciousLabels | None = None
     official: bool = False
     images: int = 0
+    own_validation: bool = False
 
     @property
     def validated(self) -> int:
@@ -116,6 +118,11 @@ class Facts:
     def has_folds(self) -> bool:
         """Whether these were judged by folds, and none was held out of the training."""
         return self.scores is not None and "folds" in self.scores
+
+    @property
+    def could_fold(self) -> bool:
+        """Whether folds would take this recipe and this data, see :func:`fittingroom.runs.folds.for_folds`."""
+        return not (self.own_validation or self.recipe.early_stop or self.recipe.keep == "best")
 
     @property
     def to_hold_out(self) -> int:
@@ -133,7 +140,7 @@ class Facts:
         if self.validated < FEW_VALIDATED:
             one = self.validated == 1
             few = f"{self.validated:,} validation image{'' if one else 's'} hardly tell{'s' if one else ''}"
-            return f"both with --folds 5, as {few}, {how}"
+            return f"both with --folds 5, as {few}, {how}" if self.could_fold else f"{how}, though {few}"
         return how
 
 
