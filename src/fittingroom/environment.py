@@ -74,10 +74,10 @@ def versions(*more: str) -> dict[str, str]:
 def git_revision() -> str | None:
     """The commit of the package's own source tree, with ``+`` if it has changes; None for an installed package."""
     folder = Path(__file__).parent
-    told = ("status", "--porcelain=v2", "--branch", "--no-ahead-behind", "--untracked-files=no")
+    status = ("status", "--porcelain=v2", "--branch", "--no-ahead-behind", "--untracked-files=no")
     try:
         answer = subprocess.run(
-            ["git", "--no-optional-locks", "-C", str(folder), *told],  # or it would write the checkout's index anew
+            ["git", "--no-optional-locks", "-C", str(folder), *status],  # or it would write the checkout's index anew
             capture_output=True,
             text=True,
             timeout=5,

@@ -102,7 +102,8 @@ def _overlap(judged: Part, seen: Part, common: NDArray[np.int64]) -> Finding:
         f"occur{'s' * (len(common) == 1)} in {seen.name} too ({kind_of_place(judged.dataset)} {listed})",
         effect="Both are the same part: given twice, they count twice."
         if is_copy
-        else f"Trained on the one, a model knows {share_text(share)} of the other's answers: its accuracy is too high.",
+        else f"Trained on the one, a model has seen {share_text(share)} of the other: its accuracy there is mostly too "
+        "high.",
         advice="Give one of them." if is_copy else "Take these images out of the part that is trained on.",
         figures={"overlap": len(common), "n": len(judged.hashes), "share": share}
         | file_figures(judged.dataset, common),

@@ -301,7 +301,7 @@ def _refuse_used(folder: Path) -> None:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         go_on = f", or go on with that run: fittingroom train --resume {folder}" if holds_run(folder) else ""
         raise ArtifactError(
-            f"{folder}: a new or empty folder expected for the run, but something is there; give another `out`{go_on}"
+            f"{folder}: a new or empty folder expected, but something is there; give another `out`{go_on}"
         )
 
 

@@ -167,7 +167,7 @@ WHAT_A_PATH_MAY_BE = _what_a_path_may_be()
 NO_FORMATS = {
     (".zip", ".7z", ".rar", ".bz2", ".xz", ".zst", ".lz4", ".tar"): "unpack it, and give what comes out",
     (".tsv", ".tab", ".txt", ".xlsx", ".xls", ".ods", ".jsonl", ".json", ".feather", ".arff"): (
-        "of a table, save it as CSV with commas, or as Parquet"
+        "if it is a table, save it as CSV with commas, or as Parquet"
     ),
     (".npy", ".h5", ".hdf5", ".pkl", ".pickle", ".pt", ".pth", ".joblib", ".tfrecord"): (
         "load its arrays in Python, and give them to fittingroom.Dataset.from_arrays or save them by "
