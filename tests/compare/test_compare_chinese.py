@@ -15,6 +15,7 @@ from fittingroom.compare.page import page_of
 from fittingroom.compare.verdict import compare_answers
 from fittingroom.rendering import languages
 from fittingroom.runs.run import Run
+from tests.support.bilingual import left_in_english
 from tests.support.small_run import train_small
 
 HAN = re.compile("[\u4e00-\u9fff]")
@@ -32,14 +33,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
 @pytest.mark.parametrize("count", [2, 3])
 def test_no_text_of_a_comparison_is_left_in_english(runs: list[Run], count: int) -> None:
     english = page_of(compare_runs(runs[:count]))
-    body = languages.SKIPPED.sub("", english.partition("<body>")[2])
-    left = set()
-    for tag, attributes, inner in languages.ELEMENT.findall(body):
-        text = " ".join(re.sub("<[^>]*>", "", inner).split())
-        is_name = 'scope="row"' in attributes or tag == "td"
-        if "data-zh=" not in attributes + inner and languages.WORD.search(text) and not is_name:
-            left.add(text)
-    assert left <= {"English 中文", "one", "two", "three"}
+    assert left_in_english(english, names=("td",)) <= {"English 中文", "one", "two", "three"}
 
 
 def test_the_figures_are_those_of_the_english_page(runs: list[Run]) -> None:
@@ -67,9 +61,3 @@ def test_what_decides_between_recipes_is_said_in_chinese_of_few_images_too(runs:
     chinese = languages.translated(f"Decided by: {method}.", "compare")
     assert chinese is not None, method
     assert not re.search("images|seeds", chinese)
-
-
-def test_each_entry_takes_over_what_it_takes_out() -> None:
-    for entry in languages.read_catalogue("compare"):
-        places = [place[1] + place[2] for place in languages.PLACE.finditer(entry.chinese)]
-        assert set(places) == set(entry.pattern.groupindex), entry.chinese

@@ -1,10 +1,10 @@
-"""A page in its second language, where its own switch can't run, as in the frames of the served page."""
+"""A page in its second language, where its own switch can't run, as in a frame; and the catalogues of all pages."""
 
 from __future__ import annotations
 
 import pytest
 
-from fittingroom.rendering.languages import in_chinese, with_chinese
+from fittingroom.rendering.languages import FOLDER, PLACE, in_chinese, read_catalogue, with_chinese
 
 PAGE = (
     '<!doctype html>\n<html lang="en">\n<body><h1><span id="accuracy">91.82%</span> accuracy</h1><p>A name</p>'
@@ -34,3 +34,12 @@ def test_marks_that_lead_nowhere_are_left_alone() -> None:
     head = '<h1 data-zh="7">a</h1><h2 data-zh="99999999">b</h2><p data-zh="0" data-zh-names="alt:9 x:0 alt:²">c' * 9
     page = f'{head}<script type="application/json" id="languages-texts">["d"]</script>'
     assert in_chinese(page) == page
+
+
+@pytest.mark.parametrize("catalogue", sorted(file.name.removesuffix(".zh.txt") for file in FOLDER.glob("*.zh.txt")))
+def test_each_entry_takes_over_what_it_takes_out(catalogue: str) -> None:
+    for entry in read_catalogue(catalogue):
+        places = [place[1] + place[2] for place in PLACE.finditer(entry.chinese)]
+        names = {place for place in places if place.startswith("t")}  # one may stand there again, and nothing else
+        once = [place for place in places if place not in names]
+        assert sorted([*once, *names]) == sorted(entry.pattern.groupindex), entry.chinese
