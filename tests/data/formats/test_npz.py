@@ -67,6 +67,13 @@ def test_arrays_that_are_not_read_are_named(file: Path) -> None:
         read_npz(file)
 
 
+def test_a_word_of_another_script_is_no_mark_between_others(file: Path) -> None:
+    """测试 is test, which nobody may learn from."""
+    np.savez(file, 测试x=IMAGES, 测试y=LABELS)
+    with pytest.raises(DataError, match=r"arrays called x_train and y_train, .* found 测试x, 测试y"):
+        read_npz(file)
+
+
 def test_yes_and_no_are_labels(file: Path) -> None:
     np.savez(file, x_train=IMAGES, y_train=LABELS == 1)
     assert_same(read_npz(file).train, Dataset(IMAGES, (LABELS == 1).astype(int), ("0", "1"), "x"))

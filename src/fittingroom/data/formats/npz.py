@@ -189,7 +189,7 @@ def _called(there: Collection[str], part: str, what: str) -> str:
     words = [word for word, of in PARTS.items() if of == part]
     known = {f"{a}{b}" for word in words for name in WORDS[what] for a, b in ((word, name), (name, word))}
     known |= set(WORDS[what]) if part == "train" else set()
-    found = [name for name in there if re.sub(r"[^a-z0-9]", "", name.lower()) in known]
+    found = [name for name in there if re.sub(r"[\W_]", "", name.lower()) in known]
     return found[0] if len(found) == 1 else ""
 
 
