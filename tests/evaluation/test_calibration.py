@@ -75,6 +75,12 @@ def test_a_single_certain_example_is_enough() -> None:
     assert found.bins[0].high == 1.0
 
 
+def test_of_answers_that_are_all_wrong_and_certain_the_brier_score_has_an_interval() -> None:
+    found = calibration(np.array([[1, 0]] * 20, np.float32), np.ones(20, np.int64))
+    assert found.brier == 2
+    assert found.brier_interval == pytest.approx((2 * 0.025 ** (1 / 20), 2))
+
+
 @pytest.mark.parametrize("n", [20, 60, 200])
 def test_a_calibrated_model_is_hardly_ever_called_otherwise_however_few_the_examples(n: int) -> None:
     found = [calibration(*calibrated_sample(n, 10, seed)).verdict for seed in range(300)]

@@ -130,11 +130,11 @@ def calibration(probabilities_NC: NDArray[np.float32], labels_N: NDArray[np.int6
 
 def _brier_interval(squares_N: NDArray[np.float64]) -> tuple[float, float]:
     """The 95% interval of a mean of numbers of 0–2, of two or more."""
-    n, share = len(squares_N), float(squares_N.mean()) / 2
+    n, share = len(squares_N), min(1.0, float(squares_N.mean()) / 2)
 
     # No number of this range varies more than those at its ends, so n examples count for n at the least. How much less
     # they vary is not known where large ones are rare: half a one more is taken to have been seen.
     variance = float(squares_N.var(ddof=1)) / 4 + (1 - share) ** 2 / (2 * n)
-    counted = n * max(1.0, share * (1 - share) / variance)
+    counted = n * max(1.0, share * (1 - share) / variance) if share < 1 else n
     low, high = clopper_pearson_interval(share * counted, counted)
     return 2 * low, 2 * high
