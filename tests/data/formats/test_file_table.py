@@ -167,6 +167,18 @@ def test_a_column_of_yes_and_no_says_which_part_a_row_is_of(
         fr.open_dataset(write(TABLE.with_columns(pl.Series(column, [*map(str, values[:5]), "maybe"])), "other"))
 
 
+def test_several_columns_of_yes_and_no_say_it_together(write: Write) -> None:
+    """By the first of them alone, the test images were learned from."""
+    table = TABLE.with_columns(
+        is_valid=pl.Series([0, 0, 0, 0, 1, 0]), is_test=pl.Series([0, 0, 0, 0, 0, 1]), note=pl.lit("x")
+    )
+    for given in (table, table.with_columns(is_train=pl.Series([1, 1, 1, 1, 0, 0]))):
+        data = fr.open_dataset(write(given, "files"))
+        assert (len(data.train), data.validation and len(data.validation), data.test and len(data.test)) == (4, 1, 1)
+    with pytest.raises(DataError, match=r"row [67]: one part expected, test and train found, by is_valid, is_test"):
+        fr.open_dataset(write(table.with_columns(is_train=pl.Series([1, 1, 1, 1, 0, 1])), "other"))
+
+
 def test_ids_are_names_of_files_where_no_column_is_called_so(folder: Path) -> None:
     """As competitions have it: id,label beside a folder of pictures called <id>.tif."""
     (folder / "train").mkdir()

@@ -52,14 +52,14 @@ SPLIT_NAMES = ("split", "usage", "subset", "partition", "part", "set", "data_set
 """What a column may be called that says of each row whether it is of train, validation or test."""
 
 PART_FLAGS = {
-    "is_valid": (None, "validation"),
-    "is_val": (None, "validation"),
-    "is_validation": (None, "validation"),
-    "is_test": (None, "test"),
-    "is_train": ("test", None),
-    "is_training": ("test", None),
+    "is_valid": "validation",
+    "is_val": "validation",
+    "is_validation": "validation",
+    "is_test": "test",
+    "is_train": "train",
+    "is_training": "train",
 }
-"""What a column of yes and no may be called, and the part of the rows with no and with yes; None is train.
+"""What a column of yes and no may be called, and the part of the rows with yes.
 
 fastai's tables have ``is_valid``, and Caltech's birds ``is_training_image``.
 """
@@ -170,32 +170,43 @@ def numbered(
     return labels, classes
 
 
-def part_flag(columns: Sequence[str]) -> str | None:
-    """The column that says of each row, by yes or no, whether it is of one part; None where there is none."""
-    found = named(columns, list(PART_FLAGS))
-    return found or next((column for column in columns if plain(column).removesuffix("_image") in PART_FLAGS), None)
+def part_flags(columns: Sequence[str]) -> dict[str, str]:
+    """The columns that say of each row, by yes or no, whether it is of one part, and that part."""
+    parts = {column: PART_FLAGS.get(plain(column).removesuffix("_image")) for column in columns}
+    return {column: part for column, part in parts.items() if part is not None}
 
 
-def parts_of_flags(column: str, values: Sequence[str | None], where: str, first_row: int = 1) -> list[str]:
-    """The part of each row by a column that says yes or no.
+def parts_of_flags(values: Mapping[str, Sequence[str | None]], where: str, first_row: int = 1) -> list[str]:
+    """The part of each row by the columns that say yes or no: that of its yes.
+
+    A row without any is of train, or of test where a column says which are of train.
 
     Args:
-        column: its name, of :data:`PART_FLAGS`.
-        values: ``True``, ``1``, ``yes`` and their opposites, in any case.
+        values: of each column of :func:`part_flags`: ``True``, ``1``, ``yes`` and their opposites, in any case.
         where: what an error message calls the table.
         first_row: the number of the first row in the file.
 
     Raises:
-        DataError: a value that is neither.
+        DataError: a value that is neither, or a row of two parts.
     """
-    of_no, of_yes = PART_FLAGS[plain(column).removesuffix("_image")]
-    said = [_YES_NO.get((value or "").strip().lower().removesuffix(".0")) for value in values]
-    if None in said:
-        row = said.index(None)
+    flags = part_flags(list(values))
+    found: list[set[str]] = [set() for _ in next(iter(values.values()))]
+    for column, part in flags.items():
+        for row, value in enumerate(values[column]):
+            is_of_it = _YES_NO.get((value or "").strip().lower().removesuffix(".0"))
+            if is_of_it is None:
+                raise DataError(
+                    f"{where}: row {row + first_row:,}, column {column}: True or False expected, {value or ''!r} found"
+                )
+            if is_of_it:
+                found[row].add(part)
+    if twice := [row for row, parts in enumerate(found) if len(parts) > 1]:
         raise DataError(
-            f"{where}: row {row + first_row:,}, column {column}: True or False expected, {values[row] or ''!r} found"
+            f"{where}: row {twice[0] + first_row:,}: one part expected, {' and '.join(sorted(found[twice[0]]))} found, "
+            f"by {', '.join(flags)}"
         )
-    return [(of_yes if yes else of_no) or "train" for yes in said]
+    without = "test" if "train" in flags.values() else "train"
+    return [next(iter(parts), without) for parts in found]
 
 
 def parts_of_rows(values: Sequence[object], where: str, first_row: int = 1) -> dict[str, NDArray[np.int64]]:

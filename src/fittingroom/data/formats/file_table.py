@@ -29,7 +29,7 @@ from fittingroom.data.formats.columns import (
     label_column,
     named,
     numbered,
-    part_flag,
+    part_flags,
     parts_of_flags,
     parts_of_rows,
 )
@@ -127,9 +127,9 @@ def file_table(frame: pl.DataFrame, path: Path, first_row: int) -> FileTable:
         raise DataError(f"{path}: a row for each picture expected, no rows found")
 
     label, part = _label_column(frame), named(frame.columns, SPLIT_NAMES)
-    flag = part_flag(frame.columns) if part is None else None
+    flags = part_flags(frame.columns) if part is None else {}
     if label is None:
-        refuse_unclear_labels(frame, [name for name in (place, part, flag, GROUP) if name], path)
+        refuse_unclear_labels(frame, [name for name in (place, part, *flags, GROUP) if name], path)
 
     def text(column: str) -> list[str | None]:
         values = frame[column]
@@ -141,8 +141,8 @@ def file_table(frame: pl.DataFrame, path: Path, first_row: int) -> FileTable:
     names, parts = text(place), None if part is None else [value or "" for value in text(part)]
     if None in names:
         raise DataError(f"{path}: row {names.index(None) + first_row:,}, column {place}: a path expected, none found")
-    if flag is not None:
-        parts = parts_of_flags(flag, text(flag), str(path), first_row)
+    if flags:
+        parts = parts_of_flags({flag: text(flag) for flag in flags}, str(path), first_row)
     labels, group = None if label is None else text(label), named(frame.columns, [GROUP])
     groups = None if group is None else text(group)
     return FileTable(path, [name or "" for name in names], labels, parts, groups, first_row)
