@@ -23,7 +23,7 @@ from fittingroom.recipes.recipe import Recipe, load_recipe, parse_recipe
 from fittingroom.rendering.languages import translated
 from fittingroom.report.diagnosis import Diagnosis, diagnose, fit_trend
 from fittingroom.report.diagnosis.learning_rules import _p_values
-from fittingroom.report.run_summary import worst_mistakes
+from fittingroom.report.run_summary import weakest_classes, worst_mistakes
 from fittingroom.runs.metrics_log import read_metrics
 from tests.support import GOLDEN
 
@@ -375,6 +375,17 @@ def test_of_several_that_are_as_weak_or_as_often_confused_none_is_called_the_one
     tied = worst_mistakes({"n": 26, "correct": 13, "per_class": rows, "confusion": [[1, 1, 0], [5, 10, 5], [0, 1, 3]]})
     assert tied is not None
     assert not tied.is_confusion
+
+
+def test_of_several_classes_that_one_is_as_often_taken_for_none_is_called_the_one() -> None:
+    rows = [{"class": name, "n": n, "recall": hit / n} for name, n, hit in (("a", 4, 1), ("b", 4, 2), ("c", 4, 4))]
+    rows.append({"class": "d", "n": 4, "recall": 1.0})
+    confusion = [[1, 1, 1, 1], [1, 2, 1, 0], [0, 0, 4, 0], [0, 0, 0, 4]]
+    found = {row["class"]: row for row in weakest_classes({"per_class": rows, "confusion": confusion})}
+    said = {name: row["mistaken_for"] + row["mistaken_others"] for name, row in found.items()}
+    assert said == {"a": "b and 2 other classes", "b": "a and 1 other class", "c": "", "d": ""}
+    for text in ("Shirt and 1 other class", "狗 and 2 other classes"):
+        assert translated(f'{text} <span class="small">1</span>', "report") is not None
 
 
 def lopsided(frequent: int, right: int, rare: Sequence[tuple[int, int]]) -> dict[str, Any]:

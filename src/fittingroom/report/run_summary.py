@@ -87,26 +87,34 @@ def weakest_classes(scores: dict[str, Any]) -> list[dict[str, Any]]:
 
     Returns:
         The rows of ``per_class``, each with the recall's ``interval`` (95%, of this model), the class that it is most
-        often ``mistaken_for``, and how often (``mistaken``).
+        often ``mistaken_for``, what follows its name where others are as often (``mistaken_others``), and how often
+        (``mistaken``).
     """
     rows = []
     for i, row in enumerate(scores["per_class"]):
         if not row["n"]:
             continue
 
-        # What it is mistaken for is the largest count of its row beside the diagonal.
+        # What it is mistaken for is the largest count of its row beside the diagonal, or several where images are few.
         counts = scores["confusion"][i]
         mistaken = max((j for j in range(len(counts)) if j != i), key=counts.__getitem__)
+        tied = sum(count == counts[mistaken] for j, count in enumerate(counts) if j not in (i, mistaken))
         rows.append(
             row
             | {
                 "interval": model_interval(counts[i], row["n"]),
                 "mistaken_for": scores["per_class"][mistaken]["class"] if counts[mistaken] else "",
+                "mistaken_others": _and_others(tied) if counts[mistaken] else "",
                 "mistaken": counts[mistaken],
             }
         )
 
     return sorted(rows, key=lambda row: float(row["recall"]))
+
+
+def _and_others(tied: int) -> str:
+    """What follows the name of one of several classes of which none is *the* one: `` and 2 other classes``."""
+    return f" and {tied:,} other class{'es' * (tied != 1)}" if tied else ""
 
 
 def confused_pairs(scores: dict[str, Any], n: int = 12) -> list[dict[str, Any]]:
@@ -155,7 +163,7 @@ class WorstMistakes:
     @property
     def others(self) -> str:
         """What follows the name of the weakest class where it isn't the only one: `` and 2 other classes``."""
-        return f" and {self.tied:,} other class{'es' * (self.tied != 1)}" if self.tied else ""
+        return _and_others(self.tied)
 
     @property
     def is_confusion(self) -> bool:
