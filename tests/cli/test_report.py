@@ -78,13 +78,15 @@ def files_of(folder: Path) -> dict[str, bytes]:
 
 
 def test_a_report_to_another_place_is_the_same_page_and_leaves_the_run_as_it_is(
-    capsys: pytest.CaptureFixture[str],
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     train()
+    monkeypatch.setenv("HOME", "home")
     before = files_of(Path("runs"))
-    for out, written in (("pages/one.html", "pages/one.html"), ("elsewhere", "elsewhere/report.html")):
+    places = {"pages/one.html": "pages/one.html", "elsewhere": "elsewhere/report.html", "~/a.html": "home/a.html"}
+    for out, written in places.items():
         capsys.readouterr()
-        assert main(["report", "runs/one", "--out", out]) == 0
+        assert main(["report", "runs/one", f"--out={out}"]) == 0
         assert capsys.readouterr().out.splitlines()[-1] == written
         assert Path(written).read_bytes() == before["one/report.html"]
     assert files_of(Path("runs")) == before

@@ -66,7 +66,8 @@ def write_report(
     Args:
         run: finished; its data is opened for the pictures, and without it the page says that they are missing.
         out: where else to write, when nothing is to be written into the run: a folder, which gets ``report.html`` and
-            each member's below it; or one file, the page of the whole run, if the name ends in ``.html``.
+            each member's below it; or one file, the page of the whole run, if the name ends in ``.html``. With ``~``
+            for the home directory.
         xkcd: draw the curves as if by hand, as in the tutorial notebook.
         with_map: with a map of the judged images, and the training images nearest to the worst mistakes; this takes
             seconds, PyTorch and scikit-learn.
@@ -139,7 +140,7 @@ def write_report(
 
 def page_at(run: Run, out: str | Path | None = None) -> tuple[Path, bool]:
     """Where :func:`write_report` writes a run's page, and whether its members' pages lie below the same folder."""
-    place = run.path if out is None else Path(out)
+    place = run.path if out is None else Path(out).expanduser()
     if place.is_dir():
         return place / PAGE, True
     is_file = place.exists() or place.suffix.lower() in (".html", ".htm")
