@@ -19,8 +19,12 @@ def test_ideas_are_told_in_lines_a_table_csv_and_latex(own_folder: Path, capsys:
     told = capsys.readouterr()
     assert "after 3 pairs: worse" in told.err
     assert told.out.count("worse") == 1
-    assert "never opened" in told.out
+    assert "no model was judged on it" in told.out
     assert "slow" in told.out
+
+    # The same command again, as after a kill: what lies there can be gone on with.
+    assert main(["try", *SMALL, "--variant", "slow.toml", "--out", "study"]) == 2
+    assert "there is a study already; to go on with it: fittingroom try --resume study" in capsys.readouterr().err
 
     assert main(["try", "--resume", "study", "--csv", "ideas.csv", "--latex", "ideas.tex", "--quiet", "--json"]) == 0
     result = json.loads(capsys.readouterr().out)

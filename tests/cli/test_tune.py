@@ -54,7 +54,7 @@ def test_tune_ends_with_fresh_seeds_a_recipe_and_what_to_do_next(capsys: pytest.
     assert "the best of all, and so optimistic" in printed.out
     assert f"{result['final']['mean']:.2%}" in printed.out
     assert "with 2 fresh seeds" in printed.out
-    assert "never opened" in printed.out
+    assert "no model was judged on it" in printed.out
     assert result["final"]["seeds"] == [5, 6]
     assert "trial 2   epoch 3/3" in printed.err
     assert re.search(r"^trial 2   finished   validation accuracy .* best so far: ", printed.err, re.MULTILINE)

@@ -52,7 +52,7 @@ def test_the_page_shows_every_trial_and_calls_the_searchs_best_optimistic(study:
         assert f"trial {trial.number}, {trial.state}" in page
     assert f"{study.result['final']['mean']:.2%}" in page
     assert "and so optimistic" in page
-    assert "The test set was never opened" in page
+    assert "No model was judged on the test set" in page
     assert "http://" not in page
     assert "https://" not in page
 

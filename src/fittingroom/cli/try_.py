@@ -238,6 +238,6 @@ def _below(result: Mapping[str, Any], path: Path) -> Iterator[tuple[str, str]]:
         yield "test", f"{test['winner']}: {figures}: {test['verdict']}"
         yield "", f"with {test['seeds'][1]} fresh seeds each, once, on {test['n']:,} images"
     else:
-        yield "test", "never opened"
+        yield "test", "no model was judged on it"
     yield "study", f"{path}/   (baseline, idea-1 …: runs like any other)"
     yield "report", f"{path}/report.html"

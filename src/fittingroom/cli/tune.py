@@ -31,8 +31,8 @@ EXAMPLE = """example, with this in space.toml:
 def add_options(parser: Parser) -> None:
     """Add the options of ``tune``."""
     parser.description = (
-        "Search over keys of a recipe with Optuna: chosen on validation images, the test set is never "
-        "opened. The best recipe is trained again with seeds that no trial had, and written as best.toml."
+        "Search over keys of a recipe with Optuna: chosen on validation images, no model is judged on the "
+        "test set. The best recipe is trained again with seeds that no trial had, and written as best.toml."
     )
     parser.epilog = EXAMPLE
     parser.formatter_class = HelpAsWritten
@@ -204,7 +204,7 @@ def _summary(study: Study, running: int) -> Iterator[tuple[str, str]]:
         yield "", f"judged on the {result['n']:,} images that chose it, so still a little optimistic"
 
     # Nobody has to type the values that were found, nor is test to be opened by hand.
-    yield "test", "never opened; the recipe is judged on it by"
+    yield "test", "no model was judged on it; the recipe is by"
     yield "", f"  {study.train_command(best['values'])} --seeds 5"
     yield "study", f"{study.path}/   (study.json, best.toml, result.json, trial-0000 …)"
     yield "report", f"{study.path}/report.html"

@@ -7,11 +7,12 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from fittingroom.data.dataset import Dataset, Splits
 from fittingroom.environment import versions
-from fittingroom.errors import DataError, RecipeError
+from fittingroom.errors import ArtifactError, DataError, RecipeError
 from fittingroom.events import Hooks, Observer
 from fittingroom.files.json_file import write_json
 from fittingroom.ideas.asked import Ideas, ideas_of, trains_to_its_end
@@ -21,7 +22,7 @@ from fittingroom.ideas.record import FIRST_FILES, Record, opened_study, read_stu
 from fittingroom.ideas.table import points
 from fittingroom.recipes.recipe import Recipe, load_recipe
 from fittingroom.rendering.in_notebook import notebook_view
-from fittingroom.runs.create import claimed_folder, recipe_for
+from fittingroom.runs.create import as_given, claimed_folder, recipe_for
 from fittingroom.runs.environment_record import Options
 from fittingroom.runs.kept_code import keep_study_code, names_of_code
 from fittingroom.runs.one_writer import beginning
@@ -135,6 +136,10 @@ def try_ideas(
     folds = FOLDS if can_fold and len(splits.train) < FEW_IMAGES else None
     validation = None if has_own or folds else min(MOST_VALIDATION, len(splits.train) // VALIDATION_SHARE)
 
+    if out is not None and _is_study(as_given(out)):
+        going_on = f"fittingroom try --resume {quote(str(out))}"
+        raise ArtifactError(f"{out}: there is a study already; to go on with it: {going_on}")
+
     # Code is kept now: a seed that is trained tomorrow has the network that was tried today.
     names = names_of_code((baseline, *named.values()))
     with ExitStack() as held:
@@ -158,6 +163,15 @@ def try_ideas(
             )
             write_study(folder, record)
     return _carry_out(folder, record, splits, Hooks.of(observe, should_stop), trust_code=True)
+
+
+def _is_study(folder: Path) -> bool:
+    """Whether a study of ideas lies there, and not another one."""
+    try:
+        read_study(folder)
+    except ArtifactError:
+        return False
+    return True
 
 
 def resume_ideas(
