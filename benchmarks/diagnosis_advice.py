@@ -1,22 +1,24 @@
 """Does following the diagnosis help? Trainings that get a diagnosis, and the same with the options that it suggests.
 
-    .venv/bin/python benchmarks/diagnosis_advice.py [--draws 10] [--minutes 60] [--quick]
+    .venv/bin/python benchmarks/diagnosis_advice.py [--enough 20] [--rounds 40] [--minutes 60] [--quick]
 
 Each training learns from another draw of images (of Fashion-MNIST's official training set, or scikit-learn's digits)
 and another seed; both models are judged on the same images that neither saw: 5,000 others of the official training
-set, or the digits left over. The official test set is not read. Printed for each diagnosis that suggests options: how
-many trainings got it, by how many points following it changes accuracy (mean, Student's 95 % interval), and
-how often it was better or worse beyond what the images leave open (exact McNemar, p ≤ 0.05). A round has a draw of
-each kind, so that a run cut short by --minutes has as many of all. Results go to results.csv.
+set, or the digits left over. The official test set is not read. Printed for each diagnosis that suggests options, or
+names what may be tried: how many trainings got it, by how many points following it changes accuracy (mean, Student's
+95% interval), and how often it was better or worse beyond what the images leave open (exact McNemar, p ≤ 0.05). A
+round has a draw of each kind, so that a run cut short by --minutes has as many of all; an advice that has been followed
+in --enough trainings is followed no more, whatever came of it. Results go to results.csv.
 """
 
 from __future__ import annotations
 
 import argparse
 import math
+import re
 import statistics
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict
 from itertools import product
 
@@ -32,32 +34,46 @@ from fittingroom.data.dataset import Dataset, Splits
 from fittingroom.evaluation.intervals import half_of_mean
 from fittingroom.evaluation.metrics import score
 from fittingroom.events import EpochDone, Event, Hooks, StepDone
+from fittingroom.recipes.by_data import settled
 from fittingroom.recipes.recipe import Recipe, load_recipe, parse_recipe, with_epochs, with_lr
 from fittingroom.report.diagnosis import Diagnosis, diagnose
 from fittingroom.training.fit import fit
 from fittingroom.training.inference import predict_dataset
 
-CONSTANT = ("stages.0.schedule=constant", "mirror=none")
+CONSTANT = ("stages.0.schedule=constant", "shift=0", "rotate=0", "scale=0", "brightness=0", "contrast=0", "ema=0")
+SMALL = ("model_args={widths=[8,16,32], fixed_stem=true}",)
+TINY = ("model_args={widths=[2,4,8], fixed_stem=true}",)
 TRAININGS = [
-    ("plain", (), 100),
-    ("plain", ("stages.0.epochs=4",), 500),
-    ("swift", (), 500),
-    ("swift", (), 1500),
-    ("plain", (*CONSTANT, "stages.0.lr=3", "stages.0.epochs=40"), 2000),
-    ("plain", (*CONSTANT, "stages.0.lr=0.05", "stages.0.epochs=30"), 2000),
-    ("plain", (*CONSTANT, "stages.0.lr=0.02", "stages.0.epochs=40"), 1000),
-    ("plain", (*CONSTANT, "stages.0.epochs=60"), 1000),
-    ("plain", (*CONSTANT, "stages.0.epochs=60", "shift=1"), 1000),
-    ("plain", (*CONSTANT, "stages.0.lr=0.0003", "stages.0.epochs=40"), 1500),
-    ("plain", (*CONSTANT, "stages.0.lr=0.01", "stages.0.epochs=60", "shift=2", "erase=6"), 1500),
-    ("steady", ("stages.0.epochs=40",), 2000),
+    # few-steps: too short, or at a high rate as well
+    ("plain", ("stages.0.epochs=4",), 300),
+    ("swift", ("min_steps=0",), 500),
+    ("plain", ("stages.0.epochs=6", "stages.0.lr=0.1"), 400),
+    ("swift", ("min_steps=0", "stages.0.lr=2"), 400),
+    # not-learning, and unstable: rates that are too high by far, or by less
+    ("plain", (*CONSTANT, *SMALL, "stages.0.lr=3", "stages.0.epochs=20"), 400),
+    ("plain", (*CONSTANT, *SMALL, "optimizer=sgd", "stages.0.lr=20", "stages.0.epochs=20"), 400),
+    ("plain", (*CONSTANT, *SMALL, "stages.0.lr=0.05", "stages.0.epochs=30"), 600),
+    ("plain", (*CONSTANT, *SMALL, "stages.0.lr=0.15", "stages.0.epochs=30"), 600),
+    # still-improving: rates that are low, or a schedule that was cut off
+    ("plain", (*CONSTANT, *SMALL, "stages.0.lr=0.0001", "stages.0.epochs=16"), 600),
+    ("plain", (*CONSTANT, *SMALL, "stages.0.lr=0.0003", "stages.0.epochs=30"), 600),
+    ("plain", ("stages.0.schedule=constant", *SMALL, "stages.0.epochs=16"), 600),
+    # plateau: at a rate that never falls, among images that are altered
+    ("plain", ("stages.0.schedule=constant", *SMALL, "stages.0.lr=0.02", "stages.0.epochs=50", "erase=6"), 500),
+    ("plain", ("stages.0.schedule=constant", *TINY, "stages.0.lr=0.02", "stages.0.epochs=40"), 500),
+    # over-fitting: long, and of images that are never altered
+    ("plain", (*CONSTANT, *SMALL, "stages.0.epochs=40"), 600),
+    ("steady", ("stages.0.epochs=30", "mirror=none"), 500),
+    # under-fitting: a network that is too small, and images of which half is erased
+    ("plain", ("stages.0.schedule=constant", *TINY, "stages.0.epochs=40", "erase=12", "shift=4"), 500),
 ]
-"""Recipe, what is set otherwise, images to learn from: made to get each diagnosis that suggests options."""
+"""Recipe, what is set otherwise, images to learn from: made to get each diagnosis that says what to do."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--draws", type=int, default=10, help="of each training and each data set")
+    parser.add_argument("--enough", type=int, default=20, help="trainings in which an advice is followed")
+    parser.add_argument("--rounds", type=int, default=40, help="at most: draws of each training and each data set")
     parser.add_argument("--minutes", type=float, default=math.inf, help="begin no training after so many")
     parser.add_argument("--quick", action="store_true", help="two trainings, one draw each; records nothing")
     args = parser.parse_args()
@@ -66,12 +82,12 @@ def main() -> None:
 
     tally: dict[str, list[tuple[float, bool]]] = {}
     pools = (_digits(),) if args.quick else (_digits(), fr.open_dataset("fashion-mnist").train)
-    for draw, (recipe_name, overrides, n), pool in product(
-        range(1 if args.quick else args.draws), TRAININGS[:2] if args.quick else TRAININGS, pools
-    ):
+    trainings = TRAININGS[:2] if args.quick else TRAININGS
+    for draw, (recipe_name, overrides, n), pool in product(range(1 if args.quick else args.rounds), trainings, pools):
         if time.monotonic() - begun > 60 * args.minutes:
             break
-        for advice, gain, certain in _follow(recipe_name, overrides, n, pool, draw):
+        enough = {advice for advice, gains in tally.items() if len(gains) >= args.enough}
+        for advice, gain, certain in _follow(recipe_name, overrides, n, pool, draw, enough):
             tally.setdefault(advice, []).append((gain, certain))
             print(f"  {recipe_name} {' '.join(overrides)} {n} {pool.name}: {advice} {gain:+.1f}", flush=True)
 
@@ -88,7 +104,7 @@ def main() -> None:
 
 
 def _follow(
-    recipe_name: str, overrides: Sequence[str], n: int, pool: Dataset, draw: int
+    recipe_name: str, overrides: Sequence[str], n: int, pool: Dataset, draw: int, enough: Collection[str]
 ) -> Iterator[tuple[str, float, bool]]:
     """Train, and train again by each diagnosis: name and advice, points gained, and whether that is beyond chance."""
     # Of the few digits a third is left to judge by.
@@ -97,16 +113,32 @@ def _follow(
     train, judged = pool.subset(order[:n_train]), pool.subset(order[n_train : n_train + 5000])
     settings = (*overrides, "precision=float32", f"validation={n_train // 5}", f"seed={draw}")
     recipe = load_recipe(recipe_name, overrides=settings)
+    recipe = settled(recipe, n_train - n_train // 5, train.image_size)
 
     before, found = _train(train, judged, recipe)
     for diagnosis in found:
-        if diagnosis.options:
-            after, _ = _train(train, judged, _followed(recipe, diagnosis.options))
+        for advice, options in _advice(diagnosis, recipe):
+            if advice in enough:
+                continue
+            after, _ = _train(train, judged, _followed(recipe, options))
             won, lost = int((after & ~before).sum()), int((before & ~after).sum())
-            advice = f"{diagnosis.name}: {' '.join(option.split('=')[0] for option in diagnosis.options[:2])}"
-            if diagnosis.options[0] != "--set":
-                advice = f"{diagnosis.name}: {diagnosis.options[0]}"  # whose value differs from one to the next
             yield advice, 100 * float(after.mean() - before.mean()), exact_mcnemar(won, lost) <= 0.05
+
+
+def _advice(diagnosis: Diagnosis, recipe: Recipe) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """What a diagnosis suggests, each as it is called here and as options of ``fittingroom train``."""
+    if diagnosis.options:
+        what = diagnosis.options[0]  # whose value differs from one to the next
+        if what == "--set":
+            what = " ".join(option.split("=")[0] for option in diagnosis.options[:2])
+        yield f"{diagnosis.name}: {what}", diagnosis.options
+    for setting in re.findall(r"--set (\w+=\w+) ", diagnosis.suggestion):  # what may be tried
+        yield f"{diagnosis.name}: --set {setting.split('=')[0]}", ("--set", setting)
+    if diagnosis.name == "under-fitting":  # its advice is in words
+        widths = f"model_args.widths={[4 * width for width in recipe.model_args['widths']]}"
+        yield f"{diagnosis.name}: a larger model", ("--set", widths)
+        if recipe.erase or recipe.shift:
+            yield f"{diagnosis.name}: weaker augmentation", ("--set", "erase=0", "--set", "shift=0")
 
 
 def _digits() -> Dataset:
@@ -143,12 +175,12 @@ def _recorder(events: list[dict[str, object]]) -> Hooks:
 
 def _followed(recipe: Recipe, options: Sequence[str]) -> Recipe:
     """The recipe with the options of ``fittingroom train`` that the suggestion names."""
-    option, value = options
+    option, value = options[:2]
     if option == "--epochs":
         return with_epochs(recipe, int(value))
     if option == "--lr":
         return with_lr(recipe, float(value))
-    return parse_recipe(recipe.to_toml(), overrides=(value,))
+    return parse_recipe(recipe.to_toml(), overrides=options[1::2])
 
 
 def _mean(gains: Sequence[float]) -> str:

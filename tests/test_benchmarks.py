@@ -105,11 +105,35 @@ def test_every_recorded_accuracy_on_test_is_a_look_replaced_ones_too(
     rows = ["time_to_accuracy.py,swift,accuracy,20,0.9,0.9,0.1,", "time_to_accuracy.py,swift,accuracy,3,0.9,0.9,0.1,"]
     rows += [f"curves.py,notebook,accuracy,2,0.9,0.9,0.1,{epoch}" for epoch in (1, 2, 3)]
     rows += ["time_to_accuracy.py,swift,seconds,20,9,9,1,", "memory.py,swift,peak MiB,3,500,500,1,"]
+    rows += ["calibration.py,swift,calibration error (%),5,1,1,1,", "calibration.py,swift,log loss,5,1,1,1,"]
     results.write_text(head + "".join(f"d,p,2,t,abc,{row}\n" for row in rows), encoding="utf-8")
-    assert looks.looks_by_name(results) == {"swift": 23, "notebook": 6}
-    said = "\n".join(looks.looks_lines(results))
-    assert "| **29** |" in said
+    assert looks.looks_by_name(results) == {"swift": 28, "notebook": 6}
+    beside = tmp_path / "looks.csv"
+    beside.write_text(
+        'date,looks,what\n2026-01-02,4,"four seeds, by hand"\n2026-01-02,,the notebooks\n', encoding="utf-8"
+    )
+    looks.add("1", "one more", beside)
+    looks.add("-", "who knows", beside)
+    said = "\n".join(looks.looks_lines(results, beside))
+    assert "| **34** |" in said
     assert "Beside these, 3 trainings" in said
+    assert "- 2026-01-02: 4 looks: four seeds, by hand;\n- 2026-01-02: the notebooks;" in said
+    assert ": 1 look: one more;" in said
+    assert said.endswith(": who knows.\n\nSo there were at least 39; what nobody wrote down isn't counted.")
+
+
+def test_evaluations_on_the_official_test_images_are_counted_from_ledgers(
+    benchmark: Callable[[str], ModuleType], tmp_path: Path
+) -> None:
+    looks, line = (
+        benchmark("looks"),
+        '{"when": "%s", "fingerprint": "%s", "run": "m", "command": "fittingroom train"}\n',
+    )
+    ledger = "".join(line % (when, looks.OFFICIAL_TEST) for when in ("one", "two")) + line % ("one", "of other images")
+    for folder in ("runs", "copied/runs"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "test-looks.jsonl").write_text(ledger, encoding="utf-8")
+    assert looks.in_ledgers(tmp_path) == 2
 
 
 def test_peers_with_the_same_settings_compute_the_tutorials_network_in_bf16_channels_last(

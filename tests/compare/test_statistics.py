@@ -32,15 +32,16 @@ def test_recipes_without_a_difference_are_told_apart_in_6_percent_at_most(scene:
     assert scene.difference == pytest.approx(0, abs=1e-3)
     assert calibration.claimed <= 0.06
 
-    # Two recipes that find the same images hard leave no variance of images but that of the pseudo-images.
-    assert 0.93 <= calibration.covered <= (0.985 if scene == SAME else 0.97)
+    # Two recipes that find the same images hard leave no variance of images but that of the pseudo-images. Where few
+    # seeds happen to agree the interval is that of these very models: without, it held in 81 to 89% of such cases.
+    assert 0.93 <= calibration.covered <= (0.99 if scene == SAME else 0.98)
 
 
 @pytest.mark.parametrize("seeds", [2, 3, 5, 10])
 def test_intervals_of_recipes_hold_the_true_difference(seeds: int) -> None:
     calibration = calibrate_recipes(BETTER, (seeds, seeds), images=IMAGES, repeats=REPEATS, seed=seeds)
     assert BETTER.difference > 0.009
-    assert 0.93 <= calibration.covered <= 0.97
+    assert 0.93 <= calibration.covered <= 0.98
     assert calibration.claimed > (0.5 if seeds == 10 else 0.05)
 
 
@@ -95,7 +96,7 @@ def test_components_are_those_of_the_two_way_analysis_of_variance() -> None:
 
 def test_with_seeds_that_dominate_it_is_the_t_test_of_the_seeds() -> None:
     spreads = SeedSpread(5, 4e-4, 0.0), SeedSpread(5, 4e-4, 0.0)
-    crossed = CrossedDifference(difference=0.02, n=10_000, image_variance=0.0, model_variance=0.0, spreads=spreads)
+    crossed = CrossedDifference(difference=0.02, n=10_000, image_variance=0.0, model_variance=1e-12, spreads=spreads)
     expected = stats.ttest_ind_from_stats(0.02, 0.02, 5, 0.0, 0.02, 5)
     assert crossed.degrees == pytest.approx(8)
     assert crossed.p_value == pytest.approx(expected.pvalue)
@@ -114,6 +115,23 @@ def test_seeds_that_all_score_the_same_leave_the_variance_of_the_images() -> Non
     assert all(spread.between == 0 for spread in crossed.spreads)
     low, high = crossed.interval()
     assert low < crossed.difference < high
+
+
+def test_seeds_that_happen_to_agree_leave_what_these_very_models_would_have_on_other_images() -> None:
+    # Each seed errs on images of its own, both of a side equally often: seeds seem not to vary, and images hardly.
+    first, second = np.ones((2, 2, 1000), bool)
+    first[0, :40] = first[1, 40:80] = False
+    second[0, 80:100] = second[1, 100:120] = False
+    crossed = crossed_difference(first, second)
+    assert all(spread.between == 0 for spread in crossed.spreads)
+    assert math.sqrt(crossed.variance) < 0.0011
+
+    # The plain test of a mean over images.
+    by_image = second.mean(axis=0) - first.mean(axis=0)
+    error = by_image.std(ddof=1) / math.sqrt(1000)
+    low, high = crossed.interval()
+    assert (low, high) == pytest.approx((0.02 - 1.96 * error, 0.02 + 1.96 * error), rel=0.03)
+    assert crossed.p_value == pytest.approx(2 * stats.norm.sf(0.02 / error), rel=0.3)
 
 
 def test_the_same_answers_throughout_are_no_difference_but_no_certainty() -> None:

@@ -32,6 +32,11 @@ takes p for the average, weighted by the shares of the variance, of the normal t
 for the seeds, with as many degrees of freedom as the side of fewest seeds has alone. It is the tail's form of
 Cochran's approximation (Biometrics 20 (1964) 191-195), which weights the quantiles.
 
+Where few seeds happen to agree closely, that interval comes out narrower than the one that these very models would have
+on other images, though other seeds can only add to it. So p is at least that of these models, by the normal
+distribution, and the interval is as wide as both: of simulated cases in which it is the wider one the other held 81 to
+93%, and it 91 to 95%.
+
 Where all seeds agree on every image of a few, nothing seems to vary. The variance of the images is therefore kept from
 falling below what Agresti and Min's pseudo-images leave (Statistics in Medicine 24 (2005) 729-740), and with fewer than
 200 images p is at least that of the exact McNemar test on what most seeds of each side answer; the interval is as wide
@@ -69,7 +74,7 @@ class CrossedDifference:
         difference: second less first, -1 to 1.
         n: images.
         image_variance: variance of the difference that more seeds can't take away.
-        model_variance: variance that the very models at hand would have on other images.
+        model_variance: variance that the very models at hand would have on other images; > 0.
         spreads: of the recipes that have two seeds or more; a side of one model has none, and is taken as that model.
         image_error: standard error of ``image_variance``.
         won: images that most seeds of one side get right and most of the other don't, by side; None with 200 images or
@@ -101,7 +106,10 @@ class CrossedDifference:
     @property
     def p_value(self) -> float:
         """Two-sided, of "equally good": 0 to 1."""
-        p_value = self._beyond(abs(self.difference) / math.sqrt(self.variance))
+        from scipy import special
+
+        of_models = 2 * float(special.ndtr(-abs(self.difference) / math.sqrt(self.model_variance)))
+        p_value = max(of_models, self._beyond(abs(self.difference) / math.sqrt(self.variance)))
         if self.won is None:
             return p_value
         if (self.won[1] - self.won[0]) * self.difference <= 0:  # what most seeds say is no evidence for it
@@ -110,25 +118,15 @@ class CrossedDifference:
 
     def interval(self, confidence: float = 0.95) -> tuple[float, float]:
         """Of the difference, within -1 to 1. It leaves out 0 exactly when ``p_value`` is below 1 - ``confidence``."""
-        half = self._standard_errors(confidence) * math.sqrt(self.variance)
+        from scipy import special
+
+        least = float(special.ndtri((1 + confidence) / 2)) * math.sqrt(self.model_variance)
+        half = max(least, self._standard_errors(confidence) * math.sqrt(self.variance))
         low, high = self.difference - half, self.difference + half
         if self.won is not None:
             of_models = paired_interval(*self.won, self.won_of or self.n, confidence=confidence)
             low, high = min(low, of_models[0]), max(high, of_models[1])
         return max(-1.0, low), min(1.0, high)
-
-    @property
-    def margin_from_images(self) -> float:
-        """Half the 95% interval that these very models would have, were they all that there is to know."""
-        from scipy import special
-
-        return float(special.ndtri(0.975)) * math.sqrt(self.model_variance)
-
-    @property
-    def interval_is_too_narrow(self) -> bool:
-        """Whether the seeds happen to agree so well that the interval is narrower than images alone leave it."""
-        low, high = self.interval()
-        return high - low < 2 * self.margin_from_images
 
     def power(self, difference: float, seeds: float, level: float = 0.05) -> float:
         """Of the test at ``level``: the probability, 0 to 1, that it detects an effect.

@@ -82,16 +82,12 @@ def compare_answers(
         plan["visible_at_best"] = crossed.minimum_detectable_effect(level) if can_plan else None
         if can_plan:
             power_statement = _power_statement_for_recipes(plan, on, min(count for count in seeds if count > 1))
-        if crossed.interval_is_too_narrow:
-            warnings.append(
-                "the seeds happen to agree so closely that this interval is narrower than the ± "
-                f"{points(crossed.margin_from_images)} points that these very models would have on other images; take "
-                "it as too narrow, or train more seeds"
-            )
 
     # A key that was mistyped, or has no effect on this model, must not pass for "no difference".
     if first.predicted.shape == second.predicted.shape and (first.predicted == second.predicted).all():
-        warnings.append("they give the same answer to every image: what differs in their recipes had no effect")
+        warnings.append(
+            "they give the same answer to every image: on these answers, what differs in their recipes had no effect"
+        )
 
     return Comparison(
         baseline=first.name,
@@ -325,10 +321,11 @@ def _notes(first: Answers, second: Answers, on: str, verdict: Verdict) -> list[s
     if on != "test":
         return []
     if first.run is None and second.run is None:
-        return ["If these are test images: whichever you choose now, its own accuracy on them is a little too good."]
+        whose = "If these are test images: whichever you choose now, its own accuracy on them"
+        return [f"{whose} tends to be a little too good."]
     winner = {"better": second.name, "worse": first.name}.get(verdict)
     if winner:
-        return [
-            f"This was a test-set evaluation. {winner}'s own accuracy on it is now a little too good: test chose it."
-        ]
-    return ["This was a test-set evaluation. Whichever you choose now, its own accuracy on it is a little too good."]
+        whose, why = f"{winner}'s own accuracy on it now", ": test chose it"
+    else:
+        whose, why = "Whichever you choose now, its own accuracy on it", ""
+    return [f"This was a test-set evaluation. {whose} tends to be a little too good{why}."]

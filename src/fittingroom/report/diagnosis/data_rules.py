@@ -84,8 +84,8 @@ def confusable_pair(facts: Facts) -> Diagnosis | None:
         sentence=f"One of {len(pairs)} pairs makes {most / mistakes:.0%} of all mistakes on validation (95% "
         f"{low:.0%} to {high:.0%}): {first} and {second}, taken for each other {most:,} times of {mistakes:,}.",
         evidence={"mistakes of the pair": most, "mistakes": mistakes, "low": low, "high": high, "pairs": len(pairs)},
-        suggestion="Look at them among the worst mistakes: where you can't tell them apart either, no training will; "
-        "larger images or one class for both would.",
+        suggestion="Look at them among the worst mistakes: where you can't tell them apart either, more training "
+        "may not help; larger images may, or one class for both.",
     )
 
 

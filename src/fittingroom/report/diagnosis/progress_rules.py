@@ -87,7 +87,7 @@ def _over_fitting(facts: Facts) -> Diagnosis:
         )
         if is_new
     ]
-    suggestion = "More images would narrow that gap."
+    suggestion = "More images usually narrow such a gap."
     if ways:
         suggestion += f" {' or '.join(ways)} may help or not: train with it beside this one, {facts.compare_both}."
     return Diagnosis(
