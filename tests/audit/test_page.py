@@ -13,6 +13,7 @@ import pytest
 
 import fittingroom as fr
 from fittingroom.cli import main
+from tests.support.bilingual import english
 
 Captured = pytest.CaptureFixture[str]
 
@@ -21,7 +22,7 @@ def checked(path: Path, capsys: Captured) -> tuple[dict[str, Any], str]:
     """What the command says of a file, as JSON and as a page."""
     page = path.with_suffix(".html")
     main(["data", "check", str(path), "--json", "--html", str(page), "--no-near-duplicates", "--no-cache"])
-    return json.loads(capsys.readouterr().out), page.read_text(encoding="utf-8")
+    return json.loads(capsys.readouterr().out), english(page.read_text(encoding="utf-8"))
 
 
 @pytest.fixture

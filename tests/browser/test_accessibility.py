@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,10 @@ from tests.support import SUPPORT
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
+
+# Two words of English beside each other, which no name of the program or of the data has in these pages.
+ENGLISH = re.compile(r"(?<![\w.-])[a-z]{2,} [a-z]{2,}(?![\w.-])")
+NAMES = re.compile("sample (train|test)|fittingroom data fetch")  # of parts, and a command
 
 SMALL = "--model tutorial --epochs 1 --threads 1 --set precision=float32 --quiet"
 LINEAR = f"--recipe plain --epochs 1 --threads 1 --{{}} model='{SUPPORT / 'linear_net.py'}:net' --quiet"
@@ -59,6 +64,27 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_axe_finds_nothing_serious(browser: Browser, pages: Path, name: str, scheme: str, size: str) -> None:
     page, _ = open_page(browser, pages / PAGES[name], size, scheme)
     assert serious(page) == []
+    page.context.close()
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_in_chinese_has_no_english_sentence_and_fits(
+    browser: Browser, pages: Path, name: str, size: str
+) -> None:
+    page, asked = open_page(browser, pages / PAGES[name], size)
+    page.click("#languages [data-language=zh]")
+    shown = page.evaluate(
+        """[...document.querySelectorAll("main *")].filter(e => e.checkVisibility() && !e.closest("pre, code, script"))
+        .flatMap(e => [...[...e.childNodes].filter(n => n.nodeType === 3).map(n => n.data), e.getAttribute("title"),
+                       e.getAttribute("alt"), e.getAttribute("aria-label")]).filter(Boolean)"""
+    )
+    assert [text for text in shown if ENGLISH.search(NAMES.sub("", text))] == []
+    assert re.search("[一-鿿]", page.inner_text("h1")), page.inner_text("h1")
+    assert page.evaluate("document.documentElement.lang") == "zh-Hans"
+    assert serious(page) == []
+    assert not scrolls_sideways(page, size)
+    assert [address for address in asked if not address.startswith("data:")] == []
     page.context.close()
 
 

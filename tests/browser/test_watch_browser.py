@@ -66,10 +66,24 @@ def test_it_shows_what_the_files_say_and_grows_with_them(browser: Browser, under
         assert page.inner_text("h1") == f"{epoch['validation_accuracy']:.2%} accuracy"
         assert figures(page)["step"] == f"{step['step']} of 58"
         assert figures(page)["epoch"] == "2 of 2"
+        recent = [event["loss"] for event in events if event["event"] == "step"][-20:]
+        assert figures(page)["lossNow"] == f"{sum(recent) / len(recent):#.3g}"
+        assert figures(page)["validationLoss"] == f"{epoch['validation_loss']:#.3g}"
+        labels = dict(
+            page.eval_on_selector_all(
+                "#facts > div",
+                "all => all.map(d => [...d.children].map(e => e.dataset.fact ?? e.textContent).reverse())",
+            )
+        )
+        assert (
+            labels.items() >= {"lossNow": "loss", "validationLoss": "validation loss", "rate": "learning rate"}.items()
+        )
         assert page.locator("#curves svg[role=img]").count() == 2
 
         # Borders by right and wrong, and the matrix, as they are stored.
         said = json.loads((under_way / FILE).read_text())
+        right = sum(example["label"] == example["predicted"] for example in said["examples"])
+        assert page.inner_text("#score") == f"of validation; {right} right, after step {said['step']}"
         tiles = page.eval_on_selector_all("#tiles li", "all => all.map(e => e.className)")
         assert tiles == ["right" if e["label"] == e["predicted"] else "wrong" for e in said["examples"]]
         assert page.locator("#tiles img").first.evaluate("i => i.complete && i.naturalWidth") == 28

@@ -21,6 +21,7 @@ from PIL import Image
 import fittingroom as fr
 from fittingroom.cli import main
 from fittingroom.data.convert import convert
+from tests.support.bilingual import english
 from tests.support.small_run import train_small
 
 Captured = pytest.CaptureFixture[str]
@@ -246,7 +247,7 @@ def test_the_pages_figures_and_heading_are_those_of_json(run: str, capsys: Captu
     assert main(["predict", run, "photos", "as-it-is.png", "--json", "--top", "3"]) == 0
     answers = json.loads(capsys.readouterr().out)
     assert main(["predict", run, "photos", "as-it-is.png", "--html", "sheet.html", "--top", "3"]) == 0
-    page = Path("sheet.html").read_text(encoding="utf-8")
+    page = english(Path("sheet.html").read_text(encoding="utf-8"))
 
     bars = re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", page)
     assert bars == [(name, f"{share:.1%}") for answer in answers for name, share in answer["top"]]
@@ -262,7 +263,7 @@ def test_the_pages_figures_and_heading_are_those_of_json(run: str, capsys: Captu
 
     # One image's page is headed by its answer; those that don't fit the page count in its heading.
     assert main(["predict", run, "as-it-is.png", "--html", "one.html"]) == 0
-    assert f"<h1>{answers[-1]['class']}, {answers[-1]['probability']:.1%}</h1>" in Path("one.html").read_text()
+    assert f"<h1>{answers[-1]['class']}, {answers[-1]['probability']:.1%}</h1>" in english(Path("one.html").read_text())
 
 
 def test_a_sheet_escapes_what_a_file_is_called(run: str) -> None:

@@ -22,10 +22,12 @@ from fittingroom.cli import main
 from fittingroom.evaluation.mistakes import find_mistakes
 from fittingroom.evaluation.predictions import JudgedPredictions, read_predictions
 from fittingroom.models.tensors import as_tensor, normalize
+from fittingroom.rendering.languages import in_chinese
 from fittingroom.report.map import section
 from fittingroom.report.map.features import FeatureReader, nearest_rows
 from fittingroom.report.map.layout import CELL, lay_out
 from fittingroom.report.page import write_report
+from tests.support.bilingual import english, left_in_english
 from tests.support.colour_images import photographs, write_pictures
 from tests.support.small_run import seen_in_training, train_small
 
@@ -144,10 +146,10 @@ def test_nearest_training_images_are_those_of_the_largest_cosine_among_what_was_
     cosines = features(whole.test.images[worst]) @ features(train.images).T
     hashes = [digest.hex() for digest in whole.train.image_hashes()]
     learned = [digest.hex() for digest in train.image_hashes()]
-    shown = re.findall(r'<div class="nearest">(.*?)</div>', pages[1], re.DOTALL)
+    shown = re.findall(r'<div class="nearest">(.*?)</ol>', english(pages[1]), re.DOTALL)
     assert len(shown) == len(worst) == 40
     for row, text in enumerate(shown):
-        found = re.findall(r"<b>([^<]+)</b> <span class=\"file\">training image ([\d,]+)</span>", text)
+        found = re.findall(r"label\">([^<]+)</span> <span class=\"file\">training image ([\d,]+)</span>", text)
         assert len(found) == 5
         predicted = table_of(run).predicted[worst[row]]
         as_predicted = sum(name == artifact.classes[predicted] for name, _ in found)
@@ -174,6 +176,21 @@ def test_a_map_adds_no_more_than_it_may_and_the_plain_page_has_none(pages: tuple
     assert len(mapped.encode()) - len(plain.encode()) <= 350_000
     assert "map-grid" not in plain
     assert 'class="nearest"' not in plain
+
+
+def test_a_map_speaks_chinese_where_no_script_runs_too(pages: tuple[str, str]) -> None:
+    """As the served page shows a report: in a frame in which nothing runs."""
+    of_the_script = {"English 中文", "‹ Mistake Mistake ›"}  # and so without a use where none runs
+    assert {
+        text for text in left_in_english(pages[1], names=("td", "dd", "span", "dt")) if " " in text
+    } <= of_the_script
+    english_text, chinese_text = (
+        re.sub("<[^>]*>", "", page.partition('<section id="map">')[2].partition('<div class="map-parts">')[0])
+        for page in (pages[1], in_chinese(pages[1]))
+    )
+    assert chinese_text.split()[0] == "测试集地图"
+    assert set(re.findall("[A-Za-z]{2,}", chinese_text)) == {"SNE"}
+    assert set(re.findall(r"\d+", chinese_text)) == set(re.findall(r"\d+", english_text))
 
 
 def test_of_what_takes_more_bytes_fewer_images_are_shown(run: fr.Run, monkeypatch: pytest.MonkeyPatch) -> None:

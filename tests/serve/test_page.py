@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
+import fittingroom as fr
 from fittingroom.compare import compare_runs
 from tests.browser.pages import serious
 from tests.serve.conftest import Running, started
@@ -154,6 +155,32 @@ def test_another_model_gives_its_own_answer(page: Page, server: Running, shoe: b
     page.select_option("#model", "second")
     page.set_input_files("#file", tmp_path / "shoe.jpg")
     expect_answer(page, answer_of(server, shoe, "second"))
+
+
+def test_the_score_and_the_matrix_are_those_of_the_result(page: Page, two_runs: list[Path]) -> None:
+    for folder in two_runs:
+        run = fr.open_run(folder)
+        page.select_option("#model", folder.name)
+        split = "test" if run.result["test"] else "validation"
+        scores, classes = run.result[split], run.artifact.classes
+        low, high = (f"{bound:.2%}" for bound in scores["interval"])
+        accuracy = f"Accuracy {scores['accuracy']:.2%} on {scores['n']:,} {split} images"
+        expect(page.locator("#score")).to_have_text(f"{accuracy} (this model, 95%: {low}–{high})")
+
+        page.click("#tab-mistakes")
+        cells = "rows => rows.map(row => [...row.cells].map(cell => cell.textContent))"
+        expect(page.locator("#matrix tbody tr")).to_have_count(len(classes))
+        expect(page.locator("#matrix [aria-current]")).to_have_count(1)
+        heads, *rows = page.eval_on_selector_all("#matrix tr", cells)
+        assert heads[1:] == list(classes)
+        assert [row[0] for row in rows] == list(classes)
+        assert [[int(count.replace("·", "0")) for count in row[1:]] for row in rows] == scores["confusion"]
+        labels = page.eval_on_selector_all(
+            "#matrix a", "all => all.map(a => [a.getAttribute('aria-label'), a.textContent])"
+        )
+        wrong = [(i, j, n) for i, row in enumerate(scores["confusion"]) for j, n in enumerate(row) if n and i != j]
+        assert labels == [[f"{classes[i]} taken for {classes[j]}: {n}", str(n)] for i, j, n in wrong]
+        page.click("#tab-try")
 
 
 def test_mistakes_are_shown_by_kind_and_can_be_looked_into(page: Page, server: Running) -> None:

@@ -8,6 +8,11 @@ from collections.abc import Collection
 from fittingroom.rendering import languages
 
 
+def english(page: str) -> str:
+    """The page without the marks of where its Chinese goes, and without what follows its content."""
+    return re.sub(r' data-zh(?:-names)?="[^"]*"', "", page.partition("</main>")[0])
+
+
 def left_in_english(page: str, *, names: Collection[str]) -> set[str]:
     """Texts without their Chinese.
 

@@ -8,10 +8,11 @@ import tomllib
 
 from fittingroom.tune import Study
 from fittingroom.tune.page import value_text
+from tests.support.bilingual import english
 
 
 def page_of(study: Study) -> str:
-    return html.unescape((study.path / "report.html").read_text(encoding="utf-8"))
+    return html.unescape(english((study.path / "report.html").read_text(encoding="utf-8")))
 
 
 def test_the_facts_are_those_of_the_result(study: Study) -> None:

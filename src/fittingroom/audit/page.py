@@ -11,7 +11,7 @@ import numpy as np
 
 from fittingroom.audit.findings import SEVERITIES
 from fittingroom.rendering.contact_sheet import Row, contact_sheet, png_uri
-from fittingroom.rendering.html_page import render_page
+from fittingroom.rendering.languages import page_in_two_languages
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -75,7 +75,7 @@ def as_html(report: Report) -> str:
         ],
     }
 
-    return render_page(TEMPLATE, content)
+    return page_in_two_languages(TEMPLATE, content, "check")
 
 
 def _tiles(row: Row) -> list[tuple[str, str, str]]:

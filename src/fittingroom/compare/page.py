@@ -15,8 +15,7 @@ from fittingroom.compare.sides import side_of
 from fittingroom.files.atomic import atomic_write
 from fittingroom.rendering.axes import Scale, Tick, ticks
 from fittingroom.rendering.contact_sheet import png_uri
-from fittingroom.rendering.html_page import render_page
-from fittingroom.rendering.languages import language_switch, with_chinese
+from fittingroom.rendering.languages import page_in_two_languages
 
 PICTURE_SIDE = 64  # pixels; larger images are reduced to it
 MAX_PICTURES = 42  # of each side
@@ -34,7 +33,6 @@ def page_of(compared: Compared) -> str:
     """The page, with the pictures of the discordant images where their data can be opened."""
     comparisons = zip(compared.comparisons, compared.disagreements, strict=True)
     content = {
-        "language": language_switch(),
         "title": f"{compared.baseline} against {', '.join(comparison.run for comparison in compared.comparisons)}",
         "baseline": compared.baseline,
         "sides": compared.sides if len(compared.comparisons) > 1 else [],
@@ -46,7 +44,7 @@ def page_of(compared: Compared) -> str:
         "confidence_text": confidence_text,
         "interval_names": compared.interval_names,
     }
-    return with_chinese(render_page(TEMPLATE, content), "compare")
+    return page_in_two_languages(TEMPLATE, content, "compare")
 
 
 def _content(comparison: Comparison, disagreements: Disagreements) -> dict[str, Any]:

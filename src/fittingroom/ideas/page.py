@@ -14,7 +14,7 @@ from fittingroom.ideas.decide import LOOKS
 from fittingroom.ideas.study import Study
 from fittingroom.ideas.table import points
 from fittingroom.rendering.axes import Scale, Tick, ticks
-from fittingroom.rendering.html_page import render_page
+from fittingroom.rendering.languages import page_in_two_languages
 
 TEMPLATE = Path(__file__).with_name("ideas.html")
 CAVEAT_OF_FOLDS = (
@@ -52,7 +52,7 @@ def write_page(study: Study, result: Mapping[str, Any]) -> None:
         "p_text": p_text,
     }
     with atomic_write(study.path / "report.html", follow_links=False) as file:
-        file.write(render_page(TEMPLATE, content).encode())
+        file.write(page_in_two_languages(TEMPLATE, content, "ideas").encode())
 
 
 def headline(result: Mapping[str, Any]) -> str:

@@ -149,14 +149,14 @@ class Sheet:
             scale: what the answers' ``typical`` was read off.
         """
         from fittingroom.rendering.contact_sheet import png_uri
-        from fittingroom.rendering.html_page import render_page
+        from fittingroom.rendering.languages import page_in_two_languages
 
         shown = [
             (None if original is None else png_uri(original), png_uri(image), answer, _note(answer, scale))
             for original, image, answer in zip(self.originals, self.images, self.answers, strict=True)
         ]
         content = {"title": title, "found": self._in_words(), "seen": self.seen, "top": top, "shown": shown}
-        html = render_page(TEMPLATE, content)
+        html = page_in_two_languages(TEMPLATE, content, "answers")
         with atomic_write(path) as file:
             file.write(html.encode())
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from fittingroom.errors import ArtifactError, DataError
 from fittingroom.evaluation.intervals import interval_method
 from fittingroom.files.atomic import atomic_write
-from fittingroom.rendering.html_page import render_page
+from fittingroom.rendering.languages import page_in_two_languages
 from fittingroom.report.pictures import answers_of
 from fittingroom.report.run_summary import judged_on, worst_mistakes
 from fittingroom.report.try_it import trial_of
@@ -52,5 +52,5 @@ def write_model_page(run: Run, path: Path) -> Path:
         "interval_method": interval_method,
     }
     with atomic_write(path, follow_links=path.parent != run.path) as file:
-        file.write(render_page(TEMPLATE, content).encode())
+        file.write(page_in_two_languages(TEMPLATE, content, "report").encode())
     return path

@@ -23,8 +23,7 @@ from fittingroom.evaluation.mistakes import (
     find_suspicious_labels,
 )
 from fittingroom.files.atomic import atomic_write
-from fittingroom.rendering.html_page import render_page
-from fittingroom.rendering.languages import language_switch, with_chinese
+from fittingroom.rendering.languages import page_in_two_languages
 from fittingroom.report.curves import History, accuracy_panel, history_of, loss_panel, rate_panel, smoothing_in_words
 from fittingroom.report.pictures import answers_of, confused_of, mistakes_of
 from fittingroom.report.run_summary import (
@@ -112,7 +111,6 @@ def write_report(
         "max_evaluations": MAX_EVALUATIONS,
         "leads_to_members": in_folder,
         "figure": _figure,
-        "language": language_switch(),
         "interval_method": interval_method,
         "in_groups": in_groups,
         "reproduce": reproducing_command(run),
@@ -134,7 +132,7 @@ def write_report(
     content["smoothing"] = smoothing_in_words(run.recipe, len(content["artifact"].classes))
 
     with atomic_write(path, follow_links=path.parent != run.path) as file:
-        file.write(with_chinese(render_page(TEMPLATE, content), "report").encode())
+        file.write(page_in_two_languages(TEMPLATE, content, "report").encode())
     return path
 
 

@@ -14,7 +14,7 @@ from optuna.trial import TrialState
 
 from fittingroom.files.atomic import atomic_write
 from fittingroom.rendering.axes import Scale, Tick, svg_path, ticks
-from fittingroom.rendering.html_page import render_page
+from fittingroom.rendering.languages import page_in_two_languages
 from fittingroom.tune.objective import ObjectiveAxis
 from fittingroom.tune.space import Choices, Range
 from fittingroom.tune.study import Study
@@ -74,7 +74,7 @@ def write_page(study: Study, result: Mapping[str, Any]) -> None:
     }
 
     texts = {"text": study.objective.text, "text_of_mean": study.objective.text_of_mean, "value_text": value_text}
-    page = render_page(TEMPLATE, content | texts)
+    page = page_in_two_languages(TEMPLATE, content | texts, "tune")
 
     with atomic_write(study.path / "report.html", follow_links=False) as file:
         file.write(page.encode())

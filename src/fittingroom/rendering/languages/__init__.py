@@ -12,12 +12,14 @@ from __future__ import annotations
 import html
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
+from fittingroom.rendering.html_page import render_page
 from fittingroom.rendering.page_script import json_in_page, source_of
 
 FOLDER = Path(__file__).parent
@@ -25,7 +27,7 @@ KINDS = {"n": r"[\d.,:%<≤ +−×/e±–-]+?", "t": r"(?:(?![.!?] )[^<>])+?", "
 PLACE = re.compile(r"\{([nthx])(\d*)\}")
 
 # Of a page: parts with words of their own, what has none, and the elements that hold a text or a name for it.
-SKIPPED = re.compile(r"<(script|style|pre)\b.*?</\1>|<section id=\"(?:try|map)\".*?</section>", re.DOTALL)
+SKIPPED = re.compile(r"<(script|style|pre)\b.*?</\1>|<section id=\"try\".*?</section>", re.DOTALL)
 ELEMENT = re.compile(
     r"<(h1|h2|h3|p|dt|dd|th|td|li|figcaption|summary|text|title|span|footer)\b((?![^>]*data-[a-z]+-word)[^>]*)>"
     r"(.*?)</\1>",
@@ -97,6 +99,16 @@ def translated(text: str, catalogue: str) -> str | None:
         catalogue: its name.
     """
     return _translated(_plain(text), catalogue) if len(text) <= LONGEST else None
+
+
+def page_in_two_languages(template: Path, content: Mapping[str, Any], catalogue: str) -> str:
+    """Fill in a template that has the switch of ``page_head.html``, and put its Chinese beside it.
+
+    Args:
+        template, content: as for :func:`~fittingroom.rendering.html_page.render_page`; the template sees ``language``.
+        catalogue: by which it is translated.
+    """
+    return with_chinese(render_page(template, {**content, "language": language_switch()}), catalogue)
 
 
 def with_chinese(page: str, catalogue: str) -> str:

@@ -18,8 +18,6 @@ function setLanguage(language) {
   $("try").lang = language === "zh" ? "zh-Hans" : "en";
   for (const element of $("try").querySelectorAll("[data-word]")) element.textContent = word(element.dataset.word);
   for (const element of $("try").querySelectorAll("[data-label]")) element.setAttribute("aria-label", word(element.dataset.label));
-  for (const button of $("try").querySelectorAll("[data-language]"))
-    button.setAttribute("aria-pressed", String(button.dataset.language === language));
   showAnswer();
   showError();
 }
@@ -277,13 +275,10 @@ function placeCursor() {
 listenForPictures();
 listenForCamera();
 listenForDrawing();
-for (const button of $("try").querySelectorAll("[data-language]")) button.addEventListener("click", () => setLanguage(button.dataset.language));
 
-// A page that has a switch for all of it sets the document's language; one without has the buttons of this part.
-if ($("languages")) {
-  const ofPage = () => setLanguage(document.documentElement.lang.startsWith("zh") ? "zh" : "en");
-  new MutationObserver(ofPage).observe(document.documentElement, { attributeFilter: ["lang"] });
-  ofPage();
-} else setLanguage(navigator.language.startsWith("zh") ? "zh" : "en");
+// The page's switch sets the language of the document.
+const ofPage = () => setLanguage(document.documentElement.lang.startsWith("zh") ? "zh" : "en");
+new MutationObserver(ofPage).observe(document.documentElement, { attributeFilter: ["lang"] });
+ofPage();
 $("try").hidden = false; // without a script there is nothing to try
 window.fittingRoom = { model, see, answer };

@@ -18,17 +18,7 @@ const figure = (n) => new Intl.NumberFormat(language()).format(n);
 const percent = (share) => new Intl.NumberFormat(language(), { style: "percent", minimumFractionDigits: 1 }).format(share);
 
 function showWords() {
-  for (const element of document.querySelectorAll("[data-map-word]"))
-    element.textContent = word(element.dataset.mapWord, JSON.parse(element.dataset.mapValues ?? "{}"));
-  for (const { nextSibling: gap } of document.querySelectorAll("p > [data-map-word]")) // Chinese sentences have no blank between
-    if (gap?.nodeType === Node.TEXT_NODE && !gap.data.trim()) gap.data = language() === "zh" ? "" : " ";
-  for (const element of document.querySelectorAll(".nearest b, .nearest .file")) {
-    const english = (element.dataset.english ??= element.textContent);
-    const [, row] = /^training image ([\d,]+)$/.exec(english) ?? [];
-    element.textContent = row ? word("train", { row }) : (CLASSES[language()]?.[english] ?? english);
-  }
-  for (const element of document.querySelectorAll(".map-label")) element.textContent = CLASSES[language()]?.[element.dataset.class] ?? element.dataset.class;
-  grid.setAttribute("aria-label", word("map", { n: figure(points.length) }));
+  for (const element of document.querySelectorAll("[data-map-word]")) element.textContent = word(element.dataset.mapWord);
   const before = $("map-class").value;
   $("map-class").replaceChildren(new Option(word("all"), ""), ...classes.map((_, number) => new Option(className(number), number)));
   $("map-class").value = before;

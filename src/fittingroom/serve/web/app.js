@@ -76,8 +76,8 @@ function showModel() {
   if (!model) return;
   const values = model.accuracy !== null && {
     accuracy: percent(model.accuracy, 2),
-    low: percent(model.interval[0], 1),
-    high: percent(model.interval[1], 1),
+    low: percent(model.interval[0], 2),
+    high: percent(model.interval[1], 2),
     n: number(model.n),
   };
   $("score").textContent = values ? word(model.judged_on, values) : "";
