@@ -155,3 +155,8 @@ def test_peers_with_the_same_settings_compute_the_tutorials_network_in_bf16_chan
     peers = [name for name in programs.PROGRAMS if name != "notebook" and not name.startswith("fittingroom")]
     assert throughput._names(same=True) == [*(f"{peer}, same settings" for peer in peers), "fittingroom auto"]
     assert tuple(programs.SAME) == benchmark("table").SAME
+
+
+def test_the_docs_say_of_near_duplicates_what_was_judged(benchmark: Callable[[str], ModuleType]) -> None:
+    page = (BENCHMARKS.parent / "docs" / "data-check.md").read_text(encoding="utf-8")
+    assert "\n".join(benchmark("near_duplicate_sheets").counted()) in page

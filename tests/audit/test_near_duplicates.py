@@ -135,6 +135,12 @@ def test_planted_pairs_between_train_and_test_are_a_warning_with_a_sheet(tmp_pat
     assert between[0].examples[0].images.shape == (12, 28, 28)
     assert "overlap" not in names(report)
 
+    # Of such pairs of Fashion-MNIST three of four are merely alike (docs/data-check.md): none is called a copy.
+    for finding in report.findings:
+        if finding.name == "near-duplicates":
+            assert "images that may be copies" in finding.message
+            assert finding.effect.startswith("If they are copies, ")
+
 
 @pytest.mark.nightly
 def test_judgements_are_of_pairs_that_are_found(official: Splits) -> None:

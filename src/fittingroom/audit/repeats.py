@@ -195,11 +195,11 @@ def _near(first: Part, second: Part, rows: NDArray[np.int64], mirrored: int, she
         name="near-duplicates",
         severity="note" if within or share < 0.01 else "warning",
         where=first.name if within else f"{first.name} and {second.name}",
-        message=f"{len(rows):,} pair{'s' * (len(rows) != 1)} of images alike but for a small shift, turn or "
-        f"zoom, brightness, blur, a mirror, inversion or encoding; {images:,} of {judged:,} images of "
+        message=f"{len(rows):,} pair{'s' * (len(rows) != 1)} of images that may be copies but for a small shift, "
+        f"turn or zoom, brightness, blur, a mirror, inversion or encoding; {images:,} of {judged:,} images of "
         f"{second.name} ({share_text(share)}) {'is' if images == 1 else 'are'} in one; {mirrored:,} mirrored "
         f"({kind_of_place(second.dataset)} {listed})",
-        effect="They weigh more than others in training."
+        effect="If they are copies, they weigh more than others in training."
         if within
         else "If they are copies, what was trained on comes back in the test, and accuracy is a little too high.",
         advice=f"Look at the pairs (--sheet, --html): {_what_may_differ(second)} can be this much alike and differ."
