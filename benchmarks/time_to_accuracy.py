@@ -5,12 +5,13 @@ For each seed in turn: one epoch of the notebook (notebook.py), then for each re
 in the cache. The share is that time over 80 times the notebook's epoch of the same turn. Accuracy is that of the run's
 result.json: one look a seed, kept on record in benchmarks/runs/test-looks.jsonl.
 
-    benchmarks/.venv/bin/python benchmarks/time_to_accuracy.py --recipes swift --seeds 20
-    benchmarks/.venv/bin/python benchmarks/time_to_accuracy.py --recipes steady --seeds 5
-    benchmarks/.venv/bin/python benchmarks/time_to_accuracy.py --recipes strong compact --seeds 3
+    benchmarks/.venv/bin/python benchmarks/time_to_accuracy.py --recipes swift --seeds 20 --first-seed 40
+    benchmarks/.venv/bin/python benchmarks/time_to_accuracy.py --recipes steady compact tiny --seeds 5 --first-seed 40
+    benchmarks/.venv/bin/python benchmarks/time_to_accuracy.py --recipes strong --seeds 5 --first-seed 40
 
-A turn takes half a minute and the recipes' own time. --first-seed draws new seeds. --quick tries the script on the
-sample with one epoch a recipe and records nothing.
+A turn takes a quarter of a minute and the recipes' own time. --first-seed draws new seeds. Each training is a line of
+benchmarks/seeds.csv as soon as it ends, and the same command goes on where it was stopped: what is there of the same
+recipe and seed is not trained again. --quick tries the script on the sample, one epoch a recipe, and records nothing.
 
 Last result:
   2026-11-23, AMD EPYC, 2 cores, torch 2.13.0+cpu, commit ae6ee4b44c1d
@@ -47,6 +48,8 @@ Last result:
 from __future__ import annotations
 
 import argparse
+import csv
+import hashlib
 import json
 import sys
 from datetime import UTC, datetime
@@ -56,7 +59,14 @@ import official
 import record
 from process import FOLDER, fittingroom_train, script
 
+import fittingroom as fr
 from fittingroom.bench import NOTEBOOK_EPOCHS
+
+SEEDS = FOLDER / "seeds.csv"
+MEASURED = ("accuracy", "seconds", "cpu_seconds", "train_seconds", "share of the notebook", "parameters")
+COLUMNS = ("date", "commit", "recipe", "digest", "seed", "notebook_seconds", *MEASURED)
+
+Seed = dict[str, str]
 
 
 def main() -> None:
@@ -67,48 +77,96 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     args = parser.parse_args()
     seeds = range(args.first_seed, args.first_seed + args.seeds)
-    figures = measure(args.recipes, seeds, quick=args.quick)
+    trained = measure(args.recipes, seeds, quick=args.quick)
+    figures = condensed(trained)
     record.show(figures)
     if not args.quick:
         record.append(__file__, figures)
 
 
-def measure(recipes: list[str], seeds: range, *, quick: bool) -> list[record.Figure]:
-    """Train every recipe from every seed, each turn beside an epoch of the notebook."""
+def measure(recipes: list[str], seeds: range, *, quick: bool) -> list[Seed]:
+    """Train every recipe from every seed that isn't among those kept, each turn beside an epoch of the notebook."""
     data = official.name(quick=quick)
     official.splits(quick=quick)  # into the cache
     folder = FOLDER / "runs" / f"{datetime.now(UTC):%Y-%m-%dT%H-%M-%S}"
     folder.parent.mkdir(exist_ok=True)
-    notebook: list[float] = []
-    found: dict[str, dict[str, list[float]]] = {recipe: {} for recipe in recipes}
+    digests = {recipe: digest(recipe) for recipe in recipes}
+    known = [] if quick else kept()
+
+    trained: list[Seed] = []
     for seed in seeds:
+        of_seed = [row for row in known if row["seed"] == str(seed) and row["digest"] in digests.values()]
+        trained += of_seed
+        missing = [recipe for recipe in recipes if digests[recipe] not in {row["digest"] for row in of_seed}]
+        if not missing:
+            continue
+
         _, yardstick = script("notebook.py", "--epochs", "1", *(["--quick"] if quick else []))
-        notebook.append(NOTEBOOK_EPOCHS * yardstick["epoch_seconds"][0])
-        for recipe in recipes:
+        notebook = NOTEBOOK_EPOCHS * yardstick["epoch_seconds"][0]
+        for recipe in missing:
             out = Path(f"{folder}-{Path(recipe).stem}-{seed}")
-            quickly = official.QUICK if quick else ()
-            process = fittingroom_train(data, "--recipe", recipe, "--seed", str(seed), *quickly, out=out)
+            options = official.QUICK if quick else ()
+            process = fittingroom_train(data, "--recipe", recipe, "--seed", str(seed), *options, out=out)
             result = json.loads((out / "result.json").read_text(encoding="utf-8"))
-            figures = {
-                "accuracy": result["test"]["accuracy"],
-                "seconds": process.seconds,
-                "cpu_seconds": process.cpu_seconds,
-                "train_seconds": result["train_seconds"],
-                "share of the notebook": process.seconds / notebook[-1],
-                "parameters": result["parameters"],
-            }
-            for metric, value in figures.items():
-                found[recipe].setdefault(metric, []).append(value)
+            share = process.seconds / notebook
+            values = (
+                *(result["test"]["accuracy"], process.seconds, process.cpu_seconds, result["train_seconds"]),
+                *(share, result["parameters"]),
+            )
+            row = stamp() | {"recipe": Path(recipe).stem, "digest": digests[recipe], "seed": str(seed)}
+            row |= {"notebook_seconds": f"{notebook:.6g}"}
+            row |= {metric: f"{value:.6g}" for metric, value in zip(MEASURED, values, strict=True)}
+            trained.append(row)
+            if not quick:
+                keep(row)
             print(
-                f"seed {seed}: {recipe} {figures['accuracy']:.2%} in {process.seconds:.1f} s, "
-                f"{record.part(figures['share of the notebook'])} of the notebook",
+                f"seed {seed}: {recipe} {float(row['accuracy']):.2%} in {process.seconds:.1f} s, "
+                f"{record.part(share)} of the notebook",
                 file=sys.stderr,
                 flush=True,
             )
-    figures_of_all = [record.figure("notebook", "seconds of 80 epochs, scaled from one", notebook)]
-    for recipe, metrics in found.items():
-        figures_of_all += [record.figure(Path(recipe).stem, metric, values) for metric, values in metrics.items()]
-    return figures_of_all
+    return trained
+
+
+def condensed(trained: list[Seed]) -> list[record.Figure]:
+    """The figures of each recipe, over its seeds, and of the notebook, over the turns."""
+    turns = {row["notebook_seconds"]: float(row["notebook_seconds"]) for row in trained}
+    figures = [record.figure("notebook", "seconds of 80 epochs, scaled from one", list(turns.values()))]
+    for recipe in dict.fromkeys(row["recipe"] for row in trained):
+        of_recipe = [row for row in trained if row["recipe"] == recipe]
+        figures += [record.figure(recipe, metric, [float(row[metric]) for row in of_recipe]) for metric in MEASURED]
+    return figures
+
+
+def digest(recipe: str) -> str:
+    """By which a recipe is known again: of its values, whatever it says of itself."""
+    values = fr.load_recipe(recipe).as_dict() | {"description": ""}
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def stamp() -> Seed:
+    """When, and by which code."""
+    from fittingroom.environment import git_revision
+
+    return {"date": datetime.now(UTC).date().isoformat(), "commit": (git_revision() or "")[:12]}
+
+
+def kept() -> list[Seed]:
+    """The trainings of seeds.csv."""
+    if not SEEDS.exists():
+        return []
+    with SEEDS.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def keep(row: Seed) -> None:
+    """Add a training to seeds.csv, which is made anew if it isn't there."""
+    is_new = not SEEDS.exists()
+    with SEEDS.open("a", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        if is_new:
+            writer.writeheader()
+        writer.writerow(row)
 
 
 if __name__ == "__main__":

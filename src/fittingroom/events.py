@@ -117,17 +117,20 @@ class MicroBatchHalved:
 
 @dataclass(frozen=True, kw_only=True)
 class ProcessorsTaken:
-    """Other programs leave fewer processors free than the training has threads, which then wait for each other.
+    """Other programs leave fewer processors free than the training has threads.
 
     Attributes:
         taken: processors' worth of time that others used while the training was watched.
         processors: that this process may use.
         threads: of the training.
+        share_layers: whether several threads compute a layer together, and wait for each other in each; those of a
+            recipe with ``batch_parts`` need not.
     """
 
     taken: float
     processors: int
     threads: int
+    share_layers: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -62,7 +62,12 @@ def train_swift(folder: Path) -> fr.Run:
 
 def train_coloured(folder: Path) -> fr.Run:
     shape = ["model_args.widths=[6,12]", "model_args.depths=[0,2]", "model_args.pools=[true,true]"]
-    more = ["model_args.block_layers=2", "model_args.fixed_stem=true", "validation=200"]
+    more = [
+        "model_args.block_layers=2",
+        "model_args.fixed_stem=true",
+        "model_args.mirror_average=true",
+        "validation=200",
+    ]
     recipe = fr.load_recipe(
         "plain", overrides=["model='residual'", "stages.0.epochs=1", "precision=float32", *shape, *more]
     )

@@ -53,6 +53,24 @@ def test_lists_of_different_lengths_are_refused() -> None:
         build_model(find_model("residual"), num_classes=10, image_size=(28, 28), model_args={"widths": [8]})
 
 
+@pytest.mark.parametrize("image_size", [(28, 28), (9, 12)])
+def test_with_mirror_average_an_answer_is_the_mean_of_those_to_the_image_and_its_mirror_image(
+    image_size: tuple[int, int],
+) -> None:
+    args = {"widths": [8, 16], "depths": [1, 1], "pools": [True, False]}
+    torch.manual_seed(0)
+    alone = ResidualCNN(image_size=image_size, **args)  # type: ignore[arg-type]
+    both = ResidualCNN(image_size=image_size, mirror_average=True, **args)  # type: ignore[arg-type]
+    both.load_state_dict(alone.state_dict())
+    x = torch.rand(5, 1, *image_size)
+    torch.testing.assert_close(both.train()(x), alone.train()(x))  # what learns is the same
+
+    expected = (alone.eval()(x) + alone(x.flip(3))) / 2
+    torch.testing.assert_close(both.eval()(x), expected)
+    torch.testing.assert_close(both(x.flip(3)), expected)
+    assert not torch.allclose(alone(x), expected)
+
+
 def test_a_residual_convolution_that_gives_zero_changes_nothing() -> None:
     torch.manual_seed(0)
     with_it = ResidualCNN(widths=[8], depths=[1], pools=[True]).eval()

@@ -27,13 +27,15 @@ def two_processors(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(other_work, "cpu_quota", lambda: float("inf"))
 
 
-def told(monkeypatch: pytest.MonkeyPatch, *, taken: float, threads: int = 2, job: str = "") -> list[Event]:
+def told(
+    monkeypatch: pytest.MonkeyPatch, *, taken: float, threads: int = 2, job: str = "", parts: int = 1
+) -> list[Event]:
     """What an observer is told of a training of ten seconds beside which others take so many processors."""
     now = [0.0]
     monkeypatch.setattr(time, "perf_counter", lambda: now[0])
     monkeypatch.setattr(other_work, "used_by_others", lambda: taken * now[0])
     events: list[Event] = []
-    hooks = telling_of_other_work(Hooks(observe=events.append), threads)
+    hooks = telling_of_other_work(Hooks(observe=events.append), threads, parts)
     training: list[TrainingStarted | StepDone] = [START, *[STEP] * 10]
     for event in training:
         hooks.observe(JobEvent(job=job, event=event) if job else event)
@@ -45,6 +47,8 @@ def test_a_processor_that_others_keep_busy_is_told_once(monkeypatch: pytest.Monk
     taken = ProcessorsTaken(taken=1.0, processors=2, threads=2)
     assert told(monkeypatch, taken=1.0) == [taken]
     assert told(monkeypatch, taken=1.0, job="seed-1") == [JobEvent(job="seed-1", event=taken)]
+    apart = ProcessorsTaken(taken=1.0, processors=2, threads=2, share_layers=False)
+    assert told(monkeypatch, taken=1.0, parts=2) == [apart]
 
 
 def test_nothing_is_told_of_processors_that_are_free_or_of_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,6 +63,9 @@ def test_the_line_says_what_helps() -> None:
     progress._Lines(lines.append, speeds=False)(ProcessorsTaken(taken=1.04, processors=2, threads=2))
     assert lines[0].startswith("other programs keep 1.0 of 2 processors busy")
     assert "with one thread" in lines[0]
+    apart = ProcessorsTaken(taken=1.04, processors=2, threads=2, share_layers=False)
+    progress._Lines(lines.append, speeds=False)(apart)
+    assert lines[1].endswith("so this training takes longer than on a quiet machine")
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc/stat")

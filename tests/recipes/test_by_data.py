@@ -80,7 +80,7 @@ def test_stretching_keeps_the_shape_of_all_stages() -> None:
 
 
 def test_packaged_recipes_keep_their_plan_on_fashion_mnist() -> None:
-    for name in ("swift", "steady", "strong", "compact"):
+    for name in ("swift", "steady", "strong", "compact", "tiny"):
         assert settled(load_recipe(name), 58_000) == load_recipe(name)
     assert load_recipe("tutorial").min_steps == 0
     assert settled(load_recipe("tutorial"), 100) == load_recipe("tutorial")

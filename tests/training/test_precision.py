@@ -78,7 +78,7 @@ def test_without_bf16_in_hardware_auto_is_float32() -> None:
 
 
 @pytest.mark.usefixtures("with_bf16")
-@pytest.mark.parametrize("name", ["swift", "steady", "plain", "compact", "strong"])
+@pytest.mark.parametrize("name", ["swift", "steady", "plain", "compact", "strong", "tiny"])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_the_recipes_of_the_package_gain_by_bf16(name: str, channels: int) -> None:
     recipe = fr.load_recipe(name)

@@ -17,7 +17,7 @@ from fittingroom.artifact.artifact import FEATURE_SPACE, WEIGHTS, Artifact
 from fittingroom.artifact.onnx_model import Metadata
 from fittingroom.artifact.ood_score import OodScale, Ranks
 from fittingroom.errors import ArtifactError
-from fittingroom.recipes.residual_args import BLOCK_LAYERS, DEPTHS, FIXED_STEM, POOLS, WIDTHS
+from fittingroom.recipes.residual_args import BLOCK_LAYERS, DEPTHS, FIXED_STEM, MIRROR_AVERAGE, POOLS, WIDTHS
 
 MAX_PARAMETERS = 500_000  # of a model that a page holds: 1.3 MB of text
 NORM_EPSILON = 1e-5  # PyTorch's default, which the package's networks keep
@@ -102,7 +102,10 @@ def _residual_layers(weights: Weights, model_args: Mapping[str, Any]) -> list[La
             ]
             layers.append({"op": "add", "body": body})
             place += 1
-    return [*layers, {"op": "max"}, _linear(weights, "head")]
+    layers.append({"op": "max"})
+    if model_args.get("mirror_average", MIRROR_AVERAGE):
+        layers = [{"op": "both_ways", "body": layers}]
+    return [*layers, _linear(weights, "head")]
 
 
 def _tutorial_layers(weights: Weights, _model_args: Mapping[str, Any]) -> list[Layer]:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fittingroom.errors import RecipeError
-from fittingroom.recipes.residual_args import BLOCK_LAYERS, DEPTHS, FIXED_STEM, POOLS, WIDTHS
+from fittingroom.recipes.residual_args import BLOCK_LAYERS, DEPTHS, FIXED_STEM, MIRROR_AVERAGE, POOLS, WIDTHS
 
 NORM_MOMENTUM = 0.4  # a training of few steps has no time for the usual 0.1: running statistics would lag behind
 MAX_WIDTH, MAX_DEPTH = 16_384, 256  # far beyond what small images need
@@ -37,6 +37,8 @@ class ResidualCNN(nn.Module):
         fixed_stem: the first stage is :class:`PatternExtremes`, which learns nothing, in place of a convolution. To
             learn that layer, which has the largest maps, takes a quarter of a small network's time, and a short
             training ends better without it (benchmarks/log.md). It needs an even first width up to 18, and pools.
+        mirror_average: in evaluation, the features are the mean of those of the image and of its mirror image: an
+            answer takes twice as long and is right more often, if the network has learned from mirrored images.
     """
 
     def __init__(
@@ -50,8 +52,10 @@ class ResidualCNN(nn.Module):
         block_layers: int = BLOCK_LAYERS,
         fixed_stem: bool = FIXED_STEM,
         strides: Sequence[int] | None = None,
+        mirror_average: bool = MIRROR_AVERAGE,
     ):
         super().__init__()
+        self.mirror_average = mirror_average
         strides = [1] * len(widths) if strides is None else strides
         if not len(widths) == len(depths) == len(pools) == len(strides):
             raise RecipeError(
@@ -100,8 +104,14 @@ class ResidualCNN(nn.Module):
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
         """Map float (N, in_channels, H, W) to logits (N, num_classes)."""
-        logits_NC: Tensor = self.head(torch.amax(self.stages(x_NCHW), dim=(2, 3)))
+        features_NF = self._features(x_NCHW)
+        if self.mirror_average and not self.training:
+            features_NF = (features_NF + self._features(x_NCHW.flip(3))) / 2
+        logits_NC: Tensor = self.head(features_NF)
         return logits_NC
+
+    def _features(self, x_NCHW: Tensor) -> Tensor:
+        return torch.amax(self.stages(x_NCHW), dim=(2, 3))
 
 
 class _Residual(nn.Module):

@@ -1,4 +1,4 @@
-"""Other programs on the processors that a training computes on: said once, as they can make it several times slower.
+"""Other programs on the processors that a training computes on: said once, as they make it slower.
 
 Nothing is changed for it: the number of threads decides how sums are rounded, so it is a function of the machine alone.
 """
@@ -15,24 +15,25 @@ WATCHED_SECONDS = 2.0  # of steps; the system counts a processor's time in hundr
 ROOM = 0.5  # processors that may be missing: less than that is what every system does beside
 
 
-def telling_of_other_work(hooks: Hooks, threads: int) -> Hooks:
+def telling_of_other_work(hooks: Hooks, threads: int, batch_parts: int) -> Hooks:
     """Hooks that are also told, once, where other programs leave too few processors for the threads of a training.
 
     Args:
         hooks: of a training in this process alone, on the CPU.
         threads: that it computes on.
+        batch_parts: of its recipe; the threads are shared out among them.
     """
     # One thread waits for none, and the time of a control group's processors is not in the system's count.
     if threads == 1 or cpu_quota() < cores():
         return hooks
-    return dataclasses.replace(hooks, observe=_Watch(hooks, threads))
+    return dataclasses.replace(hooks, observe=_Watch(hooks, threads, share_layers=threads > batch_parts))
 
 
 class _Watch:
     """An observer that passes every event on, and looks once at what others use of the processors."""
 
-    def __init__(self, hooks: Hooks, threads: int):
-        self.hooks, self.threads = hooks, threads
+    def __init__(self, hooks: Hooks, threads: int, *, share_layers: bool):
+        self.hooks, self.threads, self.share_layers = hooks, threads, share_layers
         self.since: tuple[float, float] | None = None  # the clock, and what others had used by then
         self.is_done = False
 
@@ -54,7 +55,12 @@ class _Watch:
         used = used_by_others()
         taken = 0.0 if used is None else (used - used_before) / elapsed
         if cores() - taken < self.threads - ROOM:
-            found = ProcessorsTaken(taken=min(taken, float(cores())), processors=cores(), threads=self.threads)
+            found = ProcessorsTaken(
+                taken=min(taken, float(cores())),
+                processors=cores(),
+                threads=self.threads,
+                share_layers=self.share_layers,
+            )
             self.hooks.observe(dataclasses.replace(event, event=found) if isinstance(event, JobEvent) else found)
 
 

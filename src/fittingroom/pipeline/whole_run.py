@@ -62,7 +62,7 @@ def _carry_out(
     """Train what is left of a run of one seed or of several."""
     environment = recorded_environment(run, group)
     if engine is None and group.size == 1:
-        hooks = telling_of_other_work(hooks, environment.machine.threads)
+        hooks = telling_of_other_work(hooks, environment.machine.threads, run.recipe.batch_parts)
 
     # Whatever ends the training early leaves a state to resume from: its message says by which command.
     try:

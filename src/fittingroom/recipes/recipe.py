@@ -109,6 +109,8 @@ class Recipe:
         description: one line for ``fittingroom recipes``.
         batch_size: examples a step, ≥ 1; the last batch of an epoch may be shorter and is used. ``auto``: the largest
             power of two that is at most a twentieth of the images learned from, within 8–256.
+        batch_parts: in how many parts a batch goes through the network at once, each on threads of its own and with
+            batch norm of its own (ghost batch norm), 1–16. Gradients are summed in the order of the parts.
         loss: ``cross_entropy``, or your own as ``path/to/file.py:name`` or ``package.module:name``: a function of
             logits (N, classes) and labels (N,) that gives each image's loss (N,), or their mean.
         loss_args: further arguments of your own loss.
@@ -198,6 +200,7 @@ class Recipe:
     name: str = ""
     description: str = ""
     batch_size: int | Literal["auto"] = checked(256, batch_size_problem)
+    batch_parts: int = bounded(1, low=1, high=16, unwritten=True)
     loss: str = checked("cross_entropy", choice_or_code("cross_entropy"), unwritten=True)
     loss_args: Mapping[str, Any] = unwritten_table()
     label_smoothing: float = bounded(0.0, low=0, high=1, open_high=True)

@@ -8,3 +8,4 @@ DEPTHS = (0, 0, 1)
 POOLS = (True, True, True)
 BLOCK_LAYERS = 1
 FIXED_STEM = False
+MIRROR_AVERAGE = False

@@ -311,9 +311,12 @@ def _memory_line(event: MicroBatchHalved) -> str:
 
 
 def _taken_line(event: ProcessorsTaken) -> str:
+    busy = f"other programs keep {event.taken:.1f} of {event.processors} processors busy"
+    if not event.share_layers:
+        return f"{busy}, so this training takes longer than on a quiet machine"
     return (
-        f"other programs keep {event.taken:.1f} of {event.processors} processors busy, so the {event.threads} threads "
-        "of this training wait for each other; with one thread it may be over sooner (other rounding, other bits)"
+        f"{busy}, so the {event.threads} threads of this training wait for each other; with one thread it may be over "
+        "sooner (other rounding, other bits)"
     )
 
 

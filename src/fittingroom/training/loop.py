@@ -10,20 +10,22 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from fittingroom.data.dataset import Dataset
 from fittingroom.data.normalization import Normalization
 from fittingroom.errors import Interrupted, RecipeError, TrainingDiverged
 from fittingroom.evaluation.metrics import judged_by, score
 from fittingroom.events import EpochDone, MicroBatchHalved, StepDone, TrainingStarted
-from fittingroom.models import ModelSource
+from fittingroom.models import MODELS, ModelSource
 from fittingroom.models.summary import count_parameters
 from fittingroom.parallel.process_group import ProcessGroup
 from fittingroom.recipes.recipe import Recipe
 from fittingroom.training.balance import balanced_weights
+from fittingroom.training.batch_parts import BatchParts
 from fittingroom.training.batches import Batches
 from fittingroom.training.checkpoint import CHECKPOINT_SECONDS
 from fittingroom.training.context import TrainContext
@@ -80,6 +82,7 @@ def fit_network(
         state.loss = make_loss(recipe, class_weights, train_set.num_classes, device)
 
         resume_state(state, len(batches), context)
+        parts = _batch_parts(state, model_source)
         _report_start(state, batches, validation_set, context, start)
 
         # As if it had begun so much earlier: the seconds before a resume count as well.
@@ -88,61 +91,65 @@ def fit_network(
         saved = time.perf_counter()
         snapshots = _first_snapshot(state, len(batches), validation_set, normalization, context)
 
-        while progress.epoch < recipe.epochs and not _stops_early(state):
-            stage, epoch_in_stage = state.enter_epoch()
+        with parts.sharing_threads():
+            while progress.epoch < recipe.epochs and not _stops_early(state):
+                stage, epoch_in_stage = state.enter_epoch()
 
-            # A resumed epoch begins in its middle: order and augmentation derive from seed, epoch and step alone.
-            for x_NCHW, y_N in batches.epoch(progress.epoch, progress.step):
-                # Learning rate: the schedule gives a factor in 0–1 on the stage's peak rates.
-                step_in_stage = epoch_in_stage * len(batches) + progress.step
-                lr_factor = lr_at(step_in_stage, stage.epochs * len(batches), stage, len(batches), state.own_schedule)
-                set_lr(state.optimizer, stage, lr_factor)
+                # A resumed epoch begins in its middle: order and augmentation derive from seed, epoch and step alone.
+                for x_NCHW, y_N in batches.epoch(progress.epoch, progress.step):
+                    # Learning rate: the schedule gives a factor in 0–1 on the stage's peak rates.
+                    step_in_stage = epoch_in_stage * len(batches) + progress.step
+                    lr_factor = lr_at(
+                        step_in_stage, stage.epochs * len(batches), stage, len(batches), state.own_schedule
+                    )
+                    set_lr(state.optimizer, stage, lr_factor)
 
-                # Forward and backward: leaves in the parameters the gradient of the mean loss of the whole batch. Of a
-                # batch that several processes share, (x, y) is the shard of this one, and the gradients are summed. The
-                # buffers, such as batch norm's running statistics, move with each forward pass: kept from before it,
-                # they can be put back where memory runs out, and averaged over the processes.
-                examples = batches.examples_in(progress.step)
-                buffers = [buffer.clone() for buffer in state.model.buffers()]
-                loss_sum, correct = _backward(state, x_NCHW, y_N, examples, buffers, context)
-                stops = hooks.should_stop()
-                if group.size > 1:
-                    figures = loss_sum, correct, stops
-                    loss_sum, correct, stops = _all_reduce(state, buffers, len(y_N) / examples, figures, group)
+                    # Forward and backward: leaves in the parameters the gradient of the mean loss of the whole batch.
+                    # Of a batch that several processes share, (x, y) is the shard of this one, and the gradients are
+                    # summed. The buffers, such as batch norm's running statistics, move with each forward pass: kept
+                    # from before it, they can be put back where memory runs out, and averaged over the processes.
+                    examples = batches.examples_in(progress.step)
+                    buffers = [buffer.clone() for buffer in state.model.buffers()]
+                    loss_sum, correct = _backward(state, parts, x_NCHW, y_N, examples, buffers, context)
+                    stops = hooks.should_stop()
+                    if group.size > 1:
+                        figures = loss_sum, correct, stops
+                        loss_sum, correct, stops = _all_reduce(state, buffers, len(y_N) / examples, figures, group)
 
-                # Update, unless it would spoil weights that are good: the last checkpoint stays the last good one.
-                loss = loss_sum / examples
-                if not math.isfinite(loss):
-                    raise _diverged(f"the loss became {loss}", state)
-                state.optimizer.step()
-                state.optimizer.zero_grad(set_to_none=True)
+                    # Update, unless it would spoil weights that are good: the last checkpoint stays the last good one.
+                    loss = loss_sum / examples
+                    if not math.isfinite(loss):
+                        raise _diverged(f"the loss became {loss}", state)
+                    state.optimizer.step()
+                    state.optimizer.zero_grad(set_to_none=True)
 
-                # Bookkeeping. The moving average follows the weights, and is what ships where the recipe has one.
-                progress.step += 1
-                progress.examples += examples
-                progress.loss_sum += loss * examples
-                progress.correct += correct
-                progress.seconds = time.perf_counter() - started
-                step = progress.steps_done(len(batches))
-                state.update_average(step)
-                hooks.observe(
-                    StepDone(step=step, epoch=progress.epoch, loss=loss, lr=stage.lr * lr_factor, examples=examples)
-                )
-
-                # The last step of an epoch validates, and moves progress on to step 0 of the next.
-                if progress.step == len(batches):
-                    _finish_epoch(state, validation_set, normalization, step, context, snapshots)
+                    # Bookkeeping. The moving average follows the weights, and is what ships where the recipe has one.
+                    progress.step += 1
+                    progress.examples += examples
+                    progress.loss_sum += loss * examples
+                    progress.correct += correct
                     progress.seconds = time.perf_counter() - started
-                elif snapshots is not None and snapshots.is_due:
-                    snapshots.take(state.shipped, step)
+                    step = progress.steps_done(len(batches))
+                    state.update_average(step)
+                    hooks.observe(
+                        StepDone(step=step, epoch=progress.epoch, loss=loss, lr=stage.lr * lr_factor, examples=examples)
+                    )
 
-                # Checkpoint after each epoch, each minute, and before stopping: a kill costs no more than that.
-                stops = stops and step < steps_in_all
-                if stops or progress.step == 0 or time.perf_counter() - saved > CHECKPOINT_SECONDS:
-                    _save(state, step, context)
-                    saved = time.perf_counter()
-                if stops:
-                    raise Interrupted(f"stopped after step {step:,} of {steps_in_all:,}")
+                    # The last step of an epoch validates, and moves progress on to step 0 of the next.
+                    if progress.step == len(batches):
+                        with parts.all_threads():
+                            _finish_epoch(state, validation_set, normalization, step, context, snapshots)
+                        progress.seconds = time.perf_counter() - started
+                    elif snapshots is not None and snapshots.is_due:
+                        snapshots.take(state.shipped, step)
+
+                    # Checkpoint after each epoch, each minute, and before stopping: a kill costs no more than that.
+                    stops = stops and step < steps_in_all
+                    if stops or progress.step == 0 or time.perf_counter() - saved > CHECKPOINT_SECONDS:
+                        _save(state, step, context)
+                        saved = time.perf_counter()
+                    if stops:
+                        raise Interrupted(f"stopped after step {step:,} of {steps_in_all:,}")
 
     if recipe.keep == "best":
         state.shipped.load_state_dict(state.best)
@@ -201,8 +208,22 @@ def _stops_early(state: TrainState) -> bool:
     return bool(state.recipe.early_stop) and state.progress.epochs_without_gain >= state.recipe.early_stop
 
 
+def _batch_parts(state: TrainState, model_source: ModelSource) -> BatchParts:
+    """The recipe's. A network of somebody's own may draw random numbers, whose order threads would change."""
+    is_pure = model_source.name in MODELS and state.recipe.loss == "cross_entropy"
+    is_on_cpu = next(state.model.parameters()).device.type == "cpu"
+    threads = torch.get_num_threads()
+    return BatchParts(state.model, state.recipe.batch_parts, threads=threads, is_pure=is_pure and is_on_cpu)
+
+
 def _backward(
-    state: TrainState, x_NCHW: Tensor, y_N: Tensor, examples: int, buffers: list[Tensor], context: TrainContext
+    state: TrainState,
+    parts: BatchParts,
+    x_NCHW: Tensor,
+    y_N: Tensor,
+    examples: int,
+    buffers: list[Tensor],
+    context: TrainContext,
 ) -> tuple[float, int]:
     """Leave this process's share of the gradient in the parameters; its summed loss, and how many it had right.
 
@@ -219,7 +240,8 @@ def _backward(
     while True:
         _seed(dropout_seed, x_NCHW.device)
         try:
-            return _accumulate_gradient(state, x_NCHW, y_N, examples, context.precision)
+            state.train_mode()
+            return parts.each(partial(_accumulate_gradient, state, examples, context.precision), x_NCHW, y_N)
         except RuntimeError as error:
             micro_batch = min(progress.micro_batch, len(y_N))
             if not is_out_of_memory(error) or micro_batch == 1:
@@ -237,21 +259,20 @@ def _backward(
 
 
 def _accumulate_gradient(
-    state: TrainState, x_NCHW: Tensor, y_N: Tensor, examples: int, precision: str
+    state: TrainState, examples: int, precision: str, network: nn.Module, x_NCHW: Tensor, y_N: Tensor
 ) -> tuple[float, int]:
-    """Send the shard through in parts of ``micro_batch``: the summed loss, and how many were right.
+    """Send images through in micro-batches: the summed loss, and how many were right.
 
-    Losses are summed, and divided once by the size of the whole batch: only batch-norm statistics see the parts.
+    Losses are summed, and divided once by the size of the whole batch: only batch-norm statistics see micro-batches.
     """
     micro_batch = state.progress.micro_batch
     loss_sum, correct = 0.0, 0
     if len(y_N) == 0:  # a short last batch has too few examples for every process
         return loss_sum, correct
 
-    state.train_mode()
     for x, y in zip(x_NCHW.split(micro_batch), y_N.split(micro_batch), strict=True):
         with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
-            logits_NC = state.model(x)
+            logits_NC = network(x)
         # The loss is taken in float32: bf16 has 8 bits, and rounds a probability near 1 to 1, whose loss is 0.
         logits_NC = logits_NC.float()
         loss = state.loss(logits_NC, y)  # the sum over the images

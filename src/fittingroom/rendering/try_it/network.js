@@ -74,7 +74,8 @@ const LAYERS = {
   pool: (map) => pool(map, Math.max),
   scale: (map, { scale, shift }) => each(map, (value, channel) => value * scale[channel] + shift[channel]),
   relu: (map) => each(map, (value) => Math.max(0, value)),
-  add: (map, { body }) => add(map, body.reduce((inner, layer) => LAYERS[layer.op](inner, layer), map)),
+  add: (map, { body }) => add(map, through(body, map)),
+  both_ways: (map, { body }) => halved(add(through(body, map), through(body, mirrored(map)))),
   max: largest,
   flatten: (map) => ({ channels: map.values.length, height: 1, width: 1, values: map.values }),
   linear: ({ values }, { weight, bias }) => {
@@ -153,6 +154,17 @@ function largest(map) {
 function each(map, change) {
   const area = map.height * map.width;
   return { ...map, values: map.values.map((value, i) => change(value, Math.floor(i / area))) };
+}
+
+const through = (layers, map) => layers.reduce((inner, layer) => LAYERS[layer.op](inner, layer), map);
+
+const halved = (map) => each(map, (value) => value / 2);
+
+function mirrored(map) {
+  const values = new Float32Array(map.values.length);
+  for (let start = 0; start < values.length; start += map.width)
+    values.set(map.values.subarray(start, start + map.width).slice().reverse(), start);
+  return { ...map, values };
 }
 
 const add = (map, other) => ({ ...map, values: map.values.map((value, i) => value + other.values[i]) });
