@@ -79,7 +79,7 @@ def run(tree: Path, where: Path, command: list[str]) -> float:
     return process.cpu_seconds
 
 
-def report(name: str, seconds: list[list[float]]) -> list[record.Figure]:
+def report(name: str, seconds: list[list[float]], unit: str = "processor seconds") -> list[record.Figure]:
     """Print the ratio after/before with its interval; what goes into results.csv."""
     logs = [math.log(after / before) for before, after in zip(*seconds, strict=True)]
     middle = statistics.fmean(logs)
@@ -88,11 +88,8 @@ def report(name: str, seconds: list[list[float]]) -> list[record.Figure]:
         interval = f"{math.exp(middle - half):.3f} to {math.exp(middle + half):.3f}"
     else:
         interval = "no interval from one turn"
-    print(f"{name}: {math.exp(middle):.3f} times the processor seconds of before, 95 % {interval}, n = {len(logs)}")
-    both = [
-        record.figure(f"{name}, {when}", "processor seconds", s)
-        for when, s in zip(("before", "after"), seconds, strict=True)
-    ]
+    print(f"{name}: {math.exp(middle):.3f} times the {unit} of before, 95 % {interval}, n = {len(logs)}")
+    both = [record.figure(f"{name}, {when}", unit, s) for when, s in zip(("before", "after"), seconds, strict=True)]
     return [*both, record.ratios(name, "after / before", seconds[1], seconds[0])]
 
 

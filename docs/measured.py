@@ -148,6 +148,12 @@ SECTIONS = (
         [Column("after / before", "after / before", mean=True)],
     ),
     Section(
+        "before_after_reading.py",
+        "Reading, beside the version before",
+        "Seconds of the same readings in turns with an earlier commit of this project; below 1 is faster.",
+        [Column("after / before", "after / before", mean=True)],
+    ),
+    Section(
         "data_path.py",
         "Reading and judging",
         "Kaggle's training CSV and the official IDX files, and judging 10,000 images, beside the notebook's way.",

@@ -128,6 +128,26 @@ def used_processor_seconds(path: Path = Path("/proc/stat")) -> float | None:
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
+def startable_threads(count: int) -> int:
+    """How many of so many threads the system lets this process start now; tried, as nothing else tells it surely."""
+    from threading import Event, Thread
+
+    ended = Event()
+    threads: list[Thread] = []
+    try:
+        for _ in range(count):
+            thread = Thread(target=ended.wait, daemon=True)
+            thread.start()
+            threads.append(thread)
+    except RuntimeError:
+        pass
+    finally:
+        ended.set()
+    for thread in threads:
+        thread.join()
+    return len(threads)
+
+
 def warn_of_many_threads(threads: int | None) -> None:
     """Warn where more threads are asked for than there are processors to run them."""
     if threads is not None and threads > cores():

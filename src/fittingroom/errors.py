@@ -9,6 +9,10 @@ from contextlib import contextmanager
 
 STORAGE_FULL = {errno.ENOSPC, errno.EFBIG, errno.EROFS, errno.EIO, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
+NO_RESOURCES = {errno.EMFILE, errno.ENFILE, errno.EAGAIN}  # open files, or processes and threads
+MORE_FILES = "raise the limit of open files (ulimit -n)"
+MORE_THREADS = "raise the limit of processes and threads (ulimit -u, or that of the container)"
+
 OUT_OF_MEMORY = (
     "DefaultCPUAllocator",
     "could not create a primitive",

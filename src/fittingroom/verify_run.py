@@ -11,7 +11,6 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -26,6 +25,7 @@ from fittingroom.environment import describe_machine, git_revision, versions
 from fittingroom.errors import ArtifactError, Interrupted, RecipeError
 from fittingroom.evaluation.predictions import JudgedPredictions, read_predictions
 from fittingroom.events import EpochDone, Event, Hooks, JobEvent, Observer, StepDone
+from fittingroom.files.temporary import temporary_folder
 from fittingroom.models import find_model
 from fittingroom.own_code.name import OwnCode
 from fittingroom.parallel.process_group import ALONE
@@ -361,9 +361,9 @@ def _compare_folds(run: Run, again: _Again, sentences: list[str]) -> list[str]:
     recipe = again.with_code(run.recipe)
 
     # Elsewhere, as the run's own folder has the folds already and would give them back untrained.
-    with TemporaryDirectory() as folder:
+    with temporary_folder("the folds that are trained again") as folder:
         now = judge_out_of_fold(
-            Run(Path(folder), again.splits),
+            Run(folder, again.splits),
             recipe,
             find_model(recipe.model),
             dataclasses.replace(again.environment, options=machine),

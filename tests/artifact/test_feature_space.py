@@ -15,7 +15,7 @@ import fittingroom as fr
 from fittingroom.artifact import quantize
 from fittingroom.artifact.artifact import FEATURE_SPACE
 from fittingroom.artifact.export import export_onnx
-from fittingroom.artifact.feature_space import FeatureSpace, unit_length
+from fittingroom.artifact.feature_space import FeatureSpace, open_feature_space, save_feature_space, unit_length
 from fittingroom.artifact.onnx_model import OnnxModel
 from fittingroom.errors import ArtifactError
 from tests.support.small_run import seen_in_training, train_small
@@ -73,6 +73,20 @@ def clouds(n: int, features: int, classes: int = 3) -> tuple[Tensor, Tensor]:
     means = 5 + torch.randn(classes, features, generator=random)
     labels = torch.arange(n) % classes
     return means[labels] + torch.randn(n, features, generator=random) @ mixing, labels
+
+
+def test_equal_spaces_are_kept_in_equal_bytes(tmp_path: Path) -> None:
+    generator = torch.Generator().manual_seed(0)
+    features_NF, labels_N = torch.randn(40, 6, generator=generator), torch.arange(40) % 3
+    space = FeatureSpace.of(features_NF, labels_N)
+    written = set()
+    for _ in range(12):  # in an order of chance, two entries would come in the same one with a probability of 1 in 2048
+        save_feature_space(tmp_path, space, "0" * 64)
+        written.add((tmp_path / FEATURE_SPACE).read_bytes())
+    assert len(written) == 1
+    again = open_feature_space(tmp_path, "0" * 64)
+    assert again is not None
+    assert torch.equal(again.whitening, space.whitening)
 
 
 def test_the_residual_is_mahalanobis_distance_to_the_nearest_class() -> None:

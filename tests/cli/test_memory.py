@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 import pytest
 
 from fittingroom import cli
@@ -58,3 +60,32 @@ def test_other_errors_are_our_fault(error: Exception, monkeypatch: pytest.Monkey
 
     with pytest.raises(type(error)):
         cli.main(["recipes"])
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (
+            RuntimeError("can't start new thread"),
+            "no more threads can be started: raise the limit of proc",
+        ),
+        (
+            OSError(errno.EMFILE, "Too many open files"),
+            "Too many open files: raise the limit of open files (ulimit -n)",
+        ),
+        (
+            OSError(errno.EAGAIN, "Resource temporarily unavailable"),
+            "Resource temporarily unavailable: raise",
+        ),
+    ],
+)
+def test_what_the_system_grants_no_more_of_is_one_message(
+    error: Exception, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(_args: object) -> int:
+        raise error
+
+    monkeypatch.setattr("fittingroom.cli.recipes.run_recipes", fail)
+
+    assert cli.main(["recipes"]) == 2
+    assert capsys.readouterr().err.startswith(f"fittingroom: {said}")

@@ -59,6 +59,14 @@ def test_closed_streams_are_no_error(tmp_path: Path) -> None:
         assert b"Traceback" not in done.stderr
 
 
+def test_a_picture_on_a_closed_standard_input_is_one_message(tmp_path: Path) -> None:
+    done = shell(f"{COMMAND} predict {RUN} - <&-", tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.decode().splitlines() == [
+        "fittingroom: -: a picture on standard input expected, which is closed here"
+    ]
+
+
 def test_a_full_stdout_is_one_message(tmp_path: Path) -> None:
     if not FULL.exists():
         missing(f"a full stdout was not tried: {FULL} is missing")

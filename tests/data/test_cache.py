@@ -1,5 +1,7 @@
+import errno
 import json
 import os
+import shutil
 import struct
 import subprocess
 import sys
@@ -244,6 +246,12 @@ def test_place_of_the_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     monkeypatch.setattr("sys.platform", "linux")
     assert cache_dir() == tmp_path / "xdg" / "fittingroom"
 
+    # A relative path would be another folder from each directory; in XDG's own variable it counts for nothing.
+    with pytest.MonkeyPatch.context() as relative:
+        relative.setenv("HOME", "home")
+        relative.setenv("XDG_CACHE_HOME", "xdg")
+        assert cache_dir() == Path.cwd() / "home" / ".cache" / "fittingroom"
+
     monkeypatch.setattr("sys.platform", "darwin")
     assert cache_dir() == Path.home() / "Library" / "Caches" / "fittingroom"
 
@@ -309,3 +317,21 @@ def test_a_file_that_is_replaced_within_its_size_and_time_is_read_anew(kind: str
     os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
 
     assert open_dataset(file).train.images.max() == 22
+
+
+def test_a_cache_that_others_write_to_and_remove_meanwhile_is_cleared(
+    file: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_dataset(file)
+    remove, left = shutil.rmtree, [errno.ENOENT, errno.ENOTEMPTY]
+
+    def disturbed(folder: Path, **options: Any) -> None:
+        if left and Path(folder).name == "datasets":
+            number = left.pop()
+            raise OSError(number, os.strerror(number), str(folder))
+        remove(folder, **options)
+
+    monkeypatch.setattr(shutil, "rmtree", disturbed)
+    clear_cache()
+    assert not (own_cache / "datasets").exists()
+    assert left == []

@@ -5,6 +5,7 @@ import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import polars
 import pytest
 
 from fittingroom.files.atomic import atomic_directory, atomic_write, remove_leftovers
@@ -141,3 +142,32 @@ def test_an_error_names_the_file_that_was_asked_for_and_not_the_temporary_one(tm
             file.write(b"x")
         assert (found.value.errno, found.value.filename) == (errno.ENOSPC, "/dev/full")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_file_system_that_became_read_only_is_named_by_the_users_file_and_not_by_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path, **_options: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with pytest.raises(OSError, match="Read-only") as refused, atomic_write(tmp_path / "a") as file:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), file.name)
+    assert refused.value.filename == str(tmp_path / "a")
+
+
+def test_a_full_disk_that_polars_meets_is_an_error_of_the_system_that_names_the_file(tmp_path: Path) -> None:
+    words = "parquet: File out of specification: underlying IO error: No space left on device (os error 28)"
+    with pytest.raises(OSError, match="No space left") as full, atomic_write(tmp_path / "a"):
+        raise polars.exceptions.ComputeError(words)
+    assert (full.value.errno, full.value.filename) == (errno.ENOSPC, str(tmp_path / "a"))
+
+    with pytest.raises(polars.exceptions.ComputeError, match="another"), atomic_write(tmp_path / "a"):
+        raise polars.exceptions.ComputeError("another")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no disk is full here")
+def test_polars_says_so_in_these_words() -> None:
+    with pytest.raises(polars.exceptions.PolarsError, match=r"\(os error 28\)"), Path("/dev/full").open("wb") as full:
+        polars.DataFrame({"a": range(100_000)}).write_parquet(full)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from PIL import Image
 import fittingroom as fr
 from fittingroom.data.convert import convert
 from fittingroom.evaluation.predictions import JudgedPredictions, write_predictions
+from fittingroom.files import polars_check
 
 REFUSED = "a process that was started anew expected, one found that was forked after Polars was used"
 IN_A_FORK = """
@@ -90,3 +92,45 @@ def test_what_is_in_the_cache_is_read_whatever_it_was_read_by(forty: fr.Splits, 
     convert(forty, tmp_path / "set.csv")
     fr.open_dataset(tmp_path / "set.csv")
     assert in_a_fork(tmp_path / "set.csv") == "40\n0\n"
+
+
+FEW = """
+import os, resource, sys
+from pathlib import Path
+import numpy as np
+import fittingroom.evaluation.predictions as predictions
+
+limit = len(os.listdir("/proc/self/fd")) + 3
+resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+try:
+    predictions.check_polars()
+except Exception as error:
+    print(type(error).__name__, error)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="nobody tells of open files")
+def test_where_few_files_may_be_opened_polars_is_not_asked_and_panics_not() -> None:
+    ended = subprocess.run([sys.executable, "-c", FEW], capture_output=True, text=True, check=True)
+    assert ended.stdout.startswith("FittingRoomError 8 more files to be opened expected, ")
+    assert ended.stdout.endswith(" found: raise the limit of open files (ulimit -n)\n")
+    assert ended.stderr == ""
+
+
+def test_where_no_threads_can_be_started_polars_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(polars_check, "_has_threads", None)
+    monkeypatch.setattr(threading.Thread, "start", cant_start)
+    with pytest.raises(fr.FittingRoomError, match=r"more threads expected, .*, 0 found: raise the limit of processes"):
+        polars_check.check_polars()
+
+
+def test_pytorch_is_not_asked_for_threads_that_can_not_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    from fittingroom.training.device import prepare_torch
+
+    monkeypatch.setattr(threading.Thread, "start", cant_start)
+    with pytest.raises(fr.RecipeError, match="threads: 2 expected, 1 found to be started: give fewer, or raise the"):
+        prepare_torch(2, deterministic=False)
+
+
+def cant_start(_thread: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")

@@ -2,11 +2,14 @@
 
 import multiprocessing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from fittingroom.data.dataset import Dataset
+from fittingroom.files.json_lines import append_json_line
+from fittingroom.runs.compare_ledger import record_look
 from fittingroom.runs.ledger import LEDGER, read_evaluations, record_evaluation
 
 
@@ -68,6 +71,25 @@ def test_a_line_break_in_a_command_is_no_line_of_its_own(tmp_path: Path, separat
     record(tmp_path, command=f"evaluate{separator}this")
     (line,) = read_evaluations(tmp_path, fingerprint())
     assert line["command"] == f"evaluate{separator}this"
+
+
+def test_of_two_comparisons_at_once_one_is_the_first_look_and_the_other_the_second(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pair = {"first": "a", "second": "b"}
+    looks: list[int] = []
+
+    def append_after_the_other(path: Path, value: dict[str, Any]) -> None:
+        if not looks:
+            looks.append(0)
+            looks[0] = record_look(tmp_path, pair, "of seeds 0 and 1", ["a", "b"])
+        append_json_line(path, value)
+
+    monkeypatch.setattr("fittingroom.runs.compare_ledger.append_json_line", append_after_the_other)
+    assert record_look(tmp_path, pair, "of seeds 0 to 2", ["a", "b"]) == 2
+    assert looks == [1]
+    assert record_look(tmp_path, pair, "of seeds 0 to 3", ["a", "b"]) == 3
+    assert record_look(tmp_path, pair, "of seeds 0 and 1", ["a", "b"]) == 1
 
 
 def record_often(folder: Path, process: int) -> None:

@@ -9,14 +9,18 @@ import sys
 import textwrap
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import fittingroom as fr
 from fittingroom.errors import ArtifactError
 from fittingroom.events import TrainingStarted
+from fittingroom.runs.ledger import record_evaluation
 from fittingroom.runs.one_writer import BEGUN, one_writer
+from tests.support.small_run import train_small
 
 pytestmark = pytest.mark.usefixtures("own_folder")
 
@@ -203,6 +207,70 @@ def test_a_writer_may_hold_its_folder_twice_and_leaves_nothing_in_it(tmp_path: P
         _, messages = other.communicate(timeout=60)
     assert "another process is training this run now" in messages
     assert not list(tmp_path.iterdir())
+
+
+def test_what_a_run_was_begun_with_is_gone_where_it_was_killed_right_after_its_record() -> None:
+    train_small(Path("run"))
+    Path("run", "result.json").unlink()
+    Path("run", BEGUN).touch()
+    assert fr.resume("run").is_finished
+    assert not Path("run", BEGUN).exists()
+
+
+def test_of_two_evaluations_at_once_none_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second is judged, and kept, while the first one is about to be."""
+    run = train_small(Path("run"))
+    others = [lambda: fr.Run(run.path).evaluate()]
+
+    def record_after_the_other(*words: Any, **options: Any) -> dict[str, Any]:
+        while others:
+            others.pop()()
+        return record_evaluation(*words, **options)
+
+    monkeypatch.setattr("fittingroom.runs.run.record_evaluation", record_after_the_other)
+    run.evaluate()
+
+    assert len(run.result["test_looks"]) == 1
+    assert sorted(path.name for path in Path("run", "evaluations").iterdir()) == ["1.json", "1.parquet"]
+
+
+def test_an_evaluation_of_a_run_that_another_process_writes_is_given_and_not_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run = train_small(Path("run"))
+    monkeypatch.setattr("fittingroom.runs.one_writer.PATIENCE", 0.3)
+    with held_by_another("run"):
+        with pytest.warns(UserWarning, match="another process is training this run now: .*; this evaluation is not ke"):
+            assert run.evaluate()["n"] == 1000
+        assert run.result["test"] is None
+    scores = run.evaluate()
+    assert run.result["test"] == scores
+
+
+def test_a_study_of_ideas_has_one_process_that_goes_on_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fittingroom.runs.one_writer.PATIENCE", 0.3)
+    recipe = fr.load_recipe("plain", overrides=["stages.0.epochs=1"])
+    tried = fr.try_ideas("sample", ["label_smoothing=0.1"], recipe, budget=0, out="study")
+    before = sorted(path.name for path in Path("study").iterdir())
+    with (
+        held_by_another("study"),
+        pytest.raises(ArtifactError, match="study: another process is going on with this study now: wait until"),
+    ):
+        fr.resume_ideas("study", budget=600)
+    assert sorted(path.name for path in Path("study").iterdir()) == before
+    assert fr.resume_ideas("study").verdicts == tried.verdicts
+
+
+@contextmanager
+def held_by_another(folder: str) -> Iterator[None]:
+    holder = python(HOLDS, folder)
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "held\n"
+    try:
+        yield
+    finally:
+        holder.kill()
+        holder.communicate()
 
 
 @pytest.fixture

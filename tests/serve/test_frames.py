@@ -53,7 +53,11 @@ def test_a_ticket_is_of_one_server_and_ends(monkeypatch: pytest.MonkeyPatch) -> 
     assert ours.opens("/compare", ticket)
     assert not others.opens("/compare", ticket)
     now = time.time()
-    monkeypatch.setattr(time, "time", lambda: now + SECONDS + 1)
+    for jump in (-3600, 3600):  # a clock that is put right neither keeps a ticket open nor ends it
+        monkeypatch.setattr(time, "time", lambda jump=jump: now + jump)
+        assert ours.opens("/compare", ticket)
+    passed = time.monotonic() + SECONDS + 1
+    monkeypatch.setattr(time, "monotonic", lambda: passed)
     assert not ours.opens("/compare", ticket)
 
 

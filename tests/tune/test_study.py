@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import resource
+import shutil
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
+import optuna
 import pytest
 import torch
 
 import fittingroom as fr
-from fittingroom.errors import Interrupted
+from fittingroom.errors import Interrupted, StorageFailed
 from fittingroom.events import Event, Hooks, JobDone, JobEvent, StepDone
 from fittingroom.tune import Plan, Study
 from fittingroom.tune.space import apply
@@ -89,6 +93,19 @@ def test_the_same_seed_makes_the_same_study_and_another_another(study: Study, da
 
     other = fr.tune_recipe(data, recipe("seed=5"), SPACE, plan=Plan(trials=3, seed=5), out="other", final_seeds=0)
     assert [trial.values for trial in other.trials()][1:] != [trial.values for trial in study.trials()][1:3]
+
+
+def test_a_trial_during_which_the_clock_was_put_back_took_no_time_that_is_known(
+    study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_back = study.as_optuna().get_trials()
+    assert put_back[1].datetime_start is not None
+    put_back[1].datetime_complete = put_back[1].datetime_start - timedelta(minutes=59)  # in autumn
+    monkeypatch.setattr(optuna.Study, "get_trials", lambda *_, **_options: put_back)
+
+    seconds = [trial.seconds for trial in study.trials()]
+    assert seconds[1] is None
+    assert all(value is not None and value >= 0 for value in [seconds[0], *seconds[2:]])
 
 
 def outcome(study: Study) -> list[tuple[object, ...]]:
@@ -229,3 +246,17 @@ def test_the_images_of_a_search_have_the_size_that_its_recipe_asks_for_also_when
     assert study.splits.train.images.shape[1:] == (20, 20)
     again = fr.resume_study(study.path, trials=2, final_seeds=0, trust_code=True)
     assert [trial.state for trial in again.trials()] == ["finished"] * 2
+
+
+def test_a_full_disk_ends_a_search_in_one_message_with_the_line_that_goes_on(study: Study, tmp_path: Path) -> None:
+    shutil.copytree(study.path, tmp_path / "study")
+    size = (tmp_path / "study" / "study.db").stat().st_size
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (min(size, 8_000), before[1]))  # as on a disk that is full
+    try:
+        with pytest.raises(StorageFailed, match="the search stopped, as its storage could not be written: ") as stop:
+            fr.resume_study(tmp_path / "study", data=study.splits, trials=9, trust_code=True)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    go_on = f"fittingroom tune --resume {tmp_path / 'study'} --trials 9 --trust-code"
+    assert str(stop.value).endswith(f"once it can be, by\n  {go_on}")

@@ -9,6 +9,7 @@ every direction. ``benchmarks/ood.py`` has the figures, ``benchmarks/log.md`` wh
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -216,7 +217,16 @@ def save_feature_space(folder: Path, space: FeatureSpace, weights: str) -> None:
 
     tensors = {field.name: getattr(space, field.name).contiguous() for field in fields(space)}
     with atomic_write(folder / FEATURE_SPACE, follow_links=False) as file:
-        file.write(safetensors.torch.save(tensors, metadata={"format": FORMAT, "weights": weights}))
+        file.write(_with_metadata_in_order(safetensors.torch.save(tensors, {"format": FORMAT, "weights": weights})))
+
+
+def _with_metadata_in_order(content: bytes) -> bytes:
+    """The same file with its metadata sorted: safetensors writes them in an order of chance, and equal runs have equal
+    bytes."""
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:end])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    return content[:8] + json.dumps(header, separators=(",", ":")).encode().ljust(end - 8) + content[end:]
 
 
 def open_feature_space(folder: Path, weights: str) -> FeatureSpace | None:

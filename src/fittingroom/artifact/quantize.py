@@ -6,7 +6,6 @@ Static quantisation: the range of every activation is measured on training image
 from __future__ import annotations
 
 import logging
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -21,6 +20,7 @@ from fittingroom.artifact.onnx_runtime import load_onnxruntime
 from fittingroom.data.dataset import Dataset
 from fittingroom.errors import DataError
 from fittingroom.files.atomic import atomic_write
+from fittingroom.files.temporary import temporary_folder
 
 CALIBRATION_IMAGES = 1_000
 MAX_LOSS = 0.002  # of accuracy, as a share
@@ -86,8 +86,8 @@ def _quantized(source: Path, train: Dataset) -> bytes:
         def get_next(self) -> dict[str, NDArray[np.uint8]] | None:
             return next(self.batches, None)
 
-    with tempfile.TemporaryDirectory() as folder, _root_logger_off():
-        written = Path(folder, "model.onnx")
+    with temporary_folder("the 8-bit model") as folder, _root_logger_off():
+        written = folder / "model.onnx"
         quantization.quantize_static(
             source,
             written,

@@ -8,6 +8,7 @@ small answers come at once.
 from __future__ import annotations
 
 import atexit
+import errno
 import gc
 import os
 import sys
@@ -18,6 +19,9 @@ from importlib import import_module
 from fittingroom.cli.parser import Parser
 from fittingroom.cli.streams import finish_stdout, prepare_streams, silence_stdout
 from fittingroom.errors import (
+    MORE_FILES,
+    MORE_THREADS,
+    NO_RESOURCES,
     OUT_OF_MEMORY,
     STORAGE_FULL,
     FittingRoomError,
@@ -121,6 +125,9 @@ def main(argv: Sequence[str] | None = None) -> int:
                 raise
             tell(f"fittingroom: {missing}")
             return USERS_MISTAKE
+        if "can't start new thread" in str(error):
+            tell(f"fittingroom: no more threads can be started: {MORE_THREADS}")
+            return USERS_MISTAKE
         if not isinstance(error, MemoryError) and not any(known in str(error) for known in OUT_OF_MEMORY):
             raise
         said = f" ({str(error).splitlines()[0]})" if str(error) else ""
@@ -134,6 +141,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         if error.errno in STORAGE_FULL and error.filename is None:
             silence_stdout()
             tell(f"fittingroom: a file or stdout could not be written: {error.strerror}; make room for it")
+            return USERS_MISTAKE
+        if error.filename is None and error.errno in NO_RESOURCES:
+            advice = MORE_THREADS if error.errno == errno.EAGAIN else MORE_FILES
+            tell(f"fittingroom: {error.strerror}: {advice}")
             return USERS_MISTAKE
         if error.filename is None:
             raise

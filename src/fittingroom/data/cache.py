@@ -10,11 +10,13 @@ own arrays have the checksum that they were written with. Nothing here ever fail
 cache the data are read again.
 """
 
+import errno
 import hashlib
 import json
 import shutil
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +35,7 @@ FORMAT = 4
 READERS = 2  # count up when a reader changes what it makes of a file: older entries are then read again
 PARTS = ("train", "validation", "test")
 CHECKSUM_WORDS = 1021
+TRIES_TO_REMOVE = 10  # a folder that other processes write to
 LABEL_CHECKS = "label-checks"
 NEAR_DUPLICATES = "near-duplicates"
 DAMAGED = (ValueError, KeyError, TypeError, RecursionError)  # what a description that isn't ours ends in
@@ -131,12 +134,20 @@ def clear_cache() -> int:
     freed = 0
     for folder in (_datasets(), _fetched(), _label_checks(), _near_duplicates()):
         freed += _size(folder)
-        try:
-            if folder.exists():
-                shutil.rmtree(folder)
-        except OSError as error:
-            raise DataError(f"{folder}: can't be removed: {error}") from error
+        _remove(folder)
     return freed
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder with all that is in it, also where other processes write to it or remove it meanwhile."""
+    for left in reversed(range(TRIES_TO_REMOVE)):
+        try:
+            if not folder.exists():
+                return
+            shutil.rmtree(folder)
+        except OSError as error:
+            if left == 0 or error.errno not in (errno.ENOENT, errno.ENOTEMPTY, errno.EEXIST):
+                raise DataError(f"{folder}: can't be removed: {error}") from error
 
 
 def _datasets() -> Path:
@@ -298,7 +309,12 @@ def _folders(path: Path) -> list[Path]:
 
 
 def _size(folder: Path) -> int:
-    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    size = 0
+    with suppress(FileNotFoundError):  # another process removes it
+        for file in folder.rglob("*"):
+            with suppress(FileNotFoundError):
+                size += file.stat().st_size if file.is_file() else 0
+    return size
 
 
 def _digest(text: str) -> str:

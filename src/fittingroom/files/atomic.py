@@ -9,13 +9,15 @@ import re
 import shutil
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from fittingroom.errors import STORAGE_FULL
+from fittingroom.files.temporary import temporary_file
 
 LONGEST_NAME = 255  # bytes, of nearly every file system
+_OF_SYSTEM = re.compile(r"\(os error (\d+)\)")
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{12}\.tmp")
 
 
@@ -46,9 +48,7 @@ def atomic_write(path: str | Path, *, durable: bool = True, follow_links: bool =
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     if follow_links and _is_written_through(path):
-        from tempfile import TemporaryFile
-
-        with TemporaryFile() as kept:
+        with temporary_file() as kept:
             yield kept
             kept.seek(0)
             with _named(path), path.open("wb") as stream:
@@ -66,7 +66,8 @@ def atomic_write(path: str | Path, *, durable: bool = True, follow_links: bool =
                     os.fsync(file.fileno())
             temporary.replace(path)
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # a file system that takes nothing gives nothing up, and would hide why
+            temporary.unlink(missing_ok=True)
         raise
     if durable:
         _sync_folder(path.parent)
@@ -133,6 +134,13 @@ def _named(path: Path, temporary: Path | None = None) -> Iterator[None]:
         if is_ours or (temporary is not None and error.filename == str(temporary)):
             error.filename = str(path)
         raise
+    except Exception as error:
+        # Polars has an error of the system, such as that of a full disk, in a text of its own.
+        found = _OF_SYSTEM.search(str(error)) if type(error).__module__.startswith("polars.") else None
+        if found is None:
+            raise
+        number = int(found[1])
+        raise OSError(number, os.strerror(number), str(path)) from error
 
 
 def _rename_over(folder: Path, path: Path) -> None:

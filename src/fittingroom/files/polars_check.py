@@ -1,7 +1,7 @@
 """Where Polars can't compute: in a process that was forked it waits for ever, without memory it ends the process.
 
-Its threads stay behind in the process that was forked, and an allocation that fails is an abort in Rust: neither is an
-error that one could catch, so each is looked for before.
+Its threads stay behind in the process that was forked, an allocation that fails is an abort in Rust, and threads or
+files that can't be had are a panic: none is an error that one could catch, so each is looked for before.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
-from fittingroom.environment import cores
-from fittingroom.errors import FittingRoomError
+from fittingroom.environment import cores, startable_threads
+from fittingroom.errors import MORE_FILES, MORE_THREADS, FittingRoomError
 
 TASKS, STATM = Path("/proc/self/task"), Path("/proc/self/statm")
 PATIENCE = 2.0  # seconds, in which threads that were just started have their names, also where the machine is busy
 
 ROOM = 200 << 20  # bytes of address space that a table, and what is made of it, may take
+OPEN_FILES = 8  # that it takes by itself, with some to spare
 ROOM_OF_A_THREAD = 136 << 20  # that its stack and its part of the allocator reserve
 
 _has_threads: int | None = None  # the process that is known to have them, by its number
@@ -31,7 +32,8 @@ def check_polars() -> None:
     """Say in words why Polars couldn't compute here; called before it is used.
 
     Raises:
-        FittingRoomError: this process was forked from one that had used Polars.
+        FittingRoomError: this process was forked from one that had used Polars; or the system lets it have too few
+            threads or open files.
         MemoryError: less memory is left than it is sure to need.
     """
     global _has_threads
@@ -42,9 +44,27 @@ def check_polars() -> None:
             raise MemoryError(f"{needed >> 20:,} MB of address space expected, {left >> 20:,} MB left")
     if is_started:
         return
+
+    # One for each processor that reads tables, and one that writes.
+    threads = 2 * cores()
+    if (found := startable_threads(threads)) < threads:
+        raise FittingRoomError(f"{threads} more threads expected, to read tables by, {found} found: {MORE_THREADS}")
+    if (found := _files_to_open(OPEN_FILES)) < OPEN_FILES:
+        raise FittingRoomError(f"{OPEN_FILES} more files to be opened expected, {found} found: {MORE_FILES}")
+
     if lacks_threads_of_polars():
         refuse_forked("after Polars was used")
     _has_threads = os.getpid()
+
+
+def _files_to_open(count: int) -> int:
+    """How many of so many files the system lets this process open beside those that are."""
+    opened: list[int] = []
+    with suppress(OSError):
+        opened.extend(os.open(os.devnull, os.O_RDONLY) for _ in range(count))
+    for descriptor in opened:
+        os.close(descriptor)
+    return len(opened)
 
 
 def _address_space_left() -> int | None:

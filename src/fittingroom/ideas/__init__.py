@@ -25,7 +25,7 @@ from fittingroom.rendering.in_notebook import notebook_view
 from fittingroom.runs.create import as_given, claimed_folder, recipe_for
 from fittingroom.runs.environment_record import Options
 from fittingroom.runs.kept_code import keep_study_code, names_of_code
-from fittingroom.runs.one_writer import beginning
+from fittingroom.runs.one_writer import BEGUN, beginning, one_writer
 from fittingroom.runs.preprocessing import preprocessing_of
 from fittingroom.runs.run import command_line
 from fittingroom.runs.run_data import as_splits
@@ -112,6 +112,7 @@ def try_ideas(
     Raises:
         RecipeError: no idea, one that changes nothing, two that are the same, or any problem of a recipe.
         DataError: of the data.
+        ArtifactError: the folder is taken.
         Interrupted: stopped on request; :func:`resume_ideas` goes on.
 
     Example:
@@ -162,7 +163,7 @@ def try_ideas(
                 versions=versions(),
             )
             write_study(folder, record)
-    return _carry_out(folder, record, splits, Hooks.of(observe, should_stop), trust_code=True)
+        return _carry_out(folder, record, splits, Hooks.of(observe, should_stop), trust_code=True)
 
 
 def _is_study(folder: Path) -> bool:
@@ -193,7 +194,7 @@ def resume_ideas(
         observe, should_stop: as for :func:`try_ideas`.
 
     Raises:
-        ArtifactError: no such study, a damaged one, or code that isn't trusted.
+        ArtifactError: no such study, a damaged one, code that isn't trusted, or another process goes on with it now.
         DataError: the data isn't what it was started with.
 
     Example:
@@ -223,11 +224,15 @@ def _as_recipe(recipe: Recipe | str | Path) -> Recipe:
 def _carry_out(path: Path, record: Record, splits: Splits, hooks: Hooks, *, trust_code: bool) -> Tried:
     """Search, then write what is known; on test only where it was asked for, and only once."""
     study = opened_study(path, record, splits, trust_code=trust_code)
-    study.search(hooks)
 
-    result = study.result() | {"test": None}
-    if record.test:
-        result["test"] = compare_on_test(study, result, record.recipes, splits, hooks)
-    write_json(path / "result.json", result)
-    write_page(study, result)
+    # Two at once would begin the same runs, and both look at test.
+    with one_writer(path, "going on with this study"):
+        (path / BEGUN).unlink(missing_ok=True)  # of a process that was killed right after the record was whole
+        study.search(hooks)
+
+        result = study.result() | {"test": None}
+        if record.test:
+            result["test"] = compare_on_test(study, result, record.recipes, splits, hooks)
+        write_json(path / "result.json", result)
+        write_page(study, result)
     return Tried(path, result)

@@ -17,7 +17,6 @@ from fittingroom.data.dataset import Dataset, Splits
 from fittingroom.data.preprocessing import Preprocessing
 from fittingroom.errors import ArtifactError, RecipeError
 from fittingroom.events import Hooks, Observer, RecipeSettled
-from fittingroom.files.atomic import remove_leftovers
 from fittingroom.models.timm_networks import is_timm
 from fittingroom.parallel.process_group import ALONE, ProcessGroup, process_group, processes
 from fittingroom.parallel.ray_engine import RayEngine, check_engine
@@ -29,7 +28,7 @@ from fittingroom.rendering.progress import shown
 from fittingroom.runs.create import recipe_for, start
 from fittingroom.runs.environment_record import Options, holds_run
 from fittingroom.runs.more_seeds import record_more_seeds, refuse_more_seeds
-from fittingroom.runs.one_writer import one_writer, refuse_unbegun
+from fittingroom.runs.one_writer import clear_away, one_writer, refuse_unbegun
 from fittingroom.runs.origin import NEW, RECIPE_FOR_A_MODEL, RECIPE_FOR_WEIGHTS, open_origin, open_weights
 from fittingroom.runs.preprocessing import preprocessing_of
 from fittingroom.runs.recorded import (
@@ -332,7 +331,7 @@ def _hold(path: Path, held: ExitStack) -> None:
     if holds_run(path):
         held.enter_context(one_writer(path))
         with suppress(OSError):  # of a finished run that can't be written nothing is to be cleared away
-            remove_leftovers(path)
+            clear_away(path)
 
 
 def _refuse_untrusted_code(run: Run, trusted: bool) -> None:

@@ -267,6 +267,8 @@ def _small(content: bytes, where: str, size: tuple[int, int]) -> NDArray[np.uint
 def _content(file: Path) -> bytes:
     if str(file) != STDIN:
         return read_picture_file(file)
+    if sys.stdin is None:  # closed, as below a service or a window
+        raise DataError(f"{file}: a picture on standard input expected, which is closed here")
     content = sys.stdin.buffer.read(LARGEST_FILE + 1)
     if len(content) > LARGEST_FILE:
         raise DataError(f"{file}: a picture of at most {LARGEST_FILE:,} bytes expected on standard input, more found")

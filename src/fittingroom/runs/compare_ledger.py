@@ -56,11 +56,18 @@ def record_look(folder: Path, pair: Mapping[str, Any], members: str, names: Sequ
         OSError: it can't be written.
     """
     file, key = folder / COMPARE_LEDGER, digest(pair)
-    lines = read_json_lines(file, RecordedLook)
-    seen = list(dict.fromkeys(line["members"] for line in lines if line["pair"] == key))
+    seen = _members(file, key)
     if members in seen:
         return seen.index(members) + 1
 
     line = {"format": FORMAT, "when": datetime.now(UTC).isoformat(timespec="seconds"), "pair": key, "members": members}
     append_json_line(file, {**line, "runs": list(names), "look": len(seen) + 1, **pair})
-    return len(seen) + 1
+
+    # Another process may have looked at the same time: of the two the one whose line stands first was the earlier look.
+    return _members(file, key).index(members) + 1
+
+
+def _members(file: Path, key: str) -> list[str]:
+    """The members of each look at a pair that is on record, the first look first."""
+    lines = read_json_lines(file, RecordedLook)
+    return list(dict.fromkeys(line["members"] for line in lines if line["pair"] == key))

@@ -29,12 +29,20 @@ PATIENCE = 5.0  # seconds until a process that was killed has let go
 _held: set[tuple[int, int]] = set()  # (device, inode) of the folders that this process holds
 
 
+class AnotherWriter(ArtifactError):
+    """Another process writes into the folder of a run or a study."""
+
+
 @contextmanager
-def one_writer(folder: Path) -> Iterator[None]:
+def one_writer(folder: Path, work: str = "training this run") -> Iterator[None]:
     """Hold a run's folder for the length of the block. A block within it, for the same folder, changes nothing.
 
+    Args:
+        folder: of the run, or of a study.
+        work: what another process that holds it is doing, for the message.
+
     Raises:
-        ArtifactError: another process trains this run.
+        AnotherWriter: another process trains this run.
     """
     # By its inode: the same folder may be named by several paths.
     status = folder.stat()
@@ -45,9 +53,7 @@ def one_writer(folder: Path) -> Iterator[None]:
 
     with exclusive_folder(folder, PATIENCE) as is_held:
         if not is_held:
-            raise ArtifactError(
-                f"{folder}: another process is training this run now: wait until it has ended, or stop it first"
-            )
+            raise AnotherWriter(f"{folder}: another process is {work} now: wait until it has ended, or stop it first")
         _held.add(key)
         try:
             yield
@@ -80,8 +86,13 @@ def take_over(folder: Path, first_files: Sequence[str]) -> None:
         return
     for name in first_files:
         _remove(folder / name)
+    clear_away(folder)
+
+
+def clear_away(folder: Path) -> None:
+    """Remove what killed writers left in a folder that this process holds. Raises OSError where it can't be written."""
     remove_leftovers(folder)
-    (folder / BEGUN).unlink(missing_ok=True)
+    (folder / BEGUN).unlink(missing_ok=True)  # one that was killed right after the record was whole
 
 
 def refuse_unbegun(folder: Path) -> None:

@@ -126,7 +126,6 @@ def judge_out_of_fold(
             if group.is_main:
                 said = _answers(fitted, train.subset(rows, name))
                 _write(file, rows, said, fitted.seconds)
-                shutil.rmtree(_folder_of(run, number), ignore_errors=True)
                 assert train.labels is not None
                 right = float((said.predicted == train.labels[rows]).mean())
                 hooks.observe(JobDone(job=name, outcome=f"accuracy {share_text(right)} on its {len(rows):,} images"))
@@ -137,6 +136,11 @@ def judge_out_of_fold(
             if answers is None:
                 raise ArtifactError(f"{file}: the answers of a fold expected; it was changed: resume the run")
             done[number] = answers
+
+            # Its checkpoints, and those of a process that was killed right after it had written the answers. A link in
+            # a run that came by mail would have them removed elsewhere.
+            if not file.parent.is_symlink():
+                shutil.rmtree(_folder_of(run, number), ignore_errors=True)
     return _together(done, len(train)) if group.is_main else None
 
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 import re
 import sys
 import warnings
-from collections.abc import Container, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from shlex import join
 from typing import TYPE_CHECKING, Any
@@ -34,6 +34,7 @@ from fittingroom.recipes.recipe import Recipe, parse_recipe
 from fittingroom.runs.environment_record import DataIdentity, Environment, holds_run, read_environment
 from fittingroom.runs.ledger import record_evaluation
 from fittingroom.runs.metrics_log import read_metrics
+from fittingroom.runs.one_writer import AnotherWriter, one_writer
 from fittingroom.runs.preprocessing import described, prepared_dataset
 from fittingroom.runs.recipe_accuracy import accuracy_of_answers, accuracy_of_members, figures_of_members
 from fittingroom.runs.result_record import EVALUATION_FORMAT, read_result
@@ -238,8 +239,7 @@ class Run:
                 member._evaluate_one(data, subsets, trust_code=trust_code, device=device) for member in self.members
             ]
             if data is None:
-                with _kept_if_writable(self.path):
-                    summarize_members(self)
+                _keep_if_writable(self.path, partial(summarize_members, self))
             dataset = self.own_test_set() if data is None else data
             return self._mean_of_members(evaluated, subsets, "test" if data is None else data.name, dataset.groups)
         return self._evaluate_one(data, subsets, trust_code=trust_code, device=device)[0]
@@ -252,20 +252,24 @@ class Run:
         artifact = self.artifact
         dataset = (self.own_test_set() if data is None else data).aligned_to(artifact.classes)
         judged = _judge(artifact, dataset, trust_code=trust_code, device=device)
-        scores, result = judged.scores(), self.result
+        scores, _ = judged.scores(), self.result  # a damaged one is refused before the evaluation counts
         if subsets:
             scores["subsets"] = score_subsets(subsets, judged.is_right, judged.group_numbers)
 
         # On record before anything of it is kept: a figure that nobody counted is worse than a count without a figure.
         # A run that can't be written to, such as another user's, is judged all the same.
         evaluation = record_evaluation(runs_folder(self.path), dataset, run=self.name, command=command_line())
-        with _kept_if_writable(self.path):
+
+        def keep() -> None:
+            result = self.result  # by now another process may have judged it, too
             if data is None and result["test"] is None:
                 write_predictions(self.predictions_file("test"), judged)
                 evaluations = [*result["test_looks"], evaluation]
                 write_result(self.path, result | {"test": scores, "test_looks": evaluations})
             else:
                 self._keep_evaluation(dataset, judged, {"scores": scores, "look": evaluation})
+
+        _keep_if_writable(self.path, keep)
         return scores, judged.is_right
 
     def _keep_evaluation(self, dataset: Dataset, judged: JudgedPredictions, outcome: dict[str, Any]) -> None:
@@ -320,11 +324,13 @@ class Run:
         return str(self.path.resolve().relative_to(runs_folder(self.path).resolve()))
 
 
-@contextmanager
-def _kept_if_writable(folder: Path) -> Iterator[None]:
-    """Warn where an evaluation can't be written into a run's folder, so that its scores are given all the same."""
+def _keep_if_writable(folder: Path, write: Callable[[], object]) -> None:
+    """Hold a run's folder and write an evaluation there, or warn that it can't be: the scores are given anyway."""
     try:
-        yield
+        with one_writer(folder):
+            write()
+    except AnotherWriter as error:
+        warnings.warn(f"{error}; this evaluation is not kept there", stacklevel=3)
     except OSError as error:
         why = error.strerror or error
         warnings.warn(f"{folder}: this evaluation can't be kept there: {why}", stacklevel=3)

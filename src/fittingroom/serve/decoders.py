@@ -112,9 +112,12 @@ class Decoders:
         # What this process imports from, and not the folder in which it was started; without what is nobody's business.
         env = {key: value for key, value in os.environ.items() if key != "FITTINGROOM_API_KEY"}
         env |= {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OPENBLAS_NUM_THREADS": "1"}
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-P", "-c", PROGRAM, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, env=env
-        )
+        try:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-P", "-c", PROGRAM, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, env=env
+            )
+        except OSError:  # the system has no more processes, open files or memory for this one
+            raise _no_decoder() from None
         self._all.add(process)
         assert process.stdout is not None
 
@@ -124,7 +127,7 @@ class Decoders:
                 await process.stdout.readexactly(len(decoder_process.READY))
         except (TimeoutError, asyncio.IncompleteReadError):
             await self._end(process)
-            raise Refused(503, "busy: no process to decode pictures can be started", {"Retry-After": "1"}) from None
+            raise _no_decoder() from None
         except asyncio.CancelledError:
             await asyncio.shield(self._end(process))
             raise
@@ -135,6 +138,10 @@ class Decoders:
         with suppress(ProcessLookupError):
             process.kill()
         await process.wait()
+
+
+def _no_decoder() -> Refused:
+    return Refused(503, "busy: no process to decode pictures can be started", {"Retry-After": "1"})
 
 
 async def _ask(process: Process, content: bytes, model: Classifier) -> NDArray[np.uint8]:

@@ -8,8 +8,8 @@ import platform
 
 import torch
 
-from fittingroom.environment import default_threads
-from fittingroom.errors import OUT_OF_MEMORY, RecipeError
+from fittingroom.environment import default_threads, startable_threads
+from fittingroom.errors import MORE_THREADS, OUT_OF_MEMORY, RecipeError
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 
@@ -66,10 +66,15 @@ def prepare_torch(threads: int | None, deterministic: bool) -> None:
         deterministic: refuse operations that give another result each time.
 
     Raises:
-        RecipeError: fewer than one thread.
+        RecipeError: fewer than one thread, or more than the system lets this process start.
     """
     if threads is not None and threads < 1:
         raise RecipeError(f"threads: 1 or more expected, {threads} found")
-    torch.set_num_threads(threads or default_threads())
+    count = threads or default_threads()
+
+    # Where the system starts too few, PyTorch's library ends the process without an error.
+    if (found := 1 + startable_threads(count - 1)) < count:
+        raise RecipeError(f"threads: {count} expected, {found} found to be started: give fewer, or {MORE_THREADS}")
+    torch.set_num_threads(count)
     if deterministic:
         torch.use_deterministic_algorithms(True)

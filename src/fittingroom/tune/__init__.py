@@ -13,9 +13,11 @@ from collections.abc import Callable
 from pathlib import Path
 from shlex import quote
 
+from optuna.exceptions import StorageInternalError
+
 from fittingroom.data.dataset import Splits
 from fittingroom.data.open import open_dataset
-from fittingroom.errors import ArtifactError, Interrupted, RecipeError
+from fittingroom.errors import ArtifactError, Interrupted, RecipeError, StorageFailed
 from fittingroom.events import Hooks, Observer
 from fittingroom.parallel.process_group import processes
 from fittingroom.parallel.ray_engine import RayEngine, check_engine
@@ -23,7 +25,7 @@ from fittingroom.recipes.recipe import Recipe, load_recipe
 from fittingroom.runs.environment_record import Options
 from fittingroom.runs.preprocessing import preprocessing_of
 from fittingroom.tune.conclusion import conclude
-from fittingroom.tune.storage import sqlite_in, without_password
+from fittingroom.tune.storage import reason_of, sqlite_in, without_password
 from fittingroom.tune.study import Study, open_study, start_study
 from fittingroom.tune.trial import Plan
 
@@ -172,11 +174,20 @@ def _search_and_conclude(
         study.search(trials, seconds, engine, hooks)
         conclude(study, final_seeds, engine, hooks)
     except Interrupted as stop:
-        command = f"fittingroom tune --resume {quote(str(study.path))}"
-        if study.storage != sqlite_in(study.path):
-            command += f" --storage {quote(without_password(study.storage))}"
-        command += f" --trials {trials}" if trials != study.plan.trials else ""
-        command += f" --final-seeds {final_seeds}" if final_seeds != FINAL_SEEDS else ""
-        command += " --trust-code" if study.runs_code else ""
-        raise Interrupted(str(stop), command) from None
+        raise Interrupted(str(stop), _resume_command(study, trials, final_seeds)) from None
+    except StorageInternalError as error:  # a full disk, or a server that went away
+        raise StorageFailed(
+            f"{study.path}: the search stopped, as its storage could not be written: {reason_of(error)}. What was "
+            f"saved before is kept. Go on, once it can be, by\n  {_resume_command(study, trials, final_seeds)}"
+        ) from error
     return study
+
+
+def _resume_command(study: Study, trials: int, final_seeds: int) -> str:
+    """What resumes a study just so."""
+    command = f"fittingroom tune --resume {quote(str(study.path))}"
+    if study.storage != sqlite_in(study.path):
+        command += f" --storage {quote(without_password(study.storage))}"
+    command += f" --trials {trials}" if trials != study.plan.trials else ""
+    command += f" --final-seeds {final_seeds}" if final_seeds != FINAL_SEEDS else ""
+    return command + (" --trust-code" if study.runs_code else "")

@@ -36,11 +36,18 @@ def open_storage(url: str) -> optuna.storages.BaseStorage:
             "and postgresql+psycopg://USER@HOST/DATABASE"
         ) from None
     except (SQLAlchemyError, ValueError) as error:
-        reason = without_password(str(error).strip().partition("\n")[0])
+        reason = reason_of(error)
         raise FittingRoomError(
             f"`storage` {shown}: a database expected, such as sqlite:///study.db or "
             f"postgresql+psycopg://USER@HOST/DATABASE, but it can't be opened: {reason}"
         ) from None
+
+
+def reason_of(error: BaseException) -> str:
+    """What a database said, in one line and without its password; Optuna has it behind words of its own."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return without_password(str(error).strip().partition("\n")[0])
 
 
 def sqlite_in(folder: Path) -> str:

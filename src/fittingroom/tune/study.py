@@ -18,7 +18,7 @@ import math
 import shutil
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -49,7 +49,7 @@ from fittingroom.recipes.recipe import Recipe, recipe_from_dict
 from fittingroom.runs.create import as_given, claimed_folder, start_anew
 from fittingroom.runs.environment_record import Options, holds_run
 from fittingroom.runs.kept_code import executed_files, keep_study_code, with_study_code
-from fittingroom.runs.one_writer import BEGIN_AGAIN, beginning, was_stopped_at_once
+from fittingroom.runs.one_writer import BEGIN_AGAIN, BEGUN, beginning, was_stopped_at_once
 from fittingroom.runs.preprocessing import preprocessing_of
 from fittingroom.runs.run import FORMAT, Run, command_line
 from fittingroom.training.device import pick_device, prepare_torch
@@ -312,6 +312,7 @@ class Study:
         seconds = None
         if trial.datetime_start and trial.datetime_complete:
             seconds = (trial.datetime_complete - trial.datetime_start).total_seconds()
+            seconds = seconds if seconds >= 0 else None  # the clock was put back, in autumn say: Optuna has local time
         curve = sorted(trial.intermediate_values.items())
         message = trial.user_attrs.get("message", "")
         return Trial(trial.number, state, trial.value, self._values(trial), curve, seconds, message)
@@ -474,6 +475,8 @@ def open_study(path: Path, *, splits: Splits | None = None, storage: str | None 
     if not (path / STUDY).exists():
         way = BEGIN_AGAIN if was_stopped_at_once(path, STUDY) else "`fittingroom tune` makes one"
         raise ArtifactError(f"{path}: the folder of a study expected, with a {STUDY}; {way}")
+    with suppress(OSError):
+        (path / BEGUN).unlink(missing_ok=True)  # of a process that was killed right after the record was whole
     record, file = read_json(path / STUDY), str(path / STUDY)
     read_record(StudyRecord, record, file, advice=DAMAGED)
     options = read_record(Options, record["options"], f"{file}: options", advice=DAMAGED)

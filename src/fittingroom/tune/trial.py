@@ -63,7 +63,7 @@ class Trial:
         value: the objective of the finished model, or at the last epoch of a pruned one.
         values: of the searched keys.
         curve: the objective after each epoch.
-        seconds: from its beginning to its end; None while it runs.
+        seconds: from its beginning to its end by the clock; None while it runs, and where the clock was put back.
         message: why it diverged or failed.
     """
 

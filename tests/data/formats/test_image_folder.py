@@ -588,3 +588,29 @@ def test_decoding_in_threads_leaves_the_warnings_of_the_process_alone(tmp_path: 
     for _ in range(25):
         with pytest.warns(UserWarning, match="still heard"):
             read_and_warn()
+
+
+def test_more_classes_than_any_set_has_are_refused_before_a_picture_is_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fittingroom.data.formats.image_folder.MAX_CLASSES", 3)
+    for number in range(4):
+        (tmp_path / f"class {number}").mkdir()
+        (tmp_path / f"class {number}" / "a.png").write_bytes(b"no picture")
+    with pytest.raises(DataError, match="2 to 3 classes expected, 4 folders with pictures found"):
+        read_image_folder(tmp_path)
+
+
+def test_classes_that_one_may_take_for_the_same_are_named(tmp_path: Path) -> None:
+    composed, apart = "caf\u00e9", "cafe\u0301"
+    for name in ("Bag", "bag", "other", composed, apart):
+        save(tmp_path / name / "a.png")
+    data = read_image_folder(tmp_path)
+
+    assert data.train.classes == ("Bag", "bag", composed, "other")
+    assert data.train.labels is not None
+    assert np.bincount(data.train.labels).tolist() == [1, 1, 2, 1]
+    assert [note for note in data.notes if "class" in note] == [
+        f"folders whose names differ only in how Unicode writes them are one class: {composed}",
+        "'Bag' and 'bag' are classes of their own, though capital letters or blanks alone tell them apart",
+    ]

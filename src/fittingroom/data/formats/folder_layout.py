@@ -112,6 +112,7 @@ def find_layout(path: Path) -> Layout:
     result.left_out.extend(chain.from_iterable(folder.others for folder in below))
     result.notes.extend(_left_out(parts, classes))
     result.notes.extend(_merged(parts))
+    result.notes.extend(_written_in_two_ways(parts))
     return result
 
 
@@ -331,6 +332,16 @@ def _counts(suffixes: Counter[str]) -> str:
     shown = [f"{count:,} {suffix or 'without a suffix'}" for suffix, count in suffixes.most_common(8)]
     more = sum(suffixes.values()) - sum(count for _, count in suffixes.most_common(8))
     return ", ".join([*shown, *([f"{more:,} others"] if more else [])])
+
+
+def _written_in_two_ways(parts: dict[str, _Folder]) -> list[str]:
+    """A sentence on folders beside each other that have one name, as where é is one character here and two there."""
+    counts = Counter((part.path, folder.name) for part in parts.values() for folder in part.holding)
+    names = list(dict.fromkeys(name for (_, name), count in counts.items() if count > 1))
+    if not names:
+        return []
+    shown = ", ".join(names[:5]) + (" …" if len(names) > 5 else "")
+    return [f"folders whose names differ only in how Unicode writes them are one class: {shown}"]
 
 
 def _merged(parts: dict[str, _Folder]) -> list[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fittingroom.data.dataset import Splits
+from fittingroom.data.dataset import MAX_CLASSES, Splits
 from fittingroom.data.formats.folder_layout import FolderPart, Layout, find_layout
 from fittingroom.data.formats.many_pictures import (
     SHOWN,
@@ -67,6 +67,8 @@ def read_image_folder(
         raise DataError(f"{path}: folders named after classes, with pictures in them, expected, none found")
     first = "train" if "train" in layout.parts else next(iter(layout.parts))
     classes = list(layout.parts[first].files)
+    if len(classes) > MAX_CLASSES:  # before very many pictures are decoded
+        raise DataError(f"{path}: 2 to {MAX_CLASSES:,} classes expected, {len(classes):,} folders with pictures found")
     asked = preprocessing or Preprocessing()
     record, notes = resolve(_files(layout.parts[first]), asked)
     assert record.size is not None
@@ -100,7 +102,8 @@ def _files(part: FolderPart) -> list[Path]:
 
 
 def _read(part: FolderPart, classes: Sequence[str], record: Preprocessing, path: Path, decoding: Decoding) -> _Read:
-    unknown = [name for name in part.files if name not in classes] if part.is_labelled else []
+    number_of = {name: number for number, name in enumerate(classes)}
+    unknown = [name for name in part.files if name not in number_of] if part.is_labelled else []
     if unknown:
         shown = ", ".join(classes[:20]) + (" …" if len(classes) > 20 else "")
         raise DataError(
@@ -111,7 +114,7 @@ def _read(part: FolderPart, classes: Sequence[str], record: Preprocessing, path:
     files = _files(part)
     decoded = decode(files, record, partial(decoding, f"decoding {part.folder.name}"))
     counts = [len(of_class) for of_class in part.files.values()]
-    numbers = np.repeat([classes.index(name) if part.is_labelled else -1 for name in part.files], counts)
+    numbers = np.repeat([number_of[name] if part.is_labelled else -1 for name in part.files], counts)
     labels = numbers[decoded.is_good] if part.is_labelled else None
     names = [file.relative_to(path).as_posix() for file, good in zip(files, decoded.is_good, strict=True) if good]
     return _Read(decoded.images, labels, names, decoded.sources, decoded.broken, decoded.greyed)

@@ -4,7 +4,6 @@ import gzip
 import io
 import re
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -32,6 +31,7 @@ from fittingroom.data.formats.splits import Images, by_part, read_class_names, s
 from fittingroom.errors import DataError
 from fittingroom.files.atomic import atomic_write
 from fittingroom.files.polars_check import check_polars
+from fittingroom.files.temporary import temporary_file
 
 if TYPE_CHECKING:
     import polars as pl
@@ -289,7 +289,7 @@ def unpacked(path: Path) -> Path | IO[bytes]:
 
 
 def _moved_to_disk(content: IO[bytes]) -> IO[bytes]:
-    file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
+    file = temporary_file()
     content.seek(0)
     shutil.copyfileobj(content, file)
     return file

@@ -111,7 +111,7 @@ def splits(
         sets.get("test"),
         str(path),
         preprocessing,
-        tuple(notes),
+        (*notes, *_alike(sets["train"].classes)),
         tuple(left_out),
     )
 
@@ -144,6 +144,18 @@ def _refuse_one_image(images: Images, where: str) -> None:
         return
     if all(bool((images[row : row + ALIKE] == images[0]).all()) for row in range(0, len(images), ALIKE)):
         raise DataError(f"{where}: images that differ expected, the same one {len(images):,} times found")
+
+
+def _alike(classes: Sequence[str]) -> list[str]:
+    """A sentence on classes whose names one may take for the same, where there are such."""
+    called: dict[str, list[str]] = {}
+    for name in classes:
+        called.setdefault(" ".join(name.casefold().split()), []).append(repr(name))
+    alike = [" and ".join(names) for names in called.values() if len(names) > 1]
+    if not alike:
+        return []
+    shown = ", ".join(alike[:5]) + (" …" if len(alike) > 5 else "")
+    return [f"{shown} are classes of their own, though capital letters or blanks alone tell them apart"]
 
 
 def _numbers(labels: Sequence[Labels]) -> tuple[str, ...]:
