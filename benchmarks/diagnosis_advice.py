@@ -31,6 +31,7 @@ from sklearn.datasets import load_digits
 import fittingroom as fr
 from fittingroom.compare.mcnemar import exact_mcnemar
 from fittingroom.data.dataset import Dataset, Splits
+from fittingroom.errors import TrainingDiverged
 from fittingroom.evaluation.intervals import half_of_mean
 from fittingroom.evaluation.metrics import score
 from fittingroom.events import EpochDone, Event, Hooks, StepDone
@@ -51,7 +52,7 @@ TRAININGS = [
     ("swift", ("min_steps=0", "stages.0.lr=2"), 400),
     # not-learning, and unstable: rates that are too high by far, or by less
     ("plain", (*CONSTANT, *SMALL, "stages.0.lr=3", "stages.0.epochs=20"), 400),
-    ("plain", (*CONSTANT, *SMALL, "optimizer=sgd", "stages.0.lr=20", "stages.0.epochs=20"), 400),
+    ("plain", (*CONSTANT, *SMALL, "optimizer=sgd", "stages.0.lr=3", "stages.0.epochs=20"), 400),
     ("plain", (*CONSTANT, *SMALL, "stages.0.lr=0.05", "stages.0.epochs=30"), 600),
     ("plain", (*CONSTANT, *SMALL, "stages.0.lr=0.15", "stages.0.epochs=30"), 600),
     # still-improving: rates that are low, or a schedule that was cut off
@@ -115,12 +116,19 @@ def _follow(
     recipe = load_recipe(recipe_name, overrides=settings)
     recipe = settled(recipe, n_train - n_train // 5, train.image_size)
 
-    before, found = _train(train, judged, recipe)
+    # What diverges says so itself, and gets no diagnosis.
+    try:
+        before, found = _train(train, judged, recipe)
+    except TrainingDiverged:
+        return
     for diagnosis in found:
         for advice, options in _advice(diagnosis, recipe):
             if advice in enough:
                 continue
-            after, _ = _train(train, judged, _followed(recipe, options))
+            try:
+                after, _ = _train(train, judged, _followed(recipe, options))
+            except TrainingDiverged:
+                after = np.zeros_like(before)
             won, lost = int((after & ~before).sum()), int((before & ~after).sum())
             yield advice, 100 * float(after.mean() - before.mean()), exact_mcnemar(won, lost) <= 0.05
 

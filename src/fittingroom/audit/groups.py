@@ -50,7 +50,8 @@ def _on_both_sides(judged: Part, seen: Part) -> list[Finding]:
             where=f"{judged.name} and {seen.name}",
             message=f"{len(shared):,} group{'s' * (len(shared) != 1)} in both ({listed}); {len(rows):,} of the "
             f"{len(judged.hashes):,} images of {judged.name} ({share:.2%}) are of one of them ({places})",
-            effect="A model recognises what it has seen of a group: accuracy on new groups is lower than on these.",
+            effect="A model can recognise what it has seen of a group: accuracy on new groups is then lower than on "
+            "these.",
             advice="Put all parts together and split them anew by group: fittingroom data split DATA --group …",
             figures={
                 "groups": len(shared),

@@ -285,8 +285,9 @@ def _label_noise(part: Part) -> list[Finding]:
             where=part.name,
             message=f"{len(differ):,} of {len(known):,} official images ({share:.2%}) have another label than "
             f"officially ({listed})",
-            effect="Models learn what is wrong, and are marked down for what is right.",
-            advice="Take the official labels, or correct these rows.",
+            effect="Where the official ones are right, models learn what is wrong, and are marked down for what is "
+            "right.",
+            advice="Take the official labels or correct these rows, unless they were changed on purpose.",
             figures={"differ": len(differ), "n": len(known), "share": share} | file_figures(part.dataset, differ),
             examples=(Row("other labels", "than officially", part.dataset.images[rows]),),
         )

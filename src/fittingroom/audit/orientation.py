@@ -71,7 +71,7 @@ def turned(part: Dataset) -> tuple[list[Finding], Dataset]:
         severity="error",
         where=part.name,
         message=f"{what}: {evidence}",
-        effect="A model trained on them fails on images that are the right way round, and vice versa.",
+        effect="A model trained on them may fail on images that are the right way round, and vice versa.",
         advice="Turn them back before training (EMNIST's files, for one, have rows and columns swapped); --fix does.",
         figures={"what": what, **figures},
         fix=f"images turned back ({what})",
@@ -113,7 +113,7 @@ def inverted(part: Dataset) -> tuple[list[Finding], Dataset]:
         severity="error" if is_known else "warning",
         where=part.name,
         message=message,
-        effect="Fashion-MNIST and MNIST are white on black: a model trained on the one fails on the other.",
+        effect="Fashion-MNIST and MNIST are white on black: a model trained on the one may fail on the other.",
         advice="Use 255 - pixel for train and test alike"
         + ("; --fix does." if is_known else "; nothing to do where such images are what the model is for."),
         figures={"share": share, "official_when_inverted": official},

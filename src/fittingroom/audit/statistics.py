@@ -83,7 +83,7 @@ def _shares_shift(train: Part, part: Part) -> list[Finding]:
             f"(chi² {chi2:,.0f} at {freedom} degree{'s' * (freedom != 1)} of freedom, {_p_text(p)}); "
             f"{train.dataset.classes[used[worst]]} is "
             f"{shares[0, worst]:.1%} of {train.name}, {shares[1, worst]:.1%} of {part.name}",
-            effect="Accuracy on the one says little about the other: easy and hard classes weigh differently.",
+            effect="Where some classes are harder than others, accuracy on the one is not that on the other.",
             advice="Split by class (stratified), or compare recall class by class.",
             figures={"total_variation": variation, "chi2": chi2, "p": p},
         )
@@ -139,7 +139,7 @@ def _shift_of(first: Dataset, second: Dataset, where: str, channel: int | None) 
             message=f"images of the same class differ in mean "
             f"{'brightness' if channel is None else CHANNELS[channel]} by {abs(gap):.1f} of 255, {effect:.2f} "
             f"standard deviations ({_p_text(p)})",
-            effect="What was learned on the one does not hold on the other; a split between them isn't random.",
+            effect="What was learned on the one may not hold on the other; a split between them isn't random.",
             advice="Look how the two were made or put together; shuffle before splitting.",
             figures={"difference": gap, "standard_deviations": effect, "p": p}
             | ({} if channel is None else {"channel": CHANNELS[channel]}),
@@ -207,9 +207,9 @@ def scaled_range(part: Part) -> list[Finding]:
             name="scaled-range",
             severity="warning",
             where=part.name,
-            message=f"no pixel is above {high}, of 255: the images were scaled to 0–{high}",
-            effect="Normalised by the mean and sd of 0–255, images look all but black to a model.",
-            advice="Save the pixels as they were before scaling, or let mean and sd be measured on these.",
+            message=f"no pixel is above {high}, of 255: the images may have been scaled to 0–{high}",
+            effect="Normalised by the mean and sd of other images of 0–255, these look dark to a model.",
+            advice="Save the pixels as they were before scaling; if nothing scaled them, nothing.",
             figures={"low": int(part.dataset.images.min()), "high": high},
             examples=(Row("as it is", "", part.dataset.images[:MAX_IMAGES_SHOWN]),),
         )
@@ -265,7 +265,8 @@ def leaky_pixel(part: Part) -> list[Finding]:
             message=f"pixel {best + 1:,} ({place}) alone tells the label of "
             f"{accuracy_P[best]:.1%} of the images (learned on one half, tried on the other, n = {len(rows) // 2:,}); "
             f"pixels away from it tell {by_others:.1%} at best, always the same class {guess:.1%}",
-            effect="A model reads the answer from that pixel instead of the image, and fails where it isn't there.",
+            effect="A model can read the answer from that pixel instead of the image, and then fails where it isn't "
+            "there.",
             advice="See how the label came into the images (a column too many, a stamp, a border), and take it out.",
             figures={"pixel": best + 1, "row": row, "column": column, "accuracy": float(accuracy_P[best])}
             | ({"channel": channel} if channel else {}),

@@ -11,9 +11,10 @@ from fittingroom.cli.parser import Parser
 WORDS = {
     "same": "the same bits",
     "within seeds": "other bits, within what seeds of this recipe vary",
-    "outside": "not what its recipe gives",
+    "outside": "not what its training gives",
     "can't be judged": "can't be judged",
 }
+FOREIGN = "other bits, outside of what seeds of this recipe vary"  # a model judged among others
 
 
 def add_options(parser: Parser) -> None:
@@ -78,5 +79,6 @@ def run_verify(args: argparse.Namespace) -> int:
             if each.steps_compared < each.steps
             else ""
         )
-        out.print(f"{each.run}: {WORDS[each.outcome]}{part}", style="bold")
+        words = FOREIGN if each.outcome == "outside" and each.among else WORDS[each.outcome]
+        out.print(f"{each.run}: {words}{part}", style="bold")
     return outcome_of(verified)
