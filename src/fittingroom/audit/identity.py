@@ -242,7 +242,7 @@ def subset(part: Part) -> list[Finding]:
             message=f"{distinct:,} of the {SIZE[role]:,} official {role} images"
             + (f", and {others:,} that aren't among them" if others else "")
             + ("" if part.role in ("", role) else f", given as {part.role}"),
-            effect="The test's interval is wider, and models that train on less are worse: say so with a result."
+            effect="The test's interval is wider, and models that train on less are mostly worse: say so with a result."
             if role == "test"
             else "Models that train on less are mostly worse: say so with a result.",
             advice="For a result to compare, use all of it: fittingroom data fetch fashion-mnist.",
