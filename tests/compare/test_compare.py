@@ -13,6 +13,8 @@ import pytest
 from scipy import stats
 
 import fittingroom as fr
+from fittingroom.cli import console
+from fittingroom.cli.compare import _print_classes
 from fittingroom.compare.answers import Answers, read_answers
 from fittingroom.compare.comparison import Decision, p_text, points
 from fittingroom.compare.verdict import compare_answers
@@ -421,6 +423,28 @@ def test_one_model_against_a_recipe_speaks_for_the_model_alone(recipes: Callable
     comparison = compare_answers(first, second, "test", minimum_effect=0.002, warnings=[])
     assert comparison.seeds == (1, 5)
     assert comparison.scope.startswith("A has one seed: this is about that model against the recipe of B")
+
+
+def test_a_class_that_differs_while_its_interval_holds_0_is_explained(
+    recipes: Callable[..., tuple[Answers, Answers]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Two classes: the one is won 4 times and lost 16, which leaves all of 5% to the other, won 14 times and lost 4.
+    first, second = recipes(2.0, 2.0, (1, 1))
+    names = np.where(np.arange(200) < 100, "zero", "one")
+    sides = []
+    for side, wrong in ((first, (*range(4), *range(150, 164))), (second, (*range(10, 26), *range(170, 174)))):
+        predicted = np.where(marks(200, *wrong), names, "another")[None]
+        sides.append(replace(side, predicted=predicted, truth=names, classes=("zero", "one")))
+    comparison = compare_answers(sides[0], sides[1], "validation", minimum_effect=0.002, warnings=[])
+    zero, one = comparison.per_class
+    assert zero.differs
+    assert not zero.interval_disagrees
+    assert one.interval is not None
+    assert one.differs
+    assert one.interval[0] < 0 < one.interval[1]
+
+    _print_classes(comparison, console.stdout())
+    assert "where an interval holds 0 and the class differs, p decides" in capsys.readouterr().out
 
 
 def test_seeds_that_agree_by_luck_make_no_claim_that_is_taken_back(

@@ -246,6 +246,11 @@ def _print_classes(comparison: Comparison, out: Any) -> None:
             f"differences and intervals in points; all intervals hold together in {share} of cases; p by Holm",
             style="bright_black",
         )
+        if any(row.interval_disagrees for row in rows):
+            out.print(
+                "where an interval holds 0 and the class differs, p decides, as Holm's test is sharper",
+                style="bright_black",
+            )
     if few := len(comparison.per_class) - len(rows):
         out.print(
             f"{few} of {len(comparison.per_class)} classes are not listed: too few images or seeds to say anything",

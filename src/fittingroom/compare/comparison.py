@@ -113,6 +113,11 @@ class ClassDifference:
         """Whether the interval leaves out any difference that the baseline's recall allows."""
         return self.interval is not None and (self.interval[0] > -self.first or self.interval[1] < 1 - self.first)
 
+    @property
+    def interval_disagrees(self) -> bool:
+        """Whether p decides, while the simultaneous interval still holds 0."""
+        return self.differs and self.interval is not None and self.interval[0] <= 0 <= self.interval[1]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
