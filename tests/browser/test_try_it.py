@@ -255,8 +255,41 @@ def test_it_is_dropped_pasted_drawn_and_taken_from_the_page(
     page.focus("#try-pad")
     page.keyboard.press("ArrowRight")
     assert page.locator("#try-cursor").is_visible()
+    assert page.inner_text("#try-pad-hint") == "Draw here"
     page.keyboard.press(" ")
     assert ", " in headline(page)
+    assert not page.locator("#try-pad-hint").is_visible()
+
+
+def test_an_outline_is_filled_by_pointer_and_by_key(browser: Browser, runs: dict[str, fr.Run]) -> None:
+    page, _ = open_page(browser, runs["tutorial"].path / "report.html")
+    page.locator("#try-pad").scroll_into_view_if_needed()
+    box = page.locator("#try-pad").bounding_box()
+    assert box is not None
+    corners = [(40, 40), (150, 40), (150, 150), (40, 150), (40, 40)]
+
+    def draw() -> None:
+        page.click("#try-clear")
+        page.select_option("#try-tool", "paint")
+        page.mouse.move(box["x"] + 40, box["y"] + 40)
+        page.mouse.down()
+        for x, y in corners:
+            page.mouse.move(box["x"] + x, box["y"] + y, steps=3)
+        page.mouse.up()
+
+    middle, outside = "[14, 14]", "[2, 2]"
+    level = "([x, y]) => document.getElementById('try-pad').getContext('2d').getImageData(x, y, 1, 1).data[0]"
+    draw()
+    assert page.evaluate(f"({level})({middle})") == 0
+    page.select_option("#try-tool", "fill")
+    page.mouse.click(box["x"] + 96, box["y"] + 96)
+    assert page.evaluate(f"[({level})({middle}), ({level})({outside})]") == [255, 0]
+
+    draw()
+    page.focus("#try-pad")
+    for key in [*["ArrowDown"] * 8, *["ArrowRight"] * 8, "f"]:  # from the corner where the pen came to rest
+        page.keyboard.press(key)
+    assert page.evaluate(f"[({level})({middle}), ({level})({outside})]") == [255, 0]
 
 
 def test_what_is_no_picture_is_refused_in_words_in_both_languages(

@@ -192,9 +192,9 @@ def test_what_cannot_be_read_is_named_and_the_rest_is_answered(run: str, capsys:
     assert [answer["file"] for answer in json.loads(printed.out)] == ["as-it-is.png"]
     for told in (
         "broken.png: a picture (",
-        "nowhere.png: a file, a folder or a pattern expected, nothing found there",
+        "nowhere.png: a file, a folder, a pattern or the name of a known data set expected, nothing found there",
         "cut.npz: ",
-        "*.gif: a file, a folder or a pattern expected, nothing found there",
+        "*.gif: a file, a folder, a pattern or the name of a known data set expected, nothing found there",
     ):
         assert f"fittingroom: {told}" in printed.err
 
@@ -264,6 +264,25 @@ def test_the_pages_figures_and_heading_are_those_of_json(run: str, capsys: Captu
     # One image's page is headed by its answer; those that don't fit the page count in its heading.
     assert main(["predict", run, "as-it-is.png", "--html", "one.html"]) == 0
     assert f"<h1>{answers[-1]['class']}, {answers[-1]['probability']:.1%}</h1>" in english(Path("one.html").read_text())
+
+
+def test_a_known_data_sets_name_is_answered_image_by_image(run: str, capsys: Captured) -> None:
+    assert main(["predict", run, "sample", "--csv"]) == 0
+    table = pl.read_csv(io.StringIO(capsys.readouterr().out))
+    sample = fr.open_dataset("sample")
+    assert sample.test is not None
+    assert table.select("file", "row").rows() == [
+        *(("sample/t10k-images-idx3-ubyte.gz", row) for row in range(len(sample.test))),
+        *(("sample/train-images-idx3-ubyte.gz", row) for row in range(len(sample.train))),
+    ]
+    expected = fr.load(run).predict_names(sample.test.images)
+    assert table["class"].to_list()[: len(sample.test)] == expected
+
+
+def test_where_nothing_could_be_read_no_page_is_left(run: str) -> None:
+    assert main(["predict", run, "nowhere.png", "--html", "none.html", "--sheet", "none.png"]) == 2
+    assert not Path("none.html").exists()
+    assert not Path("none.png").exists()
 
 
 def test_a_sheet_escapes_what_a_file_is_called(run: str) -> None:

@@ -108,7 +108,7 @@ def test_a_path_gets_the_answer_of_the_command(model: fr.Classifier, tmp_path: P
         assert np.array_equal(model.predict(given), expected)
     assert np.array_equal(model.predict(files[3]), expected[3:4])
     assert np.array_equal(model.predict([files[3], IMAGES[2], files[1]]), expected[[3, 2, 1]])
-    with pytest.raises(fr.DataError, match=r"nowhere\.png: a file, a folder or a pattern expected"):
+    with pytest.raises(fr.DataError, match=r"nowhere\.png: a file, a folder, a pattern or the name"):
         model.predict([files[0], "nowhere.png"])
 
 

@@ -111,6 +111,7 @@ def test_a_drawing_by_keyboard_gets_the_apis_answer(page: Page, server: Running)
     expect(page.locator("#answer")).to_have_attribute("aria-busy", "false")
     expect_answer(page, answer_of(server, drawn(page)))
 
+    expect(page.locator("#pad-hint")).to_be_hidden()
     page.keyboard.press("x")
     page.wait_for_load_state("networkidle")
     expect(page.locator("#answer")).to_have_attribute("aria-busy", "false")
@@ -119,6 +120,24 @@ def test_a_drawing_by_keyboard_gets_the_apis_answer(page: Page, server: Running)
     page.click("#clear")
     pixels = "document.getElementById('canvas').getContext('2d').getImageData(0, 0, 28, 28).data"
     assert page.evaluate(f"[...{pixels}].filter((_, i) => i % 4 < 3).every(value => value === 0)")
+
+
+def test_a_fill_paints_what_a_line_encloses_and_gets_the_apis_answer(page: Page, server: Running) -> None:
+    expect(page.locator("#pad-hint")).to_have_text("Draw here")
+    box = page.locator("#canvas").bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + 50, box["y"] + 50)
+    page.mouse.down()
+    for x, y in ((170, 50), (170, 170), (50, 170), (50, 50)):
+        page.mouse.move(box["x"] + x, box["y"] + y, steps=3)
+    page.mouse.up()
+    page.check("[name=tool][value=fill]")
+    page.mouse.click(box["x"] + 110, box["y"] + 110)
+    level = "(x, y) => document.getElementById('canvas').getContext('2d').getImageData(x, y, 1, 1).data[0]"
+    assert page.evaluate(f"[({level})(14, 14), ({level})(1, 1)]") == [255, 0]
+    page.wait_for_load_state("networkidle")
+    expect(page.locator("#answer")).to_have_attribute("aria-busy", "false")
+    expect_answer(page, answer_of(server, drawn(page)))
 
 
 def test_an_example_is_reached_by_keyboard_and_tells_its_label(page: Page, server: Running) -> None:

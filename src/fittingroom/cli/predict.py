@@ -40,7 +40,7 @@ def add_options(parser: Parser) -> None:
         "files",
         metavar="FILE",
         nargs="+",
-        help="pictures, folders, patterns, - for a picture on stdin, or data sets: IDX, CSV, npz, Parquet",
+        help="pictures, folders, patterns, - for a picture on stdin, or data sets: IDX, CSV, npz, Parquet, or by name",
     )
     parser.add_argument(
         "--top", type=int, default=3, metavar="K", help="number of classes that the answer lists; default: 3"
@@ -184,7 +184,7 @@ def _predict(args: argparse.Namespace) -> int:
     else:
         _print_table(answered, classifier, top, coverage)
 
-    if args.html:
+    if args.html and sheet.seen:  # a page on no image would be no answer
         sheet.write_html(args.html, title=str(args.folder), top=top, scale=classifier.ood_scale)
     if args.sheet:
         sheet.write_png(args.sheet)

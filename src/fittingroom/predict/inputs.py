@@ -26,6 +26,7 @@ from fittingroom.predict.pictures_for import SeesPictures
 PICTURES = 200  # that one block holds
 MAX_DECODERS = 4  # pictures that are decoded at once, 150 MB each at the worst
 STDIN = "-"
+A_NAME = "a file, a folder, a pattern or the name of a known data set"
 Decoded = tuple[NDArray[np.uint8], ...] | DataError  # of a picture: what the model sees of it, or why it can't
 RESIZED = {  # what a way of resizing does, in words
     "pad": "fitted in, with a border in the colour of their corner",
@@ -117,25 +118,27 @@ def read_inputs(
 
     Args:
         names: pictures; data sets (IDX, CSV, npz, Parquet); folders with any of these at any depth; patterns such as
-            ``photos/*.jpg``; ``-`` for a picture on standard input.
+            ``photos/*.jpg``; ``sample`` or another known set, all parts of it; ``-`` for a picture on standard input.
         model: that is to see them. Pictures become images as its training's own pictures did.
         on_error: receives what can't be read; the rest goes on.
         on_note: receives, once, each thing that is worth knowing of how they were prepared.
         originals: (H', W') in which the pictures themselves are wanted, too, to be shown; None for none.
     """
     notes = Notes(model, on_note)
-    for holds_data, files in groupby(_files_of(names, on_error), is_data):
+    called: dict[Path, str] = {}
+    for holds_data, files in groupby(_files_of(names, on_error, called), is_data):
         if holds_data:
             for file in files:
                 try:
-                    yield from data_blocks(file, model, notes)
+                    yield from data_blocks(file, model, notes, called.get(file, str(file)))
                 except DataError as error:
                     on_error(error)
         else:
             yield from _picture_blocks(files, model, notes, on_error, originals)
 
 
-def _files_of(names: Iterable[str], on_error: Callable[[DataError], None]) -> Iterator[Path]:
+def _files_of(names: Iterable[str], on_error: Callable[[DataError], None], called: dict[Path, str]) -> Iterator[Path]:
+    """The files of all names in turn. ``called`` receives what those of a known set are to be called."""
     for name in names:
         path = Path(name)
         if name == STDIN or path.is_file():
@@ -144,13 +147,23 @@ def _files_of(names: Iterable[str], on_error: Callable[[DataError], None]) -> It
 
         if path.is_dir():
             files = sorted(file for file in _below(path) if _is_taken(file))
+        elif folder := _known_set(name):
+            files = data_files_below(folder)
+            called.update((file, f"{name}/{file.name}") for file in files)
         else:
             # not Path.glob, which takes no absolute pattern
             files = sorted(map(Path, glob(name, recursive=True))) if has_magic(name) else []  # noqa: PTH207
         if not files:
-            expected = "a folder with pictures or data sets" if path.is_dir() else "a file, a folder or a pattern"
+            expected = "a folder with pictures or data sets" if path.is_dir() else A_NAME
             on_error(DataError(f"{name}: {expected} expected, nothing found there"))
         yield from (file for file in files if file.is_file())
+
+
+def _known_set(name: str) -> Path | None:
+    """Where the data set of this name lies, fetched if need be; None for any other name."""
+    from fittingroom.data.fetch.known_sets import KNOWN, locate
+
+    return locate(name) if name in KNOWN else None
 
 
 def _below(folder: Path) -> Iterator[Path]:
@@ -194,8 +207,11 @@ def shown(file: Path) -> str:
     return os.fsencode(file).decode("utf-8", "backslashreplace")
 
 
-def data_blocks(file: Path, model: SeesPictures, notes: Notes) -> Iterator[Block]:
-    """Yield the images of one data file in the memory of one block; raises DataError where the file is damaged."""
+def data_blocks(file: Path, model: SeesPictures, notes: Notes, name: str | None = None) -> Iterator[Block]:
+    """Yield the images of one data file in the memory of one block; raises DataError where the file is damaged.
+
+    ``name`` is what answers call it; by default its path.
+    """
     from fittingroom.data.formats.table import read_blocks
 
     row = 0
@@ -205,7 +221,7 @@ def data_blocks(file: Path, model: SeesPictures, notes: Notes) -> Iterator[Block
         if images.shape[1:] != model.image_shape:
             notes.of_arrays(images)
             shown = resize_images(images, preprocessing)
-        yield Block(shown, [str(file)] * len(images), list(range(row, row + len(images))))
+        yield Block(shown, [name or str(file)] * len(images), list(range(row, row + len(images))))
         row += len(images)
 
 

@@ -162,8 +162,6 @@ class Sheet:
 
     def _in_words(self) -> str:
         """What was said of all images, as the page's heading."""
-        if not self.seen:
-            return "No image"
         if self.seen == 1:
             return f"{self.answers[0]['class']}, {self.answers[0]['probability']:.1%}"
         most = self.counts.most_common(3)

@@ -15,6 +15,7 @@ from fittingroom.runs.run import Run
 FOLDER = Path(html_page.__file__).parent
 SCRIPTS = (
     "class_names.js",
+    "flood_fill.js",
     "try_it/words.js",
     "try_it/network.js",
     "try_it/picture.js",

@@ -34,6 +34,7 @@ STATIC = {
     **dict.fromkeys(sorted(WEB.glob("*.js")), "text/javascript"),
     WEB / "page.css": "text/css",
     SHARED / "class_names.js": "text/javascript",
+    SHARED / "flood_fill.js": "text/javascript",
     STYLE_SHEET: "text/css",
 }
 

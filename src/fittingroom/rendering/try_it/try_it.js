@@ -198,11 +198,20 @@ function clearPad() {
   const context = pad.getContext("2d", { willReadFrequently: true });
   context.fillStyle = PAPER;
   context.fillRect(0, 0, pad.width, pad.height);
+  $("try-pad-hint").hidden = false;
+  $("try-pad-hint").style.color = INK;
   if (shown.original === pad) fail(null);
 }
 
-function stroke(from, to, erases) {
+function mark(tool, from, to) {
   const context = $("try-pad").getContext("2d");
+  $("try-pad-hint").hidden = true;
+  if (tool === "fill") floodFill(context, to, INK);
+  else stroke(context, from, to, tool === "erase");
+  showDrawing();
+}
+
+function stroke(context, from, to, erases) {
   context.strokeStyle = erases ? PAPER : INK;
   context.lineWidth = (Number($("try-brush").value) * Math.min(...model.size)) / 28;
   context.lineCap = "round";
@@ -210,7 +219,6 @@ function stroke(from, to, erases) {
   context.moveTo(from.x, from.y);
   context.lineTo(to.x + 0.01, to.y);
   context.stroke();
-  showDrawing();
 }
 
 // Once a frame, however fast the pen is.
@@ -230,20 +238,20 @@ function listenForDrawing() {
     $("try-drawing").hidden = true; // a drawing is grey: a model of colours has seen nothing like it
     return;
   }
-  const erases = () => $("try-erase").checked;
+  const tool = () => $("try-tool").value;
   const place = (event) => {
     const box = pad.getBoundingClientRect();
     return { x: ((event.clientX - box.left) / box.width) * pad.width, y: ((event.clientY - box.top) / box.height) * pad.height };
   };
   pad.addEventListener("pointerdown", (event) => {
     pad.setPointerCapture(event.pointerId);
-    Object.assign(pen, place(event), { isDown: true });
-    stroke(pen, pen, erases());
+    Object.assign(pen, place(event), { isDown: tool() !== "fill" });
+    mark(tool(), pen, pen);
   });
   pad.addEventListener("pointermove", (event) => {
     if (!pen.isDown) return;
     const point = place(event);
-    stroke(pen, point, erases());
+    mark(tool(), pen, point);
     Object.assign(pen, point);
   });
   for (const name of ["pointerup", "pointercancel"]) pad.addEventListener(name, () => (pen.isDown = false));
@@ -251,10 +259,10 @@ function listenForDrawing() {
   const steps = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
   pad.addEventListener("keydown", (event) => {
     const step = steps[event.key];
-    const marks = event.key === " " || event.key.toLowerCase() === "x";
-    if (!step && !marks) return;
+    const marks = { " ": "paint", f: "fill", x: "erase" }[event.key.toLowerCase()];
+    if ((!step && !marks) || event.ctrlKey || event.altKey || event.metaKey) return;
     event.preventDefault();
-    if (marks) return stroke(pen, pen, event.key !== " ");
+    if (marks) return mark(marks, pen, pen);
     pen.x = Math.min(pad.width - 1, Math.max(0, pen.x + step[0]));
     pen.y = Math.min(pad.height - 1, Math.max(0, pen.y + step[1]));
     placeCursor();

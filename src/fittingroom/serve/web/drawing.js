@@ -1,6 +1,7 @@
 // The drawing pad: it has the size of the model's images, and each stroke is answered while it is drawn.
 
 import { classify, forget } from "./answer.js";
+import { floodFill } from "./flood_fill.js";
 import { $, state } from "./page.js";
 
 const pen = { x: 14, y: 14, isDown: false, isAsking: false, hasChanged: false };
@@ -22,9 +23,11 @@ function clearPad() {
   const [height, width] = state.model.image_size;
   Object.assign(canvas, { width, height });
   [pen.x, pen.y] = [width / 2, height / 2];
-  const context = canvas.getContext("2d");
+  const context = canvas.getContext("2d", { willReadFrequently: true }); // a fill reads it
   context.fillStyle = paper();
   context.fillRect(0, 0, width, height);
+  $("pad-hint").hidden = false;
+  $("pad-hint").style.color = ink();
   showPen();
 }
 
@@ -36,6 +39,7 @@ function showPen() {
 
 function stroke(from, to, erase) {
   const context = $("canvas").getContext("2d");
+  $("pad-hint").hidden = true;
   const scale = Math.max(...state.model.image_size) / 28;
   context.strokeStyle = erase ? paper() : ink();
   context.lineWidth = Number($("brush").value) * scale * (erase ? 1.6 : 1);
@@ -44,6 +48,11 @@ function stroke(from, to, erase) {
   context.moveTo(from.x, from.y);
   context.lineTo(to.x + 0.01, to.y);
   context.stroke();
+}
+
+function fill(point) {
+  $("pad-hint").hidden = true;
+  floodFill($("canvas").getContext("2d"), point, ink());
 }
 
 // One question at a time: what was drawn meanwhile is asked about when the answer is there.
@@ -62,7 +71,8 @@ async function askLive() {
 
 export function listenForDrawing() {
   const canvas = $("canvas");
-  const erases = () => document.querySelector("[name=tool]:checked").value === "erase";
+  const tool = () => document.querySelector("[name=tool]:checked").value;
+  const erases = () => tool() === "erase";
   const place = (event) => {
     const box = canvas.getBoundingClientRect();
     return { x: ((event.clientX - box.left) / box.width) * canvas.width, y: ((event.clientY - box.top) / box.height) * canvas.height };
@@ -70,6 +80,12 @@ export function listenForDrawing() {
   canvas.addEventListener("pointerdown", (event) => {
     canvas.setPointerCapture(event.pointerId);
     const point = place(event);
+    if (tool() === "fill") {
+      fill(point);
+      Object.assign(pen, point);
+      askLive();
+      return;
+    }
     stroke(point, point, erases());
     Object.assign(pen, point, { isDown: true });
   });
@@ -89,7 +105,8 @@ export function listenForDrawing() {
   const steps = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
   canvas.addEventListener("keydown", (event) => {
     const step = steps[event.key];
-    const marks = event.key === " " || event.key.toLowerCase() === "x";
+    const key = event.key.toLowerCase();
+    const marks = [" ", "x", "f"].includes(key);
     if ((!step && !marks) || event.ctrlKey || event.altKey || event.metaKey) return;
     event.preventDefault();
     if (step) {
@@ -97,7 +114,8 @@ export function listenForDrawing() {
       pen.y = Math.min(canvas.height - 1, Math.max(0, pen.y + step[1]));
       showPen();
     } else {
-      stroke(pen, pen, event.key !== " ");
+      if (key === "f") fill(pen);
+      else stroke(pen, pen, key === "x");
       askLive();
     }
   });
