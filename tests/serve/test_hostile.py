@@ -381,6 +381,18 @@ def test_openapi_names_every_path_and_docs_need_no_network(http: httpx.Client) -
     assert "<script" not in page
 
 
+def test_the_docs_show_an_answer_with_the_keys_of_a_real_one_and_no_markdown(http: httpx.Client, shoe: bytes) -> None:
+    page = http.get("/docs").text
+    _, shown = (html.unescape(text) for text in re.findall(r"<pre>(.*?)</pre>", page, re.DOTALL))
+    real = http.post("/predict", content=shoe).json()
+    example = json.loads(shown)
+    assert {key: type(value) for key, value in example.items()} == {key: type(value) for key, value in real.items()}
+    described = http.get("/openapi.json").json()["paths"]["/predict"]["post"]["responses"]["200"]
+    assert described["content"]["application/json"]["example"] == example
+    assert "`" not in page
+    assert "<code>unfamiliar</code>" in page
+
+
 def test_the_docs_example_is_for_the_address_that_was_asked_and_says_the_key(
     http: httpx.Client, two_runs: list[Path], shoe: bytes
 ) -> None:

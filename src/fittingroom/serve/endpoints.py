@@ -25,6 +25,7 @@ class Endpoint:
         method: of HTTP.
         query: names of the query's parameters, described in ``openapi.py``.
         content: the JSON schema of the request's body by media type.
+        answer: an example of it, abridged; none where the description says it all.
         alias: a second path, which the documentation doesn't repeat.
     """
 
@@ -35,6 +36,7 @@ class Endpoint:
     method: Literal["GET", "POST"] = "GET"
     query: tuple[str, ...] = ()
     content: Mapping[str, Any] = field(default_factory=dict)
+    answer: Mapping[str, Any] = field(default_factory=dict)
     alias: str | None = None
 
     @property
@@ -54,6 +56,19 @@ TENSOR = {
         "data": {"type": "array", "description": "whole numbers 0–255, nested or flat"},
         "parameters": {"type": "object", "properties": {"binary_data_size": {"type": "integer"}}},
     },
+}
+ANSWER = {
+    "file": "body",
+    "row": None,
+    "label": 9,
+    "class": "Ankle boot",
+    "probability": 0.993601,
+    "top": [["Ankle boot", 0.993601], ["Sneaker", 0.001329]],
+    "typical": 0.869565,
+    "doubt": 0.130435,
+    "unfamiliar": False,
+    "model": "swift-1",
+    "seen": "data:image/png;base64,…",
 }
 INFER = {
     "type": "object",
@@ -82,6 +97,7 @@ ENDPOINTS = (
             "image/*": {"schema": PICTURE},
             "multipart/form-data": {"schema": {"type": "object", "properties": {"file": PICTURE}}},
         },
+        answer=ANSWER,
     ),
     Endpoint(
         path="/models",

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from shlex import quote
 from typing import Any
+
+from markupsafe import Markup, escape
 
 from fittingroom.rendering.html_page import render_page
 from fittingroom.serve.endpoints import ENDPOINTS, Endpoint
 from fittingroom.version import __version__
 
 DOCS = Path(__file__).parent / "web" / "docs.html"
-RESPONSES = {"200": {"description": "the answer"}, "default": {"description": 'an error: {"error": "…"}'}}
+CODE = re.compile("`([^`]+)`")
+RESPONSES: dict[str, dict[str, Any]] = {
+    "200": {"description": "the answer"},
+    "default": {"description": 'an error: {"error": "…"}'},
+}
 
 
 def openapi(models: Sequence[str]) -> dict[str, Any]:
@@ -39,7 +47,20 @@ def docs_page(models: Sequence[str], address: str, *, needs_key: bool) -> str:
     # A client names the host itself: quoted, it can't end the command that somebody copies.
     example = quote(f"{address}/predict" + (f"?model={models[0]}" if models else ""))
     paths = openapi(models)["paths"]
-    return render_page(DOCS, {"models": models, "paths": paths, "example": example, "needs_key": needs_key})
+    answer = answer_text(next(endpoint.answer for endpoint in ENDPOINTS if endpoint.answer))
+    content = {"models": models, "paths": paths, "example": example, "needs_key": needs_key, "answer": answer}
+    return render_page(DOCS, content | {"in_code": in_code})
+
+
+def answer_text(answer: Mapping[str, Any]) -> str:
+    """An example of an answer as JSON, a line for each key."""
+    lines = [f"  {json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in answer.items()]
+    return "{\n" + ",\n".join(lines) + "\n}"
+
+
+def in_code(text: str) -> Markup:
+    """Markdown's backticks, as OpenAPI's descriptions have them, as HTML."""
+    return Markup(CODE.sub(r"<code>\1</code>", str(escape(text))))
 
 
 def _operation(endpoint: Endpoint, parameters: dict[str, dict[str, Any]]) -> dict[str, Any]:
@@ -49,6 +70,9 @@ def _operation(endpoint: Endpoint, parameters: dict[str, dict[str, Any]]) -> dic
         "description": endpoint.description,
         "responses": RESPONSES,
     }
+    if endpoint.answer:
+        content = {"application/json": {"example": dict(endpoint.answer)}}
+        operation["responses"] = RESPONSES | {"200": RESPONSES["200"] | {"content": content}}
     names = (["name"] if "{name}" in endpoint.path else []) + list(endpoint.query)
     if names:
         operation["parameters"] = [parameters[name] for name in names]
