@@ -130,7 +130,7 @@ def measure(recipes: list[str], seeds: range, *, quick: bool) -> list[Seed]:
 
 def condensed(trained: list[Seed]) -> list[record.Figure]:
     """The figures of each recipe, over its seeds, and of the notebook, over the turns."""
-    turns = {row["notebook_seconds"]: float(row["notebook_seconds"]) for row in trained}
+    turns = {row["seed"]: float(row["notebook_seconds"]) for row in trained}
     figures = [record.figure("notebook", "seconds of 80 epochs, scaled from one", list(turns.values()))]
     for recipe in dict.fromkeys(row["recipe"] for row in trained):
         of_recipe = [row for row in trained if row["recipe"] == recipe]

@@ -1,6 +1,7 @@
 """What the bench has measured and what is said of it agree."""
 
 import importlib
+import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -160,3 +161,45 @@ def test_peers_with_the_same_settings_compute_the_tutorials_network_in_bf16_chan
 def test_the_docs_say_of_near_duplicates_what_was_judged(benchmark: Callable[[str], ModuleType]) -> None:
     page = (BENCHMARKS.parent / "docs" / "data-check.md").read_text(encoding="utf-8")
     assert "\n".join(benchmark("near_duplicate_sheets").counted()) in page
+
+
+def test_a_measurement_that_was_stopped_trains_no_kept_seed_again_and_a_changed_recipe_anew(
+    benchmark: Callable[[str], ModuleType], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timing = benchmark("time_to_accuracy")
+    process = benchmark("process").Process
+    trained: list[tuple[str, str]] = []
+    stopped: list[str] = []
+
+    def train(_data: str, *options: str, out: Path) -> object:
+        recipe, seed = options[1], options[3]
+        if seed == "1" and not stopped:
+            stopped.append(seed)
+            raise KeyboardInterrupt
+        trained.append((recipe, seed))
+        out.mkdir(parents=True, exist_ok=True)
+        result = {"test": {"accuracy": 0.9 + int(seed) / 100}, "train_seconds": 3.0, "parameters": 7}
+        (out / "result.json").write_text(json.dumps(result), encoding="utf-8")
+        return process(6.0, 9.0, 100.0, "")
+
+    monkeypatch.setattr(timing, "SEEDS", tmp_path / "seeds.csv")
+    monkeypatch.setattr(timing, "FOLDER", tmp_path)
+    monkeypatch.setattr(timing, "fittingroom_train", train)
+    monkeypatch.setattr(timing, "script", lambda *_: (None, {"epoch_seconds": [10.0]}))
+    monkeypatch.setattr(timing.official, "splits", lambda *, quick: None)
+
+    with pytest.raises(KeyboardInterrupt):
+        timing.measure(["steady"], range(-1, 2), quick=False)
+    assert trained == [("steady", "-1"), ("steady", "0")]
+    figures = timing.condensed(timing.measure(["steady"], range(-1, 2), quick=False))
+    assert trained[2:] == [("steady", "1")]
+    accuracy = next(figure for figure in figures if figure.metric == "accuracy")
+    assert (accuracy.n, accuracy.mean) == (3, pytest.approx(0.9))
+    share = next(figure for figure in figures if figure.metric == "share of the notebook")
+    assert share.median == pytest.approx(6 / 800)
+
+    recipes = timing.fr.load_recipe("steady"), timing.fr.load_recipe("steady", overrides=["stages.0.epochs=8"])
+    assert timing.digest("steady") == timing.digest("steady")
+    monkeypatch.setattr(timing.fr, "load_recipe", lambda _name: recipes[1])
+    timing.measure(["steady"], range(1, 2), quick=False)
+    assert trained[3:] == [("steady", "1")]
