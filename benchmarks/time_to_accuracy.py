@@ -14,20 +14,19 @@ benchmarks/seeds.csv as soon as it ends, and the same command goes on where it w
 recipe and seed is not trained again. --quick tries the script on the sample, one epoch a recipe, and records nothing.
 
 Last result:
-  2026-11-23, AMD EPYC, 2 cores, torch 2.13.0+cpu, commit ae6ee4b44c1d
-    notebook, seconds of 80 epochs, scaled from one: median 1,028, mean 1,051 ± 190.2, n 20
-    swift, accuracy: median 0.9193, mean 0.9195 ± 0.001446, n 20
-    swift, seconds: median 8.603, mean 8.652 ± 0.7954, n 20
-    swift, cpu_seconds: median 13.58, mean 13.71 ± 1.340, n 20
-    swift, train_seconds: median 5.238, mean 5.341 ± 0.6577, n 20
-    swift, share of the notebook: median 0.008618, mean 0.008463 ± 0.001519, n 20
+  2026-11-30, AMD EPYC, 2 cores, torch 2.13.0+cpu, commit a150c3d7d3d4
+    notebook, seconds of 80 epochs, scaled from one: median 731.0, mean 801.6 ± 144.4, n 5
+    swift, accuracy: median 0.9185, mean 0.9187 ± 0.001743, n 20
+    swift, seconds: median 7.458, mean 7.524 ± 1.156, n 20
+    swift, cpu_seconds: median 9.656, mean 9.516 ± 0.5791, n 20
+    swift, train_seconds: median 4.462, mean 4.585 ± 0.8941, n 20
+    swift, share of the notebook: median 0.007863, mean 0.008318 ± 0.001703, n 20
     swift, parameters: median 60,874, mean 60,874 ± 0, n 20
-  2026-11-23, AMD EPYC, 2 cores, torch 2.13.0+cpu, commit 6ca271882357
-    steady, accuracy: median 0.9384, mean 0.9381 ± 0.0004817, n 5
-    steady, seconds: median 73.08, mean 72.44 ± 1.631, n 5
-    steady, cpu_seconds: median 137.5, mean 136.2 ± 3.144, n 5
-    steady, train_seconds: median 67.55, mean 66.69 ± 1.902, n 5
-    steady, share of the notebook: median 0.07219, mean 0.07559 ± 0.009116, n 5
+    steady, accuracy: median 0.9410, mean 0.9408 ± 0.001028, n 5
+    steady, seconds: median 68.92, mean 68.17 ± 1.724, n 5
+    steady, cpu_seconds: median 114.4, mean 114.0 ± 2.314, n 5
+    steady, train_seconds: median 62.17, mean 61.39 ± 1.677, n 5
+    steady, share of the notebook: median 0.09135, mean 0.08684 ± 0.01283, n 5
     steady, parameters: median 172,490, mean 172,490 ± 0, n 5
   2026-11-23, AMD EPYC, 2 cores, torch 2.13.0+cpu, commit c474807e78b7
     strong, accuracy: median 0.9502, mean 0.9499 ± 0.001375, n 3
