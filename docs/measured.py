@@ -142,6 +142,13 @@ SECTIONS = (
         Column("requests_per_second", "requests a second"),
     ),
     Section(
+        "busy_machine.py",
+        "Beside other programs",
+        "The whole process of `swift` without the look at test, beside programs that only compute; as many times as "
+        "long as on two threads beside nothing.",
+        [seconds("seconds", "seconds"), Column("times as long", "times as long")],
+    ),
+    Section(
         "before_after.py",
         "Beside the version before",
         "Processor seconds of the same commands in turns with an earlier commit of this project; below 1 is faster.",

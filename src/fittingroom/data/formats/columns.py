@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -83,9 +84,13 @@ def label_column(columns: Sequence[str]) -> str | None:
 
 def named(columns: Sequence[str], names: Sequence[str]) -> str | None:
     """The first of the ``names`` that a column is called, whatever its case; None where there is none."""
-    return next((column for name in names for column in columns if plain(column) == name), None)
+    by_name: dict[str, str] = {}
+    for column in columns:
+        by_name.setdefault(plain(column), column)
+    return next((by_name[name] for name in names if name in by_name), None)
 
 
+@lru_cache(maxsize=4096)  # a table of pixels has a thousand columns, and is asked for one name after another
 def plain(column: str) -> str:
     """A column's name in the spelling of the lists here: ``Image Path`` → ``image_path``."""
     return re.sub(r"[ -]+", "_", column.strip().lower())

@@ -29,6 +29,7 @@ from fittingroom.data.formats.pixels_column import (
     read_pixels_column,
 )
 from fittingroom.data.formats.splits import Images, part_of, read_class_names, splits
+from fittingroom.data.picture_file import SUFFIXES
 from fittingroom.data.preprocessing import Preprocessing
 from fittingroom.errors import DataError
 from fittingroom.files.polars_check import check_polars
@@ -130,11 +131,16 @@ def _is_labelled(path: Path) -> bool:
 
 def _is_file_table(path: Path) -> bool:
     """Whether a CSV names picture files: in a column called so, or without a header in one of its first row's cells."""
-    cells = cells_of(first_line(path))
-    if any(map(is_picture_name, cells)) or set(cells) >= ANSWER_COLUMNS:
+    line = first_line(path)
+    cells = cells_of(line)
+    # A row of pixels has a thousand cells: none is looked at where the whole line has no suffix of a picture's.
+    names_pictures = any(suffix in line.lower() for suffix in SUFFIXES) and any(map(is_picture_name, cells))
+    if names_pictures or set(cells) >= ANSWER_COLUMNS:
         return True
+    if path_column(cells) is None:
+        return False
     pixels = sum(1 for cell in cells if pixel_number(cell) is not None)
-    return is_header(cells) and path_column(cells) is not None and pixels < SMALLEST_ROW and not has_pixels_column(path)
+    return is_header(cells) and pixels < SMALLEST_ROW and not has_pixels_column(path)
 
 
 def text_column(path: Path, name: str) -> list[str | None] | None:
