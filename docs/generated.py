@@ -1,5 +1,5 @@
-"""The parts of the docs that nobody types: Markdown made from the command's own parser, the public names, the recipes
-and the recorded measurements, each time the site is built.
+"""The parts of the docs that nobody types: Markdown made from the command's own parser, the public names, the recipes,
+the notebooks and the recorded measurements, each time the site is built.
 
 A page says where its part goes by a line such as ``<!-- generated: commands -->``; :data:`PARTS` names them all.
 """
@@ -15,6 +15,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 import measured
+import notebook_pages
 
 import fittingroom
 import fittingroom.data
@@ -121,5 +122,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "commands": commands,
     "python": python,
     "recipes": recipes,
+    "notebook": lambda: notebook_pages.page_of("fashion_mnist.ipynb"),
+    "notebook-in-chinese": lambda: notebook_pages.page_of("fashion_mnist.zh-CN.ipynb"),
     "results": results,
 }

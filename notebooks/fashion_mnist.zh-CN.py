@@ -561,5 +561,5 @@ tried
 # ## 接下来
 #
 # - 你自己的运行文件夹里的 `runs/swift/report.html`：曲线、带图片的最严重错误、校准。
-# - `fittingroom train your.csv`：[入门教程](../docs/start/tutorial.md)（英文）从自己的 CSV 走到上线的模型。
+# - `fittingroom train your.csv`：[入门教程](../docs/zh-CN/tutorial.md)从自己的 CSV 走到上线的模型。
 # - `fittingroom train --recipe steady`：准确率再高将近两个百分点，用时一分钟多一点。

@@ -55,6 +55,10 @@ def test_the_site_is_built_without_a_warning_and_loads_nothing_from_elsewhere(si
     reference = (site / "reference" / "python.html").read_text("utf-8")
     assert 'id="fittingroom.train"' in reference
     assert "generated:" not in reference
+    for page in (site / "start" / "fashion-mnist.html", site / "zh-CN" / "fashion-mnist.html"):
+        text = page.read_text("utf-8")
+        assert text.count("data:image/png;base64,") == 5, "the drawings of a whole run"
+        assert "generated:" not in text
 
 
 @pytest.mark.nightly
