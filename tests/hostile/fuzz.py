@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -88,6 +88,8 @@ def try_data(base: Path, place: Path, name: str, command: str, seed: int, corpus
     return result
 
 
+ANSWER_SECONDS = 0.3  # within which a whole request is answered, if it is one
+
 REQUESTS = (
     b"GET /models HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
     b"GET /models/one/mistakes?truth=Bag&predicted=Coat HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
@@ -135,7 +137,13 @@ def try_http(port: int, process: subprocess.Popen[str], log: Path, seed: int, pi
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=MAX_SECONDS * 4) as connection:
             connection.sendall(request)
+
+            # A client that closes its side has left, and gets no answer: that is done once there is one, or none comes.
+            connection.settimeout(ANSWER_SECONDS)
+            with suppress(TimeoutError):
+                answer = connection.recv(1 << 16)
             connection.shutdown(socket.SHUT_WR)
+            connection.settimeout(MAX_SECONDS * 4)
             while chunk := connection.recv(1 << 16):
                 answer += chunk
     except ConnectionError:
@@ -148,7 +156,8 @@ def try_http(port: int, process: subprocess.Popen[str], log: Path, seed: int, pi
     told = log.read_text(errors="replace")[size:]
     if process.poll() is not None or "Traceback" in told or answer.startswith(b"HTTP/1.1 500") or peak > MAX_BYTES:
         return Try("fault", f"{answer[:60]!r} {told[-300:]!r} to {request[:300]!r}", seconds, peak)
-    return Try("accepted" if answer.startswith(b"HTTP/1.1 200") else "clean", "", seconds, peak)
+    status_line = answer.partition(b"\r\n")[0].decode("latin-1")
+    return Try("accepted" if answer.startswith(b"HTTP/1.1 200") else "clean", status_line, seconds, peak)
 
 
 def fuzz(minutes: float, folder: Path) -> int:

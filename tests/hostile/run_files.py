@@ -1,9 +1,10 @@
 """Every file of a run, mutated, against every command that opens it: each try in a process of its own, by fork.
 
-What is forked has loaded whatever the commands load, found by a rehearsal, and has Jinja's templates compiled: a try
-costs what its command does, and no more. ``--fresh`` starts an interpreter for each try too, and says where the two
-differ. Tries go round: each file and command once, then each once more, so that a run that is stopped has tried all
-alike.
+What is forked has loaded whatever the commands load, found by a rehearsal, and has templates, catalogues and records
+compiled; the runs are of small images, few but for the 200 of validation below which a run has no probabilities of its
+own: a try costs what its command does with the mutated file, and no more. ``--fresh`` starts an interpreter for each
+try too, and says where the two differ. Tries go round: each file and command once, then each once more, so that a run
+that is stopped has tried all alike.
 
 ``--tally FILE`` keeps what came of the tries of all calls so far, and begins with the seed after theirs: a thousand of
 each can be tried in as many slices as there is time for.
@@ -31,6 +32,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 import fittingroom as fr
@@ -40,6 +42,8 @@ from tests.hostile import mutations
 from tests.hostile.mutations import MARK, Mutation
 
 MAX_SECONDS, MAX_BYTES = 10, 1 << 30
+IMAGES, VALIDATED, TEST_IMAGES = 1_000, 200, 60  # of the runs' data; a fifth of the first may be held out
+BATCH = 160  # five steps an epoch
 CPU_SECONDS, ADDRESSES = 30, 8 << 30  # where the kernel ends a try, beyond what is a fault already
 PATIENCE = 6  # times the seconds of the processor that a try may take by the clock, on a machine that is busy
 SAID_EVERY = 300  # seconds, between two writings of what came of the tries so far
@@ -125,7 +129,7 @@ def without(file: str, *words: str) -> int:
     return main(*words)
 
 
-ONE = "runs/one"
+ONE, DATA = "runs/one", "small.npz"
 COMMANDS: dict[str, Callable[[], int]] = {
     "evaluate": lambda: main("evaluate", ONE, "--threads", "1"),
     "evaluate --json": lambda: main("evaluate", ONE, "--json", "--threads", "1"),
@@ -148,7 +152,7 @@ COMMANDS: dict[str, Callable[[], int]] = {
     "compare two": lambda: main("compare", "runs/two", "runs/other"),
     "add seeds": lambda: main("train", "--add-seeds", "1", "runs/two", "--quiet"),
     "tune resume": lambda: main("tune", "--resume", "runs/study", "--trials", "1", "--final-seeds", "0", "--quiet"),
-    "train by its recipe": lambda: main("train", "sample", "--recipe", f"{ONE}/recipe.toml", "--no-test", "--quiet"),
+    "train by its recipe": lambda: main("train", DATA, "--recipe", f"{ONE}/recipe.toml", "--no-test", "--quiet"),
 }
 
 
@@ -213,22 +217,34 @@ def make_base(folder: Path) -> Path:
     before = Path.cwd()
     os.chdir(folder)
     try:
-        small = [
-            *("--threads", "1", "--quiet", "--set", "precision=float32", "--set", "model_args.widths=[4,8,16]"),
-            *("--set", "min_steps=0", "--recipe", "swift"),
-        ]
-        assert main("train", "sample", "--out", ONE, "--epochs", "2", *small) == 0
-        assert main("train", "sample", "--out", "runs/other", "--epochs", "1", *small) == 0
-        assert main("train", "sample", "--out", "runs/two", "--seeds", "2", "--epochs", "1", *small) == 0
+        sample = fr.open_dataset("sample")
+        test = sample.test
+        assert test is not None
+        np.savez(
+            DATA,
+            x_train=sample.train.images[:IMAGES, ::2, ::2],
+            y_train=np.asarray(sample.train.labels)[:IMAGES],
+            x_test=test.images[:TEST_IMAGES, ::2, ::2],
+            y_test=np.asarray(test.labels)[:TEST_IMAGES],
+            classes=np.array(sample.train.classes),
+        )
+        settings = ["precision=float32", "model_args.widths=[4,8,16]", "min_steps=0"]
+        settings += [f"validation={VALIDATED}", f"batch_size={BATCH}"]
+        small = ["--threads", "1", "--quiet", "--recipe", "swift"]
+        small += [word for setting in settings for word in ("--set", setting)]
+        assert main("train", DATA, "--out", ONE, "--epochs", "2", *small) == 0
+        assert main("train", DATA, "--out", "runs/other", "--epochs", "1", *small) == 0
+        assert main("train", DATA, "--out", "runs/two", "--seeds", "2", "--epochs", "1", *small) == 0
         assert main("evaluate", ONE, "--threads", "1") == 0
         shutil.copytree("runs/other", "runs/third")
         assert main("compare", "runs/third", "runs/other", "--split", "validation") == 0
 
         overrides = ["stages.0.epochs=1", "precision=float32", "model=tutorial", "min_steps=0"]
+        overrides += [f"validation={VALIDATED}", f"batch_size={BATCH}"]
         recipe = fr.load_recipe("plain", overrides=overrides)
         options = fr.Options(threads=1)
         fr.tune_recipe(
-            "sample",
+            DATA,
             recipe,
             "lr = [0.001, 0.002]",
             plan=Plan(trials=1),
@@ -236,8 +252,9 @@ def make_base(folder: Path) -> Path:
             out="runs/study",
             options=options,
         )
-        Image.fromarray(fr.open_dataset("sample").train.images[0]).save("picture.png")
+        Image.fromarray(sample.train.images[0]).save("picture.png")
         Path("hostile.py").write_text(HOSTILE_CODE)
+        assert all(Path(kind.file).exists() for kind in KINDS.values()), "a kind's file isn't written any more"
         for run in Path("runs").glob("*/report.html"):
             run.unlink()
     finally:
@@ -426,6 +443,7 @@ def warm_up(base: Path | None = None) -> None:
     from fittingroom.cli import COMMANDS as NAMES
     from fittingroom.cli import make_parser
     from fittingroom.rendering.html_page import PACKAGE, _environment, _markdown_environment
+    from fittingroom.rendering.languages import class_names, language_switch, read_catalogue
 
     for name in NAMES:
         make_parser(name)
@@ -443,12 +461,28 @@ def warm_up(base: Path | None = None) -> None:
         _environment().get_template(template.relative_to(PACKAGE).as_posix())
     for template in PACKAGE.rglob("*.md"):
         _markdown_environment().get_template(template.relative_to(PACKAGE).as_posix())
+    for catalogue in (PACKAGE / "rendering" / "languages").glob("*.zh.txt"):
+        read_catalogue(catalogue.name.removesuffix(".zh.txt"))
+    language_switch()
+    class_names()
+    _read_records(base / ONE)
     Image.init()
     save = Image.SAVE["PNG"]
     Image.SAVE["PNG"] = lambda image, file, name: save(_hardly_packed(image), file, name)
     inspect.getmodule(warm_up, __file__)  # which looks once at the file of every module
     gc.collect()
     gc.freeze()  # else each child's first collection copies all of this process's memory
+
+
+def _read_records(run: Path) -> None:
+    """Read what a good run says, by which the annotations of its records are evaluated, once for all tries."""
+    from fittingroom.artifact.artifact import open_artifact
+    from fittingroom.runs.metrics_log import read_metrics
+
+    opened = fr.Run(run)
+    for read in (opened.environment, opened.result, opened.recipe, read_metrics(run / "metrics.jsonl")):
+        assert read
+    open_artifact(run)
 
 
 def _hardly_packed(image: Image.Image) -> Image.Image:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import sys
 import time
 from dataclasses import replace
@@ -37,8 +38,10 @@ def main(folders: list[str], options: dict[str, Any]) -> None:
     `model_seconds`: a model's slowness; `names`, `log`: of the server; `open_metrics`, `bodies`: of Limits;
     `unread_seconds`, `most_connections`: of connections; `decode_seconds`: for a picture;
     `slow_decoder`: a picture of 50,000 bytes and more takes a minute; `broken`: there is a mistake in a handler;
-    `slow_mistakes`: seconds that the list of mistakes takes.
+    `slow_mistakes`: seconds that the list of mistakes takes; `open_files`: that the system lets it have.
     """
+    if files := int(options.get("open_files") or 0):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
     LimitedProtocol.head_seconds = float(options.get("head_seconds") or 10)
     LimitedProtocol.unread_seconds = float(options.get("unread_seconds") or 2)
     LimitedProtocol.most = int(options.get("most_connections") or LimitedProtocol.most)

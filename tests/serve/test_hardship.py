@@ -107,6 +107,28 @@ def test_five_hundred_idle_connections_leave_one_that_works_alone(server: Runnin
             connection.close()
 
 
+def test_where_the_system_grants_few_open_files_the_others_wait_and_nothing_is_lost(
+    two_runs: list[Path], shoe: bytes
+) -> None:
+    with started(two_runs[:1], open_files=40, head_seconds=2, log="json") as running:
+        crowd = [connected(running) for _ in range(60)]  # more than it may open; the system itself holds the rest
+        time.sleep(0.5)
+        for connection in crowd:
+            connection.close()
+        assert still_well(running, shoe)
+
+        # With half of them taken there is no room for a process that decodes: whoever sends a picture is told so.
+        crowd = [connected(running) for _ in range(15)]
+        with running.client() as client:
+            assert client.get("/v2/health/live").status_code == 200
+            assert client.post("/predict", content=shoe).status_code in (200, 503)
+        for connection in crowd:
+            connection.close()
+        assert still_well(running, shoe)
+        lines = [json.loads(line) for line in running.log().splitlines()]
+        assert [line for line in lines if "Traceback" in json.dumps(line)] == []
+
+
 def test_above_the_most_connections_an_answer_says_when_to_come_again(two_runs: list[Path]) -> None:
     with started(two_runs[:1], most_connections=3) as running:
         open_ones = [connected(running) for _ in range(3)]

@@ -12,6 +12,7 @@ import difflib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field
+from functools import cache
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from fittingroom.files.records import brief
@@ -78,6 +79,9 @@ def in_lines(messages: Sequence[str]) -> str:
     return "\n".join(messages[:MAX_LINES]) + more
 
 
+_hints_of = cache(get_type_hints)  # which evaluates each annotation anew, and recipes are read often
+
+
 def field_problems(cls: type, raw: Mapping[str, Any], prefix: str) -> list[tuple[str, str]]:
     """What keeps plain values from being the fields of a dataclass.
 
@@ -91,7 +95,7 @@ def field_problems(cls: type, raw: Mapping[str, Any], prefix: str) -> list[tuple
         annotation, numbers out of bounds.
     """
     fields = {known.name: known for known in dataclasses.fields(cls)}
-    hints = get_type_hints(cls)
+    hints = _hints_of(cls)
     problems: list[tuple[str, str]] = []
 
     # in the order of the text, so that a reader corrects it from top to bottom
