@@ -1,6 +1,7 @@
 """Does following the diagnosis help? Trainings that get a diagnosis, and the same with the options that it suggests.
 
-    .venv/bin/python benchmarks/diagnosis_advice.py [--enough 20] [--rounds 40] [--minutes 60] [--quick]
+    .venv/bin/python benchmarks/diagnosis_advice.py [--enough 20] [--rounds 40] [--minutes 60] [--only STATE …]
+    .venv/bin/python benchmarks/diagnosis_advice.py --table      the last result as it stands in docs/explain/judging.md
 
 Each training learns from another draw of images (of Fashion-MNIST's official training set, or scikit-learn's digits)
 and another seed; both models are judged on the same images that neither saw: 2,000 others of the official training
@@ -8,7 +9,7 @@ set, or the digits left over. The official test set is not read. Printed for eac
 names what may be tried: how many trainings got it, by how many points following it changes accuracy (mean, Student's
 95% interval), and how often it was better or worse beyond what the images leave open (exact McNemar, p ≤ 0.05). A
 round has a draw of each kind, so that a run cut short by --minutes has as many of all; an advice that has been followed
-in --enough trainings is followed no more, whatever came of it. Results go to results.csv.
+in --enough trainings is followed no more, whatever came of it. Results go to results.csv; --quick records nothing.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import time
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import record
@@ -42,6 +44,7 @@ from fittingroom.training.fit import fit
 from fittingroom.training.inference import predict_dataset
 
 JUDGED = 2000  # images at most
+MOST_OF_A_FIXED_STEM = 18  # channels
 CONSTANT = ("stages.0.schedule=constant", "shift=0", "rotate=0", "scale=0", "brightness=0", "contrast=0", "ema=0")
 SMALL = ("model_args={widths=[8,16,32], fixed_stem=true}",)
 TINY = ("model_args={widths=[2,4,8], fixed_stem=true}",)
@@ -87,7 +90,11 @@ def main() -> None:
     )
     parser.add_argument("--minutes", type=float, default=math.inf, help="begin no training after so many")
     parser.add_argument("--quick", action="store_true", help="two trainings, one draw each; records nothing")
+    parser.add_argument("--table", action="store_true", help="print the last result of each advice as Markdown")
     args = parser.parse_args()
+    if args.table:
+        print("\n".join(table_lines()))
+        return
     torch.set_num_threads(1)
     begun = time.monotonic()
 
@@ -105,7 +112,8 @@ def main() -> None:
         for advice, gain, certain in _follow(*training, pool, draw, enough):
             tally.setdefault(advice, []).append((gain, certain))
             seen.setdefault(made_for, set()).add(advice)
-            print(f"  {made_for}, {pool.name}, draw {draw}: {advice} {gain:+.1f}", flush=True)
+            beyond = ", beyond chance" if certain else ""
+            print(f"  {made_for}, {pool.name}, draw {draw}: {advice} {gain:+.2f}{beyond}", flush=True)
 
     print(f"{'diagnosis, advice':42} {'trainings':>9} {'followed: points':>28} {'better':>7} {'worse':>6}")
     figures = []
@@ -115,6 +123,8 @@ def main() -> None:
         print(f"{advice:42} {len(gains):>9} {_mean(points):>28} {sum(better):>7.0f} {sum(worse):>6.0f}")
         figures += [record.figure(advice, "points gained", points)]
         figures += [record.figure(advice, name, found) for name, found in (("better", better), ("worse", worse))]
+        for name, sign in (("better at all", 1), ("worse at all", -1)):
+            figures.append(record.figure(advice, name, [float(sign * gain > 0) for gain in points]))
     if not args.quick:
         record.append(__file__, figures)
 
@@ -158,8 +168,9 @@ def _advice(diagnosis: Diagnosis, recipe: Recipe) -> Iterator[tuple[str, tuple[s
     for setting in re.findall(r"--set (\w+=\w+) ", diagnosis.suggestion):  # what may be tried
         yield f"{diagnosis.name}: --set {setting.split('=')[0]}", ("--set", setting)
     if diagnosis.name == "under-fitting":  # its advice is in words
-        widths = f"model_args.widths={[4 * width for width in recipe.model_args['widths']]}"
-        yield f"{diagnosis.name}: a larger model", ("--set", widths)
+        first, *others = recipe.model_args["widths"]
+        widths = [min(4 * first, MOST_OF_A_FIXED_STEM), *(4 * width for width in others)]
+        yield f"{diagnosis.name}: a larger model", ("--set", f"model_args.widths={widths}")
         if recipe.erase or recipe.shift:
             yield f"{diagnosis.name}: weaker augmentation", ("--set", "erase=0", "--set", "shift=0")
 
@@ -211,6 +222,31 @@ def _mean(gains: Sequence[float]) -> str:
         return "–"
     mean, half = statistics.fmean(gains), half_of_mean(statistics.stdev(gains), len(gains))
     return f"{mean:+.1f} ({mean - half:+.1f} to {mean + half:+.1f})"
+
+
+def table_lines() -> list[str]:
+    """The newest result of each advice as Markdown: how often it was followed, what that changed, and when."""
+    rows, script = record.latest(), Path(__file__).name
+    lines = [
+        "| told: followed | trainings | accuracy changes, points (95%) | better, worse | beyond chance | measured |",
+        "| --- | ---: | --- | --- | --- | --- |",
+    ]
+    for advice in sorted({name for of, name, *_ in rows if of == script}):
+        points = rows[script, advice, "points gained", ""]
+        n, mean = int(points["n"]), float(points["mean"])
+        half = half_of_mean(float(points["sd"]), n) if n > 1 else math.nan
+        interval = f"{mean:+.1f} ({mean - half:+.1f} to {mean + half:+.1f})".replace("-", "−")
+        kinds = (("better at all", "worse at all"), ("better", "worse"))
+        counts = [_counts([rows.get((script, advice, metric, "")) for metric in kind], points) for kind in kinds]
+        where = f"{points['date']}, {points['commit'][:7]}"
+        lines.append(f"| {advice} | {n} | {interval} | {' | '.join(counts)} | {where} |")
+    return lines
+
+
+def _counts(found: Sequence[record.Row | None], points: record.Row) -> str:
+    """How often each, where it was counted in the same trainings as the points; else a dash."""
+    same = [row for row in found if row and (row["commit"], row["n"]) == (points["commit"], points["n"])]
+    return ", ".join(f"{round(float(row['mean']) * int(row['n']))}" for row in same) or "–"
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from fittingroom.recipes.reached import REACHED
 from fittingroom.recipes.recipe import Recipe, differences, load_recipe, recipe_names
 from fittingroom.recipes.steps import AUTO
 from fittingroom.rendering.share import share_text
-from fittingroom.report.diagnosis.facts import FEW_VALIDATED, MIN_EPOCHS, MIN_NATS, Diagnosis, Facts, Window, rounded
+from fittingroom.report.diagnosis.facts import MIN_EPOCHS, MIN_NATS, Diagnosis, Facts, Window, rounded
 from fittingroom.report.diagnosis.trend import fit_trend
 
 # Changes of a loss over the window, as shares of it.
@@ -78,18 +78,10 @@ def _over_fitting(facts: Facts) -> Diagnosis:
         sentence += f" It rises ({window.validation}, {window.span})."
 
     # Followed on small sets, neither shifting the images nor shipping the best epoch was better in the mean
-    # (benchmarks/diagnosis_advice.py): what to try is named, and that validation decides. Folds choose no epoch.
-    ways = [
-        way
-        for way, is_new in (
-            ("--set shift=1", facts.recipe.shift == 0),
-            ("--set keep=best", facts.recipe.keep == "last" and facts.validated >= FEW_VALIDATED),
-        )
-        if is_new
-    ]
+    # (benchmarks/diagnosis_advice.py): neither is advised, and what tells whether the first would help is named.
     suggestion = "More images usually narrow such a gap."
-    if ways:
-        suggestion += f" {' or '.join(ways)} may help or not: train with it beside this one, {facts.compare_both}."
+    if facts.recipe.shift == 0:
+        suggestion += " Whether altering these would, fittingroom try DATA --set shift=1 tells."
     return Diagnosis(
         name="over-fitting",
         sentence=sentence,
