@@ -81,6 +81,17 @@ def test_keys_that_differ_from_the_packaged_recipe_are_named(runs: Path, capsys:
     assert set(after) - set(before) == {"shift=7"}
 
 
+def test_what_a_recipe_leaves_out_is_listed_as_the_default(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As a run of before the packaged recipe had the key at all."""
+    file = runs / "good" / "environment.json"
+    environment = json.loads(file.read_text(encoding="utf-8"))
+    environment["recipe"].pop("batch_parts", None)
+    file.write_text(json.dumps(environment), encoding="utf-8")
+    changed = {row["run"]: row for row in listed(runs, capsys)}["good"]["changed"]
+    assert "batch_parts=1" in changed
+    assert not any(value.startswith("description=") for value in changed)  # which trains nothing
+
+
 def test_looks_are_those_of_the_run_on_its_own_test_set(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     test = json.loads((runs / "good" / "environment.json").read_text(encoding="utf-8"))["data"]["test"]
     lines = [("good", test["images"]), ("good", test["images"]), ("lucky", test["images"]), ("good", "0" * 64)]

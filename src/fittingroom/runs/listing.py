@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import MISSING, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from fittingroom.errors import ArtifactError, FittingRoomError
 from fittingroom.evaluation.intervals import interval_method
 from fittingroom.files.csv_text import csv_text
 from fittingroom.recipes.by_data import settled
-from fittingroom.recipes.recipe import differences, load_recipe, recipe_from_dict, recipe_names
+from fittingroom.recipes.recipe import Recipe, differences, load_recipe, recipe_from_dict, recipe_names
 from fittingroom.runs.environment_record import Environment
 from fittingroom.runs.ledger import read_evaluations
 from fittingroom.runs.recipe_accuracy import whose_interval
@@ -124,7 +124,7 @@ def _learned_from(environment: Environment) -> int | None:
 
 
 def changed_keys(recipe: Mapping[str, Any], images: int | None = None, given: Sequence[str] = ()) -> list[str]:
-    """Which keys differ from those of the packaged recipe of that name, as ``key=value``; the seed and the model not.
+    """Which keys differ from those of the packaged recipe, as ``key=value``; seed, model and description don't count.
 
     Args:
         recipe: as plain values; what the package leaves to be decided, such as "auto", counts as unchanged.
@@ -147,7 +147,21 @@ def changed_keys(recipe: Mapping[str, Any], images: int | None = None, given: Se
     except FittingRoomError:
         return []
 
-    left_out = {"seed", "name", "model", *given, *(key for key, value in packaged.items() if value == "auto")}
+    # What a recipe leaves out is the default, whatever the packaged one says now.
+    recipe = {
+        each.name: each.default
+        for each in fields(Recipe)
+        if each.metadata.get("unwritten") and each.name in packaged and each.default is not MISSING
+    } | dict(recipe)
+
+    left_out = {
+        "seed",
+        "name",
+        "description",
+        "model",
+        *given,
+        *(key for key, value in packaged.items() if value == "auto"),
+    }
     changed = differences(
         _flat({key: value for key, value in packaged.items() if key not in left_out}),
         _flat({key: value for key, value in recipe.items() if key not in left_out}),
