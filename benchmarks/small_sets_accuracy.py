@@ -3,10 +3,11 @@
     python benchmarks/small_sets.py SETS
     python benchmarks/small_sets_accuracy.py SETS [--repeats 5] [--sets NAME …] [--only PROGRAM …] [--threads 1]
     python benchmarks/small_sets_accuracy.py --docs        (writes the tables of docs/explain/small-sets.md)
+    python benchmarks/small_sets_accuracy.py --record      (a line of results.csv for each mean of two repeats or more)
 
 A repeat has a cut and a seed of its own, the same for all programs. Each training is a line of small_sets.csv when
-it ends, and none is trained twice, so that it may be stopped and goes on; where all repeats of a program on a set are
-there, their mean is a line of results.csv. Keras is run on torch, where it can be imported, and left out elsewhere.
+it ends, and none is trained twice, so that it may be stopped and goes on. Keras is run on torch, where it can be
+imported, and left out elsewhere.
 
 The default falls short of the best number of epochs by so much: of the four lengths below, the one that is best on the
 mean of the other repeats is compared with the default on the repeat that is left, each repeat in turn.
@@ -28,7 +29,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from record import append, figure
+from record import Figure, append, figure
 from small_sets import MAKERS, cut
 
 import fittingroom as fr
@@ -177,8 +178,6 @@ def train_all(folder: Path, sets: list[str], programs: list[str], repeats: int) 
                     values = dataclasses.astuple(dataclasses.replace(line, seconds=round(seconds, 1)))
                     csv.writer(file, lineterminator="\n").writerow(values)
                 print(f"{name:14}{program:22}{repeat}  {line.accuracy:.1%}  {seconds:.1f} s", flush=True)
-                if repeat == repeats - 1 > 0:
-                    _record(name, program, repeats)
 
 
 def _can_run(program: str, name: str) -> bool:
@@ -186,11 +185,14 @@ def _can_run(program: str, name: str) -> bool:
     return program != "Keras" or find_spec("keras") is not None
 
 
-def _record(name: str, program: str, repeats: int) -> None:
-    """The mean of all repeats of a program on a set, into results.csv."""
-    accuracies = [line.accuracy for line in read_lines() if (line.set, line.program) == (name, program)]
-    if len(accuracies) == repeats:
-        append(Path(__file__).name, [figure(f"{name}: {program}", "accuracy", accuracies)])
+def means(lines: list[Line]) -> Iterator[Figure]:
+    """The mean of the repeats of each program on each set that has two or more."""
+    of: dict[tuple[str, str], list[float]] = {}
+    for line in lines:
+        of.setdefault((line.set, line.program), []).append(line.accuracy)
+    for (name, program), accuracies in of.items():
+        if len(accuracies) > 1:
+            yield figure(f"{name}: {program}", "accuracy", accuracies)
 
 
 def mean_interval(lines: list[Line]) -> tuple[float, float, float]:
@@ -226,21 +228,22 @@ def shortfalls(lines: list[Line], name: str) -> list[float]:
 
 
 def tables(lines: list[Line]) -> Iterator[str]:
-    """The two tables of the docs."""
+    """The two tables of the docs; a row is of the repeats that ``plain`` has, as cuts differ much."""
     shown = [name for name in PROGRAMS if "×" not in name and any(line.program == name for line in lines)]
     sets = [name for name in MAKERS if any(line.set == name and line.program == "plain" for line in lines)]
     heads = [f"`{name}`" if name in ("plain", "swift", "steady") else name for name in shown]
-    yield f"| set | images | {' | '.join(heads)} |"
-    yield f"| --- | ---: |{' ---: |' * len(shown)}"
+    yield f"| set | images | repeats | {' | '.join(heads)} |"
+    yield f"| --- | ---: | ---: |{' ---: |' * len(shown)}"
     for name in sets:
+        repeats = {line.repeat for line in lines if (line.set, line.program) == (name, "plain")}
         cells = []
         for program in shown:
-            of = [line for line in lines if (line.set, line.program) == (name, program)]
+            of = [line for line in lines if (line.set, line.program) == (name, program) and line.repeat in repeats]
             mean, low, high = mean_interval(of) if of else (math.nan,) * 3
             whole = f"{100 * mean:.1f} ({100 * low:.1f}–{100 * high:.1f})" if len(of) > 1 else f"{100 * mean:.1f}"
             cells.append(whole if of else "")
         images = next(line.images for line in lines if line.set == name)
-        yield f"| {name} | {images:,} | {' | '.join(cells)} |"
+        yield f"| {name} | {images:,} | {len(repeats)} | {' | '.join(cells)} |"
     yield from lengths_table(lines, sets)
 
 
@@ -276,6 +279,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=list(PROGRAMS), default=list(PROGRAMS), metavar="PROGRAM")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--docs", action="store_true", help="write the tables into the docs")
+    parser.add_argument("--record", action="store_true", help="append the means to results.csv")
     args = parser.parse_args()
 
     if args.docs:
@@ -284,6 +288,9 @@ def main() -> None:
         before, _, rest = text.partition(start)
         table = "\n".join(tables(read_lines()))
         PAGE.write_text(f"{before}{start}{table}\n{end}{rest.partition(end)[2]}", encoding="utf-8")
+        return
+    if args.record:
+        append(Path(__file__).name, means(read_lines()))
         return
     if args.folder is None:
         sys.exit("SETS expected: the folder that benchmarks/small_sets.py wrote")
