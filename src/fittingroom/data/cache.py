@@ -13,6 +13,7 @@ cache the data are read again.
 import errno
 import hashlib
 import json
+import mmap
 import shutil
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -327,7 +328,10 @@ def _checksum(file: Path) -> str:
     The sums are those of the columns of a table, a prime number of words wide: what was cut, overwritten, half written
     or changed places is noticed. It doesn't keep anyone from forging an entry, who could forge meta.json as well.
     """
-    content = np.memmap(file, np.uint8, mode="r")
+    with file.open(
+        "rb"
+    ) as opened:  # NumPy's mapping would ask where the file really lies
+        content = np.frombuffer(mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)
     row = 8 * CHECKSUM_WORDS
     table, rest = np.split(content, [len(content) // row * row])
     sums = table.view(np.uint64).reshape(-1, CHECKSUM_WORDS).sum(axis=0)  # wraps around at 2⁶⁴
