@@ -14,8 +14,15 @@ benchmarks/seeds.csv as soon as it ends, and the same command goes on where it w
 recipe and seed is not trained again. --quick tries the script on the sample, one epoch a recipe, and records nothing.
 
 Last result:
+  2026-11-30, AMD EPYC, 2 cores, torch 2.13.0+cpu, commit 8d2810f1e099
+    notebook, seconds of 80 epochs, scaled from one: median 728.4, mean 795.7 ± 156.2, n 5
+    tiny, accuracy: median 0.9201, mean 0.9203 ± 0.0009864, n 5
+    tiny, seconds: median 121.2, mean 122.3 ± 3.314, n 5
+    tiny, cpu_seconds: median 191.9, mean 191.3 ± 3.107, n 5
+    tiny, train_seconds: median 117.0, mean 118.2 ± 3.318, n 5
+    tiny, share of the notebook: median 0.1664, mean 0.1571 ± 0.02205, n 5
+    tiny, parameters: median 9,802, mean 9,802 ± 0, n 5
   2026-11-30, AMD EPYC, 2 cores, torch 2.13.0+cpu, commit a150c3d7d3d4
-    notebook, seconds of 80 epochs, scaled from one: median 731.0, mean 801.6 ± 144.4, n 5
     swift, accuracy: median 0.9185, mean 0.9187 ± 0.001743, n 20
     swift, seconds: median 7.458, mean 7.524 ± 1.156, n 20
     swift, cpu_seconds: median 9.656, mean 9.516 ± 0.5791, n 20

@@ -46,7 +46,7 @@ def test_a_changed_figure_in_the_readme_is_found(tmp_path: Path) -> None:
     assert "README.md: differs" in check.stderr
 
 
-@pytest.mark.parametrize("recipe", ["swift", "steady", "strong", "compact"])
+@pytest.mark.parametrize("recipe", ["swift", "steady", "strong", "compact", "tiny"])
 def test_a_recipes_head_says_what_was_measured_last(benchmark: Callable[[str], ModuleType], recipe: str) -> None:
     rows, part = benchmark("record").latest(), benchmark("record").part
     accuracy, seconds, share = (
