@@ -30,9 +30,6 @@ Last result:
     fittingroom float32, seconds: median 7.607, mean 7.607 ± 0.1005, n 2
     fittingroom float32, cpu_seconds: median 15.03, mean 15.03 ± 0.2844, n 2
     fittingroom float32, images_per_second: median 7,888, mean 7,888 ± 104.2, n 2
-    fittingroom auto, seconds: median 4.962, mean 4.962 ± 0.02691, n 2
-    fittingroom auto, cpu_seconds: median 9.838, mean 9.838 ± 0.04853, n 2
-    fittingroom auto, images_per_second: median 12,092, mean 12,092 ± 65.59, n 2
     fittingroom float32, times as fast as notebook: median 1.495, mean 1.495 ± 0.1999, n 2
     fittingroom float32, times as fast as Lightning: median 1.358, mean 1.358 ± 0.02742, n 2
     fittingroom float32, times as fast as skorch: median 1.293, mean 1.293 ± 0.02935, n 2
@@ -45,6 +42,26 @@ Last result:
     fittingroom auto, times as fast as fastai: median 2.121, mean 2.121 ± 0.01724, n 2
     fittingroom auto, times as fast as Keras on torch: median 3.476, mean 3.476 ± 0.1564, n 2
     fittingroom auto, times as fast as fittingroom float32: median 1.533, mean 1.533 ± 0.02856, n 2
+  2026-11-30, AMD EPYC, 2 cores, torch 2.13.0+cpu, commit 70821de44a47
+    fittingroom auto, seconds: median 4.797, mean 4.788 ± 0.08381, n 4
+    fittingroom auto, cpu_seconds: median 9.240, mean 9.227 ± 0.1496, n 4
+    fittingroom auto, images_per_second: median 12,510, mean 12,535 ± 220.0, n 4
+    Lightning, same settings, seconds: median 5.042, mean 5.035 ± 0.1338, n 4
+    Lightning, same settings, cpu_seconds: median 9.842, mean 9.834 ± 0.2521, n 4
+    Lightning, same settings, images_per_second: median 11,900, mean 11,923 ± 318.3, n 4
+    skorch, same settings, seconds: median 4.835, mean 4.856 ± 0.1332, n 4
+    skorch, same settings, cpu_seconds: median 9.313, mean 9.353 ± 0.2373, n 4
+    skorch, same settings, images_per_second: median 12,411, mean 12,362 ± 335.7, n 4
+    fastai, same settings, seconds: median 5.082, mean 5.120 ± 0.08997, n 4
+    fastai, same settings, cpu_seconds: median 9.793, mean 9.855 ± 0.1783, n 4
+    fastai, same settings, images_per_second: median 11,807, mean 11,721 ± 202.7, n 4
+    Keras on torch, same settings, seconds: median 13.03, mean 13.00 ± 0.1502, n 4
+    Keras on torch, same settings, cpu_seconds: median 25.43, mean 25.41 ± 0.1970, n 4
+    Keras on torch, same settings, images_per_second: median 4,603, mean 4,617 ± 53.76, n 4
+    fittingroom auto, times as fast as Lightning, same settings: median 1.052, mean 1.052 ± 0.01954, n 4
+    fittingroom auto, times as fast as skorch, same settings: median 1.006, mean 1.014 ± 0.03240, n 4
+    fittingroom auto, times as fast as fastai, same settings: median 1.066, mean 1.070 ± 0.02982, n 4
+    fittingroom auto, times as fast as Keras on torch, same settings: median 2.727, mean 2.716 ± 0.07266, n 4
 """
 
 from __future__ import annotations
