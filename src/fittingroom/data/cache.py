@@ -328,9 +328,7 @@ def _checksum(file: Path) -> str:
     The sums are those of the columns of a table, a prime number of words wide: what was cut, overwritten, half written
     or changed places is noticed. It doesn't keep anyone from forging an entry, who could forge meta.json as well.
     """
-    with file.open(
-        "rb"
-    ) as opened:  # NumPy's mapping would ask where the file really lies
+    with file.open("rb") as opened:  # NumPy's mapping would ask where the file really lies
         content = np.frombuffer(mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)
     row = 8 * CHECKSUM_WORDS
     table, rest = np.split(content, [len(content) // row * row])
