@@ -203,3 +203,8 @@ def test_a_measurement_that_was_stopped_trains_no_kept_seed_again_and_a_changed_
     monkeypatch.setattr(timing.fr, "load_recipe", lambda _name: recipes[1])
     timing.measure(["steady"], range(1, 2), quick=False)
     assert trained[3:] == [("steady", "1")]
+
+
+def test_the_docs_say_of_the_diagnosis_what_came_of_following_it(benchmark: Callable[[str], ModuleType]) -> None:
+    page = (BENCHMARKS.parent / "docs" / "explain" / "judging.md").read_text(encoding="utf-8")
+    assert "\n".join(benchmark("diagnosis_advice").table_lines()) in page
