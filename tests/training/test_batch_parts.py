@@ -121,6 +121,40 @@ def test_the_same_bits_on_one_thread_and_on_two(tmp_path: Path) -> None:
     assert shipped[0] == shipped[1]
 
 
+def test_layers_that_share_weights_share_them_in_each_part() -> None:
+    class Tied(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.first, self.second, self.head = nn.Linear(64, 64), nn.Linear(64, 64), nn.Linear(64, 3)
+            self.second.weight = self.first.weight
+
+        def forward(self, x: Tensor) -> Tensor:
+            logits: Tensor = self.head(self.second(self.first(x.flatten(1)).relu()))
+            return logits
+
+    x, y = batch(6)
+    whole, model = Tied(), Tied()
+    step(whole, x, y)
+    BatchParts(model, 2, threads=THREADS, is_pure=True).each(step, x, y)
+    for mine, expected in zip(gradients(model), gradients(whole), strict=True):
+        torch.testing.assert_close(mine, expected)
+
+
+def test_parts_that_go_one_after_another_have_all_threads() -> None:
+    used = []
+
+    def counting(network: nn.Module, x: Tensor, y: Tensor) -> Result:
+        used.append(torch.get_num_threads())
+        return step(network, x, y)
+
+    for is_pure in (True, False):
+        parts = BatchParts(Net(norm=True), 2, threads=THREADS, is_pure=is_pure)
+        with parts.sharing_threads():
+            parts.each(counting, *batch(6))
+    assert used == [1, 1, THREADS, THREADS]
+
+
 def test_a_network_that_draws_random_numbers_comes_to_the_same_bits_each_time(tmp_path: Path) -> None:
     net = tmp_path / "net.py"
     net.write_text(

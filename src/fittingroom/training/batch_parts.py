@@ -30,8 +30,11 @@ class BatchParts:
         model: the network that learns. Its weights stay where they are in memory for as long as this is in use.
         count: of parts, ≥ 1. A part has at least two images, so that few of them go through in fewer parts.
         threads: of the CPU for all parts together. With fewer than ``count`` they go through one after another; so they
-            do where ``is_pure`` is false.
+            do where ``is_pure`` is false, each on all threads.
         is_pure: whether what is computed draws nothing from the process's generator, and nobody's own code is in it.
+
+    Attributes:
+        threads_each: threads of a part.
     """
 
     def __init__(self, model: nn.Module, count: int, *, threads: int, is_pure: bool):
@@ -40,16 +43,14 @@ class BatchParts:
         self._modules = [list(network.modules()) for network in self.networks]
         self._parameters = [list(network.parameters()) for network in self.networks]
         self._statistics = [_statistics(network) for network in self.networks]
+
+        are_at_once = 1 < count <= threads and is_pure
+        self.threads_each = threads // count if are_at_once else threads
         self._pool = None
-        if 1 < count <= threads and is_pure:
+        if are_at_once:
             self._pool = ThreadPoolExecutor(
                 count - 1, "batch-part", initializer=torch.set_num_threads, initargs=(self.threads_each,)
             )
-
-    @property
-    def threads_each(self) -> int:
-        """Threads of a part."""
-        return max(1, self.threads // len(self.networks))
 
     @contextmanager
     def sharing_threads(self) -> Iterator[None]:
@@ -120,9 +121,10 @@ class BatchParts:
 def _sharing(model: nn.Module) -> nn.Module:
     """A network with the same weights in the same memory, and gradients and batch-norm statistics of its own."""
     other = copy.deepcopy(model)
+    own = {p: nn.Parameter(p.detach(), requires_grad=p.requires_grad) for p in model.parameters()}
     for mine, its in zip(other.modules(), model.modules(), strict=True):
-        for name, p in its.named_parameters(recurse=False):
-            mine.register_parameter(name, nn.Parameter(p.detach(), requires_grad=p.requires_grad))
+        for name, p in its.named_parameters(recurse=False, remove_duplicate=False):
+            mine.register_parameter(name, own[p])  # one for all layers that share it
         if not isinstance(its, _BatchNorm):
             for name, buffer in its.named_buffers(recurse=False):
                 setattr(mine, name, buffer)
