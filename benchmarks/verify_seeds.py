@@ -6,7 +6,7 @@ whose probabilities are shifted for good, which stands for other weights than th
 
     python benchmarks/verify_seeds.py [--repeats 4000]
 
-Takes half a minute. Last result (2026-11-29, 2,000 repeats each, so that a share of 5 % has an error of ± 1 point):
+Takes half a minute. Last result (2026-11-30, 2,000 repeats each, so that a share of 5 % has an error of ± 1 point):
   a model of the very recipe is called foreign, by the sd of what seeds add to the logits and the number of others
     sd 0.05:  3 others 2.6–6.2 %   4 others 1.1–3.9 %   9 others 0.9–2.9 %
     sd 0.2:   3 others 3.5–7.4 %   4 others 2.2–5.6 %   9 others 1.2–3.4 %
