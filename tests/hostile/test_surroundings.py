@@ -12,9 +12,13 @@ import pytest
 from tests.hostile.surroundings import NEW_MOUNTS, TRIES
 from tests.support.machine import missing
 
+LONG = ("half a disk", "20 files", "relative home")  # of which most commands get as far as a whole training
+
 
 @pytest.mark.skipif(sys.platform != "linux", reason="mounts of Linux")
-@pytest.mark.parametrize("surroundings", TRIES)
+@pytest.mark.parametrize(
+    "surroundings", [pytest.param(name, marks=[pytest.mark.nightly] if name in LONG else []) for name in TRIES]
+)
 def test_no_surroundings_end_a_command_in_a_traceback(tmp_path: Path, surroundings: str) -> None:
     """In processes of their own, which a test's own threads would hinder from forking."""
     if not may_mount():
