@@ -312,7 +312,10 @@ SECTIONS = (
         ],
     ),
 )
-SHOWN_ELSEWHERE = ("time_to_accuracy.py", "curves.py")  # in the README's table and plot
+SHOWN_ELSEWHERE = (
+    *("time_to_accuracy.py", "curves.py"),  # in the README's table and plot
+    *("small_sets_accuracy.py", "finetune.py"),  # on the pages of small sets and of pretrained networks
+)
 
 
 def page() -> str:
