@@ -244,6 +244,17 @@ SECTIONS = (
         turned=True,
     ),
     Section(
+        "ood.py",
+        "Pictures unlike the training images",
+        "How many are flagged by the out-of-distribution score, and by the energy alone, with 5% of known images "
+        "flagged by design ([a photo's way](../how-to/photo.md) says what of).",
+        [
+            Column("share flagged", "flagged", percent, mean=True),
+            Column("share flagged by energy alone", "by the energy alone", percent, mean=True),
+            Column("AUROC", "AUROC", mean=True),
+        ],
+    ),
+    Section(
         "doubt.py",
         "Pictures unlike the training images, as 0.1 told them",
         "By the energy alone, with 5% of known images flagged by design. The score of today joins the energy with "
