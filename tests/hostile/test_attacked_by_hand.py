@@ -32,8 +32,8 @@ from fittingroom.models import build_model, package_model
 from fittingroom.parallel.process_group import process_group, processes
 from fittingroom.predict import inputs
 from fittingroom.recipes.recipe import load_recipe, parse_recipe
-from fittingroom.rendering.html_page import PACKAGE, in_markdown, render_page
-from fittingroom.rendering.languages import with_chinese
+from fittingroom.rendering.html_page import PACKAGE, in_markdown
+from fittingroom.rendering.languages import page_in_two_languages, with_chinese
 from fittingroom.rendering.terminal import terminal_width
 from fittingroom.runs.metrics_log import MetricsLog
 from fittingroom.runs.run import Run
@@ -359,7 +359,7 @@ def test_a_name_on_a_page_turns_no_line_and_on_a_card_fetches_no_picture() -> No
     assert "\u202e" not in card
     assert "\r" not in card
     assert "![" not in card
-    page = render_page(PACKAGE / "audit" / "page.html", CHECKED | {"title": name})
+    page = page_in_two_languages(PACKAGE / "audit" / "page.html", CHECKED | {"title": name}, "check")
     assert "\\x1b[2JBag\\u202egpj" in page
     assert "\x1b" not in page
 

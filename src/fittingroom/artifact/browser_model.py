@@ -171,11 +171,11 @@ def _space(artifact: Artifact) -> dict[str, Any]:
 
 
 def _scale(scale: OodScale) -> dict[str, Any]:
-    """How strange an image is, by at most 172 of the values that ``predict`` goes by, the 100 strangest among them:
+    """How strange an image is, by at most 158 of the values that ``predict`` goes by, the 100 strangest among them:
     all take 19 KB more.
     """
     last = len(scale.energy.values) - 1
-    rows = np.unique(np.r_[np.arange(min(100, last)), np.linspace(min(100, last), last, 72).astype(int)])
+    rows = np.unique(np.r_[np.arange(min(100, last)), np.linspace(min(100, last), last, 58).astype(int)])
     return {
         "n": scale.n,
         "counts": [0, *scale.energy.counts[rows + 1].astype(int).tolist()],
