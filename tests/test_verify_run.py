@@ -171,6 +171,7 @@ def test_another_model_in_place_of_the_runs_own_is_outside(run: Path, tmp_path: 
     assert (found.outcome, found.exit_code) == ("outside", 1)
 
 
+@pytest.mark.nightly
 def test_each_member_is_verified_and_members_are_judged_by_the_others(tmp_path: Path) -> None:
     seeds = fr.train("sample", short("stages.0.epochs=1"), seeds=4, out=tmp_path / "runs" / "seeds", options=OPTIONS)
     assert [(found.run.name, found.outcome) for found in fr.verify(seeds.path)] == [

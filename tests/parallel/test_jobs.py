@@ -112,6 +112,7 @@ def test_an_engine_that_does_not_fit_or_answer_is_refused_before_a_folder_is_mad
     assert not Path("runs").exists()
 
 
+@pytest.mark.nightly
 def test_seeds_on_ray_are_those_one_after_another_bit_for_bit_and_ray_says_nothing(tmp_path: Path) -> None:
     temporary = tmp_path / "t"
     temporary.mkdir()

@@ -148,6 +148,7 @@ def test_no_thread_of_the_group_outlives_it_and_aborts_the_end_of_the_process(fr
         assert "gloo" not in (from_each / f"rank{rank}.threads").read_text()
 
 
+@pytest.mark.nightly
 def test_a_stopped_training_goes_on_and_ends_with_the_same_bits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trained: dict[int, Path]
 ) -> None:

@@ -62,6 +62,7 @@ def test_resume_equals_uninterrupted(name: str, steps: int, photos: Splits, tmp_
     assert weights(resumed) == weights(whole)
 
 
+@pytest.mark.nightly
 def test_colours_are_learned_and_not_only_brightness(photos: Splits) -> None:
     """Pictures of which each is there in red and in blue: what tells the classes apart is colour alone."""
     images = photos.train.images.copy()
