@@ -66,6 +66,7 @@ def train_coloured(folder: Path) -> fr.Run:
         "model_args.block_layers=2",
         "model_args.fixed_stem=true",
         "model_args.mirror_average=true",
+        "mirror=random",
         "validation=200",
     ]
     recipe = fr.load_recipe(

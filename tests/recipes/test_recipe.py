@@ -159,6 +159,14 @@ def test_a_wrong_value_is_named_with_what_was_expected_and_found(line: str, path
     assert says in message
 
 
+def test_a_network_that_learns_no_mirror_images_is_not_asked_about_them() -> None:
+    with pytest.raises(RecipeError, match=r"mirror: random or alternating expected.*mirror_average = false with it"):
+        load_recipe("steady", overrides=["mirror=none"])
+    letters = load_recipe("steady", overrides=["mirror=none", "model_args.mirror_average=false"])
+    assert letters.mirror == "none"
+    assert load_recipe("steady", overrides=["mirror=random"]).model_args["mirror_average"]
+
+
 @pytest.mark.parametrize(("key", "line"), [("early_stop", "early_stop = 3"), ("keep", 'keep = "best"')])
 def test_what_chooses_by_validation_refuses_a_recipe_without(key: str, line: str) -> None:
     (message,) = problems(f"validation = 0\n{line}\n{SOUND}")

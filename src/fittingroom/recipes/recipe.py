@@ -325,6 +325,16 @@ def find_problems(raw: Mapping[str, Any]) -> list[tuple[str, str]]:
                 problems.append((key, "chooses by validation images, but validation = 0 holds none out"))
     if raw.get("class_weights") == raw.get("sampling") == "balanced":
         problems.append(("sampling", "class_weights = balanced weighs the classes already; balance by one of the two"))
+    model_args = raw.get("model_args")
+    mirrors_answers = isinstance(model_args, Mapping) and model_args.get("mirror_average") is True
+    if raw.get("model") == "residual" and mirrors_answers and raw.get("mirror", "none") == "none":
+        problems.append(
+            (
+                "mirror",
+                "random or alternating expected, as model_args.mirror_average answers by mirror images too, none "
+                "found; where left and right differ, set model_args.mirror_average = false with it",
+            )
+        )
     return problems
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -52,23 +52,13 @@ class BatchParts:
                 count - 1, "batch-part", initializer=torch.set_num_threads, initargs=(self.threads_each,)
             )
 
-    @contextmanager
-    def sharing_threads(self) -> Iterator[None]:
+    def sharing_threads(self) -> AbstractContextManager[None]:
         """Compute on one part's threads in the block, all that a step does beside its parts included."""
-        torch.set_num_threads(self.threads_each)
-        try:
-            yield
-        finally:
-            torch.set_num_threads(self.threads)
+        return _threads(self.threads_each, then=self.threads)
 
-    @contextmanager
-    def all_threads(self) -> Iterator[None]:
+    def all_threads(self) -> AbstractContextManager[None]:
         """Within :meth:`sharing_threads`, compute on all of them again, as what is judged has no parts."""
-        torch.set_num_threads(self.threads)
-        try:
-            yield
-        finally:
-            torch.set_num_threads(self.threads_each)
+        return _threads(self.threads, then=self.threads_each)
 
     def each(self, step: Step, x_NCHW: Tensor, y_N: Tensor) -> Result:
         """Take ``step`` with each part, and leave the sum of the gradients and the mean of the statistics in the model.
@@ -116,6 +106,15 @@ class BatchParts:
             for other in others:
                 other.exception()  # waits; whatever it raised comes below, or after what the first part raised
         return [first, *(other.result() for other in others)]
+
+
+@contextmanager
+def _threads(count: int, *, then: int) -> Iterator[None]:
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(then)
 
 
 def _sharing(model: nn.Module) -> nn.Module:
