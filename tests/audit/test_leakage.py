@@ -100,6 +100,16 @@ def test_where_a_search_takes_long_what_a_data_check_found_is_said(
     assert after["near"] >= 40
 
 
+def test_equal_pictures_without_a_pattern_are_counted_which_a_search_passes_over() -> None:
+    plain = np.repeat(np.arange(0, 240, 4, dtype=np.uint8), 400).reshape(60, 20, 20)
+    labels = np.arange(60) % 2
+    train = fr.Dataset(plain, labels, ("a", "b"), "train")
+    test = fr.Dataset(plain[[3, 5, 7, 9]], labels[[3, 5, 7, 9]], ("a", "b"), "test")
+    held_out = train.subset(np.array([9]))
+    assert near_in_test(train, test, None, cache=False).near == 4
+    assert near_in_test(train, test, held_out, cache=False).near == 3  # that one was not learned from
+
+
 def test_the_official_sets_need_no_search(official_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(known_pairs, "near_duplicates", None)
     data = fr.open_dataset(official_folder)
