@@ -58,6 +58,14 @@ def test_train_and_test_folders(tmp_path: Path, tiny: Splits) -> None:
     assert_same(data.validation, by_class(tiny.test))
 
 
+def test_the_folder_that_one_stands_in_is_called_by_its_name(
+    tmp_path: Path, tiny: Splits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_set(tmp_path / "鞋" / "train", tiny.train)
+    monkeypatch.chdir(tmp_path / "鞋")
+    assert open_dataset(".").train.name == "鞋 train"
+
+
 def test_one_level_of_classes_is_train(tmp_path: Path, tiny: Splits) -> None:
     write_set(tmp_path, tiny.train)
     (tmp_path / "README.txt").write_text("not a picture")

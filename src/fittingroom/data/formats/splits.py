@@ -95,7 +95,7 @@ def splits(
             images if made is None else resize_images(images, made),
             labels,
             tuple(classes or ()) if labels is not None else (),
-            f"{path.name} {part}",
+            f"{path.absolute().name} {part}",
             **{name: tuple(values) for name, values in (known or {}).get(part, {}).items()},
         )
         for part, (images, labels) in parts.items()
