@@ -94,11 +94,11 @@ def test_inverted_images_are_named_and_put_right(sample: Splits, digits: Dataset
         assert repaired.fingerprint == dataset.fingerprint
 
 
-def test_white_ground_of_unknown_images_is_a_warning_and_left(sample: Splits) -> None:
+def test_white_ground_of_unknown_images_is_a_note_and_left(sample: Splits) -> None:
     unknown = 255 - np.roll(sample.train.images[:, ::2, ::2], 1, axis=0)
     dataset = Dataset(np.ascontiguousarray(unknown), None, (), "unknown")
     (finding,), repaired = repair_images(dataset)
-    assert (finding.name, finding.severity, finding.fix) == ("inverted", "warning", "")
+    assert (finding.name, finding.severity, finding.fix) == ("inverted", "note", "")
     assert repaired is dataset
 
 

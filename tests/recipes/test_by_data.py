@@ -18,6 +18,7 @@ from fittingroom.events import Event, RecipeSettled
 from fittingroom.recipes.by_data import default_recipe, settled
 from fittingroom.recipes.recipe import load_recipe, parse_recipe, with_epochs
 from fittingroom.recipes.steps import steps_of
+from fittingroom.runs.create import start
 from tests.support import SUPPORT
 from tests.support.stopping import stop_after
 
@@ -51,6 +52,16 @@ def test_98_photos_train_enough_steps(tmp_path: Path) -> None:
     (said,) = [event.sentence for event in heard if isinstance(event, RecipeSettled)]
     assert f"{run.recipe.epochs} epochs in place of {recipe.epochs}, which would be 120 steps" in said
     assert run.environment.recipe_reason == said
+
+
+def test_a_number_that_the_cut_may_change_is_said_to_be_about_that(tmp_path: Path) -> None:
+    """Images that stay together are held out together, so that some more or fewer may be left to learn from."""
+    data, rows = pictures(98), [*range(90), *range(8)]
+    assert data.labels is not None
+    twins = Dataset(data.images[rows], data.labels[rows], data.classes, "twins")
+    for dataset, words in ((data, "89 images to learn from"), (twins, "about 89 images to learn from")):
+        run = start(dataset, load_recipe("plain"), out=tmp_path / dataset.name)
+        assert run.environment.recipe_reason.startswith(words)
 
 
 @pytest.mark.parametrize("override", ["stages.0.epochs=3", "stages=[{epochs = 3, lr = 0.01}]"])

@@ -16,11 +16,12 @@ import fittingroom as fr
 from fittingroom.audit import check, known_pairs
 from fittingroom.audit.near_duplicates import near_duplicates
 from fittingroom.cli import main
+from fittingroom.cli.train_summary import summary
 from fittingroom.data.convert import convert
 from fittingroom.errors import ArtifactError, DataError
 from fittingroom.runs.create import start
 from fittingroom.runs.cut import bundles_of
-from fittingroom.runs.environment_record import read_environment, write_environment
+from fittingroom.runs.environment_record import KeptTogether, read_environment, write_environment
 from fittingroom.training.hold_out import hold_out
 
 QUICK = ["model='tutorial'", "stages.0.epochs=1", "precision=float32", "size=[28,28]"]
@@ -108,6 +109,19 @@ def test_train_keeps_groups_on_one_side_and_says_so(sample: fr.Dataset, capsys: 
     assert environment["options"]["group"] == r"(person\d+)_"
     assert (environment["cut"], environment["together"]["groups"]) == (2, 20)
     assert fr.open_run("run").recipe == fr.load_recipe("plain", overrides=[*QUICK, "batch_size=8", "shift=2"])
+
+
+def test_many_near_duplicates_that_were_held_together_are_said_and_a_few_are_not(
+    sample: fr.Dataset, recipe: fr.Recipe
+) -> None:
+    run = fr.train(with_repeats(sample, near=True), recipe, options=fr.Options(threads=1), progress=False)
+    (said,) = [text for name, text in summary(run) if name == "cut"]
+    assert said.startswith("on one side of train and validation: ")
+    assert said.endswith(" pairs of near-duplicates")
+
+    few = KeptTogether(near_pairs="0-300 1-301", near_from="search")
+    write_environment(run.path, dataclasses.replace(run.environment, together=few))
+    assert "cut" not in dict(summary(fr.open_run(run.path)))
 
 
 def test_what_is_resumed_goes_by_its_own_record_whatever_a_cache_says_by_then(

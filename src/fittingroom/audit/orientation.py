@@ -110,7 +110,7 @@ def inverted(part: Dataset) -> tuple[list[Finding], Dataset]:
 
     finding = Finding(
         name="inverted",
-        severity="error" if is_known else "warning",
+        severity="error" if is_known else "note",
         where=part.name,
         message=message,
         effect="Fashion-MNIST and MNIST are white on black: a model trained on the one may fail on the other.",

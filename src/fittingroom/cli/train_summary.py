@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from fittingroom.runs.environment_record import Environment
     from fittingroom.runs.run import Run
 
+MANY_PAIRS = 0.05  # of near-duplicates for each training image: so many decide which images validate
 MAIN_FILES = ("model.safetensors", "model.onnx", "result.json", "predictions.parquet")  # that a user looks for first
 
 
@@ -83,7 +84,8 @@ def _kept_together(environment: Environment) -> Iterator[tuple[str, str]]:
     if kept is None:
         return
     # a few pairs that were found without being asked for are no news; environment.json has them
-    if kept.in_words and (kept.groups or kept.equal or kept.near_from == "data check"):
+    is_news = kept.near_from == "data check" or len(kept.near_pairs.split()) >= MANY_PAIRS * environment.data.train.n
+    if kept.in_words and (kept.groups or kept.equal or is_news):
         yield "cut", f"on one side of train and validation: {kept.in_words}"
     if not kept.near_from:
         check = f"fittingroom data check {quote(environment.data.source or 'DATA')}"

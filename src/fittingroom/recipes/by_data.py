@@ -91,8 +91,13 @@ def settled(recipe: Recipe, images: int, size: tuple[int, int] | None = None) ->
     return dataclasses.replace(recipe, stages=tuple(stages), image_sizes=image_sizes)
 
 
-def said_of(asked: Recipe, now: Recipe, images: int) -> str:
+def said_of(asked: Recipe, now: Recipe, images: int, *, about: bool = False) -> str:
     """One sentence on what :func:`settled` changed; "" where it changed nothing.
+
+    Args:
+        asked, now: before and after it.
+        images: as many as it was given.
+        about: whether the number is no more than nearly so, as images that stay together are held out together.
 
     Example:
         >>> asked = load_recipe("swift", overrides=["batch_size=auto", "min_steps=300"])
@@ -109,4 +114,4 @@ def said_of(asked: Recipe, now: Recipe, images: int) -> str:
             f"{now.epochs} epochs in place of {asked.epochs}, which would be {few} step{'s' * (few != 1)}; "
             f"{now.min_steps} are the least"
         )
-    return f"{images:,} images to learn from: {', and '.join(changes)}" if changes else ""
+    return f"{'about ' * about}{images:,} images to learn from: {', and '.join(changes)}" if changes else ""

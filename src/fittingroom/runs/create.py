@@ -127,6 +127,10 @@ def start(
                 together=decide_cut(splits, recipe, cache=options.cache, opened=opened.train, edits=edits, folds=folds),
             )
 
+            # Where images stay together, the cut may hold out a few more or less than was asked for.
+            together = environment.together
+            is_tied = folds is None and together is not None and bool(together.in_words)
+
             # Whatever keeps it from beginning is said before there is a folder.
             if folds is not None:
                 fold_numbers(splits.train, folds, recipe.split_seed, bundles_of(environment, splits))
@@ -138,7 +142,7 @@ def start(
                 start=None if begun is None else begun.point,
                 look_at_test=look_at_test,
                 precision_reason=precision.reason,
-                recipe_reason=said_of(asked, recipe, images),
+                recipe_reason=said_of(asked, recipe, images, about=is_tied),
                 bf16_emulated=precision.emulated,
             )
 

@@ -130,6 +130,18 @@ class Facts:
         return max(1, held_out_of(self.images, replace(self.recipe, validation=None)))
 
     @property
+    def none_wrong(self) -> str:
+        """What to do where all validation images are answered right: no other training could be seen to be better."""
+        of_one = "The only validation image is answered right"
+        of_all = f"All {self.validated:,} validation images are answered right"
+        if self.has_folds:
+            of_all = f"All {self.validated:,} images are answered right, each by a model of the other folds"
+        words = f"{of_one if self.validated == 1 else of_all}: a longer training can't be seen to be better."
+        if self.validated < FEW_VALIDATED and self.could_fold and not self.has_folds:
+            words += " To judge every image, train with --folds 5."
+        return words
+
+    @property
     def compare_both(self) -> str:
         """How this training and another are compared, so that an answer can come of it; without its full stop."""
         how = "then fittingroom compare both with --split validation"

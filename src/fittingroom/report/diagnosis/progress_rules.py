@@ -118,6 +118,8 @@ def _finished(facts: Facts) -> Diagnosis:
                 f"time: --recipe {later[0]}."
             )
         evidence |= {"reached": reached.accuracy, "seeds": reached.seeds}
+    elif facts.validated and facts.scores is not None and facts.scores["correct"] == facts.validated:
+        suggestion = facts.none_wrong
     else:
         suggestion = (
             f"Whether more epochs would help, curves can't say: train --epochs {2 * recipe.epochs} beside it, "

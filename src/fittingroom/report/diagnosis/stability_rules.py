@@ -14,6 +14,7 @@ from fittingroom.report.diagnosis.facts import MIN_NATS, Diagnosis, Facts, Windo
 TRAINING_JUMP, VALIDATION_JUMP = 0.10, 0.15  # rise from one epoch's mean loss to the next, as a share of it
 MIN_JUMPS, MIN_SPIKES = 3, 3  # as many in the window are no accident
 MIN_VALIDATED = 100  # images: of fewer, one that is hard moves the mean loss by more than a rate that is too high does
+MIN_RISE = 10.0  # nats, summed over the validation images: two that are wrong and sure make as many by themselves
 SPIKE_SHARE = 0.01  # of a thousand steps of eight images a few hold a hard image or two: that many are
 
 # A step's loss is a spike if it is so many times the median of the epoch before, and so many robust sd above it. It is
@@ -32,7 +33,8 @@ def unstable(facts: Facts) -> Diagnosis | None:
     train_jumps = sum(_jumps(losses[a["epoch"]], losses[b["epoch"]]) for a, b in pairwise(window.epochs))
     has_many = window.is_validated and facts.validated >= MIN_VALIDATED
     validation_jumps = sum(
-        b["validation_loss"] - a["validation_loss"] > max(VALIDATION_JUMP * a["validation_loss"], MIN_NATS)
+        b["validation_loss"] - a["validation_loss"]
+        > max(VALIDATION_JUMP * a["validation_loss"], MIN_NATS, MIN_RISE / facts.validated)
         for a, b in pairwise(window.epochs)
         if has_many
     )
@@ -90,11 +92,15 @@ def _jumps(before: Sequence[float], losses: Sequence[float]) -> bool:
 
 
 def _spikes(steps: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The steps whose loss stands out from the epoch before theirs, and from the first."""
+    """The steps whose loss stands out from the epoch before theirs, and from the first.
+
+    An epoch's last step is left out: it may be of two images, whose mean says little beside what is usual of eight.
+    """
     spikes: list[dict[str, Any]] = []
     before: list[float] = []
     first = 0.0
-    for _, group in groupby(steps, key=lambda step: int(step["epoch"])):
+    whole = max(step["examples"] for step in steps)
+    for _, group in groupby((step for step in steps if step["examples"] == whole), key=lambda step: int(step["epoch"])):
         epoch = list(group)
 
         # Medians, as the spikes themselves must not decide what is usual.
