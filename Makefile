@@ -17,11 +17,14 @@ AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)  # in a container, wher
 notebook: setup  ## open the notebooks in Jupyter; what they write goes into notebooks/fitting-room-1, and so on
 	$(BIN)/jupyter lab $(AS_ROOT) --notebook-dir notebooks notebooks/$(or $(NOTEBOOK),fashion_mnist.ipynb)
 
+# Half of the suite each, in its order, and what is left at the end shared: else most of what a file's tests share is made twice.
+TWO := -n 2 --dist worksteal
+
 test: setup machine lint types  ## everything that has to hold before a commit
-	$(BIN)/pytest -n 2 -m "not nightly"
+	$(BIN)/pytest $(TWO) -m "not nightly"
 
 test-all: setup machine-all lint types test-lowest test-newest  ## the long tests too
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest $(TWO)
 
 # The core of the suite with other versions than the pinned ones: the lowest that pyproject.toml permits, and the newest that
 # pip finds. An old package's own warnings of what it uses are no faults here. torch is the pinned one, as its lowest
@@ -34,10 +37,10 @@ PINNED_TORCH := grep '^torch==' constraints.txt
 torch_of = $(if $(TORCH_INDEX),true,$(PINNED_TORCH))
 
 test-lowest: .venv-lowest/.installed
-	.venv-lowest/bin/python -m pytest -n 2 -p no:cacheprovider -o filterwarnings=default -m "not nightly" $(CORE)
+	.venv-lowest/bin/python -m pytest $(TWO) -p no:cacheprovider -o filterwarnings=default -m "not nightly" $(CORE)
 
 test-newest: .venv-newest/.installed
-	.venv-newest/bin/python -m pytest -n 2 -p no:cacheprovider -o filterwarnings=default -m "not nightly" $(CORE)
+	.venv-newest/bin/python -m pytest $(TWO) -p no:cacheprovider -o filterwarnings=default -m "not nightly" $(CORE)
 
 .venv-lowest/.installed: pyproject.toml constraints.txt scripts/lowest_versions.py
 	$(PYTHON) -m venv --clear .venv-lowest
@@ -99,7 +102,7 @@ docs: setup  ## the pages, into site/; a warning is an error
 	$(BIN)/sphinx-build -q -W --keep-going docs site
 
 docs-test: setup  ## every command of the docs, every example, the notebooks
-	$(BIN)/pytest -n 2 tests/docs
+	$(BIN)/pytest $(TWO) tests/docs
 
 BENCH := benchmarks/.venv
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -13,6 +14,7 @@ import pytest
 
 from fittingroom.cli import main
 from tests.support.machine import missing
+from tests.support.once import once
 
 
 @pytest.fixture(autouse=True)
@@ -21,8 +23,15 @@ def _in_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def train(*more: str) -> None:
-    recipe = ["--recipe", "plain", "--epochs", "1", "--set", "precision=float32"]
-    assert main(["train", "sample", *recipe, "--quiet", "--out", "runs/one", *more]) == 0
+    """Have ``runs/one``, and the ledger beside it, as a training here leaves them."""
+
+    def make(folder: Path) -> None:
+        recipe = ["--recipe", "plain", "--epochs", "1", "--set", "precision=float32"]
+        folder.mkdir()
+        with contextlib.chdir(folder):
+            assert main(["train", "sample", *recipe, "--quiet", "--out", "runs/one", *more]) == 0
+
+    once(("test_report", *more), make, Path.cwd())
 
 
 def test_report_writes_the_page_and_the_card_and_says_the_diagnosis(capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,11 +9,16 @@ from pathlib import Path
 import pytest
 
 from fittingroom.cli import main
+from tests.support import SUPPORT
 
-SMALL = ("sample", "--epochs", "1", "--batch-size", "256", "--threads", "1")
+LINEAR = f"{SUPPORT / 'linear_net.py'}:net"  # as ideas are told of any network in the same way
+SMALL = ("sample", "--model", LINEAR, "--epochs", "1", "--batch-size", "256", "--threads", "1")
 
 
-def test_ideas_are_told_in_lines_a_table_csv_and_latex(own_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_ideas_are_told_in_lines_a_table_csv_and_latex(
+    own_folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fittingroom.ideas.FOLDS", 2)  # in place of five
     Path("slow.toml").write_text("[[stages]]\nepochs = 1\nlr = 1e-9\n", encoding="utf-8")
     assert main(["try", *SMALL, "--variant", "slow.toml", "--out", "study"]) == 0
     told = capsys.readouterr()
@@ -26,7 +31,23 @@ def test_ideas_are_told_in_lines_a_table_csv_and_latex(own_folder: Path, capsys:
     assert main(["try", *SMALL, "--variant", "slow.toml", "--out", "study"]) == 2
     assert "there is a study already; to go on with it: fittingroom try --resume study" in capsys.readouterr().err
 
-    assert main(["try", "--resume", "study", "--csv", "ideas.csv", "--latex", "ideas.tex", "--quiet", "--json"]) == 0
+    assert (
+        main(
+            [
+                "try",
+                "--resume",
+                "study",
+                "--trust-code",
+                "--csv",
+                "ideas.csv",
+                "--latex",
+                "ideas.tex",
+                "--quiet",
+                "--json",
+            ]
+        )
+        == 0
+    )
     result = json.loads(capsys.readouterr().out)
     rows = list(csv.DictReader(Path("ideas.csv").read_text(encoding="utf-8").splitlines()))
     assert [row["idea"] for row in rows] == ["baseline", "slow"]

@@ -18,7 +18,7 @@ from fittingroom.cli import main
 from fittingroom.errors import ArtifactError
 from fittingroom.events import StepDone
 from fittingroom.pipeline import extras
-from tests.support.small_run import train_small
+from tests.support.small_run import train_anew
 
 COMMAND = [sys.executable, "-m", "fittingroom"]
 _TRAIN = ["train", "sample", "--model", "tutorial", "--epochs", "1", "--threads", "1"]
@@ -35,7 +35,7 @@ def test_what_fails_after_the_last_step_is_named_in_one_warning_and_made_up_for_
         for name in ("export_onnx", "plot_loss", "write_report", "write_model_card"):
             patch.setattr(extras, name, no_room)
         with pytest.warns(UserWarning, match="the run is complete but for") as said:
-            run = train_small(tmp_path / "run")
+            run = train_anew(tmp_path / "run")
 
     names = {"model.onnx", "loss.png", "report.html", "README.md"}
     (warning,) = (str(one.message) for one in said if "complete but for" in str(one.message))
@@ -59,7 +59,7 @@ def test_what_fails_after_the_last_step_is_named_in_one_warning_and_made_up_for_
 def test_what_fails_again_stays_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(extras, "plot_loss", no_room)
     with pytest.warns(UserWarning, match="complete but for loss.png"):
-        run = train_small(tmp_path / "run")
+        run = train_anew(tmp_path / "run")
     with pytest.warns(UserWarning, match="complete but for loss.png"):
         extras.make_up(run)
 

@@ -33,6 +33,9 @@ SHORT = {  # few epochs, but every stage, so that a fresh optimizer and an avera
 }
 
 
+LINEAR = f"model='{SUPPORT / 'linear_net.py'}:net'"  # where what is promised goes by the curve alone
+
+
 @pytest.fixture(scope="module")
 def sample() -> fr.Splits:
     return fr.open_dataset("sample")
@@ -295,7 +298,8 @@ def test_divergence_stops_with_advice_and_keeps_a_good_checkpoint(sample: fr.Spl
 
 def test_early_stop_ends_when_validation_loss_stops_falling(sample: fr.Splits, in_tmp: Path) -> None:
     recipe = fr.load_recipe(
-        "plain", overrides=["early_stop=2", "stages.0.epochs=60", "stages.0.schedule=constant", "stages.0.lr=0.02"]
+        "plain",
+        overrides=[LINEAR, "early_stop=2", "stages.0.epochs=60", "stages.0.schedule=constant", "stages.0.lr=0.02"],
     )
     seen: list[Event] = []
     fr.train(sample, recipe, out="run", observe=seen.append)
@@ -309,7 +313,7 @@ def test_early_stop_ends_when_validation_loss_stops_falling(sample: fr.Splits, i
 
 def test_keep_best_ships_the_epoch_with_the_best_validation_accuracy(sample: fr.Splits, in_tmp: Path) -> None:
     recipe = fr.load_recipe(
-        "plain", overrides=["keep=best", "stages.0.epochs=6", "stages.0.schedule=constant", "stages.0.lr=0.03"]
+        "plain", overrides=[LINEAR, "keep=best", "stages.0.epochs=6", "stages.0.schedule=constant", "stages.0.lr=0.03"]
     )
     seen: list[Event] = []
     run = fr.train(sample, recipe, out="run", observe=seen.append)

@@ -9,16 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.small_run import train_small
+from tests.support.small_run import train_anew
 
 
 @pytest.mark.nightly
 def test_trainings_in_threads_equal_lone_ones_and_print_still_prints(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    alone = train_small(tmp_path / "alone")
+    alone = train_anew(tmp_path / "alone")
     with ThreadPoolExecutor(3) as pool:
-        runs = list(pool.map(lambda name: train_small(tmp_path / name), ("first", "second", "third")))
+        runs = list(pool.map(lambda name: train_anew(tmp_path / name), ("first", "second", "third")))
 
     for run in runs:
         assert (run.path / "model.safetensors").read_bytes() == (alone.path / "model.safetensors").read_bytes()
@@ -31,7 +31,7 @@ def test_trainings_in_threads_equal_lone_ones_and_print_still_prints(
 @pytest.mark.parametrize(
     ("before", "expected"),
     [
-        pytest.param('train_small(Path(sys.argv[1], "first"))', "forked after a training", marks=pytest.mark.nightly),
+        pytest.param('train_anew(Path(sys.argv[1], "first"))', "forked after a training", marks=pytest.mark.nightly),
         ('polars.DataFrame({"label": [0, 1]}).filter(polars.col("label") > 0)', "forked after Polars was used"),
         pytest.param("pass", "", marks=pytest.mark.nightly),
     ],
@@ -42,11 +42,11 @@ def test_a_process_forked_after_threads_computed_is_told_so_in_place_of_waiting_
     program = f"""if True:
         import multiprocessing, polars, sys
         from pathlib import Path
-        from tests.support.small_run import train_small
+        from tests.support.small_run import train_anew
 
         def again() -> None:
             try:
-                train_small(Path(sys.argv[1], "again"))
+                train_anew(Path(sys.argv[1], "again"))
             except Exception as error:
                 print(type(error).__name__, error, flush=True)
 
@@ -71,9 +71,9 @@ def test_a_model_is_not_judged_in_a_process_forked_after_pytorch_computed_but_pr
         import multiprocessing, sys
         from pathlib import Path
         import fittingroom as fr
-        from tests.support.small_run import train_small
+        from tests.support.small_run import train_anew
 
-        run = train_small(Path(sys.argv[1], "run"))
+        run = train_anew(Path(sys.argv[1], "run"))
         test = fr.open_dataset("sample").test
         model = fr.load(run.path)
         model.predict(test.images[:2])
