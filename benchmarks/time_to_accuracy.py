@@ -11,7 +11,9 @@ result.json: one look a seed, kept on record in benchmarks/runs/test-looks.jsonl
 
 A turn takes a quarter of a minute and the recipes' own time. --first-seed draws new seeds. Each training is a line of
 benchmarks/seeds.csv as soon as it ends, and the same command goes on where it was stopped: what is there of the same
-recipe and seed is not trained again. --quick tries the script on the sample, one epoch a recipe, and records nothing.
+recipe and seed is not trained again. --threads 1 is for long recipes beside other work, whose bits are the same on one
+thread and on two: accuracies alone, as these times would be those of another setting. --quick tries the script on the
+sample, one epoch a recipe, and records nothing.
 
 Last result:
   2026-11-30, AMD EPYC, 2 cores, torch 2.13.0+cpu, commit 8d2810f1e099
@@ -80,18 +82,22 @@ def main() -> None:
     parser.add_argument("--recipes", nargs="+", default=["swift"])
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, help="of each training, whose times then don't count")
     parser.add_argument("--quick", action="store_true")
     args = parser.parse_args()
     seeds = range(args.first_seed, args.first_seed + args.seeds)
-    trained = measure(args.recipes, seeds, quick=args.quick)
+    trained = measure(args.recipes, seeds, threads=args.threads, quick=args.quick)
     figures = condensed(trained)
     record.show(figures)
     if not args.quick:
         record.append(__file__, figures)
 
 
-def measure(recipes: list[str], seeds: range, *, quick: bool) -> list[Seed]:
-    """Train every recipe from every seed that isn't among those kept, each turn beside an epoch of the notebook."""
+def measure(recipes: list[str], seeds: range, *, threads: int | None = None, quick: bool) -> list[Seed]:
+    """Train every recipe from every seed that isn't among those kept, each turn beside an epoch of the notebook.
+
+    With so many threads there is no epoch of the notebook, and the times are left empty.
+    """
     data = official.name(quick=quick)
     official.splits(quick=quick)  # into the cache
     folder = FOLDER / "runs" / f"{datetime.now(UTC):%Y-%m-%dT%H-%M-%S}"
@@ -107,27 +113,32 @@ def measure(recipes: list[str], seeds: range, *, quick: bool) -> list[Seed]:
         if not missing:
             continue
 
-        _, yardstick = script("notebook.py", "--epochs", "1", *(["--quick"] if quick else []))
-        notebook = NOTEBOOK_EPOCHS * yardstick["epoch_seconds"][0]
+        notebook = None
+        if threads is None:
+            _, yardstick = script("notebook.py", "--epochs", "1", *(["--quick"] if quick else []))
+            notebook = NOTEBOOK_EPOCHS * yardstick["epoch_seconds"][0]
         for recipe in missing:
             out = Path(f"{folder}-{Path(recipe).stem}-{seed}")
-            options = official.QUICK if quick else ()
+            options = [*(official.QUICK if quick else ()), *(["--threads", str(threads)] if threads else [])]
             process = fittingroom_train(data, "--recipe", recipe, "--seed", str(seed), *options, out=out)
             result = json.loads((out / "result.json").read_text(encoding="utf-8"))
-            share = process.seconds / notebook
-            values = (
-                *(result["test"]["accuracy"], process.seconds, process.cpu_seconds, result["train_seconds"]),
-                *(share, result["parameters"]),
-            )
+            values = {"accuracy": result["test"]["accuracy"], "parameters": result["parameters"]}
+            if notebook is not None:
+                values |= {
+                    "notebook_seconds": notebook,
+                    "seconds": process.seconds,
+                    "cpu_seconds": process.cpu_seconds,
+                    "train_seconds": result["train_seconds"],
+                    "share of the notebook": process.seconds / notebook,
+                }
             row = stamp() | {"recipe": Path(recipe).stem, "digest": digests[recipe], "seed": str(seed)}
-            row |= {"notebook_seconds": f"{notebook:.6g}"}
-            row |= {metric: f"{value:.6g}" for metric, value in zip(MEASURED, values, strict=True)}
+            row |= {metric: f"{value:.6g}" for metric, value in values.items()}
             trained.append(row)
             if not quick:
                 keep(row)
+            share = f", {record.part(process.seconds / notebook)} of the notebook" if notebook is not None else ""
             print(
-                f"seed {seed}: {recipe} {float(row['accuracy']):.2%} in {process.seconds:.1f} s, "
-                f"{record.part(share)} of the notebook",
+                f"seed {seed}: {recipe} {float(row['accuracy']):.2%} in {process.seconds:.1f} s{share}",
                 file=sys.stderr,
                 flush=True,
             )
@@ -136,11 +147,15 @@ def measure(recipes: list[str], seeds: range, *, quick: bool) -> list[Seed]:
 
 def condensed(trained: list[Seed]) -> list[record.Figure]:
     """The figures of each recipe, over its seeds, and of the notebook, over the turns."""
-    turns = {row["seed"]: float(row["notebook_seconds"]) for row in trained}
-    figures = [record.figure("notebook", "seconds of 80 epochs, scaled from one", list(turns.values()))]
+    turns = {row["seed"]: float(row["notebook_seconds"]) for row in trained if row.get("notebook_seconds")}
+    figures = []
+    if turns:
+        figures.append(record.figure("notebook", "seconds of 80 epochs, scaled from one", list(turns.values())))
     for recipe in dict.fromkeys(row["recipe"] for row in trained):
-        of_recipe = [row for row in trained if row["recipe"] == recipe]
-        figures += [record.figure(recipe, metric, [float(row[metric]) for row in of_recipe]) for metric in MEASURED]
+        for metric in MEASURED:
+            values = [float(row[metric]) for row in trained if row["recipe"] == recipe and row.get(metric)]
+            if values:
+                figures.append(record.figure(recipe, metric, values))
     return figures
 
 
