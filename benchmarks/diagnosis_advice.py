@@ -38,7 +38,9 @@ from fittingroom.evaluation.intervals import half_of_mean
 from fittingroom.evaluation.metrics import score
 from fittingroom.events import EpochDone, Event, Hooks, StepDone
 from fittingroom.recipes.by_data import settled
-from fittingroom.recipes.recipe import Recipe, load_recipe, parse_recipe, with_epochs, with_lr
+from fittingroom.recipes.changes import with_epochs, with_lr
+from fittingroom.recipes.reading import load_recipe, parse_recipe
+from fittingroom.recipes.recipe import Recipe
 from fittingroom.report.diagnosis import Diagnosis, diagnose
 from fittingroom.training.fit import fit
 from fittingroom.training.inference import predict_dataset

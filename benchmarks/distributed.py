@@ -138,7 +138,8 @@ def work(*, quick: bool) -> None:
     from fittingroom.events import Event, Hooks, StepDone
     from fittingroom.models import find_model
     from fittingroom.parallel.process_group import ProcessGroup, process_group
-    from fittingroom.recipes.recipe import load_recipe, with_epochs
+    from fittingroom.recipes.changes import with_epochs
+    from fittingroom.recipes.reading import load_recipe
     from fittingroom.training.context import TrainContext
     from fittingroom.training.loop import fit_network
 

@@ -84,7 +84,7 @@ def train(place: str, data: Path, steps: int) -> dict[str, float]:
     from fittingroom.errors import Interrupted
     from fittingroom.events import Event, Hooks, StepDone
     from fittingroom.models import find_model
-    from fittingroom.recipes.recipe import load_recipe
+    from fittingroom.recipes.reading import load_recipe
     from fittingroom.training.context import TrainContext
     from fittingroom.training.hold_out import hold_out
     from fittingroom.training.loop import fit_network

@@ -23,7 +23,7 @@ import fittingroom as fr
 from fittingroom.data.dataset import Dataset
 from fittingroom.evaluation.class_metrics import class_metrics
 from fittingroom.evaluation.threshold import Threshold
-from fittingroom.recipes.recipe import with_epochs
+from fittingroom.recipes.changes import with_epochs
 from fittingroom.training.fit import fit, judge_on_validation
 from fittingroom.training.inference import predict_dataset
 

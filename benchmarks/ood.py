@@ -68,7 +68,7 @@ from sklearn.metrics import roc_auc_score
 
 import fittingroom as fr
 from fittingroom.data.cut import stratified_split
-from fittingroom.recipes.recipe import with_epochs
+from fittingroom.recipes.changes import with_epochs
 
 STRANGERS = 2_000
 SEEDS_OF_ALL = 5

@@ -241,7 +241,7 @@ def fittingroom_auto(train: Dataset, test: Dataset, epochs: int, clock: EpochClo
 def _fittingroom(train: Dataset, test: Dataset, epochs: int, clock: EpochClock, precision: str) -> None:
     import fittingroom as fr
     from fittingroom.events import EpochDone, Event, TrainingStarted
-    from fittingroom.recipes.recipe import with_epochs
+    from fittingroom.recipes.changes import with_epochs
 
     def observe(event: Event) -> None:
         if isinstance(event, TrainingStarted):

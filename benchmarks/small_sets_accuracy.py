@@ -53,7 +53,7 @@ def recipe_of(name: str, length: float = 1) -> Program:
 
     def train(images: Images, labels: Labels, judged: Images, classes: list[str], seed: int) -> NDArray[np.integer]:
         from fittingroom.recipes.by_data import settled
-        from fittingroom.recipes.recipe import with_epochs
+        from fittingroom.recipes.changes import with_epochs
         from fittingroom.training.fit import fit
         from fittingroom.training.inference import predict_dataset
 

@@ -21,7 +21,7 @@ import fittingroom
 import fittingroom.data
 import fittingroom.events
 from fittingroom.cli import make_parser
-from fittingroom.recipes.recipe import RECIPES_DIR, load_recipe, recipe_names
+from fittingroom.recipes.reading import RECIPES_DIR, load_recipe, recipe_names
 
 # The names that one meets first, in the order in which they are used; the others follow by the alphabet.
 FIRST = ("open_dataset", "train", "load", "open_run", "resume", "compare_runs", "load_recipe", "FittingRoomClassifier")

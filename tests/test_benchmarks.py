@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from fittingroom.models.tutorial_cnn import TutorialCNN
-from fittingroom.recipes.recipe import RECIPES_DIR
+from fittingroom.recipes.reading import RECIPES_DIR
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 

@@ -16,7 +16,7 @@ from fittingroom.data.normalization import Normalization
 from fittingroom.errors import Interrupted
 from fittingroom.evaluation.intervals import recipe_accuracy
 from fittingroom.evaluation.predictions import read_predictions
-from fittingroom.recipes.recipe import differences
+from fittingroom.recipes.changes import differences
 from fittingroom.runs.metrics_log import read_metrics
 from fittingroom.training.batches import Batches
 

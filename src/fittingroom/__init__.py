@@ -39,9 +39,9 @@ if TYPE_CHECKING:
     from fittingroom.pipeline import train as train
     from fittingroom.predict.classifier import Classifier as Classifier
     from fittingroom.predict.classifier import load as load
+    from fittingroom.recipes.reading import load_recipe as load_recipe
     from fittingroom.recipes.recipe import Recipe as Recipe
     from fittingroom.recipes.recipe import Stage as Stage
-    from fittingroom.recipes.recipe import load_recipe as load_recipe
     from fittingroom.report.page import write_report as write_report
     from fittingroom.report.run_summary import diagnose_run as diagnose_run
     from fittingroom.runs.environment_record import Options as Options
@@ -75,7 +75,7 @@ _HOMES = {
     "diagnose_run": "report.run_summary",
     "evaluate_files": "compare.foreign",
     "load": "predict.classifier",
-    "load_recipe": "recipes.recipe",
+    "load_recipe": "recipes.reading",
     "open_dataset": "data.open",
     "open_run": "runs.run",
     "resume": "pipeline",

@@ -26,7 +26,8 @@ from fittingroom.data.dataset import Dataset, Splits
 from fittingroom.errors import DataError, FittingRoomError
 from fittingroom.models import find_model
 from fittingroom.models.tutorial_cnn import TutorialCNN
-from fittingroom.recipes.recipe import load_recipe, with_epochs
+from fittingroom.recipes.changes import with_epochs
+from fittingroom.recipes.reading import load_recipe
 from fittingroom.training.device import pick_device
 from fittingroom.training.fit import fit
 from fittingroom.training.inference import predict_dataset

@@ -20,8 +20,10 @@ from fittingroom.data.dataset import Dataset, Splits
 from fittingroom.evaluation.temperature import UNCALIBRATED, Temperature
 from fittingroom.evaluation.threshold import Threshold
 from fittingroom.recipes.by_data import default_recipe, settled
+from fittingroom.recipes.changes import with_epochs, with_lr
 from fittingroom.recipes.own_names import with_code_of, with_own_code
-from fittingroom.recipes.recipe import Recipe, load_recipe, parse_recipe, with_epochs, with_lr
+from fittingroom.recipes.reading import load_recipe, parse_recipe
+from fittingroom.recipes.recipe import Recipe
 from fittingroom.runs.preprocessing import prepared_dataset, preprocessing_of
 from fittingroom.training.fit import fit, judge_on_validation
 from fittingroom.training.hold_out import held_out_count, learned_from_count

@@ -31,7 +31,7 @@ from fittingroom.files.json_lines import append_json_line
 from fittingroom.models import build_model, package_model
 from fittingroom.parallel.process_group import process_group, processes
 from fittingroom.predict import inputs
-from fittingroom.recipes.recipe import load_recipe, parse_recipe
+from fittingroom.recipes.reading import load_recipe, parse_recipe
 from fittingroom.rendering.html_page import PACKAGE, in_markdown
 from fittingroom.rendering.languages import page_in_two_languages, with_chinese
 from fittingroom.rendering.terminal import terminal_width

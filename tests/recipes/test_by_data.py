@@ -16,7 +16,8 @@ from fittingroom.errors import Interrupted
 from fittingroom.estimator import FittingRoomClassifier
 from fittingroom.events import Event, RecipeSettled
 from fittingroom.recipes.by_data import default_recipe, settled
-from fittingroom.recipes.recipe import load_recipe, parse_recipe, with_epochs
+from fittingroom.recipes.changes import with_epochs
+from fittingroom.recipes.reading import load_recipe, parse_recipe
 from fittingroom.recipes.steps import steps_of
 from fittingroom.runs.create import start
 from tests.support import SUPPORT

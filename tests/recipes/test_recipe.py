@@ -9,18 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fittingroom.errors import RecipeError
-from fittingroom.recipes.recipe import (
-    Recipe,
-    Stage,
-    differences,
-    find_problems,
-    load_recipe,
-    parse_recipe,
-    recipe_from_dict,
-    recipe_names,
-    with_epochs,
-    with_lr,
-)
+from fittingroom.recipes.changes import differences, with_epochs, with_lr
+from fittingroom.recipes.reading import load_recipe, parse_recipe, recipe_from_dict, recipe_names
+from fittingroom.recipes.recipe import Recipe, Stage, find_problems
 from fittingroom.recipes.toml_text import apply_override, lines_of_keys, to_toml
 
 SOUND = """\

@@ -19,7 +19,8 @@ from fittingroom.evaluation.metrics import score
 from fittingroom.evaluation.mistakes import TRUSTED, find_mistakes, find_suspicious_labels, right_answers
 from fittingroom.evaluation.predictions import JudgedPredictions, read_predictions
 from fittingroom.recipes.reached import REACHED
-from fittingroom.recipes.recipe import Recipe, load_recipe, parse_recipe
+from fittingroom.recipes.reading import load_recipe, parse_recipe
+from fittingroom.recipes.recipe import Recipe
 from fittingroom.rendering.languages import translated
 from fittingroom.report.diagnosis import Diagnosis, diagnose, fit_trend
 from fittingroom.report.diagnosis.learning_rules import _p_values

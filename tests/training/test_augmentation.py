@@ -18,7 +18,9 @@ from fittingroom.data.dataset import Dataset
 from fittingroom.data.normalization import Normalization
 from fittingroom.errors import Interrupted
 from fittingroom.parallel.process_group import ProcessGroup
-from fittingroom.recipes.recipe import Recipe, Stage, differences, parse_recipe
+from fittingroom.recipes.changes import differences
+from fittingroom.recipes.reading import parse_recipe
+from fittingroom.recipes.recipe import Recipe, Stage
 from fittingroom.runs.metrics_log import read_metrics
 from fittingroom.training import augment
 from fittingroom.training.batches import Batches

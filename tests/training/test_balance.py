@@ -19,7 +19,8 @@ from fittingroom.errors import Interrupted, RecipeError
 from fittingroom.evaluation.metrics import judged_by, score
 from fittingroom.events import EpochDone, Event, Hooks
 from fittingroom.parallel.process_group import ProcessGroup
-from fittingroom.recipes.recipe import Recipe, Stage, load_recipe
+from fittingroom.recipes.reading import load_recipe
+from fittingroom.recipes.recipe import Recipe, Stage
 from fittingroom.runs.metrics_log import read_metrics
 from fittingroom.training.balance import balanced_order, balanced_weights
 from fittingroom.training.batches import Batches

@@ -11,7 +11,8 @@ import fittingroom as fr
 from fittingroom.data.dataset import Splits
 from fittingroom.errors import Interrupted
 from fittingroom.events import Hooks
-from fittingroom.recipes.recipe import recipe_names, with_epochs
+from fittingroom.recipes.changes import with_epochs
+from fittingroom.recipes.reading import recipe_names
 from fittingroom.training.checkpoint import Checkpoints
 from fittingroom.training.fit import Fitted, fit
 from fittingroom.training.inference import batch_size_for, predict_dataset

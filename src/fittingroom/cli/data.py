@@ -172,7 +172,7 @@ def run_show(args: argparse.Namespace) -> int:
     from fittingroom.cli import console, data_views
     from fittingroom.data.dataset import parts_of
     from fittingroom.errors import DataError, UsageError
-    from fittingroom.recipes.recipe import load_recipe
+    from fittingroom.recipes.reading import load_recipe
 
     if args.set and args.augment is None:
         raise UsageError("--set changes a recipe that is shown; name it by --augment")

@@ -241,7 +241,8 @@ def recipe_of(args: argparse.Namespace, origin: Origin | None = None, *, name: s
     """
     from dataclasses import replace
 
-    from fittingroom.recipes.recipe import load_recipe, with_epochs, with_lr
+    from fittingroom.recipes.changes import with_epochs, with_lr
+    from fittingroom.recipes.reading import load_recipe
 
     name = args.recipe or name or (RECIPE_FOR_WEIGHTS if _starts_from_weights(args) else RECIPE_FOR_A_MODEL)
 

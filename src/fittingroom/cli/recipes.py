@@ -19,7 +19,7 @@ def add_options(parser: Parser) -> None:
 def run_recipes(args: argparse.Namespace) -> int:
     """Print the list of recipes, or one as TOML."""
     from fittingroom.cli import console
-    from fittingroom.recipes.recipe import RECIPES_DIR, load_recipe, recipe_names
+    from fittingroom.recipes.reading import RECIPES_DIR, load_recipe, recipe_names
 
     if args.name is None:
         recipes = {name: load_recipe(name) for name in recipe_names()}

@@ -171,7 +171,7 @@ def _variant(file: Path, baseline: Recipe) -> Recipe:
     """The baseline with the keys that a file of TOML sets."""
     from fittingroom.errors import UsageError
     from fittingroom.files.regular_file import read_regular_text
-    from fittingroom.recipes.recipe import recipe_from_dict
+    from fittingroom.recipes.reading import recipe_from_dict
     from fittingroom.recipes.toml_text import MAX_BYTES, parse_toml
 
     try:

@@ -8,7 +8,7 @@ from typing import Any
 from fittingroom.compare.answers import Answers
 from fittingroom.evaluation.group_intervals import group_numbers
 from fittingroom.evaluation.intervals import interval_method
-from fittingroom.recipes.recipe import differences
+from fittingroom.recipes.changes import differences
 from fittingroom.runs.recipe_accuracy import accuracy_of_answers, whose_interval
 from fittingroom.runs.run import Run
 

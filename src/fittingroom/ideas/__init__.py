@@ -20,7 +20,8 @@ from fittingroom.ideas.on_test import compare_on_test
 from fittingroom.ideas.page import write_page
 from fittingroom.ideas.record import FIRST_FILES, Record, opened_study, read_study, write_study
 from fittingroom.ideas.table import points
-from fittingroom.recipes.recipe import Recipe, load_recipe
+from fittingroom.recipes.reading import load_recipe
+from fittingroom.recipes.recipe import Recipe
 from fittingroom.rendering.in_notebook import notebook_view
 from fittingroom.runs.create import as_given, claimed_folder, recipe_for
 from fittingroom.runs.environment_record import Options

@@ -6,8 +6,10 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 
 from fittingroom.errors import RecipeError
+from fittingroom.recipes.changes import differences
 from fittingroom.recipes.own_names import with_code_of
-from fittingroom.recipes.recipe import Recipe, differences, parse_recipe
+from fittingroom.recipes.reading import parse_recipe
+from fittingroom.recipes.recipe import Recipe
 
 Ideas = Sequence[str | Sequence[str] | Recipe] | Mapping[str, str | Sequence[str] | Recipe]
 SAYS_NOTHING = ("name", "description")  # keys of a recipe that decide nothing

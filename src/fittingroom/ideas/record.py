@@ -17,7 +17,8 @@ from fittingroom.ideas.side import Side
 from fittingroom.ideas.study import BASELINE, Idea, Study
 from fittingroom.own_code.kept import FOLDER as CODE
 from fittingroom.own_code.kept import KeptCode
-from fittingroom.recipes.recipe import Recipe, recipe_from_dict
+from fittingroom.recipes.reading import recipe_from_dict
+from fittingroom.recipes.recipe import Recipe
 from fittingroom.runs.environment_record import Options
 from fittingroom.runs.kept_code import executed_files, names_of_code, with_study_code
 from fittingroom.runs.one_writer import BEGIN_AGAIN, was_stopped_at_once

@@ -29,7 +29,8 @@ from fittingroom.parallel.jobs import Job, run_jobs
 from fittingroom.parallel.ray_engine import RayEngine
 from fittingroom.recipes.by_data import settled
 from fittingroom.recipes.own_names import code_names, with_own_code
-from fittingroom.recipes.recipe import Precision, Recipe, load_recipe
+from fittingroom.recipes.reading import load_recipe
+from fittingroom.recipes.recipe import Precision, Recipe
 from fittingroom.recipes.steps import AUTO, auto_batch_size
 from fittingroom.version import __version__
 

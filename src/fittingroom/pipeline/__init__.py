@@ -23,7 +23,8 @@ from fittingroom.parallel.ray_engine import RayEngine, check_engine
 from fittingroom.pipeline.whole_run import complete
 from fittingroom.recipes.by_data import FOR_ALL_OTHERS
 from fittingroom.recipes.keywords import refuse_unknown_keys, with_keys
-from fittingroom.recipes.recipe import Recipe, load_recipe
+from fittingroom.recipes.reading import load_recipe
+from fittingroom.recipes.recipe import Recipe
 from fittingroom.rendering.progress import shown
 from fittingroom.runs.create import recipe_for, start
 from fittingroom.runs.environment_record import Options, holds_run

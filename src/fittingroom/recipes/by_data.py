@@ -9,7 +9,8 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fittingroom.recipes.recipe import Recipe, load_recipe
+from fittingroom.recipes.reading import load_recipe
+from fittingroom.recipes.recipe import Recipe
 from fittingroom.recipes.steps import auto_batch_size, shift_in_pixels, steps_of
 
 LARGE_SET = 20_000  # images, from which on Fashion-MNIST's own default is the default of all its kind

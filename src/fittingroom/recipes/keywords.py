@@ -8,8 +8,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from fittingroom.errors import RecipeError
+from fittingroom.recipes.changes import with_epochs, with_lr
 from fittingroom.recipes.code_keys import named
-from fittingroom.recipes.recipe import Recipe, Stage, recipe_from_dict, with_epochs, with_lr
+from fittingroom.recipes.reading import recipe_from_dict
+from fittingroom.recipes.recipe import Recipe, Stage
 from fittingroom.recipes.steps import sets_epochs
 
 KEYS = tuple(field.name for field in dataclasses.fields(Recipe))

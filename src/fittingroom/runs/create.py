@@ -31,7 +31,8 @@ from fittingroom.own_code.kept import keep_code, kept_codes
 from fittingroom.parallel.process_group import ALONE, ProcessGroup, is_own_job, torchrun_job
 from fittingroom.recipes.by_data import Chosen, default_recipe, said_of, settled
 from fittingroom.recipes.own_names import code_names, with_own_code
-from fittingroom.recipes.recipe import Precision, Recipe, load_recipe
+from fittingroom.recipes.reading import load_recipe
+from fittingroom.recipes.recipe import Precision, Recipe
 from fittingroom.runs import environment_record
 from fittingroom.runs.cut import CUT, bundles_of, decide_cut
 from fittingroom.runs.environment_record import Environment, Options, RecordedData, holds_run, write_environment

@@ -13,7 +13,9 @@ from fittingroom.errors import ArtifactError, FittingRoomError
 from fittingroom.evaluation.intervals import interval_method
 from fittingroom.files.csv_text import csv_text
 from fittingroom.recipes.by_data import settled
-from fittingroom.recipes.recipe import Recipe, differences, load_recipe, recipe_from_dict, recipe_names
+from fittingroom.recipes.changes import differences
+from fittingroom.recipes.reading import load_recipe, recipe_from_dict, recipe_names
+from fittingroom.recipes.recipe import Recipe
 from fittingroom.runs.environment_record import Environment
 from fittingroom.runs.ledger import read_evaluations
 from fittingroom.runs.recipe_accuracy import whose_interval

@@ -14,8 +14,10 @@ from fittingroom.files.json_file import read_json
 from fittingroom.own_code.kept import SOURCE, read_kept_source
 from fittingroom.own_code.name import OwnCode
 from fittingroom.parallel.process_group import ProcessGroup
+from fittingroom.recipes.changes import differences
 from fittingroom.recipes.own_names import read_kept, with_kept_code
-from fittingroom.recipes.recipe import Recipe, differences, parse_recipe
+from fittingroom.recipes.reading import parse_recipe
+from fittingroom.recipes.recipe import Recipe
 from fittingroom.runs import environment_record
 from fittingroom.runs.environment_record import DataIdentity, Environment, holds_run
 from fittingroom.runs.run import Run

@@ -30,7 +30,8 @@ from fittingroom.files.json_file import write_json
 from fittingroom.files.run_file import read_run_text
 from fittingroom.parallel.process_group import launcher
 from fittingroom.recipes.own_names import as_foreign
-from fittingroom.recipes.recipe import Recipe, parse_recipe
+from fittingroom.recipes.reading import parse_recipe
+from fittingroom.recipes.recipe import Recipe
 from fittingroom.runs.environment_record import DataIdentity, Environment, holds_run, read_environment
 from fittingroom.runs.ledger import record_evaluation
 from fittingroom.runs.metrics_log import read_metrics

@@ -11,7 +11,7 @@ from torch import Tensor
 from fittingroom.errors import ArtifactError
 from fittingroom.events import CheckpointSaved
 from fittingroom.files.records import read_record
-from fittingroom.recipes.recipe import differences
+from fittingroom.recipes.changes import differences
 from fittingroom.training.checkpoint import Checkpoints, load_newest_checkpoint, save_checkpoint, tensors_to_bytes
 from fittingroom.training.context import TrainContext
 from fittingroom.training.state import TrainState

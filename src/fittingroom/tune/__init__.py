@@ -21,7 +21,8 @@ from fittingroom.errors import ArtifactError, Interrupted, RecipeError, StorageF
 from fittingroom.events import Hooks, Observer
 from fittingroom.parallel.process_group import processes
 from fittingroom.parallel.ray_engine import RayEngine, check_engine
-from fittingroom.recipes.recipe import Recipe, load_recipe
+from fittingroom.recipes.reading import load_recipe
+from fittingroom.recipes.recipe import Recipe
 from fittingroom.runs.environment_record import Options
 from fittingroom.runs.preprocessing import preprocessing_of
 from fittingroom.tune.conclusion import conclude

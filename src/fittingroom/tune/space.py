@@ -21,9 +21,11 @@ from typing import Any, get_args, get_type_hints
 from fittingroom.errors import RecipeError
 from fittingroom.files.regular_file import read_regular_text
 from fittingroom.own_code.name import is_own
+from fittingroom.recipes.changes import with_lr
 from fittingroom.recipes.code_keys import kind_of, own_names
 from fittingroom.recipes.fields import in_lines
-from fittingroom.recipes.recipe import Recipe, Stage, find_problems, recipe_from_dict, with_lr
+from fittingroom.recipes.reading import recipe_from_dict
+from fittingroom.recipes.recipe import Recipe, Stage, find_problems
 from fittingroom.recipes.steps import sets_epochs
 from fittingroom.recipes.toml_text import MAX_BYTES, lines_of_keys, parse_toml, set_key
 

@@ -45,7 +45,8 @@ from fittingroom.parallel.ray_engine import RayEngine
 from fittingroom.recipes.by_data import settled
 from fittingroom.recipes.code_keys import own_names
 from fittingroom.recipes.own_names import options_for_code
-from fittingroom.recipes.recipe import Recipe, recipe_from_dict
+from fittingroom.recipes.reading import recipe_from_dict
+from fittingroom.recipes.recipe import Recipe
 from fittingroom.runs.create import as_given, claimed_folder, start_anew
 from fittingroom.runs.environment_record import Options, holds_run
 from fittingroom.runs.kept_code import executed_files, keep_study_code, with_study_code

@@ -13,7 +13,7 @@ from fittingroom.files.json_file import read_json_object
 from fittingroom.files.lock import is_folder_held
 from fittingroom.files.records import Range, read_record
 from fittingroom.files.run_file import read_run_text
-from fittingroom.recipes.recipe import parse_recipe
+from fittingroom.recipes.reading import parse_recipe
 from fittingroom.rendering.html_page import render_page
 from fittingroom.report.curves import accuracy_panel, loss_panel, rate_panel
 from fittingroom.watch.follow import Training

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from fittingroom.recipes.changes import differences
 from fittingroom.recipes.reached import REACHED
-from fittingroom.recipes.recipe import Recipe, differences, load_recipe, recipe_names
+from fittingroom.recipes.reading import load_recipe, recipe_names
+from fittingroom.recipes.recipe import Recipe
 from fittingroom.recipes.steps import AUTO
 from fittingroom.rendering.share import share_text
 from fittingroom.report.diagnosis.facts import MIN_EPOCHS, MIN_NATS, Diagnosis, Facts, Window, rounded

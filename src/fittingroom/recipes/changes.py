@@ -1,0 +1,50 @@
+"""A recipe with a change that no single key makes, and in which keys two recipes differ."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from fittingroom.errors import RecipeError
+from fittingroom.files.records import brief
+from fittingroom.recipes.recipe import Recipe
+
+
+def with_epochs(recipe: Recipe, epochs: int) -> Recipe:
+    """The recipe for ``epochs`` epochs in all: stages are shortened from the end, or the last one is lengthened.
+
+    So many are trained, whatever ``min_steps`` the recipe has.
+
+    Raises:
+        RecipeError: less than one epoch.
+    """
+    if epochs < 1:
+        raise RecipeError(f"epochs: at least 1 expected, {epochs} found")
+    stages, left = [], epochs
+    for i, stage in enumerate(recipe.stages):
+        share = left if i == len(recipe.stages) - 1 else min(stage.epochs, left)
+        if share:
+            stages.append(dataclasses.replace(stage, epochs=share, warmup=min(stage.warmup, share)))
+        left -= share
+    return dataclasses.replace(recipe, stages=tuple(stages), min_steps=0)
+
+
+def with_lr(recipe: Recipe, lr: float) -> Recipe:
+    """The recipe with ``lr`` as the first stage's peak rate; later stages keep their ratio to it."""
+    factor = lr / recipe.stages[0].lr
+    stages = tuple(dataclasses.replace(stage, lr=stage.lr * factor) for stage in recipe.stages)
+    return dataclasses.replace(recipe, stages=stages)
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """Lines such as ``stages.0.lr: 0.01 → 0.02`` for each key on which two recipes, as plain values, differ."""
+    lines = []
+    for key in [*old, *(key for key in new if key not in old)]:
+        before, after = old.get(key), new.get(key)
+        if key == "stages" and before and after and len(before) == len(after):
+            for i, pair in enumerate(zip(before, after, strict=True)):
+                lines += differences(*pair, prefix=f"{prefix}stages.{i}.")
+        elif before != after:
+            lines.append(f"{prefix}{key}: {brief(before)} → {brief(after)}")
+    return lines
