@@ -213,6 +213,36 @@ def test_where_the_training_data_is_gone_the_rest_is_given(capsys: pytest.Captur
     assert "without near-duplicates" not in printed.out
 
 
+@pytest.mark.parametrize("name", ["one", "two"])
+def test_the_split_validation_of_the_run_itself_is_what_its_training_recorded(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And no test image is looked at, whatever test set the run has."""
+    ledger = Path("runs/test-looks.jsonl").read_bytes()
+    run = fr.open_run(Path("runs", name))
+    scores = evaluated(capsys, str(run.path), "--split", "validation", "--csv", "mistakes.csv")
+    assert scores == run.validation_scores()
+    members = run.members or [run]
+    recorded = [member.result["validation"] for member in members]
+    assert scores["mean" if run.members else "accuracy"] == pytest.approx(np.mean([of["accuracy"] for of in recorded]))
+    assert len(pl.read_csv("mistakes.csv")) == sum(of["n"] - of["correct"] for of in recorded)
+    assert Path("runs/test-looks.jsonl").read_bytes() == ledger
+    assert not (run.path / "evaluations").exists()
+
+    assert main(["evaluate", str(run.path), "--split", "validation"]) == 0
+    assert capsys.readouterr().out.startswith("mean accuracy of 2 seeds on validation" if run.members else "accuracy ")
+    assert main(["evaluate", str(run.path), "--split", "validation", "--subsets"]) == 2
+
+
+def test_the_split_train_of_the_run_itself_is_judged_and_said_to_be_known(capsys: pytest.CaptureFixture[str]) -> None:
+    ledger = Path("runs/test-looks.jsonl").read_bytes()
+    scores = evaluated(capsys, "runs/one", "--split", "train")
+    assert scores["n"] == 2_000
+    assert isinstance(scores["trained_on"], dict)
+    assert scores["trained_on"]["equal"] > 1_000
+    assert len(Path("runs/test-looks.jsonl").read_bytes()) >= len(ledger)
+
+
 # ── --csv ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -45,7 +45,8 @@ def add_options(parser: Parser) -> None:
     parser.add_argument(
         "--split",
         choices=("train", "validation", "test"),
-        help="which split of DATA; default: test if it has one, else train",
+        help="which split of DATA; default: test if it has one, else train. Without DATA, of the run's own: "
+        "validation shows what its training recorded, and looks at no test image",
     )
     parser.add_argument(
         "--subsets",
@@ -90,7 +91,9 @@ def run_evaluate(args: argparse.Namespace) -> int:
         if (files := files_of(args.folder)) is not None:
             return _evaluate_files(files, args)
     run = open_run(args.folder)
-    dataset = None if args.data is None else _open_split(run, args)
+    if args.data is None and args.split == "validation":
+        return _show_validation(run, args)
+    dataset = _asked_for(run, args)
     subsets = _subsets(run, dataset, args) if args.subsets or args.suspects else ()
 
     # PyTorch is loaded only now: a run or data that can't be opened is answered at once.
@@ -123,6 +126,33 @@ def run_evaluate(args: argparse.Namespace) -> int:
     # The scores first: where the evaluation couldn't be kept, there is nothing to make a table of.
     if args.csv:
         _write_csv(args.csv, run, _predictions_files(run) - written_before, every_image=args.all)
+    return 0
+
+
+def _asked_for(run: Run, args: argparse.Namespace) -> Dataset | None:
+    """What is to be judged on; None for the run's own test set."""
+    if args.data is not None:
+        return _open_split(run, args)
+    return run.open_data().train if args.split == "train" else None
+
+
+def _show_validation(run: Run, args: argparse.Namespace) -> int:
+    """What its training recorded of the images that validated the run: nothing is judged, nothing put on record."""
+    from fittingroom.cli import console
+    from fittingroom.errors import UsageError
+
+    if args.subsets or args.suspects:
+        raise UsageError(
+            "--subsets and --suspects: for an evaluation; of the run's own validation images a record is shown"
+        )
+    scores = run.validation_scores()
+    if args.json:
+        console.print_json(scores)
+    else:
+        (_print_mean if "members" in scores else _print_scores)(scores)
+    if args.csv:
+        files = {member.predictions_file("validation") for member in run.members or [run]}
+        _write_csv(args.csv, run, files, every_image=args.all)
     return 0
 
 

@@ -24,7 +24,7 @@ from fittingroom.data.dataset import Dataset, Splits
 from fittingroom.data.preprocessing import Preprocessing
 from fittingroom.errors import ArtifactError, DataError, FittingRoomError, naming_extras
 from fittingroom.evaluation.group_intervals import group_numbers
-from fittingroom.evaluation.predictions import JudgedPredictions, write_predictions
+from fittingroom.evaluation.predictions import JudgedPredictions, read_predictions, write_predictions
 from fittingroom.files.atomic import make_own_folder
 from fittingroom.files.json_file import write_json
 from fittingroom.files.run_file import read_run_text
@@ -287,7 +287,10 @@ class Run:
         """The test set that the run was started with. Raises :class:`DataError` where there is none, or another now."""
         test, recorded = self.open_data().test, self.environment.data.test
         if test is None:
-            raise DataError(f"{self.path}: its data has no test set; name one: fittingroom evaluate {self.path} DATA")
+            raise DataError(
+                f"{self.path}: its data has no test set; name one: fittingroom evaluate {self.path} DATA; what it said "
+                "of its validation images: --split validation"
+            )
         now = DataIdentity.of(test)
         if recorded is None or not (now.content == recorded.content or now.is_same_data(recorded)):
             raise DataError(
@@ -295,6 +298,30 @@ class Run:
                 f"name it: fittingroom evaluate {self.path} DATA"
             )
         return test
+
+    def validation_scores(self) -> dict[str, Any]:
+        """What was said of the images that validated it, as the training recorded it: nothing is judged anew.
+
+        Returns:
+            As :meth:`evaluate` does.
+
+        Raises:
+            DataError: none did.
+            ArtifactError: the run's files can't be read.
+        """
+        members = self.members or [self]
+        scores = [member.result["validation"] for member in members]
+        if None in scores:
+            raise DataError(
+                f"{self.path}: no images were held out of its training, so none validated it; name data to judge it "
+                f"by: fittingroom evaluate {self.path} DATA"
+            )
+        if not self.members:
+            return dict(scores[0])
+
+        tables = [read_predictions(each.predictions_file("validation"), each.artifact.classes) for each in members]
+        evaluated = [(of_one, table.is_right) for of_one, table in zip(scores, tables, strict=True)]
+        return self._mean_of_members(evaluated, (), "validation", tables[0].groups)
 
     def _mean_of_members(
         self,
