@@ -34,7 +34,7 @@ from record import Figure, append, figure, show
 from sklearn.datasets import load_digits
 
 import fittingroom as fr
-from fittingroom.audit.identity import part_of
+from fittingroom.audit.official_part import part_of
 from fittingroom.label_check import LabelCheck, LabelNoise, estimate_label_noise, out_of_fold
 from fittingroom.label_check.folds import long_enough
 

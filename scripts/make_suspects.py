@@ -10,8 +10,8 @@ About a minute on one thread; the same bytes each time on the same kind of proce
 
 import torch
 
-from fittingroom.audit.identity import part_of
 from fittingroom.audit.label_issues import SHIPPED, write_label_issues
+from fittingroom.audit.official_part import part_of
 from fittingroom.data.dataset import parts_of
 from fittingroom.data.open import open_dataset
 from fittingroom.label_check import LabelCheck, check_labels

@@ -16,9 +16,11 @@ import torch
 from numpy.typing import NDArray
 
 import fittingroom as fr
-from fittingroom.artifact.export import ExportError, ParityGate, Shipped, export_onnx, export_torch
+from fittingroom.artifact.export import export_onnx, export_torch
 from fittingroom.artifact.onnx_model import OnnxModel
+from fittingroom.artifact.parity_gate import ExportError, ParityGate
 from fittingroom.artifact.quantize import quantize_int8
+from fittingroom.artifact.shipped import Shipped
 from fittingroom.evaluation.predictions import Predictions
 from fittingroom.training.hold_out import hold_out
 from fittingroom.training.inference import predict_dataset

@@ -130,7 +130,7 @@ def test_a_training_keeps_the_space_and_an_export_reads_it(
     def refuse(*_args: object) -> None:
         raise AssertionError("it was kept, and isn't fitted anew")
 
-    monkeypatch.setattr("fittingroom.artifact.export.Shipped.fit_feature_space", refuse)
+    monkeypatch.setattr("fittingroom.artifact.shipped.Shipped.fit_feature_space", refuse)
     path = export_onnx(run.artifact, run.artifact.network(), *seen_in_training(run), path=tmp_path / "model.onnx")
     images = fr.open_dataset("sample").train.images[:50]
     first, second = (OnnxModel(file).answer(images).residuals for file in (run.path / "model.onnx", path))

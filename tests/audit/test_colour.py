@@ -10,8 +10,8 @@ from PIL import Image
 from fittingroom.audit import as_html, as_sheet, check, fast_findings
 from fittingroom.audit.check import repair_images
 from fittingroom.audit.features import in_grey
-from fittingroom.audit.identity import part_of
 from fittingroom.audit.near_duplicates import near_duplicates
+from fittingroom.audit.official_part import part_of
 from fittingroom.data.dataset import Dataset, Splits
 from fittingroom.data.formats.idx import write_idx
 from fittingroom.data.preprocessing import Preprocessing

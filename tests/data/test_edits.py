@@ -9,7 +9,8 @@ import pytest
 
 import fittingroom as fr
 from fittingroom.data.dataset import Dataset, Splits
-from fittingroom.data.edits import Edits, apply_edits, edited, image_name
+from fittingroom.data.edit_lists import image_name
+from fittingroom.data.edits import Edits, apply_edits, edited
 from fittingroom.errors import DataError
 
 

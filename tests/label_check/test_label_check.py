@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 import fittingroom as fr
-from fittingroom.audit.identity import Part, part_of
+from fittingroom.audit.official_part import Part, part_of
 from fittingroom.data.cache import cache_entries, clear_cache
 from fittingroom.data.dataset import Dataset
 from fittingroom.label_check import Fold, LabelCheck, check_labels, estimate_label_noise, out_of_fold

@@ -18,8 +18,8 @@ import fittingroom as fr
 from fittingroom.errors import Interrupted, StorageFailed
 from fittingroom.events import Event, Hooks, JobDone, JobEvent, StepDone
 from fittingroom.tune import Plan, Study
+from fittingroom.tune.record import open_study
 from fittingroom.tune.space import apply
-from fittingroom.tune.study import open_study
 from tests.support.picture_folders import write_folder
 from tests.tune.conftest import LINEAR, SPACE, recipe
 

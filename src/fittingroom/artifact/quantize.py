@@ -14,9 +14,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fittingroom.artifact.export import ExportError, ood_scale_of, with_metadata
+from fittingroom.artifact.export import ood_scale_of, with_metadata
 from fittingroom.artifact.onnx_model import BATCH, OnnxModel
 from fittingroom.artifact.onnx_runtime import load_onnxruntime
+from fittingroom.artifact.parity_gate import ExportError
 from fittingroom.data.dataset import Dataset
 from fittingroom.errors import DataError
 from fittingroom.files.atomic import atomic_write

@@ -11,9 +11,10 @@ import numpy as np
 
 from fittingroom.audit.findings import SEVERITIES, Finding
 from fittingroom.audit.groups import groups_split
-from fittingroom.audit.identity import Part, identity_findings, identity_of, part_of
+from fittingroom.audit.identity import identity_findings, identity_of
 from fittingroom.audit.labels import classes, labels_displaced
 from fittingroom.audit.layout import shifted, wrong_width
+from fittingroom.audit.official_part import Part, part_of
 from fittingroom.audit.orientation import inverted, turned
 from fittingroom.audit.read_damaged import AuditedFile, holds_pictures, read_audited_file
 from fittingroom.audit.repeats import duplicates, near_findings, overlap

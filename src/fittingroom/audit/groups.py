@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from fittingroom.audit.findings import MAX_IMAGES_SHOWN, MAX_VALUES_LISTED, Finding, file_figures, place_text
-from fittingroom.audit.identity import Part
+from fittingroom.audit.official_part import Part
 from fittingroom.audit.repeats import rank
 from fittingroom.rendering.contact_sheet import Row
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from fittingroom.audit.reference import MANIFEST, TRAIN, hashes_of, manifest
 from fittingroom.data.dataset import Dataset
-from fittingroom.data.edits import CORRECTED, image_name
+from fittingroom.data.edit_lists import CORRECTED, image_name
 from fittingroom.errors import DataError
 from fittingroom.files.atomic import atomic_write
 from fittingroom.files.json_file import read_json, write_json

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from fittingroom.audit.damaged_idx import header_in, labels_from_offset_0
 from fittingroom.audit.features import coherence
 from fittingroom.audit.findings import MAX_IMAGES_SHOWN, MAX_VALUES_LISTED, Finding
-from fittingroom.audit.identity import Part, displaced_numbers
+from fittingroom.audit.official_labels import displaced_numbers
+from fittingroom.audit.official_part import Part
 from fittingroom.data.dataset import Dataset
 from fittingroom.rendering.contact_sheet import Row
 

@@ -73,7 +73,7 @@ class AuditedFile:
     Attributes:
         given: the path or name as it was given.
         findings: what is wrong with the bytes and the types of values.
-        parts: (role, data), as far as they could be read; role as in :class:`fittingroom.audit.identity.Part`.
+        parts: (role, data), as far as they could be read; role as in :class:`fittingroom.audit.official_part.Part`.
         problem: why it couldn't be read, where no finding says so.
         notes: what its reader says of it, a sentence each: what was left out, what was resized.
         is_pictures: whether the images were decoded from picture files, or from those in a table, so that no byte

@@ -16,9 +16,9 @@ from fittingroom.audit.findings import (
     kind_of_place,
     place_text,
 )
-from fittingroom.audit.identity import Part
 from fittingroom.audit.known_pairs import keep_pairs, keep_pairs_between
 from fittingroom.audit.near_duplicates import near_duplicates
+from fittingroom.audit.official_part import Part
 from fittingroom.rendering.contact_sheet import Row
 from fittingroom.rendering.share import share_text
 

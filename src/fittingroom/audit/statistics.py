@@ -17,7 +17,7 @@ from fittingroom.audit.findings import (
     kind_of_place,
     place_text,
 )
-from fittingroom.audit.identity import Part
+from fittingroom.audit.official_part import Part
 from fittingroom.data.dataset import Dataset
 from fittingroom.rendering.contact_sheet import Row
 

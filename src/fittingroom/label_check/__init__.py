@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from fittingroom.audit import Finding
 from fittingroom.audit.findings import file_figures
-from fittingroom.audit.identity import Part
 from fittingroom.audit.label_issues import LabelIssue, LabelIssues
+from fittingroom.audit.official_part import Part
 from fittingroom.data.dataset import Dataset
 from fittingroom.errors import DataError, RecipeError
 from fittingroom.label_check.confident_learning import MIN_AGREE, LabelNoise, estimate_label_noise

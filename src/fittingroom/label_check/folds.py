@@ -15,8 +15,8 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from fittingroom.audit.identity import Part
 from fittingroom.audit.known_pairs import pairs_at_hand
+from fittingroom.audit.official_part import Part
 from fittingroom.data.cache import LABEL_CHECKS
 from fittingroom.data.cut import bundles, stratified_folds
 from fittingroom.data.dataset import Dataset, Splits

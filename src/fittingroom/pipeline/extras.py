@@ -18,8 +18,10 @@ import torch
 from torch import nn
 
 from fittingroom.artifact.artifact import Artifact
-from fittingroom.artifact.export import ExportError, Shipped, export_onnx
+from fittingroom.artifact.export import export_onnx
 from fittingroom.artifact.onnx_model import MODEL
+from fittingroom.artifact.parity_gate import ExportError
+from fittingroom.artifact.shipped import Shipped
 from fittingroom.data.dataset import Dataset
 from fittingroom.evaluation.predictions import Predictions
 from fittingroom.predict.classifier import Classifier, load

@@ -268,7 +268,7 @@ def _by_torch(
     artifact: Artifact, trust_code: bool, threads: int | None, device: str
 ) -> Callable[[NDArray[np.uint8]], Predictions]:
     """The network itself, for what could not be exported."""
-    from fittingroom.artifact.export import Shipped
+    from fittingroom.artifact.shipped import Shipped
     from fittingroom.training.device import pick_device, prepare_torch
 
     prepare_torch(threads, deterministic=False)

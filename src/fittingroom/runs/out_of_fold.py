@@ -25,7 +25,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
-from fittingroom.artifact.export import Shipped
+from fittingroom.artifact.shipped import Shipped
 from fittingroom.data.dataset import Dataset, Splits
 from fittingroom.errors import ArtifactError
 from fittingroom.evaluation.fold_interval import fold_interval

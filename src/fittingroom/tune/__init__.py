@@ -26,8 +26,9 @@ from fittingroom.recipes.recipe import Recipe
 from fittingroom.runs.environment_record import Options
 from fittingroom.runs.preprocessing import preprocessing_of
 from fittingroom.tune.conclusion import conclude
+from fittingroom.tune.record import open_study, start_study
 from fittingroom.tune.storage import reason_of, sqlite_in, without_password
-from fittingroom.tune.study import Study, open_study, start_study
+from fittingroom.tune.study import Study
 from fittingroom.tune.trial import Plan
 
 __all__ = ["Plan", "Study", "resume_study", "tune_recipe"]
