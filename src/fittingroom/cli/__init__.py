@@ -40,7 +40,7 @@ COMMANDS = {  # in the order of use, as the help has them; the module of the sam
     "evaluate": "judge a run on its test set or on other labelled data",
     "report": "write a run's report.html anew, and its model card",
     "predict": "say what is in a picture, a folder of them or a data set",
-    "export": "write a run's model as ONNX or a torch.export program",
+    "export": "write a run's model as ONNX, as a torch.export program, or as a page that answers",
     "serve": "answer over HTTP: a page to try a model on, and an API",
     "runs": "list the runs, best first",
     "compare": "say whether one run is better than another, or that one can't tell",
