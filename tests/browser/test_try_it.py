@@ -24,6 +24,7 @@ from fittingroom.data.preprocessing import Preprocessing, encode_png, read_pictu
 from fittingroom.rendering.page_script import json_in_page
 from fittingroom.report.model_page import write_model_page
 from fittingroom.report.page import write_report
+from fittingroom.report.try_it import trial_of
 from tests.browser.pages import SIZES, least_contrast, open_page, scrolls_sideways
 from tests.support.colour_images import crops
 from tests.support.small_run import train_small
@@ -66,6 +67,7 @@ def train_coloured(folder: Path) -> fr.Run:
         "model_args.block_layers=2",
         "model_args.fixed_stem=true",
         "model_args.mirror_average=true",
+        "model_args.shift_average=true",
         "mirror=random",
         "validation=200",
     ]
@@ -316,8 +318,7 @@ def test_a_page_is_small(runs: dict[str, fr.Run]) -> None:
         for pattern in (r'<section id="try".*?</section>', r'id="try-model">.*?</script>\s*<script>.*?</script>')
     ]
     assert all(parts)
-    style = Path(fr.__file__).parent / "rendering" / "try_it" / "try_it.css"
-    size = sum(len(part.group()) for part in parts if part) + style.stat().st_size
+    size = sum(len(part.group()) for part in parts if part) + len(trial_of(run).style)
 
     # Of official Fashion-MNIST there are ten times as many validation images, by which strangeness is told.
     metadata = OnnxModel(run.path / "model.onnx", threads=1).metadata

@@ -71,6 +71,21 @@ def test_with_mirror_average_an_answer_is_the_mean_of_those_to_the_image_and_its
     assert not torch.allclose(alone(x), expected)
 
 
+def test_with_shift_average_an_answer_is_the_mean_over_moves_by_a_pixel_and_their_mirror_images() -> None:
+    args = {"widths": [8, 16], "depths": [1, 1], "pools": [True, False]}
+    torch.manual_seed(0)
+    alone = ResidualCNN(image_size=(9, 12), **args)  # type: ignore[arg-type]
+    moving = ResidualCNN(image_size=(9, 12), mirror_average=True, shift_average=True, **args)  # type: ignore[arg-type]
+    moving.load_state_dict(alone.state_dict())
+    x = torch.rand(5, 1, 9, 12)
+    torch.testing.assert_close(moving.train()(x), alone.train()(x))  # what learns is the same
+
+    up, down = x[:, :, [*range(1, 9), 8]], x[:, :, [0, *range(8)]]
+    left, right = x[..., [*range(1, 12), 11]], x[..., [0, *range(11)]]
+    answers = [alone.eval()(view) for moved in (x, up, down, left, right) for view in (moved, moved.flip(3))]
+    torch.testing.assert_close(moving.eval()(x), torch.stack(answers).mean(0))
+
+
 def test_a_residual_convolution_that_gives_zero_changes_nothing() -> None:
     torch.manual_seed(0)
     with_it = ResidualCNN(widths=[8], depths=[1], pools=[True]).eval()

@@ -17,7 +17,15 @@ from fittingroom.artifact.artifact import FEATURE_SPACE, WEIGHTS, Artifact
 from fittingroom.artifact.onnx_model import Metadata
 from fittingroom.artifact.ood_score import OodScale, Ranks
 from fittingroom.errors import ArtifactError
-from fittingroom.recipes.residual_args import BLOCK_LAYERS, DEPTHS, FIXED_STEM, MIRROR_AVERAGE, POOLS, WIDTHS
+from fittingroom.recipes.residual_args import (
+    BLOCK_LAYERS,
+    DEPTHS,
+    FIXED_STEM,
+    MIRROR_AVERAGE,
+    POOLS,
+    SHIFT_AVERAGE,
+    WIDTHS,
+)
 
 MAX_PARAMETERS = 500_000  # of a model that a page holds: 1.3 MB of text
 NORM_EPSILON = 1e-5  # PyTorch's default, which the package's networks keep
@@ -103,6 +111,8 @@ def _residual_layers(weights: Weights, model_args: Mapping[str, Any]) -> list[La
             layers.append({"op": "add", "body": body})
             place += 1
     layers.append({"op": "max"})
+    if model_args.get("shift_average", SHIFT_AVERAGE):
+        layers = [{"op": "moved", "body": layers}]
     if model_args.get("mirror_average", MIRROR_AVERAGE):
         layers = [{"op": "both_ways", "body": layers}]
     return [*layers, _linear(weights, "head")]

@@ -9,3 +9,4 @@ POOLS = (True, True, True)
 BLOCK_LAYERS = 1
 FIXED_STEM = False
 MIRROR_AVERAGE = False
+SHIFT_AVERAGE = False

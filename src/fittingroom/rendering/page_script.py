@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,12 @@ def bundled(files: Sequence[Path]) -> str:
     lines = [line.strip() for file in files for line in file.read_text(encoding="utf-8").splitlines()]
     code = [line.removeprefix("export ") for line in lines if line and not line.startswith("//")]
     return "\n".join(["", '"use strict";', "{", *code, "}", ""])
+
+
+def squeezed(sheet: Path) -> str:
+    """A style sheet, in which no text is quoted, without comments and the spaces around its signs."""
+    rules = re.sub(r"/\*.*?\*/", "", sheet.read_text(encoding="utf-8"), flags=re.DOTALL)
+    return re.sub(r"\s*([{};])\s*|(?<=:) ", r"\1", rules)
 
 
 def source_of(script: str) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from fittingroom.artifact.browser_model import browser_model
 from fittingroom.artifact.onnx_model import MODEL, OnnxModel
 from fittingroom.rendering import html_page
-from fittingroom.rendering.page_script import bundled, json_in_page, source_of
+from fittingroom.rendering.page_script import bundled, json_in_page, source_of, squeezed
 from fittingroom.runs.run import Run
 
 FOLDER = Path(html_page.__file__).parent
@@ -51,7 +51,7 @@ def trial_of(run: Run) -> Trial:
     return Trial(
         model=json_in_page(browser_model(run.artifact, metadata)),
         script=script,
-        style=(FOLDER / "try_it" / "try_it.css").read_text(encoding="utf-8"),
+        style=squeezed(FOLDER / "try_it" / "try_it.css"),
         script_source=source_of(script),
     )
 

@@ -75,7 +75,8 @@ const LAYERS = {
   scale: (map, { scale, shift }) => each(map, (value, channel) => value * scale[channel] + shift[channel]),
   relu: (map) => each(map, (value) => Math.max(0, value)),
   add: (map, { body }) => add(map, through(body, map)),
-  both_ways: (map, { body }) => halved(add(through(body, map), through(body, mirrored(map)))),
+  both_ways: (map, { body }) => mean([map, mirrored(map)].map((view) => through(body, view))),
+  moved: (map, { body }) => mean(MOVES.map((by) => through(body, moved(map, by)))),
   max: largest,
   flatten: (map) => ({ channels: map.values.length, height: 1, width: 1, values: map.values }),
   linear: ({ values }, { weight, bias }) => {
@@ -158,16 +159,29 @@ function each(map, change) {
 
 const through = (layers, map) => layers.reduce((inner, layer) => LAYERS[layer.op](inner, layer), map);
 
-const halved = (map) => each(map, (value) => value / 2);
+const MOVES = [[0, 0], [1, 0], [-1, 0], [0, 1], [0, -1]];
 
-function mirrored(map) {
-  const values = new Float32Array(map.values.length);
-  for (let start = 0; start < values.length; start += map.width)
-    values.set(map.values.subarray(start, start + map.width).slice().reverse(), start);
-  return { ...map, values };
+const inside = (place, length) => Math.min(Math.max(place, 0), length - 1);
+
+// The image moved by so many pixels, its edges repeated.
+const moved = (map, [down, right]) =>
+  taken(map, (y, x) => [inside(y - down, map.height), inside(x - right, map.width)]);
+
+const mirrored = (map) => taken(map, (y, x) => [y, map.width - 1 - x]);
+
+// What lies elsewhere in each channel: `from` says of a row and column, from which.
+function taken({ channels, height, width, values }, from) {
+  const place = (i) => {
+    const y = Math.floor(i / width) % height;
+    const [row, column] = from(y, i % width);
+    return i + (row - y) * width + column - (i % width);
+  };
+  return { channels, height, width, values: values.map((_, i) => values[place(i)]) };
 }
 
 const add = (map, other) => ({ ...map, values: map.values.map((value, i) => value + other.values[i]) });
+
+const mean = (maps) => each(maps.reduce(add), (value) => value / maps.length);
 
 // A matrix (rows, columns) times a vector, plus another.
 function times(matrix, vector, plus) {
