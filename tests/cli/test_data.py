@@ -134,7 +134,7 @@ def test_show_into_a_folder_that_is_not_there(capsys: pytest.CaptureFixture[str]
 def test_show_draws_what_a_recipe_makes_of_images(capsys: pytest.CaptureFixture[str]) -> None:
     lines = run(capsys, "show", "sample", "--augment", "plain", "--set", "mixup=0.4", "--set", "rotate=20").splitlines()
     assert lines[2].startswith(
-        "augmentation    shift auto, rotate 20, scale 0.15, brightness 0.2, contrast 0.2, mixup 0.4"
+        "augmentation    shift 2, rotate 20, scale 0.15, brightness 0.2, contrast 0.2, mixup 0.4"
     )
     assert lines[3] == "contact sheet   sample-train-augmented.png"
     with Image.open("sample-train-augmented.png") as sheet:

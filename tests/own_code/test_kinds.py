@@ -277,7 +277,7 @@ def test_the_sheet_shows_an_augmentation_of_ones_own() -> None:
     from fittingroom.training.augmentation_sheet import augmentation_sheet, in_words
 
     own = recipe("augmentation=parts.py:stripes")
-    assert "augmentation parts.py:stripes" in in_words(own)
+    assert "augmentation parts.py:stripes" in in_words(own, (28, 28))
     assert augmentation_sheet(fr.open_dataset("sample").train, own, draws=2).size[0] > 100
 
 

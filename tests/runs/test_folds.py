@@ -174,6 +174,16 @@ def test_of_two_classes_the_threshold_comes_from_the_folds_and_verify_knows_it(d
     assert verified.outcome == "same"
 
 
+def test_where_too_few_validate_for_a_threshold_folds_are_named(data: fr.Splits, tmp_path: Path) -> None:
+    labels = data.train.labels
+    assert labels is not None
+    binary = fr.Splits(Dataset(data.train.images, (labels > 2).astype(np.int64), ("top", "other"), "two"))
+    recipe = replace(RECIPE, threshold="balanced_accuracy", validation=24)
+    with pytest.warns(UserWarning, match="no threshold is chosen.* found; .*with --folds 5 every image validates"):
+        found = fr.train(binary, recipe, out=tmp_path / "run", options=ONE)
+    assert found.artifact.threshold is None
+
+
 def test_two_runs_of_folds_are_compared_image_by_image_and_their_images_count_for_less(
     run: fr.Run, data: fr.Splits, tmp_path: Path
 ) -> None:

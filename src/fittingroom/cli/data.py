@@ -223,7 +223,7 @@ def _show_augmented(dataset: Dataset, recipe: Recipe, path: Path | None) -> int:
     out = console.stdout()
     out.print(f"{dataset.name}, augmented by {recipe.name}", style="bold", highlight=False)
     out.print()
-    out.print(f"augmentation    {in_words(recipe)}", highlight=False)
+    out.print(f"augmentation    {in_words(recipe, dataset.image_size)}", highlight=False)
     out.print(f"contact sheet   {path}", highlight=False)
     return 0
 

@@ -230,9 +230,11 @@ def _write_artifact(
         if judged is not None:
             threshold = Threshold.fitted(temperature.applied(judged.probabilities), judged.truth)
         if threshold is None:
+            could_fold = environment.folds is None and splits.validation is None
+            more = "; with --folds 5 every image validates" if could_fold else ""
             warnings.warn(
                 f"{run.path}: no threshold is chosen: {MIN_OF_CLASS} validation images of the rarer class expected, "
-                f"{rare} found; the more probable class is predicted",
+                f"{rare} found; the more probable class is predicted{more}",
                 stacklevel=2,
             )
 

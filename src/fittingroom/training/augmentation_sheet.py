@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +14,7 @@ from fittingroom.errors import DataError, RecipeError
 from fittingroom.models.tensors import as_tensor
 from fittingroom.recipes.own_names import with_own_code
 from fittingroom.recipes.recipe import Recipe
+from fittingroom.recipes.steps import shift_in_pixels
 from fittingroom.rendering.contact_sheet import Row, contact_sheet
 from fittingroom.training.augmentation import Augmentation
 
@@ -28,8 +30,14 @@ KEYS = (
 )
 
 
-def in_words(recipe: Recipe) -> str:
-    """The augmentation that a recipe asks for, such as ``mirror random, shift 2 (border edge)``; empty for none."""
+def in_words(recipe: Recipe, size: tuple[int, int]) -> str:
+    """The augmentation that a recipe asks for, such as ``mirror random, shift 2 (border edge)``; empty for none.
+
+    Args:
+        recipe: any.
+        size: of the images, (height, width) in pixels, by which a shift of ``auto`` goes.
+    """
+    recipe = replace(recipe, shift=shift_in_pixels(recipe.shift, size))
     asked = [(key, getattr(recipe, key)) for key in KEYS if getattr(recipe, key) != OFF.get(key, 0)]
     words = [f"{key} {value}" for key, value in asked]
     moves = {"shift", "rotate", "scale"} & {key for key, _ in asked}
@@ -58,7 +66,7 @@ def augmentation_sheet(dataset: Dataset, recipe: Recipe, *, draws: int = DRAWS) 
     recipe = with_own_code(recipe)
     if dataset.labels is None:
         raise DataError(f"{dataset.name}: labels expected, none found: an image of each class is shown")
-    if not in_words(recipe):
+    if not in_words(recipe, dataset.image_size):
         raise RecipeError(f"recipe {recipe.name}: it asks for no augmentation; its keys for that are {', '.join(KEYS)}")
 
     # The first image of each class; where there are few classes, more of each.
@@ -82,7 +90,7 @@ def augmentation_sheet(dataset: Dataset, recipe: Recipe, *, draws: int = DRAWS) 
         if augmentation.mixes:
             captions = ("as it is", ""), *(_parts(y[i], shown.classes) for _, y in made)
         sheet_rows.append(Row(shown.classes[label], f"row {row:,}", np.stack([each[i] for each in pictures]), captions))
-    subtitle = f"{in_words(recipe)}. First each image as it is, then {draws} draws"
+    subtitle = f"{in_words(recipe, dataset.image_size)}. First each image as it is, then {draws} draws"
     return contact_sheet(
         sheet_rows, title=f"{dataset.name}, augmented by {recipe.name or 'the recipe'}", subtitle=subtitle
     )
