@@ -54,6 +54,7 @@ def plain_with(*overrides: str) -> Program:
 TRIED: dict[str, Program] = PROGRAMS | {
     "plain, mirrored": plain_with("mirror=random"),
     "plain, balanced": plain_with("class_weights=balanced"),
+    "plain, saturation": plain_with("saturation=0.3"),
     "plain, no turns": plain_with("rotate=0", "scale=0"),
     "plain, half the rate": plain_with("stages.0.lr=0.002"),
     "plain, wide": plain_with("model_args={widths = [32, 128, 256], fixed_stem = true}"),

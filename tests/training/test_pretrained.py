@@ -243,6 +243,6 @@ def test_fine_tuning_beats_training_from_scratch_on_200_images_by_5_points(
     before = finetune.pretrained("test_resnet", task, tmp_path)
     assert not set(before.artifact.classes) & set(task.few(0).train.classes)
     after = [finetune.tuned(before, task, seed, tmp_path) for seed in range(5)]
-    alone = [finetune.scratch("test_resnet", task, seed, *finetune.BEST_FROM_SCRATCH, tmp_path) for seed in range(5)]
+    alone = [finetune.scratch("test_resnet", task, seed, *finetune.BEST_FROM_SCRATCH) for seed in range(5)]
     gains = np.subtract(after, alone)
     assert np.mean(gains) >= 0.05, gains
