@@ -32,13 +32,14 @@ from fittingroom.parallel.process_group import ALONE
 from fittingroom.recipes.own_names import code_names, with_kept_code
 from fittingroom.recipes.recipe import Recipe
 from fittingroom.rendering.share import share_text
+from fittingroom.runs.command_line import command_line
 from fittingroom.runs.cut import bundles_of
 from fittingroom.runs.environment_record import Environment, holds_run
 from fittingroom.runs.ledger import record_evaluation
 from fittingroom.runs.metrics_log import read_metrics
 from fittingroom.runs.out_of_fold import judge_out_of_fold, read_out_of_fold
 from fittingroom.runs.recorded import recorded_code, recorded_start, refuse_changes
-from fittingroom.runs.run import Run, command_line, open_run, runs_folder
+from fittingroom.runs.run import Run, open_run, runs_folder
 from fittingroom.runs.run_data import given_again, open_recorded_data
 from fittingroom.training.device import pick_device, prepare_torch
 from fittingroom.training.fit import Fitted, fit, judge_on_validation

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fittingroom.audit.audited_file import AuditedFile
 from fittingroom.audit.findings import SEVERITIES, Finding
 from fittingroom.audit.groups import groups_split
 from fittingroom.audit.identity import identity_findings, identity_of
@@ -16,7 +17,7 @@ from fittingroom.audit.labels import classes, labels_displaced
 from fittingroom.audit.layout import shifted, wrong_width
 from fittingroom.audit.official_part import Part, part_of
 from fittingroom.audit.orientation import inverted, turned
-from fittingroom.audit.read_damaged import AuditedFile, holds_pictures, read_audited_file
+from fittingroom.audit.read_damaged import holds_pictures, read_audited_file
 from fittingroom.audit.repeats import duplicates, near_findings, overlap
 from fittingroom.audit.statistics import constant_images, leaky_pixel, scaled_range, split_shift
 from fittingroom.data.dataset import Dataset, Splits, parts_of

@@ -201,8 +201,8 @@ def _with_labels(report: Report, how: LabelCheck, engine: RayEngine | None) -> t
 
 def _record_evaluations(report: Report, how: LabelCheck) -> None:
     """Put on record that a recipe was judged on a test set: agreement with the labels is its accuracy."""
+    from fittingroom.runs.command_line import command_line
     from fittingroom.runs.ledger import LEDGER, record_evaluation
-    from fittingroom.runs.run import command_line
 
     folder, judge = Path("runs"), f"data check --labels, recipe {how.resolved().name or 'of its own'}"
     for part in report.parts:

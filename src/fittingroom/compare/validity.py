@@ -11,9 +11,10 @@ from fittingroom.errors import ArtifactError, DataError
 from fittingroom.evaluation.group_intervals import group_numbers
 from fittingroom.evaluation.intervals import in_groups
 from fittingroom.evaluation.predictions import read_predictions
+from fittingroom.runs.command_line import command_line
 from fittingroom.runs.environment_record import DataIdentity
 from fittingroom.runs.ledger import read_evaluations, record_evaluation_on
-from fittingroom.runs.run import Run, command_line, runs_folder
+from fittingroom.runs.run import Run, runs_folder
 from fittingroom.runs.starting_point import read_seen
 
 

@@ -32,7 +32,8 @@ from fittingroom.report.plots import plot_loss
 from fittingroom.runs.cut import bundles_of
 from fittingroom.runs.out_of_fold import read_out_of_fold
 from fittingroom.runs.recorded import refuse_other_data
-from fittingroom.runs.run import Run, write_result
+from fittingroom.runs.result_record import write_result
+from fittingroom.runs.run import Run
 from fittingroom.runs.tracking import open_tracker
 from fittingroom.training.hold_out import hold_out
 from fittingroom.training.inference import predict_dataset

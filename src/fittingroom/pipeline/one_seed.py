@@ -41,7 +41,8 @@ from fittingroom.runs.recorded import (
     recorded_start,
     refuse_other_data,
 )
-from fittingroom.runs.run import Run, write_result
+from fittingroom.runs.result_record import write_result
+from fittingroom.runs.run import Run
 from fittingroom.runs.tracking import open_tracker
 from fittingroom.training.checkpoint import Checkpoints
 from fittingroom.training.device import pick_device, prepare_torch

@@ -20,7 +20,8 @@ from fittingroom.pipeline.other_work import telling_of_other_work
 from fittingroom.runs.create import write_start
 from fittingroom.runs.environment_record import holds_run
 from fittingroom.runs.recorded import code_files, recorded_code, recorded_environment, recorded_recipe
-from fittingroom.runs.run import Run, summarize_members
+from fittingroom.runs.run import Run
+from fittingroom.runs.several_seeds import summarize_members
 from fittingroom.runs.starting_point import copy_start
 from fittingroom.training.device import is_out_of_memory
 from fittingroom.watch.beside_training import watched
@@ -101,7 +102,7 @@ def _carry_out(
             f"--max-restarts says; otherwise this does:\n  {_resume_command(run)}"
         ) from lost
     if group.is_main:
-        summarize_members(run)
+        summarize_members(run.path, run.members)
 
 
 def _resume_command(run: Run) -> str:
@@ -136,7 +137,7 @@ def _judge_and_report(run: Run, look_at_test: bool, hooks: Hooks, *, trust_code:
                 if member.result["test"] is None:
                     member.evaluate(trust_code=trust_code)
             if run.members:
-                summarize_members(run)
+                summarize_members(run.path, run.members)
 
     # The run stands without it, and the page says what there is.
     if failures:

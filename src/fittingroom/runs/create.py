@@ -34,6 +34,7 @@ from fittingroom.recipes.own_names import code_names, with_own_code
 from fittingroom.recipes.reading import load_recipe
 from fittingroom.recipes.recipe import Precision, Recipe
 from fittingroom.runs import environment_record
+from fittingroom.runs.command_line import command_line
 from fittingroom.runs.cut import CUT, bundles_of, decide_cut
 from fittingroom.runs.environment_record import Environment, Options, RecordedData, holds_run, write_environment
 from fittingroom.runs.folds import fold_numbers, for_folds
@@ -41,7 +42,7 @@ from fittingroom.runs.one_writer import beginning, one_writer, take_over
 from fittingroom.runs.origin import Begun, Origin, WeightsOrigin, begin_from
 from fittingroom.runs.preprocessing import preprocessing_of, resolve_preprocessing
 from fittingroom.runs.recorded import recorded_environment, refuse_changes
-from fittingroom.runs.run import Run, command_line
+from fittingroom.runs.run import Run
 from fittingroom.runs.run_data import as_splits
 from fittingroom.runs.starting_point import IMAGES, START, write_seen, write_weights
 from fittingroom.training.device import pick_device, prepare_torch

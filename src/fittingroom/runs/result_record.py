@@ -1,4 +1,4 @@
-"""``result.json``: the scores of a finished run. What it may say, and its reader."""
+"""``result.json``: the scores of a finished run. What it may say, its writer and its reader."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal, NotRequired, TypedDict
 
 from fittingroom.errors import ArtifactError
-from fittingroom.files.json_file import read_json
+from fittingroom.files.json_file import read_json, write_json
 from fittingroom.files.records import WHAT_TO_DO, Count, Positive, Seconds, Share, brief, read_record
 
 FILE = "result.json"
@@ -124,6 +124,11 @@ class ResultOfSeveral(TypedDict):
     members: list[MemberScores]
     pictures_checked: NotRequired[Count | None]
     unmade: NotRequired[dict[str, str]]
+
+
+def write_result(folder: Path, values: dict[str, Any]) -> None:
+    """Write ``result.json`` into the folder of a run: the sign that nothing is left to train."""
+    write_json(folder / FILE, {"format": FORMAT} | values)
 
 
 def read_result(folder: Path) -> dict[str, Any]:

@@ -5,49 +5,44 @@ The model is judged on the test set by :meth:`Run.evaluate` alone, which puts ea
 
 from __future__ import annotations
 
-import re
-import sys
 import warnings
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
-from shlex import join
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fittingroom.artifact.artifact import Artifact, open_artifact
-from fittingroom.audit.subsets import Subset, score_subsets, score_subsets_of_recipe
+from fittingroom.audit.subsets import Subset, score_subsets
 from fittingroom.data.dataset import Dataset, Splits
 from fittingroom.data.preprocessing import Preprocessing
 from fittingroom.errors import ArtifactError, DataError, FittingRoomError, naming_extras
-from fittingroom.evaluation.group_intervals import group_numbers
 from fittingroom.evaluation.predictions import JudgedPredictions, read_predictions, write_predictions
 from fittingroom.files.atomic import make_own_folder
 from fittingroom.files.json_file import write_json
 from fittingroom.files.run_file import read_run_text
-from fittingroom.parallel.process_group import launcher
 from fittingroom.recipes.own_names import as_foreign
 from fittingroom.recipes.reading import parse_recipe
 from fittingroom.recipes.recipe import Recipe
+from fittingroom.runs.command_line import command_line
 from fittingroom.runs.environment_record import DataIdentity, Environment, holds_run, read_environment
 from fittingroom.runs.ledger import record_evaluation
 from fittingroom.runs.metrics_log import read_metrics
 from fittingroom.runs.one_writer import AnotherWriter, one_writer
 from fittingroom.runs.preprocessing import described, prepared_dataset
-from fittingroom.runs.recipe_accuracy import accuracy_of_answers, accuracy_of_members, figures_of_members
-from fittingroom.runs.result_record import EVALUATION_FORMAT, read_result
+from fittingroom.runs.recipe_accuracy import accuracy_of_members
+from fittingroom.runs.result_record import EVALUATION_FORMAT, read_result, write_result
 from fittingroom.runs.result_record import FILE as RESULT
-from fittingroom.runs.result_record import FORMAT as FORMAT
 from fittingroom.runs.run_data import open_recorded_data
+from fittingroom.runs.several_seeds import mean_of_members, summarize_members
 
 if TYPE_CHECKING:
     from fittingroom.artifact.trained_model import TrainedModel
 
 PREDICTIONS = {"test": "predictions.parquet", "validation": "predictions-validation.parquet"}
-MEMBER_SCORES = ("accuracy", "interval", "correct", "n")  # that a run of several seeds repeats of each member
 
 
 @dataclass(frozen=True)
@@ -240,9 +235,11 @@ class Run:
                 member._evaluate_one(data, subsets, trust_code=trust_code, device=device) for member in self.members
             ]
             if data is None:
-                _keep_if_writable(self.path, partial(summarize_members, self))
+                _keep_if_writable(self.path, partial(summarize_members, self.path, self.members))
             dataset = self.own_test_set() if data is None else data
-            return self._mean_of_members(evaluated, subsets, "test" if data is None else data.name, dataset.groups)
+            return mean_of_members(
+                self.members, evaluated, subsets, "test" if data is None else data.name, dataset.groups
+            )
         return self._evaluate_one(data, subsets, trust_code=trust_code, device=device)[0]
 
     def _evaluate_one(
@@ -321,30 +318,7 @@ class Run:
 
         tables = [read_predictions(each.predictions_file("validation"), each.artifact.classes) for each in members]
         evaluated = [(of_one, table.is_right) for of_one, table in zip(scores, tables, strict=True)]
-        return self._mean_of_members(evaluated, (), "validation", tables[0].groups)
-
-    def _mean_of_members(
-        self,
-        evaluated: Sequence[tuple[dict[str, Any], NDArray[np.bool_]]],
-        subsets: Sequence[Subset],
-        on: str,
-        groups: Sequence[str | None] | None,
-    ) -> dict[str, Any]:
-        """What several members scored on one set, as ``result.json`` of a run of several seeds has it."""
-        scores, right = zip(*evaluated, strict=True)
-        right_SN = np.stack(right)
-        group_N = group_numbers(groups)
-        summary: dict[str, Any] = {"on": on} | accuracy_of_answers(right_SN, group_N).as_dict()
-        if subsets:
-            summary["subsets"] = score_subsets_of_recipe(subsets, right_SN, group_N)
-
-        return summary | {
-            "members": [
-                {"seed": member.recipe.seed, "run": member.path.name}
-                | {key: member_scores[key] for key in MEMBER_SCORES}
-                for member, member_scores in zip(self.members, scores, strict=True)
-            ]
-        }
+        return mean_of_members(self.members, evaluated, (), "validation", tables[0].groups)
 
     @property
     def name(self) -> str:
@@ -422,63 +396,3 @@ def runs_folder(path: Path) -> Path:
     while holds_run(parent) or (parent / "study.json").exists():
         parent = parent.parent
     return parent
-
-
-def summarize_members(run: Run) -> dict[str, Any]:
-    """Write ``result.json`` of a run of several seeds: its members, their mean, sd (n - 1) and intervals.
-
-    ``interval`` is that of the recipe, over other seeds and other images; ``interval_of_seeds`` is that of the mean
-    over other seeds on these images, which 0.1 called ``interval_of_mean``; see
-    :mod:`fittingroom.evaluation.intervals`. The figures are those of test once every member was judged on it, and those
-    of validation until then; ``on`` says which. All are null where there is neither.
-    """
-    # Members that were judged on other sets have no mean: test counts once all have it.
-    results = [member.result for member in run.members]
-    on = next((split for split in ("test", "validation") if all(result[split] for result in results)), None)
-    names = ("mean", "sd", "interval", "interval_of_seeds", "interval_of_mean")
-    figures: dict[str, Any] = dict.fromkeys(names)
-    if on:
-        figures = figures_of_members(run.members, on, [result[on] for result in results])
-
-    # Of each member so much as the listing and the report need, without opening its folder.
-    summary = {
-        "recipe": results[0]["recipe"],
-        "on": on,
-        **figures,
-        "parameters": results[0]["parameters"],
-        "train_seconds": sum(result["train_seconds"] for result in results),
-        **_checked_in_all(results),
-        **{key: results[0][key] for key in ("near_in_test",) if key in results[0]},  # of the data, the same for all
-        "members": [
-            {"seed": result["seed"], "run": member.path.name}
-            | {
-                split: result[split] and {key: result[split][key] for key in MEMBER_SCORES}
-                for split in ("test", "validation")
-            }
-            for member, result in zip(run.members, results, strict=True)
-        ],
-    }
-    write_result(run.path, summary)
-    return summary
-
-
-def _checked_in_all(results: Sequence[Mapping[str, Any]]) -> dict[str, int | None]:
-    """On how many pictures ``predict`` was checked for each member; None where it wasn't for all; nothing of 0.1."""
-    if not all("pictures_checked" in result for result in results):
-        return {}
-    checked = [result["pictures_checked"] for result in results if result["pictures_checked"]]
-    return {"pictures_checked": min(checked) if len(checked) == len(results) else None}
-
-
-def write_result(folder: Path, values: dict[str, Any]) -> None:
-    """Write ``result.json`` into the folder of a run: the sign that nothing is left to train."""
-    write_json(folder / RESULT, {"format": FORMAT} | values)
-
-
-def command_line() -> str:
-    """The command that is running, as one would type it; of a program that uses the package, its own."""
-    given = getattr(sys, "argv", None) or [""]  # an interpreter within another program may have none
-    program = Path(given[0]).name
-    words = [re.sub(r"(://[^:/@]*):[^@/]*@", r"\1:***@", word) for word in given[1:]]  # a database's password
-    line = join(["fittingroom" if program in ("__main__.py", "fittingroom") else program, *words])
-    return launcher() + line.encode(errors="backslashreplace").decode()  # a word whose bytes aren't UTF-8

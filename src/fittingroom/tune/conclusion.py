@@ -19,11 +19,13 @@ from fittingroom.pipeline import resume
 from fittingroom.recipes.recipe import Recipe
 from fittingroom.runs.create import start_anew
 from fittingroom.runs.environment_record import holds_run
-from fittingroom.runs.run import FORMAT, Run
+from fittingroom.runs.run import Run
 from fittingroom.tune.page import write_page
 from fittingroom.tune.space import apply, baseline_values
 from fittingroom.tune.study import Study
 from fittingroom.tune.trial import Trial
+
+FORMAT = 1  # of a study's result.json
 
 
 def conclude(

@@ -23,12 +23,12 @@ from fittingroom.own_code.kept import FOLDER as CODE
 from fittingroom.own_code.kept import KeptCode
 from fittingroom.recipes.reading import recipe_from_dict
 from fittingroom.recipes.recipe import Recipe
+from fittingroom.runs.command_line import command_line
 from fittingroom.runs.create import as_given, claimed_folder
 from fittingroom.runs.environment_record import Options
 from fittingroom.runs.kept_code import keep_study_code
 from fittingroom.runs.one_writer import BEGIN_AGAIN, BEGUN, beginning, was_stopped_at_once
 from fittingroom.runs.preprocessing import preprocessing_of
-from fittingroom.runs.run import FORMAT, command_line
 from fittingroom.training.device import pick_device, prepare_torch
 from fittingroom.training.hold_out import held_out_count
 from fittingroom.tune.space import SearchSpace, baseline_values, label, names_in_study, parse_space, read_space
@@ -37,6 +37,7 @@ from fittingroom.tune.study import Study
 from fittingroom.tune.trial import Plan
 
 STUDY = "study.json"
+FORMAT = 1  # of that file
 FIRST_FILES = (CODE, DATABASE, f"{DATABASE}-journal", STUDY)  # that a study has before its first trial; its record last
 DAMAGED = "the file was damaged or changed: put a copy of it back, or start a new study"
 
