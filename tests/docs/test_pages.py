@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import importlib.util
 import os
 import re
@@ -22,6 +23,8 @@ from urllib.request import urlopen
 import pytest
 
 from fittingroom.cli import make_parser
+from fittingroom.recipes.reading import load_recipe, recipe_names
+from fittingroom.recipes.recipe import Recipe
 from tests.docs.conftest import copy_of
 from tests.docs.pages import PAGES, READ, ROOT, RUNS, SERVE, Block, blocks_of, in_python, on_the_sample
 
@@ -95,6 +98,23 @@ def parses(words: list[str], where: str) -> None:
         make_parser().parse_args(words)
     except SystemExit:
         pytest.fail(f"{where}: fittingroom {' '.join(words)}: its own parser refuses this")
+
+
+def test_every_recipe_and_every_key_that_is_set_is_one_that_the_program_knows() -> None:
+    """``--recipe swift``, ``--set mirror=random``: the parser takes any word there, and a training does not."""
+    keys = {field.name for field in dataclasses.fields(Recipe)}
+    for page in PAGES:
+        if page.name == "troubleshoot.md":  # whose commands are refused, and test_troubleshooting holds it to how
+            continue
+        text = page.read_text(encoding="utf-8")
+        for name in re.findall(r"--recipe ([a-z][\w-]*)(?![\w./-])", text):
+            assert name in recipe_names(), f"{name_of(page)}: --recipe {name}: the package has no such recipe"
+        for key, value in re.findall(r"--(?:set|baseline)[ =]([a-z][\w.]*)=([^\s`'\"]+)", text):
+            assert key.partition(".")[0] in keys, f"{name_of(page)}: --set {key}: a recipe has no such key"
+            if not (
+                value.isupper() or value == "…" or re.search(r"[.:][A-Za-z]", value)
+            ):  # code, or what stands for any
+                load_recipe("plain", overrides=[f"{key}={value}"])
 
 
 def test_every_option_that_exists_is_in_the_reference() -> None:
