@@ -365,6 +365,17 @@ def test_epochs_shorten_a_warm_up_that_no_longer_fits() -> None:
     assert with_epochs(slow, 2).stages[0].warmup == 2
 
 
+def test_epochs_that_leave_the_head_alone_are_told() -> None:
+    finetune = load_recipe("finetune")
+    alone = finetune.stages[0].epochs
+    with pytest.warns(UserWarning, match=f"epochs = {alone}: only the head learns; finetune .* after {alone} epochs"):
+        assert len(with_epochs(finetune, alone).stages) == 1
+    assert len(with_epochs(finetune, alone + 1).stages) == 2  # and no warning, which would be an error here
+
+    # Who asked for that and nothing else is told nothing.
+    with_epochs(load_recipe("finetune", overrides=["stages=[{epochs = 9, lr = 0.01, freeze = 'body'}]"]), 3)
+
+
 @pytest.mark.parametrize("epochs", [0, -1])
 def test_no_epochs_are_refused(epochs: int) -> None:
     with pytest.raises(RecipeError, match=f"at least 1 expected, {epochs} found"):

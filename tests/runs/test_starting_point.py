@@ -18,7 +18,10 @@ import fittingroom as fr
 from fittingroom.cli import main
 from fittingroom.compare import compare_runs
 from fittingroom.errors import ArtifactError, Interrupted, RecipeError
+from fittingroom.rendering.languages import translated
+from fittingroom.runs.create import start
 from fittingroom.runs.environment_record import StartingPoint
+from fittingroom.runs.origin import open_origin
 from fittingroom.runs.starting_point import image_hashes, read_seen, read_weights
 from tests.support import GOLDEN, SUPPORT
 from tests.support.stopping import stop_after
@@ -103,6 +106,22 @@ def test_new_classes_get_new_rows_and_the_others_keep_theirs(first: fr.Run, tmp_
     assert same == [True] * 8 + [False] * 2
     assert run.environment.start is not None
     assert run.environment.start.head == "of its head 8 classes are kept by name, 2 are new: Hat, Glove"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (9, 1, "of its head 9 classes are kept by name, 1 is new: Hat"),
+        (1, 9, "of its head 1 class is kept by name, 9 are new: Hat, "),
+    ],
+)
+def test_one_class_is_said_in_the_singular(first: fr.Run, tmp_path: Path, old: int, new: int, said: str) -> None:
+    others = ("Hat", "Cap", "Tie", "Sock", "Belt", "Scarf", "Glove", "Robe", "Vest")
+    data = renamed(first.open_data(), (*first.artifact.classes[:old], *others[:new]))
+    begun = start(data, recipe(stages=HARDLY), origin=open_origin(first), out=tmp_path / "next")
+    assert begun.environment.start is not None
+    assert begun.environment.start.head.startswith(said)
+    assert translated(begun.environment.start.head, "report") is not None
 
 
 def test_other_classes_get_a_new_head(first: fr.Run, small: fr.Splits, tmp_path: Path) -> None:

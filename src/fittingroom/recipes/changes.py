@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,7 +15,8 @@ from fittingroom.recipes.recipe import Recipe
 def with_epochs(recipe: Recipe, epochs: int) -> Recipe:
     """The recipe for ``epochs`` epochs in all: stages are shortened from the end, or the last one is lengthened.
 
-    So many are trained, whatever ``min_steps`` the recipe has.
+    So many are trained, whatever ``min_steps`` the recipe has. It warns where only stages are left in which the head
+    learns alone.
 
     Raises:
         RecipeError: less than one epoch.
@@ -27,6 +29,16 @@ def with_epochs(recipe: Recipe, epochs: int) -> Recipe:
         if share:
             stages.append(dataclasses.replace(stage, epochs=share, warmup=min(stage.warmup, share)))
         left -= share
+
+    # A head alone on a body that knows other images is seldom what was meant by a short training.
+    frozen = [stage.freeze is not None for stage in recipe.stages]
+    if all(frozen[: len(stages)]) and not all(frozen):
+        alone = sum(stage.epochs for stage in recipe.stages[: frozen.index(False)])
+        warnings.warn(
+            f"epochs = {epochs}: only the head learns; {recipe.name or 'the recipe'} lets all weights learn after "
+            f"{alone} epoch{'s' * (alone != 1)}",
+            stacklevel=2,
+        )
     return dataclasses.replace(recipe, stages=tuple(stages), min_steps=0)
 
 

@@ -127,7 +127,8 @@ def head_sentence(start: StartWeights, head: Mapping[str, int], classes: Sequenc
     if len(shared) < len(classes):
         kept = {classes[new] for new, _ in shared}
         others = [name for name in classes if name not in kept]
-        return f"of its head {len(shared):,} classes are kept by name, {len(others):,} are new: {_listed(others)}"
+        by_name = f"{len(shared):,} class{'es are' if len(shared) > 1 else ' is'} kept by name"
+        return f"of its head {by_name}, {len(others):,} {'are' if len(others) > 1 else 'is'} new: {_listed(others)}"
     if start.classes == tuple(classes):
         return f"its head is kept, with the same {count}"
     left = len(start.classes or ()) - len(shared)
