@@ -274,6 +274,16 @@ SECTIONS = (
         Column("points above none, paired by seed", "points gained", points, mean=True),
     ),
     Section(
+        "other_sets.py",
+        "Other sets of 32×32",
+        "Emoji by group and icons by context, drawings in colour; a fifth of the pictures held out, 731 and 636, one "
+        "cut: on it chance alone moves one model by ±2.5 points ([recipes](../reference/recipes.md)).",
+        [
+            Column("validation accuracy", "accuracy on what was held out", percent, mean=True),
+            seconds("cpu_seconds", "processor seconds"),
+        ],
+    ),
+    Section(
         "small_sets_seconds.py",
         "2,000 images of one's own",
         "The whole process of `train` without options, which takes `plain`, from reading to the report.",
