@@ -21,8 +21,10 @@ import fittingroom as fr
 from fittingroom.cli import main
 from fittingroom.data.convert import convert
 from fittingroom.data.fetch.known_sets import KNOWN
+from tests.support import SUPPORT
 
 TINY = ["--recipe", "plain", "--epochs", "1", "--set", "precision=float32"]
+LINEAR = [*TINY, "--model", f"{SUPPORT / 'linear_net.py'}:net"]  # where any network would do
 COMMANDS = [[], ["train"], ["evaluate"], ["runs"], ["models"], ["recipes"], ["data"], ["data", "info"]]
 
 
@@ -103,7 +105,7 @@ def test_too_few_seeds_are_refused_by_their_number(seeds: str, capsys: pytest.Ca
 
 
 def test_several_seeds_report_mean_sd_and_interval(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["train", "sample", *TINY, "--seeds", "3", "--json"]) == 0
+    assert main(["train", "sample", *LINEAR, "--seeds", "3", "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
     accuracies = [member["test"]["accuracy"] for member in result["members"]]
     assert result["mean"] == pytest.approx(sum(accuracies) / 3)
@@ -127,7 +129,7 @@ def test_a_terminal_has_a_bar_for_each_seed_and_the_same_lines_above_them(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
-    assert main(["train", "sample", *TINY, "--seeds", "2", "--no-test"]) == 0
+    assert main(["train", "sample", *LINEAR, "--seeds", "2", "--no-test"]) == 0
     printed = capsys.readouterr().err
     assert printed.count("training   1,") == 1  # it is the same for both
     assert all(f"seed-{seed}   epoch 1/1   loss " in printed for seed in (0, 1))
@@ -135,7 +137,7 @@ def test_a_terminal_has_a_bar_for_each_seed_and_the_same_lines_above_them(
 
 
 def test_opening_a_run_of_several_seeds_as_one_model_lists_the_members() -> None:
-    main(["train", "sample", *TINY, "--seeds", "2", "--no-test", "--quiet"])
+    main(["train", "sample", *LINEAR, "--seeds", "2", "--no-test", "--quiet"])
     with pytest.raises(fr.ArtifactError, match=r"2 seeds found; give one of seed-0, seed-1"):
         fr.load("runs/plain-1")
 
@@ -165,7 +167,7 @@ def test_a_signal_saves_and_the_printed_line_resumes_to_the_same_weights(number:
 
 
 def test_resume_refuses_options_that_belong_to_the_run(capsys: pytest.CaptureFixture[str]) -> None:
-    main(["train", "sample", *TINY, "--quiet", "--no-test"])
+    main(["train", "sample", *LINEAR, "--quiet", "--no-test"])
     assert main(["train", "sample", "--resume", "runs/plain-1", "--lr", "1"]) == 2
     assert "DATA, --lr can't be given with it" in capsys.readouterr().err
 
@@ -364,7 +366,7 @@ def test_two_trainings_at_once_get_two_folders() -> None:
 
 
 def test_a_damaged_run_does_not_keep_the_others_from_the_list(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["train", "sample", *TINY, "--no-test", "--quiet", "--out", "runs/good"]) == 0
+    assert main(["train", "sample", *LINEAR, "--no-test", "--quiet", "--out", "runs/good"]) == 0
     for name, content in (("cut", '{"format": 1, '), ("foreign", "{}"), ("empty", '{"format": 1}')):
         Path("runs", name).mkdir()
         Path("runs", name, "environment.json").write_text(content, encoding="utf-8")
