@@ -210,18 +210,21 @@ def mean_interval(lines: list[Line]) -> tuple[float, float, float]:
     return mean, max(0.0, mean - half), min(1.0, mean + half)
 
 
-def shortfalls(lines: list[Line], name: str) -> list[float]:
-    """By how much the default falls short of the best length, for each repeat; the length chosen on the others."""
+def by_length(lines: list[Line], name: str) -> dict[float, list[float]]:
+    """The accuracies of each length on a set, of the repeats that all lengths have, in their order."""
     accuracy: dict[float, dict[int, float]] = {}
     for length in LENGTHS:
         program = "plain" if length == 1 else f"plain ×{length:g}"
         accuracy[length] = {line.repeat: line.accuracy for line in lines if (line.set, line.program) == (name, program)}
     repeats = sorted(set.intersection(*(set(by_repeat) for by_repeat in accuracy.values())))
-    found = []
-    for left in repeats:
-        others = [repeat for repeat in repeats if repeat != left]
-        if not others:
-            return []
+    return {length: [accuracy[length][repeat] for repeat in repeats] for length in LENGTHS}
+
+
+def shortfalls(accuracy: dict[float, list[float]]) -> list[float]:
+    """By how much the default falls short of the best length, for each repeat; the length chosen on the others."""
+    count, found = len(accuracy[1]), []
+    for left in range(count if count > 1 else 0):
+        others = [repeat for repeat in range(count) if repeat != left]
         best = max(LENGTHS, key=lambda length: statistics.fmean(accuracy[length][repeat] for repeat in others))
         found.append(accuracy[best][left] - accuracy[1][left])
     return found
@@ -251,23 +254,23 @@ def lengths_table(lines: list[Line], sets: list[str]) -> Iterator[str]:
     """The default beside other lengths, of the sets that were trained for all of them; nothing where none was."""
     rows, means = [], []
     for name in sets:
-        short = [100 * value for value in shortfalls(lines, name)]
-        if len(short) < 2:
+        accuracy = by_length(lines, name)
+        short = [100 * value for value in shortfalls(accuracy)]
+        if not short:
             continue
-        cells = []
-        for length in LENGTHS:
-            program = "plain" if length == 1 else f"plain ×{length:g}"
-            of = [line.accuracy for line in lines if (line.set, line.program) == (name, program)]
-            cells.append(f"{100 * statistics.fmean(of):.1f}")
+        cells = [f"{100 * statistics.fmean(accuracy[length]):.1f}" for length in LENGTHS]
         mean, half = statistics.fmean(short), half_of_mean(statistics.stdev(short), len(short))
         means.append(mean)
-        rows.append(f"| {name} | {' | '.join(cells)} | {mean:.1f} ({mean - half:.1f} to {mean + half:.1f}) |")
+        rows.append(
+            f"| {name} | {len(short)} | {' | '.join(cells)} | {mean:.1f} ({mean - half:.1f} to {mean + half:.1f}) |"
+        )
     if rows:
         yield ""
-        yield f"| set | {' | '.join(f'×{length:g}' for length in LENGTHS)} | falls short by (points) |"
-        yield f"| --- |{' ---: |' * (len(LENGTHS) + 1)}"
+        yield f"| set | repeats | {' | '.join(f'×{length:g}' for length in LENGTHS)} | falls short by (points) |"
+        yield f"| --- |{' ---: |' * (len(LENGTHS) + 2)}"
         yield from rows
-        yield f"| mean over the sets |{' |' * len(LENGTHS)} {statistics.fmean(means):.1f} |"
+        if len(rows) > 1:
+            yield f"| mean over the sets |{' |' * (len(LENGTHS) + 1)} {statistics.fmean(means):.1f} |"
 
 
 def main() -> None:

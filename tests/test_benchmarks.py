@@ -216,3 +216,22 @@ def test_a_measurement_that_was_stopped_trains_no_kept_seed_again_and_a_changed_
 def test_the_docs_say_of_the_diagnosis_what_came_of_following_it(benchmark: Callable[[str], ModuleType]) -> None:
     page = (BENCHMARKS.parent / "docs" / "explain" / "judging.md").read_text(encoding="utf-8")
     assert "\n".join(benchmark("diagnosis_advice").table_lines()) in page
+
+
+def test_a_shortfall_is_of_the_repeats_that_all_lengths_have_by_a_length_chosen_on_the_others(
+    benchmark: Callable[[str], ModuleType],
+) -> None:
+    of = benchmark("small_sets_accuracy")
+    right = {"plain": (70, 60, 80, 50), "plain ×0.5": (60, 60, 60), "plain ×2": (75, 66, 70), "plain ×4": (60, 75, 60)}
+    lines = [
+        of.Line("digits", program, repeat, 300, 100, correct, 1.0)
+        for program, counts in right.items()
+        for repeat, correct in enumerate(counts)
+    ]
+    assert len(of.by_length(lines, "digits")[1]) == 3  # the fourth repeat has one length alone
+
+    # On the others ×1 is best without the second repeat, and without the third ×2 is; without the first ×1 again.
+    assert of.shortfalls(of.by_length(lines, "digits")) == pytest.approx([0.0, 0.0, -0.1])
+    table = list(of.lengths_table(lines, ["digits"]))
+    assert table[-1].startswith("| digits | 3 | 60.0 | 70.0 | 70.3 | 65.0 | -3.3 ")
+    assert list(of.lengths_table([line for line in lines if line.repeat == 0], ["digits"])) == []
