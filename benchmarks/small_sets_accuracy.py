@@ -3,7 +3,7 @@
     python benchmarks/small_sets.py SETS
     python benchmarks/small_sets_accuracy.py SETS [--repeats 5] [--sets NAME …] [--only PROGRAM …] [--threads 1]
     python benchmarks/small_sets_accuracy.py --docs        (writes the tables of docs/explain/small-sets.md)
-    python benchmarks/small_sets_accuracy.py --record      (a line of results.csv for each mean of two repeats or more)
+    python benchmarks/small_sets_accuracy.py --record      (a line of results.csv for each new mean of repeats)
 
 A repeat has a cut and a seed of its own, the same for all programs. Each training is a line of small_sets.csv when
 it ends, and none is trained twice, so that it may be stopped and goes on. Keras is run on torch, where it can be
@@ -29,7 +29,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from record import Figure, append, figure
+from record import RESULTS, Figure, append, figure
 from small_sets import MAKERS, cut
 
 import fittingroom as fr
@@ -293,7 +293,10 @@ def main() -> None:
         PAGE.write_text(f"{before}{start}{table}\n{end}{rest.partition(end)[2]}", encoding="utf-8")
         return
     if args.record:
-        append(Path(__file__).name, means(read_lines()))
+        with RESULTS.open(encoding="utf-8", newline="") as file:
+            known = {(row["script"], row["name"], row["n"]) for row in csv.DictReader(file)}
+        script = Path(__file__).name
+        append(script, (each for each in means(read_lines()) if (script, each.name, str(each.n)) not in known))
         return
     if args.folder is None:
         sys.exit("SETS expected: the folder that benchmarks/small_sets.py wrote")
