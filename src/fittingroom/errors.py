@@ -7,7 +7,8 @@ import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-STORAGE_FULL = {errno.ENOSPC, errno.EFBIG, errno.EROFS, errno.EIO, getattr(errno, "EDQUOT", errno.ENOSPC)}
+NO_ROOM = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
+STORAGE_FULL = NO_ROOM | {errno.EROFS, errno.EIO}
 
 NO_RESOURCES = {errno.EMFILE, errno.ENFILE, errno.EAGAIN}  # open files, or processes and threads
 MORE_FILES = "raise the limit of open files (ulimit -n)"

@@ -11,11 +11,12 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
+import numpy as np
 import pytest
 
 import fittingroom as fr
 from fittingroom.cli import main
-from fittingroom.errors import ArtifactError
+from fittingroom.errors import ArtifactError, StorageFailed
 from fittingroom.events import StepDone
 from fittingroom.pipeline import extras
 from tests.support.small_run import train_anew
@@ -126,9 +127,55 @@ def test_a_folder_that_is_removed_while_it_is_trained_is_named_and_not_made_anew
         if isinstance(event, StepDone) and event.step == 3:
             shutil.rmtree(tmp_path / "run")
 
-    with pytest.raises(ArtifactError, match="run: the training stopped, as this folder was removed meanwhile"):
+    with pytest.raises(
+        ArtifactError, match="run: the training stopped, as this folder was removed or renamed meanwhile"
+    ):
         fr.train("sample", recipe, out=tmp_path / "run", observe=observe)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_another_training_has_taken_meanwhile_stays_that_ones_alone(tmp_path: Path) -> None:
+    """As where somebody takes a training for ended, moves its folder away, and begins another one by the same name."""
+    sample = fr.open_dataset("sample").train
+    np.savez(tmp_path / "small.npz", x_train=sample.images[:100], y_train=np.arange(100) % 2)
+    quick = ["model='tutorial'", "stages.0.epochs=2", "precision=float32", "min_steps=0", "batch_size=32"]
+    recipe = fr.load_recipe("plain", overrides=quick)
+    run = fr.train(tmp_path / "small.npz", recipe, out=tmp_path / "undisturbed")
+
+    def observe(event: object) -> None:
+        if isinstance(event, StepDone) and event.step == 3:
+            (tmp_path / "run").rename(tmp_path / "renamed")
+            (tmp_path / "run").mkdir()
+            (tmp_path / "run" / "environment.json").write_text("of another training")
+
+    with pytest.raises(ArtifactError, match=r"removed or renamed meanwhile, and another one is there now; .*--resume"):
+        fr.train(tmp_path / "small.npz", recipe, out=tmp_path / "run", observe=observe)
+
+    assert [file.name for file in (tmp_path / "run").iterdir()] == ["environment.json"]
+    again = fr.resume(tmp_path / "renamed")
+    assert again.path.joinpath("model.safetensors").read_bytes() == run.path.joinpath("model.safetensors").read_bytes()
+
+
+def test_whatever_keeps_a_training_from_being_saved_is_told_with_the_line_that_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not full disks alone: here a file has come into the place of the folder for checkpoints."""
+    monkeypatch.chdir(tmp_path)
+    sample = fr.open_dataset("sample").train
+    np.savez("small.npz", x_train=sample.images[:100], y_train=np.arange(100) % 2)
+    quick = ["model='tutorial'", "stages.0.epochs=1", "precision=float32", "min_steps=0", "batch_size=32"]
+    recipe = fr.load_recipe("plain", overrides=quick)
+
+    def observe(event: object) -> None:
+        if isinstance(event, StepDone):
+            Path("mine/checkpoints").touch()
+
+    with pytest.raises(
+        StorageFailed, match=r"mine: .* can't be used: .* once it can be, by\n  fittingroom train --resume mine"
+    ):
+        fr.train("small.npz", recipe, out="mine", observe=observe)
+    Path("mine/checkpoints").unlink()
+    assert main(["train", "--resume", "mine", "--quiet"]) == 0
 
 
 @pytest.mark.nightly

@@ -31,7 +31,7 @@ from fittingroom.recipes.recipe import Recipe
 from fittingroom.runs.cut import bundles_of
 from fittingroom.runs.environment_record import Environment
 from fittingroom.runs.metrics_log import MetricsLog
-from fittingroom.runs.one_writer import one_writer
+from fittingroom.runs.one_writer import Place, one_writer
 from fittingroom.runs.out_of_fold import OutOfFold, judge_out_of_fold, scores_of_folds
 from fittingroom.runs.preprocessing import resolve_preprocessing
 from fittingroom.runs.recorded import (
@@ -102,6 +102,11 @@ def _train_one(
         refuse_other_data(run.path, splits, environment)
     weights = recorded_start(run, environment, group)
 
+    # The folder may be removed, and used again by somebody who takes this training for ended.
+    place = Place(run.path) if group.is_main else None
+    if place is not None:
+        hooks = _in_place(place, hooks)
+
     # The folds first: what they say of the images is as much of the run as the model that is shipped.
     out_of_fold = None
     if environment.folds is not None:
@@ -133,6 +138,8 @@ def _train_one(
         return
 
     # The result last: a folder that has one is finished, and one without it is resumed.
+    assert place is not None
+    place.refuse_another()
     parameters = count_parameters(fitted.network)
     judged = judge_on_validation(fitted) if out_of_fold is None else out_of_fold.judged(splits.train)
     honest = judged.cross_fitted(with_threshold=recipe.threshold != "none") if judged else None
@@ -170,6 +177,16 @@ def _train_one(
         **({UNMADE: failures} if failures else {}),
     }
     write_result(run.path, result)
+
+
+def _in_place(place: Place, hooks: Hooks) -> Hooks:
+    """Hooks that end the training where its folder isn't the one any more."""
+
+    def observe(event: Event) -> None:
+        place.refuse_another()
+        hooks.observe(event)
+
+    return dataclasses.replace(hooks, observe=observe)
 
 
 def _validation_scores(honest: JudgedPredictions | None, out_of_fold: OutOfFold | None) -> dict[str, Any] | None:

@@ -9,7 +9,7 @@ from contextlib import nullcontext
 from functools import partial
 from shlex import quote
 
-from fittingroom.errors import STORAGE_FULL, ArtifactError, Interrupted, PeerLost, StorageFailed
+from fittingroom.errors import Interrupted, PeerLost
 from fittingroom.events import Hooks, JobDone, Working
 from fittingroom.parallel.jobs import Job, run_jobs
 from fittingroom.parallel.process_group import ProcessGroup, launcher
@@ -19,6 +19,7 @@ from fittingroom.pipeline.one_seed import finish
 from fittingroom.pipeline.other_work import telling_of_other_work
 from fittingroom.runs.create import write_start
 from fittingroom.runs.environment_record import holds_run
+from fittingroom.runs.one_writer import going_on_by
 from fittingroom.runs.recorded import code_files, recorded_code, recorded_environment, recorded_recipe
 from fittingroom.runs.run import Run
 from fittingroom.runs.several_seeds import summarize_members
@@ -67,28 +68,17 @@ def _carry_out(
 
     # Whatever ends the training early leaves a state to resume from: its message says by which command.
     try:
-        if environment.seeds is None:
-            finish(run, hooks, group=group, trust_code=trust_code, watch=watch)
-            return
+        with going_on_by(run.path, "training", partial(_resume_command, run)):
+            if environment.seeds is None:
+                finish(run, hooks, group=group, trust_code=trust_code, watch=watch)
+                return
 
-        gpus = int(environment.machine.device.startswith("cuda"))
-        jobs = _members(run, group, elsewhere=engine is not None, trust_code=trust_code, watch=watch)
-        for job, _ in run_jobs(jobs, engine, threads=environment.machine.threads, gpus=gpus, hooks=hooks):
-            hooks.observe(JobDone(job=job.name, outcome=""))
+            gpus = int(environment.machine.device.startswith("cuda"))
+            jobs = _members(run, group, elsewhere=engine is not None, trust_code=trust_code, watch=watch)
+            for job, _ in run_jobs(jobs, engine, threads=environment.machine.threads, gpus=gpus, hooks=hooks):
+                hooks.observe(JobDone(job=job.name, outcome=""))
     except Interrupted as stop:
         raise Interrupted(str(stop), _resume_command(run)) from None
-    except OSError as error:
-        if not run.path.is_dir():
-            raise ArtifactError(
-                f"{run.path}: the training stopped, as this folder was removed meanwhile, and all that was saved with "
-                "it; start it again by the same command"
-            ) from error
-        if error.errno not in STORAGE_FULL:
-            raise
-        raise StorageFailed(
-            f"{run.path}: the training stopped, as a file could not be written: {error.strerror}. What was saved "
-            f"before is kept. Make room, then go on by\n  {_resume_command(run)}"
-        ) from error
     except (MemoryError, RuntimeError) as error:
         if not isinstance(error, MemoryError) and not is_out_of_memory(error):
             raise
