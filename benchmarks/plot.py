@@ -81,10 +81,7 @@ def _recipe(axes: Axes, rows: Rows, recipe: str) -> None:
     spread = 100 * float(accuracy["sd"] or 0)
     axes.errorbar(x, y, yerr=spread, fmt="o", color=OURS, markersize=8, capsize=3, zorder=3)
     above = {"xytext": (0, 11), "textcoords": "offset points", "ha": "center", "va": "bottom"}
-    said = f"{recipe} {y:.2f} %"
-    if recipe == "compact":  # it lies just below strong, and was measured otherwise
-        said, above = f"{said}\n(one thread)", above | {"xytext": (0, -11), "va": "top"}
-    axes.annotate(said, (x, y), color=OURS, weight="bold", **above)
+    axes.annotate(f"{recipe} {y:.2f} %", (x, y), color=OURS, weight="bold", **above)
 
 
 if __name__ == "__main__":

@@ -8,14 +8,14 @@ predicts, and `network(batch).argmax(1)` under `torch.inference_mode()`, float32
 A round takes some seconds. --quick tries the script and records nothing.
 
 Last result:
-  2026-11-23, AMD EPYC, 2 cores, torch 2.13.0+cpu, commit ae6ee4b44c1d
-    fittingroom predict, images_per_second: median 113,211, mean 113,029 ± 2,223, n 7
-    PyTorch, batches of 32, images_per_second: median 51,463, mean 50,945 ± 5,542, n 7
-    PyTorch, batches of 256, images_per_second: median 71,914, mean 70,997 ± 7,657, n 7
-    PyTorch, batches of 1,000, images_per_second: median 30,656, mean 31,234 ± 1,679, n 7
-    fittingroom predict, times as fast as PyTorch, batches of 32: median 2.211, mean 2.239 ± 0.2183, n 7
-    fittingroom predict, times as fast as PyTorch, batches of 256: median 1.582, mean 1.608 ± 0.1829, n 7
-    fittingroom predict, times as fast as PyTorch, batches of 1,000: median 3.711, mean 3.628 ± 0.2122, n 7
+  2026-11-30, AMD EPYC, 2 cores, torch 2.13.0+cpu, commit e223b225efdf
+    fittingroom predict, images_per_second: median 111,101, mean 109,860 ± 4,410, n 7
+    PyTorch, batches of 32, images_per_second: median 46,012, mean 37,613 ± 11,330, n 7
+    PyTorch, batches of 256, images_per_second: median 66,708, mean 62,508 ± 8,973, n 7
+    PyTorch, batches of 1,000, images_per_second: median 27,056, mean 25,280 ± 4,332, n 7
+    fittingroom predict, times as fast as PyTorch, batches of 32: median 2.476, mean 3.170 ± 0.9736, n 7
+    fittingroom predict, times as fast as PyTorch, batches of 256: median 1.665, mean 1.789 ± 0.2612, n 7
+    fittingroom predict, times as fast as PyTorch, batches of 1,000: median 4.106, mean 4.471 ± 0.8775, n 7
 """
 
 from __future__ import annotations

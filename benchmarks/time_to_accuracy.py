@@ -44,13 +44,13 @@ Last result:
     strong, train_seconds: median 982.5, mean 1,027 ± 80.78, n 3
     strong, share of the notebook: median 0.9217, mean 1.064 ± 0.2679, n 3
     strong, parameters: median 2,300,986, mean 2,300,990 ± 0, n 3
-  2026-11-23, AMD EPYC, 2 cores, torch 2.13.0+cpu, commit f3a210beb32d
-    compact, accuracy: median 0.9373, mean 0.9376 ± 0.001375, n 3
-    compact, seconds: median 782.3, mean 795.8 ± 31.95, n 3
-    compact, cpu_seconds: median 705.4, mean 702.6 ± 6.218, n 3
-    compact, train_seconds: median 770.8, mean 782.5 ± 29.03, n 3
-    compact, share of the notebook: median 0.3930, mean 0.3839 ± 0.01719, n 3
-    compact, parameters: median 49,370, mean 49,370 ± 0, n 3
+  2026-11-30, AMD EPYC, 2 cores, torch 2.13.0+cpu, commit e223b225efdf
+    compact, accuracy: median 0.9437, mean 0.9436 ± 0.0009439, n 6
+    compact, seconds: median 425.2, mean 425.2, n 1
+    compact, cpu_seconds: median 721.1, mean 721.1, n 1
+    compact, train_seconds: median 410.9, mean 410.9, n 1
+    compact, share of the notebook: median 0.4565, mean 0.4565, n 1
+    compact, parameters: median 48,682, mean 48,682 ± 0, n 6
 """
 
 from __future__ import annotations

@@ -367,7 +367,7 @@ def _whole_trainings() -> str:
     """What the README shows of them."""
     text = (ROOT / "README.md").read_text(encoding="utf-8").partition(START)[2].partition(END)[0]
     plot = (
-        "![Accuracy against seconds: swift, steady, strong, compact and tiny, and the notebook's network in the "
+        "![Accuracy against seconds: swift, steady, compact, strong and tiny, and the notebook's network in the "
         "notebook and four libraries](../../benchmarks/time_to_accuracy.png)"
     )
     return f"## Whole trainings\n\n{plot}\n\n{text.strip()}"

@@ -58,8 +58,7 @@ def test_a_recipes_head_says_what_was_measured_last(benchmark: Callable[[str], M
     assert f"Test accuracy {mean:.2f}%, sd {sd:.2f} points, n = {accuracy['n']} seeds" in head
     median = float(seconds["median"])
     assert f"{median:,.{0 if median > 100 else 1}f} s for the whole process" in head
-    if recipe != "compact":  # its turns ran on one thread, beside other programs
-        assert f"{part(float(share['median']))} of the tutorial's 80 epochs" in head
+    assert f"{part(float(share['median']))} of the tutorial's 80 epochs" in head
 
 
 def test_a_share_is_written_at_most_5_percent_off(benchmark: Callable[[str], ModuleType]) -> None:
