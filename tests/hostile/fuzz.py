@@ -29,6 +29,7 @@ from tests.hostile.run_files import (
     Corpus,
     Tally,
     Try,
+    Worker,
     _forked,
     _wait_for,
     attempt,
@@ -178,14 +179,15 @@ def fuzz(minutes: float, folder: Path) -> int:
     def add(name: str, result: Try, seed: int) -> None:
         tallies.setdefault(name, Tally()).add(result, f"{name}, seed {seed}")
 
-    rng = random.Random(first)
+    rng, worker = random.Random(first), Worker(runs, folder / "worker")
     end = time.monotonic() + minutes * 20
     while time.monotonic() < end:
         name, seed = rng.choice(list(KINDS)), next(seeds)
         kind = KINDS[name]
         corpus = Corpus(folder / "corpus" / name.replace("/", "-"))
         files = mutated(runs, kind, seed, folder / "mutated", corpus)
-        add(name, attempt(runs, files, rng.choice(kind.commands), place, corpus), seed)
+        add(name, attempt(runs, files, rng.choice(kind.commands), place, corpus, worker=worker), seed)
+    worker.end()
     end = time.monotonic() + minutes * 20
     while time.monotonic() < end:
         name, seed = rng.choice(list(DATA)), next(seeds)
@@ -199,7 +201,8 @@ def fuzz(minutes: float, folder: Path) -> int:
             add("HTTP", try_http(port, process, log, seed, picture), seed)
 
     state.write_text(str(next(seeds)))
-    shutil.rmtree(place, ignore_errors=True)
+    for left in (place, folder / "worker"):
+        shutil.rmtree(left, ignore_errors=True)
     faults = []
     for name, tally in sorted(tallies.items()):
         print(tally.line(name))

@@ -1,10 +1,11 @@
-"""Every file of a run, mutated, against every command that opens it: each try in a process of its own, by fork.
+"""Every file of a run, mutated, against every command that opens it, in a forked process of :data:`TRIES_OF_A_WORKER`.
 
 What is forked has loaded whatever the commands load, found by a rehearsal, and has templates, catalogues and records
 compiled; the runs are of small images, few but for the 200 of validation below which a run has no probabilities of its
-own: a try costs what its command does with the mutated file, and no more. ``--fresh`` starts an interpreter for each
-try too, and says where the two differ. Tries go round: each file and command once, then each once more, so that a run
-that is stopped has tried all alike.
+own: a try costs what its command does with the mutated file, and no more. What looks like a fault is tried again in a
+process of its own, which decides. ``--fresh`` starts an interpreter for each try too, and says where the two differ.
+Tries go round: each file and command once, then each once more, so that a run that is stopped has tried all alike; a
+mutation that makes the same bytes as an earlier one of the file is passed over.
 
 ``--tally FILE`` keeps what came of the tries of all calls so far, and begins with the seed after theirs: a thousand of
 each can be tried in as many slices as there is time for.
@@ -21,12 +22,14 @@ import os
 import random
 import re
 import resource
+import select
 import shutil
 import signal
 import subprocess
 import sys
 import time
 import traceback
+import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
@@ -44,6 +47,7 @@ from tests.hostile.mutations import MARK, Mutation
 MAX_SECONDS, MAX_BYTES = 10, 1 << 30
 IMAGES, VALIDATED, TEST_IMAGES = 1_000, 200, 60  # of the runs' data; a fifth of the first may be held out
 BATCH = 160  # five steps an epoch
+TRIES_OF_A_WORKER = 25
 CPU_SECONDS, ADDRESSES = 30, 8 << 30  # where the kernel ends a try, beyond what is a fault already
 PATIENCE = 6  # times the seconds of the processor that a try may take by the clock, on a machine that is busy
 SAID_EVERY = 300  # seconds, between two writings of what came of the tries so far
@@ -291,11 +295,25 @@ def mutated(base: Path, kind: Kind, seed: int, place: Path, corpus: Corpus | Non
 
 
 def attempt(
-    base: Path, files: dict[str, bytes], command: str, place: Path, corpus: Corpus | None = None, *, fresh: bool = False
+    base: Path,
+    files: dict[str, bytes],
+    command: str,
+    place: Path,
+    corpus: Corpus | None = None,
+    *,
+    worker: Worker | None = None,
+    fresh: bool = False,
 ) -> Try:
-    """Carry a command out in a process of its own, in a copy of the runs that has these files in place of its own."""
-    _lay_out(base, files, place)
-    result, told = carry_out(place, COMMANDS[command], codes=(0, 1, 2) if command == "verify" else (0, 2))
+    """Carry a command out in a copy of the runs that has these files in place of its own.
+
+    In a process of its own, or in the worker's, where nothing that looks like a fault comes of it there.
+    """
+    codes = (0, 1, 2) if command == "verify" else (0, 2)
+    carried = worker.carry_out(files, command, codes) if worker else None
+    if carried is None:
+        _lay_out(base, files, place)
+        carried = carry_out(place, COMMANDS[command], codes=codes)
+    result, told = carried
     if fresh:
         _lay_out(base, files, place)
         program = [
@@ -369,8 +387,14 @@ def carry_out(place: Path, command: Callable[[], int], *, codes: tuple[int, ...]
         return Try("fault", "it did not end", time.monotonic() - started, 0), told
 
     seconds, peak = usage.ru_utime + usage.ru_stime, usage.ru_maxrss << 10
+    return _judged(place, os.waitstatus_to_exitcode(status), seconds, peak, codes, told, status), told
+
+
+def _judged(
+    place: Path, code: int, seconds: float, peak: int, codes: tuple[int, ...], told: str, status: int = 0
+) -> Try:
+    """What came of a command that ended, by what it said on stderr and what lies there now."""
     found = next((word for word in FORBIDDEN if word in told), None)
-    code = os.waitstatus_to_exitcode(status)
     problem = None
     if found:
         last = [line for line in told.splitlines() if line.strip()]
@@ -381,12 +405,12 @@ def carry_out(place: Path, command: Callable[[], int], *, codes: tuple[int, ...]
         problem = f"exit code {code}: {told[-300:]!r}"
     elif len(told) > MAX_TOLD:
         problem = f"{len(told):,} characters of messages"
-    elif any(place.rglob(MARK)):
+    elif any(MARK in names for _, _, names in os.walk(place)):
         problem = "hostile code was executed"
     elif {entry.name for entry in place.iterdir()} - {"in", "err", "out"}:
         problem = f"written outside: {sorted(entry.name for entry in place.iterdir())}"
     outcome = "fault" if problem else "clean" if code == 2 else "accepted"
-    return Try(outcome, problem or "", seconds, peak, status), told
+    return Try(outcome, problem or "", seconds, peak, status)
 
 
 def _forked(carry: Callable[[], object]) -> int:
@@ -412,15 +436,22 @@ def _wait_for(child: int, seconds: float | None = None) -> tuple[int, resource.s
 
 def _command(place: Path, command: Callable[[], int]) -> None:
     """In the child: never returns."""
+    for limit, most in (("CORE", 0), ("CPU", CPU_SECONDS), ("AS", ADDRESSES)):
+        resource.setrlimit(getattr(resource, f"RLIMIT_{limit}"), (most, most))
+    os._exit(_code_of(place, command))
+
+
+def _code_of(place: Path, command: Callable[[], int]) -> int:
+    """Carry a command out in this process, with what it says in files of the place, and return its exit code."""
     code = 1
     try:
         for name, number in (("out", 1), ("err", 2)):
-            os.dup2(os.open(place / name, os.O_WRONLY | os.O_CREAT), number)
+            opened = os.open(place / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+            os.dup2(opened, number)
+            os.close(opened)
         sys.stdout = sys.__dict__["__stdout__"] = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
         sys.stderr = sys.__dict__["__stderr__"] = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
         os.chdir(place / "in")
-        for limit, most in (("CORE", 0), ("CPU", CPU_SECONDS), ("AS", ADDRESSES)):
-            resource.setrlimit(getattr(resource, f"RLIMIT_{limit}"), (most, most))
         code = command()
     except SystemExit as stop:
         code = stop.code if isinstance(stop.code, int) else 1
@@ -429,7 +460,137 @@ def _command(place: Path, command: Callable[[], int]) -> None:
     with suppress(Exception):
         sys.stdout.flush()
         sys.stderr.flush()
-    os._exit(code)
+    return code
+
+
+class Worker:
+    """A process that carries out one command after another, by which forks, exits and copies are paid once for many.
+
+    A command gets the directory, environment, signals and warnings that a new process has, a copy of the runs that is
+    as good as new, and its own peak of memory.
+
+    Args:
+        base: the runs.
+        place: a folder of the worker's own, for a copy of them.
+    """
+
+    def __init__(self, base: Path, place: Path):
+        self.copy = _Copy(base, place / "in")
+        self.place = place
+        self.child, self.left = 0, 0
+
+    def carry_out(self, files: dict[str, bytes], command: str, codes: tuple[int, ...]) -> tuple[Try, str] | None:
+        """What came of a command in a copy with these files; None where it may be a fault, and is to be tried alone."""
+        if not self.left:
+            self.end()
+            self._begin()
+        self.left -= 1
+
+        self.copy.lay_out(files)
+        self.asks.write(f"{command}\n")
+        self.asks.flush()
+        ended_in_time = select.select([self.answers], [], [], MAX_SECONDS * PATIENCE)[0]
+        line = self.answers.readline() if ended_in_time else ""
+        if not line:
+            self.end()
+            return None
+
+        code, seconds, peak = line.split()
+        told = (self.place / "err").read_text(errors="replace")
+        result = _judged(self.place, int(code), float(seconds), int(peak), codes, told)
+        return None if result.outcome == "fault" else (replace(result, status=int(code) << 8), told)
+
+    def end(self) -> None:
+        """Let the process end."""
+        if self.child:
+            os.kill(self.child, signal.SIGKILL)
+            os.waitpid(self.child, 0)
+            self.asks.close()
+            self.answers.close()
+        self.child, self.left = 0, 0
+
+    def _begin(self) -> None:
+        asked, asks = os.pipe()
+        answers, answered = os.pipe()
+
+        def carry() -> None:
+            os.close(asks)  # with it open, it would outlive whoever asks
+            os.close(answers)
+            _carry_out_each(self.place, asked, answered)
+
+        self.child, self.left = _forked(carry), TRIES_OF_A_WORKER
+        os.close(asked)
+        os.close(answered)
+        self.asks, self.answers = os.fdopen(asks, "w"), os.fdopen(answers)
+
+
+def _carry_out_each(place: Path, asked: int, answered: int) -> None:
+    """In the worker: carry out each command that is asked for, until there are no more."""
+    for limit, most in (("CORE", 0), ("AS", ADDRESSES)):
+        resource.setrlimit(getattr(resource, f"RLIMIT_{limit}"), (most, most))
+    environment, paths = dict(os.environ), [*sys.path]
+    signals = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    for line in os.fdopen(asked):
+        before = time.process_time()
+        resource.setrlimit(resource.RLIMIT_CPU, (int(before) + CPU_SECONDS, resource.RLIM_INFINITY))
+        with suppress(OSError):
+            Path("/proc/self/clear_refs").write_text("5")  # the peak of memory begins anew
+        with warnings.catch_warnings():  # what was warned of once is warned of again
+            code = _code_of(place, COMMANDS[line.removesuffix("\n")])
+
+        os.environ.clear()
+        os.environ.update(environment)
+        sys.path[:] = paths
+        for number, handler in signals.items():
+            signal.signal(number, handler)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
+        os.write(answered, f"{code} {time.process_time() - before} {peak}\n".encode())
+
+
+class _Copy:
+    """A copy of a folder that is mended before each use, rather than made anew."""
+
+    def __init__(self, original: Path, folder: Path):
+        self.original, self.folder = original, folder
+        self.known: dict[str, tuple[int, int, int]] = {}
+
+    def lay_out(self, files: dict[str, bytes]) -> None:
+        """Make the folder what the original is, but for the content of these files."""
+        try:
+            self._mend(files)
+        except OSError:  # a folder in the place of a file, or one that lost its permissions
+            self.known = {}
+            self._mend(files)
+
+    def _mend(self, files: dict[str, bytes]) -> None:
+        if not self.known:
+            shutil.rmtree(self.folder.parent, ignore_errors=True)
+            self.known = dict.fromkeys(self._walked(self.original), (0, 0, 0))
+        found = self._walked(self.folder)
+        for name in found.keys() - self.known.keys():
+            (self.folder / name).unlink()
+
+        for name in {name for name, mark in self.known.items() if found.get(name) != mark} | files.keys():
+            target = self.folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.unlink(missing_ok=True)
+            target.write_bytes(files[name] if name in files else (self.original / name).read_bytes())
+            self.known[name] = (0, 0, 0) if name in files else self._mark(target)
+
+    def _walked(self, folder: Path) -> dict[str, tuple[int, int, int]]:
+        """The files in a folder, each with its mark; folders that the original doesn't have are removed."""
+        found: dict[str, tuple[int, int, int]] = {}
+        for parent, folders, names in os.walk(folder):
+            near = Path(parent).relative_to(folder)
+            for name in [name for name in folders if not (self.original / near / name).is_dir()]:
+                shutil.rmtree(Path(parent, name))
+                folders.remove(name)
+            found |= {str(near / name): self._mark(Path(parent, name)) for name in names}
+        return found
+
+    def _mark(self, file: Path) -> tuple[int, int, int]:
+        stat = file.lstat()
+        return stat.st_ino, stat.st_size, stat.st_ctime_ns
 
 
 def warm_up(base: Path | None = None) -> None:
@@ -545,24 +706,37 @@ class Sweep:
         self, kinds: dict[str, Kind], seeds: range, *, end: float = float("inf"), report: Path | None = None
     ) -> None:
         """Try all, until a time of the monotonic clock; with a report, write it there each few minutes."""
-        told = time.monotonic()
-        for seed in seeds:
-            self.next_seed = seed + 1
-            for name, kind in kinds.items():
-                files = mutated(self.base, kind, seed, self.work / "mutated")
-                for command in kind.commands:
-                    tally = self.tallies.setdefault(f"{name} · {command}", Tally())
-                    result = attempt(self.base, files, command, self.work / "place", fresh=self.fresh)
-                    tally.add(result, f"{name}, seed {seed}")
-                if time.monotonic() > end:
-                    self.keep()
-                    return
-                if time.monotonic() > told + SAID_EVERY:
-                    told = time.monotonic()
-                    self.keep()
-                    if report:
-                        report.write_text(self.said())
-        self.keep()
+        told, seen = time.monotonic(), set[bytes]()
+        worker = Worker(self.base, self.work / "worker")
+        try:
+            for seed in seeds:
+                self.next_seed = seed + 1
+                for name, kind in kinds.items():
+                    files = mutated(self.base, kind, seed, self.work / "mutated")
+                    made = hashlib.sha256(repr((name, sorted(files.items()))).encode()).digest()
+                    if made in seen:
+                        continue
+                    seen.add(made)
+                    self._try_each(name, kind, seed, files, worker)
+
+                    if time.monotonic() > end:
+                        return
+                    if time.monotonic() > told + SAID_EVERY:
+                        told = time.monotonic()
+                        self.keep()
+                        if report:
+                            report.write_text(self.said())
+        finally:
+            worker.end()
+            self.keep()
+
+    def _try_each(self, name: str, kind: Kind, seed: int, files: dict[str, bytes], worker: Worker) -> None:
+        """A mutated file against every command that opens it."""
+        for command in kind.commands:
+            tally = self.tallies.setdefault(f"{name} · {command}", Tally())
+            place = self.work / "place"
+            result = attempt(self.base, files, command, place, worker=worker, fresh=self.fresh)
+            tally.add(result, f"{name}, seed {seed}")
 
     def said(self) -> str:
         """A line for each file and command, one for all, and every fault."""

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.hostile.run_files import _Copy
+
 SHORT, SEED = 0, 7
 PLANTED = {  # what a command may do that it must not, and what the harness says of it
     "raise KeyError('x')": "'Traceback' in what it prints",
@@ -34,8 +36,11 @@ base, place = Path(sys.argv[1]), Path(sys.argv[2])
 base.mkdir()
 for planted in sys.argv[3:]:
     run_files.COMMANDS["planted"] = lambda: exec(planted) or 0
-    result = run_files.attempt(base, {}, "planted", place)
-    print(result.outcome, result.why.replace("\\n", " "))
+    worker = run_files.Worker(base, place / "worker")
+    for first in (worker, None):
+        result = run_files.attempt(base, {}, "planted", place / "alone", worker=first)
+        print(result.outcome, result.why.replace("\\n", " "))
+    worker.end()
 """
 
 
@@ -53,8 +58,9 @@ def test_each_thing_that_a_command_must_not_do_is_seen(tmp_path: Path) -> None:
     ended = _run(tmp_path, "-c", PROGRAM, str(tmp_path / "base"), str(tmp_path / "place"), *PLANTED)
 
     lines = ended.stdout.splitlines()
-    assert len(lines) == len(PLANTED), ended.stdout + ended.stderr[-3000:]
-    for line, (planted, said) in zip(lines, PLANTED.items(), strict=True):
+    twice = [planted for planted in PLANTED.items() for _ in ("in a worker", "alone")]
+    assert len(lines) == len(twice), ended.stdout + ended.stderr[-3000:]
+    for line, (planted, said) in zip(lines, twice, strict=True):
         assert line.startswith("fault") == bool(said), planted
         assert said in line, planted
 
@@ -79,3 +85,28 @@ def test_a_forked_try_says_what_a_new_interpreter_says(tmp_path: Path) -> None:
 def _run(tmp_path: Path, *words: str) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {"FITTINGROOM_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
     return subprocess.run([sys.executable, *words], capture_output=True, text=True, env=environment, check=False)
+
+
+@pytest.mark.parametrize(
+    "did",
+    ["(place / 'a').write_text('other')", "(place / 'a').unlink()", "(place / 'new').touch()",
+     "(place / 'deep/er').mkdir(parents=True); (place / 'deep/er/x').touch()", "(place / 'sub/b').open('a').write('!')",
+     "(place / 'sub/b').unlink(); (place / 'sub').rmdir()", "(place / 'a').unlink(); (place / 'a').mkdir()"],
+)  # fmt: skip
+def test_a_copy_that_was_worked_in_is_mended(tmp_path: Path, did: str) -> None:
+    """Else one mutation would be tried on what another left."""
+    base, place = tmp_path / "base", tmp_path / "place" / "in"
+    (base / "sub").mkdir(parents=True)
+    (base / "a").write_text("first")
+    (base / "sub" / "b").write_text("second")
+    copy = _Copy(base, place)
+
+    copy.lay_out({"sub/b": b"mutated"})
+    assert (place / "sub/b").read_bytes() == b"mutated"
+    exec(did)
+    copy.lay_out({})
+
+    assert {str(f.relative_to(place)): f.read_text() for f in place.rglob("*") if f.is_file()} == {
+        "a": "first", "sub/b": "second"
+    }  # fmt: skip
+    assert {str(f.relative_to(place)) for f in place.rglob("*")} == {"a", "sub", "sub/b"}

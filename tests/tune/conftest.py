@@ -10,7 +10,7 @@ import pytest
 
 import fittingroom as fr
 from fittingroom.tune import Plan, Study
-from fittingroom.tune.storage import open_storage
+from fittingroom.tune.storage import close_storages
 from tests.support import SUPPORT
 
 LINEAR = f"model='{SUPPORT / 'linear_net.py'}:net'"
@@ -38,7 +38,7 @@ def _in_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def _storages_closed() -> Iterator[None]:
     """SQLAlchemy keeps connections open for as long as the process lives."""
     yield
-    open_storage.cache_clear()
+    close_storages()
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import optuna
@@ -67,3 +70,14 @@ def test_a_studys_file_lies_in_its_folder_whatever_that_is_called(tmp_path: Path
 
     assert [file.name for file in folder.iterdir()] == ["study.db"]
     assert list(tmp_path.iterdir()) == [folder]
+
+
+@pytest.mark.parametrize("name", ["study", "why?"])
+def test_a_study_that_was_removed_is_begun_anew_in_the_same_process(name: str, data: fr.Splits) -> None:
+    """As in a notebook: the database that was opened for the first one is another file than the second one's."""
+    for trials in (1, 2):
+        study = fr.tune_recipe(data, recipe(), SPACE, plan=Plan(trials=trials), out=name, final_seeds=0)
+        assert len(study.trials()) == trials
+        with closing(sqlite3.connect(f"{name}/study.db")) as database:
+            assert database.execute("select count(*) from trials").fetchone() == (trials,)
+        shutil.rmtree(name)

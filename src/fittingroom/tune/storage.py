@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from functools import cache
 from pathlib import Path
+from urllib.parse import unquote
 
 import optuna
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from fittingroom.errors import FittingRoomError
 from fittingroom.files.sqlite_url import sqlite_url
@@ -16,13 +17,45 @@ DATABASE = "study.db"
 """Of a study for which no other storage was named, in its folder."""
 
 
-@cache
+_OPENED: dict[str, tuple[tuple[int, int] | None, optuna.storages.RDBStorage]] = {}
+
+
 def open_storage(url: str) -> optuna.storages.BaseStorage:
-    """Optuna's storage at a URL, opened once in a process.
+    """Optuna's storage at a URL, opened once in a process, and again where another file has taken its place.
 
     Raises:
         FittingRoomError: its driver isn't installed, or it can't be opened; without the password.
     """
+    file, opened = _file_at(url), _OPENED.get(url)
+    if opened is not None and opened[0] == file:
+        return opened[1]
+    storage = _connected(url)
+    _OPENED[url] = (_file_at(url), storage)
+    if opened is not None:
+        opened[1].engine.dispose()  # not before, so that the new file has another inode than the old one
+    return storage
+
+
+def close_storages() -> None:
+    """Close all that this process has opened."""
+    for _, storage in _OPENED.values():
+        storage.engine.dispose()
+    _OPENED.clear()
+
+
+def _file_at(url: str) -> tuple[int, int] | None:
+    """Which file an SQLite URL leads to now; None for a server, and where there is none yet."""
+    if not url.startswith("sqlite"):
+        return None
+    try:
+        name = (make_url(url).database or "").removeprefix("file:")
+        stat = Path(unquote(name) if "uri" in make_url(url).query else name).stat()
+    except (ArgumentError, OSError, ValueError):
+        return None
+    return stat.st_dev, stat.st_ino
+
+
+def _connected(url: str) -> optuna.storages.RDBStorage:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     shown = without_password(url)
 
