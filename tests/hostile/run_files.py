@@ -565,6 +565,7 @@ class _Copy:
     def _mend(self, files: dict[str, bytes]) -> None:
         if not self.known:
             shutil.rmtree(self.folder.parent, ignore_errors=True)
+            self.folder.mkdir(parents=True)
             self.known = dict.fromkeys(self._walked(self.original), (0, 0, 0))
         found = self._walked(self.folder)
         for name in found.keys() - self.known.keys():
