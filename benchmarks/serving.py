@@ -9,37 +9,49 @@ with the tensor as bytes; ``fittingroom, no log`` has `--log off`, while the oth
 Needs Debian's wrk, and fastapi. A round takes about a minute. --quick tries the script and records nothing.
 
 Last result:
-  2026-11-23, AMD EPYC, 2 cores, torch 2.13.0+cpu, commit ae6ee4b44c1d
-    fittingroom × 1, requests_per_second: median 3,049, mean 2,891 ± 496.6, n 5
-    fittingroom × 1, p50_ms: median 0.3080, mean 0.3310 ± 0.06788, n 5
-    fittingroom × 1, p99_ms: median 1.450, mean 1.438 ± 0.3227, n 5
-    fittingroom, binary × 1, requests_per_second: median 3,600, mean 3,520 ± 342.3, n 5
-    fittingroom, binary × 1, p50_ms: median 0.2580, mean 0.2740 ± 0.02930, n 5
-    fittingroom, binary × 1, p99_ms: median 1.090, mean 1.178 ± 0.1846, n 5
-    FastAPI and torch × 1, requests_per_second: median 749.5, mean 802.5 ± 101.5, n 5
-    FastAPI and torch × 1, p50_ms: median 1.130, mean 1.108 ± 0.1219, n 5
-    FastAPI and torch × 1, p99_ms: median 3.820, mean 3.550 ± 0.7060, n 5
-    fittingroom × 8, requests_per_second: median 4,654, mean 4,762 ± 320.2, n 5
-    fittingroom × 8, p50_ms: median 1.640, mean 1.628 ± 0.1256, n 5
-    fittingroom × 8, p99_ms: median 2.950, mean 2.996 ± 0.3020, n 5
-    fittingroom, binary × 8, requests_per_second: median 6,807, mean 6,523 ± 731.8, n 5
-    fittingroom, binary × 8, p50_ms: median 1.120, mean 1.174 ± 0.1339, n 5
-    fittingroom, binary × 8, p99_ms: median 2.030, mean 2.306 ± 0.5198, n 5
-    FastAPI and torch × 8, requests_per_second: median 563.8, mean 570.0 ± 118.3, n 5
-    FastAPI and torch × 8, p50_ms: median 13.11, mean 13.86 ± 3.283, n 5
-    FastAPI and torch × 8, p99_ms: median 83.41, mean 92.00 ± 20.95, n 5
-    fittingroom × 64, requests_per_second: median 4,731, mean 4,598 ± 738.7, n 5
-    fittingroom × 64, p50_ms: median 12.82, mean 13.52 ± 2.177, n 5
-    fittingroom × 64, p99_ms: median 20.33, mean 21.05 ± 4.774, n 5
-    fittingroom, binary × 64, requests_per_second: median 7,483, mean 7,063 ± 820.2, n 5
-    fittingroom, binary × 64, p50_ms: median 8.380, mean 8.682 ± 1.268, n 5
-    fittingroom, binary × 64, p99_ms: median 15.00, mean 15.48 ± 2.239, n 5
-    FastAPI and torch × 64, requests_per_second: median 475.4, mean 461.5 ± 56.52, n 5
-    FastAPI and torch × 64, p50_ms: median 127.1, mean 131.7 ± 18.68, n 5
-    FastAPI and torch × 64, p99_ms: median 261.0, mean 271.8 ± 25.68, n 5
-    fittingroom × 1, times as many as FastAPI and torch: median 3.742, mean 3.630 ± 0.6925, n 5
-    fittingroom × 8, times as many as FastAPI and torch: median 7.900, mean 8.660 ± 1.955, n 5
-    fittingroom × 64, times as many as FastAPI and torch: median 9.753, mean 9.966 ± 1.206, n 5
+  2026-11-30, AMD EPYC, 2 cores, torch 2.13.0+cpu, commit ecbcb9db9541
+    fittingroom × 1, requests_per_second: median 2,224, mean 2,237 ± 68.45, n 5
+    fittingroom × 1, p50_ms: median 0.4190, mean 0.4194 ± 0.01440, n 5
+    fittingroom × 1, p99_ms: median 1.250, mean 1.224 ± 0.08905, n 5
+    fittingroom, binary × 1, requests_per_second: median 2,806, mean 2,797 ± 79.45, n 5
+    fittingroom, binary × 1, p50_ms: median 0.3270, mean 0.3274 ± 0.007092, n 5
+    fittingroom, binary × 1, p99_ms: median 1.020, mean 1.081 ± 0.3313, n 5
+    FastAPI and torch × 1, requests_per_second: median 932.7, mean 925.0 ± 50.40, n 5
+    FastAPI and torch × 1, p50_ms: median 0.9700, mean 0.9940 ± 0.07829, n 5
+    FastAPI and torch × 1, p99_ms: median 3.880, mean 4.344 ± 1.952, n 5
+    fittingroom × 8, requests_per_second: median 3,282, mean 3,153 ± 285.6, n 5
+    fittingroom × 8, p50_ms: median 2.350, mean 2.512 ± 0.2878, n 5
+    fittingroom × 8, p99_ms: median 5.120, mean 4.602 ± 0.8701, n 5
+    fittingroom, binary × 8, requests_per_second: median 4,746, mean 4,645 ± 469.1, n 5
+    fittingroom, binary × 8, p50_ms: median 1.620, mean 1.672 ± 0.2014, n 5
+    fittingroom, binary × 8, p99_ms: median 3.160, mean 3.452 ± 0.9185, n 5
+    FastAPI and torch × 8, requests_per_second: median 729.7, mean 704.8 ± 57.20, n 5
+    FastAPI and torch × 8, p50_ms: median 10.66, mean 10.92 ± 0.8504, n 5
+    FastAPI and torch × 8, p99_ms: median 86.83, mean 75.16 ± 31.91, n 5
+    fittingroom × 64, requests_per_second: median 3,945, mean 3,938 ± 209.5, n 5
+    fittingroom × 64, p50_ms: median 15.83, mean 16.04 ± 0.8298, n 5
+    fittingroom × 64, p99_ms: median 23.66, mean 21.97 ± 3.795, n 5
+    fittingroom, binary × 64, requests_per_second: median 6,428, mean 6,551 ± 381.5, n 5
+    fittingroom, binary × 64, p50_ms: median 9.640, mean 9.520 ± 0.4614, n 5
+    fittingroom, binary × 64, p99_ms: median 14.57, mean 14.79 ± 3.039, n 5
+    FastAPI and torch × 64, requests_per_second: median 512.4, mean 476.3 ± 81.35, n 5
+    FastAPI and torch × 64, p50_ms: median 115.9, mean 129.2 ± 25.06, n 5
+    FastAPI and torch × 64, p99_ms: median 265.7, mean 273.2 ± 26.07, n 5
+    fittingroom × 1, times as many as FastAPI and torch: median 2.386, mean 2.422 ± 0.08690, n 5
+    fittingroom × 8, times as many as FastAPI and torch: median 4.648, mean 4.517 ± 0.7160, n 5
+    fittingroom × 64, times as many as FastAPI and torch: median 7.984, mean 8.457 ± 1.452, n 5
+    fittingroom, no log × 1, requests_per_second: median 2,304, mean 2,184 ± 220.3, n 5
+    fittingroom, no log × 1, p50_ms: median 0.4140, mean 0.4434 ± 0.05145, n 5
+    fittingroom, no log × 1, p99_ms: median 1.050, mean 1.070 ± 0.1173, n 5
+    fittingroom, no log × 8, requests_per_second: median 3,357, mean 3,412 ± 149.2, n 5
+    fittingroom, no log × 8, p50_ms: median 2.270, mean 2.294 ± 0.1060, n 5
+    fittingroom, no log × 8, p99_ms: median 3.930, mean 3.882 ± 0.4969, n 5
+    fittingroom, no log × 64, requests_per_second: median 4,214, mean 4,083 ± 221.2, n 5
+    fittingroom, no log × 64, p50_ms: median 14.90, mean 15.36 ± 0.8308, n 5
+    fittingroom, no log × 64, p99_ms: median 20.08, mean 21.23 ± 2.139, n 5
+    fittingroom × 1, times as many as fittingroom, no log: median 0.9777, mean 1.032 ± 0.09054, n 5
+    fittingroom × 8, times as many as fittingroom, no log: median 0.9429, mean 0.9231 ± 0.05942, n 5
+    fittingroom × 64, times as many as fittingroom, no log: median 0.9470, mean 0.9663 ± 0.06544, n 5
 """
 
 from __future__ import annotations

@@ -149,6 +149,13 @@ SECTIONS = (
         [seconds("seconds", "seconds"), Column("times as long", "times as long")],
     ),
     Section(
+        "first_run.py",
+        "The first run",
+        "The whole process of `swift` with nothing in the cache and none of the package's modules compiled, as `make run` "
+        "finds it right after set-up, and the next one.",
+        [seconds("seconds", "seconds"), Column("cold / warm", "cold / warm")],
+    ),
+    Section(
         "before_after.py",
         "Beside the version before",
         "Processor seconds of the same commands in turns with an earlier commit of this project; below 1 is faster.",
