@@ -151,8 +151,8 @@ SECTIONS = (
     Section(
         "first_run.py",
         "The first run",
-        "The whole process of `swift` with nothing in the cache and none of the package's modules compiled, as `make run` "
-        "finds it right after set-up, and the next one.",
+        "The whole process of `swift` with nothing in the cache and none of the package's modules compiled, as `make "
+        "run` finds it right after set-up, and the next one.",
         [seconds("seconds", "seconds"), Column("cold / warm", "cold / warm")],
     ),
     Section(

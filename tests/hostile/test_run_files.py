@@ -90,7 +90,7 @@ def _run(tmp_path: Path, *words: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize(
     "did",
     ["(place / 'a').write_text('other')", "(place / 'a').unlink()", "(place / 'new').touch()",
-     "(place / 'deep/er').mkdir(parents=True); (place / 'deep/er/x').touch()", "(place / 'sub/b').write_text('second!')",
+     "(place / 'deep/er').mkdir(parents=True); (place / 'deep/er/x').touch()", "(place / 'sub/b').write_text('2')",
      "(place / 'sub/b').unlink(); (place / 'sub').rmdir()", "(place / 'a').unlink(); (place / 'a').mkdir()"],
 )  # fmt: skip
 def test_a_copy_that_was_worked_in_is_mended(tmp_path: Path, did: str) -> None:
