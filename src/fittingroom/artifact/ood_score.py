@@ -16,6 +16,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -53,10 +54,14 @@ class Ranks:
     def at_least(self, values_N: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
         """How many validation images are at least as strange, float64 (N,): exact among the strangest 5%."""
         values_N = np.where(np.isnan(values_N), np.inf, values_N).astype(np.float32)
-        found: NDArray[np.float64] = self.counts[np.searchsorted(-self.values, -values_N, side="right")]
+        found: NDArray[np.float64] = self.counts[np.searchsorted(self._rising, -values_N, side="right")]
         return found
 
-    @property
+    @cached_property
+    def _rising(self) -> NDArray[np.float32]:
+        return -self.values
+
+    @cached_property
     def counts(self) -> NDArray[np.float64]:
         """0, then how many validation images there are up to and including each value that was kept."""
         counts: NDArray[np.float64] = np.r_[0.0, _kept_of(self.n) + 1]

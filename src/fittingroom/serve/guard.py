@@ -36,6 +36,7 @@ HEADERS = {
     "permissions-policy": "geolocation=(), microphone=(), camera=(self)",
     "cache-control": "no-store",
 }
+ADDED = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
 OPEN_TO_ALL = ("/", "/v2/health/live", "/v2/health/ready", "/docs", "/openapi.json")  # and /static/: they say nothing
 GONE = 499  # what is counted for a client that left; nobody is answered
 FAILED = "the server failed; its log says how"
@@ -245,7 +246,7 @@ class _Exchange:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             present = {name.lower() for name, _ in message["headers"]}
-            added = [(name.encode(), value.encode()) for name, value in HEADERS.items() if name.encode() not in present]
+            added = [header for header in ADDED if header[0] not in present]
             message = {**message, "headers": [*message["headers"], *added]}
         await self._send(message)
 

@@ -158,14 +158,21 @@ def _images(tensor: dict[str, Any], tail: bytes, model: Classifier) -> NDArray[n
 
     # Nested or flat, the protocol permits both. Not by NumPy: of texts, it makes room for the longest in each place.
     values: Any = tensor.get("data")
-    while isinstance(values, list) and any(isinstance(row, list) for row in values):
-        if len({len(row) if isinstance(row, list) else -1 for row in values}) != 1:
+    if not isinstance(values, list):
+        raise _no_pixels(size)
+    while list in (kinds := set(map(type, values))):
+        if kinds != {list} or len(set(map(len, values))) != 1:
             raise Refused(400, "images: data of equal length in each row expected")
         values = list(chain.from_iterable(values))
 
     # true and 1.0 are equal to 1, and no pixels.
-    if not isinstance(values, list) or len(values) != size or set(map(type, values)) != {int}:
-        raise Refused(400, f"images: {size:,} whole numbers 0–255 as data expected")
-    if min(values) < 0 or max(values) > 255:
-        raise Refused(400, f"images: {size:,} whole numbers 0–255 as data expected")
-    return np.frombuffer(bytes(values), np.uint8).reshape(shape)
+    if kinds != {int} or len(values) != size:
+        raise _no_pixels(size)
+    try:
+        return np.frombuffer(bytes(values), np.uint8).reshape(shape)
+    except (ValueError, OverflowError):  # beyond 0–255
+        raise _no_pixels(size) from None
+
+
+def _no_pixels(size: int) -> Refused:
+    return Refused(400, f"images: {size:,} whole numbers 0–255 as data expected")
