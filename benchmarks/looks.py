@@ -30,6 +30,7 @@ CALIBRATED = ("calibration.py", "calibration error (%)")  # the probabilities of
 CURVES = "curves.py"  # one after each epoch
 UNSEEN = {
     "memory.py": "peak MiB",
+    "first_run.py": "seconds",
     "scaling.py": "peak MiB",
 }  # `train` judges each run of theirs; nobody kept what it said
 
@@ -95,9 +96,10 @@ def looks_lines(results: Path = RESULTS, beside: Path = BESIDE) -> list[str]:
         for row in rows
         if row["metric"] == UNSEEN.get(row["script"]) and row["name"] not in ("notebook", "swift line")
     )
+    scripts = ", ".join(f"`{script}`" for script in UNSEEN)
     lines.append(
-        f"Beside these, {unseen} trainings for memory and time (`memory.py`, `scaling.py`) judged their model too, as\n"
-        "`train` does; their accuracies were not kept."
+        f"Beside these, {unseen} trainings for memory and time ({scripts}) judged their model\n"
+        "too, as `train` does; their accuracies were not kept."
     )
     with beside.open(encoding="utf-8", newline="") as file:
         others = list(csv.DictReader(file))
