@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import warnings
 from pathlib import Path
 
 import pytest
@@ -165,3 +166,12 @@ def test_a_device_is_taken_by_its_name_and_number(device: str) -> None:
 @pytest.mark.parametrize("device", ["gpu", "cuda:", "cuda:x", "cpu:1"])
 def test_what_is_no_device_is_refused(device: str, capsys: Captured) -> None:
     assert f"auto, cpu, cuda, cuda:1 or mps expected, {device} found" in refused(capsys, "train", "--device", device)
+
+
+def test_a_warning_of_the_library_names_the_option_that_sets_the_parameter(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)  # the command replaces it
+    assert main(["recipes", "swift"]) == 0
+    warnings.showwarning("with `folds=5` every image validates", UserWarning, "", 0)
+    assert "warning: with --folds 5 every image validates" in capsys.readouterr().err

@@ -17,7 +17,7 @@ import torch
 
 import fittingroom as fr
 from fittingroom.data.convert import convert
-from fittingroom.errors import ArtifactError, DataError, Interrupted, RecipeError, TrainingDiverged
+from fittingroom.errors import ArtifactError, DataError, Interrupted, RecipeError, StorageFailed, TrainingDiverged
 from fittingroom.events import EpochDone, Event, MicroBatchHalved, StepDone
 from fittingroom.pipeline.one_seed import finish
 from fittingroom.runs.create import start
@@ -127,7 +127,7 @@ def test_a_link_in_the_place_of_checkpoints_leads_no_training_to_those_of_anothe
     shutil.rmtree("sent/checkpoints")
     Path("sent/checkpoints").symlink_to("../mine/checkpoints")
 
-    with pytest.raises(OSError, match="a folder expected, a link found"):
+    with pytest.raises(StorageFailed, match="a folder expected, a link found"):
         fr.resume("sent")
     assert {file: file.read_bytes() for file in Path("mine/checkpoints").rglob("*") if file.is_file()} == kept
 

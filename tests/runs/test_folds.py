@@ -179,7 +179,7 @@ def test_where_too_few_validate_for_a_threshold_folds_are_named(data: fr.Splits,
     assert labels is not None
     binary = fr.Splits(Dataset(data.train.images, (labels > 2).astype(np.int64), ("top", "other"), "two"))
     recipe = replace(RECIPE, threshold="balanced_accuracy", validation=24)
-    with pytest.warns(UserWarning, match="no threshold is chosen.* found; .*with --folds 5 every image validates"):
+    with pytest.warns(UserWarning, match="no threshold is chosen.* found; .*with `folds=5` every image validates"):
         found = fr.train(binary, recipe, out=tmp_path / "run", options=ONE)
     assert found.artifact.threshold is None
 

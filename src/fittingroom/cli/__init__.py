@@ -78,13 +78,19 @@ def make_parser(asked: str | None = None) -> Parser:
     return parser
 
 
+def _tell_warning(message: str) -> None:
+    from fittingroom.cli.options import with_flags
+
+    tell(f"warning: {with_flags(message)}")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0 done, 2 the user's mistake, 1 our fault, 130 interrupted."""
     _spare_the_machine()
     prepare_streams()
     words = sys.argv[1:] if argv is None else list(argv)
     args = make_parser(next((word for word in words if word in COMMANDS), "")).parse_args(words)
-    warnings.showwarning = lambda message, *_rest: tell(f"warning: {message}")
+    warnings.showwarning = lambda message, *_rest: _tell_warning(str(message))
     try:
         _refuse_undecodable(words)
         if words and words[0] in LOAD_TORCH:

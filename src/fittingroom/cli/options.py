@@ -43,6 +43,7 @@ FLAGS = {
     "`api_key_file`": "--api-key-file",
     "`name`": "--name",
     "`no_key=True`": "--no-key",
+    "`folds=5`": "--folds 5",
     "`force=True`": "--force",
     "`skip_broken=True`": "--skip-broken",
     "`trust_code=True`": "--trust-code",

@@ -249,7 +249,7 @@ def _write_artifact(
             threshold = Threshold.fitted(temperature.applied(judged.probabilities), judged.truth)
         if threshold is None:
             could_fold = environment.folds is None and splits.validation is None
-            more = "; with --folds 5 every image validates" if could_fold else ""
+            more = "; with `folds=5` every image validates" if could_fold else ""
             warnings.warn(
                 f"{run.path}: no threshold is chosen: {MIN_OF_CLASS} validation images of the rarer class expected, "
                 f"{rare} found; the more probable class is predicted{more}",

@@ -120,7 +120,7 @@ def _gone(folder: Path, work: str) -> str:
     another = "" if _mark(folder) is None else ", and another one is there now"
     return (
         f"{folder}: the {work} stopped, as this folder was removed or renamed meanwhile{another}; a renamed one goes "
-        "on by --resume with its new name, and one that was removed is begun again by the same command"
+        "on by `fittingroom train --resume` and its new name, one that was removed begins again by the same command"
     )
 
 
