@@ -9,49 +9,49 @@ with the tensor as bytes; ``fittingroom, no log`` has `--log off`, while the oth
 Needs Debian's wrk, and fastapi. A round takes about a minute. --quick tries the script and records nothing.
 
 Last result:
-  2026-11-30, AMD EPYC, 2 cores, torch 2.13.0+cpu, commit ecbcb9db9541
-    fittingroom × 1, requests_per_second: median 2,224, mean 2,237 ± 68.45, n 5
-    fittingroom × 1, p50_ms: median 0.4190, mean 0.4194 ± 0.01440, n 5
-    fittingroom × 1, p99_ms: median 1.250, mean 1.224 ± 0.08905, n 5
-    fittingroom, binary × 1, requests_per_second: median 2,806, mean 2,797 ± 79.45, n 5
-    fittingroom, binary × 1, p50_ms: median 0.3270, mean 0.3274 ± 0.007092, n 5
-    fittingroom, binary × 1, p99_ms: median 1.020, mean 1.081 ± 0.3313, n 5
-    FastAPI and torch × 1, requests_per_second: median 932.7, mean 925.0 ± 50.40, n 5
-    FastAPI and torch × 1, p50_ms: median 0.9700, mean 0.9940 ± 0.07829, n 5
-    FastAPI and torch × 1, p99_ms: median 3.880, mean 4.344 ± 1.952, n 5
-    fittingroom × 8, requests_per_second: median 3,282, mean 3,153 ± 285.6, n 5
-    fittingroom × 8, p50_ms: median 2.350, mean 2.512 ± 0.2878, n 5
-    fittingroom × 8, p99_ms: median 5.120, mean 4.602 ± 0.8701, n 5
-    fittingroom, binary × 8, requests_per_second: median 4,746, mean 4,645 ± 469.1, n 5
-    fittingroom, binary × 8, p50_ms: median 1.620, mean 1.672 ± 0.2014, n 5
-    fittingroom, binary × 8, p99_ms: median 3.160, mean 3.452 ± 0.9185, n 5
-    FastAPI and torch × 8, requests_per_second: median 729.7, mean 704.8 ± 57.20, n 5
-    FastAPI and torch × 8, p50_ms: median 10.66, mean 10.92 ± 0.8504, n 5
-    FastAPI and torch × 8, p99_ms: median 86.83, mean 75.16 ± 31.91, n 5
-    fittingroom × 64, requests_per_second: median 3,945, mean 3,938 ± 209.5, n 5
-    fittingroom × 64, p50_ms: median 15.83, mean 16.04 ± 0.8298, n 5
-    fittingroom × 64, p99_ms: median 23.66, mean 21.97 ± 3.795, n 5
-    fittingroom, binary × 64, requests_per_second: median 6,428, mean 6,551 ± 381.5, n 5
-    fittingroom, binary × 64, p50_ms: median 9.640, mean 9.520 ± 0.4614, n 5
-    fittingroom, binary × 64, p99_ms: median 14.57, mean 14.79 ± 3.039, n 5
-    FastAPI and torch × 64, requests_per_second: median 512.4, mean 476.3 ± 81.35, n 5
-    FastAPI and torch × 64, p50_ms: median 115.9, mean 129.2 ± 25.06, n 5
-    FastAPI and torch × 64, p99_ms: median 265.7, mean 273.2 ± 26.07, n 5
-    fittingroom × 1, times as many as FastAPI and torch: median 2.386, mean 2.422 ± 0.08690, n 5
-    fittingroom × 8, times as many as FastAPI and torch: median 4.648, mean 4.517 ± 0.7160, n 5
-    fittingroom × 64, times as many as FastAPI and torch: median 7.984, mean 8.457 ± 1.452, n 5
-    fittingroom, no log × 1, requests_per_second: median 2,304, mean 2,184 ± 220.3, n 5
-    fittingroom, no log × 1, p50_ms: median 0.4140, mean 0.4434 ± 0.05145, n 5
-    fittingroom, no log × 1, p99_ms: median 1.050, mean 1.070 ± 0.1173, n 5
-    fittingroom, no log × 8, requests_per_second: median 3,357, mean 3,412 ± 149.2, n 5
-    fittingroom, no log × 8, p50_ms: median 2.270, mean 2.294 ± 0.1060, n 5
-    fittingroom, no log × 8, p99_ms: median 3.930, mean 3.882 ± 0.4969, n 5
-    fittingroom, no log × 64, requests_per_second: median 4,214, mean 4,083 ± 221.2, n 5
-    fittingroom, no log × 64, p50_ms: median 14.90, mean 15.36 ± 0.8308, n 5
-    fittingroom, no log × 64, p99_ms: median 20.08, mean 21.23 ± 2.139, n 5
-    fittingroom × 1, times as many as fittingroom, no log: median 0.9777, mean 1.032 ± 0.09054, n 5
-    fittingroom × 8, times as many as fittingroom, no log: median 0.9429, mean 0.9231 ± 0.05942, n 5
-    fittingroom × 64, times as many as fittingroom, no log: median 0.9470, mean 0.9663 ± 0.06544, n 5
+  2026-11-30, AMD EPYC, 2 cores, torch 2.13.0+cpu, commit 79cf3a867aed
+    fittingroom × 1, requests_per_second: median 3,027, mean 3,026 ± 142.6, n 4
+    fittingroom × 1, p50_ms: median 0.3055, mean 0.3060 ± 0.01192, n 4
+    fittingroom × 1, p99_ms: median 0.7670, mean 0.8330 ± 0.1978, n 4
+    fittingroom, binary × 1, requests_per_second: median 3,556, mean 3,518 ± 262.3, n 4
+    fittingroom, binary × 1, p50_ms: median 0.2575, mean 0.2657 ± 0.02225, n 4
+    fittingroom, binary × 1, p99_ms: median 0.6595, mean 0.6795 ± 0.08623, n 4
+    FastAPI and torch × 1, requests_per_second: median 962.5, mean 955.1 ± 25.96, n 4
+    FastAPI and torch × 1, p50_ms: median 0.9450, mean 0.9450 ± 0.01291, n 4
+    FastAPI and torch × 1, p99_ms: median 2.110, mean 2.110 ± 0.1309, n 4
+    fittingroom × 8, requests_per_second: median 4,378, mean 4,378 ± 235.7, n 4
+    fittingroom × 8, p50_ms: median 1.750, mean 1.760 ± 0.07789, n 4
+    fittingroom × 8, p99_ms: median 2.945, mean 2.985 ± 0.1741, n 4
+    fittingroom, binary × 8, requests_per_second: median 5,548, mean 5,536 ± 137.0, n 4
+    fittingroom, binary × 8, p50_ms: median 1.390, mean 1.385 ± 0.03416, n 4
+    fittingroom, binary × 8, p99_ms: median 2.300, mean 2.300 ± 0.1409, n 4
+    FastAPI and torch × 8, requests_per_second: median 725.5, mean 716.5 ± 31.84, n 4
+    FastAPI and torch × 8, p50_ms: median 10.65, mean 10.88 ± 0.5458, n 4
+    FastAPI and torch × 8, p99_ms: median 48.94, mean 48.79 ± 35.78, n 4
+    fittingroom × 64, requests_per_second: median 4,521, mean 4,596 ± 371.5, n 4
+    fittingroom × 64, p50_ms: median 13.70, mean 13.63 ± 0.9323, n 4
+    fittingroom × 64, p99_ms: median 17.26, mean 18.21 ± 3.113, n 4
+    fittingroom, binary × 64, requests_per_second: median 6,458, mean 6,467 ± 223.4, n 4
+    fittingroom, binary × 64, p50_ms: median 9.760, mean 9.717 ± 0.3619, n 4
+    fittingroom, binary × 64, p99_ms: median 14.61, mean 14.59 ± 1.910, n 4
+    FastAPI and torch × 64, requests_per_second: median 513.2, mean 507.9 ± 22.26, n 4
+    FastAPI and torch × 64, p50_ms: median 113.8, mean 115.8 ± 4.612, n 4
+    FastAPI and torch × 64, p99_ms: median 257.1, mean 257.7 ± 11.73, n 4
+    fittingroom × 1, times as many as FastAPI and torch: median 3.113, mean 3.172 ± 0.2156, n 4
+    fittingroom × 8, times as many as FastAPI and torch: median 6.193, mean 6.116 ± 0.3468, n 4
+    fittingroom × 64, times as many as FastAPI and torch: median 9.191, mean 9.049 ± 0.6024, n 4
+    fittingroom, no log × 1, requests_per_second: median 3,075, mean 3,055 ± 110.2, n 4
+    fittingroom, no log × 1, p50_ms: median 0.3005, mean 0.3078 ± 0.01552, n 4
+    fittingroom, no log × 1, p99_ms: median 0.4935, mean 0.5098 ± 0.06020, n 4
+    fittingroom, no log × 8, requests_per_second: median 4,581, mean 4,527 ± 187.5, n 4
+    fittingroom, no log × 8, p50_ms: median 1.715, mean 1.742 ± 0.07365, n 4
+    fittingroom, no log × 8, p99_ms: median 2.315, mean 2.375 ± 0.1940, n 4
+    fittingroom, no log × 64, requests_per_second: median 5,090, mean 5,061 ± 180.8, n 4
+    fittingroom, no log × 64, p50_ms: median 12.34, mean 12.47 ± 0.5026, n 4
+    fittingroom, no log × 64, p99_ms: median 16.10, mean 16.51 ± 2.730, n 4
+    fittingroom × 1, times as many as fittingroom, no log: median 0.9843, mean 0.9926 ± 0.08097, n 4
+    fittingroom × 8, times as many as fittingroom, no log: median 0.9555, mean 0.9695 ± 0.08506, n 4
+    fittingroom × 64, times as many as fittingroom, no log: median 0.9143, mean 0.9087 ± 0.07446, n 4
 """
 
 from __future__ import annotations
