@@ -130,8 +130,8 @@ class ResidualCNN(nn.Module):
         if self.shift_average:
             height, width = x_NCHW.shape[2:]
             framed = F.pad(x_NCHW, (1, 1, 1, 1), mode="replicate")
-            corners = ((0, 1), (2, 1), (1, 0), (1, 2))
-            views += [framed[:, :, top : top + height, left : left + width] for top, left in corners]
+            moves = ((0, 1), (2, 1), (1, 0), (1, 2))
+            views += [framed[:, :, top : top + height, left : left + width] for top, left in moves]
         if self.mirror_average:
             views += [view.flip(3) for view in views]
         return views

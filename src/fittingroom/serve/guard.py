@@ -26,17 +26,19 @@ PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
     "frame-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-HEADERS = {
-    "content-security-policy": PAGE_POLICY,
-    "x-content-type-options": "nosniff",
-    "x-frame-options": "DENY",
-    "referrer-policy": "no-referrer",
-    "cross-origin-opener-policy": "same-origin",
-    "cross-origin-resource-policy": "same-origin",
-    "permissions-policy": "geolocation=(), microphone=(), camera=(self)",
-    "cache-control": "no-store",
-}
-ADDED = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
+HEADERS = [
+    (name.encode(), value.encode())
+    for name, value in {
+        "content-security-policy": PAGE_POLICY,
+        "x-content-type-options": "nosniff",
+        "x-frame-options": "DENY",
+        "referrer-policy": "no-referrer",
+        "cross-origin-opener-policy": "same-origin",
+        "cross-origin-resource-policy": "same-origin",
+        "permissions-policy": "geolocation=(), microphone=(), camera=(self)",
+        "cache-control": "no-store",
+    }.items()
+]
 OPEN_TO_ALL = ("/", "/v2/health/live", "/v2/health/ready", "/docs", "/openapi.json")  # and /static/: they say nothing
 GONE = 499  # what is counted for a client that left; nobody is answered
 FAILED = "the server failed; its log says how"
@@ -246,7 +248,7 @@ class _Exchange:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             present = {name.lower() for name, _ in message["headers"]}
-            added = [header for header in ADDED if header[0] not in present]
+            added = [header for header in HEADERS if header[0] not in present]
             message = {**message, "headers": [*message["headers"], *added]}
         await self._send(message)
 
