@@ -84,9 +84,8 @@ def label_column(columns: Sequence[str]) -> str | None:
 
 def named(columns: Sequence[str], names: Sequence[str]) -> str | None:
     """The first of the ``names`` that a column is called, whatever its case; None where there is none."""
-    by_name: dict[str, str] = {}
-    for column in columns:
-        by_name.setdefault(plain(column), column)
+    # A row of pixels has a thousand columns: in reverse, so that the first of two spelled alike is the one that stays
+    by_name = dict(zip(map(plain, reversed(columns)), reversed(columns), strict=True))
     return next((by_name[name] for name in names if name in by_name), None)
 
 

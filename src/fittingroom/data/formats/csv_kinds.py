@@ -134,7 +134,8 @@ def _is_file_table(path: Path) -> bool:
     line = first_line(path)
     cells = cells_of(line)
     # A row of pixels has a thousand cells: none is looked at where the whole line has no suffix of a picture's.
-    names_pictures = any(suffix in line.lower() for suffix in SUFFIXES) and any(map(is_picture_name, cells))
+    lower = line.lower()
+    names_pictures = any(suffix in lower for suffix in SUFFIXES) and any(map(is_picture_name, cells))
     if names_pictures or set(cells) >= ANSWER_COLUMNS:
         return True
     if path_column(cells) is None:
