@@ -38,7 +38,15 @@ def test_a_study_ends_where_the_images_forbid_an_answer() -> None:
     base, other = Scene(first_sd=0, second_sd=0, taste=0.2).draw((12, 12), 300, generator)
     judgement = judge({"idea": (base, other)}, 4, EFFECT)["idea"]
     assert (judgement.verdict, judgement.reason) == ("cannot tell", "on these images")
+    assert judgement.visible_at_best is not None
     assert judgement.visible_at_best > EFFECT
+
+
+def test_on_fewer_than_200_images_nothing_is_said_of_what_any_number_of_seeds_would_show() -> None:
+    generator = np.random.default_rng(0)
+    for images in (30, 199, 200):
+        base, other = Scene(first_sd=0, second_sd=0, taste=0.2).draw((12, 12), images, generator)
+        assert (judge({"idea": (base, other)}, 4, EFFECT)["idea"].visible_at_best is None) == (images < 200)
 
 
 def test_the_last_look_leaves_nothing_open() -> None:

@@ -312,6 +312,21 @@ def test_a_hard_image_or_two_that_validate_are_no_instability() -> None:
     assert "unstable" in names(0.5, 223)
 
 
+def test_steps_that_hold_two_hard_images_of_a_rare_class_are_no_instability() -> None:
+    events, recipe, scores = recorded("still-improving")
+    whole = next(event["examples"] for event in events if event["event"] == "step")
+
+    def spiky(images: float) -> bool:
+        """Where all else is known by heart, and each tenth step holds ``images`` of 5 nats each."""
+        spoilt = [dict(event) for event in events]
+        for number, event in enumerate(event for event in spoilt if event["event"] == "step"):
+            event["loss"] = 0.01 + (5 * images / whole if number % 10 == 0 else 0)
+        return "unstable" in [diagnosis.name for diagnosis in diagnose(spoilt, recipe, scores)]
+
+    assert not spiky(1.9)
+    assert spiky(2.1)
+
+
 def test_the_short_step_that_ends_an_epoch_is_no_spike() -> None:
     events, recipe, scores = recorded("still-improving")
 
@@ -325,6 +340,45 @@ def test_the_short_step_that_ends_an_epoch_is_no_spike() -> None:
 
     assert "unstable" not in spiky(2)
     assert "unstable" in spiky(next(event["examples"] for event in events if event["event"] == "step"))
+
+
+def test_folds_are_not_advised_without_what_they_take_where_a_class_may_have_one_image() -> None:
+    events, recipe, scores = recorded("plain")
+    assert scores is not None
+    unseen = {"class": "rare", "n": 0, "precision": None, "recall": None, "f1": None}
+
+    def advice(per_class: list[dict[str, Any]], wrong: int) -> str:
+        said = scores | {"n": 40, "correct": 40 - wrong, "per_class": per_class}
+        return next(found for found in diagnose(events, recipe, said) if found.name == "finished").suggestion
+
+    for wrong in (0, 1):
+        assert "folds take two" not in advice(scores["per_class"], wrong).lower()
+        assert advice([*scores["per_class"], unseen], wrong).endswith(
+            "Folds take two images or more of each class, not of one group."
+        )
+
+
+def test_over_fitting_says_where_nothing_shows_that_anything_was_learned() -> None:
+    events, recipe, scores = recorded("over-fitting")
+    assert scores is not None
+    names = ["a", "b", "c"]
+
+    def over_fitting(confusion: list[list[int]]) -> Diagnosis:
+        n = sum(map(sum, confusion))
+        rows = [{"class": name, "n": sum(counts)} for name, counts in zip(names, confusion, strict=True)]
+        correct = sum(confusion[i][i] for i in range(3))
+        said = scores | {"confusion": confusion, "per_class": rows, "n": n, "correct": correct, "accuracy": correct / n}
+        return next(found for found in diagnose(events, recipe, said) if found.name == "over-fitting")
+
+    # 12 of 30 right, as a training on labels that were drawn at random had: too few for the rule not-learning.
+    chance = over_fitting([[5, 1, 4], [3, 7, 1], [4, 5, 0]])
+    assert "On these 30 images nothing shows that it does better than always naming b, which gives 36.7%." in (
+        chance.sentence
+    )
+    assert chance.suggestion == "First check that the labels belong to the images: fittingroom data show."
+    learned = over_fitting([[8, 1, 1], [1, 9, 1], [2, 5, 2]])
+    assert "nothing shows" not in learned.sentence
+    assert "More images" in learned.suggestion
 
 
 def test_where_every_validation_image_is_right_no_longer_training_is_advised() -> None:

@@ -253,7 +253,8 @@ def _print_classes(comparison: Comparison, out: Any) -> None:
             )
     if few := len(comparison.per_class) - len(rows):
         out.print(
-            f"{few} of {len(comparison.per_class)} classes are not listed: too few images or seeds to say anything",
+            f"{few} of {len(comparison.per_class)} classes {'is' if few == 1 else 'are'} not listed: too few images or "
+            "seeds to say anything",
             style="bright_black",
         )
 

@@ -309,7 +309,7 @@ def _subsets(run: Run, dataset: Dataset | None, args: argparse.Namespace) -> Seq
     if issues is None:
         tell(
             f"no label issues are known among the images of {judged.name}; "
-            "fittingroom data check DATA --labels --suspects FILE finds some"
+            "fittingroom data check DATA --labels --suspects FILE looks for them"
         )
     try:
         train = member.open_data().train

@@ -216,6 +216,7 @@ def _below(result: Mapping[str, Any], path: Path) -> Iterator[tuple[str, str]]:
     """A name, and what it says, in the order of reading."""
     from shlex import quote
 
+    from fittingroom.evaluation.intervals import SMALL_SET
     from fittingroom.ideas.decide import LOOKS
     from fittingroom.ideas.page import CAVEAT_OF_FOLDS, headline, judged_on
     from fittingroom.ideas.table import points
@@ -231,6 +232,8 @@ def _below(result: Mapping[str, Any], path: Path) -> Iterator[tuple[str, str]]:
     untold = [idea for idea in result["ideas"] if idea["verdict"] == "cannot tell"]
     if seen := [idea["visible_at_best"] for idea in untold if idea["visible_at_best"] is not None]:
         yield "", f"No number of seeds shows less than {100 * max(seen):.2f} points on them (power 80%)."
+    elif any(idea["reason"] for idea in untold) and 0 < result["n"] < SMALL_SET:
+        yield "", "They are too few to say what it would take."
 
     if test := result["test"]:
         low, high = test["interval"]

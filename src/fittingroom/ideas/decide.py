@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from fittingroom.compare.comparison import Verdict
 from fittingroom.compare.seed_variance import CrossedDifference, crossed_difference
+from fittingroom.evaluation.intervals import SMALL_SET
 
 LOOKS = (3, 4, 6, 8, 12, 16, 24, 32)  # pairs at which each open idea is judged
 FEW_PAIRS = 4  # up to here the usual interval is too short for an idea whose seeds vary more than the baseline's
@@ -48,7 +49,8 @@ class Judgement:
         level: what p has to fall below, with Holm's correction.
         verdict: None while it is open.
         reason: why a study ended without being able to tell.
-        visible_at_best: the smallest difference that any number of seeds shows on these images with a power of 80%.
+        visible_at_best: the smallest difference that any number of seeds shows on these images with a power of 80%;
+            None below 200 images, of which a variance is hardly known.
     """
 
     pairs: int
@@ -59,7 +61,7 @@ class Judgement:
     level: float
     verdict: Verdict | None
     reason: Reason = ""
-    visible_at_best: float
+    visible_at_best: float | None
 
 
 def level_at(look: int) -> float:
@@ -89,6 +91,7 @@ def judge(
         found = crossed[name]
         interval = found.interval(confidence)
         verdict, reason = _verdict(found, interval, name in claimed, effect, confidence, look)
+        can_plan = answers[name][0].shape[1] >= SMALL_SET
         judgements[name] = Judgement(
             pairs=len(answers[name][0]),
             difference=found.difference,
@@ -98,7 +101,9 @@ def judge(
             level=level_at(look) / (len(answers) - rank),
             verdict=verdict,
             reason=reason,
-            visible_at_best=found.minimum_detectable_effect(level_at(max(1, look)) / len(answers)),
+            visible_at_best=found.minimum_detectable_effect(level_at(max(1, look)) / len(answers))
+            if can_plan
+            else None,
         )
     return {name: judgements[name] for name in answers}
 

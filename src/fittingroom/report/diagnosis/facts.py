@@ -125,6 +125,18 @@ class Facts:
         return not (self.own_validation or self.recipe.early_stop or self.recipe.keep == "best")
 
     @property
+    def unseen_classes(self) -> int:
+        """Classes without an image that validates: they may have one image alone."""
+        return 0 if self.scores is None else sum(not row["n"] for row in self.scores["per_class"])
+
+    @property
+    def _what_folds_take(self) -> str:
+        """What is to be said after an advice to take folds; "" where each class is seen to have several images."""
+        if not self.unseen_classes:
+            return ""
+        return " Folds take two images or more of each class, not of one group."
+
+    @property
     def to_hold_out(self) -> int:
         """How many images to hold out, where none are: as many as a recipe that says nothing does."""
         return max(1, held_out_of(self.images, replace(self.recipe, validation=None)))
@@ -138,22 +150,24 @@ class Facts:
             of_all = f"All {self.validated:,} images are answered right, each by a model of the other folds"
         words = f"{of_one if self.validated == 1 else of_all}: a longer training can't be seen to be better."
         if self.validated < FEW_VALIDATED and self.could_fold and not self.has_folds:
-            words += " To judge every image, train with --folds 5."
+            words += f" To judge every image, train with --folds 5.{self._what_folds_take}"
         return words
 
     @property
     def compare_both(self) -> str:
-        """How this training and another are compared, so that an answer can come of it; without its full stop."""
+        """How this training and another are compared, so that an answer can come of it."""
         how = "then fittingroom compare both with --split validation"
         if self.has_folds:
-            return f"by as many folds, {how}"
+            return f"by as many folds, {how}."
         if not self.validated:
-            return f"both with --set validation={self.to_hold_out}, as nothing is held out, {how}"
+            return f"both with --set validation={self.to_hold_out}, as nothing is held out, {how}."
         if self.validated < FEW_VALIDATED:
             one = self.validated == 1
             few = f"{self.validated:,} validation image{'' if one else 's'} hardly tell{'s' if one else ''}"
-            return f"both with --folds 5, as {few}, {how}" if self.could_fold else f"{how}, though {few}"
-        return how
+            if not self.could_fold:
+                return f"{how}, though {few}."
+            return f"both with --folds 5, as {few}, {how}.{self._what_folds_take}"
+        return f"{how}."
 
 
 def window_of(epochs: Sequence[dict[str, Any]], steps: Sequence[dict[str, Any]], recipe: Recipe) -> Window:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,6 +85,19 @@ def not_learning(facts: Facts) -> Diagnosis | None:
         "the images: fittingroom data show.",
         options=("--lr", rounded(lower)),
     )
+
+
+def always_as_good(facts: Facts) -> dict[str, Any] | None:
+    """The row of the most frequent class on validation, where nothing shows that naming it always is worse.
+
+    It is by the tests of :func:`not_learning`, on however few images: those may be too few to show anything.
+    """
+    if facts.scores is None:
+        return None
+    confusion = np.array(facts.scores["confusion"])
+    frequent = int(confusion.sum(axis=1).argmax())
+    row: dict[str, Any] = facts.scores["per_class"][frequent]
+    return None if min(_p_values(confusion, frequent)) <= MAX_P / 2 else row
 
 
 def _has_few_steps(facts: Facts) -> bool:

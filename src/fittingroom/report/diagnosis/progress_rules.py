@@ -9,6 +9,7 @@ from fittingroom.recipes.recipe import Recipe
 from fittingroom.recipes.steps import AUTO
 from fittingroom.rendering.share import share_text
 from fittingroom.report.diagnosis.facts import MIN_EPOCHS, MIN_NATS, Diagnosis, Facts, Window, rounded
+from fittingroom.report.diagnosis.learning_rules import always_as_good
 from fittingroom.report.diagnosis.trend import fit_trend
 
 # Changes of a loss over the window, as shares of it.
@@ -78,11 +79,19 @@ def _over_fitting(facts: Facts) -> Diagnosis:
     )
     if _worsens(window):
         sentence += f" It rises ({window.validation}, {window.span})."
+    frequent = always_as_good(facts)
+    if frequent is not None:
+        sentence += (
+            f" On these {facts.validated:,} images nothing shows that it does better than always naming "
+            f"{frequent['class']}, which gives {share_text(frequent['n'] / facts.validated, 1)}."
+        )
 
     # Followed on small sets, neither shifting the images nor shipping the best epoch was better in the mean
     # (benchmarks/diagnosis_advice.py): neither is advised, and what tells whether the first would help is named.
     suggestion = "More images usually narrow such a gap."
-    if facts.recipe.shift == 0:
+    if frequent is not None:
+        suggestion = "First check that the labels belong to the images: fittingroom data show."
+    elif facts.recipe.shift == 0:
         suggestion += " Whether altering these would, fittingroom try DATA --set shift=1 tells."
     return Diagnosis(
         name="over-fitting",
@@ -125,7 +134,7 @@ def _finished(facts: Facts) -> Diagnosis:
     else:
         suggestion = (
             f"Whether more epochs would help, curves can't say: train --epochs {2 * recipe.epochs} beside it, "
-            f"{facts.compare_both}."
+            f"{facts.compare_both}"
         )
     return Diagnosis(name="finished", sentence=sentence, evidence=evidence, suggestion=suggestion, muted=True)
 

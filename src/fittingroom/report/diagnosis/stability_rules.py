@@ -14,11 +14,12 @@ from fittingroom.report.diagnosis.facts import MIN_NATS, Diagnosis, Facts, Windo
 TRAINING_JUMP, VALIDATION_JUMP = 0.10, 0.15  # rise from one epoch's mean loss to the next, as a share of it
 MIN_JUMPS, MIN_SPIKES = 3, 3  # as many in the window are no accident
 MIN_VALIDATED = 100  # images: of fewer, one that is hard moves the mean loss by more than a rate that is too high does
-MIN_RISE = 10.0  # nats, summed over the validation images: two that are wrong and sure make as many by themselves
+MIN_RISE = 10.0  # nats, summed over images, of a step or that validate: two that are wrong and sure make as many
 SPIKE_SHARE = 0.01  # of a thousand steps of eight images a few hold a hard image or two: that many are
 
 # A step's loss is a spike if it is so many times the median of the epoch before, and so many robust sd above it. It is
-# also above the median of the first epoch: once the images are known by heart, a single hard one makes a tall step.
+# also above the median of the first epoch, and above what two hard images add: once the others are known by heart, one
+# of a rare class makes a tall step.
 SPIKE_TIMES, SPIKE_SD = 4.0, 10.0
 
 
@@ -107,7 +108,7 @@ def _spikes(steps: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         if before:
             usual = statistics.median(before)
             robust_sd = 1.4826 * statistics.median(abs(loss - usual) for loss in before)
-            bound = max(SPIKE_TIMES * usual, usual + SPIKE_SD * robust_sd, first)
+            bound = max(SPIKE_TIMES * usual, usual + SPIKE_SD * robust_sd, first, usual + MIN_RISE / whole)
             spikes += [step for step in epoch if step["loss"] > bound]
 
         before = [step["loss"] for step in epoch]
