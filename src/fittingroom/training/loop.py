@@ -1,7 +1,8 @@
 """The training loop. It is handed a training set and perhaps a validation set, never a test set.
 
-:func:`fit_network` is the loop, a step from the learning rate to the checkpoint; what it calls stands below it in the
-order of the calls. :func:`fittingroom.training.fit.fit` decides what the loop is given.
+:func:`fit_network` begins and ends a training; :func:`_train` is the loop, a step from the learning rate to the
+checkpoint. What they call stands below them in the order of the calls.
+:func:`fittingroom.training.fit.fit` decides what the loop is given.
 """
 
 from __future__ import annotations
@@ -10,27 +11,25 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 
 import torch
-from torch import Tensor, nn
 
 from fittingroom.data.dataset import Dataset
 from fittingroom.data.normalization import Normalization
 from fittingroom.errors import Interrupted, RecipeError, TrainingDiverged
 from fittingroom.evaluation.metrics import judged_by, score
-from fittingroom.events import EpochDone, MicroBatchHalved, StepDone, TrainingStarted
+from fittingroom.events import EpochDone, StepDone, TrainingStarted
 from fittingroom.models import MODELS, ModelSource
 from fittingroom.models.summary import count_parameters
-from fittingroom.parallel.process_group import ProcessGroup
 from fittingroom.recipes.recipe import Recipe
 from fittingroom.training.balance import balanced_weights
 from fittingroom.training.batch_parts import BatchParts
 from fittingroom.training.batches import Batches
 from fittingroom.training.checkpoint import CHECKPOINT_SECONDS
 from fittingroom.training.context import TrainContext
-from fittingroom.training.device import is_out_of_memory, keep_freed_memory
+from fittingroom.training.device import keep_freed_memory
 from fittingroom.training.expected_time import expected_seconds
+from fittingroom.training.gradient import take_gradient
 from fittingroom.training.inference import labels_to_judge_by, predict_dataset
 from fittingroom.training.loss import make_loss
 from fittingroom.training.optimizer import lr_at, set_lr
@@ -65,7 +64,7 @@ def fit_network(
     if validation_set is None and (recipe.early_stop or recipe.keep == "best"):
         raise RecipeError("early_stop and keep = 'best' choose by validation images; none are held out")
 
-    device, hooks, group = torch.device(context.device), context.hooks, context.group
+    device = torch.device(context.device)
     if device.type == "cpu":
         keep_freed_memory()
 
@@ -74,7 +73,7 @@ def fit_network(
         state = TrainState.start(
             recipe, model_source, train_set.classes, train_set.image_size, train_set.channels, device, start
         )
-        batches = Batches(train_set, recipe, normalization, device, group)
+        batches = Batches(train_set, recipe, normalization, device, context.group)
 
         class_weights = None
         if recipe.class_weights == "balanced":
@@ -84,77 +83,78 @@ def fit_network(
         resume_state(state, len(batches), context)
         parts = _batch_parts(state, model_source)
         _report_start(state, batches, validation_set, context, start)
-
-        # As if it had begun so much earlier: the seconds before a resume count as well.
-        progress, steps_in_all = state.progress, recipe.epochs * len(batches)
-        started = time.perf_counter() - progress.seconds
-        saved = time.perf_counter()
-        snapshots = _first_snapshot(state, len(batches), validation_set, normalization, context)
-
         with parts.sharing_threads():
-            while progress.epoch < recipe.epochs and not _stops_early(state):
-                stage, epoch_in_stage = state.enter_epoch()
-
-                # A resumed epoch begins in its middle: order and augmentation derive from seed, epoch and step alone.
-                for x_NCHW, y_N in batches.epoch(progress.epoch, progress.step):
-                    # Learning rate: the schedule gives a factor in 0–1 on the stage's peak rates.
-                    step_in_stage = epoch_in_stage * len(batches) + progress.step
-                    lr_factor = lr_at(
-                        step_in_stage, stage.epochs * len(batches), stage, len(batches), state.own_schedule
-                    )
-                    set_lr(state.optimizer, stage, lr_factor)
-
-                    # Forward and backward: leaves in the parameters the gradient of the mean loss of the whole batch.
-                    # Of a batch that several processes share, (x, y) is the shard of this one, and the gradients are
-                    # summed. The buffers, such as batch norm's running statistics, move with each forward pass: kept
-                    # from before it, they can be put back where memory runs out, and averaged over the processes.
-                    examples = batches.examples_in(progress.step)
-                    buffers = [buffer.clone() for buffer in state.model.buffers()]
-                    loss_sum, correct = _backward(state, parts, x_NCHW, y_N, examples, buffers, context)
-                    stops = hooks.should_stop()
-                    if group.size > 1:
-                        figures = loss_sum, correct, stops
-                        loss_sum, correct, stops = _all_reduce(state, buffers, len(y_N) / examples, figures, group)
-
-                    # Update, unless it would spoil weights that are good: the last checkpoint stays the last good one.
-                    loss = loss_sum / examples
-                    if not math.isfinite(loss):
-                        raise _diverged(f"the loss became {loss}", state)
-                    state.optimizer.step()
-                    state.optimizer.zero_grad(set_to_none=True)
-
-                    # Bookkeeping. The moving average follows the weights, and is what ships where the recipe has one.
-                    progress.step += 1
-                    progress.examples += examples
-                    progress.loss_sum += loss * examples
-                    progress.correct += correct
-                    progress.seconds = time.perf_counter() - started
-                    step = progress.steps_done(len(batches))
-                    state.update_average(step)
-                    hooks.observe(
-                        StepDone(step=step, epoch=progress.epoch, loss=loss, lr=stage.lr * lr_factor, examples=examples)
-                    )
-
-                    # The last step of an epoch validates, and moves progress on to step 0 of the next.
-                    if progress.step == len(batches):
-                        with parts.all_threads():
-                            _finish_epoch(state, validation_set, normalization, step, context, snapshots)
-                        progress.seconds = time.perf_counter() - started
-                    elif snapshots is not None and snapshots.is_due:
-                        snapshots.take(state.shipped, step)
-
-                    # Checkpoint after each epoch, each minute, and before stopping: a kill costs no more than that.
-                    stops = stops and step < steps_in_all
-                    if stops or progress.step == 0 or time.perf_counter() - saved > CHECKPOINT_SECONDS:
-                        _save(state, step, context)
-                        saved = time.perf_counter()
-                    if stops:
-                        raise Interrupted(f"stopped after step {step:,} of {steps_in_all:,}")
+            _train(state, batches, parts, validation_set, normalization, context)
 
     if recipe.keep == "best":
         state.shipped.load_state_dict(state.best)
     state.shipped.eval()
     return state
+
+
+def _train(
+    state: TrainState,
+    batches: Batches,
+    parts: BatchParts,
+    validation_set: Dataset | None,
+    normalization: Normalization,
+    context: TrainContext,
+) -> None:
+    """Take the steps that are left of the recipe."""
+    progress, hooks, steps_per_epoch = state.progress, context.hooks, len(batches)
+    steps_in_all = state.recipe.epochs * steps_per_epoch
+    started = time.perf_counter() - progress.seconds  # as if it had begun so much earlier than it was resumed
+    saved = time.perf_counter()
+    snapshots = _first_snapshot(state, steps_per_epoch, validation_set, normalization, context)
+
+    while progress.epoch < state.recipe.epochs and not _stops_early(state):
+        stage, epoch_in_stage = state.enter_epoch()
+
+        # A resumed epoch begins in its middle: order and augmentation derive from seed, epoch and step alone.
+        for x_NCHW, y_N in batches.epoch(progress.epoch, progress.step):
+            # Learning rate: the schedule gives a factor in 0–1 on the stage's peak rates.
+            step_in_stage = epoch_in_stage * steps_per_epoch + progress.step
+            steps_of_stage = stage.epochs * steps_per_epoch
+            lr_factor = lr_at(step_in_stage, steps_of_stage, stage, steps_per_epoch, state.own_schedule)
+            set_lr(state.optimizer, stage, lr_factor)
+
+            # Forward and backward.
+            examples = batches.examples_in(progress.step)
+            loss, correct, stops = take_gradient(state, parts, x_NCHW, y_N, examples, context)
+
+            # Update, unless it would spoil weights that are good: the last checkpoint stays the last good one.
+            if not math.isfinite(loss):
+                raise _diverged(f"the loss became {loss}", state)
+            state.optimizer.step()
+            state.optimizer.zero_grad(set_to_none=True)
+
+            # Bookkeeping. The moving average follows the weights, and is what ships where the recipe has one.
+            progress.step += 1
+            progress.examples += examples
+            progress.loss_sum += loss * examples
+            progress.correct += correct
+            progress.seconds = time.perf_counter() - started
+            step = progress.steps_done(steps_per_epoch)
+            state.update_average(step)
+            hooks.observe(
+                StepDone(step=step, epoch=progress.epoch, loss=loss, lr=stage.lr * lr_factor, examples=examples)
+            )
+
+            # The last step of an epoch validates, and moves progress on to step 0 of the next.
+            if progress.step == steps_per_epoch:
+                with parts.all_threads():
+                    _finish_epoch(state, validation_set, normalization, step, context, snapshots)
+                progress.seconds = time.perf_counter() - started
+            elif snapshots is not None and snapshots.is_due:
+                snapshots.take(state.shipped, step)
+
+            # Checkpoint after each epoch, each minute, and before stopping: a kill costs no more than that.
+            stops = stops and step < steps_in_all
+            if stops or progress.step == 0 or time.perf_counter() - saved > CHECKPOINT_SECONDS:
+                _save(state, step, context)
+                saved = time.perf_counter()
+            if stops:
+                raise Interrupted(f"stopped after step {step:,} of {steps_in_all:,}")
 
 
 def _report_start(
@@ -214,105 +214,6 @@ def _batch_parts(state: TrainState, model_source: ModelSource) -> BatchParts:
     is_on_cpu = next(state.model.parameters()).device.type == "cpu"
     threads = torch.get_num_threads()
     return BatchParts(state.model, state.recipe.batch_parts, threads=threads, is_pure=is_pure and is_on_cpu)
-
-
-def _backward(
-    state: TrainState,
-    parts: BatchParts,
-    x_NCHW: Tensor,
-    y_N: Tensor,
-    examples: int,
-    buffers: list[Tensor],
-    context: TrainContext,
-) -> tuple[float, int]:
-    """Leave this process's share of the gradient in the parameters; its summed loss, and how many it had right.
-
-    Where memory runs out the batch goes through in halves from then on, with the same gradient.
-
-    Args:
-        x_NCHW, y_N: float32 and int64 or, of mixed images, float32 (N, C), this process's shard of the batch.
-        examples: of the whole batch, over all processes.
-        buffers: the model's, before the step.
-    """
-    progress, model, rank = state.progress, state.model, context.group.rank
-    # Each process drops other units: alike ones would drop the same units for all shards of the batch.
-    dropout_seed = derive_seed(state.recipe.seed, "dropout", progress.epoch, progress.step, *([rank] if rank else []))
-    while True:
-        _seed(dropout_seed, x_NCHW.device)
-        try:
-            state.train_mode()
-            return parts.each(partial(_accumulate_gradient, state, examples, context.precision), x_NCHW, y_N)
-        except RuntimeError as error:
-            micro_batch = min(progress.micro_batch, len(y_N))
-            if not is_out_of_memory(error) or micro_batch == 1:
-                raise
-
-        # Parts may have gone through before memory ran out: undo what they left, and begin the batch again.
-        state.optimizer.zero_grad(set_to_none=True)
-        with torch.no_grad():
-            for buffer, before in zip(model.buffers(), buffers, strict=True):
-                buffer.copy_(before)
-        if x_NCHW.is_cuda:
-            torch.cuda.empty_cache()
-        progress.micro_batch = (micro_batch + 1) // 2
-        context.hooks.observe(MicroBatchHalved(epoch=progress.epoch, micro_batch=progress.micro_batch))
-
-
-def _accumulate_gradient(
-    state: TrainState, examples: int, precision: str, network: nn.Module, x_NCHW: Tensor, y_N: Tensor
-) -> tuple[float, int]:
-    """Send images through in micro-batches: the summed loss, and how many were right.
-
-    Losses are summed, and divided once by the size of the whole batch: only batch-norm statistics see micro-batches.
-    """
-    micro_batch = state.progress.micro_batch
-    loss_sum, correct = 0.0, 0
-    if len(y_N) == 0:  # a short last batch has too few examples for every process
-        return loss_sum, correct
-
-    for x, y in zip(x_NCHW.split(micro_batch), y_N.split(micro_batch), strict=True):
-        with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
-            logits_NC = network(x)
-        # The loss is taken in float32: bf16 has 8 bits, and rounds a probability near 1 to 1, whose loss is 0.
-        logits_NC = logits_NC.float()
-        loss = state.loss(logits_NC, y)  # the sum over the images
-        (loss / examples).backward()
-        loss_sum += loss.item()
-        # Of a mixture of two images, right is the class of the larger part.
-        correct += int((logits_NC.argmax(dim=1) == (y if y.ndim == 1 else y.argmax(dim=1))).sum())
-    return loss_sum, correct
-
-
-def _all_reduce(
-    state: TrainState, before: list[Tensor], share: float, figures: tuple[float, int, bool], group: ProcessGroup
-) -> tuple[float, int, bool]:
-    """Make gradients, buffers and figures those of the whole batch, in one message; return the figures.
-
-    A parameter of which no process has a gradient keeps none, so that the optimizer passes it over as it does alone.
-    The buffers, such as batch norm's running statistics, change by the mean, over all examples, of what their processes
-    would change: all processes keep the same ones.
-
-    Args:
-        before: the model's buffers before the step.
-        share: of the batch's examples, that this process has, 0–1.
-        figures: summed loss, right answers, and whether this process is to stop; one is enough to stop all.
-    """
-    parameters = [p for p in state.model.parameters() if p.requires_grad]
-    has_gradient = [p.grad is not None for p in parameters]
-    gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
-
-    # Where nothing changed exactly 0, also for what can't be subtracted from itself, such as the infinity of a mask.
-    buffers = list(state.model.buffers())
-    changes = [
-        (now.float() - old.float()).where(now != old, 0.0) * share for now, old in zip(buffers, before, strict=True)
-    ]
-
-    *counts, loss_sum, correct, stops = group.all_reduce([*gradients, *changes], [*has_gradient, *figures])
-    for p, gradient, count in zip(parameters, gradients, counts, strict=True):
-        p.grad = gradient if count else None
-    for buffer, old, change in zip(buffers, before, changes, strict=True):
-        buffer.copy_(old + (change if buffer.is_floating_point() else change.round()))
-    return loss_sum, round(correct), stops > 0
 
 
 def _finish_epoch(
@@ -375,14 +276,6 @@ def _diverged(what: str, state: TrainState) -> TrainingDiverged:
         "What usually helps, in the recipe: a lower learning rate (lr), a warm-up (stages.0.warmup=1), or "
         "precision=float32. The last good checkpoint is kept"
     )
-
-
-def _seed(seed: int, device: torch.device) -> None:
-    """Seed the generator of a device, and no others: to note a seed for each kind of them takes PyTorch 0.3 ms."""
-    if device.type == "cpu":
-        torch.default_generator.manual_seed(seed)
-    else:
-        torch.manual_seed(seed)
 
 
 @contextmanager
