@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack, nullcontext, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -142,12 +142,7 @@ def train(
     if engine is not None:
         _check_engine(engine, seeds is not None)
         options = dataclasses.replace(options, threads=options.threads or 1)
-    with (
-        process_group() if group is None else nullcontext(group) as joined,
-        own_turn(joined),
-        ExitStack() as held,
-        shown(progress if joined.is_main else False, observe) as observer,
-    ):
+    with _joined(group) as (joined, held), shown(progress if joined.is_main else False, observe) as observer:
         hooks = Hooks.of(observer, should_stop)
         origin = None if from_run is None else open_origin(from_run, trust_code=trust_code)
         if origin is not None and weights is not None:
@@ -155,21 +150,11 @@ def train(
         if origin is not None and "model" in keys:
             raise RecipeError("model: from_run takes the network of a run; give one of the two")
 
-        # Which of the two recipes it is, the data says, and neither of them says how pictures are read.
         if recipe is None and origin is not None:
             recipe = recorded_code(origin.run, origin.run.recipe, ALONE, trust_code=trust_code)
-        elif recipe is None and "model" in keys:
-            has_weights = weights != NEW if weights else is_timm(str(keys["model"]))
-            recipe = RECIPE_FOR_WEIGHTS if has_weights else RECIPE_FOR_A_MODEL
-        elif recipe is None and weights in (None, NEW):
-            wanted = preprocessing_of(with_keys(load_recipe(FOR_ALL_OTHERS), changes)) if keys else Preprocessing()
-            with joined.local_main_first():
-                data = as_splits(data, options, wanted, hooks)
-            chosen = recipe_for(data)
-            recipe = chosen.recipe
-            hooks.observe(RecipeSettled(sentence=chosen.why))
-        recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe or RECIPE_FOR_WEIGHTS)
-        recipe = with_keys(recipe, changes)
+        elif recipe is None:
+            recipe, data = _default_recipe(data, weights, keys, options, hooks, joined)
+        recipe = with_keys(recipe if isinstance(recipe, Recipe) else load_recipe(recipe), changes)
 
         # One process of each host fetches what the others find.
         with joined.local_main_first():
@@ -194,6 +179,41 @@ def train(
         # The model's code may be executed: it is what the caller gave.
         complete(run, look_at_test, engine, hooks, joined, trust_code=True, watch=watch)
         return run
+
+
+def _default_recipe(
+    data: Splits | Dataset | str | Path,
+    weights: str | Path | None,
+    keys: Mapping[str, Any],
+    options: Options,
+    hooks: Hooks,
+    group: ProcessGroup,
+) -> tuple[Recipe | str, Splits | Dataset | str | Path]:
+    """The recipe where none was named, and the data, opened if the recipe goes by it."""
+    if "model" in keys:
+        has_weights = weights != NEW if weights else is_timm(str(keys["model"]))
+        return RECIPE_FOR_WEIGHTS if has_weights else RECIPE_FOR_A_MODEL, data
+    if weights not in (None, NEW):
+        return RECIPE_FOR_WEIGHTS, data
+
+    # Which of the two others it is, the data says, and neither of them says how pictures are read.
+    wanted = preprocessing_of(with_keys(load_recipe(FOR_ALL_OTHERS), keys)) if keys else Preprocessing()
+    with group.local_main_first():
+        opened = as_splits(data, options, wanted, hooks)
+    chosen = recipe_for(opened)
+    hooks.observe(RecipeSettled(sentence=chosen.why))
+    return chosen.recipe, opened
+
+
+@contextmanager
+def _joined(group: ProcessGroup | None) -> Iterator[tuple[ProcessGroup, ExitStack]]:
+    """The processes that train together, and what is held until the block ends; for its length it is their turn."""
+    with (
+        process_group() if group is None else nullcontext(group) as joined,
+        own_turn(joined),
+        ExitStack() as held,
+    ):
+        yield joined, held
 
 
 def resume(
@@ -290,11 +310,7 @@ def _go_on(
     """Resume a run, or with ``more_seeds`` add so many to it first."""
     if watch:
         refuse_unwatchable()
-    with (
-        process_group() if group is None else nullcontext(group) as joined,
-        own_turn(joined),
-        ExitStack() as held,
-    ):
+    with _joined(group) as (joined, held):
         run = Run(path.path if isinstance(path, Run) else Path(path))
         joined.broadcast(partial(_hold, run.path, held))
         environment, recipe = recorded_environment(run, joined), recorded_recipe(run, joined)

@@ -10,6 +10,7 @@ import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -81,41 +82,54 @@ def finish(
     recipe = recorded_code(run, recipe, group, trust_code=trust_code)
     model_source = find_model(recipe.model)
     with one_writer(run.path) if group.is_main else nullcontext():
-        _train_one(run, recipe, model_source, environment, hooks, group, watch)
+        if group.broadcast(lambda: run.is_finished):
+            return
+        started = time.perf_counter()
+        splits = run.open_data()
+        if run.splits is None:  # opened here, by a worker that may be on another host
+            refuse_other_data(run.path, splits, environment)
+        training = _Training(run, recipe, model_source, environment, splits)
+
+        # The folder may be removed, and used again by somebody who takes this training for ended.
+        place = Place(run.path) if group.is_main else None
+        if place is not None:
+            hooks = _in_place(place, hooks)
+        fitted, out_of_fold = _train(training, hooks, group, watch=watch)
+        if place is not None:
+            place.refuse_another()
+            _write_outcome(training, fitted, out_of_fold, hooks, started)
 
 
-def _train_one(
-    run: Run,
-    recipe: Recipe,
-    model_source: ModelSource,
-    environment: Environment,
-    hooks: Hooks,
-    group: ProcessGroup,
-    watch: bool,
-) -> None:
-    """Train one model and write what it comes to. Nothing to do where that is done."""
-    if group.broadcast(lambda: run.is_finished):
-        return
-    started = time.perf_counter()
-    splits, options = run.open_data(), environment.options
-    if run.splits is None:  # opened here, by a worker that may be on another host
-        refuse_other_data(run.path, splits, environment)
+@dataclass(frozen=True)
+class _Training:
+    """What is trained into the folder of a run: as its record says, on data that is known to be the recorded one."""
+
+    run: Run
+    recipe: Recipe
+    model_source: ModelSource
+    environment: Environment
+    splits: Splits
+
+
+def _train(training: _Training, hooks: Hooks, group: ProcessGroup, *, watch: bool) -> tuple[Fitted, OutOfFold | None]:
+    """Train what is left of the folds, where there are any, and of the model that ships.
+
+    Returns:
+        The model, and what the folds say of the images: None without folds, and in processes other than the main one.
+    """
+    run, recipe, environment, splits = training.run, training.recipe, training.environment, training.splits
     weights = recorded_start(run, environment, group)
-
-    # The folder may be removed, and used again by somebody who takes this training for ended.
-    place = Place(run.path) if group.is_main else None
-    if place is not None:
-        hooks = _in_place(place, hooks)
 
     # The folds first: what they say of the images is as much of the run as the model that is shipped.
     out_of_fold = None
     if environment.folds is not None:
         out_of_fold = judge_out_of_fold(
-            run, recipe, model_source, environment, splits, hooks, start=weights, group=group
+            run, recipe, training.model_source, environment, splits, hooks, start=weights, group=group
         )
 
     # All processes train; the main one alone keeps checkpoints, log and trackers, and writes what comes out.
-    checkpoints = Checkpoints(folder=run.path / "checkpoints", data=environment.data.train.order, keep=options.keep)
+    options, order = environment.options, environment.data.train.order
+    checkpoints = Checkpoints(folder=run.path / "checkpoints", data=order, keep=options.keep)
     silent = Hooks(should_stop=hooks.should_stop)
     with (
         saved_when_interrupted(str(run.path), hooks) as stoppable,
@@ -127,23 +141,24 @@ def _train_one(
             device=options.device,
             precision=environment.precision,
             group_N=bundles_of(environment, splits),
-            model_source=model_source,
+            model_source=training.model_source,
             start=weights,
             checkpoints=checkpoints if group.is_main else None,
             hooks=recording,
             group=group,
             snapshot_file=run.path / SNAPSHOT if watch else None,
         )
-    if not group.is_main:
-        return
+    return fitted, out_of_fold
 
-    # The result last: a folder that has one is finished, and one without it is resumed.
-    assert place is not None
-    place.refuse_another()
-    parameters = count_parameters(fitted.network)
+
+def _write_outcome(
+    training: _Training, fitted: Fitted, out_of_fold: OutOfFold | None, hooks: Hooks, started: float
+) -> None:
+    """Write what came of a training that began at ``started``; the result last: a folder that has one is finished."""
+    run, recipe, splits = training.run, training.recipe, training.splits
     judged = judge_on_validation(fitted) if out_of_fold is None else out_of_fold.judged(splits.train)
     honest = judged.cross_fitted(with_threshold=recipe.threshold != "none") if judged else None
-    artifact = _write_artifact(run, recipe, model_source, splits, fitted, parameters, environment, judged, honest)
+    artifact = _write_artifact(training, fitted, judged, honest)
     if honest:
         write_predictions(run.predictions_file("validation"), honest)
 
@@ -157,7 +172,7 @@ def _train_one(
         fitted.validation_set,
         splits.source,
         device=fitted.device,
-        threads=environment.machine.threads,
+        threads=training.environment.machine.threads,
         failures=failures,
         held_out=None if out_of_fold is None else out_of_fold.said,
     )
@@ -165,7 +180,7 @@ def _train_one(
     result: dict[str, Any] = {
         "recipe": recipe.name,
         "seed": recipe.seed,
-        "parameters": parameters,
+        "parameters": artifact.parameters,
         "train_seconds": fitted.seconds,
         "total_seconds": time.perf_counter() - started,
         "test": None,
@@ -173,7 +188,7 @@ def _train_one(
         "test_looks": [],
         "pictures_checked": pictures,
         **({} if out_of_fold is None else {"fold_seconds": out_of_fold.seconds}),
-        **_near_in_test(splits, fitted, environment),
+        **_near_in_test(splits, fitted, training.environment),
         **({UNMADE: failures} if failures else {}),
     }
     write_result(run.path, result)
@@ -228,17 +243,15 @@ def _recording(run: Run, trackers: Sequence[str], hooks: Hooks) -> Iterator[Hook
 
 
 def _write_artifact(
-    run: Run,
-    recipe: Recipe,
-    model_source: ModelSource,
-    splits: Splits,
-    fitted: Fitted,
-    parameters: int,
-    environment: Environment,
-    judged: JudgedPredictions | None,
-    honest: JudgedPredictions | None,
+    training: _Training, fitted: Fitted, judged: JudgedPredictions | None, honest: JudgedPredictions | None
 ) -> Artifact:
-    """Write the weights, with all that reads them."""
+    """Write the weights, with all that reads them.
+
+    Args:
+        judged: the validation images, uncalibrated, by which temperature and threshold are fitted; None without any.
+        honest: the same, each calibrated by the others.
+    """
+    run, recipe, environment, splits = training.run, training.recipe, training.environment, training.splits
     temperature = Temperature.fitted(judged.probabilities, judged.truth) if judged else UNCALIBRATED
 
     # Chosen by the calibrated probabilities, as predict will compare those with it.
@@ -260,14 +273,14 @@ def _write_artifact(
         path=run.path,
         model=recipe.model,
         model_args=dict(recipe.model_args),
-        code_sha256=model_source.sha256,
+        code_sha256=training.model_source.sha256,
         code=environment.code.get(recipe.model),
         classes=splits.train.classes,
         channels=splits.train.channels,
         image_size=splits.train.image_size,
         preprocessing=environment.preprocessing or resolve_preprocessing(splits, recipe),  # 0.1 recorded none
         normalization=fitted.normalization,
-        parameters=parameters,
+        parameters=count_parameters(fitted.network),
         versions=environment.versions,
         data=dataclasses.asdict(environment.data),
         temperature=temperature,

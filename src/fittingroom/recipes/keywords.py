@@ -33,7 +33,7 @@ def with_keys(recipe: Recipe, keys: Mapping[str, Any], *, others: Iterable[str] 
         RecipeError: unknown keys, each with the one that may be meant, or values that are wrong; a line for each.
 
     Example:
-        >>> from fittingroom.recipes.recipe import load_recipe
+        >>> from fittingroom.recipes.reading import load_recipe
         >>> with_keys(load_recipe("plain"), {"epochs": 3, "mirror": "random"}).epochs
         3
         >>> with_keys(load_recipe("plain"), {"epoch": 3})
