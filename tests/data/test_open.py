@@ -1,5 +1,6 @@
 import gzip
 import os
+import re
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -216,14 +217,52 @@ def test_what_lies_in_the_place_of_data_is_named_with_what_to_do(tmp_path: Path,
         with pytest.raises(DataError, match=advice):
             open_dataset(folder / name)
 
-    with pytest.raises(DataError, match=r"no data found in it, but pictures outside of .*: 1, such as photo\.JPG;"):
+    with pytest.raises(
+        DataError, match=r"no data found in it, but pictures outside of .*: 1, such as photo\.JPG: lay those"
+    ):
         open_dataset(folder)
     (folder / "photo.JPG").unlink()
     with pytest.raises(DataError, match=r"no data found in it, but images\.npy: load its arrays in Python"):
         open_dataset(folder)
     np.savez(folder / "digits.npz", x_train=tiny.train.images)
-    with pytest.raises(DataError, match=r"no data found in it, but digits\.npz: give that file; a path may be"):
+    with pytest.raises(DataError, match=r"no data found in it, but digits\.npz: give that file$"):
         open_dataset(folder)
+
+
+def test_data_deeper_in_a_folder_are_named(tmp_path: Path, tiny: Splits) -> None:
+    """Hugging Face's clones have them in ``data``, torchvision's folders in ``FashionMNIST/raw``."""
+    images, labels = tiny.train.images[:4], np.arange(4, dtype=np.uint8) % 2
+    raw = tmp_path / "root" / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    write_idx(raw / "train-images-idx3-ubyte", images)
+    write_idx(raw / "train-labels-idx1-ubyte", labels)
+    with pytest.raises(
+        DataError, match=rf"root: no data found in the folder itself, but in {re.escape(str(raw))}: give"
+    ):
+        open_dataset(tmp_path / "root")
+    assert len(open_dataset(raw).train) == 4
+
+    for part in ("test", "train"):
+        (tmp_path / "hub" / "default" / part).mkdir(parents=True)
+        write_idx(tmp_path / "hub" / "default" / part / "train-images-idx3-ubyte", images)
+    with pytest.raises(
+        DataError, match=r"but in .*hub.default.test, .*hub.default.train: give one .*`test` another as"
+    ):
+        open_dataset(tmp_path / "hub")
+
+    (tmp_path / "saved" / "train").mkdir(parents=True)
+    (tmp_path / "saved" / "train" / "data-00000-of-00001.arrow").write_bytes(b"")
+    with pytest.raises(DataError, match=r"but 1 \.arrow: give what datasets\.load_from_disk makes of its folder to"):
+        open_dataset(tmp_path / "saved")
+
+
+def test_idx_files_of_other_names_are_told_how_to_be_called(tmp_path: Path, tiny: Splits) -> None:
+    write_idx(tmp_path / "labels.idx", np.arange(4, dtype=np.uint8))
+    write_idx(tmp_path / "images.idx", tiny.train.images[:4])
+    with pytest.raises(
+        DataError, match=r"but images\.idx, which is an IDX file by what it holds: call the images train-"
+    ):
+        open_dataset(tmp_path)
 
 
 def fifo(path: Path) -> None:

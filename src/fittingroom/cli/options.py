@@ -34,9 +34,10 @@ FLAGS = {
     "`overrides`": "--set",
     **{
         f"`{name}`": f"--{name}"
-        for name in ("group", "host", "model", "out", "port", "resume", "seed", "size", "storage", "to", "watch")
+        for name in ("group", "host", "model", "out", "port", "resume", "seed", "size", "storage", "test", "to")
     },
     "`channels`": "--grey",
+    "`watch`": "--watch",
     "`weights`": "--weights",
     "`from_run`": "--from",
     "`api_key`": "--api-key-file",

@@ -122,10 +122,27 @@ def test_numbers_as_labels_are_names_in_natural_order_or_count_classes_txt(folde
 
 def test_no_column_of_labels_means_unlabelled_but_one_that_may_be_it_is_asked_about(write: Write) -> None:
     assert fr.open_dataset(write(TABLE.drop("label"), "files")).train.labels is None
-    with pytest.raises(
-        DataError, match=r"found file, weather: call the one with the labels label \(it may be weather\)"
-    ):
-        fr.open_dataset(write(TABLE.rename({"label": "weather"}), "files"))
+    twice = TABLE.rename({"label": "weather"}).with_columns(place=pl.Series(["here", "there"] * 3))
+    with pytest.raises(DataError, match=r"found file, weather, place: call the one .* \(it may be weather or place\)"):
+        fr.open_dataset(write(twice, "files"))
+
+
+def test_the_only_column_beside_the_paths_is_the_label_and_that_is_said(write: Write) -> None:
+    """Kaggle's dog breeds have `id,breed`."""
+    frame = TABLE.rename({"label": "weather"}).with_columns(index=pl.Series(range(6)))
+    data = fr.open_dataset(write(frame, "files"))
+    assert data.train.classes == ("sea", "sky")
+    assert any(
+        note.endswith("the labels are those of the column 'weather', the only one beside the paths")
+        for note in data.notes
+    )
+
+
+def test_whole_numbers_with_a_point_are_whole_numbers_as_labels(write: Write) -> None:
+    """What pandas makes of a column of numbers that once had an empty cell."""
+    labels = pl.Series(["2.0", "10.0"] * 3)
+    assert fr.open_dataset(write(TABLE.with_columns(label=labels), "files")).train.classes == ("2", "10")
+    assert fr.open_dataset(write(TABLE.with_columns(label=labels + "5"), "other")).train.classes == ("2.05", "10.05")
 
 
 def test_pictures_of_a_test_part_may_lack_labels(write: Write) -> None:
@@ -272,6 +289,22 @@ def test_missing_and_broken_pictures_are_left_out_where_it_is_asked_for(folder: 
             TABLE.with_columns(file=pl.format("gone/{}", "file")),
             "none of the 6 files of the table is there; the first: ",
         ),
+        (
+            TABLE.with_columns(file=pl.format("DAY 0/{}", pl.col("file").str.slice(6))),
+            "the first: .*DAY 0/0.png: no such file: .*day 0/0.png is there: capital letters count",
+        ),
+        (
+            TABLE.with_columns(file=pl.format("C:\\Users\\me\\{}", "file")),
+            "no such file: such a path is of one machine alone: write paths from the table's folder on",
+        ),
+        (
+            TABLE.drop("label").with_columns(sea=pl.Series([1, 0] * 3), sky=pl.Series([0, 1] * 3)),
+            r"one column of labels expected, one of 0 and 1 for each class found \(sea, sky\): with pandas, .*idxmax",
+        ),
+        (
+            TABLE.drop("label").with_columns(old=pl.Series([1, 0] * 3), red=pl.Series([0, 1, 1] * 2)),
+            r"columns of 0 and 1 found \(old, red\) of which rows have 0 to 2 that are 1: .*; to learn one of",
+        ),
         (TABLE.with_columns(file=pl.lit("https://example.org/a.png")), "a path expected, an address found"),
         (TABLE.with_columns(file=pl.Series([*NAMES[:5], None])), r"row \d, column file: a path expected, none found"),
         (TABLE[:0], "a row for each picture expected, no rows found"),
@@ -285,6 +318,13 @@ def test_missing_and_broken_pictures_are_left_out_where_it_is_asked_for(folder: 
 def test_bad_tables_are_refused(write: Write, frame: pl.DataFrame, message: str) -> None:
     with pytest.raises(DataError, match=message):
         fr.open_dataset(write(frame, "files"), cache=False)
+
+
+def test_a_table_in_latin_1_is_named_by_its_row(folder: Path) -> None:
+    text = TABLE.with_columns(label=pl.Series(["sky", "mer très claire"] * 3)).write_csv()
+    (folder / "a.csv").write_bytes(text.encode("latin-1"))
+    with pytest.raises(DataError, match=r"a\.csv: row 3: text in UTF-8 expected, other bytes found: save it as UTF-8"):
+        fr.open_dataset(folder / "a.csv")
 
 
 def test_other_files_than_pictures_are_never_shown(folder: Path) -> None:

@@ -170,7 +170,17 @@ def test_bad_picture_is_refused_by_name(tmp_path: Path, content: bytes, message:
         ([], "folders named after classes, with pictures in them, expected, none found"),
         (["1.png"], "folders named after classes, with pictures in them, expected, none found"),
         (["a/1.txt", "b/1.txt"], "in folders named after classes expected, none found"),
-        (["a/1.png"], "2 to 1,000 classes expected, 1 found"),
+        (["a/1.png"], "folders of two classes or more expected, pictures found in a alone"),
+        (["a/1.avif", "b/1.AVIF"], r"none found, but 2 \.avif; \.avif is not read: convert such pictures to PNG"),
+        (
+            [
+                "seg_train/seg_train/a/1.png",
+                "seg_train/seg_train/b/1.png",
+                "seg_test/seg_test/a/1.png",
+                "seg_pred/1.png",
+            ],
+            r"seg_pred found too: move it, or give .*seg_train.seg_train, and with `test` .*seg_test.seg_test",
+        ),
         (["a/1.png", "b/1.png", "1.png"], r"1\.png: a picture inside a folder named after its class expected"),
         (["train/a/1.png", "train/1.png"], r"train.1\.png: a picture inside a folder named after its class expected"),
         (["train/a/1.png", "train/b/1.png", "val/1.png"], "val: .* in folders named after classes expected"),
@@ -406,6 +416,8 @@ def test_what_systems_leave_behind_is_passed_over_without_a_word(tmp_path: Path)
         ("train_set", "dev", "test set"),
         ("training-data", "dev_set", "test_images"),
         ("train/train", "val", "test/test"),
+        ("seg_train/seg_train", "seg_val", "seg_test/seg_test"),
+        ("images train", "images val", "images test"),
     ],
 )
 def test_parts_in_their_usual_spellings(tmp_path: Path, train: str, validation: str, test: str) -> None:
@@ -416,6 +428,21 @@ def test_parts_in_their_usual_spellings(tmp_path: Path, train: str, validation: 
     assert data.validation is not None
     assert data.test is not None
     assert (len(data.train), len(data.validation), len(data.test)) == (6, 4, 2)
+
+
+def test_words_of_parts_in_the_names_of_classes_make_no_parts(tmp_path: Path) -> None:
+    for name in ("test tube", "train station", "validation stamp"):
+        save(tmp_path / name / "1.png")
+    assert read_image_folder(tmp_path).train.classes == ("test tube", "train station", "validation stamp")
+
+
+def test_a_part_without_pictures_is_left_out_and_that_is_said(tmp_path: Path) -> None:
+    for name in ("train/a", "train/b"):
+        save(tmp_path / name / "1.png")
+    (tmp_path / "test").mkdir()
+    data = read_image_folder(tmp_path)
+    assert data.test is None
+    assert data.notes == ("no pictures lie in test: it is left out",)
 
 
 def test_a_class_called_train_beside_others_is_a_class(tmp_path: Path) -> None:

@@ -57,6 +57,36 @@ def test_every_variant_gives_the_same(tmp_path: Path, content: bytes, name: str)
     assert data.test is None
 
 
+@pytest.mark.parametrize(
+    ("header", "row", "name"),
+    [
+        ("," + HEADER, "7,{}", "the one without a name"),
+        ("Unnamed: 0," + HEADER, "1000,{}", "'Unnamed: 0'"),
+        ("id," + HEADER, "img_7.png,{}", "'id'"),
+        ("ImageId," + HEADER, '"a, b",{}', "'ImageId'"),
+        (HEADER + ",index", "{},-1", "'index'"),
+        (HEADER + ",", "{},", "the one without a name"),
+        ("id," + HEADER.replace("label", "sort"), "7,{}", "'id'"),
+    ],
+)
+def test_a_column_that_counts_the_rows_is_left_out_and_that_is_said(
+    tmp_path: Path, header: str, row: str, name: str
+) -> None:
+    (tmp_path / "a.csv").write_bytes(text(header, *(row.format(cells) for cells in ROWS)))
+    data = read_kaggle_csv(tmp_path / "a.csv")
+    assert_same(data.train, EXPECTED)
+    assert data.notes == (f"a.csv: a column is left out, as by its name it is neither label nor pixels: {name}",)
+    np.testing.assert_array_equal(np.concatenate(list(csv_blocks(tmp_path / "a.csv", 2))), EXPECTED.images)
+
+
+def test_an_index_beside_pixels_without_labels_is_no_label(tmp_path: Path) -> None:
+    """Kannada-MNIST's test.csv has `id,pixel0,…`."""
+    (tmp_path / "a.csv").write_bytes(text("id," + HEADER[6:], "7,0,1,2,3", "8,9.0,8,7,6"))
+    train = read_kaggle_csv(tmp_path / "a.csv").train
+    assert train.labels is None
+    assert train.images.reshape(2, 4).tolist() == [[0, 1, 2, 3], [9, 8, 7, 6]]
+
+
 @pytest.mark.parametrize("header", [True, False])
 def test_no_label_column_means_unlabelled(tmp_path: Path, header: bool) -> None:
     lines = [line.partition(",")[2] for line in [HEADER, *ROWS][not header :]]
@@ -299,17 +329,16 @@ def test_label_of_four_digits_is_refused(tmp_path: Path) -> None:
         (text(HEADER), "no rows found"),
         (text(HEADER, "", *ROWS), "row 2, column label: a whole number 0–999 expected, an empty cell found"),
         (text("label,pixel1,pixel2,pixel3", "1,2,3,4"), "784 pixels for 28×28, 3 pixel columns beside the label"),
-        (text("1,2,3", "1,2,3"), "784 pixels for 28×28, 2 pixel columns beside the label"),
+        (text("1,2,3", "1,2,3"), "784 pixels for 28×28, 2 pixel columns beside one of labels found"),
         (text("label;pixel1;pixel2", "1;2;3"), "row 1: commas between the cells expected, ';' found: save"),
         (text("label", "1"), "0 pixel columns beside the label"),
         (text("label,pixel1,pixel3,pixel2,pixel4", *ROWS), "row 1, column 3: pixel2 expected, 'pixel3' found"),
         (text("label,pixel1,pixel2,pixel4,pixel5", *ROWS), "row 1, column 4: pixel3 expected, 'pixel4' found"),
-        (text("id," + HEADER, *("7," + row for row in ROWS)), "row 1: .* other columns found: 'id'; remove"),
-        (text("," + HEADER, *("7," + row for row in ROWS)), "row 1: .* other columns found: ''; remove"),
-        (text("id," + HEADER[6:], *ROWS), "other columns found: 'id'; a label is called label, class, target, y or"),
+        (text("age," + HEADER, *("7," + row for row in ROWS)), "row 1: .* other columns found: 'age'; remove"),
+        (text("id," + HEADER, *("7," + row for row in ROWS[:1]), "8,2,0,1,x,3"), "row 3, column pixel3: .* 'x' found"),
         (text("a,pixel1,pixel2,b,pixel3,pixel4", *ROWS), "other columns found: 'a', 'b'; a label is called"),
         (text("pixel1,pixel2,kind,pixel3,pixel4", *ROWS), "other columns found: 'kind'; a label is called"),
-        (text("0.0,0.5,0.25,1.0,0.0", *ROWS), "row 1, column pixel1: a whole number 0–255 expected, '0.5' found"),
+        (text("0.0,0.5,0.25,1.0,0.0", *ROWS), "row 1, column pixel1: .* '0.5' found: where white is 1, multiply all"),
         (text("label,pixel1,pixel2,pixel3,pixel3", *ROWS), "row 1: .* 'pixel3' found 2 times"),
         (text("label," + ",".join(f"pixel{n}" for n in range(257**2)), "1"), "at most 256 pixels a side expected, 257"),
         (text(HEADER, *ROWS).decode().encode("utf-16"), "text in UTF-8 expected, other bytes found in row 1"),
@@ -326,7 +355,8 @@ def test_label_of_four_digits_is_refused(tmp_path: Path) -> None:
             "'shoe' alone found; .* a file classes.txt beside it names",
         ),
         (text("name,breed", "a,b"), "or one of paths, called file, .*; found name, breed"),
-        (text(HEADER.replace(",", " "), *(row.replace(",", " ") for row in ROWS)), "row 2, column label pixel1"),
+        (text(HEADER.replace(",", " "), *(row.replace(",", " ") for row in ROWS)), "row 1: commas .*, ' ' found: save"),
+        ("column label~pixel1.{22}…: a whole",),
         (text(*(row.replace(",", " ") for row in ROWS)), "row 1: commas between the cells expected, ' ' found"),
         (
             text("label," + ",".join(f"pixel{n}" for n in range(12)), "1" + ",7" * 12),

@@ -100,12 +100,22 @@ def test_what_is_exactly_grey_and_whole_is_taken(file: Path, images: Any, labels
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
-        ({"x_train": IMAGES / 255}, "x_train: whole pixel values 0–255 expected, float64 from 0 to 0.0901961 found"),
+        ({"x_train": IMAGES / 255}, r"from 0 to 0\.0901961 found: where white is 1, np\.round\(images \* 255\)"),
         ({"x_train": IMAGES.astype(int) - 1}, "x_train: whole pixel values 0–255 expected, int64 from -1 to 22 found"),
         ({"x_train": IMAGES.astype(int) * 20}, "int64 from 0 to 460 found"),
-        ({"x_train": np.full((4, 2, 3), np.nan)}, "float64 from nan to nan found"),
-        ({"x_train": IMAGES > 3}, "x_train: pixels 0–255 expected, values of type bool found"),
+        (
+            {"x_train": np.full((4, 2, 3), np.nan)},
+            "whole pixel values 0–255 expected, nan found in image 0: leave such",
+        ),
+        (
+            {"x_train": IMAGES > 3},
+            r"x_train: pixels 0–255 expected, values of type bool found: astype\(np\.uint8\) \* 255",
+        ),
         ({"x_train": np.full((4, 2, 3), "a")}, "values of type <U1 found"),
+        (
+            {"x_train": np.zeros((4, 784), np.uint8)},
+            r"array \(4, 784\) found: of square ones, reshape\(-1, 28, 28\) makes",
+        ),
         ({"x_train": IMAGES[0]}, r"images \(N, height, width\) or .* expected, an array \(2, 3\) found"),
         (
             {"x_train": np.zeros((4, 2, 3, 4), np.uint8)},

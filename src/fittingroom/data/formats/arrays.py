@@ -30,14 +30,26 @@ def as_images(array: NDArray[Any], where: str) -> NDArray[np.uint8]:
         return images.astype(np.uint8, copy=False)
 
     if images.dtype.kind not in "iuf":
-        raise DataError(f"{where}: pixels 0–255 expected, values of type {images.dtype} found")
+        advice = ": astype(np.uint8) * 255 makes black and white of no and yes" if images.dtype == bool else ""
+        raise DataError(f"{where}: pixels 0–255 expected, values of type {images.dtype} found{advice}")
     exact = _whole(images) and images.min() >= 0 and images.max() <= 255
     if not exact:
-        raise DataError(
-            f"{where}: whole pixel values 0–255 expected, {images.dtype} from {images.min():g} to "
-            f"{images.max():g} found: scale and round them yourself, then save them as uint8"
-        )
+        raise DataError(f"{where}: whole pixel values 0–255 expected, {_other_values(images)}")
     return images.astype(np.uint8)
+
+
+def _other_values(images: NDArray[Any]) -> str:
+    """What pixels are in the place of whole numbers 0–255, and what to do, for the end of a message."""
+    is_number = np.isfinite(images) if images.dtype.kind == "f" else np.ones(images.shape, bool)
+    if not is_number.all():
+        first = np.unravel_index(int(np.argmin(is_number)), images.shape)
+        return f"{images[first]:g} found in image {int(first[0]):,}: leave such images out, or fill in what is missing"
+
+    low, high = images.min(), images.max()
+    found = f"{images.dtype} from {low:g} to {high:g} found"
+    if images.dtype.kind == "f" and 0 <= low < high <= 1:
+        return f"{found}: where white is 1, np.round(images * 255).astype(np.uint8) makes them so"
+    return f"{found}: scale and round them yourself, then save them as uint8"
 
 
 def as_labels(array: NDArray[Any], where: str) -> NDArray[np.int64]:
@@ -107,7 +119,16 @@ def _grey_or_colour(array: NDArray[Any], where: str) -> NDArray[Any]:
         raise DataError(f"{where}: 1 or 3 channels expected, 4 found: put the pictures on a background first")
     raise DataError(
         f"{where}: images (N, height, width) or (N, height, width, 3) expected, an array {array.shape} found"
+        f"{_advice(array)}"
     )
+
+
+def _advice(array: NDArray[Any]) -> str:
+    """How rows of pixels become images again, or one image a set, where that can be told."""
+    side = math.isqrt(array.shape[1]) if array.ndim == 2 else 0
+    if side > 3 and side**2 == array.shape[1]:
+        return f": of square ones, reshape(-1, {side}, {side}) makes images"
+    return ""
 
 
 def _whole(array: NDArray[Any]) -> bool:

@@ -10,7 +10,6 @@ from fittingroom.data.dataset import Splits
 from fittingroom.data.formats.columns import as_text, label_column
 from fittingroom.data.formats.csv_layout import SMALLEST_ROW, cells_of, first_line, is_header, pixel_number
 from fittingroom.data.formats.file_table import (
-    ANSWER_COLUMNS,
     FileTable,
     file_table,
     is_picture_name,
@@ -19,7 +18,15 @@ from fittingroom.data.formats.file_table import (
     table_blocks,
     table_files,
 )
-from fittingroom.data.formats.kaggle_csv import csv_blocks, find_csv, labelled, read_parts, unpacked
+from fittingroom.data.formats.kaggle_csv import (
+    csv_blocks,
+    find_csv,
+    labelled,
+    read_parts,
+    refuse_other_text,
+    unpacked,
+)
+from fittingroom.data.formats.label_columns import ANSWER_COLUMNS
 from fittingroom.data.formats.many_pictures import Decoding
 from fittingroom.data.formats.pixels_column import (
     FER2013_CLASSES,
@@ -189,9 +196,8 @@ def read_file_table(path: Path) -> FileTable:
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         if "empty" in str(error) or "no data" in str(error):
             raise DataError(f"{path}: a row for each picture expected, no rows found") from error
-        raise DataError(
-            f"{path}: {len(names)} cells in every row, in UTF-8, expected: {str(error).splitlines()[0]}"
-        ) from error
+        refuse_other_text(path)
+        raise DataError(f"{path}: {len(names)} cells in every row expected: {str(error).splitlines()[0]}") from error
     return file_table(_without_blank_end(frame), path, 1 + has_header)
 
 

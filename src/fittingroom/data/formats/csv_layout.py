@@ -33,7 +33,11 @@ NAMES_SHARE = 0.05
 
 _PIXEL_NAME = re.compile(r"(?:pixel|px|p)?[ _]?(\d+)", re.IGNORECASE)
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
-_COUNTER_NAMES = ("", "id", "index", "unnamed:_0")  # of a column that counts the rows
+_COUNTER = re.compile(r"|id|index|idx|image_?id|unnamed:_\d+")
+"""What a column is called, in the spelling of :func:`plain`, that counts the rows or is empty: pandas writes its index
+under no name, and reads that back as ``Unnamed: 0``; a comma at each line's end makes one without a name too."""
+
+_LONGEST_SHOWN = 40  # characters of a column's name in a message
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,22 +49,24 @@ class Layout:
         label: the name of the label's column; None: there is none.
         has_header: whether the first line is one, and not an image.
         has_names: whether the labels are the names of the classes, and not numbers.
+        skipped: the columns that are neither label nor pixels, and may hold anything.
     """
 
     columns: list[str]
     label: str | None
     has_header: bool
     has_names: bool = False
+    skipped: frozenset[str] = frozenset()
 
     @property
     def pixels(self) -> list[str]:
         """The names of the other columns."""
-        return [name for name in self.columns if name != self.label]
+        return [name for name in self.columns if name != self.label and name not in self.skipped]
 
     @property
     def side(self) -> int:
         """Of the square images, in pixels."""
-        return math.isqrt(len(self.columns) - (self.label is not None))
+        return math.isqrt(len(self.columns) - len(self.skipped) - (self.label is not None))
 
 
 def holds_pixels(path: Path) -> bool:
@@ -84,7 +90,7 @@ def layout_of(path: Path) -> Layout:
     """
     line = first_line(path)
     cells = cells_of(line)
-    if len(cells) == 1 and (mark := re.search(r"[;\t|]|(?<=\d) (?=\d)", line)):
+    if len(cells) == 1 and (mark := re.search(r"[;\t|]|(?<=\d) (?=\d)|(?<=\S) (?=pixel)", line)):
         raise DataError(f"{path}: row 1: commas between the cells expected, {mark[0]!r} found: save it with commas")
 
     layout = _from_header(cells, path) if is_header(cells) else _without_header(cells, path)
@@ -169,11 +175,18 @@ def is_header(cells: list[str]) -> bool:
     writes it where they have no names.
     """
     has_names = label_name(cells) is not None or not any(_NUMBER.fullmatch(cell) for cell in cells)
+    if any(cells):  # an index has a name, or none, that says so
+        cells = [cell for cell in cells if not counts_rows(cell)] or cells
 
     # a name beside the counted columns is that of the label
     counted = [cells, *([cells[1:]] if cells[0] and not _NUMBER.fullmatch(cells[0]) else [])]
     counted += [cells[:-1]] if cells[-1] and not _NUMBER.fullmatch(cells[-1]) else []
     return has_names or any(len(names) >= 16 and _counts(names) for names in counted)
+
+
+def counts_rows(cell: str) -> bool:
+    """Whether a column's name is that of an index or an identifier, or none."""
+    return _COUNTER.fullmatch(plain(cell)) is not None
 
 
 def _counts(cells: list[str]) -> bool:
@@ -190,10 +203,13 @@ def _from_header_with(cells: list[str], label: str | None, path: Path) -> Layout
         raise DataError(f"{path}: row 1: columns of different names expected, {name!r} found {count:,} times")
 
     numbers = {cell: pixel_number(cell) for cell in cells if cell != label}
+    skipped = {cell for cell in numbers if counts_rows(cell)} if any(map(_is_number_of_pixel, numbers)) else set()
+    numbers = {cell: number for cell, number in numbers.items() if cell not in skipped}
     others = [cell for cell, number in numbers.items() if number is None]
 
     # whatever it is called, the only column that is no pixel is the label if it stands at an end
-    is_at_end = others in ([cells[0]], [cells[-1]]) and plain(others[0]) not in _COUNTER_NAMES
+    kept = [cell for cell in cells if cell not in skipped]
+    is_at_end = others in ([kept[0]], [kept[-1]])
     if label is None and is_at_end and len(numbers) > 1:
         return _from_header_with(cells, others[0], path)
 
@@ -203,7 +219,7 @@ def _from_header_with(cells: list[str], label: str | None, path: Path) -> Layout
         missing = "" if label else f"; a label is called {LABEL_NAMES_IN_WORDS}"
         raise DataError(
             f"{path}: row 1: the label and the pixels expected, other columns found: "
-            f"{', '.join(map(repr, others[:3]))}{several}{missing}; remove what is neither"
+            f"{', '.join(repr(shown_name(name)) for name in others[:3])}{several}{missing}; remove what is neither"
         )
 
     # numbers out of order would make shuffled pixels of an image; names of another kind have no order to check
@@ -215,7 +231,16 @@ def _from_header_with(cells: list[str], label: str | None, path: Path) -> Layout
                     f"{path}: row 1, column {cells.index(cell) + 1}: pixel{expected} expected, {cell!r} found: "
                     "pixels stand in order, row by row from the top left"
                 )
-    return Layout(cells, label, has_header=True)
+    return Layout(cells, label, has_header=True, skipped=frozenset(skipped))
+
+
+def _is_number_of_pixel(cell: str) -> bool:
+    return pixel_number(cell) is not None
+
+
+def shown_name(column: str) -> str:
+    """A column's name as a message has it: a first line that isn't split where it should be makes a very long one."""
+    return column if len(column) <= _LONGEST_SHOWN else f"{column[:_LONGEST_SHOWN]}…"
 
 
 def _without_header(cells: list[str], path: Path) -> Layout:
@@ -330,7 +355,9 @@ def _check_shape(layout: Layout, path: Path) -> None:
                 f"{path}: a column for each pixel expected, or one of paths, called file, filename, path or image; "
                 f"found {', '.join(layout.columns[:20])}"
             )
-        label = f"beside the label {layout.label!r}" if layout.label else "and no column called label"
+        label = "and no column called label"
+        if layout.label:
+            label = f"beside the label {layout.label!r}" if layout.has_header else "beside one of labels"
         colour = math.isqrt(count // 3)
         hint = ""
         if count and 3 * colour**2 == count:

@@ -23,17 +23,23 @@ import numpy as np
 from fittingroom.data.dataset import Splits
 from fittingroom.data.formats.columns import (
     GROUP,
-    LABEL_NAMES_IN_WORDS,
     SPLIT_NAMES,
     as_text,
-    label_column,
     named,
     numbered,
     part_flags,
     parts_of_flags,
     parts_of_rows,
 )
+from fittingroom.data.formats.label_columns import (
+    label_column_of,
+    listed,
+    only_other_column,
+    refuse_one_hot,
+    refuse_unclear_labels,
+)
 from fittingroom.data.formats.many_pictures import Decoding, decode, greyed_note, refuse_broken, resolve
+from fittingroom.data.formats.missing_pictures import MAX_ROWS_SHOWN, problem_of, refuse_missing
 from fittingroom.data.formats.splits import Images, Labels, part_of, read_class_names, splits
 from fittingroom.data.picture_file import SUFFIXES
 from fittingroom.data.preprocessing import Preprocessing
@@ -69,10 +75,7 @@ PATH_NAMES = (
 ID = "id"
 """What it is called in many competitions, whose files are called ``<id>.jpg``; a column of another name goes before."""
 
-# By which what `predict --csv` prints is known; of its probabilities, p0 and on, the names are those of pixels.
-ANSWER_COLUMNS = {"file", "row", "label", "class", "typical"}
-
-MAX_ROWS_SHOWN = 20
+_WHOLE_WITH_POINT = re.compile(r"\s*\d+\.0*\s*")
 WEB = re.compile(r"[a-z]+://", re.IGNORECASE)
 
 
@@ -87,6 +90,7 @@ class FileTable:
         parts: of each row, as it stands in the table; None: there is no such column.
         groups: of each row, what the column ``group`` says, None for an empty cell; None: there is no such column.
         first_row: the number of the first row in the file.
+        labels_from: the column of the labels where nothing but being the only one left says that it is theirs.
     """
 
     path: Path
@@ -95,6 +99,7 @@ class FileTable:
     parts: list[str] | None
     groups: list[str | None] | None
     first_row: int
+    labels_from: str | None = None
 
 
 def path_column(columns: Sequence[str]) -> str | None:
@@ -122,21 +127,30 @@ def file_table(frame: pl.DataFrame, path: Path, first_row: int) -> FileTable:
 
     place = path_column(frame.columns)
     if place is None:
-        raise DataError(f"{path}: a column called {', '.join(PATH_NAMES[:4])} expected, found {_listed(frame.columns)}")
+        raise DataError(f"{path}: a column called {', '.join(PATH_NAMES[:4])} expected, found {listed(frame.columns)}")
     if frame.is_empty():
         raise DataError(f"{path}: a row for each picture expected, no rows found")
 
-    label, part = _label_column(frame), named(frame.columns, SPLIT_NAMES)
+    label, part = label_column_of(frame), named(frame.columns, SPLIT_NAMES)
     flags = part_flags(frame.columns) if part is None else {}
+    labels_from = None
     if label is None:
-        refuse_unclear_labels(frame, [name for name in (place, part, *flags, GROUP) if name], path)
+        known = [name for name in (place, part, *flags, named(frame.columns, [GROUP])) if name]
+        refuse_one_hot(frame, known, path)
+        label = labels_from = only_other_column(frame, known)
+    if label is None:
+        refuse_unclear_labels(frame, known, path)
 
     def text(column: str) -> list[str | None]:
         values = frame[column]
         # pandas makes 3.0 of 3 where a cell of the column is empty
         if values.dtype.is_float() and bool((values.drop_nulls() == values.drop_nulls().floor()).all()):
             values = values.cast(pl.Int64)
-        return [value if value and value.strip() else None for value in values.cast(pl.String).to_list()]
+        cells = [value if value and value.strip() else None for value in values.cast(pl.String).to_list()]
+        given = [cell for cell in cells if cell]
+        if given and all(map(_WHOLE_WITH_POINT.fullmatch, given)):
+            cells = [cell and cell.strip().partition(".")[0] for cell in cells]
+        return cells
 
     names, parts = text(place), None if part is None else [value or "" for value in text(part)]
     if None in names:
@@ -145,47 +159,7 @@ def file_table(frame: pl.DataFrame, path: Path, first_row: int) -> FileTable:
         parts = parts_of_flags({flag: text(flag) for flag in flags}, str(path), first_row)
     labels, group = None if label is None else text(label), named(frame.columns, [GROUP])
     groups = None if group is None else text(group)
-    return FileTable(path, [name or "" for name in names], labels, parts, groups, first_row)
-
-
-def _label_column(frame: pl.DataFrame) -> str | None:
-    """As :func:`label_column`; of the numbers and names that ``predict --csv`` prints, the names.
-
-    A person who corrects such a table corrects the names.
-    """
-    label, name = label_column(frame.columns), named(frame.columns, ["class"])
-    return name if set(frame.columns) >= ANSWER_COLUMNS else label
-
-
-def refuse_unclear_labels(
-    frame: pl.DataFrame, known: Sequence[str], path: Path, columns: Sequence[str] | None = None
-) -> None:
-    """Refuse a table whose labels may stand in a column, but none is called so.
-
-    Args:
-        frame: the table, or the columns of it that aren't pictures.
-        known: columns that are something else.
-        path: of its file.
-        columns: all that there are, for the message; None: those of ``frame``.
-
-    Raises:
-        DataError: with the columns that may be the labels, and all the others.
-    """
-    import polars as pl
-
-    rest = [name for name in frame.columns if name not in known]
-    may_be = [
-        name
-        for name in rest
-        if (frame[name].dtype.is_integer() or frame[name].dtype in (pl.String, pl.Categorical, pl.Enum, pl.Boolean))
-        and 2 <= frame[name].n_unique() <= max(2, len(frame) // 2)
-    ]
-    if may_be:
-        raise DataError(
-            f"{path}: a column of labels expected, called {LABEL_NAMES_IN_WORDS}; "
-            f"found {_listed(columns or frame.columns)}: "
-            f"call the one with the labels label (it may be {' or '.join(may_be[:5])}), or leave out what is neither"
-        )
+    return FileTable(path, [name or "" for name in names], labels, parts, groups, first_row, labels_from)
 
 
 def table_files(table: FileTable) -> list[Path]:
@@ -239,11 +213,11 @@ def read_tables(
             in_groups = table.groups or [None] * len(found)
             groups.setdefault(part, []).extend(in_groups[row] for row in chosen)
 
-    missing = [_problem(file, row) for part in files for file, row in zip(files[part], rows[part], strict=True)]
+    missing = [problem_of(file, row) for part in files for file, row in zip(files[part], rows[part], strict=True)]
     lost = [message for message in missing if message]
     count = len(missing)
     if lost and not skip_broken:
-        _refuse_missing(lost, count, path)
+        refuse_missing(lost, count, path, tables[0].names[0], _located(tables[0])[0][0])
     there = {part: [file for file in files[part] if file.is_file()] for part in files}
 
     first = "train" if "train" in there else next(iter(there))
@@ -273,6 +247,11 @@ def read_tables(
     parts = {part: (images[part], numbers[part]) for part in images if len(images[part])}
     if not parts:
         raise DataError(f"{path}: a picture that can be read expected, none of {count:,} found")
+    notes += [
+        f"{table.path.name}: the labels are those of the column {table.labels_from!r}, the only one beside the paths"
+        for table in tables
+        if table.labels_from
+    ]
     notes += [*_notes(broken, outside, path), *greyed_note(greyed, sum(map(len, images.values())), preprocessing)]
     return splits(parts, path, classes, known=known, preprocessing=record, notes=notes, left_out=left_out)
 
@@ -284,9 +263,9 @@ def table_blocks(table: FileTable, rows: int, preprocessing: Preprocessing | Non
         DataError: missing and broken pictures, those of a block in one error.
     """
     files, where = _located(table)
-    missing = [message for file, row in zip(files, where, strict=True) if (message := _problem(file, row))]
+    missing = [message for file, row in zip(files, where, strict=True) if (message := problem_of(file, row))]
     if missing:
-        _refuse_missing(missing, len(files), table.path, may_skip=False)
+        refuse_missing(missing, len(files), table.path, table.names[0], files[0], may_skip=False)
     record, _ = resolve(files, preprocessing or Preprocessing())
     for start in range(0, len(files), rows):
         block = slice(start, start + rows)
@@ -323,7 +302,7 @@ def _decoded(
 
     good = [file in place for file in files]
     broken = [
-        f"{row}: {why[file]}" if file in why else _problem(file, row) or row
+        f"{row}: {why[file]}" if file in why else problem_of(file, row) or row
         for file, row in zip(files, rows, strict=True)
         if file not in place
     ]
@@ -370,27 +349,6 @@ def _parts_of(table: FileTable) -> dict[str, list[int]]:
         return {part_of(table.path.name) or "train": list(range(len(table.names)))}
     chosen = parts_of_rows(table.parts, str(table.path), table.first_row)
     return {part: rows.tolist() for part, rows in chosen.items()}
-
-
-def _problem(file: Path, row: str) -> str:
-    """What is wrong before the file is opened; "" where nothing is."""
-    if file.is_file():
-        return ""
-    return f"{row}: {file}: {'a file expected, something else found' if file.exists() else 'no such file'}"
-
-
-def _refuse_missing(missing: Sequence[str], count: int, path: Path, *, may_skip: bool = True) -> None:
-    if len(missing) == count and count > 1:
-        raise DataError(
-            f"{path}: none of the {count:,} files of the table is there; the first: {missing[0]}: "
-            "paths count from the table's folder, or from one folder beside it"
-        )
-    lines = [*missing[:MAX_ROWS_SHOWN], *([f"and {len(missing) - MAX_ROWS_SHOWN:,} more"] * (len(missing) > 20))]
-    if len(lines) == 1:
-        raise DataError(missing[0] + ("; `skip_broken=True` leaves it out" if may_skip else ""))
-    shown = "\n  ".join(lines)
-    way_on = " (`skip_broken=True` leaves them out)" if may_skip else ""
-    raise DataError(f"{path}: {len(missing):,} of {count:,} pictures are missing{way_on}:\n  {shown}")
 
 
 def _numbers(
@@ -440,8 +398,3 @@ def _shown(file: Path, path: Path) -> str:
         return Path(os.path.relpath(file, folder)).as_posix()
     except ValueError:  # of Windows, on another drive
         return file.name
-
-
-def _listed(columns: Sequence[str]) -> str:
-    more = f" and {len(columns) - 20:,} more" if len(columns) > 20 else ""
-    return ", ".join(map(str, columns[:20])) + more

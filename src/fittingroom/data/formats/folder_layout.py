@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 
-from fittingroom.data.formats.splits import PARTS
+from fittingroom.data.formats.splits import PARTS, part_of
 from fittingroom.data.picture_file import SUFFIXES
 from fittingroom.errors import DataError
 
@@ -22,8 +22,21 @@ CONVERT_HEIC = (
 LEFT_OUT = "left out, as their names are not those of pictures"  # begins the note that counts them
 DEEPEST = 32  # folders in folders
 HEIC = (".heic", ".heif")
+NOT_READ = (".avif", ".ppm", ".pgm", ".pbm", ".jp2", ".svg", ".psd", ".dcm", ".tga")
 
 _PART = re.compile(rf"({'|'.join(PARTS)})([ _-]?(set|data|images|pictures))?")
+
+
+class NoPictures(DataError):
+    """A folder that holds no pictures in folders, at any depth.
+
+    Attributes:
+        suffixes: of the files that it holds.
+    """
+
+    def __init__(self, message: str, suffixes: Sequence[str]) -> None:
+        super().__init__(message)
+        self.suffixes = suffixes
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +115,12 @@ def find_layout(path: Path) -> Layout:
     if not root.folders:
         return Layout({})
     parts, notes = _parts(root)
+    if root not in parts.values():
+        notes += [
+            f"no pictures lie in {folder.name}: it is left out"
+            for folder in root.folders
+            if part_of_folder(folder.name) and not folder.holds
+        ]
 
     # a class may be empty in one part, as long as another has pictures of it
     classes = {folder.name for part in parts.values() for folder in part.holding}
@@ -203,14 +222,15 @@ def _parts(root: _Folder) -> tuple[dict[str, _Folder], list[str]]:
     """The folders of the parts, whose own folders are the classes; the root itself where there are no parts."""
     folders = root.holding
     if not folders:
-        raise DataError(
+        raise NoPictures(
             f"{root.path}: pictures ({' '.join(SUFFIXES)}) in folders named after classes expected, none found"
-            f"{_instead(root.folders)}"
+            f"{_instead(root.folders)}",
+            sorted(_suffixes(root.folders)),
         )
     _refuse_stray(root)
 
-    called_so = [folder for folder in folders if part_of_folder(folder.name)]
-    others = [folder for folder in folders if not part_of_folder(folder.name)]
+    called_so = [folder for folder in folders if part_of_folder(folder.name)] or _with_words_of_parts(root)
+    others = [folder for folder in folders if folder not in called_so]
     if called_so and others and not any(folder.holding for folder in called_so):
         names = " and ".join(folder.name for folder in called_so)
         return {"train": root}, [f"{names} taken for a class, for pictures lie in it and no folders of classes"]
@@ -221,14 +241,49 @@ def _parts(root: _Folder) -> tuple[dict[str, _Folder], list[str]]:
         return {"train": root}, []
     if others:
         names = ", ".join(folder.name for folder in called_so)
-        raise DataError(f"{root.path}: either parts ({names}) or classes expected, {others[0].name} found too: move it")
+        raise DataError(
+            f"{root.path}: either parts ({names}) or classes expected, {others[0].name} found too: move it"
+            f"{_each_by_itself(called_so)}"
+        )
     return _by_part(root, called_so), []
+
+
+def _with_words_of_parts(root: _Folder) -> list[_Folder]:
+    """The folders whose names have a part's among their words, as ``seg_train`` and ``seg_test`` do.
+
+    None where they may be classes: the one of train holds folders and no pictures, and another part is beside it.
+    """
+    called_so = {folder.path: part for folder in root.holding if (part := part_of(folder.name)) is not None}
+    found = [folder for folder in root.holding if folder.path in called_so]
+    of_train = [folder for folder in found if called_so[folder.path] == "train"]
+    are_parts = len(set(called_so.values())) > 1 and any(inner.holding and not inner.pictures for inner in of_train)
+    return found if are_parts else []
+
+
+def _innermost(folder: _Folder) -> _Folder:
+    """The folder of a part in which its classes lie: some archives hold train/train/<class>."""
+    part = _part_named(folder.name)
+    while not folder.pictures and len(folder.holding) == 1 and _part_named(folder.holding[0].name) == part:
+        folder = folder.holding[0]
+    return folder
+
+
+def _each_by_itself(folders: Sequence[_Folder]) -> str:
+    """How to give a train and a test part in spite of what lies beside them; "" where there aren't both."""
+    inner = {_part_named(folder.name): _innermost(folder) for folder in folders}
+    if "train" not in inner or "test" not in inner or not inner["test"].holding:
+        return ""
+    return f", or give {inner['train'].path}, and with `test` {inner['test'].path}"
+
+
+def _part_named(name: str) -> str | None:
+    return part_of_folder(name) or part_of(name)
 
 
 def _by_part(root: _Folder, folders: Sequence[_Folder]) -> dict[str, _Folder]:
     parts: dict[str, _Folder] = {}
     for folder in folders:
-        part = part_of_folder(folder.name)
+        part = _part_named(folder.name)
         assert part is not None
         if part in parts:
             raise DataError(
@@ -236,11 +291,9 @@ def _by_part(root: _Folder, folders: Sequence[_Folder]) -> dict[str, _Folder]:
                 "move one of them"
             )
 
-        # some archives hold train/train/<class>
-        while not folder.pictures and len(folder.holding) == 1 and part_of_folder(folder.holding[0].name) == part:
-            folder = folder.holding[0]
-        _refuse_stray(folder)
-        parts[part] = folder
+        inner = _innermost(folder)
+        _refuse_stray(inner)
+        parts[part] = inner
 
     # a test set to be answered, as competitions give it, lies in no classes; what is learned or chosen from has to
     for part, folder in parts.items():
@@ -305,6 +358,7 @@ def _left_out(parts: dict[str, _Folder], classes: set[str]) -> list[str]:
         notes.append(f"{LEFT_OUT}: {_counts(suffixes)}")
     if any(suffix in HEIC for suffix in suffixes):
         notes.append(CONVERT_HEIC)
+    notes += [f"{suffix} is not read: convert such pictures to PNG" for suffix in suffixes if suffix in NOT_READ]
 
     empty = list(dict.fromkeys(folder.name for folder in folders if folder.name not in classes))
     if empty:
@@ -317,6 +371,8 @@ def _instead(folders: Sequence[_Folder]) -> str:
     """What there is in the place of pictures, for the end of an error's message."""
     suffixes = _suffixes(folders)
     advice = f"; {CONVERT_HEIC}" if any(suffix in HEIC for suffix in suffixes) else ""
+    if others := [suffix for suffix in suffixes if suffix in NOT_READ]:
+        advice += f"; {others[0]} is not read: convert such pictures to PNG"
     return (f", but {_counts(suffixes)}" if suffixes else "") + advice
 
 

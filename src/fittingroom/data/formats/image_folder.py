@@ -67,6 +67,11 @@ def read_image_folder(
         raise DataError(f"{path}: folders named after classes, with pictures in them, expected, none found")
     first = "train" if "train" in layout.parts else next(iter(layout.parts))
     classes = list(layout.parts[first].files)
+    if len(classes) == 1 and layout.parts[first].is_labelled:
+        raise DataError(
+            f"{path}: folders of two classes or more expected, pictures found in {classes[0]} alone: a model tells "
+            "classes apart, so give pictures of others too"
+        )
     if len(classes) > MAX_CLASSES:  # before very many pictures are decoded
         raise DataError(f"{path}: 2 to {MAX_CLASSES:,} classes expected, {len(classes):,} folders with pictures found")
     asked = preprocessing or Preprocessing()

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import islice
+from itertools import groupby, islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ from fittingroom.data.formats.csv_layout import (
     cells_of_bytes,
     label_cells,
     layout_of,
+    shown_name,
     without_endless_lines,
 )
 from fittingroom.data.formats.gzipped import BLOCK, expansion_limit, is_gzip, open_bytes, within_expansion
@@ -46,6 +47,8 @@ IN_MEMORY = 256 << 20  # bytes of a decompressed file
 # would be tried in 2ⁿ ways.
 _PIXEL = rb" *\+?(?:0*(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]\d?)|0+)(?:\.0*)?"  # pandas writes whole numbers as 9.0, too
 _LABEL = rb" *\+?(?:0*[1-9]\d{0,2}|0+)(?:\.0*)?"
+_ANYTHING = rb'(?:"(?:[^"]|"")*"|[^",\r\n]*)'
+_SHARE = re.compile(rb" *0?\.\d+")
 _NAME = rb'(?:"(?:[^"]|"")+"|[ \t\f\v]*[^",\s][^",\r\n]*)'
 
 
@@ -95,10 +98,20 @@ def read_parts(files: Mapping[str, Path], path: Path) -> Splits:
         layout = layout_of(file)
         parts[part] = _parse(unpacked(file), layout, file, skip_lines=int(layout.has_header))
 
+        if layout.skipped:
+            notes.append(f"{file.name}: {_skipped(layout)}")
+
         # nobody has said so: it was told by the values
         if not layout.has_header and layout.label == layout.columns[-1]:
             notes.append(f"{file.name} has no header; by its values, the labels are those of the last column")
     return labelled(parts, path, notes)
+
+
+def _skipped(layout: Layout) -> str:
+    names = [repr(name) if name else "the one without a name" for name in layout.columns if name in layout.skipped]
+    if len(names) == 1:
+        return f"a column is left out, as by its name it is neither label nor pixels: {names[0]}"
+    return f"{len(names)} columns are left out, as by their names they are neither label nor pixels: {', '.join(names)}"
 
 
 def labelled(parts: Mapping[str, tuple[Images, NDArray[Any] | None]], path: Path, notes: Sequence[str] = ()) -> Splits:
@@ -209,11 +222,18 @@ def _table(content: Path | IO[bytes], layout: Layout, path: Path, skip_lines: in
     # uint8 says of each cell that it is 0–255, and is four times as small as what a CSV is read into otherwise
     of_label = pl.String() if layout.has_names else pl.UInt16()
     label: dict[str, pl.DataType] = {layout.label: of_label} if layout.label else {}
-    schema = pl.Schema({**dict.fromkeys(layout.columns, pl.UInt8()), **label})
-    quote = '"' if layout.has_names else None
-    read = partial(pl.read_csv, has_header=False, skip_lines=skip_lines, quote_char=quote, glob=False)
+    anything = dict.fromkeys(layout.skipped, pl.String())
+    schema = pl.Schema({**dict.fromkeys(layout.columns, pl.UInt8()), **anything, **label})
+    quote = '"' if layout.has_names or layout.skipped else None
+
+    def read(content: Path | IO[bytes], schema: Any) -> pl.DataFrame:
+        table = pl.read_csv(
+            content, has_header=False, skip_lines=skip_lines, quote_char=quote, glob=False, schema=schema
+        )
+        return table.drop(layout.skipped)
+
     try:
-        return read(content, schema=schema)
+        return read(content, schema)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         # names may begin anywhere: letters follow the digits in sets of both
         if not isinstance(content, Path):
@@ -222,18 +242,19 @@ def _table(content: Path | IO[bytes], layout: Layout, path: Path, skip_lines: in
             return _table(content, replace(layout, has_names=True), path, skip_lines)
 
         # whole numbers written as 9.0 are no uint8 to Polars: once more by way of float32, which holds them exactly
-        floats = {**dict.fromkeys(layout.columns, pl.Float32()), **(label if layout.has_names else {})}
+        floats = {**dict.fromkeys(layout.columns, pl.Float32()), **anything, **(label if layout.has_names else {})}
+        kept = pl.Schema({name: kind for name, kind in schema.items() if name not in layout.skipped})
         try:
-            return _whole_numbers(read(content, schema=floats), schema)
+            return _whole_numbers(read(content, floats), kept)
         except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
             _refuse_bad_cell(path, layout)
             if layout.label and not label_cells(path, layout):  # Polars below 2 takes the header for a row
                 raise DataError(f"{path}: a row for each image expected, no rows found") from error
-            _refuse_other_text(path)
+            refuse_other_text(path)
             raise DataError(f"{path}: {str(error).splitlines()[0]}") from error
 
 
-def _refuse_other_text(path: Path) -> None:
+def refuse_other_text(path: Path) -> None:
     """Raise DataError with the first row that isn't in UTF-8; return where there is none."""
     with open_bytes(path) as file:
         for row, line in enumerate(iter(partial(file.readline, LONGEST_LINE), b""), 1):
@@ -302,11 +323,8 @@ def _refuse_bad_cell(path: Path, layout: Layout) -> None:
         DataError: with its row and column.
     """
     # one expression for a whole line is many times as fast as one for each of its 785 cells
-    before = layout.columns.index(layout.label) if layout.label else 0
-    after = len(layout.columns) - before - 1
-    label = _NAME if layout.has_names else _LABEL
-    cell = label if layout.label else _PIXEL
-    good_line = re.compile(rb"(?:%b,){%d}%b(?:,%b){%d}\r?\n?" % (_PIXEL, before, cell, _PIXEL, after))
+    runs = [(cell, len(list(run))) for cell, run in groupby(_cell(name, layout) for name in layout.columns)]
+    good_line = re.compile(b"".join(b"(?:%b,){%d}" % run for run in runs))
 
     first_row = 1 + layout.has_header
     with open_bytes(path) as file:
@@ -316,24 +334,39 @@ def _refuse_bad_cell(path: Path, layout: Layout) -> None:
             content = line.removeprefix(b"\xef\xbb\xbf") if row == 1 else line
             # empty lines are skipped, except where Polars looks how many columns there are
             may_pass = row > first_row and not line.strip(b"\r\n")
-            if not may_pass and not good_line.fullmatch(content):
+            if not may_pass and not good_line.fullmatch(content.rstrip(b"\r\n") + b","):
                 _refuse_line(content, row, path, layout)
 
 
+def _cell(name: str, layout: Layout) -> bytes:
+    """What a cell of the column of this name has to match."""
+    if name in layout.skipped:
+        return _ANYTHING
+    if name != layout.label:
+        return _PIXEL
+    return _NAME if layout.has_names else _LABEL
+
+
 def _refuse_line(line: bytes, row: int, path: Path, layout: Layout) -> None:
-    cells = cells_of_bytes(line) if layout.has_names else line.rstrip(b"\r\n").split(b",")
+    cells = cells_of_bytes(line) if layout.has_names or layout.skipped else line.rstrip(b"\r\n").split(b",")
     for name, cell in zip(layout.columns, cells, strict=False):
         is_label = name == layout.label
-        pattern = (_NAME if layout.has_names else _LABEL) if is_label else _PIXEL
-        if not re.fullmatch(pattern, cell):
+        if not re.fullmatch(_cell(name, layout), cell):
             is_name = is_label and re.search(rb"[^\W\d_]", cell)
             expected = f"a whole number {'0–999' if is_label else '0–255'}"
+            if is_label and layout.has_names:
+                expected = "a name"
             raise DataError(
-                f"{path}: row {row:,}, column {name}: {'a name' if is_label and layout.has_names else expected} "
-                f"expected, {_shown(cell)} found"
+                f"{path}: row {row:,}, column {shown_name(name)}: {expected} expected, {_shown(cell)} found"
                 + (": the other labels are numbers; write this one as a number too" if is_name else "")
+                + (_advice(cell) if not is_label else "")
             )
     raise DataError(f"{path}: row {row:,}: {len(layout.columns):,} cells expected, {len(cells):,} found")
+
+
+def _advice(cell: bytes) -> str:
+    """What to do with a pixel that is a share, as of images that were divided by 255; "" where that isn't known."""
+    return ": where white is 1, multiply all pixels by 255 and round them" if _SHARE.fullmatch(cell) else ""
 
 
 def _shown(cell: bytes) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 from fittingroom.data.checks import LONGEST_NAME, MAX_CLASSES
 from fittingroom.data.formats.arrays import as_labels
 from fittingroom.data.formats.columns import GROUP, LABEL_NAMES_IN_WORDS, as_text, label_column, numbered
-from fittingroom.data.formats.file_table import refuse_unclear_labels
+from fittingroom.data.formats.label_columns import refuse_unclear_labels
 from fittingroom.data.formats.parquet_file import opened
 from fittingroom.data.formats.splits import read_class_names
 from fittingroom.errors import DataError

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from fittingroom.data.dataset import Dataset, Splits
 from fittingroom.data.formats import cifar, csv_kinds, idx, image_folder, kaggle_csv, npz, parquet, svhn
-from fittingroom.data.formats.folder_layout import has_class_folders, is_junk
+from fittingroom.data.formats.folder_layout import NoPictures, has_class_folders, is_junk
 from fittingroom.data.formats.gzipped import open_bytes
 from fittingroom.data.formats.many_pictures import Decoding
 from fittingroom.data.formats.splits import Images
@@ -23,6 +23,8 @@ from fittingroom.data.preprocessing import Preprocessing
 from fittingroom.errors import DataError
 
 ROWS = 2_000  # images of a block
+MOST_TRIED = 100  # files or folders whose content is looked at for a hint
+DEEPEST_LOOKED = 3  # folders in folders below the one that was given, in which data are looked for
 MOST_LISTED = 100_000  # entries of a folder that are looked at to say what lies there
 
 
@@ -166,6 +168,9 @@ WHAT_A_PATH_MAY_BE = _what_a_path_may_be()
 
 NO_FORMATS = {
     (".zip", ".7z", ".rar", ".bz2", ".xz", ".zst", ".lz4", ".tar"): "unpack it, and give what comes out",
+    (".arrow",): (
+        "give what datasets.load_from_disk makes of its folder to fittingroom.Dataset.from_hf, or save it by to_parquet"
+    ),
     (".tsv", ".tab", ".txt", ".xlsx", ".xls", ".ods", ".jsonl", ".json", ".feather", ".arff"): (
         "if it is a table, save it as CSV with commas, or as Parquet"
     ),
@@ -191,9 +196,17 @@ def format_at(path: Path) -> tuple[Format, list[Path]]:
         for kind in FORMATS:
             if kind is CSV and _lies_beside_pictures(path):
                 continue
-            if files := kind.files(path):
+            try:
+                files = kind.files(path)
+            except NoPictures as error:
+                if deeper := _data_below(path):
+                    raise DataError(f"{path}: no data found in the folder itself, but {deeper}") from None
+                advice = next(filter(None, map(_advice, error.suffixes)), "")
+                raise DataError(f"{error}{advice}") from None
+            if files:
                 return kind, files
-        raise DataError(f"{path}: no data found in it{_what_lies_in(path)}; a path may be {WHAT_A_PATH_MAY_BE}")
+        instead = _what_lies_in(path) or f"; a path may be {WHAT_A_PATH_MAY_BE}"
+        raise DataError(f"{path}: no data found in it{instead}")
 
     # opening a pipe would wait for somebody to write into it
     if not path.is_file():
@@ -257,7 +270,8 @@ def _is_data(table: Path) -> bool:
 def _format_of_file(path: Path) -> Format:
     kind = format_of_name(path) or _sniffed(path)
     if kind is None:
-        raise DataError(f"{path}: a file of another kind{_advice(path.name)}; a path may be {WHAT_A_PATH_MAY_BE}")
+        instead = _advice(path.name) or f"; a path may be {WHAT_A_PATH_MAY_BE}"
+        raise DataError(f"{path}: a file of another kind{instead}")
     return kind
 
 
@@ -273,11 +287,54 @@ def _what_lies_in(folder: Path) -> str:
         entry.name for entry in islice(folder.iterdir(), MOST_LISTED) if entry.is_file() and not is_junk(entry.name)
     ]
     if pictures := [name for name in names if name.lower().endswith(SUFFIXES)]:
-        return f", but pictures outside of any folder of a class: {len(pictures):,}, such as {min(pictures)}"
+        return (
+            f", but pictures outside of any folder of a class: {len(pictures):,}, such as {min(pictures)}: lay those "
+            "of each class into a folder called so, or write a table of files and labels (file,label) beside them"
+        )
     if files := [name for name in names if format_of_name(folder / name) is not None]:
         return f", but {min(files)}: give that file"
+    if called := [name for name in sorted(names)[:MOST_TRIED] if idx.is_idx(folder / name)]:
+        return (
+            f", but {called[0]}, which is an IDX file by what it holds: call the images train-images-idx3-ubyte, and "
+            "the labels train-labels-idx1-ubyte"
+        )
     unread = [name for name in sorted(names) if _advice(name)]
     return f", but {unread[0]}{_advice(unread[0])}" if unread else ""
+
+
+def _data_below(path: Path) -> str:
+    """Which folders in a folder hold data files, for the end of a message; "" where none does.
+
+    Hugging Face's repositories hold them in ``data``, torchvision's in ``FashionMNIST/raw``.
+    """
+    found: list[Path] = []
+    level = [path]
+    for _ in range(DEEPEST_LOOKED):
+        level = [inner for folder in level for inner in _folders_in(folder)][:MOST_TRIED]
+        found += [folder for folder in level if _holds_data(folder)]
+    if not found:
+        return ""
+    if len(found) == 1:
+        return f"in {found[0]}: give that"
+    shown = ", ".join(map(str, found[:5])) + (" …" if len(found) > 5 else "")
+    return f"in {shown}: give one of them, and with `test` another as the test set"
+
+
+def _folders_in(folder: Path) -> list[Path]:
+    try:
+        return sorted(
+            entry for entry in islice(folder.iterdir(), MOST_LISTED) if entry.is_dir() and not is_junk(entry.name)
+        )
+    except OSError:
+        return []
+
+
+def _holds_data(folder: Path) -> bool:
+    """Whether a folder holds files of a format that isn't one of pictures."""
+    try:
+        return any(kind.files(folder) for kind in FORMATS if kind is not PICTURES)
+    except (DataError, OSError):
+        return True  # files that can't be one set, as its reader says
 
 
 def _sniffed(path: Path) -> Format | None:
