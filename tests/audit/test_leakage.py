@@ -12,7 +12,7 @@ from PIL import Image
 
 import fittingroom as fr
 from fittingroom.audit import known_pairs
-from fittingroom.audit.leakage import near_in_test
+from fittingroom.audit.leakage import NearInTest, near_in_test
 from fittingroom.cli import main
 
 TINY = ["--recipe", "plain", "--epochs", "1", "--set", "precision=float32", "--threads", "1"]
@@ -90,7 +90,7 @@ def test_where_a_search_takes_long_what_a_data_check_found_is_said(
 ) -> None:
     monkeypatch.setattr(known_pairs, "MAX_IMAGES", 100)
     before = trained(str(leaky))["near_in_test"]
-    assert before == {"n": 150, "near": None, "searched_by": ""}
+    assert before == {"n": 150, "near": None, "searched_by": "", "equal": 0}
     assert "near-duplicates were not looked for; fittingroom data check leaky.npz does it" in capsys.readouterr().out
 
     assert main(["data", "check", str(leaky)]) in (0, 1, 2)
@@ -108,6 +108,46 @@ def test_equal_pictures_without_a_pattern_are_counted_which_a_search_passes_over
     held_out = train.subset(np.array([9]))
     assert near_in_test(train, test, None, cache=False).near == 4
     assert near_in_test(train, test, held_out, cache=False).near == 3  # that one was not learned from
+
+
+def test_test_images_that_were_trained_on_are_said_to_be_in_terminal_report_and_card(
+    sample: fr.Splits, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train, test = sample.train, sample.test
+    assert test is not None
+    assert train.labels is not None
+    assert test.labels is not None
+    images = np.concatenate([train.images[:60], test.images[:90]])
+    labels = np.concatenate([train.labels[:60], test.labels[:90]])
+    np.savez("copied.npz", x_train=train.images[:500], y_train=train.labels[:500], x_test=images, y_test=labels)
+    found = trained("copied.npz")["near_in_test"]
+    assert isinstance(found, dict)
+    run = fr.open_run("runs/plain-1")
+    assert found["equal"] == learned_of_first_60(run, sample)
+
+    said = (
+        f"{found['equal']} of the 150 test images ({found['equal'] / 150:.2%}) are among those that it was trained on"
+    )
+    assert f"overlap     {said}" in capsys.readouterr().out
+    assert said in (run.path / "report.html").read_text(encoding="utf-8")
+    assert said in (run.path / "README.md").read_text(encoding="utf-8")
+
+    # Equal ones are known without a search.
+    monkeypatch.setattr(known_pairs, "MAX_IMAGES", 100)
+    unsearched = trained("copied.npz")["near_in_test"]
+    assert isinstance(unsearched, dict)
+    assert (unsearched["equal"], unsearched["near"]) == (found["equal"], None)
+
+
+def test_an_accuracy_has_the_warning_beside_it_where_copies_flatter_it() -> None:
+    assert NearInTest(n=100, near=1, searched_by="search").flatters
+    assert NearInTest(n=1_000, near=1, searched_by="search", equal=1).flatters
+    assert not NearInTest(n=10_000, near=42, searched_by="package").flatters
+    both = NearInTest(n=100, near=5, searched_by="search", equal=4)
+    assert both.sentence == (
+        "4 of the 100 test images (4.00%) are among those that it was trained on, and 1 other is a near-duplicate of "
+        "such: expect less on new images"
+    )
 
 
 def test_the_official_sets_need_no_search(official_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

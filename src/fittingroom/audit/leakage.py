@@ -77,6 +77,7 @@ class NearInTest:
         n: test images.
         near: those that have one, as far as a search tells; None where nobody has looked.
         searched_by: who looked, as :func:`fittingroom.audit.known_pairs.pairs_between` says; "" for nobody.
+        equal: those that were trained on themselves, pixel for pixel; they count in ``near`` too.
 
     Example:
         >>> NearInTest(n=10_000, near=42, searched_by="package").sentence
@@ -86,10 +87,24 @@ class NearInTest:
     n: int
     near: int | None
     searched_by: str
+    equal: int = 0
+
+    @property
+    def flatters(self) -> bool:
+        """Whether the accuracy on test is, or may well be, higher by them: it is to be read with the sentence."""
+        return bool(self.equal) or (self.near or 0) >= MIN_NEAR * self.n
 
     @property
     def sentence(self) -> str:
-        """What is to be said of it; "" where nobody has looked."""
+        """What is to be said of it; "" where nobody has looked, and none is equal."""
+        if self.equal:
+            of_all = f"{self.equal:,} of the {self.n:,} test images ({share_text(self.equal / self.n)})"
+            trained = f"{of_all} {'is' if self.equal == 1 else 'are'} among those that it was trained on"
+            others = (self.near or self.equal) - self.equal
+            if others:
+                are = "other is a near-duplicate" if others == 1 else "others are near-duplicates"
+                trained += f", and {others:,} {are} of such"
+            return f"{trained}: expect less on new images"
         if self.near is None:
             return ""
         if not self.near:
@@ -115,17 +130,20 @@ def near_in_test(train: Dataset, test: Dataset, held_out: Dataset | None, *, cac
         cache: whether what was found before is used, and what is found is kept.
     """
     searched_by, pairs = pairs_between(train, test, cache=cache)
-    if not searched_by:
-        return NearInTest(n=len(test), near=None, searched_by="")
-    rows = _learned(pairs, train, held_out)[:, 1]
 
-    # A search passes over pictures without a pattern, as plain areas are all alike; equal ones are copies all the same.
+    # No two of the official images are equal.
+    equal_rows = np.empty(0, np.int64)
     if searched_by != "package":
         learned = hashes_of(train)
         if held_out is not None:
             learned = np.setdiff1d(learned, hashes_of(held_out))
-        rows = np.union1d(rows, np.flatnonzero(np.isin(hashes_of(test), learned)))
-    return NearInTest(n=len(test), near=len(np.unique(rows)), searched_by=searched_by)
+        equal_rows = np.flatnonzero(np.isin(hashes_of(test), learned))
+    if not searched_by:
+        return NearInTest(n=len(test), near=None, searched_by="", equal=len(equal_rows))
+
+    # A search passes over pictures without a pattern, as plain areas are all alike; equal ones are copies all the same.
+    near = len(np.union1d(_learned(pairs, train, held_out)[:, 1], equal_rows))
+    return NearInTest(n=len(test), near=near, searched_by=searched_by, equal=len(equal_rows))
 
 
 def _learned(pairs: NDArray[np.int64], train: Dataset, held_out: Dataset | None) -> NDArray[np.int64]:

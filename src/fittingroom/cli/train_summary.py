@@ -27,11 +27,11 @@ def summary(run: Run) -> Iterator[tuple[str, str]]:
 
     # What it reached comes before why, and both before what it took.
     if "members" in result:
-        yield from _scores_of_members(result)
+        yield from _scores_of_members(run, result)
     else:
         yield from _scores_of_one(run, result)
     yield from _kept_together(environment)
-    yield from _near_in_test(result, environment)
+    yield from _near_in_test(run)
 
     # Runs of 0.1 were not checked.
     if checked := result.get("pictures_checked"):
@@ -51,6 +51,7 @@ def _scores_of_one(run: Run, result: dict[str, Any]) -> Iterator[tuple[str, str]
     from fittingroom.cli.interval_text import show_interval
     from fittingroom.evaluation.class_metrics import in_words as class_metrics_in_words
     from fittingroom.rendering.share import share_text
+    from fittingroom.report.run_summary import unjudged_in_words
 
     for split in ("test", "validation"):
         if scores := result[split]:
@@ -60,6 +61,8 @@ def _scores_of_one(run: Run, result: dict[str, Any]) -> Iterator[tuple[str, str]
             yield split, f"{accuracy}; {show_interval(scores, scores['n'])}; loss {scores['loss']:.4f}{calibrated}"
             if by_class := class_metrics_in_words(scores):
                 yield "", by_class
+            if unjudged := unjudged_in_words(scores, split):
+                yield "", unjudged
     if (run.path / "config.json").exists() and (threshold := run.artifact.threshold):
         yield "threshold", threshold.in_words(run.artifact.classes)
     if scores := result["test"] or result["validation"]:
@@ -92,17 +95,16 @@ def _kept_together(environment: Environment) -> Iterator[tuple[str, str]]:
         yield "cut", f"near-duplicates were not looked for; {check} does it, and later trainings go by what it finds"
 
 
-def _near_in_test(result: dict[str, Any], environment: Environment) -> Iterator[tuple[str, str]]:
+def _near_in_test(run: Run) -> Iterator[tuple[str, str]]:
     """How many test images are like ones that were trained on; of 0.1, and where test isn't judged, nothing."""
     from shlex import quote
 
-    from fittingroom.audit.leakage import NearInTest
+    from fittingroom.report.run_summary import near_in_test_of
 
-    judged = result["on"] == "test" if "members" in result else bool(result["test"])
-    if not judged or "near_in_test" not in result:
+    environment, found = run.environment, near_in_test_of(run)
+    if found is None:
         return
-    found = NearInTest(**result["near_in_test"])
-    if found.near is None and environment.together and not environment.together.near_from:
+    if not found.sentence and environment.together and not environment.together.near_from:
         return  # said already, of the cut
     check = " ".join(quote(path) for path in (environment.data.source or "DATA", environment.options.test) if path)
     unknown = f"copies of training images in test were not looked for; fittingroom data check {check} does it"
@@ -153,10 +155,11 @@ def _diagnosis(run: Run) -> Iterator[tuple[str, str]]:
         yield "note" if verdict.muted else "diagnosis", words
 
 
-def _scores_of_members(result: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def _scores_of_members(run: Run, result: dict[str, Any]) -> Iterator[tuple[str, str]]:
     from fittingroom.cli.interval_text import show_interval
     from fittingroom.evaluation.class_metrics import in_words as class_metrics_in_words
     from fittingroom.rendering.share import share_text
+    from fittingroom.report.run_summary import unjudged_in_words
 
     split, members = result["on"], result["members"]
     yield "seeds", ", ".join(f"{member['seed']}" for member in members)
@@ -168,3 +171,5 @@ def _scores_of_members(result: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "", f"each: {accuracies}"
         if by_class := class_metrics_in_words(result):
             yield "", by_class
+        if unjudged := unjudged_in_words(run.members[0].result[split], split):
+            yield "", unjudged

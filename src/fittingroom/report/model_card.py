@@ -13,9 +13,11 @@ from fittingroom.rendering.html_page import render_page
 from fittingroom.report.run_summary import (
     cut_again,
     judged_on,
+    near_in_test_of,
     reproduces,
     reproducing_command,
     test_set_evaluations,
+    unjudged_in_words,
     weakest_classes,
     worst_mistakes,
 )
@@ -72,6 +74,8 @@ def _write_card(run: Run, family: dict[str, Any] | None) -> Path:
         "known": _hub_name(data.train),
         "classes": classes,
         "worst": worst_mistakes(judged.scores) if judged else None,
+        "near_in_test": near.sentence if (near := near_in_test_of(run)) and near.flatters else "",
+        "unjudged": unjudged_in_words(judged.scores, judged.split) if judged else "",
         "calibration": calibration(judged.table.probabilities, judged.table.truth) if judged else None,
         "normalization": NORMALIZATION[recipe.normalize],
         "evaluations": len(test_set_evaluations(run)),

@@ -32,10 +32,12 @@ from fittingroom.report.run_summary import (
     cut_again,
     diagnose_members,
     judged_on,
+    near_in_test_of,
     reproduces,
     reproducing_command,
     subsets_of,
     test_set_evaluations,
+    unjudged_in_words,
     weakest_classes,
     worst_mistakes,
 )
@@ -118,6 +120,11 @@ def write_report(
         "cut_again": cut_again(run),
     }
     result = run.result
+    near = near_in_test_of(run)
+    content["near_in_test"] = near.sentence if near and near.flatters else ""
+    split = result["on"] if members else "test" if result["test"] else "validation"
+    scores = (members[0].result if members else result)[split] if split else None
+    content["unjudged"] = unjudged_in_words(scores, split) if scores else ""
     content["by_class"] = class_metrics_in_words(result if members else result["test"] or result["validation"] or {})
     content |= _diagnoses(run) | {
         "worst": None,

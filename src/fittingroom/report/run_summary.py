@@ -8,6 +8,7 @@ from pathlib import Path
 from shlex import join
 from typing import Any
 
+from fittingroom.audit.leakage import NearInTest
 from fittingroom.data.fetch.fingerprints import KNOWN_FINGERPRINTS
 from fittingroom.evaluation.intervals import least_of_several_interval, model_interval
 from fittingroom.evaluation.mistakes import find_suspicious_labels
@@ -20,6 +21,8 @@ from fittingroom.runs.ledger import read_evaluations
 from fittingroom.runs.result_record import read_evaluation
 from fittingroom.runs.run import Run, runs_folder
 from fittingroom.runs.starting_point import START
+
+MAX_UNJUDGED_NAMED = 5  # classes; of more, one less and how many others
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,36 @@ def diagnose_run(run: Run) -> list[Diagnosis]:
 
     # Few steps from weights that have learned already are no fault by themselves.
     return [diagnosis for diagnosis in diagnoses if diagnosis.name != "few-steps"]
+
+
+def near_in_test_of(run: Run) -> NearInTest | None:
+    """How many of the images of the run's accuracy on test are like ones that it was trained on.
+
+    None where it wasn't judged on test by its training, and in runs of 0.1.
+    """
+    result = run.result
+    judged = result["on"] == "test" if "members" in result else bool(result["test"])
+    return NearInTest(**result["near_in_test"]) if judged and "near_in_test" in result else None
+
+
+def unjudged_classes(scores: dict[str, Any]) -> list[str]:
+    """Name the classes of which no image was judged, so that no figure is about them."""
+    return [row["class"] for row in scores["per_class"] if not row["n"]]
+
+
+def unjudged_in_words(scores: dict[str, Any], split: str) -> str:
+    """Say of which classes no figure tells anything; "" where each has an image.
+
+    Args:
+        scores: of ``result.json``.
+        split: that they are of.
+    """
+    names = unjudged_classes(scores)
+    if not names:
+        return ""
+    shown = names if len(names) <= MAX_UNJUDGED_NAMED else names[: MAX_UNJUDGED_NAMED - 1]
+    more = f" and {len(names) - len(shown):,} other classes" if len(shown) < len(names) else ""
+    return f"no {split} image is of {', '.join(shown)}{more}: what it makes of them isn't known"
 
 
 def weakest_classes(scores: dict[str, Any]) -> list[dict[str, Any]]:

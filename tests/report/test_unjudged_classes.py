@@ -1,0 +1,41 @@
+"""What is said of classes of which no image was judged."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import fittingroom as fr
+from fittingroom.cli import main
+from fittingroom.rendering.languages import translated
+from fittingroom.report.run_summary import unjudged_in_words
+
+pytestmark = pytest.mark.usefixtures("own_folder")
+
+
+def test_classes_without_a_judged_image_are_named_in_terminal_report_and_card(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    sample = fr.open_dataset("sample").train
+    assert sample.labels is not None
+    labels = sample.labels
+    rows = np.concatenate([np.flatnonzero(labels == k)[:n] for k, n in ((0, 40), (1, 40), (2, 1), (3, 2))])
+    np.savez("rare.npz", x_train=sample.images[rows], y_train=labels[rows])
+    assert main(["train", "rare.npz", "--epochs", "1", "--threads", "1", "--out", "runs/rare"]) == 0
+
+    said = "o validation image is of 2, 3: what it makes of them isn't known"
+    assert f"n{said}" in capsys.readouterr().out
+    assert f"N{said}" in (Path("runs/rare") / "README.md").read_text(encoding="utf-8")
+    page = (Path("runs/rare") / "report.html").read_text(encoding="utf-8")
+    assert f"N{said}".replace("'", "&#39;") in page
+    assert "weakest of 4 classes" not in page  # two were judged, and both are listed
+
+
+def test_of_many_such_classes_some_are_named_and_the_others_counted_in_both_languages() -> None:
+    rows = [{"class": f"c{i}", "n": int(i > 9)} for i in range(12)]
+    words = unjudged_in_words({"per_class": rows}, "test")
+    assert words == "no test image is of c0, c1, c2, c3 and 6 other classes: what it makes of them isn't known"
+    assert translated(f"N{words[1:]}.", "report")
+    assert unjudged_in_words({"per_class": rows[10:]}, "test") == ""
