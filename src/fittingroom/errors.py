@@ -26,6 +26,16 @@ which it calls plr, could not be loaded for lack of it.
 """
 
 
+def lacks_memory(error: BaseException) -> bool:
+    """Whether an error says that no memory is left, however it does: nothing else is wrong with what was read then.
+
+    Example:
+        >>> lacks_memory(MemoryError()), lacks_memory(RuntimeError("could not create a primitive"))
+        (True, True)
+    """
+    return isinstance(error, MemoryError) or any(words in str(error) for words in OUT_OF_MEMORY)
+
+
 EXTRAS = {  # which extra of the package brings a module that may be missing
     "train": ("matplotlib", "onnx", "onnxscript", "scipy", "torch"),
     "labels": ("cleanlab",),

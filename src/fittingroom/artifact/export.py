@@ -29,6 +29,7 @@ from fittingroom.artifact.ood_score import OodScale
 from fittingroom.artifact.parity_gate import ExportError, ParityGate
 from fittingroom.artifact.shipped import Shipped, answer_in_batches
 from fittingroom.data.dataset import Dataset
+from fittingroom.errors import lacks_memory
 from fittingroom.evaluation.predictions import Predictions
 from fittingroom.files.atomic import atomic_write
 from fittingroom.files.run_file import read_run_text
@@ -76,6 +77,8 @@ def export_onnx(
             content = with_metadata(convert(shipped, _example(artifact)), metadata)
             gate.check(OnnxModel(content, threads=torch.get_num_threads()).answer)
         except Exception as error:  # tracing executes the user's own code, which may raise anything
+            if isinstance(error, OSError) or lacks_memory(error):
+                raise  # the network isn't beyond it, and it can be tried again
             reasons.append(f"the {name}-based exporter: {_first_line(error)}")
         else:
             with atomic_write(path, follow_links=path.parent != artifact.path) as file:
@@ -109,6 +112,8 @@ def export_torch(
         module = program.module()
         gate.check(lambda images: answer_in_batches(module, images))
     except Exception as error:  # as above
+        if isinstance(error, OSError) or lacks_memory(error):
+            raise
         raise ExportError(f"{path}: model {artifact.model} can't be exported: {_first_line(error)}") from error
 
     with atomic_write(path, follow_links=path.parent != artifact.path) as file:

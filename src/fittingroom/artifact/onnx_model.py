@@ -17,7 +17,7 @@ from fittingroom.artifact.onnx_runtime import load_onnxruntime
 from fittingroom.artifact.ood_score import OodScale
 from fittingroom.data.normalization import Normalization
 from fittingroom.data.preprocessing import Preprocessing
-from fittingroom.errors import ArtifactError
+from fittingroom.errors import ArtifactError, lacks_memory
 from fittingroom.evaluation.predictions import Predictions
 from fittingroom.evaluation.temperature import UNCALIBRATED, Temperature
 from fittingroom.evaluation.threshold import Threshold
@@ -135,6 +135,8 @@ class OnnxModel:
         except ArtifactError:
             raise
         except Exception as error:  # ONNX Runtime raises a type of its own for each of its status codes
+            if lacks_memory(error):
+                raise MemoryError(_reason(error)) from error
             raise ArtifactError(f"{where}: {EXPECTED} expected, but it can't be opened: {_reason(error)}") from error
         self._where = where
 
@@ -156,6 +158,8 @@ class OnnxModel:
                 if residuals_N is not None:
                     residuals_N[batch] = found[3]
             except Exception as error:  # as above; ValueError: answers of another shape
+                if lacks_memory(error):
+                    raise MemoryError(_reason(error)) from error
                 raise ArtifactError(
                     f"{self._where}: {EXPECTED} expected, but it can't answer: {_reason(error)}"
                 ) from error

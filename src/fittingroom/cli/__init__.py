@@ -53,6 +53,7 @@ COMMANDS = {  # in the order of use, as the help has them; the module of the sam
 }
 MODULES = {"try": "try_"}  # a keyword of Python is no name of a module
 TAKES_ANY_NAME = ("data", "models", "recipes", "runs", "predict")  # which write down none of their arguments
+NO_DIRECTORY = "the current directory is gone: somebody removed it; go to another one"
 LOAD_TORCH = ("train", "evaluate", "export", "try", "tune", "verify", "bench")
 ROOM_OF_TORCH = 1_000 << 20  # bytes of address space that its libraries take, and those that it comes with
 TAKES_LESS = {"batch_size": "--batch-size N", "threads": "--threads 1", "size": "--size N"}  # where a command has it
@@ -104,8 +105,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Interrupted as stop:
         tell(f"{stop}; the state is saved. Go on with it by\n  {stop.resume_command}")
         return INTERRUPTED
-    except KeyboardInterrupt:
-        tell("interrupted")
+    except KeyboardInterrupt as stop:
+        tell(str(stop) or "interrupted")
         return INTERRUPTED
 
     # Whoever reads our output has enough of it, as `head` has: no error. The exit's own flush is to be quiet too.
@@ -153,6 +154,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             tell(f"fittingroom: {error.strerror}: {advice}")
             return USERS_MISTAKE
         if error.filename is None:
+            if isinstance(error, FileNotFoundError) and _is_directory_gone():
+                tell(f"fittingroom: {NO_DIRECTORY}")
+                return USERS_MISTAKE
             raise
         tell(f"fittingroom: {error.filename}: {error.strerror}")
         return USERS_MISTAKE
@@ -160,12 +164,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _refuse_no_directory() -> None:
     """Refuse to load PyTorch in a directory that is gone: one of its libraries ends the process there."""
+    if _is_directory_gone():
+        raise FittingRoomError(NO_DIRECTORY)
+
+
+def _is_directory_gone() -> bool:
     from pathlib import Path
 
     try:
         Path.cwd()
     except FileNotFoundError:
-        raise FittingRoomError("the current directory is gone: somebody removed it; go to another one") from None
+        return True
+    return False
 
 
 def _refuse_undecodable(words: Sequence[str]) -> None:

@@ -315,14 +315,14 @@ def _report(run: Run, args: argparse.Namespace) -> None:
     from shlex import quote
 
     from fittingroom.cli import console
-    from fittingroom.cli.train_summary import summary
+    from fittingroom.cli.train_summary import as_far_as_possible, summary
 
     if args.json:
         console.print_json(run.result)
         return
 
     print()
-    for name, text in summary(run):
+    for name, text in as_far_as_possible(summary(run), run):
         say(f"{name:<12}{text}")
     if args.quiet:
         return

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from fittingroom.errors import FittingRoomError
+from fittingroom.rendering.terminal import tell
+
 if TYPE_CHECKING:
     from fittingroom.runs.environment_record import Environment
     from fittingroom.runs.run import Run
@@ -43,6 +46,25 @@ def summary(run: Run) -> Iterator[tuple[str, str]]:
     yield "run", f"{run.path}/   ({', '.join(files)}, …)"
     yield "report", f"{run.path}/report.html"
     yield from _diagnosis(run)
+
+
+def as_far_as_possible(lines: Iterator[tuple[str, str]], run: Run) -> Iterator[tuple[str, str]]:
+    """The lines, of which what fails takes along neither the finished training nor where that lies."""
+    has_begun = False
+    while True:
+        try:
+            line = next(lines, None)
+        except (FittingRoomError, MemoryError, OSError) as error:
+            if not has_begun:  # nothing is known of what the training came to
+                raise
+            reason = (error.strerror if isinstance(error, OSError) else None) or str(error) or "no memory was left"
+            tell(f"warning: {run.path}: the run is complete, and the rest of this summary can't be had: {reason}")
+            yield "run", f"{run.path}/"
+            return
+        if line is None:
+            return
+        has_begun = True
+        yield line
 
 
 def _scores_of_one(run: Run, result: dict[str, Any]) -> Iterator[tuple[str, str]]:

@@ -58,7 +58,7 @@ def _of_npz(content: bytes, path: Path) -> Columns:
             if "classes" in there and columns.probabilities is not None:
                 names = _text_of_bytes(read_array(archive, "classes", path))
                 columns.classes = _class_names(names.tolist(), columns.probabilities.shape[1], path)
-    except DataError:
+    except (DataError, MemoryError):
         raise
     except Exception as error:  # a hostile file makes zip and NumPy's header parser stumble in any way at all
         raise DataError(f"{path}: a whole .npz file expected, damaged or other content found ({error})") from None

@@ -6,6 +6,7 @@ files that can't be had are a panic: none is an error that one could catch, so e
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import sys
@@ -22,7 +23,7 @@ TASKS, STATM = Path("/proc/self/task"), Path("/proc/self/statm")
 PATIENCE = 2.0  # seconds, in which threads that were just started have their names, also where the machine is busy
 
 ROOM = 200 << 20  # bytes of address space that a table, and what is made of it, may take
-OPEN_FILES = 8  # that it takes by itself, with some to spare
+OPEN_FILES, OPEN_FILES_LATER = 8, 4  # that it takes by itself as it is started, and for a table, with some to spare
 ROOM_OF_A_THREAD = 136 << 20  # that its stack and its part of the allocator reserve
 
 _has_threads: int | None = None  # the process that is known to have them, by its number
@@ -42,6 +43,10 @@ def check_polars() -> None:
         needed = ROOM if is_started else ROOM + ROOM_OF_A_THREAD * cores()
         if left < needed:
             raise MemoryError(f"{needed >> 20:,} MB of address space expected, {left >> 20:,} MB left")
+    files = OPEN_FILES_LATER if is_started else OPEN_FILES
+    if (found := _files_to_open(files)) < files:
+        reason = OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        raise FittingRoomError(f"{files} more files to be opened expected, {found} found: {MORE_FILES}") from reason
     if is_started:
         return
 
@@ -49,8 +54,6 @@ def check_polars() -> None:
     threads = 2 * cores()
     if (found := startable_threads(threads)) < threads:
         raise FittingRoomError(f"{threads} more threads expected, to read tables by, {found} found: {MORE_THREADS}")
-    if (found := _files_to_open(OPEN_FILES)) < OPEN_FILES:
-        raise FittingRoomError(f"{OPEN_FILES} more files to be opened expected, {found} found: {MORE_FILES}")
 
     if lacks_threads_of_polars():
         refuse_forked("after Polars was used")

@@ -26,6 +26,7 @@ from fittingroom.rendering.in_notebook import notebook_view
 from fittingroom.runs.command_line import command_line
 from fittingroom.runs.create import as_given, claimed_folder, recipe_for
 from fittingroom.runs.environment_record import Options
+from fittingroom.runs.going_on import going_on_by
 from fittingroom.runs.kept_code import keep_study_code, names_of_code
 from fittingroom.runs.one_writer import BEGUN, beginning, one_writer
 from fittingroom.runs.preprocessing import preprocessing_of
@@ -227,7 +228,8 @@ def _carry_out(path: Path, record: Record, splits: Splits, hooks: Hooks, *, trus
     study = opened_study(path, record, splits, trust_code=trust_code)
 
     # Two at once would begin the same runs, and both look at test.
-    with one_writer(path, "going on with this study"):
+    going_on = going_on_by(path, "study", lambda: study.resume_command, name="try")
+    with one_writer(path, "going on with this study"), going_on:
         (path / BEGUN).unlink(missing_ok=True)  # of a process that was killed right after the record was whole
         study.search(hooks)
 

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from fittingroom.errors import FittingRoomError, RecipeError
+from fittingroom.errors import FittingRoomError, RecipeError, lacks_memory
 from fittingroom.models.residual_cnn import ResidualCNN
 from fittingroom.models.timm_networks import is_timm, timm_constructor
 from fittingroom.models.tutorial_cnn import TutorialCNN
@@ -149,6 +149,8 @@ def build_model(
     except FittingRoomError:
         raise
     except (Exception, SystemExit) as error:
+        if lacks_memory(error):
+            raise
         raise RecipeError(
             f"model {model_source.name}: constructing it failed: {type(error).__name__}: {error}"
         ) from error
@@ -214,6 +216,8 @@ def check_output(model: nn.Module, name: str, num_classes: int, image_size: tupl
         with torch.no_grad():
             logits = model(batch)
     except (Exception, SystemExit) as error:
+        if lacks_memory(error):
+            raise
         raise RecipeError(
             f"model {name}: it failed on a batch of shape {tuple(batch.shape)} (N, channels, H, W): "
             f"{type(error).__name__}: {error}"

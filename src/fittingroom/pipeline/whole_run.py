@@ -19,12 +19,11 @@ from fittingroom.pipeline.one_seed import finish
 from fittingroom.pipeline.other_work import telling_of_other_work
 from fittingroom.runs.create import write_start
 from fittingroom.runs.environment_record import holds_run
-from fittingroom.runs.one_writer import going_on_by
+from fittingroom.runs.going_on import going_on_by
 from fittingroom.runs.recorded import code_files, recorded_code, recorded_environment, recorded_recipe
 from fittingroom.runs.run import Run
 from fittingroom.runs.several_seeds import summarize_members
 from fittingroom.runs.starting_point import copy_start
-from fittingroom.training.device import is_out_of_memory
 from fittingroom.watch.beside_training import watched
 
 
@@ -52,7 +51,9 @@ def complete(
     Raises:
         Interrupted, TrainingDiverged, PeerLost, StorageFailed: the training ended early; what was saved is kept.
     """
-    with watched(run.path, hooks) if watch and group.is_main else nullcontext():
+    command = partial(_resume_command, run)
+    beside = watched(run.path, hooks) if watch and group.is_main else nullcontext()
+    with going_on_by(run.path, "training", command), beside:
         _carry_out(run, engine, hooks, group, trust_code=trust_code, watch=watch)
         if group.is_main:
             _judge_and_report(run, look_at_test, hooks, trust_code=trust_code)
@@ -68,24 +69,16 @@ def _carry_out(
 
     # Whatever ends the training early leaves a state to resume from: its message says by which command.
     try:
-        with going_on_by(run.path, "training", partial(_resume_command, run)):
-            if environment.seeds is None:
-                finish(run, hooks, group=group, trust_code=trust_code, watch=watch)
-                return
+        if environment.seeds is None:
+            finish(run, hooks, group=group, trust_code=trust_code, watch=watch)
+            return
 
-            gpus = int(environment.machine.device.startswith("cuda"))
-            jobs = _members(run, group, elsewhere=engine is not None, trust_code=trust_code, watch=watch)
-            for job, _ in run_jobs(jobs, engine, threads=environment.machine.threads, gpus=gpus, hooks=hooks):
-                hooks.observe(JobDone(job=job.name, outcome=""))
+        gpus = int(environment.machine.device.startswith("cuda"))
+        jobs = _members(run, group, elsewhere=engine is not None, trust_code=trust_code, watch=watch)
+        for job, _ in run_jobs(jobs, engine, threads=environment.machine.threads, gpus=gpus, hooks=hooks):
+            hooks.observe(JobDone(job=job.name, outcome=""))
     except Interrupted as stop:
         raise Interrupted(str(stop), _resume_command(run)) from None
-    except (MemoryError, RuntimeError) as error:
-        if not isinstance(error, MemoryError) and not is_out_of_memory(error):
-            raise
-        said = str(error).partition("\n")[0] or "none was left"
-        raise MemoryError(
-            f"{said}; what was saved is kept, and with more memory {_resume_command(run)} goes on"
-        ) from error
     except PeerLost as lost:
         raise PeerLost(
             f"{lost}.\nThe state of the last checkpoint is kept. torchrun goes on from there by itself as often as "

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import errno
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
-from fittingroom.errors import NO_ROOM, STORAGE_FULL, ArtifactError, StorageFailed
+from fittingroom.errors import ArtifactError
 from fittingroom.files.atomic import remove_leftovers
 from fittingroom.files.lock import exclusive_folder
 from fittingroom.runs.environment_record import FILE
@@ -70,61 +70,26 @@ class Place:
     """
 
     def __init__(self, folder: Path):
-        self.folder, self.mark, self.record = folder, _mark(folder), _record(folder)
+        self.folder, self.mark, self.record = folder, mark_of(folder), _record(folder)
 
     def refuse_another(self) -> None:
         """Raise ArtifactError where another folder is there by now, such as that of a training begun anew, or none."""
-        if _mark(self.folder) == self.mark:
+        if mark_of(self.folder) == self.mark:
             return
         if self.record is None or _record(self.folder) != self.record:  # some file systems count their folders anew
-            raise ArtifactError(_gone(self.folder, "training"))
+            raise ArtifactError(gone(self.folder, "training", "train"))
 
 
-@contextmanager
-def going_on_by(folder: Path, work: str, command: Callable[[], str]) -> Iterator[None]:
-    """Where a file in a folder can't be written in the block, say so, with what goes on with the work.
-
-    Args:
-        folder: of a run or a study.
-        work: training, say, for the message.
-        command: gives the line that goes on.
-
-    Raises:
-        ArtifactError: the folder was removed or renamed.
-        StorageFailed: a file in it can't be written, or read.
-    """
-    try:
-        yield
-    except (OSError, StorageFailed) as error:
-        cause = error.__cause__ if isinstance(error, StorageFailed) else error
-        if not isinstance(cause, OSError):
-            raise
-        with suppress(OSError):  # of a folder that can't be looked at, its own error says enough
-            if _mark(folder) is None:
-                raise ArtifactError(_gone(folder, work)) from error
-
-        # What is wrong elsewhere, as with the data, is no matter of this folder.
-        file = cause.filename if isinstance(cause.filename, str) else None
-        is_within = file is not None and Path(file).absolute().is_relative_to(folder.absolute())
-        if cause.errno not in STORAGE_FULL and not is_within:
-            raise
-        what = "a file could not be written" if cause.errno in STORAGE_FULL else f"{file} can't be used"
-        first = "Make room, then go on" if cause.errno in NO_ROOM else "Go on, once it can be,"
-        raise StorageFailed(
-            f"{folder}: the {work} stopped, as {what}: {cause.strerror}. What was saved before is kept. {first} by\n"
-            f"  {command()}"
-        ) from cause
-
-
-def _gone(folder: Path, work: str) -> str:
-    another = "" if _mark(folder) is None else ", and another one is there now"
+def gone(folder: Path, work: str, name: str) -> str:
+    """What is said where the folder of some work isn't there any more; ``name`` is the command that goes on with it."""
+    another = "" if mark_of(folder) is None else ", and another one is there now"
     return (
         f"{folder}: the {work} stopped, as this folder was removed or renamed meanwhile{another}; a renamed one goes "
-        "on by `fittingroom train --resume` and its new name, one that was removed begins again by the same command"
+        f"on by `fittingroom {name} --resume` and its new name, one that was removed begins again by the same command"
     )
 
 
-def _mark(folder: Path) -> tuple[int, int] | None:
+def mark_of(folder: Path) -> tuple[int, int] | None:
     """Which folder it is; None where there is none."""
     try:
         status = folder.stat()

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from shlex import quote
 
 from optuna.exceptions import StorageInternalError
+from sqlalchemy.exc import SQLAlchemyError
 
 from fittingroom.data.dataset import Splits
 from fittingroom.data.open import open_dataset
@@ -24,6 +26,7 @@ from fittingroom.parallel.ray_engine import RayEngine, check_engine
 from fittingroom.recipes.reading import load_recipe
 from fittingroom.recipes.recipe import Recipe
 from fittingroom.runs.environment_record import Options
+from fittingroom.runs.going_on import going_on_by
 from fittingroom.runs.preprocessing import preprocessing_of
 from fittingroom.tune.conclusion import conclude
 from fittingroom.tune.record import open_study, start_study
@@ -172,15 +175,17 @@ def _search_and_conclude(
     hooks: Hooks,
 ) -> Study:
     """Search, and end with fresh seeds. Raises Interrupted with the command that resumes the study just so."""
+    command = partial(_resume_command, study, trials, final_seeds)
     try:
-        study.search(trials, seconds, engine, hooks)
-        conclude(study, final_seeds, engine, hooks)
+        with going_on_by(study.path, "search", command, name="tune"):
+            study.search(trials, seconds, engine, hooks)
+            conclude(study, final_seeds, engine, hooks)
     except Interrupted as stop:
-        raise Interrupted(str(stop), _resume_command(study, trials, final_seeds)) from None
-    except StorageInternalError as error:  # a full disk, or a server that went away
+        raise Interrupted(str(stop), command()) from None
+    except (StorageInternalError, SQLAlchemyError) as error:  # a full disk, or a server that went away
         raise StorageFailed(
             f"{study.path}: the search stopped, as its storage could not be written: {reason_of(error)}. What was "
-            f"saved before is kept. Go on, once it can be, by\n  {_resume_command(study, trials, final_seeds)}"
+            f"saved before is kept. Go on, once it can be, by\n  {command()}"
         ) from error
     return study
 

@@ -125,7 +125,7 @@ def _opened(path: Path) -> Iterator[tuple["ModuleType", BinaryIO]]:
                 raise DataError(f"{path}: a .mat file of version 7 or older expected, 7.3 found: save it with -v7")
             file.seek(0)
             yield scipy_io, file
-    except DataError:
+    except (DataError, MemoryError):
         raise
     except OSError as error:
         raise DataError(f"{path}: can't be read: {error.strerror or error}") from error
