@@ -7,6 +7,7 @@ small answers come at once.
 
 from __future__ import annotations
 
+import argparse
 import atexit
 import errno
 import gc
@@ -124,42 +125,42 @@ def main(argv: Sequence[str] | None = None) -> int:
         return USERS_MISTAKE
 
     # That there is no memory left PyTorch says by a bare RuntimeError, a library that finds no room by an ImportError,
-    # Polars without its own by a NameError.
-    except (MemoryError, RuntimeError, ImportError, NameError) as error:
-        if isinstance(error, ModuleNotFoundError):
-            missing = missing_package(error)
-            if missing is None:
-                raise
-            tell(f"fittingroom: {missing}")
-            return USERS_MISTAKE
-        if "can't start new thread" in str(error):
-            tell(f"fittingroom: no more threads can be started: {MORE_THREADS}")
-            return USERS_MISTAKE
-        if not isinstance(error, MemoryError) and not any(known in str(error) for known in OUT_OF_MEMORY):
+    # Polars without its own by a NameError. An error of the system without a file is our fault: it shows where.
+    except (MemoryError, RuntimeError, ImportError, NameError, OSError) as error:
+        message = _failed_system_call(error) if isinstance(error, OSError) else _missing_resource(error, args)
+        if message is None:
             raise
-        said = f" ({str(error).splitlines()[0]})" if str(error) else ""
-        less = [option for name, option in TAKES_LESS.items() if hasattr(args, name)]
-        advice = f", or less to do at once: {', '.join(less)}" if less else ""
-        tell(f"fittingroom: there is not enough memory for this{said}: give it more{advice}")
+        tell(f"fittingroom: {message}")
         return USERS_MISTAKE
 
-    # An error of the system without a file is our fault: it shows where.
-    except OSError as error:
-        if error.errno in STORAGE_FULL and error.filename is None:
-            silence_stdout()
-            tell(f"fittingroom: a file or stdout could not be written: {error.strerror}; make room for it")
-            return USERS_MISTAKE
-        if error.filename is None and error.errno in NO_RESOURCES:
-            advice = MORE_THREADS if error.errno == errno.EAGAIN else MORE_FILES
-            tell(f"fittingroom: {error.strerror}: {advice}")
-            return USERS_MISTAKE
-        if error.filename is None:
-            if isinstance(error, FileNotFoundError) and _is_directory_gone():
-                tell(f"fittingroom: {NO_DIRECTORY}")
-                return USERS_MISTAKE
-            raise
-        tell(f"fittingroom: {error.filename}: {error.strerror}")
-        return USERS_MISTAKE
+
+def _missing_resource(error: Exception, args: argparse.Namespace) -> str | None:
+    """What the user can mend by a package, threads or memory; None where the error is our fault."""
+    if isinstance(error, ModuleNotFoundError):
+        missing = missing_package(error)
+        return None if missing is None else str(missing)
+    if "can't start new thread" in str(error):
+        return f"no more threads can be started: {MORE_THREADS}"
+    if not isinstance(error, MemoryError) and not any(known in str(error) for known in OUT_OF_MEMORY):
+        return None
+    said = f" ({str(error).splitlines()[0]})" if str(error) else ""
+    less = [option for name, option in TAKES_LESS.items() if hasattr(args, name)]
+    advice = f", or less to do at once: {', '.join(less)}" if less else ""
+    return f"there is not enough memory for this{said}: give it more{advice}"
+
+
+def _failed_system_call(error: OSError) -> str | None:
+    """What the user can mend by a file, room on the disk or a limit; None where the error is our fault."""
+    if error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    if error.errno in STORAGE_FULL:
+        silence_stdout()  # it may be what is full
+        return f"a file or stdout could not be written: {error.strerror}; make room for it"
+    if error.errno in NO_RESOURCES:
+        return f"{error.strerror}: {MORE_THREADS if error.errno == errno.EAGAIN else MORE_FILES}"
+    if isinstance(error, FileNotFoundError) and _is_directory_gone():
+        return NO_DIRECTORY
+    return None
 
 
 def _refuse_no_directory() -> None:

@@ -282,6 +282,13 @@ def test_missing_and_broken_pictures_are_left_out_where_it_is_asked_for(folder: 
     assert any("left out, as they can't be read" in note and "1.png" in note for note in data.notes)
 
 
+def test_a_label_that_lacks_is_told_by_its_own_row_below_ones_that_were_left_out(folder: Path) -> None:
+    (folder / NAMES[1]).unlink()
+    TABLE.with_columns(label=pl.Series([*CLASSES[:3], None, *CLASSES[4:]])).write_csv(folder / "a.csv")
+    with pytest.raises(DataError, match="row 5: a label expected as in other rows of train, none found"):
+        fr.open_dataset(folder / "a.csv", skip_broken=True)
+
+
 @pytest.mark.parametrize(
     ("frame", "message"),
     [

@@ -15,6 +15,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import compress, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -193,59 +194,38 @@ def read_tables(
     Raises:
         DataError: all missing and broken pictures, in one error.
     """
-    files: dict[str, list[Path]] = {}
-    rows: dict[str, list[str]] = {}
-    labels: dict[str, list[str | None]] = {}
-    groups: dict[str, list[str | None]] = {}
-    outside: list[Path] = []
-    for table in tables:
-        found, where = _located(table)
-        # a table that is named by a relative path may have absolute ones in it
-        folder, whole = table.path.parent, table.path.parent.absolute()
-        outside += [
-            file for file in found if not (file.is_relative_to(folder) or file.absolute().is_relative_to(whole))
-        ]
-        for part, chosen in _parts_of(table).items():
-            files.setdefault(part, []).extend(found[row] for row in chosen)
-            rows.setdefault(part, []).extend(where[row] for row in chosen)
-            of_table = table.labels or [None] * len(found)
-            labels.setdefault(part, []).extend(of_table[row] for row in chosen)
-            in_groups = table.groups or [None] * len(found)
-            groups.setdefault(part, []).extend(in_groups[row] for row in chosen)
+    parts, outside = _rows_of_parts(tables)
+    count = sum(map(len, parts.values()))
+    missing = [why for rows in parts.values() for row in rows if (why := problem_of(row.file, row.where))]
+    if missing and not skip_broken:
+        refuse_missing(missing, count, path, tables[0].names[0], _located(tables[0])[0][0])
 
-    missing = [problem_of(file, row) for part in files for file, row in zip(files[part], rows[part], strict=True)]
-    lost = [message for message in missing if message]
-    count = len(missing)
-    if lost and not skip_broken:
-        refuse_missing(lost, count, path, tables[0].names[0], _located(tables[0])[0][0])
-    there = {part: [file for file in files[part] if file.is_file()] for part in files}
-
-    first = "train" if "train" in there else next(iter(there))
-    record, notes = resolve(list(dict.fromkeys(there[first])), preprocessing)
+    first = parts["train"] if "train" in parts else next(iter(parts.values()))
+    there = [file for file in dict.fromkeys(row.file for row in first) if file.is_file()]
+    record, notes = resolve(there, preprocessing)
+    has_groups = any(table.groups is not None for table in tables)
     images: dict[str, Images] = {}
+    kept: dict[str, list[_Row]] = {}
     known: dict[str, dict[str, list[Any]]] = {}
-    kept: dict[str, list[str | None]] = {}
     broken: list[str] = []
     left_out: list[str] = []
-    has_groups = any(table.groups is not None for table in tables)
     greyed: list[str] = []
-    for part in files:
-        read = _decoded(files[part], rows[part], record, partial(decoding, f"decoding {part}"))
-        images[part], is_good, sources = read.images, read.is_good, read.sources
-        broken += read.broken
-        greyed += [_shown(file, path) for file in read.greyed]
-        names = [_shown(file, path) for file, good in zip(files[part], is_good, strict=True) if good]
-        left_out += [_shown(file, path) for file, good in zip(files[part], is_good, strict=True) if not good]
-        known[part] = {"files": names, "sources": sources}
+    for part, rows in parts.items():
+        files, where = [row.file for row in rows], [row.where for row in rows]
+        read = _decoded(files, where, record, partial(decoding, f"decoding {part}"))
+        images[part], kept[part] = read.images, list(compress(rows, read.is_good))
+        known[part] = {"files": [_shown(row.file, path) for row in kept[part]], "sources": read.sources}
         if has_groups:
-            known[part]["groups"] = [group for group, good in zip(groups[part], is_good, strict=True) if good]
-        kept[part] = [label for label, good in zip(labels[part], is_good, strict=True) if good]
+            known[part]["groups"] = [row.group for row in kept[part]]
+        broken += read.broken
+        left_out += [_shown(file, path) for file, good in zip(files, read.is_good, strict=True) if not good]
+        greyed += [_shown(file, path) for file in read.greyed]
 
     if not skip_broken:
         refuse_broken(broken, count, path)
-    numbers, classes = _numbers(kept, rows, path)
-    parts = {part: (images[part], numbers[part]) for part in images if len(images[part])}
-    if not parts:
+    numbers, classes = _numbers(kept, path)
+    filled = {part: (images[part], numbers[part]) for part in images if len(images[part])}
+    if not filled:
         raise DataError(f"{path}: a picture that can be read expected, none of {count:,} found")
     notes += [
         f"{table.path.name}: the labels are those of the column {table.labels_from!r}, the only one beside the paths"
@@ -253,7 +233,34 @@ def read_tables(
         if table.labels_from
     ]
     notes += [*_notes(broken, outside, path), *greyed_note(greyed, sum(map(len, images.values())), preprocessing)]
-    return splits(parts, path, classes, known=known, preprocessing=record, notes=notes, left_out=left_out)
+    return splits(filled, path, classes, known=known, preprocessing=record, notes=notes, left_out=left_out)
+
+
+class _Row(NamedTuple):
+    """A row of a table: its file, what a message calls it, its label and its group."""
+
+    file: Path
+    where: str
+    label: str | None
+    group: str | None
+
+
+def _rows_of_parts(tables: Sequence[FileTable]) -> tuple[dict[str, list[_Row]], list[Path]]:
+    """The rows of each part, of all tables together, and the files that lie outside of their table's folder."""
+    parts: dict[str, list[_Row]] = {}
+    outside: list[Path] = []
+    for table in tables:
+        files, where = _located(table)
+        rows = list(map(_Row, files, where, table.labels or repeat(None), table.groups or repeat(None)))
+        for part, chosen in _parts_of(table).items():
+            parts.setdefault(part, []).extend(rows[place] for place in chosen)
+
+        # a table that is named by a relative path may have absolute ones in it
+        folder, whole = table.path.parent, table.path.parent.absolute()
+        outside += [
+            file for file in files if not (file.is_relative_to(folder) or file.absolute().is_relative_to(whole))
+        ]
+    return parts, outside
 
 
 def table_blocks(table: FileTable, rows: int, preprocessing: Preprocessing | None) -> Iterator[Images]:
@@ -351,19 +358,17 @@ def _parts_of(table: FileTable) -> dict[str, list[int]]:
     return {part: rows.tolist() for part, rows in chosen.items()}
 
 
-def _numbers(
-    labels: dict[str, list[str | None]], rows: dict[str, list[str]], path: Path
-) -> tuple[dict[str, Labels | None], tuple[str, ...]]:
+def _numbers(parts: dict[str, list[_Row]], path: Path) -> tuple[dict[str, Labels | None], tuple[str, ...]]:
     """The labels of each part as numbers, and the classes. A part without any label is unlabelled."""
     names: dict[str, np.ndarray | None] = {}
-    for part, values in labels.items():
+    for part, rows in parts.items():
+        values = [row.label for row in rows]
         if all(value is None for value in values):
             names[part] = None
             continue
         if None in values:
-            raise DataError(
-                f"{rows[part][values.index(None)]}: a label expected as in other rows of {part}, none found"
-            )
+            where = rows[values.index(None)].where
+            raise DataError(f"{where}: a label expected as in other rows of {part}, none found")
         names[part] = as_text([value or "" for value in values], str(path))
     order = read_class_names(path if path.is_dir() else path.parent)
 

@@ -66,9 +66,11 @@ def refuse_missing(
             f"{path}: none of the {count:,} files of the table is there; the first: {missing[0]}: "
             f"{_way_on(first, file)}"
         )
-    lines = [*missing[:MAX_ROWS_SHOWN], *([f"and {len(missing) - MAX_ROWS_SHOWN:,} more"] * (len(missing) > 20))]
-    if len(lines) == 1:
+    if len(missing) == 1:
         raise DataError(missing[0] + ("; `skip_broken=True` leaves it out" if may_skip else ""))
+    lines, more = list(missing[:MAX_ROWS_SHOWN]), len(missing) - MAX_ROWS_SHOWN
+    if more > 0:
+        lines.append(f"and {more:,} more")
     shown = "\n  ".join(lines)
     way_on = " (`skip_broken=True` leaves them out)" if may_skip else ""
     raise DataError(f"{path}: {len(missing):,} of {count:,} pictures are missing{way_on}:\n  {shown}")
