@@ -28,8 +28,8 @@ WHOLE = (
     "models tutorial",
     "recipes",
     "data info data.npz",
-    "data split train.npz --test 20% --out split-{name}.npz",
-    "data convert data.npz idx-{name} --to idx",
+    "data split few.npz --test 20% --out split-{name}.npz",
+    "data convert few.npz idx-{name} --to idx",
     "data header idx/train-images-idx3-ubyte.gz",
     "evaluate runs/one --subsets",
     "compare runs/one runs/two",
@@ -53,11 +53,11 @@ def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     sample = fr.open_dataset("sample")
     assert sample.test is not None
     names = sample.train.classes if request.param == "english" else CHINESE
-    train: dict[str, Any] = {"images": sample.train.images, "labels": sample.train.labels}
+    few: dict[str, Any] = {"images": sample.train.images[:400], "labels": np.asarray(sample.train.labels)[:400]}
     whole: dict[str, Any] = {"x_train": sample.train.images, "y_train": sample.train.labels}
     whole |= {"x_test": sample.test.images, "y_test": sample.test.labels}
     np.savez(root / "data.npz", classes=np.array(names), **whole)
-    np.savez(root / "train.npz", classes=np.array(names), **train)
+    np.savez(root / "few.npz", classes=np.array(names), **few)
     (root / "space.toml").write_text("lr = { low = 0.001, high = 0.3, log = true }\n", encoding="utf-8")
 
     with pytest.MonkeyPatch.context() as patch:
@@ -65,7 +65,7 @@ def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         for seed, name in enumerate(("one", "two")):
             words = f"train data.npz {SMALL} --seed {seed} --quiet --out runs/{name}"
             assert main(words.split()) == 0
-        assert main(["data", "convert", "data.npz", "idx", "--to", "idx"]) == 0
+        assert main(["data", "convert", "few.npz", "idx", "--to", "idx"]) == 0
         assert main(["data", "show", "data.npz", "--sheet", "sheet.png"]) == 0
     return root
 

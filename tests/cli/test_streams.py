@@ -26,8 +26,16 @@ def shell(line: str, folder: Path, **environment: str) -> subprocess.CompletedPr
     return subprocess.run(line, shell=True, cwd=folder, env=variables, capture_output=True, check=False)
 
 
-@pytest.mark.parametrize("encoding", ["latin-1", "ascii", "cp1252", "utf-8"])
-@pytest.mark.parametrize("words", ["data info named.npz", "models", "recipes", "recipes swift", "runs .", "--help"])
+NAMED = "data info named.npz"
+
+
+@pytest.mark.parametrize(
+    ("words", "encoding"),
+    [
+        *((words, "ascii") for words in (NAMED, "models", "recipes", "recipes swift", "runs .", "--help")),
+        *((NAMED, encoding) for encoding in ("latin-1", "cp1252", "utf-8")),
+    ],
+)
 def test_what_an_encoding_lacks_is_replaced_and_nothing_fails(tmp_path: Path, encoding: str, words: str) -> None:
     images, labels = np.zeros((20, 28, 28), np.uint8), np.arange(20) % 2
     np.savez(tmp_path / "named.npz", x_train=images, y_train=labels, classes=np.array(["裤子", "→ coat…"]))

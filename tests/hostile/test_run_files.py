@@ -31,7 +31,7 @@ PROGRAM = """
 import os, sys, time
 from pathlib import Path
 from tests.hostile import run_files
-run_files.MAX_SECONDS, run_files.MAX_BYTES, run_files.PATIENCE, run_files.CPU_SECONDS = 0.3, 300 << 20, 15, 1
+run_files.MAX_SECONDS, run_files.MAX_BYTES, run_files.PATIENCE, run_files.CPU_SECONDS = 0.3, 300 << 20, 8, 1
 base, place = Path(sys.argv[1]), Path(sys.argv[2])
 base.mkdir()
 for planted in sys.argv[3:]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -17,19 +18,22 @@ LONG = ("half a disk", "20 files", "relative home")  # of which most commands ge
 
 @pytest.mark.skipif(sys.platform != "linux", reason="mounts of Linux")
 @pytest.mark.parametrize(
-    "surroundings", [pytest.param(name, marks=[pytest.mark.nightly] if name in LONG else []) for name in TRIES]
+    "surroundings",
+    [[name for name in TRIES if name not in LONG], pytest.param(LONG, marks=pytest.mark.nightly)],
+    ids=["quick", "long"],
 )
-def test_no_surroundings_end_a_command_in_a_traceback(tmp_path: Path, surroundings: str) -> None:
+def test_no_surroundings_end_a_command_in_a_traceback(tmp_path: Path, surroundings: Sequence[str]) -> None:
     """In processes of their own, which a test's own threads would hinder from forking."""
     if not may_mount():
         missing("nothing was read-only or full: only root may make a namespace of mounts")
     environment = os.environ | {"FITTINGROOM_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
-    words = [sys.executable, "-m", "tests.hostile.surroundings", str(tmp_path / "work"), surroundings]
+    words = [sys.executable, "-m", "tests.hostile.surroundings", str(tmp_path / "work"), *surroundings]
     ended = subprocess.run(words, capture_output=True, text=True, env=environment, check=False)
 
     lines = ended.stdout.splitlines()
     assert ended.returncode == 0, ended.stdout[-3000:] + ended.stderr[-3000:]
-    assert len([line for line in lines if line.startswith(f"{surroundings} · ")]) == len(TRIES[surroundings][1])
+    for name in surroundings:
+        assert len([line for line in lines if line.startswith(f"{name} · ")]) == len(TRIES[name][1])
 
 
 def may_mount() -> bool:

@@ -41,7 +41,7 @@ class Normed(nn.Module):
 
 
 def judge(run: Path, group: ProcessGroup = ALONE) -> NDArray[np.float32]:
-    """Probabilities of 997 images in 20 batches, which 3 processes can't share evenly."""
+    """Probabilities of 997 images in 20 batches, which processes can't share evenly."""
     opened = fr.open_run(run)
     test = fr.open_dataset("sample").test
     assert test is not None

@@ -155,7 +155,7 @@ def _write_large_set(folder: Path) -> None:
         file.write(bytes([0, 0, 8, 3]) + np.array([IMAGES, 28, 28], ">u4").tobytes())
         for _ in range(times):
             file.write((sample.images ^ draw.integers(0, 2, (28, 28), dtype=np.uint8)).tobytes())
-        os.fsync(file.fileno())
+        os.fdatasync(file.fileno())
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
     write_idx(folder / "train-labels-idx1-ubyte", np.tile(sample.labels, times).astype(np.uint8))
     (folder / "classes.txt").write_text("\n".join(sample.classes))
