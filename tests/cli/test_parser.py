@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from fittingroom.cli import COMMANDS, main, make_parser
-from fittingroom.cli.parser import Parser
+from fittingroom.cli import COMMANDS, habits, main, make_parser
+from fittingroom.cli.parser import Parser, _recipe_keys
 
 Captured = pytest.CaptureFixture[str]
 
@@ -50,6 +50,11 @@ def test_without_a_command_the_commands_are_listed(words: list[str], command: st
     [
         (["trian"], "trian: no such command; did you mean train?"),
         (["data", "shwo", "sample"], "shwo: no such command; did you mean show?"),
+        (["fit", "data.npz"], "fit: no such command; did you mean train?"),
+        (["info", "data.npz"], "info: no such command; did you mean data info?"),
+        (["version"], "version: no such command; did you mean --version?"),
+        (["data", "stats"], "stats: no such command; did you mean info?"),
+        (["data", "list"], "list: no such command; known are fetch"),
         (["xyzzy"], "xyzzy: no such command; known are data, train, watch, evaluate, report, predict, export"),
     ],
 )
@@ -77,6 +82,60 @@ def test_an_option_that_is_a_key_of_the_recipe_is_answered_with_the_set_that_doe
     printed = refused(capsys, *words)
     assert printed.startswith(f"usage: fittingroom {words[0]} ")
     assert printed.rstrip().endswith(hint)
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        ("train a --learning-rate 0.1", "did you mean --lr?"),
+        ("train a --batch 64", "did you mean --batch-size?"),
+        ("train a --imgsz 64", "did you mean --size?"),
+        ("train a --output-dir x", "did you mean --out?"),
+        ("train a --gpu", "did you mean --device?"),
+        ("train a -e 5", "-e: no such option; did you mean --epochs?"),
+        ("train a -o x", "-o: no such option; did you mean --out?"),
+        ("train a -x", "-x: no such option; did you mean --xkcd?"),
+        ("train a epochs=3", "too many arguments: epochs=3; did you mean --epochs 3?"),
+        ("train --data a", "the data are given without an option: fittingroom train PATH"),
+        ("train a --opt adam", "it is a key of the recipe: --set optimizer=adam"),
+        ("train a --patience 5", "it is a key of the recipe: --set early_stop=5"),
+        ("train a --validation-split 0.2", "--set validation=N, so many images"),
+        ("train a --val-size 60", "--set validation=60"),
+        ("train a --amp", "--set precision=bf16"),
+        ("train a --name x", "--out DIR names the run, by its folder; --set name=NAME the recipe"),
+        ("train a --workers 4", "so that there are no workers to count"),
+        ("predict run a --batch 64", "--batch: no such option"),
+        ("predict run a --opt adam", "--opt: no such option"),
+        ("-V", "-V: no such option; did you mean --version?"),
+    ],
+)
+def test_what_other_programs_call_an_option_is_answered_with_what_it_is_called_here(
+    words: str, hint: str, capsys: Captured
+) -> None:
+    assert refused(capsys, *words.split()).rstrip().endswith(hint)
+
+
+@pytest.mark.parametrize("word", ["--verbose", "--amp", "--arch", "--augment", "--verbosity"])
+def test_letters_in_common_alone_propose_nothing(word: str, capsys: Captured) -> None:
+    printed = refused(capsys, "train", "sample", word)
+    assert not any(wrong in printed.rsplit("error:")[-1] for wrong in ("erase", "warmup", "--watch", "--out?"))
+
+
+def test_each_name_that_habits_propose_is_one_that_there_is() -> None:
+    options = {name for parser in PARSERS for action in parser._actions for name in action.option_strings}
+    assert set(habits.OPTIONS) <= options
+    paths = {key.partition("=")[0] for key in habits.KEYS}
+    assert paths <= set(_recipe_keys().values())
+    words = {name.split()[0] for name in habits.COMMANDS} - {"--version", "--help"}
+    assert words <= set(COMMANDS)
+    of_data = next(parser for parser in PARSERS if parser.prog == "fittingroom data")
+    known = next(action.choices for action in of_data._actions if isinstance(action, argparse._SubParsersAction))
+    assert {name.split()[1] for name in habits.COMMANDS if name.startswith("data ")} | set(
+        habits.COMMANDS_OF_DATA
+    ) <= set(known)
+    for names in (habits.OPTIONS, habits.KEYS, habits.COMMANDS, habits.COMMANDS_OF_DATA):
+        words_of_all = " ".join(names.values()).split()
+        assert len(words_of_all) == len(set(words_of_all))
 
 
 @pytest.mark.parametrize(

@@ -108,6 +108,7 @@ def test_a_mistake_in_an_inline_stage_names_the_line_of_stages() -> None:
         ("optimizer = []", "optimizer", "sgd, adam, adamw, muon or your own as"),
         ('normalize = "0-1"', "normalize", "none, unit, standard or model expected"),
         ("batchsize = 3", "batchsize", "unknown key; did you mean batch_size?"),
+        ("lr = 0.1", "lr", "unknown key; it is one of a stage: stages.0.lr"),
         ("xyzzy = 3", "xyzzy", "unknown key; known are model, model_args"),
         ("image_sizes = [[0, 28], [2, 500]]", "image_sizes.1", "sides 4–256 expected, [2, 500] found"),
         ("image_sizes = [[1, 28]]", "image_sizes", "epochs rising from 0 expected, [[1, 28]] found"),

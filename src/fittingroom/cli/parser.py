@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
+from fittingroom.cli import habits
 from fittingroom.rendering.terminal import tell, terminal_width
 
 USAGE = 2  # the exit code of whatever could not be understood
@@ -45,11 +47,11 @@ class Parser(argparse.ArgumentParser):
         words = sys.argv[1:] if args is None else list(args)
         namespace, unknown = super().parse_known_args(words, namespace)
         if unknown:
-            options = [word for word in unknown if word.startswith("--")]
+            options = [word for word in unknown if re.match("--|-[A-Za-z]", word)]
             import shlex
 
             refused = [self._refusal(option, words) for option in options] or [
-                f"too many arguments: {shlex.join(unknown)}"
+                f"too many arguments: {shlex.join(unknown)}{self._as_options(unknown)}"
             ]
             self.error("\n".join(refused))
         return namespace, unknown
@@ -59,7 +61,10 @@ class Parser(argparse.ArgumentParser):
         if isinstance(action, argparse._SubParsersAction) and value not in action.choices:
             from difflib import get_close_matches
 
-            close = get_close_matches(value, action.choices, n=1)
+            # in the whole command line the one meant may be one of data's, or an option
+            names = habits.COMMANDS if "train" in action.choices else habits.COMMANDS_OF_DATA
+            close = [habits.called(value, names) or ""] if habits.called(value, names) else []
+            close = close or get_close_matches(value, action.choices, n=1, cutoff=0.7)
             hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(action.choices)}"
             raise argparse.ArgumentError(None, f"{value}: no such command; {hint}")
         super()._check_value(action, value)
@@ -74,23 +79,49 @@ class Parser(argparse.ArgumentParser):
         from difflib import get_close_matches
 
         option, _, value = word.partition("=")
+        after = words[words.index(word) + 1 :] if word in words else []
+        value = value or (after[0] if after and not after[0].startswith("--") else "VALUE")
         known = [name for action in self._actions if action.help != argparse.SUPPRESS for name in action.option_strings]
         keys = _recipe_keys() if "--set" in known else {}
         keys = {name: key for name, key in keys.items() if name not in known}
 
         # Underscores are what a key of the recipe has, so an option is typed with them too.
-        typed = option.replace("_", "-")
-        names = [*known, *keys]
-        close = [typed] if typed in names else get_close_matches(typed, names, n=1, cutoff=0.75)
+        typed = option.replace("_", "-").lower()
+        if typed not in known and (meant := self._called_elsewhere(option, value, known)):
+            return f"{option}: no such option; {meant}"
+
+        # What begins every option makes none of them alike.
+        plain = {name.lstrip("-"): name for name in [*keys, *known] if name.startswith("--")}
+        near = get_close_matches(typed.lstrip("-"), plain, n=1, cutoff=0.75) if len(typed) > 3 else []
+        close = [typed] if typed in [*known, *keys] else [plain[name] for name in near]
+        if not close and re.fullmatch("-[A-Za-z]", option):
+            begin_so = [name for name in known if name.startswith(f"-{option.lower()}")][:3]
+            return f"{option}: no such option" + (f"; did you mean {' or '.join(begin_so)}?" if begin_so else "")
         if not close:
             return f"{option}: no such option"
         if close[0] not in keys:
             return f"{option}: no such option; did you mean {close[0]}?"
-
-        # argparse has taken option and value apart: the value, if there was one, is the word that follows.
-        after = words[words.index(word) + 1 :]
-        value = value or (after[0] if after and not after[0].startswith("--") else "VALUE")
         return f"{option}: no such option; it is a key of the recipe: --set {shlex.quote(f'{keys[close[0]]}={value}')}"
+
+    def _called_elsewhere(self, option: str, value: str, known: Sequence[str]) -> str | None:
+        """What to say of an option that other programs have; None where this command has nothing like it."""
+        name = habits.called(option, habits.OPTIONS)
+        if name in known:
+            return f"did you mean {name}?"
+        key = habits.called(option, habits.KEYS)
+        if key is not None and "--set" in known:
+            count = value if value.isdecimal() else "N, so many images"
+            return f"it is a key of the recipe: --set {key.format(value=value, count=count)}"
+        takes_data = any(action.metavar == "DATA" for action in self._actions)
+        sentence = habits.called(option, habits.SENTENCES) if takes_data else None
+        return None if sentence is None else sentence.format(prog=self.prog)
+
+    def _as_options(self, unknown: Sequence[str]) -> str:
+        """How what was typed as ``epochs=3`` is typed here, for the end of a message; "" where nothing was."""
+        known = {name for action in self._actions for name in action.option_strings}
+        pairs = [word.partition("=") for word in unknown]
+        meant = [f"--{name.replace('_', '-')} {value}" for name, sign, value in pairs if sign]
+        return f"; did you mean {' '.join(meant)}?" if meant and all(word.split()[0] in known for word in meant) else ""
 
 
 Commands: TypeAlias = "argparse._SubParsersAction[Parser]"

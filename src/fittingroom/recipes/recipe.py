@@ -299,7 +299,13 @@ class Recipe:
 
 def find_problems(raw: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Everything wrong with a recipe given as plain values: pairs of (path such as ``stages.0.lr``, what is wrong)."""
-    problems = field_problems(Recipe, raw, "")
+    of_a_stage = {known.name for known in dataclasses.fields(Stage)}
+    problems = [
+        (path, f"unknown key; it is one of a stage: stages.0.{path}")
+        if path in of_a_stage and problem.startswith("unknown key")
+        else (path, problem)
+        for path, problem in field_problems(Recipe, raw, "")
+    ]
 
     # a field's annotation says that it is a list, and nothing is known yet of what is in it
     stages = raw.get("stages")
