@@ -1,10 +1,11 @@
 """How often the intervals of balanced accuracy, macro-F1 and AUC hold the true value, by simulation.
 
-    python benchmarks/class_metric_coverage.py [--repeats 400] [--many]
+    python benchmarks/class_metric_coverage.py [--repeats 400] [--many | --few]
 
 Two classes whose scores are normal, a distance apart; what is true is taken of 200,000 images. Then many classes, most
-of them small, with normal scores of which that of the image's own class is higher. The resamples are 300 here, to get
-done.
+of them small, with normal scores of which that of the image's own class is higher. ``--few``: two classes of fixed
+numbers of images, fewer than ten of the rarer one, by scores that miss most of it or hardly any. The resamples are 300
+here, to get done.
 """
 
 from __future__ import annotations
@@ -24,6 +25,13 @@ Draw = Callable[[], tuple[Labels, Probabilities]]
 
 OF_TWO = ((200, 0.05), (400, 0.05), (1000, 0.05), (2000, 0.25))  # images, and the share of the rare class
 TRUE_IMAGES = 200_000
+OF_FEW = (  # images of the frequent class and of the rare one; how far apart the scores lie; the line between them
+    *((38, 1, *scene) for scene in ((0.3, 1.8), (1, 1.5), (2, 1), (3, 1.5))),
+    *((38, 2, *scene) for scene in ((0.3, 1.8), (1, 1.5), (2, 1), (4, 2))),
+    *((57, 3, *scene) for scene in ((1, 1.5), (3, 1.5))),
+    *((95, 5, *scene) for scene in ((0.3, 1.8), (1, 1.5), (2, 1), (3, 1.5))),
+    *((200, *scene) for scene in ((7, 1, 1.8), (9, 0.5, 1.5), (9, 3, 1.5))),
+)
 OF_MANY = (  # images of each class, and by how much the score of an image's own class is higher
     ([50] * 3 + [5] * 9, 2.5),
     ([500] + [10] * 10, 2.5),
@@ -52,6 +60,15 @@ def drawn_of_many(
     return labels, (of_each / of_each.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
+def drawn_of_few(
+    random: np.random.Generator, frequent: int, rare: int, distance: float, line: float
+) -> tuple[Labels, Probabilities]:
+    """Labels and probabilities of so many images; what scores above ``line`` is called rare."""
+    labels = np.repeat([0, 1], [frequent, rare])
+    of_one = 1 / (1 + np.exp(line - random.normal(size=len(labels)) - distance * labels))
+    return labels, np.stack([1 - of_one, of_one], 1).astype(np.float32)
+
+
 def true_scores(labels: Labels, said: Probabilities, weights: Floats) -> Floats:
     """The three scores, of images that count for as much as their weights."""
     scorer = Scorer(said, said.argmax(1), labels, np.unique(labels))
@@ -74,17 +91,25 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--repeats", type=int, default=400)
     parser.add_argument("--many", action="store_true", help="the scenes of many classes alone")
+    parser.add_argument("--few", action="store_true", help="the scenes of a few images of a rare class alone")
     args = parser.parse_args()
     metrics.RESAMPLES = 300
     random = np.random.default_rng(0)
     print(f"{'images':>7}{'rare':>6}{'distance':>9}   " + "   ".join(f"{name:>18}" for name in metrics.NAMES))
-    for n, share in () if args.many else OF_TWO:
+    for n, share in () if args.many or args.few else OF_TWO:
         for distance in (0.5, 1, 1.5):
             true = true_scores(*drawn(random, TRUE_IMAGES, share, distance), np.ones(TRUE_IMAGES))
             found = coverage(partial(drawn, random, n, share, distance), true, args.repeats)
             print(f"{n:>7}{share:>6.0%}{distance:>9}   {found}", flush=True)
 
-    for counts, distance in OF_MANY:
+    for frequent, rare, distance, line in OF_FEW if args.few else ():
+        scale = TRUE_IMAGES // (frequent + rare)
+        labels, said = drawn_of_few(random, frequent * scale, rare * scale, distance, line)
+        true = true_scores(labels, said, np.ones(len(labels)))
+        found = coverage(partial(drawn_of_few, random, frequent, rare, distance, line), true, args.repeats)
+        print(f"{frequent:>4} and {rare}, {distance:>3} apart, line {line}   {found}", flush=True)
+
+    for counts, distance in () if args.few else OF_MANY:
         each = np.array(counts)
         labels, said = drawn_of_many(random, np.full(len(each), 3_000), each, distance)
         true = true_scores(labels, said, (each / each.sum())[labels])

@@ -114,3 +114,22 @@ def test_the_interval_of_the_brier_score_holds_it_of_few_examples_and_few_mistak
         assert 0 <= low <= found.brier <= high <= 2
         held += low <= truth <= high
     assert held >= 0.93 * 300
+
+
+@pytest.mark.parametrize("n", [200, 1000])
+def test_a_calibrated_model_that_is_sure_of_most_and_unsure_of_a_few_is_seldom_called_anything_else(n: int) -> None:
+    """Nearly all of what chance gives lies in one group of the few, as if there were no other: it was 10% of cases."""
+    random = np.random.default_rng(0)
+    others = 0
+    for _ in range(400):
+        p_N = np.where(random.random(n) < 0.9, 0.9999, 0.6)
+        truth_N = (random.random(n) >= p_N).astype(np.int64)
+        others += calibration(np.stack([p_N, 1 - p_N], 1).astype(np.float32), truth_N).verdict != "calibrated"
+    assert others <= 32  # 8 %: of 5 %, more come in fewer than one of a hundred such tests
+
+
+def test_below_20_images_nothing_is_said_of_calibration() -> None:
+    sure_NC = np.repeat([[0.99, 0.01]], 20, axis=0).astype(np.float32)
+    wrong_N = np.ones(20, np.int64)
+    assert calibration(sure_NC[:19], wrong_N[:19]).verdict == "too few"
+    assert calibration(sure_NC, wrong_N).verdict == "over-confident"

@@ -10,10 +10,12 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
+import numpy as np
 import pytest
 import torch
 
 import fittingroom as fr
+from fittingroom.evaluation.class_metrics import class_metrics, in_words
 from fittingroom.evaluation.threshold import Threshold
 from fittingroom.models import find_model
 from fittingroom.rendering import languages
@@ -157,3 +159,14 @@ def test_what_few_reports_say_is_said_in_chinese_too(monkeypatch: pytest.MonkeyP
         assert CHINESE.search(chinese)
         assert figures(chinese) == figures(text), text
         assert not re.search(r"\b(from|of|the|is|itself|kept|in|result)\b", chinese), chinese
+
+
+@pytest.mark.parametrize(("frequent", "rare", "wrong"), [(97, 3, 1), (90, 20, 1), (97, 3, 0)])
+def test_scores_of_lopsided_classes_are_there_in_chinese_however_their_intervals_are_made(
+    frequent: int, rare: int, wrong: int
+) -> None:
+    truth = np.repeat([0, 1], [frequent, rare])
+    answers = truth.copy()
+    answers[:wrong] = 1
+    said = in_words(class_metrics([(np.eye(2, dtype=np.float32)[answers], answers)], truth))
+    assert translated(f"The classes are of very different sizes; if each counts the same: {said}.", "report")

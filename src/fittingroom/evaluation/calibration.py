@@ -14,7 +14,7 @@ from fittingroom.evaluation.intervals import Z_95, clopper_pearson_interval, wil
 BINS = 15  # as in Guo et al. 2017
 MIN_IN_BIN = 20  # of equal count; fewer examples have fewer bins
 
-Verdict = Literal["calibrated", "uneven", "over-confident", "under-confident"]
+Verdict = Literal["too few", "calibrated", "uneven", "over-confident", "under-confident"]
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,7 @@ class Calibration:
             |accuracy - confidence|, weighted by n; 0–1. Bins of equal width would put most examples into the last one.
         ece_by_chance: what a perfectly calibrated model with these confidences would be expected to show on so few
             examples, as the error of a bin's share is never 0: Σ n/N · √(2/π) · √(Σ p (1 - p)) / n.
+        ece_sd_by_chance: the standard deviation of that over sets of so many examples.
         brier: multi-class Brier score, the mean over examples of Σ (p - truth)² over all classes; 0 (best) to 2.
         brier_interval: its 95% interval, that of Clopper and Pearson on as many examples of 0 or 2 as vary as much;
             None for a single example. The normal approximation of it holds in 12 to 90% of cases of a model that makes
@@ -63,6 +64,7 @@ class Calibration:
     groups: int
     ece: float
     ece_by_chance: float
+    ece_sd_by_chance: float
     brier: float
     brier_interval: tuple[float, float] | None
     confidence: float
@@ -73,10 +75,12 @@ class Calibration:
     def verdict(self) -> Verdict:
         """What the errors say beyond chance: of a model that is calibrated just that, in 93% or more of cases.
 
-        ``uneven`` where it is sure enough on average, and not so at each confidence.
+        ``uneven`` where it is sure enough on average, and not so at each confidence; ``too few`` below 20 examples, of
+        which one or two that are wrong and sure decide.
         """
-        # The error of each of so many groups varies by 0.76 times its mean: this is two sd above what chance gives.
-        if self.ece <= (1 + 1.5 / math.sqrt(self.groups)) * self.ece_by_chance:
+        if self.n < MIN_IN_BIN:
+            return "too few"
+        if self.ece <= self.ece_by_chance + 2 * self.ece_sd_by_chance:
             return "calibrated"
         if abs(over := self.confidence - self.accuracy) <= Z_95 * self.sd_by_chance:
             return "uneven"
@@ -103,12 +107,14 @@ def calibration(probabilities_NC: NDArray[np.float32], labels_N: NDArray[np.int6
     wanted = max(1, min(bins, n // MIN_IN_BIN))
     last_of_each = np.arange(1, wanted) * n // wanted - 1
     group_N = np.searchsorted(np.unique(np.sort(confidence_N)[last_of_each]), confidence_N)
-    error = by_chance = 0.0
+    error = by_chance = variance_by_chance = 0.0
     for i in np.unique(group_N):
         inside = group_N == i
         p = confidence_N[inside]
         error += abs(float(right_N[inside].sum() - p.sum())) / n
-        by_chance += math.sqrt(2 / math.pi * float((p * (1 - p)).sum())) / n
+        variance = float((p * (1 - p)).sum()) / n**2
+        by_chance += math.sqrt(2 / math.pi * variance)
+        variance_by_chance += (1 - 2 / math.pi) * variance  # that of the absolute value of a normal error
 
     # Σ (p - truth)² without the one-hot matrix: truth is 1 in a single place.
     squares_N = (p_NC**2).sum(axis=1) - 2 * p_NC[np.arange(n), labels_N] + 1
@@ -120,6 +126,7 @@ def calibration(probabilities_NC: NDArray[np.float32], labels_N: NDArray[np.int6
         groups=len(np.unique(group_N)),
         ece=error,
         ece_by_chance=by_chance,
+        ece_sd_by_chance=math.sqrt(variance_by_chance),
         brier=brier,
         brier_interval=_brier_interval(squares_N) if n > 1 else None,
         confidence=float(confidence_N.mean()),

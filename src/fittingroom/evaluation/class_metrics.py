@@ -7,8 +7,10 @@ images or, where groups are known, over groups (Efron and Tibshirani 1993, chapt
 
 A bootstrap sees no more mistakes than there are: of five images that are all right it says that all always are. So
 the spread is held to what four more images of each class leave open, two of them wrong (Agresti and Min 2002), and of
-no mistake at all the lower end is that of Clopper and Pearson on the smallest class. Macro-F1, which is the lower the
-fewer images a class has, is given as much room above as resamples lie below it. The AUC's interval has the
+no mistake at all the lower end is that of Clopper and Pearson on the smallest class. Where a class has fewer than ten
+images, both ends of balanced accuracy are at least as far off as the exact intervals of the recalls put them, joined by
+Zou and Donner's rule (Statistics in Medicine 27 (2008) 1693-1702), and those of macro-F1 as far. Macro-F1, which is the
+lower the fewer images a class has, is given as much room above as resamples lie below it. The AUC's interval has the
 bootstrap's standard deviation on the scale of logits. benchmarks/class_metric_coverage.py says how often they cover.
 """
 
@@ -27,6 +29,7 @@ LOPSIDED = 3  # times the smallest class's images that the largest has, from whi
 RESAMPLES, FEWEST_RESAMPLES = 1000, 200
 WORK = 5e7  # images × classes × resamples; of more, fewer resamples are drawn
 CHUNK = 50  # resamples at once
+FEW = 10  # images of the smallest class: of fewer the exact intervals of the recalls decide too
 NAMES = ("balanced_accuracy", "macro_f1", "auc")
 WORDS, FORMS = ("balanced accuracy", "macro-F1", "AUC"), (".1%", ".1%", ".3f")  # of each, for people
 
@@ -70,11 +73,14 @@ def class_metrics(
     of = "images" if group_N is None else f"{int(group_N.max()) + 1:,} groups"
     method = f"bootstrap over {of}, {resamples:,} resamples" + (", seeds crossed" if len(seeds) > 1 else "")
     least_3 = seeds[0].least_spread(value_3)
+    room = _room_of_recalls(seeds)
     return {
         name: {
             "value": float(value_3[i]),
-            "interval": list(_interval(name, value_S3[:, i], drawn_B3[:, i], float(least_3[i]), seeds[0].smallest)),
-            "method": _method(method, drawn_B3[:, i], seeds[0].smallest),
+            "interval": list(
+                _interval(name, value_S3[:, i], drawn_B3[:, i], float(least_3[i]), seeds[0].smallest, room)
+            ),
+            "method": _method(name, method, drawn_B3[:, i], seeds[0].smallest),
             "n": n,
         }
         for i, name in enumerate(NAMES)
@@ -176,14 +182,25 @@ def _spread(drawn_B: Floats) -> float:
     return float(seen_B.std()) if len(seen_B) else 0.0
 
 
-def _method(bootstrap: str, drawn_B: Floats, smallest: int) -> str:
+def _room_of_recalls(seeds: Sequence[Scorer]) -> tuple[float, float]:
+    """How far below and above its value the exact intervals of the classes' recalls leave balanced accuracy room."""
+    n_C = seeds[0].n_C
+    hits_C = np.mean([seed.is_hit_NC.sum(axis=0) for seed in seeds], axis=0)
+    ends_C2 = np.array([clopper_pearson_interval(float(hits), float(n)) for hits, n in zip(hits_C, n_C, strict=True)])
+    below, above = (math.sqrt(float(((hits_C / n_C - end_C) ** 2).sum())) / len(n_C) for end_C in ends_C2.T)
+    return below, above
+
+
+def _method(name: str, bootstrap: str, drawn_B: Floats, smallest: int) -> str:
     """What the interval of :func:`_interval` is made by."""
-    if _spread(drawn_B) > 0:
-        return bootstrap
-    return f"Clopper and Pearson on the smallest class, n = {smallest:,}"
+    if _spread(drawn_B) == 0:
+        return f"Clopper and Pearson on the smallest class, n = {smallest:,}"
+    return bootstrap + (", or by exact ones of the recalls where wider" if smallest < FEW and name != "auc" else "")
 
 
-def _interval(name: str, value_S: Floats, drawn_B: Floats, least: float, smallest: int) -> tuple[float, float]:
+def _interval(
+    name: str, value_S: Floats, drawn_B: Floats, least: float, smallest: int, room: tuple[float, float]
+) -> tuple[float, float]:
     """The 95% interval of the mean over seeds, by what resamples of the images gave and how seeds differ."""
     from scipy import special
 
@@ -204,6 +221,9 @@ def _interval(name: str, value_S: Floats, drawn_B: Floats, least: float, smalles
         # Of small classes the F1 of a resample is lower on average than that of the images, as theirs is than the true.
         if name == "macro_f1":
             high = max(high, value + max(0.0, value - float(drawn_B.mean())) + Z_95 * spread * wider)
+
+    if smallest < FEW and name != "auc":
+        low, high = min(low, value - room[0]), max(high, value + room[1])
 
     of_seeds = half_of_mean(float(value_S.std(ddof=1)), len(value_S)) if len(value_S) > 1 else 0.0
     below, above = (math.hypot(max(0.0, side), of_seeds) for side in (value - low, high - value))
