@@ -65,6 +65,23 @@ def test_a_number_that_the_cut_may_change_is_said_to_be_about_that(tmp_path: Pat
         assert run.environment.recipe_reason.startswith(words)
 
 
+@pytest.mark.parametrize(
+    ("images", "validation", "words"),
+    [
+        (98, "validation=30", "; 19 images held out for validation in place of 30, at most a fifth of 98"),
+        (98, "validation=19", ""),
+        (98, "validation=0", ""),
+        (9, "seed=0", "; none of 9 held out for validation, as a tenth of them is none"),
+        (9, "validation=9", "; 1 image held out for validation in place of 9, at most a fifth of 9"),
+    ],
+)
+def test_fewer_validation_images_than_asked_for_are_said(
+    images: int, validation: str, words: str, tmp_path: Path
+) -> None:
+    run = start(pictures(images), load_recipe("plain", overrides=[validation]), out=tmp_path / "run")
+    assert run.environment.recipe_reason.partition(" are the least")[2] == words
+
+
 @pytest.mark.parametrize("override", ["stages.0.epochs=3", "stages=[{epochs = 3, lr = 0.01}]"])
 def test_user_epochs_switch_off_stretching(override: str, tmp_path: Path) -> None:
     run = fr.train(

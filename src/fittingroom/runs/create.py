@@ -46,7 +46,7 @@ from fittingroom.runs.run import Run
 from fittingroom.runs.run_data import as_splits
 from fittingroom.runs.starting_point import IMAGES, START, write_seen, write_weights
 from fittingroom.training.device import pick_device, prepare_torch
-from fittingroom.training.hold_out import learned_from_count
+from fittingroom.training.hold_out import learned_from_count, said_of_cut
 from fittingroom.training.own_parts import try_own_code
 from fittingroom.training.precision import ResolvedPrecision, resolve_precision
 from fittingroom.training.start_weights import refuse_without_start
@@ -144,7 +144,9 @@ def start(
                 start=None if begun is None else begun.point,
                 look_at_test=look_at_test,
                 precision_reason=precision.reason,
-                recipe_reason=said_of(asked, recipe, images, about=is_tied),
+                recipe_reason="; ".join(
+                    filter(None, (said_of(asked, recipe, images, about=is_tied), said_of_cut(splits, recipe)))
+                ),
                 bf16_emulated=precision.emulated,
             )
 

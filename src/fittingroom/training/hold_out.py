@@ -50,6 +50,19 @@ def held_out_count(splits: Splits, recipe: Recipe) -> int | None:
     return held_out_of(len(splits.train), recipe)
 
 
+def said_of_cut(splits: Splits, recipe: Recipe) -> str:
+    """A clause on fewer validation images than the recipe asks for, or none at all; "" where nothing is to be said."""
+    held_out, images = held_out_count(splits, recipe), len(splits.train)
+    if held_out is None or recipe.validation == 0:
+        return ""
+    if recipe.validation is None:
+        return "" if held_out else f"none of {images:,} held out for validation, as a tenth of them is none"
+    if held_out == recipe.validation:
+        return ""
+    number = f"{held_out:,} image{'s' * (held_out != 1)}"
+    return f"{number} held out for validation in place of {recipe.validation:,}, at most a fifth of {images:,}"
+
+
 def held_out_of(images: int, recipe: Recipe) -> int:
     """How many of so many training images a recipe holds out, where the data has no validation set of its own."""
     if recipe.validation is None:
