@@ -97,6 +97,14 @@ def test_missing_classes_are_listed(tmp_path: Path, sample: Splits) -> None:
     assert finding.figures["missing"] == ["2", "7"]
     assert "train" in finding.where
     assert "label-range" not in names(report)
+    assert finding.message == "2 of 10 classes have no image: 2, 7"
+    assert finding.advice.startswith("Number the classes from 0 on without a gap")
+
+    one = write(tmp_path / "one", of_classes(sample.train, list(range(9))), both(sample)[1])
+    (one / "classes.txt").write_text("\n".join(f"class {number}" for number in range(10)))
+    finding = only(checked(one), "missing-class")
+    assert finding.message == "1 of 10 classes has no image: class 9"
+    assert finding.advice == "Add images of them, or take the classes out of the list of names."
 
 
 @pytest.mark.parametrize(("keep", "severity"), [(60, "note"), (10, "warning")])

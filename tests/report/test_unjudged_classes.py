@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -39,3 +40,27 @@ def test_of_many_such_classes_some_are_named_and_the_others_counted_in_both_lang
     assert words == "no test image is of c0, c1, c2, c3 and 6 other classes: what it makes of them isn't known"
     assert translated(f"N{words[1:]}.", "report")
     assert unjudged_in_words({"per_class": rows[10:]}, "test") == ""
+
+
+def test_one_test_image_is_said_in_the_singular_and_no_more_is_made_of_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (5, 8, 8), dtype=np.uint8)
+    np.savez("one.npz", x_train=images, y_train=[0, 1, 2, 0, 1], x_test=255 - images[:1], y_test=[0])
+    assert main(["train", "one.npz", "--epochs", "1", "--threads", "1", "--out", "runs/one"]) == 0
+    printed = capsys.readouterr()
+    assert "on 1 image; 95% interval" in printed.out
+    assert "none of 5 held out for validation, as a tenth of them is none" in printed.err
+
+    card = (Path("runs/one") / "README.md").read_text(encoding="utf-8")
+    page = (Path("runs/one") / "report.html").read_text(encoding="utf-8")
+    assert "1 test image;" in card
+    assert "Its probabilities are not calibrated. 1 image is too few to say more of them." in card
+    for text in (printed.out, card, page):
+        assert " 1 images" not in text
+        assert " 1 test images." not in text
+        assert "as the least of 1" not in text
+        assert not re.search(r"\bnan\b", text.split("<script")[0])
+    assert "1 image is too few to tell whether its probabilities mean" in page
+    sentence = "It is 41.6% sure on average, and right in 0.0% of cases; 1 image is too few to tell whether its "
+    assert translated(f"{sentence}probabilities mean what they say.", "report")

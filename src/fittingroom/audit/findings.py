@@ -83,9 +83,9 @@ def row_text(dataset: Dataset, row: int) -> str:
     return f"row {row:,}" if dataset.files is None else dataset.files[row]
 
 
-def kind_of_place(dataset: Dataset) -> str:
-    """What the places of a list are: ``rows`` or ``files``."""
-    return "rows" if dataset.files is None else "files"
+def kind_of_place(dataset: Dataset, number: int) -> str:
+    """What the places of a list of so many are: ``rows`` or ``files``, or one of them."""
+    return ("row" if dataset.files is None else "file") + "s" * (number != 1)
 
 
 def file_figures(dataset: Dataset, rows: Iterable[int]) -> dict[str, list[str]]:

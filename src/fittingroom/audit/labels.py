@@ -147,6 +147,11 @@ def _stray(used: NDArray[np.int64], counts: NDArray[np.int64]) -> tuple[NDArray[
     return (behind if is_rare or is_far else used[:0]), int(before[-1])
 
 
+NUMBERED = (
+    "Number the classes from 0 on without a gap, or add images of them: each number up to the largest is a class."
+)
+
+
 def _starts_at_1(part: Part, used: NDArray[np.int64]) -> Finding:
     return Finding(
         name="label-range",
@@ -166,6 +171,8 @@ def _missing(part: Part) -> list[Finding]:
     if not len(absent):
         return []
 
+    has = "has" if len(absent) == 1 else "have"
+    are_numbers = names == tuple(map(str, range(len(names))))
     listed = ", ".join(names[label] for label in absent[:MAX_CLASSES_LISTED].tolist())
 
     return [
@@ -173,10 +180,10 @@ def _missing(part: Part) -> list[Finding]:
             name="missing-class",
             severity="warning",
             where=part.name,
-            message=f"{len(absent):,} of {len(names):,} classes have no image: {listed}"
+            message=f"{len(absent):,} of {len(names):,} classes {has} no image: {listed}"
             + ", …" * (len(absent) > MAX_CLASSES_LISTED),
             effect="What isn't in train can't be learned; what isn't in test isn't judged.",
-            advice="Add images of them, or take the classes out of the list of names.",
+            advice=NUMBERED if are_numbers else "Add images of them, or take the classes out of the list of names.",
             figures={"missing": [names[label] for label in absent.tolist()], "classes": len(names)},
         )
     ]

@@ -51,7 +51,7 @@ def duplicates(part: Part) -> list[Finding]:
             severity="warning",
             where=part.name,
             message=f"{len(again):,} of {len(part.hashes):,} images occur{'s' * (len(again) == 1)} earlier in it "
-            f"({kind_of_place(part.dataset)} {listed}"
+            f"({kind_of_place(part.dataset, 2 * len(again))} {listed}"
             + (", …)" if len(again) > MAX_VALUES_LISTED else ")")
             + (f"; {contradict:,} with another label" if contradict else ""),
             effect="They count more than once; split at random, one may go into train and its twin into test.",
@@ -99,7 +99,7 @@ def _overlap(judged: Part, seen: Part, common: NDArray[np.int64]) -> Finding:
         severity=severity,
         where=f"{judged.name} and {seen.name}",
         message=f"{len(common):,} of the {len(judged.hashes):,} images of {judged.name} ({share_text(share)}) "
-        f"occur{'s' * (len(common) == 1)} in {seen.name} too ({kind_of_place(judged.dataset)} {listed})",
+        f"occur{'s' * (len(common) == 1)} in {seen.name} too ({kind_of_place(judged.dataset, len(common))} {listed})",
         effect="Both are the same part: given twice, they count twice."
         if is_copy
         else f"Trained on the one, a model has seen {share_text(share)} of the other: its accuracy there is mostly too "
@@ -198,7 +198,7 @@ def _near(first: Part, second: Part, rows: NDArray[np.int64], mirrored: int, she
         message=f"{len(rows):,} pair{'s' * (len(rows) != 1)} of images that may be copies but for a small shift, "
         f"turn or zoom, brightness, blur, a mirror, inversion or encoding; {images:,} of {judged:,} images of "
         f"{second.name} ({share_text(share)}) {'is' if images == 1 else 'are'} in one; {mirrored:,} mirrored "
-        f"({kind_of_place(second.dataset)} {listed})",
+        f"({kind_of_place(second.dataset, 2 * len(rows))} {listed})",
         effect="If they are copies, they weigh more than others in training."
         if within
         else "If they are copies, what was trained on comes back in the test, and accuracy is a little too high.",

@@ -185,7 +185,7 @@ def constant_images(part: Part) -> list[Finding]:
             severity="warning",
             where=part.name,
             message=f"{len(constant):,} of {len(images):,} images have one {what} throughout "
-            f"({kind_of_place(part.dataset)} {listed}{', …' * (len(constant) > MAX_VALUES_LISTED)})",
+            f"({kind_of_place(part.dataset, len(constant))} {listed}{', …' * (len(constant) > MAX_VALUES_LISTED)})",
             effect="There is nothing in them to learn, or to judge by.",
             advice="Leave them out, and see what went wrong where they come from.",
             figures={"constant": len(constant), "n": len(images)} | file_figures(part.dataset, constant),

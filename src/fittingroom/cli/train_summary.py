@@ -72,13 +72,13 @@ def _scores_of_one(run: Run, result: dict[str, Any]) -> Iterator[tuple[str, str]
 
     from fittingroom.cli.interval_text import show_interval
     from fittingroom.evaluation.class_metrics import in_words as class_metrics_in_words
-    from fittingroom.rendering.share import share_text
+    from fittingroom.rendering.share import counted, share_text
     from fittingroom.report.run_summary import unjudged_in_words
 
     for split in ("test", "validation"):
         if scores := result[split]:
             folds = f", each by a model of the {scores['folds'] - 1} other folds" if scores.get("folds") else ""
-            accuracy = f"accuracy {share_text(scores['accuracy'])} on {scores['n']:,} images{folds}"
+            accuracy = f"accuracy {share_text(scores['accuracy'])} on {counted(scores['n'])}{folds}"
             calibrated = " calibrated" if scores["loss"] != scores.get("loss_uncalibrated", scores["loss"]) else ""
             yield split, f"{accuracy}; {show_interval(scores, scores['n'])}; loss {scores['loss']:.4f}{calibrated}"
             if by_class := class_metrics_in_words(scores):
@@ -180,14 +180,14 @@ def _diagnosis(run: Run) -> Iterator[tuple[str, str]]:
 def _scores_of_members(run: Run, result: dict[str, Any]) -> Iterator[tuple[str, str]]:
     from fittingroom.cli.interval_text import show_interval
     from fittingroom.evaluation.class_metrics import in_words as class_metrics_in_words
-    from fittingroom.rendering.share import share_text
+    from fittingroom.rendering.share import counted, share_text
     from fittingroom.report.run_summary import unjudged_in_words
 
     split, members = result["on"], result["members"]
     yield "seeds", ", ".join(f"{member['seed']}" for member in members)
     if split:
         n = members[0][split]["n"]
-        mean = f"mean accuracy {share_text(result['mean'])} on {n:,} images, sd {100 * result['sd']:.2f} points"
+        mean = f"mean accuracy {share_text(result['mean'])} on {counted(n)}, sd {100 * result['sd']:.2f} points"
         yield split, f"{mean}; {show_interval(result, n, seeds=len(members))}"
         accuracies = ", ".join(share_text(member[split]["accuracy"]) for member in members)
         yield "", f"each: {accuracies}"

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fittingroom.rendering.share import share_text
+from fittingroom.rendering.share import counted, share_text
 from fittingroom.rendering.terminal import printable
 from fittingroom.version import __version__
 
@@ -25,7 +25,7 @@ def render_page(template: Path, content: Mapping[str, Any]) -> str:
     Args:
         template: a file of the package. What is put into ``.html`` is escaped, in ``.md`` too: see :func:`in_markdown`.
         content: the template's variables. Beside them it sees ``style``, the text of the style sheet, ``version``, the
-            package's, and the filters ``percent`` and ``share``. One that is missing is an error.
+            package's, and the filters ``percent``, ``share`` and ``counted``. One that is missing is an error.
 
     Returns:
         The text of the page.
@@ -88,4 +88,5 @@ def _environment() -> Environment:
     environment.globals |= {"style": STYLE_SHEET.read_text(encoding="utf-8"), "version": __version__}
     environment.filters["percent"] = percent
     environment.filters["share"] = share_text
+    environment.filters["counted"] = counted
     return environment

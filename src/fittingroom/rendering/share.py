@@ -1,4 +1,4 @@
-"""Shares as percentages that don't say all, or nothing, where it isn't so."""
+"""Shares as percentages that don't say all, or nothing, where it isn't so, and counts of things."""
 
 from __future__ import annotations
 
@@ -16,3 +16,13 @@ def share_text(share: float, digits: int = 2) -> str:
     if share > 0 and text == f"{0:.{digits}%}":
         return f"< {step:.{digits}%}"
     return text
+
+
+def counted(number: int, thing: str = "image") -> str:
+    """So many of a thing: ``1 image``, ``1,234 images``.
+
+    Example:
+        >>> counted(1), counted(0), counted(1_234, "test image")
+        ('1 image', '0 images', '1,234 test images')
+    """
+    return f"{number:,} {thing}{'s' * (number != 1)}"

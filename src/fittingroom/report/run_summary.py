@@ -208,11 +208,13 @@ class WorstMistakes:
 
 
 def worst_mistakes(scores: dict[str, Any]) -> WorstMistakes | None:
-    """Pick them from scores of ``result.json``; None without a mistake."""
+    """Pick them from scores of ``result.json``; None without a mistake, or where all images are of one class."""
     mistakes = scores["n"] - scores["correct"]
     if not mistakes:
         return None
     classes = weakest_classes(scores)
+    if len(classes) < 2:
+        return None
 
     # Of several that are as weak, the one with most images is known best.
     least = [row for row in classes if row["recall"] == classes[0]["recall"]]

@@ -255,8 +255,15 @@ def _filled(entry: Entry, match: re.Match[str], catalogue: str) -> str | None:
 def _entry(english: str, chinese: str) -> Entry:
     pattern, start = "", 0
     for place in PLACE.finditer(english):
-        pattern += re.escape(english[start : place.start()])
+        pattern += _escaped(english[start : place.start()], after_place=start > 0)
         name = place[1] + place[2]
         pattern += f"(?P={name})" if f"(?P<{name}>" in pattern else f"(?P<{name}>{KINDS[place[1]]})"
         start = place.end()
-    return Entry(re.compile(pattern + re.escape(english[start:])), chinese)
+    return Entry(re.compile(pattern + _escaped(english[start:], after_place=start > 0)), chinese)
+
+
+def _escaped(english: str, *, after_place: bool) -> str:
+    """A part of a sentence as a pattern; one image is told in the singular, where Chinese has none."""
+    escaped = re.escape(english)
+    counts = after_place and re.match(r" (test |validation |train )?images\b", english)
+    return escaped.replace("images", "images?", 1) if counts else escaped
