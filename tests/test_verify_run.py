@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -109,6 +110,15 @@ def test_a_result_that_was_changed_afterwards_is_outside(run: Path) -> None:
         f"says {right + 9} right answers on validation, predictions-validation.parquet has {right}"
         in found.sentences[-1]
     )
+
+
+@pytest.mark.parametrize("file", ["config.json", "result.json", "model.safetensors"])
+def test_what_is_damaged_is_said_before_anything_is_trained(file: str, run: Path) -> None:
+    (run / file).write_bytes((run / file).read_bytes()[:-9])
+    seen: list[object] = []
+    with pytest.raises(fr.ArtifactError, match=rf"{re.escape(file)}|weights expected"):
+        fr.verify(run, observe=seen.append)
+    assert seen == []
 
 
 def test_other_data_is_refused(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

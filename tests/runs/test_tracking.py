@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import pytest
 
 import fittingroom as fr
-from fittingroom.errors import how_to_install
+from fittingroom.errors import FittingRoomError, how_to_install
 from fittingroom.events import CheckpointSaved, EpochDone, Event, StepDone, TrainingStarted
+from fittingroom.runs import tracking
 from fittingroom.runs.metrics_log import read_metrics
 from fittingroom.runs.tracking import TRACKERS, MlflowTracker, Tracker, open_tracker
 
@@ -136,14 +139,69 @@ def test_mlflow_goes_where_its_own_variable_says(run: fr.Run, tmp_path: Path, mo
     class Client:
         def __init__(self, uri: str):
             asked.append(uri)
-            raise ConnectionError
+            raise ConnectionError("not today")
 
     monkeypatch.setattr(pytest.importorskip("mlflow"), "MlflowClient", Client)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:5000")
+    uri = f"sqlite:///{tmp_path}/store.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
 
-    with pytest.raises(ConnectionError):
+    with pytest.raises(FittingRoomError, match="not today"):
         open_tracker("mlflow", run)
-    assert asked == ["http://127.0.0.1:5000"]
+    assert asked == [uri]
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "http://me:hidden@127.0.0.1:9",  # nobody listens
+        "http://127.0.0.1:99999",
+        "http://[::1",
+        "postgresql+nodriver://me:hidden@127.0.0.1:9/runs",
+        "another://me:hid@den@host/store",
+        "sqlite:////proc/nowhere/store.db",
+        "file:///proc/nowhere",
+    ],
+)
+def test_a_store_that_mlflow_cant_write_to_is_one_message_before_anything_is_trained(
+    uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At once: MLflow itself tries for minutes, and shows the password."""
+    pytest.importorskip("mlflow")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    with pytest.raises(FittingRoomError, match=r"mlflow: \$MLFLOW_TRACKING_URI .*expected") as stop:
+        fr.train("sample", "plain", out=tmp_path / "run", options=fr.Options(track=("mlflow",)))
+    assert "hid" not in str(stop.value)
+    assert "den" not in str(stop.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_no_password_of_a_tracking_server_is_kept_in_the_run(
+    run: fr.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("mlflow")
+    shutil.copytree(run.path, tmp_path / "run", ignore=shutil.ignore_patterns("mlflow.json"))
+    created: list[str] = []
+
+    class Client:
+        def get_experiment_by_name(self, _name: str) -> SimpleNamespace:
+            return SimpleNamespace(experiment_id="1")
+
+        def create_run(self, experiment: str, **_options: object) -> SimpleNamespace:
+            created.append(experiment)
+            return SimpleNamespace(info=SimpleNamespace(run_id="a-run"))
+
+        def log_batch(self, run_id: str, **_options: object) -> None:
+            pass
+
+    monkeypatch.setattr(tracking, "_client_of", lambda _uri: Client())
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:hidden@host")
+    open_tracker("mlflow", fr.Run(tmp_path / "run"))
+    note = (tmp_path / "run" / "mlflow.json").read_text()
+    assert "http://me:***@host" in note
+    assert "hidden" not in note
+
+    open_tracker("mlflow", fr.Run(tmp_path / "run"))  # the same store: it goes on in the run that is there
+    assert created == ["1"]
 
 
 def test_metrics_that_mlflow_did_not_take_are_sent_later(run: fr.Run, monkeypatch: pytest.MonkeyPatch) -> None:

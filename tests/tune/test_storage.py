@@ -11,8 +11,9 @@ import optuna
 import pytest
 
 import fittingroom as fr
+from fittingroom.files.sqlite_url import without_password
 from fittingroom.tune import Plan
-from fittingroom.tune.storage import open_storage, sqlite_in, without_password
+from fittingroom.tune.storage import open_storage, sqlite_in
 from tests.tune.conftest import SPACE, recipe
 
 

@@ -37,6 +37,7 @@ FLAGS = {
         for name in ("group", "host", "model", "out", "port", "resume", "seed", "size", "storage", "test", "to")
     },
     "`channels`": "--grey",
+    "`track`": "--track",
     "`watch`": "--watch",
     "`weights`": "--weights",
     "`from_run`": "--from",

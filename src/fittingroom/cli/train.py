@@ -322,7 +322,7 @@ def _report(run: Run, args: argparse.Namespace) -> None:
         return
 
     print()
-    for name, text in as_far_as_possible(summary(run), run):
+    for name, text in as_far_as_possible(summary(run), run, is_new=not args.resume):
         say(f"{name:<12}{text}")
     if args.quiet:
         return

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from fittingroom.errors import FittingRoomError
+from fittingroom.errors import ArtifactError, FittingRoomError
 from fittingroom.rendering.terminal import tell
 
 if TYPE_CHECKING:
@@ -48,14 +48,18 @@ def summary(run: Run) -> Iterator[tuple[str, str]]:
     yield from _diagnosis(run)
 
 
-def as_far_as_possible(lines: Iterator[tuple[str, str]], run: Run) -> Iterator[tuple[str, str]]:
-    """The lines, of which what fails takes along neither the finished training nor where that lies."""
+def as_far_as_possible(lines: Iterator[tuple[str, str]], run: Run, *, is_new: bool) -> Iterator[tuple[str, str]]:
+    """The lines, of which what fails takes along neither the finished training nor where that lies.
+
+    Of a run that isn't new what fails may be a damaged file, which is an error.
+    """
     has_begun = False
     while True:
         try:
             line = next(lines, None)
         except (FittingRoomError, MemoryError, OSError) as error:
-            if not has_begun:  # nothing is known of what the training came to
+            is_damage = isinstance(error, ArtifactError) and not is_new
+            if is_damage or not has_begun:  # nothing is known of what the training came to
                 raise
             reason = (error.strerror if isinstance(error, OSError) else None) or str(error) or "no memory was left"
             tell(f"warning: {run.path}: the run is complete, and the rest of this summary can't be had: {reason}")

@@ -1,7 +1,8 @@
-"""The URL of an SQLite file whatever its folder is called."""
+"""URLs of databases: of an SQLite file whatever its folder is called, and of any as it may be shown."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from urllib.parse import quote
 
@@ -20,3 +21,13 @@ def sqlite_url(file: Path) -> str:
     if not set(path) & set("?#%"):
         return f"sqlite:///{path}"
     return f"sqlite:///file:{quote(path)}?uri=true"
+
+
+def without_password(url: str, mask: str = "***") -> str:
+    """A URL as it may be shown and kept.
+
+    Example:
+        >>> without_password("postgresql://me:sec:r@t@host/runs")
+        'postgresql://me:***@host/runs'
+    """
+    return re.sub(r"(://[^:/@]*):[^/]*@", rf"\1:{mask}@", url)

@@ -45,6 +45,7 @@ from fittingroom.runs.recorded import recorded_environment, refuse_changes
 from fittingroom.runs.run import Run
 from fittingroom.runs.run_data import as_splits
 from fittingroom.runs.starting_point import IMAGES, START, write_seen, write_weights
+from fittingroom.runs.tracking import refuse_unusable
 from fittingroom.training.device import pick_device, prepare_torch
 from fittingroom.training.hold_out import learned_from_count, said_of_cut
 from fittingroom.training.own_parts import try_own_code
@@ -107,6 +108,8 @@ def start(
     asked, images = recipe, learned_from_count(splits, recipe)
     recipe = settled(asked, images, splits.train.image_size)
     group.check_batch(recipe.images_a_step)
+    if group.is_main:
+        refuse_unusable(options.track)
 
     # Before the machine is described, with its number of threads.
     warn_of_many_threads(options.threads)

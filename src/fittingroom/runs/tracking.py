@@ -9,22 +9,33 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
+import socket
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol, TypedDict
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 from fittingroom.errors import FittingRoomError, RecipeError, how_to_install
 from fittingroom.events import EpochDone, Event, StepDone, TrainingStarted
 from fittingroom.files.json_file import read_json, write_json
 from fittingroom.files.records import read_record
-from fittingroom.files.sqlite_url import sqlite_url
+from fittingroom.files.sqlite_url import sqlite_url, without_password
 from fittingroom.runs.run import Run, runs_folder
 
 MLFLOW_STATE = "mlflow.json"  # in the run's folder: which run of MLflow it is, so that a resumed training goes on there
 FORMAT = 1  # of that file
+# By MLflow's own numbers a server that is away holds a training up for minutes.
+FEW_RETRIES = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
+PORTS = {"http": 80, "https": 443}
+DATABASES = ("postgresql", "mysql", "sqlite", "mssql")  # that MLflow takes
+PATIENCE = 10.0  # seconds, until a server is taken for away
+MAX_REASON = 300  # characters
 BATCH = 500  # metrics that go to MLflow at once; it takes 1,000 at most
 
 
@@ -63,13 +74,30 @@ def open_tracker(name: str, run: Run) -> Tracker:
 
     Raises:
         RecipeError: there is no such tracker.
-        FittingRoomError: its package is not installed.
+        FittingRoomError: its package is not installed, or its store can't be written to.
     """
+    _refuse_unknown(name)
+    return TRACKERS[name](run)
+
+
+def refuse_unusable(names: Sequence[str]) -> None:
+    """Refuse trackers that a training could not be told to, before there is a folder of it.
+
+    Raises:
+        RecipeError, FittingRoomError: as for :func:`open_tracker`.
+    """
+    for name in names:
+        _refuse_unknown(name)
+    if "mlflow" in names and (uri := os.environ.get("MLFLOW_TRACKING_URI")):
+        with _naming_the_store(uri):
+            _client_of(uri)
+
+
+def _refuse_unknown(name: str) -> None:
     if name not in TRACKERS:
         raise RecipeError(f"track: {' or '.join(TRACKERS)} expected, {name!r} found")
     if find_spec(name) is None:
         raise FittingRoomError(f"{name}: its package is not installed; {how_to_install(name)}")
-    return TRACKERS[name](run)
 
 
 class TensorBoardTracker:
@@ -121,29 +149,25 @@ class MlflowTracker:
     """A run of MLflow with the recipe as parameters, metrics by step, and the run's files as artifacts."""
 
     def __init__(self, run: Run):
-        # A training tells nobody that it runs, and its own lines are not lost between MLflow's.
-        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-        for chatty in ("mlflow", "alembic"):
-            logging.getLogger(chatty).setLevel(logging.WARNING)
-        from mlflow import MlflowClient
-        from mlflow.entities import Metric, Param
-        from mlflow.exceptions import MlflowException
+        mlflow = _quiet_mlflow()
 
         # Kept, so that the package is loaded only where it tracks.
-        self.metric, self.failure = Metric, MlflowException
+        self.metric, self.failure = mlflow.entities.Metric, mlflow.exceptions.MlflowException
         self.waiting: list[Any] = []
         self.last_step = 0
 
         # One store for all runs of a folder, in which they can be compared.
         folder = runs_folder(run.path)
         uri = os.environ.get("MLFLOW_TRACKING_URI") or sqlite_url(folder / "mlflow.db")
-        self.client = MlflowClient(uri)
+        state, kept_uri = run.path / MLFLOW_STATE, without_password(uri)
+        known = _read_state(state) if state.exists() else None
+        with _naming_the_store(uri):
+            self.client = _client_of(uri)
 
-        # A resumed training goes on in MLflow's run, if that is where it was begun.
-        state = run.path / MLFLOW_STATE
-        if state.exists() and (known := _read_state(state))["uri"] == uri:
-            self.run_id = known["run_id"]
-        else:
+            # A resumed training goes on in MLflow's run, if that is where it was begun.
+            if known and without_password(known["uri"]) == kept_uri:
+                self.run_id = known["run_id"]
+                return
             experiment = self._experiment(folder / "mlflow-artifacts")
             name = str(run.path.resolve().relative_to(folder.resolve()))
             created = self.client.create_run(
@@ -151,12 +175,12 @@ class MlflowTracker:
             )
             self.run_id = created.info.run_id
             self.client.log_batch(
-                self.run_id, params=[Param(key, str(value)) for key, value in _parameters(run).items()]
+                self.run_id, params=[mlflow.entities.Param(key, str(value)) for key, value in _parameters(run).items()]
             )
-            write_json(state, {"format": FORMAT, "uri": uri, "run_id": self.run_id})
+        write_json(state, {"format": FORMAT, "uri": kept_uri, "run_id": self.run_id})
 
     def _experiment(self, artifacts: Path) -> str:
-        name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or "fittingroom"
+        name = _experiment_name()
         experiment = self.client.get_experiment_by_name(name)
         if experiment is not None:
             return str(experiment.experiment_id)
@@ -201,6 +225,61 @@ class MlflowTracker:
                 warnings.warn(f"MLflow does not take the metrics, which are kept for now: {error}", stacklevel=2)
                 return
             del self.waiting[:BATCH]
+
+
+def _quiet_mlflow() -> Any:
+    """The package, which tells nobody that a training runs, and doesn't lose that one's lines between its own."""
+    for name, value in {"MLFLOW_DISABLE_TELEMETRY": "true", **FEW_RETRIES}.items():
+        os.environ.setdefault(name, value)
+    for chatty in ("mlflow", "alembic"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    import mlflow
+    import mlflow.entities
+    import mlflow.exceptions
+
+    return mlflow
+
+
+def _client_of(uri: str) -> Any:
+    """MLflow's client of a store that is known to answer."""
+    _refuse_unreachable(uri)
+    client = _quiet_mlflow().MlflowClient(uri)
+    client.get_experiment_by_name(_experiment_name())
+    return client
+
+
+def _experiment_name() -> str:
+    return os.environ.get("MLFLOW_EXPERIMENT_NAME") or "fittingroom"
+
+
+@contextmanager
+def _naming_the_store(uri: str) -> Iterator[None]:
+    """Have whatever the block fails by be one message that names where MLflow was to write, without a password."""
+    try:
+        yield
+    except Exception as error:  # MLflow, SQLAlchemy and the drivers of databases each have errors of their own
+        reason = " ".join(without_password(str(error)).split())[:MAX_REASON] or type(error).__name__
+        password = re.search(r"://[^:/@]*:([^/]+)@", uri)
+        where = "$MLFLOW_TRACKING_URI" if os.environ.get("MLFLOW_TRACKING_URI") else "its own file"
+        raise FittingRoomError(
+            f"`track` mlflow: {where} {without_password(uri)}: a server of MLflow or a database expected that can be "
+            f"written to, but {reason.replace(password[1], '***') if password else reason}. Set it right, or begin "
+            "without `track`; a training that was begun goes on by `fittingroom train --resume`"
+        ) from error
+
+
+def _refuse_unreachable(uri: str) -> None:
+    """Try once what MLflow tries for minutes. Raises whatever keeps the store from being reached."""
+    parsed = urlsplit(uri)
+    scheme = parsed.scheme.partition("+")[0]
+    if scheme in PORTS and parsed.hostname and scheme not in getproxies():
+        socket.create_connection((parsed.hostname, parsed.port or PORTS[scheme]), PATIENCE).close()
+    elif scheme in DATABASES:
+        from sqlalchemy import create_engine
+
+        engine = create_engine(uri)
+        engine.connect().close()
+        engine.dispose()
 
 
 TRACKERS: dict[str, Callable[[Run], Tracker]] = {"tensorboard": TensorBoardTracker, "mlflow": MlflowTracker}

@@ -21,6 +21,7 @@ from fittingroom.data.dataset import Splits
 from fittingroom.data.open import open_dataset
 from fittingroom.errors import ArtifactError, Interrupted, RecipeError, StorageFailed
 from fittingroom.events import Hooks, Observer
+from fittingroom.files.sqlite_url import without_password
 from fittingroom.parallel.process_group import processes
 from fittingroom.parallel.ray_engine import RayEngine, check_engine
 from fittingroom.recipes.reading import load_recipe
@@ -30,7 +31,7 @@ from fittingroom.runs.going_on import going_on_by
 from fittingroom.runs.preprocessing import preprocessing_of
 from fittingroom.tune.conclusion import conclude
 from fittingroom.tune.record import open_study, start_study
-from fittingroom.tune.storage import reason_of, sqlite_in, without_password
+from fittingroom.tune.storage import reason_of, sqlite_in
 from fittingroom.tune.study import Study
 from fittingroom.tune.trial import Plan
 

@@ -18,6 +18,7 @@ from fittingroom.environment import versions
 from fittingroom.errors import ArtifactError, DataError, RecipeError
 from fittingroom.files.json_file import read_json, write_json
 from fittingroom.files.records import LongText, brief, read_record
+from fittingroom.files.sqlite_url import without_password
 from fittingroom.models import build_model, find_model
 from fittingroom.own_code.kept import FOLDER as CODE
 from fittingroom.own_code.kept import KeptCode
@@ -32,7 +33,7 @@ from fittingroom.runs.preprocessing import preprocessing_of
 from fittingroom.training.device import pick_device, prepare_torch
 from fittingroom.training.hold_out import held_out_count
 from fittingroom.tune.space import SearchSpace, baseline_values, label, names_in_study, parse_space, read_space
-from fittingroom.tune.storage import DATABASE, open_storage, sqlite_in, without_password
+from fittingroom.tune.storage import DATABASE, open_storage, sqlite_in
 from fittingroom.tune.study import Study
 from fittingroom.tune.trial import Plan
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -11,7 +10,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from fittingroom.errors import FittingRoomError
-from fittingroom.files.sqlite_url import sqlite_url
+from fittingroom.files.sqlite_url import sqlite_url, without_password
 
 DATABASE = "study.db"
 """Of a study for which no other storage was named, in its folder."""
@@ -86,8 +85,3 @@ def reason_of(error: BaseException) -> str:
 def sqlite_in(folder: Path) -> str:
     """The URL of a study's own file."""
     return sqlite_url(folder / DATABASE)
-
-
-def without_password(url: str, mask: str = "***") -> str:
-    """A storage's URL as it may be shown and kept."""
-    return re.sub(r"(://[^:/@]*):[^@/]*@", rf"\1:{mask}@", url)

@@ -111,6 +111,9 @@ def verify(
     environment = run.environment
     run = dataclasses.replace(run, splits=_data_of(run, environment, data))
     refuse_changes(run, environment, run.recipe, ALONE)
+    for member in run.members or [run] if steps is None else []:  # what is damaged is said before anything is trained
+        member.artifact.network(trust_code=trust_code)
+        _ = member.result
     again = Again.of(run, environment, trust_code, device, threads, observe)
     return [_verify_one(member, again, steps, seeds) for member in run.members or [run]]
 
