@@ -172,6 +172,10 @@ def scenes() -> Iterator[Scene]:
     for ideas in IDEAS:
         name = f"folds, nothing, {ideas} of sd 0.6, baseline 0.6"
         yield Scene(name=name, ideas=ideas, baseline_sd=0.6, idea_sd=0.6, images=SMALL, folds=FOLDS)
+    for sd in (1.0, 2.0):  # more than the folds' factor was made for
+        for ideas in IDEAS:
+            name = f"folds, nothing, {ideas} of sd {sd:g}, baseline {sd:g}"
+            yield Scene(name=name, ideas=ideas, baseline_sd=sd, idea_sd=sd, images=SMALL, folds=FOLDS)
     for gain in (2.0, 4.0):
         name = f"folds, gain of {gain:g} points, 1 of sd 0.6, baseline 0.6"
         yield Scene(name=name, ideas=1, baseline_sd=0.6, idea_sd=0.6, gains=(gain,), images=SMALL, folds=FOLDS)

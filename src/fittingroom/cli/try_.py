@@ -29,7 +29,7 @@ def add_options(parser: Parser) -> None:
     parser.description = (
         "Does an idea help? Baseline and idea are trained with the same seeds, pair after pair, and judged on "
         "validation images until each idea is better, worse, smaller than the effect, or can't be told. Of studies "
-        "whose ideas make no difference, at most 5% claim that one does."
+        "whose ideas make no difference, at most 5% are to claim that one does."
     )
     parser.epilog = "example: fittingroom try --set mirror=random --set label_smoothing=0 --budget 10m"
     parser.add_argument(

@@ -94,9 +94,10 @@ def try_ideas(
     Judged on validation images alone: a fifth of the training images, at most 10,000, that no training of the study
     sees; below 5,000 images by five folds, each image by a model that has not learned from it. Looks are after 3, 4, 6,
     8, 12, 16, 24 and 32 pairs; an idea ends as better, worse, smaller than the effect, or as one that can't be told. Of
-    studies whose ideas make no difference, at most 5% claim one, however many the ideas are
+    studies whose ideas make no difference, at most 5% are to claim one, however many the ideas are
     (:mod:`fittingroom.ideas.decide`). The models of folds learned from largely the same images, for which these
-    count for less than half as many (:mod:`fittingroom.evaluation.fold_interval`).
+    count for less than half as many (:mod:`fittingroom.evaluation.fold_interval`); where a recipe owes much to just
+    these training images, that is too little.
 
     Args:
         data: as for :func:`fittingroom.train`.
