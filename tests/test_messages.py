@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import fittingroom
-from fittingroom.cli.options import FLAGS
+from fittingroom.cli.flags import FLAGS
 
 ROOT = Path(fittingroom.__file__).parent
 FLAG = re.compile(r"(?<![\w-])--[a-z][a-z-]+")

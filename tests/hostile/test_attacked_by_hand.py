@@ -21,7 +21,7 @@ from safetensors.torch import save_file
 
 import fittingroom as fr
 from fittingroom.cli import main
-from fittingroom.cli.options import observing
+from fittingroom.cli.signals import observing
 from fittingroom.data.edits import edited
 from fittingroom.environment import default_threads, threads_of_environment
 from fittingroom.errors import ArtifactError, DataError, FittingRoomError, RecipeError

@@ -17,6 +17,7 @@ import warnings
 from collections.abc import Sequence
 from importlib import import_module
 
+from fittingroom.cli.flags import with_flags
 from fittingroom.cli.parser import Parser
 from fittingroom.cli.streams import finish_stdout, prepare_streams, silence_stdout
 from fittingroom.errors import (
@@ -81,8 +82,6 @@ def make_parser(asked: str | None = None) -> Parser:
 
 
 def _tell_warning(message: str) -> None:
-    from fittingroom.cli.options import with_flags
-
     tell(f"warning: {with_flags(message)}")
 
 
@@ -119,8 +118,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except PeerFailed:
         return OUR_FAULT
     except FittingRoomError as error:
-        from fittingroom.cli.options import with_flags
-
         tell(f"fittingroom: {with_flags(str(error))}")
         return USERS_MISTAKE
 

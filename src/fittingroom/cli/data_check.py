@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fittingroom.cli import options
+from fittingroom.cli.flags import with_flags
 from fittingroom.cli.parser import Commands, add_old_spelling
 from fittingroom.rendering.terminal import tell
 
@@ -117,12 +118,12 @@ def _with_flags(report: Report) -> Report:
     def said(finding: Finding) -> Finding:
         return replace(
             finding,
-            message=options.with_flags(finding.message),
-            effect=options.with_flags(finding.effect),
-            advice=options.with_flags(finding.advice),
+            message=with_flags(finding.message),
+            effect=with_flags(finding.effect),
+            advice=with_flags(finding.advice),
         )
 
-    checked = [replace(each, notes=tuple(map(options.with_flags, each.notes))) for each in report.checked]
+    checked = [replace(each, notes=tuple(map(with_flags, each.notes))) for each in report.checked]
     return replace(report, findings=tuple(map(said, report.findings)), checked=tuple(checked))
 
 

@@ -6,51 +6,22 @@ Nothing heavy is imported before an option is read, so that ``--help`` answers a
 from __future__ import annotations
 
 import argparse
-import os
 import re
-import sys
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
+from fittingroom.cli.flags import with_flags
 from fittingroom.rendering.terminal import tell
 
 if TYPE_CHECKING:
     from fittingroom.data.dataset import Splits
     from fittingroom.data.preprocessing import Preprocessing
-    from fittingroom.events import Hooks
     from fittingroom.parallel.ray_engine import RayEngine
     from fittingroom.recipes.recipe import Recipe
     from fittingroom.runs.origin import Origin
 
 DEFAULT_DATA, RECIPE_FOR_A_MODEL, RECIPE_FOR_WEIGHTS = "fashion-mnist", "plain", "finetune"
 BY_DATA = "swift for 20,000 grey images of 28×28 pixels or more, else plain"
-
-FLAGS = {
-    "size = [height, width] sets another": "--size sets another",
-    "channels = 1 makes all of them grey": "--grey makes all of them grey",
-    "channels = 3 keeps their colour": "--set channels=3 keeps their colour",
-    "size = [height, width] makes them smaller": "--size makes them smaller",
-    "`overrides`": "--set",
-    **{
-        f"`{name}`": f"--{name}"
-        for name in ("group", "host", "model", "out", "port", "resume", "seed", "size", "storage", "test", "to")
-    },
-    "`channels`": "--grey",
-    "`track`": "--track",
-    "`watch`": "--watch",
-    "`weights`": "--weights",
-    "`from_run`": "--from",
-    "`api_key`": "--api-key-file",
-    "`api_key_file`": "--api-key-file",
-    "`name`": "--name",
-    "`no_key=True`": "--no-key",
-    "`folds=5`": "--folds 5",
-    "`force=True`": "--force",
-    "`skip_broken=True`": "--skip-broken",
-    "`trust_code=True`": "--trust-code",
-}
-"""What the library says of its parameters and of a recipe's keys, and how the command line says it."""
 
 Options = argparse.ArgumentParser | argparse._ArgumentGroup
 
@@ -347,13 +318,6 @@ def open_data(
     return splits
 
 
-def with_flags(text: str) -> str:
-    """A message of the library, which names parameters and keys of the recipe, with the options that set them."""
-    for parameter, flag in FLAGS.items():
-        text = text.replace(parameter, flag)
-    return text
-
-
 def warn_of_faults(splits: Splits) -> None:
     """The fast part of ``data check``: what is wrong with the data is said before anything is learned from it."""
     from fittingroom.audit import fast_findings
@@ -363,43 +327,6 @@ def warn_of_faults(splits: Splits) -> None:
         tell(f"{fault.severity} in the data, {fault.where}: {fault.name}: {fault.message}")
     if faults:
         tell("Training goes on. More of each, and what to do: fittingroom data check")
-
-
-@contextmanager
-def observing(*, quiet: bool) -> Iterator[Hooks]:
-    """Show a training on the screen, and stop it with its state saved on Ctrl-C or SIGTERM; a second one ends at once.
-
-    A terminal that is closed stops it as they do, by SIGHUP, unless ``nohup`` has that ignored.
-
-    Args:
-        quiet: show nothing; it can be stopped all the same.
-    """
-    import signal
-
-    from fittingroom.events import Hooks
-    from fittingroom.rendering.progress import showing
-
-    signals: list[int] = []
-
-    def on_signal(number: int, _frame: Any) -> None:
-        if signals:
-            raise KeyboardInterrupt
-        signals.append(number)
-        # Not print: the signal may come while the bar or a line is being printed, which then raises.
-        with suppress(OSError):  # of a terminal that is closed
-            os.write(sys.stderr.fileno(), "\nstopping after this step …\n".encode())
-
-    # Put back at the end: whoever calls this from Python has handlers of their own.
-    heard = [signal.SIGINT, signal.SIGTERM]
-    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
-        heard.append(signal.SIGHUP)
-    before = {number: signal.signal(number, on_signal) for number in heard}
-    try:
-        with showing(quiet=quiet) as observe:
-            yield Hooks(observe=observe, should_stop=lambda: bool(signals))
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def given(args: argparse.Namespace, names: Iterable[str]) -> list[str]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from fittingroom.cli import options
 from fittingroom.cli.parser import Parser, add_old_spelling
+from fittingroom.cli.signals import observing
 from fittingroom.rendering.terminal import say, tell, terminal_width
 
 if TYPE_CHECKING:
@@ -191,7 +192,7 @@ def _resume(args: argparse.Namespace, engine: RayEngine | None, group: ProcessGr
 
     count, path = args.add_seeds or (0, args.resume)
     go_on = partial(add_seeds, path, int(count)) if args.add_seeds else partial(resume, path)
-    with options.observing(quiet=args.quiet) as hooks:
+    with observing(quiet=args.quiet) as hooks:
         return go_on(
             trust_code=args.trust_code,
             look_at_test=False if args.no_test else None,
@@ -241,7 +242,7 @@ def _begin(args: argparse.Namespace, engine: RayEngine | None, group: ProcessGro
     names = options.given(args, ("device", "threads", "keep", "deterministic", "xkcd", "test", "skip_broken", "group"))
     names += options.given(args, ("without", "labels"))
     given = {name: getattr(args, name) for name in names}
-    with options.observing(quiet=args.quiet) as hooks:
+    with observing(quiet=args.quiet) as hooks:
         if options.names_no_recipe(args):
             recipe, why = options.recipe_for(args, splits)
             hooks.observe(RecipeSettled(sentence=why))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from fittingroom.cli import options
 from fittingroom.cli.parser import Parser
+from fittingroom.cli.signals import observing
 from fittingroom.rendering.terminal import say
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ def run_try(args: argparse.Namespace) -> int:
     from fittingroom.ideas.table import as_csv, as_latex
 
     _refuse_what_does_not_go_together(args)
-    with options.observing(quiet=args.quiet) as hooks:
+    with observing(quiet=args.quiet) as hooks:
         tried = _resume(args, hooks) if args.resume else _begin(args, hooks)
 
     if args.csv:

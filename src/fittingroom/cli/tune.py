@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from fittingroom.cli import options
 from fittingroom.cli.parser import HelpAsWritten, Parser
+from fittingroom.cli.signals import observing
 from fittingroom.rendering.terminal import say
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def run_tune(args: argparse.Namespace) -> int:
 
     _refuse_what_does_not_go_together(args)
     engine = options.engine_of(args)
-    with options.observing(quiet=args.quiet) as hooks:
+    with observing(quiet=args.quiet) as hooks:
         study = _resume(args, engine, hooks) if args.resume else _begin(args, engine, hooks)
 
     # Other processes may still be at it: the last one to end trains the best recipe, and has the result.

@@ -86,55 +86,27 @@ def read_prediction_file(path: Path) -> PredictionFile:
 
 def _checked(columns: Columns, path: Path) -> PredictionFile:
     there, probabilities = columns.arrays, columns.probabilities
-    answered = [name for name in ("predicted",) if name in there]
-
-    # First whether it is a table of answers at all, with a value of each kind a row.
-    if not answered and probabilities is None:
-        found = ", ".join(sorted(there)[:SHOWN]) or "no column that is known"
-        raise DataError(
-            f"{path}: label and predicted, or label and probabilities (p0, p1, … or p_<class>; in .npz one array), "
-            f"expected; found {found}"
-        )
-    n = len(probabilities) if probabilities is not None else len(there["predicted"])
-    lengths = {name: len(values) for name, values in there.items()} | {"probabilities": n}
-    if len(set(lengths.values())) > 1:
-        said = ", ".join(
-            f"{name} {count:,}" for name, count in sorted(lengths.items()) if name in there or probabilities is not None
-        )
-        raise DataError(f"{path}: as many of each expected, found {said}")
-    if not 0 < n <= MAX_ROWS:
-        raise DataError(f"{path}: 1 to {MAX_ROWS:,} rows expected, {n:,} found")
-
+    n = _rows_of(columns, path)
     texts = {name: _classes_in(there[name], f"{path}: {name}") for name in ("label", "predicted") if name in there}
     are_numbers = all(_WHOLE.fullmatch(name) for names, _ in texts.values() for name in names) and not columns.classes
     if are_numbers:
         texts = {name: ([_whole(each) for each in names], row_N) for name, (names, row_N) in texts.items()}
 
     # Of names, only probabilities that bear them can be used: nothing else says which column is which.
-    unused, classes = "", columns.classes
+    unused, named = "", columns.classes
     if probabilities is not None:
         _refuse_bad_probabilities(probabilities, path)
-        if classes is None and are_numbers:
-            classes = [str(number) for number in range(probabilities.shape[1])]
-        elif classes is None:
+        if named is None and are_numbers:
+            named = [str(number) for number in range(probabilities.shape[1])]
+        elif named is None:
             unused = "its probabilities are not used: p0, p1, … don't say which class is which, p_<class> does"
             probabilities = None
-            if not answered:
+            if "predicted" not in there:
                 raise DataError(f"{path}: {unused}")
-
-    # Without names of its own, the file's classes are those that stand in it, numbers by their size.
     known = list(dict.fromkeys(name for names, _ in texts.values() for name in names))
-    if classes is None:
-        classes = sorted(known, key=lambda name: (int(name), "") if are_numbers else (0, name))
-    if strangers := [name for name in known if name not in set(classes)]:
-        raise DataError(
-            f"{path}: labels among the {len(classes):,} classes that have probabilities expected, found "
-            f"{', '.join(map(repr, strangers[:SHOWN]))}"
-        )
-    if len(classes) > MAX_CLASSES:
-        raise DataError(f"{path}: up to {MAX_CLASSES:,} classes expected, {len(classes):,} found: is label a class?")
+    classes = _classes_of(known, named, path, are_numbers=are_numbers)
 
-    if answered:
+    if "predicted" in there:
         predicted = _spelled(texts["predicted"])
     else:
         assert probabilities is not None
@@ -150,6 +122,47 @@ def _checked(columns: Columns, path: Path) -> PredictionFile:
         are_numbers=are_numbers,
         unused=unused,
     )
+
+
+def _rows_of(columns: Columns, path: Path) -> int:
+    """How many rows a table of answers has. Raises DataError for another table, and for columns of several lengths."""
+    there, probabilities = columns.arrays, columns.probabilities
+    if "predicted" not in there and probabilities is None:
+        found = ", ".join(sorted(there)[:SHOWN]) or "no column that is known"
+        raise DataError(
+            f"{path}: label and predicted, or label and probabilities (p0, p1, … or p_<class>; in .npz one array), "
+            f"expected; found {found}"
+        )
+
+    lengths = {name: len(values) for name, values in there.items()}
+    if probabilities is not None:
+        lengths["probabilities"] = len(probabilities)
+    if len(set(lengths.values())) > 1:
+        said = ", ".join(f"{name} {count:,}" for name, count in sorted(lengths.items()))
+        raise DataError(f"{path}: as many of each expected, found {said}")
+    n = next(iter(lengths.values()))
+    if not 0 < n <= MAX_ROWS:
+        raise DataError(f"{path}: 1 to {MAX_ROWS:,} rows expected, {n:,} found")
+    return n
+
+
+def _classes_of(known: Sequence[str], named: list[str] | None, path: Path, *, are_numbers: bool) -> list[str]:
+    """The classes that probabilities are named by or, without such names, those that occur, numbers by their size.
+
+    Raises DataError for classes that occur and are not named, and for too many.
+    """
+    classes = named
+    if classes is None:
+        classes = sorted(known, key=lambda name: (int(name), "") if are_numbers else (0, name))
+    among = set(classes)
+    if strangers := [name for name in known if name not in among]:
+        raise DataError(
+            f"{path}: labels among the {len(classes):,} classes that have probabilities expected, found "
+            f"{', '.join(map(repr, strangers[:SHOWN]))}"
+        )
+    if len(classes) > MAX_CLASSES:
+        raise DataError(f"{path}: up to {MAX_CLASSES:,} classes expected, {len(classes):,} found: is label a class?")
+    return classes
 
 
 def _whole(text: str) -> str:

@@ -24,10 +24,11 @@ from fittingroom.recipes.reading import load_recipe
 from fittingroom.recipes.recipe import Recipe
 from fittingroom.rendering.in_notebook import notebook_view
 from fittingroom.runs.command_line import command_line
-from fittingroom.runs.create import as_given, claimed_folder, recipe_for
+from fittingroom.runs.create import recipe_for
 from fittingroom.runs.environment_record import Options
 from fittingroom.runs.going_on import going_on_by
 from fittingroom.runs.kept_code import keep_study_code, names_of_code
+from fittingroom.runs.new_folder import as_given, claimed_folder
 from fittingroom.runs.one_writer import BEGUN, beginning, one_writer
 from fittingroom.runs.preprocessing import preprocessing_of
 from fittingroom.runs.run_data import as_splits

@@ -8,7 +8,8 @@ from __future__ import annotations
 import dataclasses
 import shutil
 from collections.abc import Sequence
-from contextlib import ExitStack, nullcontext, suppress
+from contextlib import ExitStack, nullcontext
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -17,10 +18,10 @@ from typing import Any, cast
 import torch
 
 from fittingroom.data.dataset import Dataset, Splits
-from fittingroom.data.edits import edited
+from fittingroom.data.edits import Edits, edited
 from fittingroom.data.formats.columns import LABEL_NAMES_IN_WORDS
 from fittingroom.environment import describe_machine, git_revision, versions, warn_of_many_threads
-from fittingroom.errors import ArtifactError, DataError, RecipeError
+from fittingroom.errors import DataError, RecipeError
 from fittingroom.events import NO_HOOKS, Hooks, Working
 from fittingroom.files.atomic import atomic_write
 from fittingroom.files.names import refuse_undecodable
@@ -38,7 +39,8 @@ from fittingroom.runs.command_line import command_line
 from fittingroom.runs.cut import CUT, bundles_of, decide_cut
 from fittingroom.runs.environment_record import Environment, Options, RecordedData, holds_run, write_environment
 from fittingroom.runs.folds import fold_numbers, for_folds
-from fittingroom.runs.one_writer import beginning, one_writer, take_over
+from fittingroom.runs.new_folder import as_given, claimed_folder
+from fittingroom.runs.one_writer import beginning, one_writer
 from fittingroom.runs.origin import Begun, Origin, WeightsOrigin, begin_from
 from fittingroom.runs.preprocessing import preprocessing_of, resolve_preprocessing
 from fittingroom.runs.recorded import recorded_environment, refuse_changes
@@ -49,7 +51,7 @@ from fittingroom.runs.tracking import refuse_unusable
 from fittingroom.training.device import pick_device, prepare_torch
 from fittingroom.training.hold_out import learned_from_count, said_of_cut
 from fittingroom.training.own_parts import try_own_code
-from fittingroom.training.precision import ResolvedPrecision, resolve_precision
+from fittingroom.training.precision import resolve_precision
 from fittingroom.training.start_weights import refuse_without_start
 
 FIRST_FILES = (CODE, START, IMAGES, "recipe.toml", environment_record.FILE)
@@ -105,65 +107,142 @@ def start(
         recipe = for_folds(recipe, splits, folds, seeds=seeds)
 
     # What is left to the number of images is settled here, for every process and every later day.
-    asked, images = recipe, learned_from_count(splits, recipe)
-    recipe = settled(asked, images, splits.train.image_size)
-    group.check_batch(recipe.images_a_step)
+    images = learned_from_count(splits, recipe)
+    plan = _Plan(
+        asked=recipe,
+        recipe=settled(recipe, images, splits.train.image_size),
+        source=source,
+        opened=opened,
+        splits=splits,
+        edits=edits,
+        images=images,
+        options=options,
+        seeds=seeds,
+        folds=folds,
+        origin=origin,
+        look_at_test=look_at_test,
+    )
+    group.check_batch(plan.recipe.images_a_step)
     if group.is_main:
         refuse_unusable(options.track)
 
     # Before the machine is described, with its number of threads.
     warn_of_many_threads(options.threads)
     prepare_torch(options.threads, options.deterministic)
-    try_own_code(recipe, splits.train, images, torch.device(pick_device(options.device)))
-
-    def make_folder(holding: ExitStack) -> str:
-        """The new folder of the run, or the one that it had before torchrun restarted it."""
-        folder = _own_folder(out, recipe.name or "run")
-        if folder is None:
-            hooks.observe(Working(what="checking which images belong together"))
-
-            precision = _precision(splits, recipe, source, options)
-            resolved = dataclasses.replace(recipe, precision=cast("Precision", precision.name))
-            environment = _describe(splits, resolved, source, options, _seed_list(recipe, seeds), group)
-            environment = dataclasses.replace(
-                environment,
-                edits=edits,
-                folds=folds,
-                together=decide_cut(splits, recipe, cache=options.cache, opened=opened.train, edits=edits, folds=folds),
-            )
-
-            # Where images stay together, the cut may hold out a few more or less than was asked for.
-            together = environment.together
-            is_tied = folds is None and together is not None and bool(together.in_words)
-
-            # Whatever keeps it from beginning is said before there is a folder.
-            if folds is not None:
-                fold_numbers(splits.train, folds, recipe.split_seed, bundles_of(environment, splits))
-            elif origin is not None:
-                environment = origin.cut_on(splits, environment)
-            begun = None if origin is None else begin_from(origin, splits, resolved, source, environment)
-            environment = dataclasses.replace(
-                environment,
-                start=None if begun is None else begun.point,
-                look_at_test=look_at_test,
-                precision_reason=precision.reason,
-                recipe_reason="; ".join(
-                    filter(None, (said_of(asked, recipe, images, about=is_tied), said_of_cut(splits, recipe)))
-                ),
-                bf16_emulated=precision.emulated,
-            )
-
-            folder = claimed_folder(out, recipe.name or "run", holding)
-            _begin(folder, resolved, environment, begun)
-        holding.enter_context(one_writer(folder))
-        return str(folder)
+    try_own_code(plan.recipe, splits.train, images, torch.device(pick_device(options.device)))
 
     # The main process decides for all; where the others' hosts have other data, they refuse.
     with ExitStack() if held is None else nullcontext(held) as holding:
-        run = Run(Path(group.broadcast(partial(make_folder, holding))), splits)
+        run = Run(Path(group.broadcast(partial(_folder_of, plan, out, group, hooks, holding))), splits)
     environment = recorded_environment(run, group)
-    refuse_changes(run, environment, as_resolved(recipe, environment), group)
+    refuse_changes(run, environment, as_resolved(plan.recipe, environment), group)
     return run
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Plan:
+    """What a run is asked to be.
+
+    Attributes:
+        asked: the recipe before it was settled for the data.
+        recipe: settled, but for the precision.
+        source: the recipe's model.
+        opened: the data before the edits.
+        splits: the data.
+        edits: what was changed in it; None for nothing.
+        images: that are learned from.
+        options: of how it is carried out.
+        seeds: of its members, or how many there are to be; None for a run of one seed.
+        folds: of a cross-validation; None without one.
+        origin: where its first weights come from; None for new ones.
+        look_at_test: whether it is to be judged on the test set.
+    """
+
+    asked: Recipe
+    recipe: Recipe
+    source: ModelSource
+    opened: Splits
+    splits: Splits
+    edits: Edits | None
+    images: int
+    options: Options
+    seeds: int | Sequence[int] | None
+    folds: int | None
+    origin: Origin | WeightsOrigin | None
+    look_at_test: bool
+
+
+def _folder_of(plan: _Plan, out: str | Path | None, group: ProcessGroup, hooks: Hooks, holding: ExitStack) -> str:
+    """The new folder of the run, or the one that it had before torchrun restarted it."""
+    name = plan.recipe.name or "run"
+    folder = _own_folder(out, name)
+    if folder is None:
+        hooks.observe(Working(what="checking which images belong together"))
+
+        # Whatever keeps it from beginning is said before there is a folder.
+        recipe, environment, begun = _described(plan, group)
+        folder = claimed_folder(out, name, holding, FIRST_FILES)
+        _begin(folder, recipe, environment, begun)
+    holding.enter_context(one_writer(folder))
+    return str(folder)
+
+
+def _described(plan: _Plan, group: ProcessGroup) -> tuple[Recipe, Environment, Begun | None]:
+    """The run's recipe, everything beside it that decides what the run will be, and the weights that it starts from.
+
+    Raises:
+        DataError: data without labels, or too few images for the folds.
+        RecipeError, ArtifactError: seeds that are none, or weights that don't fit.
+    """
+    splits, options, seeds = plan.splits, plan.options, _seed_list(plan.recipe, plan.seeds)
+    _refuse_unlabelled(splits)
+    train, device = splits.train, pick_device(options.device)
+    precision = resolve_precision(
+        plan.recipe, plan.source, train.num_classes, train.image_size, device, channels=train.channels
+    )
+    recipe = dataclasses.replace(plan.recipe, precision=cast("Precision", precision.name))
+    together = decide_cut(
+        splits, plan.recipe, cache=options.cache, opened=plan.opened.train, edits=plan.edits, folds=plan.folds
+    )
+
+    # Where images stay together, the cut may hold out a few more or less than was asked for.
+    is_tied = plan.folds is None and together is not None and bool(together.in_words)
+    reasons = said_of(plan.asked, plan.recipe, plan.images, about=is_tied), said_of_cut(splits, plan.recipe)
+    environment = Environment(
+        command=command_line(),
+        directory=str(Path.cwd()),
+        started=datetime.now(UTC).isoformat(timespec="seconds"),
+        seeds=seeds,
+        processes=group.size,
+        torchrun=torchrun_job(),
+        precision=recipe.precision,
+        precision_reason=precision.reason,
+        bf16_emulated=precision.emulated,
+        options=options,
+        data=RecordedData.of(splits),
+        edits=plan.edits,
+        folds=plan.folds,
+        preprocessing=resolve_preprocessing(splits, recipe),
+        cut=CUT,
+        together=together,
+        look_at_test=plan.look_at_test,
+        recipe=recipe.as_dict(),
+        recipe_reason="; ".join(filter(None, reasons)),
+        code_sha256=plan.source.sha256,
+        code=kept_codes(code_names(recipe)),
+        versions=versions(*(["timm"] if is_timm(recipe.model) else [])),
+        machine=describe_machine(device),
+        revision=git_revision(),
+    )
+
+    if plan.folds is not None:
+        fold_numbers(train, plan.folds, recipe.split_seed, bundles_of(environment, splits))
+    if plan.origin is None:
+        return recipe, environment, None
+    if plan.folds is None:
+        environment = plan.origin.cut_on(splits, environment)
+    begun = begin_from(plan.origin, splits, recipe, plan.source, environment)
+    return recipe, dataclasses.replace(environment, start=begun.point), begun
 
 
 def start_anew(data: Splits, recipe: Recipe, out: Path, **how: Any) -> Run:
@@ -189,37 +268,6 @@ def _seed_list(recipe: Recipe, seeds: int | Sequence[int] | None) -> tuple[int, 
     return tuple(chosen)
 
 
-def _describe(
-    splits: Splits,
-    recipe: Recipe,
-    source: ModelSource,
-    options: Options,
-    seeds: tuple[int, ...] | None,
-    group: ProcessGroup,
-) -> Environment:
-    """Everything beside the recipe that decides what the run will be. Raises DataError for data without labels."""
-    _refuse_unlabelled(splits)
-    return Environment(
-        command=command_line(),
-        directory=str(Path.cwd()),
-        started=datetime.now(UTC).isoformat(timespec="seconds"),
-        seeds=seeds,
-        processes=group.size,
-        torchrun=torchrun_job(),
-        precision=recipe.precision,
-        options=options,
-        data=RecordedData.of(splits),
-        preprocessing=resolve_preprocessing(splits, recipe),
-        cut=CUT,
-        recipe=recipe.as_dict(),
-        code_sha256=source.sha256,
-        code=kept_codes(code_names(recipe)),
-        versions=versions(*(["timm"] if is_timm(recipe.model) else [])),
-        machine=describe_machine(pick_device(options.device)),
-        revision=git_revision(),
-    )
-
-
 def _refuse_unlabelled(splits: Splits) -> None:
     """Raise DataError where there is nothing to learn from, or to validate by."""
     if splits.train.labels is None:
@@ -237,12 +285,6 @@ def as_resolved(recipe: Recipe, environment: Environment) -> Recipe:
     return dataclasses.replace(recipe, precision=cast("Precision", environment.precision))
 
 
-def _precision(splits: Splits, recipe: Recipe, source: ModelSource, options: Options) -> ResolvedPrecision:
-    """What the run computes in, decided here for every process and every later day."""
-    train, device = splits.train, pick_device(options.device)
-    return resolve_precision(recipe, source, train.num_classes, train.image_size, device, channels=train.channels)
-
-
 def _own_folder(out: str | Path | None, name: str) -> Path | None:
     """The folder of the unfinished run that this torchrun job began before it had to restart, if there is one."""
     if torchrun_job() is None:
@@ -253,67 +295,6 @@ def _own_folder(out: str | Path | None, name: str) -> Path | None:
         if begun and is_own_job(run.environment.torchrun):
             return run.path
     return None
-
-
-def as_given(out: str | Path) -> Path:
-    """A new folder as its user named it.
-
-    ``~`` at its start is the home directory: a shell leaves it as it is in ``--out=~/run``. What ``..`` leads to is
-    known before anything is made there.
-    """
-    folder = Path(out)
-    with suppress(RuntimeError):  # the home of nobody that is known: a folder may be called so
-        folder = folder.expanduser()
-    return folder.resolve() if ".." in folder.parts else folder
-
-
-def _next_folder(name: str) -> Path:
-    """A new empty folder; two processes that start at once get two."""
-    # Making the folder is what claims its number: whoever is second gets the next.
-    number = 1
-    while True:
-        folder = Path("runs") / f"{name}-{number}"
-        try:
-            folder.mkdir(parents=True)
-        except FileExistsError:
-            number += 1
-        else:
-            return folder
-
-
-def claimed_folder(
-    out: str | Path | None, name: str, held: ExitStack, first_files: Sequence[str] = FIRST_FILES
-) -> Path:
-    """A new empty folder, held; or ``out`` as a writer left it that was killed before it could be gone on with.
-
-    Args:
-        out: as the user gave it; None for the next free ``runs/<name>-<number>``.
-        name: of the folder where none is given.
-        held: is to be closed once others may write there.
-        first_files: what a run, or a study, has before anything is trained; its record last.
-    """
-    if out is None:
-        folder = _next_folder(name)
-        held.enter_context(one_writer(folder))
-        return folder
-
-    # A run is refused at once, also one that is being trained; whatever else is there once nobody writes it.
-    folder = as_given(out)
-    if not folder.is_dir() or (folder / first_files[-1]).exists():
-        _refuse_used(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    held.enter_context(one_writer(folder))
-    take_over(folder, first_files)
-    _refuse_used(folder)
-    return folder
-
-
-def _refuse_used(folder: Path) -> None:
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        go_on = f", or go on with that run: fittingroom train --resume {folder}" if holds_run(folder) else ""
-        raise ArtifactError(
-            f"{folder}: a new or empty folder expected, but something is there; give another `out`{go_on}"
-        )
 
 
 def _begin(folder: Path, recipe: Recipe, environment: Environment, begun: Begun | None = None) -> None:

@@ -25,9 +25,9 @@ from fittingroom.own_code.kept import KeptCode
 from fittingroom.recipes.reading import recipe_from_dict
 from fittingroom.recipes.recipe import Recipe
 from fittingroom.runs.command_line import command_line
-from fittingroom.runs.create import as_given, claimed_folder
 from fittingroom.runs.environment_record import Options
 from fittingroom.runs.kept_code import keep_study_code
+from fittingroom.runs.new_folder import as_given, claimed_folder
 from fittingroom.runs.one_writer import BEGIN_AGAIN, BEGUN, beginning, was_stopped_at_once
 from fittingroom.runs.preprocessing import preprocessing_of
 from fittingroom.training.device import pick_device, prepare_torch
