@@ -19,7 +19,8 @@ from fittingroom.compare.page import MAX_PICTURES
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with two recipes of two seeds each, on the sample."""
     folder: Path = tmp_path_factory.mktemp("trained")
-    small = ["sample", "--recipe", "plain", "--epochs", "1", "--set", "precision=float32", "--quiet", "--seeds", "2"]
+    small = ["sample", "--recipe", "plain", "--epochs", "1", "--quiet", "--seeds", "2"]
+    small += ["--set", "precision=float32", "--set", "model_args.widths=[4, 8, 16]"]
     assert main(["train", *small, "--out", str(folder / "runs/fast")]) == 0
     assert main(["train", *small, "--lr", "1e-5", "--out", str(folder / "runs/slow")]) == 0
     return folder

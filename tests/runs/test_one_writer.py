@@ -27,7 +27,9 @@ from tests.support.small_run import train_small
 
 pytestmark = pytest.mark.usefixtures("own_folder")
 
+SMALL = "model_args.widths=[4, 8, 16]"
 TRAIN = ["train", "sample", "--recipe", "plain", "--epochs", "1", "--threads", "1", "--no-test", "--quiet"]
+TRAIN += ["--set", SMALL]
 
 
 def python(code: str, *words: str) -> subprocess.Popen[str]:
@@ -38,12 +40,6 @@ def python(code: str, *words: str) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         text=True,
     )
-
-
-def command(*words: str) -> subprocess.CompletedProcess[str]:
-    process = python("import sys; from fittingroom.cli import main; sys.exit(main())", *words)
-    output, messages = process.communicate(timeout=120)
-    return subprocess.CompletedProcess(words, process.returncode, output, messages)
 
 
 def refused(*words: str) -> str:
@@ -82,14 +78,13 @@ def test_a_run_that_was_killed_before_its_first_file_was_whole_is_begun_again_by
     said = refused("train", "--resume", "run")
     assert "start it again by the same command, with this folder as --out" in said
 
-    again = command(*TRAIN, "--out", "run")
-    assert again.returncode == 0, again.stderr
+    assert main([*TRAIN, "--out", "run"]) == 0
     assert Path("run", "result.json").exists()
     assert not [path.name for path in Path("run").iterdir() if path.name.startswith(".")]
 
 
 STUDIES = {
-    "tune": ["--space", "lr.toml", "--trials", "1", "--final-seeds", "0", "--recipe", "plain"],
+    "tune": ["--space", "lr.toml", "--trials", "1", "--final-seeds", "0", "--recipe", "plain", "--set", SMALL],
     "try": ["--set", "label_smoothing=0.1", "--budget", "1s"],
 }
 
@@ -107,8 +102,7 @@ def test_a_study_that_was_killed_before_its_first_file_was_whole_is_begun_again_
     said = refused(name, "--resume", "run")
     assert "start it again by the same command, with this folder as --out" in said
 
-    again = command(*words)
-    assert again.returncode == 0, again.stderr
+    assert main(words) == 0
     assert Path("run", "result.json").exists()
     assert not [path.name for path in Path("run").iterdir() if path.name in (BEGUN, "study.db-journal")]
     assert "there is a study already" in refused(*words)  # what is one is taken over by nobody
@@ -176,8 +170,9 @@ AT_A_BARRIER = """
 HOLDS = """
     import sys, time
     from pathlib import Path
-    from fittingroom.runs.one_writer import one_writer
-    with one_writer(Path(sys.argv[1])):
+    from fittingroom.runs import one_writer
+    one_writer.PATIENCE = 0.3
+    with one_writer.one_writer(Path(sys.argv[1])):
         print("held", flush=True)
         time.sleep(60)
 """
@@ -187,7 +182,7 @@ def test_a_run_that_another_process_trains_is_refused_and_is_free_once_that_is_k
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("fittingroom.runs.one_writer.PATIENCE", 0.3)
-    recipe = fr.load_recipe("plain", overrides=["stages.0.epochs=1"])
+    recipe = fr.load_recipe("plain", overrides=["stages.0.epochs=1", SMALL])
     fr.train("sample", recipe, out="run", options=fr.Options(threads=1))
     Path("run", "result.json").unlink()
     Path("empty").mkdir()

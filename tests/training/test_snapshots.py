@@ -20,8 +20,12 @@ pytestmark = pytest.mark.usefixtures("own_folder")
 
 
 def train(out: str, *overrides: str, watch: bool, seed: int = 0) -> fr.Run:
-    recipe = fr.load_recipe("plain", overrides=["stages.0.epochs=2", "precision=float32", *overrides])
-    return fr.train("sample", recipe, seed=seed, out=out, watch=watch, options=fr.Options(threads=1))
+    """Two epochs of 25 steps, of 600 images, 200 of which are held out."""
+    small = ["stages.0.epochs=2", "precision=float32", "validation=200", "batch_size=16"]
+    recipe = fr.load_recipe("plain", overrides=[*small, *overrides])
+    return fr.train(
+        fr.open_dataset("sample").train[:600], recipe, seed=seed, out=out, watch=watch, options=fr.Options(threads=1)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -157,7 +161,14 @@ def test_a_file_that_cannot_be_written_takes_no_training_along() -> None:
             Path("full", FILE).mkdir()
 
     with pytest.warns(UserWarning, match=r"watch\.json can't be written"):
-        run = fr.train("sample", recipe, out="full", watch=True, observe=in_the_way, options=fr.Options(threads=1))
+        run = fr.train(
+            fr.open_dataset("sample").train[:600],
+            recipe,
+            out="full",
+            watch=True,
+            observe=in_the_way,
+            options=fr.Options(threads=1),
+        )
     assert run.is_finished
 
 
