@@ -78,7 +78,7 @@ def _fields(message: memoryview) -> Iterator[tuple[int, memoryview | None]]:
         key, place = _varint(message, place)
         number, wire = key >> 3, key & 7
 
-        # numbers are passed over: what is looked for here is text, bytes or a message of its own
+        # numbers are skipped: what is looked for here is text, bytes or a message of its own
         if wire == VARINT:
             _, place = _varint(message, place)
             yield number, None

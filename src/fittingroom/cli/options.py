@@ -181,7 +181,7 @@ def engine_of(args: argparse.Namespace) -> RayEngine | None:
     from fittingroom.parallel.process_group import processes
     from fittingroom.parallel.ray_engine import RayEngine
 
-    # Said here, before data are read for minutes; and here alone is it known by which option it can be mended.
+    # Said here, before data are read for minutes; and only here is it known which option mends it.
     if processes() > 1:
         raise UsageError("--engine ray starts its own processes; start it without torchrun, or leave it out")
     if names_one_gpu(getattr(args, "device", None)):

@@ -43,7 +43,7 @@ def add_options(parser: Parser) -> None:
 
 
 def _add_data_and_run(parser: Parser) -> None:
-    """Data for a new run, or the run that is gone on with."""
+    """Data for a new run, or the run to resume."""
     parser.add_argument(
         "data",
         nargs="?",
@@ -165,7 +165,7 @@ def _refuse_what_does_not_go_together(args: argparse.Namespace) -> None:
 
         refuse_unwatchable()
 
-    # A run that is gone on with has all of its options from its record.
+    # A resumed run takes all of its options from its record.
     if args.resume and args.add_seeds:
         raise UsageError("--resume goes on with a run, --add-seeds adds to a finished one: give one of the two")
     if args.add_seeds and not args.add_seeds[0].isdecimal():

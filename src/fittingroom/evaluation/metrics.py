@@ -76,7 +76,7 @@ def score(
 
 
 def judged_by(judge: str, scores: Mapping[str, Any]) -> float:
-    """What the best epoch is told by, 0–1: ``accuracy``, ``balanced_accuracy`` or ``macro_f1`` of :func:`score`.
+    """What decides which epoch is the best, 0–1: ``accuracy``, ``balanced_accuracy`` or ``macro_f1`` of :func:`score`.
 
     Classes without an example don't count.
     """

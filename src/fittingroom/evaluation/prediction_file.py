@@ -2,9 +2,9 @@
 
 A file has one row an image: ``label``, and ``predicted`` or probabilities, or all three. Classes are numbers from 0 on,
 or names. Probabilities are columns ``p0``, ``p1``, … where classes are numbers, ``p_<class>`` where they are names; in
-.npz the array ``probabilities`` (N, C), whose columns the array ``classes`` names. An image is told by any of ``image``
-(SHA-256 as the runs' own ``predictions.parquet`` has it), ``file`` (its path within the data), ``id`` and ``row`` (its
-number in the data, from 0 on); where none is there, by its place in the file.
+.npz the array ``probabilities`` (N, C), whose columns the array ``classes`` names. An image is identified by any of
+``image`` (SHA-256 as the runs' own ``predictions.parquet`` has it), ``file`` (its path within the data), ``id`` and
+``row`` (its number in the data, from 0 on); where none is there, by its place in the file.
 """
 
 from __future__ import annotations

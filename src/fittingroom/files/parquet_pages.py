@@ -22,7 +22,7 @@ DATA, DICTIONARY, DATA_2 = 0, 2, 3  # kinds of pages
 TRUE, FALSE, BYTE, DOUBLE, BINARY, LIST, SET, STRUCT = 1, 2, 3, 7, 8, 9, 10, 12  # kinds of values
 WHOLE = (4, 5, 6)
 
-Fields = dict[int, Any]  # of a struct, by number: numbers, structs and lists; None for what is passed over
+Fields = dict[int, Any]  # of a struct, by number: numbers, structs and lists; None for what is skipped
 
 _known: dict[tuple[int, ...], str | None] = {}
 
@@ -89,7 +89,7 @@ def _check_column(file: BinaryIO, column: Fields, end: int) -> None:
     if place + size > end:
         raise _Untrue(f"it claims a column of {size:,} bytes at {place:,}, and ends at {end:,}")
 
-    # pages follow each other until they have all values; a dictionary has none of these, and an index is passed over
+    # pages follow each other until they have all values; a dictionary has none of these, and an index is skipped
     end, left = place + size, values
     while left > 0 and place < end:
         header, length = _page_header(file, place, end)

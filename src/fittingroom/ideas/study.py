@@ -71,7 +71,7 @@ class Study:
 
     @property
     def resume_command(self) -> str:
-        """What goes on with it."""
+        """The command that resumes it."""
         return f"fittingroom try --resume {quote(str(self.path))}"
 
     def search(self, hooks: Hooks) -> None:

@@ -47,7 +47,7 @@ def parse_recipe(text: str, *, where: str = "recipe", overrides: Sequence[str] =
     if "min_steps" not in keys and any(map(sets_epochs, keys)):
         raw["min_steps"] = 0  # a number of epochs that somebody asks for is the number that is trained
 
-    # a wrong value is told by the line that it stands in, or by the option that put it in its place
+    # a wrong value is reported with the line that it stands in, or by the option that put it in its place
     lines = lines_of_keys(text)
     wrong = [f"{_place(where, path, lines, keys)}{problem}" for path, problem in find_problems(raw)]
     if unusable or wrong:

@@ -1,4 +1,4 @@
-"""How to go on with work that the system let not go on: a full disk, folders that can't be written, no memory."""
+"""How to resume work that the system stopped: a full disk, folders that can't be written, no memory."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class InterruptedAtOnce(KeyboardInterrupt):
 
 @contextmanager
 def going_on_by(folder: Path, work: str, command: Callable[[], str], *, name: str = "train") -> Iterator[None]:
-    """Where the system lets the block not go on, say so, with what goes on with the work.
+    """Where the system stops the block, say so, with the command that resumes the work.
 
     Within another such block the outer one has the word: what was stopped is the study, not one of its trainings.
 

@@ -27,7 +27,7 @@ def keep_study_code(folder: Path, names: Names) -> dict[str, KeptCode]:
 
 
 def executed_files(folder: Path, names: Names, kept: KeptCodes) -> list[str]:
-    """The files that going on with a study executes: its own copies, and what a study of 0.1 names instead."""
+    """The files that resuming a study executes: its own copies, and what a study of 0.1 names instead."""
     copies = [str(folder / code.folder / code.main) for code in kept.values()]
     outside = [name for name in names if name not in kept]
     of_trials = map(str, sorted(folder.rglob(SOURCE)))

@@ -12,7 +12,7 @@ from fittingroom.runs.one_writer import one_writer, take_over
 
 
 def claimed_folder(out: str | Path | None, name: str, held: ExitStack, first_files: Sequence[str]) -> Path:
-    """A new empty folder, held; or ``out`` as a writer left it that was killed before it could be gone on with.
+    """A new empty folder, held; or ``out`` as a writer left it that was killed before it could be resumed.
 
     Args:
         out: as the user gave it; None for the next free ``runs/<name>-<number>``.

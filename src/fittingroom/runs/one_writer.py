@@ -113,7 +113,7 @@ def beginning(folder: Path, first_files: Sequence[str]) -> Iterator[None]:
 
     Args:
         folder: that this process holds.
-        first_files: their names; the last of them is the record, by which it is gone on with.
+        first_files: their names; the last of them is the record, by which it is resumed.
     """
     (folder / BEGUN).touch()
     try:

@@ -120,7 +120,7 @@ def recorded_code(run: Run, recipe: Recipe, group: ProcessGroup, *, trust_code: 
 
 
 def code_files(run: Run) -> list[Path]:
-    """The files that going on with a run, or with one of its seeds, executes."""
+    """The files that resuming a run, or one of its seeds, executes."""
     files = []
     for each in [run, *run.members]:
         files += [each.path / SOURCE] if (each.path / SOURCE).exists() else []

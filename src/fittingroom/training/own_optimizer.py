@@ -137,7 +137,7 @@ def _take_exactly(optimizer: Any, tensors: Mapping[str, Tensor], structure: str)
     saved = {key: value for key, value in tensors.items() if key != STRUCTURE}
     now = pack(optimizer, "")
     if json.loads(now[STRUCTURE].numpy().tobytes()) != json.loads(structure):
-        return  # told by the comparison that follows
+        return  # the comparison that follows says so
 
     # Where a tensor lies says which it is: state_dict numbers the parameters, and state is by the parameters alone.
     by_place = {value.data_ptr(): key for key, value in now.items() if key != STRUCTURE and value.numel()}

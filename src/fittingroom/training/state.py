@@ -149,7 +149,7 @@ class TrainState:
         progress = self.progress
         stage, epoch_in_stage = self.recipe.stage_at(progress.epoch)
 
-        # The optimizer has all that ever learns: what is frozen has no gradient, and is passed over.
+        # The optimizer has all that ever learns: what is frozen has no gradient, and is skipped.
         for p in self._learns:
             p.requires_grad_(True)
         if progress.epoch > 0 and epoch_in_stage == 0 and progress.step == 0 and stage.fresh_optimizer:

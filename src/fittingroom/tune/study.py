@@ -134,12 +134,12 @@ class Study:
 
     @property
     def runs_code(self) -> bool:
-        """Whether going on with it executes code that is not of this package."""
+        """Whether resuming it executes code that is not of this package."""
         return bool(self.code_files)
 
     @property
     def code_files(self) -> list[str]:
-        """The files that going on with it executes."""
+        """The files that resuming it executes."""
         return executed_files(self.path, names_in_study(self.recipe, self.space), self.code)
 
     def with_code(self, recipe: Recipe) -> Recipe:

@@ -29,7 +29,7 @@ class KnownFile:
 
 
 def problem_of(path: Path, expected: KnownFile) -> str | None:
-    """What keeps the file (raw or gzip, told by its content) from being the expected one; None: it is that.
+    """What keeps the file (raw or gzip, by its content) from being the expected one; None: it is that.
 
     Never decompresses more than a block beyond the expected size.
     """

@@ -1,4 +1,4 @@
-"""What the columns of a CSV of pixels are: told by its first line and, without a header, by its values."""
+"""What the columns of a CSV of pixels are: decided by its first line and, without a header, by its values."""
 
 from __future__ import annotations
 

@@ -86,7 +86,7 @@ class FileTable:
 
     Attributes:
         path: of the table.
-        names: the paths as they stand in it.
+        names: the paths as the table has them.
         labels: the class of each row as text; None where a cell is empty. None: there is no such column.
         parts: of each row, as it stands in the table; None: there is no such column.
         groups: of each row, what the column ``group`` says, None for an empty cell; None: there is no such column.
@@ -187,7 +187,7 @@ def read_tables(
     Args:
         tables: without a column of parts, a table is of the part that its name says, or train.
         path: that was opened, a table or its folder.
-        preprocessing: what to make of each picture; what it leaves open is told by the pictures of train.
+        preprocessing: what to make of each picture; what it leaves open is decided by the pictures of train.
         skip_broken: leave out pictures that are missing or can't be read, and say so in the notes.
         decoding: is told how many pictures of a part are decoded.
 

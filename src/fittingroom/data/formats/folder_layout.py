@@ -1,4 +1,4 @@
-"""Which pictures in a folder belong to which part and class, told by the names of folders alone."""
+"""Which pictures in a folder belong to which part and class, decided by the names of folders alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Open a file that may be gzip, told by its content and not by its name, without trusting it."""
+"""Open a file that may be gzip, recognised by its content and not by its name, without trusting it."""
 
 import gzip
 import zlib

@@ -55,7 +55,7 @@ def read_image_folder(
 
     Args:
         path: of the folder whose folders are the classes, or the parts (``train``, ``val``, ``test`` and the like).
-        preprocessing: what to make of each picture; what it leaves open is told by the pictures of train.
+        preprocessing: what to make of each picture; what it leaves open is decided by the pictures of train.
         skip_broken: leave out pictures that can't be read, and say so in the notes.
         decoding: is told how many pictures of a part are decoded.
 

@@ -101,7 +101,7 @@ def read_parts(files: Mapping[str, Path], path: Path) -> Splits:
         if layout.skipped:
             notes.append(f"{file.name}: {_skipped(layout)}")
 
-        # nobody has said so: it was told by the values
+        # nobody has said so: it was decided by the values
         if not layout.has_header and layout.label == layout.columns[-1]:
             notes.append(f"{file.name} has no header; by its values, the labels are those of the last column")
     return labelled(parts, path, notes)

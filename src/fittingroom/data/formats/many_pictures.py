@@ -179,7 +179,7 @@ def refuse_all_broken(broken: Sequence[str], good: int, where: Path) -> None:
 
 
 def greyed_note(greyed: Sequence[str], count: int, asked: Preprocessing) -> list[str]:
-    """What to say of coloured pictures that were made grey, whether that was asked for or told by a sample.
+    """What to say of coloured pictures that were made grey, whether that was asked for or decided by a sample.
 
     Args:
         greyed: the name of each.

@@ -90,7 +90,7 @@ def read_parquet(
 
     Args:
         path: of the file or folder.
-        preprocessing: what to make of each picture; what it leaves open is told by the pictures of train.
+        preprocessing: what to make of each picture; what it leaves open is decided by the pictures of train.
         skip_broken: leave out pictures that can't be read, and say so in the notes.
         decoding: is told how many pictures of a part are decoded.
 
@@ -177,7 +177,7 @@ def parquet_blocks(path: Path, rows: int, preprocessing: Preprocessing | None = 
     Args:
         path: of the file.
         rows: images of a block.
-        preprocessing: what to make of each picture; what it leaves open is told by all of them.
+        preprocessing: what to make of each picture; what it leaves open is decided by all of them.
 
     Raises:
         DataError: as :func:`read_parquet`.
