@@ -23,9 +23,10 @@ SAME = Scene(taste=0, first_sd=0, second_sd=0)  # one recipe against itself, who
 EQUAL = Scene(first_sd=0.3, second_sd=0.3)  # two recipes, equally good, that find other images hard
 UNLIKE = Scene(first_sd=0.3, second_sd=0.6)  # the same, but the second's seeds vary twice as much
 BETTER = Scene(gain=1.0, first_sd=0.3, second_sd=0.3)
+SEEDS = [2, 10, *(pytest.param(seeds, marks=pytest.mark.nightly) for seeds in (3, 5))]
 
 
-@pytest.mark.parametrize("seeds", [2, 3, 5, 10])
+@pytest.mark.parametrize("seeds", SEEDS)
 @pytest.mark.parametrize("scene", [SAME, EQUAL, UNLIKE], ids=["same", "equal", "unlike"])
 def test_recipes_without_a_difference_are_told_apart_in_6_percent_at_most(scene: Scene, seeds: int) -> None:
     calibration = calibrate_recipes(scene, (seeds, seeds), images=IMAGES, repeats=REPEATS, seed=seeds)
@@ -37,7 +38,7 @@ def test_recipes_without_a_difference_are_told_apart_in_6_percent_at_most(scene:
     assert 0.93 <= calibration.covered <= (0.99 if scene == SAME else 0.98)
 
 
-@pytest.mark.parametrize("seeds", [2, 3, 5, 10])
+@pytest.mark.parametrize("seeds", SEEDS)
 def test_intervals_of_recipes_hold_the_true_difference(seeds: int) -> None:
     calibration = calibrate_recipes(BETTER, (seeds, seeds), images=IMAGES, repeats=REPEATS, seed=seeds)
     assert BETTER.difference > 0.009
@@ -45,7 +46,7 @@ def test_intervals_of_recipes_hold_the_true_difference(seeds: int) -> None:
     assert calibration.claimed > (0.5 if seeds == 10 else 0.05)
 
 
-@pytest.mark.parametrize("gain", [0.0, 0.5, 3.0])
+@pytest.mark.parametrize("gain", [0.0, 3.0, pytest.param(0.5, marks=pytest.mark.nightly)])
 def test_intervals_of_models_hold_the_true_difference(gain: float) -> None:
     scene = Scene(gain=gain, first_sd=0, second_sd=0)
     calibration = calibrate_models(scene, images=3000, repeats=600, seed=0)

@@ -49,39 +49,8 @@ def compare_answers(
         decision: what the verdict goes by.
     """
     overall = _overall(first, second, minimum_effect, decision)
-    seeds = first.seeds, second.seeds
-    plan: dict[str, Any] = {"difference": minimum_effect, "power": POWER}
+    method, plan, power_statement = _method_and_plan(first, second, on, overall.n, minimum_effect, decision)
     warnings = list(warnings)
-
-    # On so few images a variance is hardly known, and one image can be more than what is asked for. At another look, or
-    # where images of folds count for less than they are, a plan by this level and these counts would be another one.
-    n, folds = overall.n, _folds_of(first, second)
-    is_plain = decision.look == 1 and folds is None
-    can_plan = n >= SMALL_SET and 1 / n <= minimum_effect and is_plain
-    power_statement = f"{n:,} images are too few to say what it would take" if is_plain else ""
-    level = decision.level / decision.runs
-
-    # Two models are all that there is to know of them, and only images vary. A recipe is more than its trainings.
-    if max(seeds) == 1:
-        method = "exact McNemar test; interval of Fay and Lumbard 2021"
-        discordant = int((first.correct != second.correct).sum())
-        plan["images"] = images_needed(minimum_effect, discordant / n, level=level) if can_plan else None
-        plan["images_range"] = range_of_images_needed(minimum_effect, discordant, n, level=level) if can_plan else None
-        if can_plan:
-            power_statement = _power_statement_for_models(plan, n)
-    else:
-        crossed = crossed_difference(first.correct, second.correct, folds=folds)
-        method = (
-            "crossed variance components of seeds and images; Student's t with "
-            f"{crossed.degrees:.1f} degrees of freedom"
-        )
-        if crossed.won is not None:
-            method += f"; below {SMALL_SET} images not without the exact McNemar test on what most seeds answer"
-        plan["seeds"] = crossed.seeds_needed(minimum_effect, level) if can_plan else None
-        plan["seeds_range"] = crossed.range_of_seeds_needed(minimum_effect, level) if can_plan else None
-        plan["visible_at_best"] = crossed.minimum_detectable_effect(level) if can_plan else None
-        if can_plan:
-            power_statement = _power_statement_for_recipes(plan, on, min(count for count in seeds if count > 1))
 
     # A key that was mistyped, or has no effect on this model, must not pass for "no difference".
     if first.predicted.shape == second.predicted.shape and (first.predicted == second.predicted).all():
@@ -94,7 +63,7 @@ def compare_answers(
         run=second.name,
         on=on,
         overall=overall,
-        seeds=seeds,
+        seeds=(first.seeds, second.seeds),
         accuracies=(first.correct.mean(axis=1).tolist(), second.correct.mean(axis=1).tolist()),
         method=method,
         plan=plan,
@@ -109,6 +78,46 @@ def compare_answers(
             *_foreign_notes(first, second),
         ],
     )
+
+
+def _method_and_plan(
+    first: Answers, second: Answers, on: str, n: int, minimum_effect: float, decision: Decision
+) -> tuple[str, dict[str, Any], str]:
+    """How two runs are compared on ``n`` images, what it would take to detect the minimum effect, and that in words."""
+    # On so few images a variance is hardly known, and one image can be more than what is asked for. At another look, or
+    # where images of folds count for less than they are, a plan by this level and these counts would be another one.
+    folds = _folds_of(first, second)
+    is_plain = decision.look == 1 and folds is None
+    can_plan = n >= SMALL_SET and 1 / n <= minimum_effect and is_plain
+    plan: dict[str, Any] = {"difference": minimum_effect, "power": POWER}
+    power_statement = f"{n:,} images are too few to say what it would take" if is_plain else ""
+    level = decision.level / decision.runs
+
+    # Two models are all that there is to know of them, and only images vary. A recipe is more than its trainings.
+    if max(first.seeds, second.seeds) == 1:
+        method = "exact McNemar test; interval of Fay and Lumbard 2021"
+        plan |= {"images": None, "images_range": None}
+        if can_plan:
+            discordant = int((first.correct != second.correct).sum())
+            plan["images"] = images_needed(minimum_effect, discordant / n, level=level)
+            plan["images_range"] = range_of_images_needed(minimum_effect, discordant, n, level=level)
+            power_statement = _power_statement_for_models(plan, n)
+        return method, plan, power_statement
+
+    crossed = crossed_difference(first.correct, second.correct, folds=folds)
+    method = (
+        f"crossed variance components of seeds and images; Student's t with {crossed.degrees:.1f} degrees of freedom"
+    )
+    if crossed.won is not None:
+        method += f"; below {SMALL_SET} images not without the exact McNemar test on what most seeds answer"
+    plan |= {"seeds": None, "seeds_range": None, "visible_at_best": None}
+    if can_plan:
+        plan["seeds"] = crossed.seeds_needed(minimum_effect, level)
+        plan["seeds_range"] = crossed.range_of_seeds_needed(minimum_effect, level)
+        plan["visible_at_best"] = crossed.minimum_detectable_effect(level)
+        seeds = min(count for count in (first.seeds, second.seeds) if count > 1)
+        power_statement = _power_statement_for_recipes(plan, on, seeds)
+    return method, plan, power_statement
 
 
 def p_value_of(first: Answers, second: Answers) -> float:
