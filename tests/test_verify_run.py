@@ -17,13 +17,16 @@ import fittingroom as fr
 from fittingroom.cli import main
 from fittingroom.data.formats.npz import write_npz
 from fittingroom.runs.metrics_log import read_metrics
-from tests.support import SUPPORT
+from tests.support import NARROW, SUPPORT
 
 OPTIONS = fr.Options(device="cpu", threads=1)
 
 
 def short(*overrides: str) -> fr.Recipe:
-    return fr.load_recipe("plain", overrides=["stages.0.epochs=2", "precision=float32", "batch_size=256", *overrides])
+    small = ["stages.0.epochs=2", "precision=float32", "batch_size=256"]
+    if not any(override.startswith("model=") for override in overrides):
+        small.append(NARROW)
+    return fr.load_recipe("plain", overrides=[*small, *overrides])
 
 
 @pytest.fixture(scope="module")

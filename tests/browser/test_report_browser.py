@@ -16,6 +16,7 @@ from fittingroom.report.page import write_report
 from fittingroom.report.pictures import confused_of
 from fittingroom.report.run_summary import judged_on
 from tests.browser.pages import SIZES, least_contrast, luminance, open_page, scrolls_sideways, serious
+from tests.support import NARROW
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> fr.Run:
-    recipe = fr.load_recipe("plain", overrides=["stages.0.epochs=2", "precision=float32"])
+    recipe = fr.load_recipe("plain", overrides=["stages.0.epochs=2", "precision=float32", NARROW])
     run = fr.train("sample", recipe, out=tmp_path_factory.mktemp("runs") / "seen")
     run.evaluate()
     write_report(run)
@@ -32,7 +33,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> fr.Run:
 
 @pytest.fixture(scope="module")
 def seeds(tmp_path_factory: pytest.TempPathFactory) -> fr.Run:
-    recipe = fr.load_recipe("plain", overrides=["stages.0.epochs=1", "precision=float32"])
+    recipe = fr.load_recipe("plain", overrides=["stages.0.epochs=1", "precision=float32", NARROW])
     run = fr.train("sample", recipe, seeds=2, out=tmp_path_factory.mktemp("runs") / "seeds")
     run.evaluate()
     write_report(run)

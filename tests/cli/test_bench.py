@@ -20,7 +20,7 @@ from tests.support.bench_figures import MEASURED
 QUICK_RECIPE = """
 model = "tutorial"
 precision = "float32"
-validation = 200
+validation = 100
 [[stages]]
 epochs = 1
 lr = 0.01
@@ -32,20 +32,23 @@ def benched(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which the command was run once, with what it said as JSON."""
     folder = tmp_path_factory.mktemp("bench")
     (folder / "quick.toml").write_text(QUICK_RECIPE, encoding="utf-8")
+    sample = fr.open_dataset("sample")
+    assert sample.test is not None
+    fr.convert(fr.Splits(sample.train[:500], test=sample.test[:200]), folder / "few.npz")
     with pytest.MonkeyPatch.context() as patch, (folder / "figures.json").open("w", encoding="utf-8") as out:
         patch.chdir(folder)
         patch.setattr("sys.stdout", out)
-        assert main(["bench", "sample", "--recipe", "quick.toml", "--json"]) == 0
+        assert main(["bench", "few.npz", "--recipe", "quick.toml", "--json"]) == 0
     return folder
 
 
 def test_everything_follows_from_what_was_measured(benched: Path) -> None:
     said = json.loads((benched / "figures.json").read_text(encoding="utf-8"))
     notebook, train = said["notebook"], said["train"]
-    assert notebook["epoch"]["images"] == 2000
+    assert notebook["epoch"]["images"] == 500
     assert notebook["scaled_seconds"] == 80 * notebook["epoch"]["seconds"]
     assert train["share_of_notebook"] == train["process_seconds"] / notebook["scaled_seconds"]
-    assert said["evaluation"]["images"] == notebook["evaluation"]["images"] == 1000
+    assert said["evaluation"]["images"] == notebook["evaluation"]["images"] == 200
     for ours, theirs in ((said["evaluation"], notebook["evaluation"]), (said["epoch"]["float32"], notebook["epoch"])):
         assert ours["images_per_second"] == ours["images"] / ours["seconds"]
         assert ours["times_notebook"] == theirs["seconds"] / ours["seconds"]
@@ -55,7 +58,7 @@ def test_the_whole_training_is_a_run_like_any_other(benched: Path) -> None:
     said = json.loads((benched / "figures.json").read_text(encoding="utf-8"))["train"]
     run = fr.open_run(benched / said["run"])
     assert run.result == said["result"]
-    assert run.result["test"]["n"] == 1000
+    assert run.result["test"]["n"] == 200
     assert run.result["total_seconds"] < said["process_seconds"]
     looks = (benched / "runs" / "test-looks.jsonl").read_text(encoding="utf-8").splitlines()
     assert len(looks) == 1

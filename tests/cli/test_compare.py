@@ -13,6 +13,7 @@ from PIL import Image
 import fittingroom as fr
 from fittingroom.cli import main
 from fittingroom.compare.page import MAX_PICTURES
+from tests.support import NARROW
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +21,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with two recipes of two seeds each, on the sample."""
     folder: Path = tmp_path_factory.mktemp("trained")
     small = ["sample", "--recipe", "plain", "--epochs", "1", "--quiet", "--seeds", "2"]
-    small += ["--set", "precision=float32", "--set", "model_args.widths=[4, 8, 16]"]
+    small += ["--set", "precision=float32", "--set", NARROW]
     assert main(["train", *small, "--out", str(folder / "runs/fast")]) == 0
     assert main(["train", *small, "--lr", "1e-5", "--out", str(folder / "runs/slow")]) == 0
     return folder

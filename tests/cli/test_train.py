@@ -21,10 +21,10 @@ import fittingroom as fr
 from fittingroom.cli import main
 from fittingroom.data.convert import convert
 from fittingroom.data.fetch.known_sets import KNOWN
-from tests.support import SUPPORT
+from tests.support import NARROW, SUPPORT
 
 SHORT = ["--recipe", "plain", "--epochs", "1", "--set", "precision=float32"]
-TINY = [*SHORT, "--set", "model_args.widths=[4, 8, 16]"]
+TINY = [*SHORT, "--set", NARROW]
 LINEAR = [*SHORT, "--model", f"{SUPPORT / 'linear_net.py'}:net"]  # where any network would do
 COMMANDS = [[], ["train"], ["evaluate"], ["runs"], ["models"], ["recipes"], ["data"], ["data", "info"]]
 
@@ -146,7 +146,7 @@ def test_opening_a_run_of_several_seeds_as_one_model_lists_the_members() -> None
 @pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.nightly)])
 def test_a_signal_saves_and_the_printed_line_resumes_to_the_same_weights(number: signal.Signals) -> None:
     options = ["train", "sample", "--recipe", "plain", "--epochs", "4", "--no-test"]
-    options += ["--set", "precision=float32", "--set", "model_args.widths=[4, 8, 16]"]
+    options += ["--set", "precision=float32", "--set", NARROW]
     command = [sys.executable, "-m", "fittingroom", *options, "--out", "stopped"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None

@@ -23,6 +23,7 @@ from fittingroom.evaluation.predictions import Predictions, read_predictions, wr
 from fittingroom.runs.compare_ledger import level_of_look
 from fittingroom.runs.ledger import read_evaluations
 from fittingroom.training.inference import judge
+from tests.support import NARROW
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +61,7 @@ def trained(sample: fr.Splits, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 
 def train(data: Path, out: Path, *overrides: str, seed: int = 0) -> fr.Run:
-    small = ("stages.0.epochs=1", "precision=float32", "batch_size=64", "validation=60")
+    small = ("stages.0.epochs=1", "precision=float32", "batch_size=64", "validation=60", NARROW)
     run = fr.train(data, fr.load_recipe("plain", overrides=[*small, *overrides]), out=out, seed=seed)
     run.evaluate()
     return run

@@ -9,7 +9,6 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -49,10 +48,7 @@ def half(sample: fr.Splits, tmp_path_factory: pytest.TempPathFactory) -> fr.Spli
     """Half of the sample's training images and 200 test images, in a file, from which a resumed run opens them."""
     assert sample.test is not None
     file = tmp_path_factory.mktemp("half") / "half.npz"
-    train, test = sample.train[:1000], sample.test[:200]
-    arrays: dict[str, Any] = {"x_train": train.images, "y_train": train.labels}
-    arrays |= {"x_test": test.images, "y_test": test.labels, "classes": np.array(train.classes)}
-    np.savez(file, **arrays)
+    fr.convert(fr.Splits(sample.train[:1000], test=sample.test[:200]), file)
     return fr.open_dataset(file)
 
 

@@ -21,6 +21,7 @@ from fittingroom.data.preprocessing import Preprocessing
 from fittingroom.errors import Interrupted
 from fittingroom.evaluation.predictions import read_predictions
 from fittingroom.predict.inputs import read_inputs
+from tests.support import NARROW
 from tests.support.photo_patches import photo_patches
 from tests.support.picture_folders import KINDS, write_folder
 
@@ -271,7 +272,7 @@ def test_nine_tenths_of_official_images_make_it_fashion_mnist(official: int, pho
     images[official:, 0, 0] ^= 1
     mixed = np.random.default_rng(0).permutation(1000)
     data = fr.Dataset(images[mixed], train.labels[mixed], train.classes, "garments")  # type: ignore[index]
-    recipe = fr.load_recipe("plain", overrides=["stages.0.epochs=1", "precision=float32"])
+    recipe = fr.load_recipe("plain", overrides=["stages.0.epochs=1", "precision=float32", NARROW])
     assert fr.train(data, recipe, out=tmp_path / "run").artifact.preprocessing.photo == photo
 
 

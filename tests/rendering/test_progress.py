@@ -14,9 +14,9 @@ import pytest
 import fittingroom as fr
 from fittingroom.events import EpochDone, Event, StepDone, TrainingStarted, Working
 from fittingroom.rendering.progress import showing, shown
-from tests.support import SUPPORT
+from tests.support import NARROW, SUPPORT
 
-RECIPE = 'fr.load_recipe("plain", overrides=["stages.0.epochs=1", "precision=float32"])'
+RECIPE = f'fr.load_recipe("plain", overrides=["stages.0.epochs=1", "precision=float32", "{NARROW}"])'
 STAGES = TrainingStarted(
     epochs=3,
     steps_per_epoch=2,
@@ -71,7 +71,7 @@ def test_nobody_who_does_not_look_is_shown_anything(capsys: pytest.CaptureFixtur
 
 def test_what_is_done_beside_the_steps_is_reported_in_its_order(tmp_path: Path) -> None:
     seen: list[Event] = []
-    recipe = fr.load_recipe("plain", overrides=["stages.0.epochs=1", "precision=float32"])
+    recipe = fr.load_recipe("plain", overrides=["stages.0.epochs=1", "precision=float32", NARROW])
     options = fr.Options(threads=1)
     watched = fr.train(
         "sample", recipe, out=tmp_path / "a", options=options, look_at_test=True, progress=True, observe=seen.append

@@ -13,13 +13,14 @@ import fittingroom as fr
 from fittingroom.data.fetch.fingerprints import KNOWN_FINGERPRINTS
 from fittingroom.pipeline import train
 from fittingroom.report.model_card import _write_card, write_model_card
+from tests.support import NARROW
 
 yaml = pytest.importorskip("yaml")
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> fr.Run:
-    recipe = fr.load_recipe("plain", overrides=["stages.0.epochs=1", "precision=float32"])
+    recipe = fr.load_recipe("plain", overrides=["stages.0.epochs=1", "precision=float32", NARROW])
     run = train("sample", recipe, out=tmp_path_factory.mktemp("runs") / "carded")
     run.evaluate()
     return run
@@ -92,7 +93,7 @@ def test_a_run_that_was_not_judged_says_so(tmp_path: Path) -> None:
 
 
 def test_each_member_of_a_run_of_several_seeds_has_a_card(tmp_path: Path) -> None:
-    recipe = fr.load_recipe("plain", overrides=["stages.0.epochs=1", "precision=float32"])
+    recipe = fr.load_recipe("plain", overrides=["stages.0.epochs=1", "precision=float32", NARROW])
     run = train("sample", recipe, seeds=2, out=tmp_path / "seeds")
     cards = write_model_card(run)
     assert cards == [member.path / "README.md" for member in run.members]

@@ -11,7 +11,7 @@ import pytest
 import fittingroom as fr
 from fittingroom.cli import main
 from fittingroom.runs.environment_record import Environment, Options, read_environment, write_environment
-from tests.support import GOLDEN
+from tests.support import GOLDEN, NARROW
 
 RECORDED = sorted(GOLDEN.glob("format-1*/**/environment.json"))
 
@@ -54,7 +54,7 @@ def test_what_older_versions_wrote_is_written_back_as_it_was(file: Path, tmp_pat
 
 
 def test_the_file_of_a_new_run_is_its_record_byte_for_byte(tmp_path: Path) -> None:
-    recipe = fr.load_recipe("plain", overrides=["stages.0.epochs=1", "precision=float32"])
+    recipe = fr.load_recipe("plain", overrides=["stages.0.epochs=1", "precision=float32", NARROW])
     run = fr.train("sample", recipe, out=tmp_path / "run", options=Options(threads=1, keep=1))
     written = (run.path / "environment.json").read_bytes()
 

@@ -23,13 +23,13 @@ from fittingroom.errors import ArtifactError
 from fittingroom.events import TrainingStarted
 from fittingroom.runs.ledger import record_evaluation
 from fittingroom.runs.one_writer import BEGUN, one_writer
+from tests.support import NARROW
 from tests.support.small_run import train_small
 
 pytestmark = pytest.mark.usefixtures("own_folder")
 
-SMALL = "model_args.widths=[4, 8, 16]"
 TRAIN = ["train", "sample", "--recipe", "plain", "--epochs", "1", "--threads", "1", "--no-test", "--quiet"]
-TRAIN += ["--set", SMALL]
+TRAIN += ["--set", NARROW]
 
 
 def python(code: str, *words: str) -> subprocess.Popen[str]:
@@ -84,7 +84,7 @@ def test_a_run_that_was_killed_before_its_first_file_was_whole_is_begun_again_by
 
 
 STUDIES = {
-    "tune": ["--space", "lr.toml", "--trials", "1", "--final-seeds", "0", "--recipe", "plain", "--set", SMALL],
+    "tune": ["--space", "lr.toml", "--trials", "1", "--final-seeds", "0", "--recipe", "plain", "--set", NARROW],
     "try": ["--set", "label_smoothing=0.1", "--budget", "1s"],
 }
 
@@ -182,7 +182,7 @@ def test_a_run_that_another_process_trains_is_refused_and_is_free_once_that_is_k
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("fittingroom.runs.one_writer.PATIENCE", 0.3)
-    recipe = fr.load_recipe("plain", overrides=["stages.0.epochs=1", SMALL])
+    recipe = fr.load_recipe("plain", overrides=["stages.0.epochs=1", NARROW])
     fr.train("sample", recipe, out="run", options=fr.Options(threads=1))
     Path("run", "result.json").unlink()
     Path("empty").mkdir()

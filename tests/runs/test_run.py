@@ -17,6 +17,7 @@ from fittingroom.evaluation.predictions import read_predictions
 from fittingroom.report.plots import plot_loss
 from fittingroom.runs.metrics_log import read_metrics
 from fittingroom.training.inference import predict_dataset
+from tests.support import NARROW
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +127,7 @@ def test_one_bad_batch_does_not_flatten_the_loss_curve(run: fr.Run, tmp_path: Pa
 
 def test_a_run_of_data_in_memory_says_that_it_needs_the_data_again(run: fr.Run, tmp_path: Path) -> None:
     splits = replace(fr.open_dataset("sample"), source="")
-    recipe = fr.load_recipe("plain", overrides=["stages.0.epochs=1", "precision=float32"])
+    recipe = fr.load_recipe("plain", overrides=["stages.0.epochs=1", "precision=float32", NARROW])
     made = fr.train(splits, recipe, out=tmp_path / "run")
 
     with pytest.raises(fr.DataError, match="given in memory; give it again"):

@@ -15,6 +15,7 @@ from fittingroom.data.normalization import normalization_of
 from fittingroom.errors import ArtifactError
 from fittingroom.evaluation.snapshot import FILE, MAX_IMAGES, Chosen, read_snapshot
 from fittingroom.training import snapshots
+from tests.support import NARROW
 
 pytestmark = pytest.mark.usefixtures("own_folder")
 
@@ -154,7 +155,7 @@ def test_it_costs_no_more_than_its_share(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_a_file_that_cannot_be_written_takes_no_training_along() -> None:
     Path("full").mkdir()
-    recipe = fr.load_recipe("plain", overrides=["stages.0.epochs=1", "precision=float32"])
+    recipe = fr.load_recipe("plain", overrides=["stages.0.epochs=1", "precision=float32", NARROW])
 
     def in_the_way(event: object) -> None:
         if type(event).__name__ == "WatchedAt":
