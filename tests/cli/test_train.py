@@ -130,10 +130,10 @@ def test_a_terminal_has_a_bar_for_each_seed_and_the_same_lines_above_them(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
-    assert main(["train", "sample", *LINEAR, "--seeds", "2", "--no-test"]) == 0
+    assert main(["train", "sample", *LINEAR, "--epochs", "5", "--seeds", "2", "--no-test"]) == 0
     printed = capsys.readouterr().err
     assert printed.count("training   1,") == 1  # it is the same for both
-    assert all(f"seed-{seed}   epoch 1/1   loss " in printed for seed in (0, 1))
+    assert all(f"seed-{seed}   epoch 5/5   loss " in printed for seed in (0, 1))
     assert "images/s" in printed
 
 

@@ -17,7 +17,6 @@ import warnings
 from collections.abc import Sequence
 from importlib import import_module
 
-from fittingroom.cli.flags import with_flags
 from fittingroom.cli.parser import Parser
 from fittingroom.cli.streams import finish_stdout, prepare_streams, silence_stdout
 from fittingroom.errors import (
@@ -82,6 +81,8 @@ def make_parser(asked: str | None = None) -> Parser:
 
 
 def _tell_warning(message: str) -> None:
+    from fittingroom.cli.flags import with_flags
+
     tell(f"warning: {with_flags(message)}")
 
 
@@ -118,6 +119,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except PeerFailed:
         return OUR_FAULT
     except FittingRoomError as error:
+        from fittingroom.cli.flags import with_flags
+
         tell(f"fittingroom: {with_flags(str(error))}")
         return USERS_MISTAKE
 

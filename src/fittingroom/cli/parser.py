@@ -8,7 +8,6 @@ import sys
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
-from fittingroom.cli import habits
 from fittingroom.rendering.terminal import tell, terminal_width
 
 USAGE = 2  # the exit code of whatever could not be understood
@@ -61,6 +60,8 @@ class Parser(argparse.ArgumentParser):
         if isinstance(action, argparse._SubParsersAction) and value not in action.choices:
             from difflib import get_close_matches
 
+            from fittingroom.cli import habits  # a slip alone needs it
+
             # in the whole command line the one meant may be one of data's, or an option
             names = habits.COMMANDS if "train" in action.choices else habits.COMMANDS_OF_DATA
             close = [habits.called(value, names) or ""] if habits.called(value, names) else []
@@ -105,6 +106,8 @@ class Parser(argparse.ArgumentParser):
 
     def _called_elsewhere(self, option: str, value: str, known: Sequence[str]) -> str | None:
         """What to say of an option that other programs have; None where this command has nothing like it."""
+        from fittingroom.cli import habits
+
         name = habits.called(option, habits.OPTIONS)
         if name in known:
             return f"did you mean {name}?"
