@@ -172,3 +172,56 @@ def test_answers_that_a_person_corrected_are_trained_on_as_they_were_corrected(
     assert named.labels is not None
     assert [named.classes[label] for label in named.labels] == [row["class"] for row in rows]
     assert list(named.files or ()) == files
+
+
+@pytest.mark.parametrize("excel", [False, True])
+def test_answers_on_a_whole_folder_of_pictures_come_back_as_its_labels(
+    excel: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Answer, correct a class (in Excel, which adds a mark and other line ends), train: every label is the table's."""
+    lay_out("folder")
+    assert main(["train", "photos", "--recipe", "linear.toml", "--threads", "1", "--out", "run"]) == 0
+    capsys.readouterr()
+    assert main(["predict", "run", "photos", "--csv"]) == 0
+    rows = list(csv.DictReader(capsys.readouterr().out.splitlines()))
+    for number, row in enumerate(rows):
+        row["class"] = ("flower", "temple", "bell tower")[number % 3]
+    with Path("answers.csv").open("w", encoding="utf-8-sig" if excel else "utf-8", newline="") as table:
+        writer = csv.DictWriter(table, rows[0], lineterminator="\r\n" if excel else "\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+    data = fr.open_dataset("answers.csv").train
+    assert data.classes == ("bell tower", "flower", "temple")
+    assert data.labels is not None
+    of_file = dict(zip(data.files or (), data.labels.tolist(), strict=True))
+    assert {file: data.classes[label] for file, label in of_file.items()} == {row["file"]: row["class"] for row in rows}
+    again = fr.open_dataset("photos").train
+    by_file = dict(zip(again.files or (), again.images, strict=True))
+    for file, image in zip(data.files or (), data.images, strict=True):
+        assert (image == by_file[file.removeprefix("photos/")]).all()
+
+
+def test_answers_on_rows_come_back_by_labels_and_the_table_alone_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    lay_out("csv")
+    assert main(["train", "photos.csv", "--recipe", "linear.toml", "--threads", "1", "--out", "run"]) == 0
+    capsys.readouterr()
+    assert main(["predict", "run", "photos.csv", "--csv"]) == 0
+    rows = list(csv.DictReader(capsys.readouterr().out.splitlines()))
+    before = fr.open_dataset("photos.csv").train
+    assert before.labels is not None
+    for row, label in zip(rows, before.labels, strict=True):
+        row["class"] = before.classes[int(label) if int(row["row"]) else 1 - int(label)]
+    with Path("answers.csv").open("w", encoding="utf-8", newline="") as table:
+        writer = csv.DictWriter(table, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+
+    assert main(["train", "answers.csv", "--out", "no"]) == 2
+    command = "fittingroom train photos.csv --labels answers.csv"
+    assert f"answers on the rows of photos.csv found: {command} takes their classes" in capsys.readouterr().err
+    assert main([*command.split()[1:], "--recipe", "linear.toml", "--threads", "1", "--out", "again"]) == 0
+    assert "photos.csv: 40 train; 1 label corrected" in capsys.readouterr().out
+    after = fr.open_run("again").open_data().train
+    assert after.labels is not None
+    assert (after.labels != before.labels).nonzero()[0].tolist() == [0]

@@ -36,6 +36,7 @@ from fittingroom.data.formats.label_columns import (
     label_column_of,
     listed,
     only_other_column,
+    refuse_answers_on_rows,
     refuse_one_hot,
     refuse_unclear_labels,
 )
@@ -132,6 +133,7 @@ def file_table(frame: pl.DataFrame, path: Path, first_row: int) -> FileTable:
     if frame.is_empty():
         raise DataError(f"{path}: a row for each picture expected, no rows found")
 
+    refuse_answers_on_rows(frame, path)
     label, part = label_column_of(frame), named(frame.columns, SPLIT_NAMES)
     flags = part_flags(frame.columns) if part is None else {}
     labels_from = None

@@ -26,6 +26,20 @@ def label_column_of(frame: pl.DataFrame) -> str | None:
     return name if set(frame.columns) >= ANSWER_COLUMNS else label
 
 
+def refuse_answers_on_rows(frame: pl.DataFrame, path: Path) -> None:
+    """Refuse what ``predict --csv`` prints of a data set, whose rows are no pictures.
+
+    Raises:
+        DataError: with the command that takes the classes of such a table.
+    """
+    if set(frame.columns) >= ANSWER_COLUMNS and frame["row"].null_count() < len(frame):
+        name = frame.filter(frame["row"].is_not_null())["file"][0]
+        raise DataError(
+            f"{path}: a table of pictures expected, answers on the rows of {name} found: "
+            f"fittingroom train {name} --labels {path.name} takes their classes"
+        )
+
+
 def only_other_column(frame: pl.DataFrame, known: Sequence[str]) -> str | None:
     """The column of labels, whatever it is called, of a table that has no other beside paths and what is known."""
     rest = [name for name in frame.columns if name not in known and not counts_rows(name)]
