@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -389,3 +390,40 @@ def test_int8_is_written_only_if_it_costs_little(run: str, capsys: Captured) -> 
     fell = float(figures[1]) - float(figures[2])
     assert (code == 0) == (fell < 0.2)
     assert (file.exists() and file.stat().st_mtime > before) == (code == 0)
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="a terminal of Unix")
+@pytest.mark.parametrize("words", ["predict {run} photos --csv", "evaluate {run} rows.npz"])
+def test_nothing_is_silent_for_long_on_a_terminal(run: str, words: str, test_set: fr.Dataset) -> None:
+    """Pictures on a slow disk, or a search that takes its time: a bar tells of it, and stdout stays clean."""
+    assert test_set.labels is not None
+    np.savez("rows.npz", x_test=test_set.images[:20], y_test=test_set.labels[:20])
+    code = (
+        "import sys, time\n"
+        "from fittingroom.cli import console, main\n"
+        "from fittingroom.audit import leakage\n"
+        "from fittingroom.predict import inputs\n"
+        "read, find, console.SECONDS_BEFORE_BAR = inputs.read_inputs, leakage.find_leakage, 0.05\n"
+        "def slow(*given, **named):\n    yield from (time.sleep(0.5) or block for block in read(*given, **named))\n"
+        "inputs.read_inputs = slow\n"
+        "leakage.find_leakage = lambda *given, **named: time.sleep(0.5) or find(*given, **named)\n"
+        "sys.exit(main(sys.argv[1:]))\n"
+    )
+    main_end, other_end = os.openpty()
+    with Path("printed").open("wb") as stdout:
+        process = subprocess.Popen(
+            [sys.executable, "-c", code, *words.format(run=run).split()],
+            env=os.environ | {"TERM": "xterm", "COLUMNS": "100", "LINES": "30"},
+            stdout=stdout,
+            stderr=other_end,
+        )
+    os.close(other_end)
+    seen = b""
+    with contextlib.suppress(OSError):  # which is how the other end of a terminal is closed
+        while part := os.read(main_end, 1 << 16):
+            seen += part
+    os.close(main_end)
+    assert process.wait() == 0
+    bar = "reading and answering" if "predict" in words else "looking for these images among those"
+    assert bar.encode() in seen
+    assert b"\x1b" not in Path("printed").read_bytes()

@@ -98,7 +98,9 @@ def run_evaluate(args: argparse.Namespace) -> int:
 
     # PyTorch is loaded only now: a run or data that can't be opened is answered at once.
     from fittingroom.environment import warn_of_many_threads
-    from fittingroom.training.device import prepare_torch
+
+    with console.working("loading PyTorch"):
+        from fittingroom.training.device import prepare_torch
 
     warn_of_many_threads(args.threads)
     before, written_before = run.result, _predictions_files(run)
@@ -108,7 +110,8 @@ def run_evaluate(args: argparse.Namespace) -> int:
     if run.result != before or (subsets and dataset is None):
         _renew_the_report(run)
 
-    leakage, unknown = _leakage(run, dataset)
+    with console.working("looking for these images among those that it was trained on"):
+        leakage, unknown = _leakage(run, dataset)
     if leakage is not None:
         scores |= {"trained_on": asdict(leakage)}
     if args.json:

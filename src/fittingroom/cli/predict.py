@@ -158,18 +158,19 @@ def _predict(args: argparse.Namespace) -> int:
     from fittingroom.predict.output import Sheet, tile_size, write_parquet
 
     failed: list[DataError] = []
+    messages: list[str] = []  # told between the blocks, as a bar may stand on the terminal while one is read
 
     def on_error(error: DataError) -> None:
         failed.append(error)
-        tell(f"fittingroom: {error}")
+        messages.append(f"fittingroom: {error}")
 
     # Nothing is read or answered yet: inputs larger than memory go through block by block, while they are printed.
     classifier = load(args.folder, trust_code=args.trust_code, threads=args.threads, device=args.device or "cpu")
     originals = tile_size(classifier.artifact.image_size) if args.html or args.sheet else None
-    blocks = read_inputs(args.files, classifier, on_error=on_error, on_note=tell, originals=originals)
+    blocks = read_inputs(args.files, classifier, on_error=on_error, on_note=messages.append, originals=originals)
     classes = classifier.classes
     sheet = Sheet(classes, ON_A_SHEET if args.html or args.sheet else 0)
-    answered = _answer(classifier, blocks, sheet)
+    answered = _answer(classifier, blocks, sheet, messages)
 
     top = max(1, min(args.top, len(classes)))
     coverage = None if args.coverage is None else args.coverage / 100
@@ -191,9 +192,21 @@ def _predict(args: argparse.Namespace) -> int:
     return 2 if failed else 0
 
 
-def _answer(classifier: Classifier, blocks: Iterator[Block], sheet: Sheet) -> Iterator[tuple[Block, Classified]]:
-    for block in blocks:
-        classified = classifier.classify(block.images)
+def _answer(
+    classifier: Classifier, blocks: Iterator[Block], sheet: Sheet, messages: list[str]
+) -> Iterator[tuple[Block, Classified]]:
+    from fittingroom.cli import console
+
+    while True:
+        # pictures of many megapixels, or on a slow disk, take their time: it is seen that they are read
+        with console.working("reading and answering"):
+            block = next(blocks, None)
+            classified = None if block is None else classifier.classify(block.images)
+        for message in messages:
+            tell(message)
+        messages.clear()
+        if block is None or classified is None:
+            return
         sheet.add(block, classified)
         yield block, classified
 
