@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import fittingroom as fr
@@ -51,7 +52,8 @@ def test_tune_ends_with_fresh_seeds_a_recipe_and_what_to_do_next(capsys: pytest.
     assert main(["tune", *new_study("--trials", "3", "--final-seeds", "2", "--seed", "4")]) == 0
     printed = capsys.readouterr()
     result = json.loads(Path("runs/plain-tune-1/result.json").read_text(encoding="utf-8"))
-    assert "the best of all, and so optimistic" in printed.out
+    tied = result["best"]["tied"]
+    assert ("the best of all, and so optimistic" in printed.out) == (tied == 0)
     assert f"{result['final']['mean']:.2%}" in printed.out
     assert "with 2 fresh seeds" in printed.out
     assert "no model was judged on it" in printed.out
@@ -66,6 +68,25 @@ def test_tune_ends_with_fresh_seeds_a_recipe_and_what_to_do_next(capsys: pytest.
     capsys.readouterr()
     assert main(["tune", "--resume", "runs/plain-tune-1", "--trust-code", "--final-seeds", "2", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == result
+
+
+def test_a_search_says_that_trials_are_alike_and_that_few_images_can_hardly_tell(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    random = np.random.default_rng(0)
+    labels = np.arange(30) % 2
+    images = (random.integers(0, 40, (30, 12, 12)) + 200 * labels[:, None, None]).astype(np.uint8)
+    np.savez("easy.npz", x_train=images, y_train=labels)
+    Path("lr.toml").write_text("lr = [0.003, 0.004]\n", encoding="utf-8")
+    keys = ["--recipe", "plain", "--epochs", "8", "--threads", "1", "--trials", "2", "--final-seeds", "0"]
+    assert main(["tune", "easy.npz", "--space", "lr.toml", *keys, "--out", "runs/easy"]) == 0
+    said = capsys.readouterr().out
+    assert "100.00%: trial 0, the baseline, as good as 1 other, the first of the best, and so optimistic" in said
+    assert "3 validation images can hardly tell one recipe from another" in said
+    assert "as good as 1 other, the first of the best" in Path("runs/easy/best.toml").read_text().replace("\n# ", " ")
+    page = Path("runs/easy/report.html").read_text(encoding="utf-8")
+    assert "as good as 1 other; the best of 2 tries" in page
+    assert "与另外 1 次一样好" in page
 
 
 @pytest.mark.parametrize(

@@ -181,6 +181,8 @@ def _begin(args: argparse.Namespace, engine: RayEngine | None, hooks: Hooks) -> 
 
 def _summary(study: Study, running: int) -> Iterator[tuple[str, str]]:
     """The lines of the report: a name and what it says, in the order of reading."""
+    from fittingroom.report.diagnosis.facts import FEW_VALIDATED
+    from fittingroom.tune.conclusion import rank_in_words
     from fittingroom.tune.page import value_text
 
     if running:
@@ -197,8 +199,10 @@ def _summary(study: Study, running: int) -> Iterator[tuple[str, str]]:
     if result["as_it_is"] is not None and best["trial"] != 0:
         yield "baseline", f"{score} {objective.text(result['as_it_is'])}: {study.recipe.name}, trial 0"
     which = "trial 0, the baseline" if best["trial"] == 0 and result["as_it_is"] else f"trial {best['trial']}"
-    yield "search", f"{score} {objective.text(best['value'])}: {which}, the best of all, and so optimistic"
+    yield "search", f"{score} {objective.text(best['value'])}: {which}, {rank_in_words(best)}, and so optimistic"
     yield "", ", ".join(f"{path} = {value_text(value)}" for path, value in best["values"].items())
+    if result["n"] < FEW_VALIDATED:
+        yield "", f"{result['n']:,} validation image{'s' * (result['n'] != 1)} can hardly tell one recipe from another"
     if fresh:
         seeds = len(fresh["seeds"])
         yield "final", f"{score} {objective.text_of_mean(fresh)}: the best recipe with {seeds} fresh seeds"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import textwrap
 from collections import Counter
+from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
@@ -108,12 +109,14 @@ def _summary(study: Study, best: Trial, final: Run | None) -> dict[str, Any]:
     if first.state == "finished" and as_it_is is not None:
         is_baseline = apply(study.recipe, first.values) == apply(study.recipe, as_it_is)
 
+    # Few images have few accuracies, and the first of several trials that are alike was no better than they.
+    tied = sum(trial.state == "finished" and trial.value == best.value for trial in trials) - 1
     return {
         "format": FORMAT,
         "objective": study.objective.name,
         "n": validation["n"] if validation else 0,
         "trials": dict(Counter(trial.state for trial in trials)),
-        "best": {"trial": best.number, "value": best.value, "values": dict(best.values)},
+        "best": {"trial": best.number, "value": best.value, "values": dict(best.values), "tied": tied},
         "as_it_is": first.value if is_baseline else None,
         "final": None if final is None else _fresh_figures(study, final),
     }
@@ -151,8 +154,8 @@ def _head_comment(study: Study, result: dict[str, Any], final: Run | None) -> st
     # The search's own best is the luckiest of many figures; whoever reads the file later has to know that.
     if final is None or fresh is None:
         paragraphs.append(
-            f"Validation {objective.name} {objective.text(best['value'])} on {result['n']:,} images: the best of all "
-            "trials, and so optimistic. No fresh seeds were trained."
+            f"Validation {objective.name} {objective.text(best['value'])} on {result['n']:,} images: "
+            f"{rank_in_words(best)}, and so optimistic. No fresh seeds were trained."
         )
     else:
         environment = final.environment
@@ -167,6 +170,12 @@ def _head_comment(study: Study, result: dict[str, Any], final: Run | None) -> st
 
     wrapped = [textwrap.fill(text, 116, initial_indent="# ", subsequent_indent="# ") for text in paragraphs]
     return "\n#\n".join(wrapped) + "\n\n"
+
+
+def rank_in_words(best: Mapping[str, Any]) -> str:
+    """How the trial that a search chose stands to the others: ``best`` of a study's ``result.json``."""
+    tied = best.get("tied", 0)  # of 0.1 not known
+    return f"as good as {tied:,} other{'s' * (tied != 1)}, the first of the best" if tied else "the best of all"
 
 
 def _reasons(study: Study) -> str:
