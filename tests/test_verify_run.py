@@ -25,7 +25,7 @@ OPTIONS = fr.Options(device="cpu", threads=1)
 def short(*overrides: str) -> fr.Recipe:
     small = ["stages.0.epochs=2", "precision=float32", "batch_size=256"]
     if not any(override.startswith("model=") for override in overrides):
-        small.append(NARROW)
+        small += [NARROW, "stages.0.lr=0.02", "batch_size=64"]  # 58 steps
     return fr.load_recipe("plain", overrides=[*small, *overrides])
 
 
@@ -55,7 +55,7 @@ def test_the_same_bits_are_the_same_and_nothing_is_written(run: Path, capsys: py
     assert main(["verify", str(run), "--quiet"]) == 0
 
     said = capsys.readouterr().out
-    assert "steps: 16 losses have the same bits" in said
+    assert "steps: 58 losses have the same bits" in said
     assert "states: 2 of 2, each after an epoch, have the same SHA-256" in said
     assert "have the same bits\n" in said
     assert said.splitlines()[-1] == f"{run}: the same bits"
@@ -64,16 +64,16 @@ def test_the_same_bits_are_the_same_and_nothing_is_written(run: Path, capsys: py
 
 def test_the_first_steps_are_compared_alone(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (run / "model.safetensors").unlink()  # not read for it
-    assert main(["verify", str(run), "--steps", "10", "--json", "--quiet"]) == 0
+    assert main(["verify", str(run), "--steps", "30", "--json", "--quiet"]) == 0
     (found,) = json.loads(capsys.readouterr().out)
-    assert (found["outcome"], found["steps"], found["steps_compared"]) == ("same", 16, 10)
+    assert (found["outcome"], found["steps"], found["steps_compared"]) == ("same", 58, 30)
     assert any(sentence.startswith("states: 1 of 1") for sentence in found["sentences"])
 
     # A loss that differs in its last digit is another one, and a few steps can't tell what it matters.
     lines = read_metrics(run / "metrics.jsonl")
     lines[4]["loss"] = float(np.nextafter(lines[4]["loss"], 9))
     (run / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
-    assert main(["verify", str(run), "--steps", "10", "--json", "--quiet"]) == 2
+    assert main(["verify", str(run), "--steps", "30", "--json", "--quiet"]) == 2
     (found,) = json.loads(capsys.readouterr().out)
     assert (found["outcome"], found["first_difference"]) == ("can't be judged", lines[4]["step"])
     assert f"fittingroom verify {run}" in found["sentences"][-1]
@@ -175,7 +175,7 @@ def test_another_number_of_threads_is_named_and_judged(run: Path) -> None:
 
 def test_another_model_in_place_of_the_runs_own_is_outside(run: Path, tmp_path: Path) -> None:
     worse = fr.train(
-        "sample", short("stages.0.epochs=1", "stages.0.lr=0.0001"), out=tmp_path / "worse", options=OPTIONS
+        "sample", short("stages.0.epochs=1", "stages.0.lr=1e-9"), out=tmp_path / "worse", options=OPTIONS
     )
     for name in ("model.safetensors", "metrics.jsonl"):
         shutil.copy(worse.path / name, run / name)
