@@ -174,9 +174,7 @@ def test_another_number_of_threads_is_named_and_judged(run: Path) -> None:
 
 
 def test_another_model_in_place_of_the_runs_own_is_outside(run: Path, tmp_path: Path) -> None:
-    worse = fr.train(
-        "sample", short("stages.0.epochs=1", "stages.0.lr=1e-9"), out=tmp_path / "worse", options=OPTIONS
-    )
+    worse = fr.train("sample", short("stages.0.epochs=1", "stages.0.lr=1e-9"), out=tmp_path / "worse", options=OPTIONS)
     for name in ("model.safetensors", "metrics.jsonl"):
         shutil.copy(worse.path / name, run / name)
 
