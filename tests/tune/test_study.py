@@ -15,7 +15,7 @@ import pytest
 import torch
 
 import fittingroom as fr
-from fittingroom.errors import Interrupted, StorageFailed
+from fittingroom.errors import ArtifactError, Interrupted, StorageFailed
 from fittingroom.events import Event, Hooks, JobDone, JobEvent, StepDone
 from fittingroom.tune import Plan, Study
 from fittingroom.tune.record import open_study
@@ -260,3 +260,23 @@ def test_a_full_disk_ends_a_search_in_one_message_with_the_line_that_goes_on(stu
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     go_on = f"fittingroom tune --resume {tmp_path / 'study'} --trials 9 --trust-code"
     assert str(stop.value).endswith(f"once it can be, by\n  {go_on}")
+
+
+def test_a_study_goes_on_in_a_folder_that_was_copied_or_renamed(study: Study, tmp_path: Path) -> None:
+    shutil.copytree(study.path, tmp_path / "another name")
+    copied = open_study(tmp_path / "another name", splits=study.splits)
+    assert copied.trials() == study.trials()
+
+
+def test_the_database_of_a_study_is_the_one_in_its_folder_or_none(study: Study, tmp_path: Path) -> None:
+    """A study may have come by mail: a link would lead to another study, which would be written to."""
+    copied = tmp_path / "study"
+    shutil.copytree(study.path, copied)
+    (copied / "study.db").unlink()
+    with pytest.raises(ArtifactError, match=r"study\.db: the study's own database expected, none found"):
+        open_study(copied, splits=study.splits)
+    assert not (copied / "study.db").exists()
+
+    (copied / "study.db").symlink_to(study.path / "study.db")
+    with pytest.raises(ArtifactError, match=r"study\.db: the study's own database expected, a link found"):
+        open_study(copied, splits=study.splits)

@@ -53,6 +53,7 @@ COMMANDS = {  # in the order of use, as the help has them; the module of the sam
     "bench": "measure this machine beside the tutorial notebook's loop",
 }
 MODULES = {"try": "try_"}  # a keyword of Python is no name of a module
+OUTPUTS = ("csv", "html", "latex", "log", "out", "parquet", "sheet")  # options that name a file to be written
 TAKES_ANY_NAME = ("data", "models", "recipes", "runs", "predict")  # which write down none of their arguments
 NO_DIRECTORY = "the current directory is gone: somebody removed it; go to another one"
 LOAD_TORCH = ("train", "evaluate", "export", "try", "tune", "verify", "bench")
@@ -95,6 +96,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     warnings.showwarning = lambda message, *_rest: _tell_warning(str(message))
     try:
         _refuse_undecodable(words)
+        _refuse_writing_over(args)
         if words and words[0] in LOAD_TORCH:
             _refuse_tiny_address_space()
             _refuse_no_directory()
@@ -177,6 +179,14 @@ def _is_directory_gone() -> bool:
     except FileNotFoundError:
         return True
     return False
+
+
+def _refuse_writing_over(args: argparse.Namespace) -> None:
+    given = [name for name in OUTPUTS if getattr(args, name, None)]
+    if given:
+        from fittingroom.cli.output_places import refuse_writing_over
+
+        refuse_writing_over(args, given)
 
 
 def _refuse_undecodable(words: Sequence[str]) -> None:

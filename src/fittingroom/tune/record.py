@@ -218,7 +218,24 @@ def open_study(path: Path, *, splits: Splits | None = None, storage: str | None 
     plan = read_record(Plan, record["plan"], f"{file}: plan", advice=DAMAGED)
     space = parse_space(record["space"], recipe, where=file)
     code = read_record(dict[str, KeptCode], record.get("code", {}), f"{file}: code", advice=DAMAGED)
-    return Study(path, plan, recipe, space, options, storage or sqlite_in(path), splits, code)
+    study = Study(path, plan, recipe, space, options, storage or sqlite_in(path), splits, code)
+    return study if storage else dataclasses.replace(study, known_as=_only_name(path))
+
+
+def _only_name(path: Path) -> str | None:
+    """Of the only study in a folder's own database; None where there are more, or none.
+
+    Raises:
+        ArtifactError: the database is gone, or no file of the folder's own: a study may have come from a stranger.
+    """
+    file = path / DATABASE
+    if file.is_symlink() or not file.is_file():
+        found = "a link" if file.is_symlink() else "something else" if file.exists() else "none"
+        raise ArtifactError(
+            f"{file}: the study's own database expected, {found} found: put it back, or begin the study again"
+        )
+    names = optuna.get_all_study_names(open_storage(sqlite_in(path)))
+    return names[0] if len(names) == 1 else None
 
 
 def _fingerprints(splits: Splits) -> dict[str, str | None]:

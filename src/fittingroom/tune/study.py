@@ -70,6 +70,7 @@ class Study:
         splits: without a test set: nothing that belongs to the search is ever handed one.
         code: the user's own code, as the study keeps it, by the names in recipe and space.
         trust_code: permits executing it.
+        known_as: its name in the storage, where that isn't the folder's: a folder may be copied or renamed.
     """
 
     path: Path
@@ -81,11 +82,12 @@ class Study:
     splits: Splits = field(repr=False)
     code: KeptCodes = field(default_factory=dict)
     trust_code: bool = False
+    known_as: str | None = None
 
     @property
     def name(self) -> str:
-        """In Optuna's storage."""
-        return self.path.resolve().name
+        """In Optuna's storage: that of the folder as it was called when the study was begun."""
+        return self.known_as or self.path.resolve().name
 
     @property
     def objective(self) -> Objective:
@@ -100,7 +102,8 @@ class Study:
             return optuna.load_study(study_name=self.name, storage=open_storage(self.storage), pruner=pruner)
         except KeyError:
             raise ArtifactError(
-                f"{self.path}: its storage has no study {self.name!r}; a study's folder keeps its first name"
+                f"{self.path}: its storage has no study {self.name!r}: what it knew of the trials is gone; begin it "
+                "again, or put its database back"
             ) from None
 
     # What is known of it
