@@ -115,7 +115,7 @@ class FittingRoomClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         check_classification_targets(y_N)
         self.classes_, labels_N = np.unique(y_N, return_inverse=True)
         if len(self.classes_) < 2:
-            raise ValueError(f"y: two classes or more expected, one class found ({self.classes_[0]!r})")
+            raise ValueError(f"y: two classes or more expected, one class found ({self.classes_[0]})")
 
         # Pixels beyond the scale are cut off in predict, but where a network learns they are a mistake in the scale.
         height, width, self.channels_ = shape or self._shape_of_flat()

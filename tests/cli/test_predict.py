@@ -393,7 +393,9 @@ def test_int8_is_written_only_if_it_costs_little(run: str, capsys: Captured) -> 
 
 
 @pytest.mark.skipif(not hasattr(os, "openpty"), reason="a terminal of Unix")
-@pytest.mark.parametrize("words", ["predict {run} photos --csv", "evaluate {run} sample"])
+@pytest.mark.parametrize(
+    "words", ["predict {run} photos --csv", pytest.param("evaluate {run} sample", marks=pytest.mark.nightly)]
+)
 def test_nothing_is_silent_for_long_on_a_terminal(run: str, words: str) -> None:
     """Pictures on a slow disk, or a search that takes its time: a bar tells of it, and stdout stays clean."""
     code = (

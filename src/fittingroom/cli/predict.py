@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -195,11 +196,16 @@ def _predict(args: argparse.Namespace) -> int:
 def _answer(
     classifier: Classifier, blocks: Iterator[Block], sheet: Sheet, messages: list[str]
 ) -> Iterator[tuple[Block, Classified]]:
-    from fittingroom.cli import console
+    def at_work() -> AbstractContextManager[object]:
+        if not sys.stderr.isatty():
+            return nullcontext()
+        from fittingroom.cli import console  # which an answer in a pipe does without
+
+        return console.working("reading and answering")
 
     while True:
         # pictures of many megapixels, or on a slow disk, take their time: it is seen that they are read
-        with console.working("reading and answering"):
+        with at_work():
             block = next(blocks, None)
             classified = None if block is None else classifier.classify(block.images)
         for message in messages:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -40,8 +40,12 @@ def checked_images(images: NDArray[np.uint8], name: str) -> NDArray[np.uint8]:
     return read_only(images)
 
 
-def checked_classes(classes: Sequence[str], name: str) -> tuple[str, ...]:
+def checked_classes(classes: Sequence[str] | Mapping[int, str], name: str) -> tuple[str, ...]:
     """The names of a set's classes. Raises DataError for some that can't be."""
+    if isinstance(classes, Mapping):  # such as {0: "cat", 1: "dog"}
+        if sorted(classes) != list(range(len(classes))):
+            raise DataError(f"{name}: names of the classes 0, 1, 2, … expected, {str(list(classes))[:60]} found")
+        classes = [classes[number] for number in range(len(classes))]
     names = tuple(classes)
     if other := [each for each in names if not isinstance(each, str)]:
         kind = type(other[0]).__name__

@@ -196,6 +196,13 @@ def _to_levels(array: NDArray[Any], where: str, scale: float | None) -> NDArray[
 
     # Nothing but the values tells what is white: 1 or 255 where all of them fit, and else nobody knows.
     low, high = float(array.min()), float(array.max())
+    if math.isnan(low):
+        is_missing = np.isnan(array)
+        first = int(np.argmax(is_missing.reshape(len(array), -1).any(axis=1)))
+        raise DataError(
+            f"{where}: a number for each pixel expected, {is_missing.sum():,} NaN found, first in image {first:,}: "
+            "leave such images out, or fill in what is missing"
+        )
     if scale is None:
         if low >= 0 and high <= 1:
             scale = 1.0

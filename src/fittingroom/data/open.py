@@ -151,6 +151,12 @@ def _arrays_made(data: Splits, wanted: Preprocessing) -> Splits:
 
 
 def _existing(given: str | Path) -> Path:
+    # whoever has images in memory gives them to everything that learns from them
+    if not isinstance(given, str | Path):
+        raise DataError(
+            f"the name of a data set or a path expected, {type(given).__name__} found: what is in memory becomes one "
+            "by fittingroom.Dataset.from_arrays(images, labels), from_dataframe, from_torch or from_hf"
+        )
     try:
         path = Path(given).expanduser()
         exists = bool(str(given)) and path.exists()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
@@ -22,7 +22,7 @@ from fittingroom.parallel.process_group import ALONE, ProcessGroup, process_grou
 from fittingroom.parallel.ray_engine import RayEngine, check_engine
 from fittingroom.pipeline.whole_run import complete
 from fittingroom.recipes.by_data import FOR_ALL_OTHERS
-from fittingroom.recipes.keywords import refuse_unknown_keys, with_keys
+from fittingroom.recipes.keywords import plain, refuse_unknown_keys, with_keys
 from fittingroom.recipes.reading import load_recipe
 from fittingroom.recipes.recipe import Recipe
 from fittingroom.rendering.progress import shown
@@ -133,6 +133,8 @@ def train(
     changes = {"epochs": epochs, "lr": lr, **({} if batch_size is None else {"batch_size": batch_size}), **keys}
     refuse_unknown_keys(keys, inspect.signature(train).parameters)
     options = options or Options()
+    device = None if device is None else str(device)  # a torch.device, too
+    seed, seeds = plain(seed), [*map(plain, seeds)] if isinstance(seeds, Iterable) else plain(seeds)
     options = dataclasses.replace(options, device=device or options.device, threads=threads or options.threads)
 
     if watch:

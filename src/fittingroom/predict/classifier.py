@@ -77,7 +77,7 @@ class Classified(Predictions):
         return Classified(some.probabilities, some.predicted, some.energies, some.residuals, typical)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Classifier:
     """An opened model, ready to predict. :func:`load` makes it.
 
@@ -99,6 +99,16 @@ class Classifier:
     background: int | tuple[int, int, int]
     ood_scale: OodScale | None
     _answer: Callable[[NDArray[np.uint8]], Predictions] = field(repr=False)
+
+    def __repr__(self) -> str:
+        """``Classifier('runs/plain-1': 10 classes, 28×28 in grey)``."""
+        height, width = self.artifact.image_size
+        colour = "colour" if self.artifact.channels == 3 else "grey"
+        return f"Classifier({str(self.artifact.path)!r}: {len(self.classes)} classes, {height}×{width} in {colour})"
+
+    def __reduce__(self) -> tuple[Callable[..., Classifier], tuple[str]]:
+        """A pickle names the run's folder, which has to be there where it is opened, and holds no model."""
+        return load, (str(self.artifact.path.absolute()),)
 
     @property
     def doubt_scale(self) -> OodScale | None:

@@ -140,6 +140,9 @@ def read_inputs(
 def _files_of(names: Iterable[str], on_error: Callable[[DataError], None], called: dict[Path, str]) -> Iterator[Path]:
     """The files of all names in turn. ``called`` receives what those of a known set are to be called."""
     for name in names:
+        if not name:  # which a path would take for this folder
+            on_error(DataError(f"{A_NAME} expected, an empty name found"))
+            continue
         path = Path(name)
         if name == STDIN or path.is_file():
             yield path

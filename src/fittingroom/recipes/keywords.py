@@ -42,7 +42,7 @@ def with_keys(recipe: Recipe, keys: Mapping[str, Any], *, others: Iterable[str] 
     """
     given = {key: value for key, value in keys.items() if value is not None or key not in SHARED}
     refuse_unknown_keys(given, others)
-    values = {key: _plain(named(value, key)) for key, value in given.items() if key not in SHARED}
+    values = {key: plain(named(value, key)) for key, value in given.items() if key not in SHARED}
     if values:
         raw = recipe.as_dict() | values
         if "model" in values and values["model"] != recipe.model and "model_args" not in values:
@@ -77,18 +77,19 @@ def refuse_unknown_keys(keys: Iterable[str], others: Iterable[str] = ()) -> None
         raise RecipeError("\n".join(problems))
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """A value as TOML would give it: a stage as a table, tuples as lists."""
     if isinstance(value, Stage):
-        return {key: _plain(item) for key, item in dataclasses.asdict(value).items() if item is not None}
+        return {key: plain(item) for key, item in dataclasses.asdict(value).items() if item is not None}
     if isinstance(value, tuple | list):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if type(value).__module__ == "numpy" and hasattr(value, "item"):  # a number out of an array
         return value.item()
     return value
 
 
 def _number(key: str, value: Any, *kinds: type) -> Any:
+    value = plain(value)
     if isinstance(value, bool) or not isinstance(value, kinds):
         expected = "a whole number" if kinds == (int,) else "a number"
         raise RecipeError(f"{key}: {expected} expected, {value!r} found")

@@ -229,6 +229,12 @@ class Run:
             DataError: there is no test set, or its classes differ from the model's.
             ArtifactError: the run can't be opened.
         """
+        if data is not None and not isinstance(data, Dataset):
+            raise DataError(
+                f"data: a Dataset expected, {type(data).__name__} found: "
+                "fittingroom.open_dataset(path, preprocessing=run.artifact.preprocessing).test is one"
+            )
+
         # Of several seeds each model is judged by itself, and what is given is their mean.
         if self.members:
             evaluated = [
