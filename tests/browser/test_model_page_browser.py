@@ -43,13 +43,14 @@ def test_its_figures_stand_under_their_labels_as_in_the_result(browser: Browser,
 
     recalls = {row["class"]: row["recall"] for row in scores["per_class"]}
     weakest = re.match(
-        r"Weakest class: (.+?)(?: and \d+ other class(?:es)?)?, recall ([\d.]+%)\.", page.inner_text("#worst")
+        r"Weakest class: (.+?)(?: and \d+ other class(?:es)?)?, recall ([\d.]+%) \(95% .*; n\s=\s\d+\)\.",
+        page.inner_text("#worst"),
     )
     assert weakest
     assert (recalls[weakest[1]], weakest[2]) == (min(recalls.values()), f"{min(recalls.values()):.2%}")
     counts = scores["confusion"]
     both = {(a, b): counts[i][j] + counts[j][i] for i, a in enumerate(classes) for j, b in enumerate(classes) if i < j}
-    pair = re.search(r"Most often confused: (.+) and (.+)\.$", page.inner_text("#worst"))
+    pair = re.search(r"Most often confused: (.+) and (.+), \d+ of the \d+ mistakes\.$", page.inner_text("#worst"))
     assert pair
     assert both[pair[1], pair[2]] == max(both.values())
 

@@ -12,6 +12,7 @@ import fittingroom as fr
 from fittingroom.cli import main
 from fittingroom.rendering.languages import translated
 from fittingroom.report.run_summary import unjudged_in_words
+from fittingroom.serve.run_info import summary
 
 pytestmark = pytest.mark.usefixtures("own_folder")
 
@@ -32,6 +33,25 @@ def test_classes_without_a_judged_image_are_named_in_terminal_report_and_card(
     page = (Path("runs/rare") / "report.html").read_text(encoding="utf-8")
     assert f"N{said}".replace("'", "&#39;") in page
     assert "weakest of 4 classes" not in page  # two were judged, and both are listed
+
+    assert main(["export", "runs/rare", "--format", "page", "--out", "rare.html"]) == 0
+    assert f"N{said}".replace("'", "&#39;") in Path("rare.html").read_text(encoding="utf-8")
+
+
+def test_the_score_of_lopsided_classes_stands_beside_their_accuracy_wherever_a_model_goes() -> None:
+    sample = fr.open_dataset("sample").train
+    assert sample.labels is not None
+    rows = np.concatenate([np.flatnonzero(sample.labels == k)[:n] for k, n in ((2, 100), (4, 20))])
+    np.savez("lopsided.npz", x_train=sample.images[rows], y_train=sample.labels[rows])
+    run = fr.train("lopsided.npz", fr.load_recipe("plain", overrides=["stages.0.epochs=1"]), folds=2, out="runs/lop")
+    scores = run.result["validation"]
+    said = f"balanced accuracy {scores['balanced_accuracy']['value']:.1%}"
+    assert main(["export", "runs/lop", "--format", "page", "--out", "lop.html"]) == 0
+    page = Path("lop.html").read_text(encoding="utf-8")
+    assert "each judged by a model that learned from the other 1 of 2 folds" in page
+    for text in (page, *((run.path / name).read_text(encoding="utf-8") for name in ("README.md", "report.html"))):
+        assert said in text
+    assert summary(run)["balanced_accuracy"] == scores["balanced_accuracy"]
 
 
 def test_of_many_such_classes_some_are_named_and_the_others_counted_in_both_languages() -> None:

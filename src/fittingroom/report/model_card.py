@@ -7,6 +7,7 @@ from typing import Any
 
 from fittingroom.data.fetch.fingerprints import KNOWN_FINGERPRINTS
 from fittingroom.evaluation.calibration import calibration
+from fittingroom.evaluation.class_metrics import in_words as class_metrics_in_words
 from fittingroom.evaluation.intervals import in_groups, interval_method
 from fittingroom.files.atomic import atomic_write
 from fittingroom.rendering.html_page import render_page
@@ -74,6 +75,7 @@ def _write_card(run: Run, family: dict[str, Any] | None) -> Path:
         "known": _hub_name(data.train),
         "classes": classes,
         "worst": worst_mistakes(judged.scores) if judged else None,
+        "by_class": class_metrics_in_words(judged.scores) if judged else "",
         "near_in_test": near.sentence if (near := near_in_test_of(run)) and near.flatters else "",
         "unjudged": unjudged_in_words(judged.scores, judged.split) if judged else "",
         "calibration": calibration(judged.table.probabilities, judged.table.truth) if judged else None,

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from fittingroom.errors import ArtifactError, DataError
+from fittingroom.evaluation.class_metrics import in_words as class_metrics_in_words
 from fittingroom.evaluation.intervals import interval_method
 from fittingroom.files.atomic import atomic_write
 from fittingroom.rendering.languages import page_in_two_languages
 from fittingroom.report.pictures import answers_of
-from fittingroom.report.run_summary import judged_on, worst_mistakes
+from fittingroom.report.run_summary import judged_on, near_in_test_of, unjudged_in_words, worst_mistakes
 from fittingroom.report.try_it import trial_of
 from fittingroom.runs.run import Run
 
@@ -47,6 +48,9 @@ def write_model_page(run: Run, path: Path) -> Path:
         "trial": trial,
         "artifact": run.artifact,
         "judged": judged,
+        "by_class": class_metrics_in_words(judged.scores) if judged else "",
+        "near_in_test": near.sentence if (near := near_in_test_of(run)) and near.flatters else "",
+        "unjudged": unjudged_in_words(judged.scores, judged.split) if judged else "",
         "worst": worst_mistakes(judged.scores) if judged else None,
         "answers": answers,
         "interval_method": interval_method,

@@ -54,6 +54,7 @@ def summary(run: Run | None) -> dict[str, Any]:
         "accuracy": scores and scores["accuracy"],
         "interval": scores and scores["interval"],
         "n": scores and scores["n"],
+        "balanced_accuracy": scores and scores.get("balanced_accuracy"),  # where classes are of very different sizes
         "confusion": scores and scores["confusion"],
         "report": run is not None and report_of(run) is not None,
         "mistakes": run is not None and judged_on is not None and run.predictions_file(judged_on).exists(),

@@ -80,7 +80,13 @@ function showModel() {
     high: percent(model.interval[1], 2),
     n: number(model.n),
   };
-  $("score").textContent = values ? word(model.judged_on, values) : "";
+  const balanced = model.balanced_accuracy && {
+    value: percent(model.balanced_accuracy.value, 1),
+    low: percent(model.balanced_accuracy.interval[0], 1),
+    high: percent(model.balanced_accuracy.interval[1], 1),
+  };
+  const scores = [values && word(model.judged_on, values), balanced && word("balanced", balanced)];
+  $("score").textContent = scores.filter(Boolean).join("; ");
   $("draw-part").hidden = model.channels === 3; // a drawing is grey: a model of colours has seen nothing like it
   $("plain-ground").hidden = model.photo !== "fashion-mnist"; // others know things on any ground
   showMatrix();
