@@ -215,7 +215,6 @@ def test_transparent_parts_lie_on_the_background(photo: Image.Image, background:
     cut_out.putalpha(Image.fromarray(opacity))
 
     content = encoded(cut_out)
-    assert probe_picture(content, "cut out").is_transparent
     image = read_picture(content, "cut out", Preprocessing(background=background))
     expected = np.where(opacity[..., None] == 255, np.asarray(photo), np.array(background, np.uint8))
     assert (image == expected).all()
@@ -231,10 +230,9 @@ def test_an_animation_gives_its_first_frame(photo: Image.Image) -> None:
 
 def test_facts_of_a_picture(photo: Image.Image) -> None:
     colour, grey = probe_picture(encoded(photo, "JPEG"), "a"), probe_picture(encoded(photo.convert("L")), "b")
-    assert (colour.size, colour.is_colour, colour.is_deep, colour.is_transparent) == ((427, 640), True, False, False)
-    assert (grey.size, grey.is_colour, grey.is_deep, grey.is_transparent) == ((427, 640), False, False, False)
+    assert (colour.size, colour.is_colour, colour.is_deep) == ((427, 640), True, False)
+    assert (grey.size, grey.is_colour, grey.is_deep) == ((427, 640), False, False)
     assert not probe_picture(encoded(photo.convert("L").convert("RGB"), "JPEG"), "grey saved in colour").is_colour
-    assert not probe_picture(encoded(photo.convert("RGBA")), "opaque").is_transparent
 
 
 # ── sizes ────────────────────────────────────────────────────────────────────────────────────────────────────

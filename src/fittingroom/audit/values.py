@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 from fittingroom.audit.findings import Finding
 from fittingroom.data.dataset import MAX_CLASSES, Splits, parts_of
-from fittingroom.data.formats import parquet
 from fittingroom.data.formats.arrays import is_grey
 from fittingroom.data.formats.columns import IMAGE_NAMES
+from fittingroom.data.formats.parquet import parquet_files
+from fittingroom.data.formats.parquet_pictures import picture_bytes
 from fittingroom.data.picture_file import read_picture_file
 from fittingroom.data.preprocessing import PictureFacts, probe_picture
 from fittingroom.errors import DataError
@@ -216,13 +217,13 @@ def _pictures_of_table(path: Path) -> Iterator[tuple[str, bytes]]:
 
     check_polars()
     try:
-        file = parquet.parquet_files(path)[0]
+        file = parquet_files(path)[0]
         with file.open("rb") as opened:  # Polars takes a path for a pattern
             if page_problem(opened):
                 return
             table = pl.read_parquet(opened, n_rows=MAX_PICTURES)
         name = next(name for name in IMAGE_NAMES if name in table.columns)
-        for row, content in enumerate(parquet.picture_bytes(table[name], file)):
+        for row, content in enumerate(picture_bytes(table[name], file)):
             yield f"{file}: row {row:,}", content
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, StopIteration, IndexError, OSError, DataError):
         return

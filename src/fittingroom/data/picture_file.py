@@ -58,13 +58,11 @@ class PictureFacts:
         size: (height, width) in pixels, after the rotation that its EXIF data asks for.
         is_colour: whether any pixel has R, G and B that differ.
         is_deep: more than 8 bits a channel.
-        is_transparent: whether any pixel is not opaque.
     """
 
     size: tuple[int, int]
     is_colour: bool
     is_deep: bool
-    is_transparent: bool
 
 
 def read_picture_file(file: Path) -> bytes:
@@ -197,8 +195,7 @@ def probe_picture(content: bytes, where: str) -> PictureFacts:
         is_deep = picture.mode.startswith(("I", "F"))
         picture.draft(None, (PROBED_SIDE, PROBED_SIDE))
         with decoding(picture):
-            is_transparent = picture.has_transparency_data and _has_clear_pixels(picture)
-            return PictureFacts(size, is_coloured(opaque_8_bit(picture, turn=turn)), is_deep, is_transparent)
+            return PictureFacts(size, is_coloured(opaque_8_bit(picture, turn=turn)), is_deep)
 
 
 def probe_size(file: bytes | BinaryIO, where: str) -> tuple[int, int]:
@@ -353,8 +350,3 @@ def _has_data_at_its_end(png: Image.Image) -> bool:
         return False
     finally:
         file.seek(place)
-
-
-def _has_clear_pixels(picture: Image.Image) -> bool:
-    lowest, _ = picture.convert("RGBA").getchannel("A").getextrema()
-    return bool(lowest < 255)  # type: ignore[operator]

@@ -16,8 +16,6 @@ import numpy as np
 
 from fittingroom.data.formats.columns import (
     GROUP,
-    IMAGE_NAMES,
-    named,
 )
 from fittingroom.data.formats.file_table import (
     FileTable,
@@ -27,7 +25,6 @@ from fittingroom.data.formats.file_table import (
     table_blocks,
     table_files,
 )
-from fittingroom.data.formats.gzipped import ALWAYS_ALLOWED
 from fittingroom.data.formats.many_pictures import (
     CHUNK,
     SHOWN,
@@ -41,7 +38,6 @@ from fittingroom.data.formats.many_pictures import (
     refuse_broken,
 )
 from fittingroom.data.formats.parquet_file import (
-    MOST_REPEATED,
     count_rows,
     find_parquet,
     has_column,
@@ -49,6 +45,7 @@ from fittingroom.data.formats.parquet_file import (
     text_column,
 )
 from fittingroom.data.formats.parquet_labels import as_numbers, labels_of
+from fittingroom.data.formats.parquet_pictures import contents_of, pictures_column
 from fittingroom.data.formats.splits import Images, splits
 from fittingroom.data.large import allocate
 from fittingroom.data.picture_file import probe_picture, probe_size
@@ -58,13 +55,10 @@ from fittingroom.files.atomic import atomic_write
 from fittingroom.files.polars_check import check_polars
 
 if TYPE_CHECKING:
-    import polars as pl
     from numpy.typing import NDArray
 
     from fittingroom.data.dataset import Dataset, Splits
 
-FETCHED = 20_000  # rows whose pictures are read at once, of small pictures
-FETCHED_BYTES = 256 << 20  # of pictures that are read at once
 SAMPLES = (20, 500)  # pictures whose colours are looked at; more only where the first are all grey
 PART_FILES = re.compile(r"(train|validation|test)-00000-of-00001\.parquet")
 """The names of the files that :func:`write_parquet_part` writes."""
@@ -186,7 +180,7 @@ def parquet_blocks(path: Path, rows: int, preprocessing: Preprocessing | None = 
         yield from table_blocks(read_file_table(path), rows, preprocessing)
         return
     record, _ = _resolve([path], preprocessing or Preprocessing())
-    for first, contents in _contents(path):
+    for first, contents in contents_of(path):
         for start in range(0, len(contents), rows):
             pictures = list(_pictures(contents[start : start + rows], path, first + start, record))
             broken = [str(found) for found in pictures if isinstance(found, DataError)]
@@ -202,7 +196,7 @@ def sizes_by_row(path: Path) -> Iterator[tuple[str, tuple[int, int]]]:
     """
     for files in find_parquet(path).values():
         for file in files:
-            for first, contents in _contents(file):
+            for first, contents in contents_of(file):
                 sizes = each(lambda content: probe_size(content or b"", ""), contents)
                 for row, size in enumerate(sizes, first + 1):
                     if not isinstance(size, DataError):
@@ -220,7 +214,7 @@ def is_file_table(path: Path) -> bool:
     with opened(path) as file:
         schema = pl.scan_parquet(file).collect_schema()
     place = path_column(schema.names())
-    return place is not None and schema[place] == pl.String and _pictures_column(schema) is None
+    return place is not None and schema[place] == pl.String and pictures_column(schema) is None
 
 
 def read_file_table(path: Path) -> FileTable:
@@ -250,7 +244,7 @@ def _resolve(files: Sequence[Path], asked: Preprocessing) -> tuple[Preprocessing
     coloured: dict[int, bool] = {}
     rows_before = 0
     for file, count in zip(files, counts, strict=True):
-        for first, contents in _contents(file):
+        for first, contents in contents_of(file):
             heads = each(lambda content: probe_size(content or b"", ""), contents if asked.size is None else [])
             broken = []
             for row, head in enumerate(heads, first + 1):
@@ -296,7 +290,7 @@ def _decoded(files: Sequence[Path], record: Preprocessing, report: Callable[[int
     broken: list[str] = []
     greyed: list[str] = []
     for file in files:
-        for first, contents in _contents(file):
+        for first, contents in contents_of(file):
             for row, found in enumerate(_pictures(contents, file, first, record), first + 1):
                 # a broken one takes no room: the next that is good goes where it would have been
                 if isinstance(found, DataError):
@@ -326,89 +320,3 @@ def _pictures(
         return read_with_source(content, f"{path}: row {row:,}", record)
 
     return each(read, list(enumerate(contents, rows_before + 1)))
-
-
-def _contents(path: Path) -> Iterator[tuple[int, list[bytes | None]]]:
-    """The bytes of many pictures at once, with the number of rows before them; None where a cell is empty."""
-    import polars as pl
-
-    with opened(path) as file:
-        table = pl.scan_parquet(file)
-        name = _image_column(table.collect_schema(), path)
-        count = count_rows(path)
-        if count == 0:
-            raise DataError(f"{path}: a row for each image expected, no rows found")
-
-        # many at once: each time, Polars reads a row group from its start
-        size = path.stat().st_size
-        rows = max(1, min(FETCHED, FETCHED_BYTES * count // max(1, size)))
-        left = max(ALWAYS_ALLOWED, MOST_REPEATED * size)
-        for start in range(0, count, rows):
-            column = _binary(table.select(name).slice(start, rows).collect()[name], path)
-
-            # all rows may share one entry of the file, whose bytes Polars has once and Python once for each row
-            sizes = column.bin.size().fill_null(0).to_numpy()
-            left -= int(sizes.sum())
-            if left < 0:
-                raise DataError(f"{path}: more pictures expected in its bytes, the same ones found again and again")
-            ends = np.cumsum(sizes, dtype=np.int64)
-            first = 0
-            while first < len(column):
-                taken = int(np.searchsorted(ends, (ends[first - 1] if first else 0) + FETCHED_BYTES, "right"))
-                some = column[first : max(first + 1, taken)]
-                yield start + first, some.to_list()
-                first += len(some)
-
-
-def _pictures_column(schema: pl.Schema) -> str | None:
-    """The column of pictures: one that is called so, or the only one of bytes; None where there is none."""
-    import polars as pl
-
-    holding = [
-        name
-        for name, kind in schema.items()
-        if kind == pl.Binary or (isinstance(kind, pl.Struct) and "bytes" in [field.name for field in kind.fields])
-    ]
-    return named(holding, IMAGE_NAMES) or (holding[0] if len(holding) == 1 else None)
-
-
-def _image_column(schema: pl.Schema, path: Path) -> str:
-    name = _pictures_column(schema) or named(schema.names(), IMAGE_NAMES)
-    if name is None:
-        raise DataError(
-            f"{path}: a column called image expected, found {', '.join(schema.names()[:20])}: "
-            "call the one with the pictures' bytes image, or the one with their paths file"
-        )
-    return name
-
-
-def picture_bytes(column: pl.Series, path: Path, rows_before: int = 0) -> list[bytes]:
-    """The bytes of the pictures in a column of bytes, or of structs with a field ``bytes``.
-
-    Args:
-        column: of a table.
-        path: of its file, for messages.
-        rows_before: rows of the file that lie before those of the column.
-
-    Raises:
-        DataError: another column, or one with an empty cell.
-    """
-    contents = _bytes_of(column, path)
-    if None in contents:
-        row = rows_before + contents.index(None) + 1
-        raise DataError(f"{path}: row {row:,}: a picture's bytes expected, none found")
-    return [content for content in contents if content is not None]
-
-
-def _bytes_of(column: pl.Series, path: Path) -> list[bytes | None]:
-    return _binary(column, path).to_list()
-
-
-def _binary(column: pl.Series, path: Path) -> pl.Series:
-    import polars as pl
-
-    if isinstance(column.dtype, pl.Struct) and "bytes" in column.struct.fields:
-        column = column.struct.field("bytes")
-    if column.dtype != pl.Binary:
-        raise DataError(f"{path}: pictures as bytes in column {column.name} expected, {column.dtype} found")
-    return column
