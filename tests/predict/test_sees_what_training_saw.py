@@ -26,7 +26,7 @@ from tests.support.photo_patches import photo_patches
 from tests.support.picture_folders import KINDS, write_folder
 
 Captured = pytest.CaptureFixture[str]
-SHORT = ("stages.0.epochs=2", "stages.0.warmup=0", "precision=float32", "batch_size=16")
+SHORT = ("stages.0.epochs=2", "stages.0.warmup=0", "precision=float32", "batch_size=16", NARROW)
 
 
 def trained(data: Path | fr.Splits, out: Path, *overrides: str) -> fr.Run:
