@@ -44,7 +44,7 @@ def test_colour_takes_no_more_than_wider_first_filters(fixed_stem: bool) -> None
 
 
 def test_images_that_the_poolings_use_up_are_refused() -> None:
-    with pytest.raises(RecipeError, match=r"≥ 8 pixels a side expected, \(7, 28\) given"):
+    with pytest.raises(RecipeError, match=r"≥ 8 pixels a side expected, 7×28 given: `size` makes"):
         build_model(find_model("residual"), num_classes=10, image_size=(7, 28))
 
 

@@ -35,7 +35,7 @@ def test_any_number_of_classes_and_any_size_from_12_fits(classes: int, size: tup
 
 
 def test_images_too_small_for_it_are_refused_with_their_size() -> None:
-    with pytest.raises(RecipeError, match=r"≥ 12 pixels a side expected, \(8, 8\) given"):
+    with pytest.raises(RecipeError, match=r"≥ 12 pixels a side expected, 8×8 given: `size` makes"):
         build_model(find_model("tutorial"), num_classes=10, image_size=(8, 8))
 
 

@@ -200,14 +200,17 @@ def _imbalance(part: Part) -> list[Finding]:
     if ratio < 2 or counts[most] - counts[least] < 4 * math.sqrt(counts[most] + counts[least]):
         return []
 
+    def called(label: int) -> str:
+        return f"class {names[label]}" if names[label].isdecimal() else names[label]
+
     return [
         Finding(
             name="imbalance",
             severity="warning" if ratio >= 10 else "note",
             where=part.name,
-            message=f"{names[most]} has {counts[most]:,} images, {names[least]} {counts[least]:,}: {ratio:.1f} times "
+            message=f"{called(most)} has {counts[most]:,} images, {called(least)} {counts[least]:,}: {ratio:.1f} times "
             "as many",
-            effect=f"Always saying {names[most]} is right in {counts[most] / counts.sum():.1%} of the cases; accuracy "
+            effect=f"Always saying {called(most)} is right in {counts[most] / counts.sum():.1%} of the cases; accuracy "
             "hides how rare classes fare.",
             advice="Look at each class's recall (fittingroom evaluate), and at their mean.",
             figures={"most": int(counts[most]), "least": int(counts[least]), "ratio": float(ratio)},

@@ -302,14 +302,20 @@ def _strip_laid_on(background: tuple[int, int, int], picture: Image.Image) -> Im
     return Image.alpha_composite(Image.new("RGBA", rgba.size, (*background, 255)), rgba).convert("RGB")
 
 
+GREY_SPREAD = 2
+"""By how much R, G and B of a grey picture may differ, of 255: in a grey photo saved as lossy WebP they do by 1."""
+
+
 def is_coloured(picture: Image.Image) -> bool:
-    """Whether any pixel of an ``L`` or RGB picture has R, G and B that differ."""
+    """Whether any pixel of an ``L`` or RGB picture has R, G and B that differ by more than :data:`GREY_SPREAD`."""
     from PIL import ImageChops
 
     if picture.mode == "L":
         return False
     red, green, blue = picture.split()
-    return any(ImageChops.difference(red, other).getbbox() is not None for other in (green, blue))
+    pixels = red.width * red.height
+    spreads = (ImageChops.difference(red, other).histogram() for other in (green, blue))
+    return any(sum(spread[: GREY_SPREAD + 1]) < pixels for spread in spreads)
 
 
 def orientation(picture: Image.Image) -> int:

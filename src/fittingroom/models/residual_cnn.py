@@ -87,7 +87,11 @@ class ResidualCNN(nn.Module):
         # Each pooling and each stride of 2 halves the image: a pixel has to be left.
         smallest = 2 ** sum(pools) * math.prod(strides)
         if min(image_size) < smallest:
-            raise RecipeError(f"model residual: images of ≥ {smallest} pixels a side expected, {image_size} given")
+            given = "×".join(map(str, image_size))
+            raise RecipeError(
+                f"model residual: images of ≥ {smallest} pixels a side expected, {given} given: "
+                "`size` makes them larger"
+            )
 
         stages: list[nn.Module] = []
         inputs = (in_channels, *widths)

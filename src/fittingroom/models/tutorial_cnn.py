@@ -21,7 +21,11 @@ class TutorialCNN(nn.Module):
     def __init__(self, num_classes: int = 10, image_size: tuple[int, int] = (28, 28), in_channels: int = 1):
         super().__init__()
         if min(image_size) < SMALLEST:
-            raise RecipeError(f"model tutorial: images of ≥ {SMALLEST} pixels a side expected, {image_size} given")
+            given = "×".join(map(str, image_size))
+            raise RecipeError(
+                f"model tutorial: images of ≥ {SMALLEST} pixels a side expected, {given} given: "
+                "`size` makes them larger"
+            )
         self.layer1 = _convolution(in_channels, 16, kernel_size=5, padding=2)
         self.layer2 = _convolution(16, 32, kernel_size=3)
         self.layer3 = _convolution(32, 64, kernel_size=3)

@@ -209,7 +209,8 @@ def common_channels(coloured: Sequence[bool]) -> tuple[int, list[str]]:
     if all(coloured) or not any(coloured):
         return 3 if any(coloured) else 1, []
     return 3, [
-        f"read in colour, as {sum(coloured):,} of {len(coloured):,} pictures looked at are coloured; {GREY_HINT}"
+        f"read in colour, as {sum(coloured):,} of {len(coloured):,} pictures looked at "
+        f"{'is' if sum(coloured) == 1 else 'are'} coloured; {GREY_HINT}"
     ]
 
 
