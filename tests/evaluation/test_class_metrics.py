@@ -73,6 +73,17 @@ def test_images_of_one_group_say_less_than_as_many_of_different_ones() -> None:
     assert "100 groups" in by_group["auc"]["method"]
 
 
+def test_what_folds_answered_says_less_than_as_many_answers_of_one_model() -> None:
+    """As of an accuracy: the variance by images is that of 1 + K/(K - 1) times fewer of them."""
+    said, truth = drawn(600, [0.9, 0.1])
+    one, by_folds = class_metrics([said], truth), class_metrics([said], truth, folds=5)
+    for name in NAMES:
+        (low, high), (lower, higher) = one[name]["interval"], by_folds[name]["interval"]
+        assert one[name]["value"] == by_folds[name]["value"]
+        assert 1.3 < (higher - lower) / (high - low) < 1.6  # √2.25
+        assert "5 folds" in by_folds[name]["method"]
+
+
 def test_several_seeds_are_crossed_with_the_images() -> None:
     one, truth = drawn(400, [0.9, 0.1])
     worse = (one[0], np.zeros_like(one[1]))  # a seed that never sees the rare class

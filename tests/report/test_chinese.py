@@ -168,5 +168,6 @@ def test_scores_of_lopsided_classes_are_there_in_chinese_however_their_intervals
     truth = np.repeat([0, 1], [frequent, rare])
     answers = truth.copy()
     answers[:wrong] = 1
-    said = in_words(class_metrics([(np.eye(2, dtype=np.float32)[answers], answers)], truth))
-    assert translated(f"The classes are of very different sizes; if each counts the same: {said}.", "report")
+    for folds in (None, 5):
+        said = in_words(class_metrics([(np.eye(2, dtype=np.float32)[answers], answers)], truth, folds=folds))
+        assert translated(f"The classes are of very different sizes; if each counts the same: {said}.", "report")

@@ -590,3 +590,17 @@ def test_a_loss_that_falls_by_little_is_not_said_to_fall_no_longer() -> None:
     (found,) = (each for each in diagnose(changed, recipe, scores) if each.name == "under-fitting")
     assert "The validation loss hardly falls (−" in found.sentence
     assert translated(found.sentence, "report") is not None
+
+
+def test_the_recall_of_a_class_that_folds_judged_has_the_wider_interval_of_folds() -> None:
+    rows = [{"class": "a", "n": 20, "recall": 0.5}, {"class": "b", "n": 40, "recall": 0.9}]
+    scores = {"per_class": rows, "confusion": [[10, 10], [4, 36]], "n": 60, "correct": 46}
+    weakest = weakest_classes(scores | {"folds": 5})[0]["interval"]
+    assert weakest == pytest.approx(
+        stats.beta.ppf([0.025, 0.975], [10 / 2.25, 10 / 2.25 + 1], [10 / 2.25 + 1, 10 / 2.25])
+    )
+    assert weakest_classes(scores)[0]["interval"] == model_interval(10, 20)
+    of_one, of_folds = worst_mistakes(scores), worst_mistakes(scores | {"folds": 5})
+    assert of_one is not None
+    assert of_folds is not None
+    assert of_folds.weakest["interval"][0] < of_one.weakest["interval"][0]

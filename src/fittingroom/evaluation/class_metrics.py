@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fittingroom.evaluation.fold_interval import fold_factor
 from fittingroom.evaluation.intervals import Z_95, clopper_pearson_interval, half_of_mean
 
 LOPSIDED = 3  # times the smallest class's images that the largest has, from which on these scores are given
@@ -47,6 +48,7 @@ def class_metrics(
     said: Sequence[tuple[NDArray[np.float32], NDArray[np.int64]]],
     labels_N: NDArray[np.int64],
     group_N: NDArray[np.int64] | None = None,
+    folds: int | None = None,
 ) -> dict[str, dict[str, Any]]:
     """``balanced_accuracy``, ``macro_f1`` and ``auc``, each with ``value``, ``interval``, ``method`` and ``n``.
 
@@ -55,6 +57,8 @@ def class_metrics(
             the value is the mean, and the interval that of other seeds and other images.
         labels_N: the true classes, int64 (N,).
         group_N: the group of each image, from 0, where groups are known.
+        folds: of the cross-validation whose models answered, by which the images count for fewer, as in
+            :mod:`fittingroom.evaluation.fold_interval`; None for answers of one model.
     """
     n, classes = len(labels_N), np.unique(labels_N)
     seeds = [Scorer(probabilities, answers, labels_N, classes) for probabilities, answers in said]
@@ -73,14 +77,16 @@ def class_metrics(
     of = "images" if group_N is None else f"{int(group_N.max()) + 1:,} groups"
     method = f"bootstrap over {of}, {resamples:,} resamples" + (", seeds crossed" if len(seeds) > 1 else "")
     least_3 = seeds[0].least_spread(value_3)
-    room = _room_of_recalls(seeds)
+    factor = 1.0 if folds is None else fold_factor(folds)
+    room = _room_of_recalls(seeds, factor)
+    method += "" if folds is None else f", {folds} folds"
     return {
         name: {
             "value": float(value_3[i]),
             "interval": list(
-                _interval(name, value_S3[:, i], drawn_B3[:, i], float(least_3[i]), seeds[0].smallest, room)
+                _interval(name, value_S3[:, i], drawn_B3[:, i], float(least_3[i]), seeds[0].smallest, room, factor)
             ),
-            "method": _method(name, method, drawn_B3[:, i], seeds[0].smallest),
+            "method": _method(name, method, drawn_B3[:, i], seeds[0].smallest, factor),
             "n": n,
         }
         for i, name in enumerate(NAMES)
@@ -182,36 +188,47 @@ def _spread(drawn_B: Floats) -> float:
     return float(seen_B.std()) if len(seen_B) else 0.0
 
 
-def _room_of_recalls(seeds: Sequence[Scorer]) -> tuple[float, float]:
+def _room_of_recalls(seeds: Sequence[Scorer], factor: float) -> tuple[float, float]:
     """How far below and above its value the exact intervals of the classes' recalls leave balanced accuracy room."""
-    n_C = seeds[0].n_C
-    hits_C = np.mean([seed.is_hit_NC.sum(axis=0) for seed in seeds], axis=0)
+    n_C = seeds[0].n_C / factor
+    hits_C = np.mean([seed.is_hit_NC.sum(axis=0) for seed in seeds], axis=0) / factor
     ends_C2 = np.array([clopper_pearson_interval(float(hits), float(n)) for hits, n in zip(hits_C, n_C, strict=True)])
     below, above = (math.sqrt(float(((hits_C / n_C - end_C) ** 2).sum())) / len(n_C) for end_C in ends_C2.T)
     return below, above
 
 
-def _method(name: str, bootstrap: str, drawn_B: Floats, smallest: int) -> str:
+def _method(name: str, bootstrap: str, drawn_B: Floats, smallest: int, factor: float) -> str:
     """What the interval of :func:`_interval` is made by."""
     if _spread(drawn_B) == 0:
         return f"Clopper and Pearson on the smallest class, n = {smallest:,}"
-    return bootstrap + (", or by exact ones of the recalls where wider" if smallest < FEW and name != "auc" else "")
+    return bootstrap + (
+        ", or by exact ones of the recalls where wider" if smallest / factor < FEW and name != "auc" else ""
+    )
 
 
 def _interval(
-    name: str, value_S: Floats, drawn_B: Floats, least: float, smallest: int, room: tuple[float, float]
+    name: str,
+    value_S: Floats,
+    drawn_B: Floats,
+    least: float,
+    smallest: int,
+    room: tuple[float, float],
+    factor: float,
 ) -> tuple[float, float]:
-    """The 95% interval of the mean over seeds, by what resamples of the images gave and how seeds differ."""
+    """The 95% interval of the mean over seeds, by what resamples of the images gave and how seeds differ.
+
+    The images' variance is ``factor`` times what resamples show.
+    """
     from scipy import special
 
     value, spread = float(value_S.mean()), _spread(drawn_B)
     drawn_B = drawn_B[~np.isnan(drawn_B)]
     if spread == 0:
-        low, high = clopper_pearson_interval(value * smallest, smallest)
+        low, high = clopper_pearson_interval(value * smallest / factor, smallest / factor)
     elif name == "auc" and 0 < value < 1:
         # Near 1 it is far from symmetric, and a few images tell little of how they spread: on the scale of logits, by
         # Student's t with as many degrees of freedom as the smallest class leaves.
-        half = float(special.stdtrit(max(1, smallest - 1), 0.975)) * spread / (value * (1 - value))
+        half = float(special.stdtrit(max(1, smallest - 1), 0.975)) * spread / (value * (1 - value)) * math.sqrt(factor)
         low, high = (float(special.expit(special.logit(value) + end)) for end in (-half, half))
     else:
         low, high = (float(end) for end in np.percentile(drawn_B, [2.5, 97.5]))
@@ -222,7 +239,8 @@ def _interval(
         if name == "macro_f1":
             high = max(high, value + max(0.0, value - float(drawn_B.mean())) + Z_95 * spread * wider)
 
-    if smallest < FEW and name != "auc":
+        low, high = (value + (end - value) * math.sqrt(factor) for end in (low, high))
+    if smallest / factor < FEW and name != "auc":
         low, high = min(low, value - room[0]), max(high, value + room[1])
 
     of_seeds = half_of_mean(float(value_S.std(ddof=1)), len(value_S)) if len(value_S) > 1 else 0.0

@@ -24,12 +24,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fittingroom.evaluation.group_intervals import effective_images
-from fittingroom.evaluation.intervals import RecipeAccuracy, clopper_pearson_interval, half_of_mean, recipe_accuracy
+from fittingroom.evaluation.intervals import (
+    RecipeAccuracy,
+    clopper_pearson_interval,
+    half_of_mean,
+    model_interval,
+    recipe_accuracy,
+)
 
 
 def fold_factor(folds: int) -> float:
     """By how much the variance by images is greater where K ≥ 2 folds judged them: 1 + K/(K - 1)."""
     return 1 + folds / (folds - 1)
+
+
+def recall_interval(correct: int, n: int, folds: int | None = None) -> tuple[float, float]:
+    """The 95% interval of a class's recall, of one model or, with ``folds``, on new images of the model that ships.
+
+    Args:
+        correct: images of the class that were named so, 0 to ``n``.
+        n: images of the class, ≥ 1.
+        folds: K ≥ 2 of the cross-validation whose models answered; None for answers of one model.
+    """
+    if folds is None:
+        return model_interval(correct, n)
+    return clopper_pearson_interval(correct / fold_factor(folds), n / fold_factor(folds))
 
 
 def fold_interval(right_N: NDArray[Any], folds: int, group_N: NDArray[np.int64] | None = None) -> tuple[float, float]:

@@ -71,7 +71,7 @@ def model_interval(correct: int, n: int) -> tuple[float, float]:
     return clopper_pearson_interval(correct, n) if n < SMALL_SET else wilson_interval(correct, n)
 
 
-def least_of_several_interval(correct: int, n: int, of: int) -> tuple[float, float]:
+def least_of_several_interval(correct: float, n: float, of: int) -> tuple[float, float]:
     """The 95% interval of a share that was picked as the least of ``of`` such shares: exact, at 1 - 5% / ``of``.
 
     The least of ten classes is partly the one that chance was hardest on: an interval of its own would hold its true
@@ -79,7 +79,7 @@ def least_of_several_interval(correct: int, n: int, of: int) -> tuple[float, flo
 
     Args:
         correct: images that it got right, 0 to ``n``.
-        n: images of the class, ≥ 1.
+        n: images of the class; no whole number where those of folds count for fewer than they are.
         of: classes that were compared, ≥ 1.
     """
     return clopper_pearson_interval(correct, n, 0.025 / of)

@@ -120,12 +120,15 @@ class JudgedPredictions(Predictions):
 
         return group_numbers(self.groups)
 
-    def scores(self) -> dict[str, Any]:
+    def scores(self, folds: int | None = None) -> dict[str, Any]:
         """See :func:`fittingroom.evaluation.metrics.score`; with ``loss_uncalibrated`` where that is known.
 
         Where groups are known the interval is by them, and ``groups`` counts these, an image in none as one. Where the
         largest class has three times the images of the smallest, there are those of
         :func:`fittingroom.evaluation.class_metrics.class_metrics` too.
+
+        Args:
+            folds: of the cross-validation whose models answered; for the scores by class alone.
         """
         from fittingroom.evaluation.class_metrics import class_metrics, is_lopsided
         from fittingroom.evaluation.group_intervals import model_interval_by_groups
@@ -136,7 +139,7 @@ class JudgedPredictions(Predictions):
             scores["interval"] = list(model_interval_by_groups(self.is_right, self.group_numbers))
             scores["groups"] = int(self.group_numbers.max()) + 1
         if is_lopsided(self.truth):
-            scores |= class_metrics([(self.probabilities, self.predicted)], self.truth, self.group_numbers)
+            scores |= class_metrics([(self.probabilities, self.predicted)], self.truth, self.group_numbers, folds)
         if self.uncalibrated is not None:
             scores["loss_uncalibrated"] = log_loss(self.uncalibrated, self.truth)
         return scores

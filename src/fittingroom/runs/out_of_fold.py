@@ -165,7 +165,7 @@ def read_out_of_fold(run: Run, environment: Environment, splits: Splits) -> OutO
 
 def scores_of_folds(judged: JudgedPredictions, folds: int) -> dict[str, Any]:
     """The scores of all images, with the interval of a cross-validation, and ``folds``."""
-    return judged.scores() | {
+    return judged.scores(folds) | {
         "interval": list(fold_interval(judged.is_right, folds, judged.group_numbers)),
         "folds": folds,
     }

@@ -59,7 +59,8 @@ def figures_of_members(members: Sequence[Member], split: str, scores: Sequence[M
     figures: dict[str, Any] = _accuracy(tables, scores).as_dict()
     if any("balanced_accuracy" in score for score in scores) and tables and is_lopsided(tables[0].truth):
         said = [(table.probabilities, table.predicted) for table in tables]
-        figures |= class_metrics(said, tables[0].truth, tables[0].group_numbers)
+        folds = next((score["folds"] for score in scores if "folds" in score), None)
+        figures |= class_metrics(said, tables[0].truth, tables[0].group_numbers, folds)
     return figures
 
 
