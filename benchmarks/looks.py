@@ -109,7 +109,11 @@ def looks_lines(results: Path = RESULTS, beside: Path = BESIDE) -> list[str]:
         lines.append(f"- {row['date']}: {looks}{row['what']};")
     lines[-1] = lines[-1][:-1] + "."
     total += sum(int(row["looks"] or 0) for row in others)
-    lines += ["", f"So there were at least {total:,}; what nobody wrote down isn't counted."]
+    lines += [
+        "",
+        f"So there were at least {total:,}; what nobody wrote down isn't counted. Nor are evaluations on the 1,000 of",
+        "these images that the packaged `sample` has, by which tests and trials of commands judge their models.",
+    ]
     return lines
 
 

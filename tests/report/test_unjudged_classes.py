@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -52,6 +53,15 @@ def test_the_score_of_lopsided_classes_stands_beside_their_accuracy_wherever_a_m
     for text in (page, *((run.path / name).read_text(encoding="utf-8") for name in ("README.md", "report.html"))):
         assert said in text
     assert summary(run)["balanced_accuracy"] == scores["balanced_accuracy"]
+
+    # What pages and card say of a stranger's run is checked before it is said.
+    result = json.loads((run.path / "result.json").read_text(encoding="utf-8"))
+    for name, value in (
+        ("near_in_test", {"n": "<b>", "near": 1, "searched_by": ""}),
+        ("validation", scores | {"folds": 1}),
+    ):
+        (run.path / "result.json").write_text(json.dumps(result | {name: value}), encoding="utf-8")
+        assert main(["report", "runs/lop"]) == 2
 
 
 def test_of_many_such_classes_some_are_named_and_the_others_counted_in_both_languages() -> None:

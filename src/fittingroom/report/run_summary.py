@@ -90,7 +90,10 @@ def near_in_test_of(run: Run) -> NearInTest | None:
     """
     result = run.result
     judged = result["on"] == "test" if "members" in result else bool(result["test"])
-    return NearInTest(**result["near_in_test"]) if judged and "near_in_test" in result else None
+    if not judged or "near_in_test" not in result:
+        return None
+    found = result["near_in_test"]
+    return NearInTest(n=found["n"], near=found["near"], searched_by=found["searched_by"], equal=found.get("equal", 0))
 
 
 def unjudged_classes(scores: dict[str, Any]) -> list[str]:

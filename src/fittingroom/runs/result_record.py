@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal, NotRequired, TypedDict
+from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 from fittingroom.errors import ArtifactError
 from fittingroom.files.json_file import read_json, write_json
-from fittingroom.files.records import WHAT_TO_DO, Count, Positive, Seconds, Share, brief, read_record
+from fittingroom.files.records import WHAT_TO_DO, Count, Positive, Range, Seconds, Share, brief, read_record
 
 FILE = "result.json"
 FORMAT = 1
@@ -15,6 +15,7 @@ EVALUATION_FORMAT = 1  # of evaluations/<number>.json
 
 Interval = tuple[Share, Share]
 Loss = Seconds  # 0 or more, too
+Folds = Annotated[int, Range(2, 10**9)]
 
 ClassScores = TypedDict(
     "ClassScores",
@@ -62,8 +63,17 @@ class Scores(Accuracy):
     macro_f1: NotRequired[ClassMetric]
     auc: NotRequired[ClassMetric]
     groups: NotRequired[Positive]
-    folds: NotRequired[Positive]
+    folds: NotRequired[Folds]
     subsets: NotRequired[list[SubsetScores]]
+
+
+class NearInTestCounts(TypedDict):
+    """Test images like ones that were trained on; ``equal`` of them are the same."""
+
+    n: Positive
+    near: Count | None
+    searched_by: str
+    equal: NotRequired[Count]
 
 
 class EvaluatedData(TypedDict):
@@ -93,6 +103,7 @@ class ResultOfOne(TypedDict):
     validation: Scores | None
     test_looks: list[dict[str, Any]]
     pictures_checked: NotRequired[Count | None]
+    near_in_test: NotRequired[NearInTestCounts]
     unmade: NotRequired[dict[str, str]]
 
 
@@ -123,6 +134,7 @@ class ResultOfSeveral(TypedDict):
     train_seconds: Seconds
     members: list[MemberScores]
     pictures_checked: NotRequired[Count | None]
+    near_in_test: NotRequired[NearInTestCounts]
     unmade: NotRequired[dict[str, str]]
 
 
