@@ -282,3 +282,17 @@ def test_labels_may_be_lists_and_names() -> None:
         assert found.dtype == np.int64
     with pytest.raises(DataError, match=r"labels among its classes, \[a, b\], expected, 'c' found first at image 1"):
         Dataset(images, ["a", "c", "b"], ("a", "b"), "mine")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        (("0", "1"), "; a file classes.txt beside the data, a name a line, says what its numbers are called"),
+        (("bag", "Shoe"), "; capital letters alone make them differ"),
+        (("Bag", "boot"), "use the same names"),
+    ],
+)
+def test_classes_of_other_names_are_told_what_makes_them_so(found: tuple[str, ...], words: str) -> None:
+    data = Dataset(np.zeros((2, 8, 8), np.uint8), np.array([0, 1]), found, "other")
+    with pytest.raises(DataError, match=f"{words}$"):
+        data.aligned_to(("Bag", "Shoe"))

@@ -127,6 +127,15 @@ def read_only(array: NDArray[Any]) -> NDArray[Any]:
     return view
 
 
+def how_names_differ(found: Sequence[str], wanted: Sequence[str]) -> str:
+    """The rest of a message on classes of other names, where it can be told what makes them so; else ""."""
+    if all(name.isdecimal() for name in found) and len(found) <= len(wanted) and not wanted[0].isdecimal():
+        return "; a file classes.txt beside the data, a name a line, says what its numbers are called"
+    if {name.casefold() for name in found} <= {name.casefold() for name in wanted}:
+        return "; capital letters alone make them differ"
+    return ""
+
+
 def listed(names: Sequence[str]) -> str:
     """Names in brackets for a message, at most twenty of them."""
     shown = ", ".join(names[:20])

@@ -11,7 +11,14 @@ import numpy as np
 
 from fittingroom.data.checks import LONGEST_NAME as LONGEST_NAME
 from fittingroom.data.checks import MAX_CLASSES as MAX_CLASSES
-from fittingroom.data.checks import checked_classes, checked_images, checked_labels, listed, one_an_image
+from fittingroom.data.checks import (
+    checked_classes,
+    checked_images,
+    checked_labels,
+    how_names_differ,
+    listed,
+    one_an_image,
+)
 from fittingroom.data.fingerprint import Fingerprint as Fingerprint
 from fittingroom.data.fingerprint import digests_of, fingerprint_of, hashes_of, repeats_among
 from fittingroom.data.preprocessing import MAX_SIDE as MAX_SIDE
@@ -336,6 +343,7 @@ class Dataset:
             raise DataError(
                 f"{self.name}: its classes differ from those expected; expected {listed(wanted)}; "
                 f"found {listed(self.classes)}: rename the classes so that both sets use the same names"
+                f"{how_names_differ(self.classes, wanted)}"
             )
         number_there = np.array([wanted.index(name) for name in self.classes], dtype=np.int64)
         return replace(self, labels=number_there[self.labels], classes=wanted)

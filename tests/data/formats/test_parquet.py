@@ -16,6 +16,7 @@ from fittingroom.errors import DataError
 from tests.support.same import assert_same
 
 IMAGE = np.arange(6, dtype=np.uint8).reshape(2, 3)
+STRUCT: dict[str, Any] = {"label": pl.Int64(), "image": pl.Struct({"bytes": pl.Binary, "path": pl.String})}
 PNG = encode_png(IMAGE)
 
 
@@ -99,6 +100,18 @@ def test_strange_metadata_leave_the_numbers(file: Path, metadata: str) -> None:
         (table([PNG, PNG], label=[0, -1]), "column label: labels 0 to 999 expected, -1 found at image 1"),
         (table([], label=pl.Series([], dtype=pl.Int64)), "a row for each image expected, no rows found"),
         (pl.DataFrame({"label": [0, 1], "pixels": [0, 1]}), "a column called image expected, found label, pixels"),
+        (
+            pl.DataFrame({"label": [0, 1]} | {f"pixel{i}": [0, 1] for i in range(16)}),
+            r"pictures in one column expected, a column for each pixel found: save the table as CSV \(with pandas",
+        ),
+        (
+            pl.DataFrame({"label": [0, 1], "image": [[0, 1], [2, 3]]}),
+            r"pictures as bytes .* List\(Int64\) found: give lists of pixels to fittingroom\.Dataset\.from_arrays",
+        ),
+        (
+            pl.DataFrame({"label": [0], "image": [{"bytes": None, "path": "a.png"}]}, STRUCT),
+            "pictures as bytes in column image expected, paths alone found: write these into a column called file",
+        ),
         (pl.DataFrame({"label": [0], "image": ["a.png"]}), "row 1: .*a.png: no such file"),
         (pl.DataFrame({"label": [0], "image": [7]}), "pictures as bytes in column image expected, Int64 found"),
     ],

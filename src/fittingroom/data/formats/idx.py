@@ -276,9 +276,10 @@ def _pairs_in(folder: Path) -> dict[str, IdxPair]:
         part = part_of(stem) or "train"
         missing = {kind for kind in ("images", "labels") if (stem, kind) not in files}
         if missing:
+            kind = missing.pop()
+            alone = ", or give the image file alone if there are no labels" if kind == "labels" else ""
             raise DataError(
-                f"{folder}: {stem}-images and {stem}-labels expected, {stem}-{missing.pop()} is missing: "
-                "put it there, or give the image file alone if there are no labels"
+                f"{folder}: {stem}-images and {stem}-labels expected, {stem}-{kind} is missing: put it there{alone}"
             )
 
         # such as t10k and test, both of which are the test part

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fittingroom.data.formats.columns import IMAGE_NAMES, named
+from fittingroom.data.formats.csv_layout import SMALLEST_ROW, pixel_number
 from fittingroom.data.formats.gzipped import ALWAYS_ALLOWED
 from fittingroom.data.formats.parquet_file import MOST_REPEATED, count_rows, opened
 from fittingroom.errors import DataError
@@ -67,6 +68,11 @@ def pictures_column(schema: pl.Schema) -> str | None:
 def _image_column(schema: pl.Schema, path: Path) -> str:
     """The same, for pictures that are to be read. Raises DataError where no column can hold them."""
     name = pictures_column(schema) or named(schema.names(), IMAGE_NAMES)
+    if name is None and sum(1 for column in schema.names() if pixel_number(column) is not None) >= SMALLEST_ROW:
+        raise DataError(
+            f"{path}: pictures in one column expected, a column for each pixel found: save the table as CSV (with "
+            "pandas, table.to_csv(path, index=False)), which is read so"
+        )
     if name is None:
         raise DataError(
             f"{path}: a column called image expected, found {', '.join(schema.names()[:20])}: "
@@ -96,8 +102,17 @@ def picture_bytes(column: pl.Series, path: Path, rows_before: int = 0) -> list[b
 def _binary(column: pl.Series, path: Path) -> pl.Series:
     import polars as pl
 
+    is_of_paths = False
     if isinstance(column.dtype, pl.Struct) and "bytes" in column.struct.fields:
-        column = column.struct.field("bytes")
+        is_of_paths = "path" in column.struct.fields and column.struct.field("path").null_count() < len(column)
+        column = column.struct.field("bytes").alias(column.name)
     if column.dtype != pl.Binary:
-        raise DataError(f"{path}: pictures as bytes in column {column.name} expected, {column.dtype} found")
+        lists = isinstance(column.dtype, pl.List | pl.Array)
+        advice = ": give lists of pixels to fittingroom.Dataset.from_arrays, or save them as npz" if lists else ""
+        raise DataError(f"{path}: pictures as bytes in column {column.name} expected, {column.dtype} found{advice}")
+    if is_of_paths and len(column) == column.null_count() > 0:
+        raise DataError(
+            f"{path}: pictures as bytes in column {column.name} expected, paths alone found: write these into a column "
+            "called file, or save the data with embedded pictures (with datasets, by to_parquet)"
+        )
     return column
