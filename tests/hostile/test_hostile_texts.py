@@ -114,6 +114,18 @@ def test_the_model_card_holds_no_html_of_a_stranger(run: Path) -> None:
     assert "&lt;script&gt;" in (run / "README.md").read_text(encoding="utf-8")
 
 
+def test_a_name_of_data_reaches_neither_card_nor_latex_with_an_escape(run: Path) -> None:
+    """Also where the card shows the command that trains it again, in a block that holds texts as they are."""
+    record = json.loads((run / "environment.json").read_text(encoding="utf-8"))
+    edit(run / "environment.json", data=record["data"] | {"source": "x\x1b[2J.npz"})
+
+    assert main(["report", "run"]) == 0
+    assert main(["runs", ".", "--latex", "runs.tex"]) == 0
+    for file in (run / "README.md", Path("runs.tex")):
+        assert "\x1b" not in file.read_text(encoding="utf-8")
+    assert r"textbackslash{}x1b[2J" in Path("runs.tex").read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize("text", ['"\\ud800"', '"' + "x" * 1_000_000 + '"', "[" * 100_000 + "]" * 100_000, "1e999"])
 def test_what_no_text_should_be_is_refused(text: str, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = run / "config.json"

@@ -13,7 +13,7 @@ from fittingroom.errors import UsageError
 RECORDS = ("environment.json", "config.json", "study.json")  # by one of which a folder is a run's or a study's
 OF_A_RUN = re.compile(
     r"(config|environment|result|study|test|mlflow)\.json|metrics\.jsonl|(recipe|best)\.toml|study\.db"
-    r"|(model|feature_space|start)\.safetensors|model\.onnx|predictions.*\.parquet"
+    r"|(model|feature_space|start)\.safetensors|model\.onnx|predictions(-validation)?\.parquet"
 )
 LEDGERS = ("test-looks.jsonl", "compare-looks.jsonl")  # they lie beside the runs
 FOLDERS = ("checkpoints", "evaluations", "code")  # of a run, all of whose files are its own

@@ -60,7 +60,7 @@ def fenced(text: str) -> Any:
     """Lines for a fenced block of Markdown, which shows HTML as it is and ends with three backticks alone."""
     from markupsafe import Markup
 
-    return Markup(text.replace("```", "'''"))
+    return Markup(printable(text).replace("```", "'''"))
 
 
 @cache

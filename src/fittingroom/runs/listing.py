@@ -16,6 +16,7 @@ from fittingroom.recipes.by_data import settled
 from fittingroom.recipes.changes import differences
 from fittingroom.recipes.reading import load_recipe, recipe_from_dict, recipe_names
 from fittingroom.recipes.recipe import Recipe
+from fittingroom.rendering.terminal import printable
 from fittingroom.runs.environment_record import Environment
 from fittingroom.runs.ledger import read_evaluations
 from fittingroom.runs.recipe_accuracy import whose_interval
@@ -243,7 +244,7 @@ def as_latex(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def escaped_for_latex(text: str) -> str:
-    """Text for LaTeX, in which ten characters mean something else."""
+    """Text for LaTeX, in which ten characters mean something else, and which takes no control characters."""
     meant = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "×": r"$\times$"}
     meant |= {character: f"\\{character}" for character in "&%$#_{}"}
-    return "".join(meant.get(character, character) for character in text)
+    return "".join(meant.get(character, character) for character in printable(text))
