@@ -10,7 +10,7 @@ import pytest
 
 from fittingroom.cli import main
 from tests.browser.pages import SIZES, open_page, scrolls_sideways, serious
-from tests.support import SUPPORT
+from tests.support import NARROW, SUPPORT
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 ENGLISH = re.compile(r"(?<![\w.-])[a-z]{2,} [a-z]{2,}(?![\w.-])")
 NAMES = re.compile("sample (train|test)|fittingroom data fetch")  # of parts, and a command
 
-SMALL = "--model tutorial --epochs 1 --threads 1 --set precision=float32 --quiet"
+SMALL = f"--recipe plain --epochs 1 --threads 1 --set precision=float32 --set {NARROW} --quiet"
 LINEAR = f"--recipe plain --epochs 1 --threads 1 --{{}} model='{SUPPORT / 'linear_net.py'}:net' --quiet"
 SPACE = 'lr = { low = 0.001, high = 0.3, log = true }\nmirror = ["none", "random"]\n'
 PAGES = {
@@ -61,9 +61,19 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("name", PAGES)
-def test_axe_finds_nothing_serious(browser: Browser, pages: Path, name: str, scheme: str, size: str) -> None:
-    page, _ = open_page(browser, pages / PAGES[name], size, scheme)
+def test_a_page_has_nothing_that_axe_calls_serious_one_main_part_and_fits(
+    browser: Browser, pages: Path, name: str, scheme: str, size: str
+) -> None:
+    page, asked = open_page(browser, pages / PAGES[name], size, scheme)
     assert serious(page) == []
+    assert page.locator("h1").count() == 1
+    assert page.locator("main").count() == 1
+    assert not scrolls_sideways(page, size)
+    assert [address for address in asked if not address.startswith("data:")] == []
+
+    # A window of 1,280 pixels at 200% has 640.
+    page.set_viewport_size({"width": 640, "height": 450})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 640
     page.context.close()
 
 
@@ -83,26 +93,6 @@ def test_a_page_in_chinese_has_no_english_sentence_and_fits(
     assert re.search("[一-鿿]", page.inner_text("h1")), page.inner_text("h1")
     assert page.evaluate("document.documentElement.lang") == "zh-Hans"
     assert serious(page) == []
-    assert not scrolls_sideways(page, size)
-    assert [address for address in asked if not address.startswith("data:")] == []
-    page.context.close()
-
-
-@pytest.mark.parametrize("name", PAGES)
-def test_a_page_at_twice_the_size_needs_no_scrolling_sideways(browser: Browser, pages: Path, name: str) -> None:
-    """A window of 1,280 pixels at 200% has 640."""
-    page, _ = open_page(browser, pages / PAGES[name])
-    page.set_viewport_size({"width": 640, "height": 450})
-    assert page.evaluate("document.documentElement.scrollWidth") <= 640
-    page.context.close()
-
-
-@pytest.mark.parametrize("name", PAGES)
-@pytest.mark.parametrize("size", SIZES)
-def test_a_page_has_one_heading_one_main_part_and_fits(browser: Browser, pages: Path, name: str, size: str) -> None:
-    page, asked = open_page(browser, pages / PAGES[name], size)
-    assert page.locator("h1").count() == 1
-    assert page.locator("main").count() == 1
     assert not scrolls_sideways(page, size)
     assert [address for address in asked if not address.startswith("data:")] == []
     page.context.close()

@@ -55,6 +55,14 @@ def test_ideas_are_told_in_lines_a_table_csv_and_latex(
     assert r"\begin{tabular}" in Path("ideas.tex").read_text(encoding="utf-8")
 
 
+def test_a_budget_that_no_pair_fits_into_is_said(own_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["try", *SMALL, "--set", "label_smoothing=0.1", "--budget", "0.01s", "--out", "study"]) == 0
+    printed = capsys.readouterr().out
+    assert "fewer than 3 pairs were trained; fittingroom try --resume study with a larger --budget goes on" in " ".join(
+        printed.split()
+    )
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

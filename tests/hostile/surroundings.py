@@ -95,7 +95,7 @@ WRITE = {
     "train": (*TRAIN, *QUICK),
     "train, folds": (*TRAIN, *QUICK, "--folds", "2"),
     "tune": ("tune", *TRAIN[1:], *QUICK, "--space", "lr.toml", "--trials", "1", "--final-seeds", "0"),
-    "try": ("try", *TRAIN[1:], *QUICK, "--set", "label_smoothing=0.1", "--budget", "0s"),
+    "try": ("try", *TRAIN[1:], *QUICK, "--set", "label_smoothing=0.1", "--budget", "0.1s"),
     "report": ("report", RUN),
     "evaluate": ("evaluate", RUN, DATA, "--threads", "1"),
     "convert": ("data", "convert", DATA, "out.parquet"),

@@ -6,11 +6,12 @@ import shutil
 from pathlib import Path
 
 import fittingroom as fr
+from tests.support import NARROW
 
 
 def train_watched(folder: Path) -> fr.Run:
     """Two epochs on the sample, with what the training stores for the page."""
-    recipe = fr.load_recipe("plain", overrides=["stages.0.epochs=2", "precision=float32"])
+    recipe = fr.load_recipe("plain", overrides=["stages.0.epochs=2", "precision=float32", NARROW])
     return fr.train("sample", recipe, out=folder, watch=True, options=fr.Options(threads=1))
 
 

@@ -233,7 +233,7 @@ def _below(result: Mapping[str, Any], path: Path) -> Iterator[tuple[str, str]]:
     untold = [idea for idea in result["ideas"] if idea["verdict"] == "cannot tell"]
     if seen := [idea["visible_at_best"] for idea in untold if idea["visible_at_best"] is not None]:
         yield "", f"No number of seeds shows less than {100 * max(seen):.2f} points on them (power 80%)."
-    elif any(idea["reason"] for idea in untold) and 0 < result["n"] < SMALL_SET:
+    elif any(idea["reason"] for idea in untold) and 0 < (result["n"] or 0) < SMALL_SET:
         yield "", "They are too few to say what it would take."
 
     if test := result["test"]:
