@@ -74,7 +74,7 @@ def test_help_loads_no_command() -> None:
 
 
 def test_a_command_loads_no_other_command() -> None:
-    assert ours_after("train", "--help") == OF_EVERY_COMMAND | {"cli.train", "cli.options", "cli.flags", "cli.signals"}
+    assert ours_after("train", "--help") == OF_EVERY_COMMAND | {"cli.train", "cli.options", "cli.signals"}
     assert ours_after("recipes", "--help") == OF_EVERY_COMMAND | {"cli.recipes"}
 
 

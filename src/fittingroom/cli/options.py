@@ -10,7 +10,6 @@ import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from fittingroom.cli.flags import with_flags
 from fittingroom.rendering.terminal import tell
 
 if TYPE_CHECKING:
@@ -284,6 +283,7 @@ def open_data(
     from dataclasses import replace
 
     from fittingroom.cli import console
+    from fittingroom.cli.flags import with_flags
     from fittingroom.data.fetch.known_sets import KNOWN, NoSourceError
     from fittingroom.data.open import open_dataset
 
