@@ -7,6 +7,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from fittingroom.errors import FittingRoomError
+from fittingroom.serve.app import create_app
 from tests.serve.conftest import Running, started
 from tests.serve.test_hostile import talk
 
@@ -95,3 +97,11 @@ def test_no_page_reads_an_answer(server: Running) -> None:
             assert answer.status_code == 403
             assert "access-control-allow-origin" not in answer.headers
             assert answer.headers["cross-origin-resource-policy"] == "same-origin"
+
+
+@pytest.mark.parametrize(
+    "site", ["*", "https://shop.example/", "shop.example", "javascript:alert(1)", "https://*.example"]
+)
+def test_a_site_that_no_browser_would_name_so_is_refused(site: str) -> None:
+    with pytest.raises(FittingRoomError, match=r"`allow_origins`: a site .* expected, such as https://example\.org"):
+        create_app([], allow_origins=(site,))

@@ -13,6 +13,7 @@ FLAGS = {
         for name in ("group", "host", "model", "out", "port", "resume", "seed", "size", "storage", "test", "to")
     },
     "`channels`": "--grey",
+    "`allow_origins`": "--allow-origin",
     "`track`": "--track",
     "`watch`": "--watch",
     "`weights`": "--weights",

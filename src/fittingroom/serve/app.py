@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -62,7 +63,17 @@ def create_app(
         allow_origins: other sites whose pages may call this one (CORS).
         observe: receives each request when it is done, such as a :class:`~fittingroom.serve.request_log.RequestLog`'s.
         compare: makes the page that compares two runs; None for a server that compares none.
+
+    Raises:
+        FittingRoomError: one of the other sites is none.
     """
+    for site in allow_origins:  # a browser never sends another form, so that another would allow nobody, unsaid
+        if not re.fullmatch(r"https?://[^/\s*?#@]+", site):
+            raise FittingRoomError(
+                f"`allow_origins`: a site as browsers name it expected, such as https://example.org, {site!r} found: "
+                "no path, no slash at its end, and no pattern"
+            )
+
     # Whoever may read the docs without a key doesn't learn from them what is served to those who have it.
     limits = replace(limits or Limits(), origins=allow_origins)
     metrics = Metrics()
