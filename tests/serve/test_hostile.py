@@ -399,7 +399,7 @@ def test_the_docs_example_is_for_the_address_that_was_asked_and_says_the_key(
     example = re.search(r"<pre>(.*)</pre>", http.get("/docs").text)
     assert example
     words = shlex.split(html.unescape(example[1]))
-    assert words[:3] == ["curl", "--data-binary", "@shoe.jpg"]
+    assert words[:3] == ["curl", "--data-binary", "@picture.jpg"]
     assert "class" in http.post(words[-1], content=shoe).json(), "the example works as it is, on this server's port"
 
     with started(two_runs, api_key="sesame") as running, running.client() as client:

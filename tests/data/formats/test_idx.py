@@ -198,7 +198,7 @@ def test_class_names_come_from_classes_txt(tmp_path: Path, tiny: Splits) -> None
     (tmp_path / "classes.txt").write_text("Bag\nCoat\nT-shirt/top\n", "utf-8")
     assert read_idx_dataset(tmp_path).train.classes == ("Bag", "Coat", "T-shirt/top")
     (tmp_path / "classes.txt").write_text("Bag\nCoat\n", "utf-8")
-    with pytest.raises(DataError, match="labels 0 to 1 expected, 0 to 2 found"):
+    with pytest.raises(DataError, match="names of the labels 0 to 2, one a line, expected, 2 found"):
         read_idx_dataset(tmp_path)
 
 

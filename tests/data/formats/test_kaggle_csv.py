@@ -356,7 +356,6 @@ def test_label_of_four_digits_is_refused(tmp_path: Path) -> None:
         ),
         (text("name,breed", "a,b"), "or one of paths, called file, .*; found name, breed"),
         (text(HEADER.replace(",", " "), *(row.replace(",", " ") for row in ROWS)), "row 1: commas .*, ' ' found: save"),
-        ("column label~pixel1.{22}…: a whole",),
         (text(*(row.replace(",", " ") for row in ROWS)), "row 1: commas between the cells expected, ' ' found"),
         (
             text("label," + ",".join(f"pixel{n}" for n in range(12)), "1" + ",7" * 12),
@@ -445,3 +444,41 @@ def test_a_pixel_is_a_whole_number_0_to_255_in_any_of_the_ways_that_it_is_writte
     for other in (b"", b" ", b"+", b".0", b"1.5", b"-1", b"1e2", b"0x1"):
         assert not re.fullmatch(_PIXEL, other)
         assert not re.fullmatch(_LABEL, other)
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\r\n\r\n", "\n \n\n"])
+def test_empty_lines_at_the_end_of_classes_txt_are_no_names(tmp_path: Path, end: str) -> None:
+    (tmp_path / "a.csv").write_bytes(text(HEADER, *ROWS))
+    (tmp_path / "classes.txt").write_bytes(("cat\ndog\nowl" + end).encode())
+    assert read_kaggle_csv(tmp_path / "a.csv").train.classes == ("cat", "dog", "owl")
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (b"cat\ndog\n", r"classes\.txt: names of the labels 0 to 2, one a line, expected, 2 found: name the others"),
+        (b"cat,dog,owl", "one a line, expected, 1 found"),
+        ("猫\n狗\n鸟\n".encode("gbk"), r"classes\.txt: class names, .* other bytes found: save it as UTF-8"),
+    ],
+)
+def test_names_of_classes_that_do_not_fit_are_refused_by_their_file(tmp_path: Path, names: bytes, message: str) -> None:
+    (tmp_path / "a.csv").write_bytes(text(HEADER, *ROWS))
+    (tmp_path / "classes.txt").write_bytes(names)
+    with pytest.raises(DataError, match=message):
+        read_kaggle_csv(tmp_path / "a.csv")
+
+
+def test_a_class_that_is_called_as_nothing_is_pointed_out(tmp_path: Path) -> None:
+    """What ``str`` makes of a missing label of pandas."""
+    (tmp_path / "a.csv").write_bytes(
+        text(HEADER, *(name + row[1:] for name, row in zip(("nan", "cat", "dog"), ROWS, strict=True)))
+    )
+    (note,) = read_kaggle_csv(tmp_path / "a.csv").notes
+    assert note.startswith("'nan' is taken for the name of a class; where it stands for no label, leave")
+
+
+def test_labels_that_do_not_count_classes_are_told_how_they_may(tmp_path: Path) -> None:
+    for label in ("-1", "1000000"):
+        (tmp_path / "a.csv").write_bytes(text(HEADER, label + ROWS[0][1:], *ROWS))
+        with pytest.raises(DataError, match=f"'{label}' found: number the classes from 0 on, or write their names"):
+            read_kaggle_csv(tmp_path / "a.csv")

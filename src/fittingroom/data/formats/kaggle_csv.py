@@ -48,6 +48,7 @@ IN_MEMORY = 256 << 20  # bytes of a decompressed file
 _PIXEL = rb" *\+?(?:0*(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]\d?)|0+)(?:\.0*)?"  # pandas writes whole numbers as 9.0, too
 _LABEL = rb" *\+?(?:0*[1-9]\d{0,2}|0+)(?:\.0*)?"
 _ANYTHING = rb'(?:"(?:[^"]|"")*"|[^",\r\n]*)'
+_LABEL_ADVICE = ": number the classes from 0 on, or write their names"
 _SHARE = re.compile(rb" *0?\.\d+")
 _NAME = rb'(?:"(?:[^"]|"")+"|[ \t\f\v]*[^",\s][^",\r\n]*)'
 
@@ -359,6 +360,7 @@ def _refuse_line(line: bytes, row: int, path: Path, layout: Layout) -> None:
             raise DataError(
                 f"{path}: row {row:,}, column {shown_name(name)}: {expected} expected, {_shown(cell)} found"
                 + (": the other labels are numbers; write this one as a number too" if is_name else "")
+                + (_LABEL_ADVICE if is_label and re.fullmatch(rb" *-?\d+", cell) else "")
                 + (_advice(cell) if not is_label else "")
             )
     raise DataError(f"{path}: row {row:,}: {len(layout.columns):,} cells expected, {len(cells):,} found")

@@ -16,6 +16,7 @@ from fittingroom.files.regular_file import read_regular_file
 
 CLASSES_FILE = "classes.txt"
 LARGEST_CLASSES_FILE = 4 << 20  # bytes; a thousand names of the longest have 1 MB
+LIKE_MISSING = {"nan", "<na>", "null", "#n/a", "n/a"}  # in lower case; None and NA may be names
 ALIKE = 100_000  # images of which at least one differs, in any real set
 
 Images = NDArray[Any]
@@ -89,7 +90,9 @@ def splits(
         _refuse_one_image(images, f"{path}: {part}")
     labels = [labels for _, labels in parts.values() if labels is not None]
     if classes is None and labels:
-        classes = read_class_names(path if path.is_dir() else path.parent) or _numbers(labels)
+        folder = path if path.is_dir() else path.parent
+        classes = read_class_names(folder) or _numbers(labels)
+        _refuse_too_few_names(classes, labels, folder / CLASSES_FILE)
     sets = {
         part: Dataset(
             images if made is None else resize_images(images, made),
@@ -111,7 +114,7 @@ def splits(
         sets.get("test"),
         str(path),
         preprocessing,
-        (*notes, *_alike(sets["train"].classes)),
+        (*notes, *_alike(sets["train"].classes), *_like_missing(sets["train"].classes)),
         tuple(left_out),
     )
 
@@ -126,10 +129,28 @@ def read_class_names(folder: Path) -> tuple[str, ...] | None:
     if not path.exists():
         return None
     try:
-        return tuple(read_regular_file(path, LARGEST_CLASSES_FILE).decode("utf-8-sig").splitlines())
-    except (OSError, UnicodeDecodeError) as error:
-        why = getattr(error, "strerror", None) or error
-        raise DataError(f"{path}: class names, one a line in UTF-8, expected; {why}") from error
+        names = read_regular_file(path, LARGEST_CLASSES_FILE).decode("utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{path}: class names, one a line in UTF-8, expected, other bytes found: save it as UTF-8"
+        ) from error
+    except OSError as error:
+        raise DataError(f"{path}: class names, one a line in UTF-8, expected; {error.strerror or error}") from error
+
+    # an editor leaves empty lines at the end
+    while names and not names[-1].strip():
+        names.pop()
+    return tuple(names)
+
+
+def _refuse_too_few_names(classes: Sequence[str], labels: Sequence[Labels], file: Path) -> None:
+    """Refuse a ``classes.txt`` without a name for each label. Raises DataError."""
+    largest = max((int(numbers.max()) for numbers in labels if len(numbers)), default=0)
+    if len(classes) <= largest:
+        raise DataError(
+            f"{file}: names of the labels 0 to {largest:,}, one a line, expected, {len(classes):,} found: "
+            "name the others, too"
+        )
 
 
 def _refuse_one_image(images: Images, where: str) -> None:
@@ -156,6 +177,14 @@ def _alike(classes: Sequence[str]) -> list[str]:
         return []
     shown = ", ".join(alike[:5]) + (" …" if len(alike) > 5 else "")
     return [f"{shown} are classes of their own, though capital letters or blanks alone tell them apart"]
+
+
+def _like_missing(classes: Sequence[str]) -> list[str]:
+    """A sentence on a class that is called as a missing value is written, where there is one."""
+    found = [name for name in classes if name.lower() in LIKE_MISSING]
+    if not found:
+        return []
+    return [f"{found[0]!r} is taken for the name of a class; where it stands for no label, leave such images out"]
 
 
 def _numbers(labels: Sequence[Labels]) -> tuple[str, ...]:
