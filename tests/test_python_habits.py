@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import pickle
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 import torch
 
 import fittingroom as fr
+from fittingroom.artifact.browser_model import _half
 from tests.support.small_run import train_small
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (40, 8, 8), dtype=np.uint8)
@@ -83,3 +85,11 @@ def test_an_opened_model_may_be_pickled_and_shows_itself_in_a_line(
 def test_an_empty_name_is_not_this_folder(run: fr.Run) -> None:
     with pytest.raises(fr.DataError, match="the name of a known data set expected, an empty name found"):
         fr.load(run).predict("")
+
+
+def test_weights_too_large_for_half_precision_stay_whole_in_a_page() -> None:
+    """Of a training at a rate of 1,000, say: its report is written without a warning, and its page has its numbers."""
+    small, large = np.float32([[1.5, -2]]), np.float32([[1.5, 1e6]])
+    assert set(_half(small)) == {"shape", "f2"}
+    whole = _half(large)
+    assert np.frombuffer(base64.b64decode(whole["f4"]), "<f4").tolist() == [1.5, 1e6]

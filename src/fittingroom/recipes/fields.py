@@ -168,6 +168,10 @@ def _range_problem(value: float, bounds: Mapping[str, Any]) -> str | None:
     below = value < high if bounds["open_high"] else value <= high
     if math.isfinite(value) and above and below:
         return None
-    lower = f"{'>' if bounds['open_low'] else '≥'} {low:g}" if math.isfinite(low) else ""
-    upper = f"{'<' if bounds['open_high'] else '≤'} {high:g}" if math.isfinite(high) else ""
+
+    def shown(bound: float) -> str:
+        return f"{bound:,.0f}" if float(bound).is_integer() and abs(bound) >= 10_000 else f"{bound:g}"
+
+    lower = f"{'>' if bounds['open_low'] else '≥'} {shown(low)}" if math.isfinite(low) else ""
+    upper = f"{'<' if bounds['open_high'] else '≤'} {shown(high)}" if math.isfinite(high) else ""
     return f"{' and '.join(filter(None, (lower, upper)))} expected, {brief(value)} found"

@@ -447,6 +447,19 @@ def test_words_of_parts_in_the_names_of_classes_make_no_parts(tmp_path: Path) ->
     assert read_image_folder(tmp_path).train.classes == ("test tube", "train station", "validation stamp")
 
 
+def test_runs_that_lie_beside_the_classes_are_no_class(tmp_path: Path) -> None:
+    """Whoever trains in the folder of the classes has runs/plain-1/loss.png there the next time."""
+    for name in ("a", "b", "runs/plain-1", "runs/seeds/seed-0"):
+        save(tmp_path / name / "1.png")
+    for run in ("plain-1", "seeds/seed-0", "seeds"):
+        for file in ("recipe.toml", "environment.json"):
+            (tmp_path / "runs" / run / file).touch()
+    save(tmp_path / "data-train-contact-sheet.png")  # what `data show` leaves there
+    data = read_image_folder(tmp_path)
+    assert data.train.classes == ("a", "b")
+    assert data.notes == ("not taken for classes, as no pictures lie in them: runs",)
+
+
 def test_a_part_without_pictures_is_left_out_and_that_is_said(tmp_path: Path) -> None:
     for name in ("train/a", "train/b"):
         save(tmp_path / name / "1.png")

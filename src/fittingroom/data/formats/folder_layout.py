@@ -19,6 +19,9 @@ JUNK = ("__macosx", "@eadir", "thumbs.db", "ehthumbs.db", "desktop.ini", "$recyc
 CONVERT_HEIC = (
     "HEIC is not read: convert such pictures to JPEG, for instance by heif-convert of Debian's libheif-examples"
 )
+OF_A_RUN = {"recipe.toml", "environment.json"}
+"""What lies in the folder of a run, whose pictures (its curve of losses) are no data, though runs lie beside them."""
+CONTACT_SHEET = "-contact-sheet.png"  # how `data show` calls what it draws, where it is called
 LEFT_OUT = "left out, as their names are not those of pictures"  # begins the note that counts them
 DEEPEST = 32  # folders in folders
 HEIC = (".heic", ".heif")
@@ -175,6 +178,8 @@ def _scan(path: Path, above: tuple[tuple[int, int], ...]) -> _Folder:
     # scandir knows what is a file without asking the disk for each of 60,000
     with os.scandir(path) as directory:
         entries = [entry for entry in directory if not is_junk(entry.name)]
+    if {entry.name for entry in entries} >= OF_A_RUN:
+        return found
     for entry in sorted(entries, key=lambda entry: natural(entry.name)):
         _refuse_undecodable(path, entry.name)
         is_folder, is_file = _kind(entry)
@@ -192,7 +197,7 @@ def _scan(path: Path, above: tuple[tuple[int, int], ...]) -> _Folder:
 
 def is_junk(name: str) -> bool:
     """Whether a file or folder of this name is what zip programs, cameras and servers leave behind, or is hidden."""
-    return name.startswith(".") or name.lower() in JUNK
+    return name.startswith(".") or name.lower() in JUNK or name.endswith(CONTACT_SHEET)
 
 
 def _kind(entry: os.DirEntry[str]) -> tuple[bool, bool]:
