@@ -89,7 +89,7 @@ def test_an_empty_name_is_not_this_folder(run: fr.Run) -> None:
 
 def test_weights_too_large_for_half_precision_stay_whole_in_a_page() -> None:
     """Of a training at a rate of 1,000, say: its report is written without a warning, and its page has its numbers."""
-    small, large = np.float32([[1.5, -2]]), np.float32([[1.5, 1e6]])
+    small, large = np.array([[1.5, -2]], np.float32), np.array([[1.5, 1e6]], np.float32)
     assert set(_half(small)) == {"shape", "f2"}
     whole = _half(large)
     assert np.frombuffer(base64.b64decode(whole["f4"]), "<f4").tolist() == [1.5, 1e6]
