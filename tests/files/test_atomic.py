@@ -171,3 +171,22 @@ def test_a_full_disk_that_polars_meets_is_an_error_of_the_system_that_names_the_
 def test_polars_says_so_in_these_words() -> None:
     with pytest.raises(polars.exceptions.PolarsError, match=r"\(os error 28\)"), Path("/dev/full").open("wb") as full:
         polars.DataFrame({"a": range(100_000)}).write_parquet(full)
+
+
+def test_a_file_system_whose_folders_cant_be_synced_is_written_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of some network shares, and of folders that may be written to and not be read."""
+    sync = os.fsync
+
+    def refused(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", refused)
+    with atomic_write(tmp_path / "file") as file:
+        file.write(b"whole")
+    with atomic_directory(tmp_path / "folder") as folder:
+        (folder / "within").write_bytes(b"whole")
+    assert (tmp_path / "file").read_bytes() == (tmp_path / "folder" / "within").read_bytes() == b"whole"

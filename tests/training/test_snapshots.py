@@ -190,3 +190,14 @@ def test_a_file_from_a_stranger_is_refused(stored: str, change: dict[str, object
     Path(FILE).write_text(json.dumps(json.loads(stored) | change))
     with pytest.raises(ArtifactError, match=FILE):
         read_snapshot(Path(FILE))
+
+
+@pytest.mark.parametrize("validation", [2, 12])
+def test_a_training_whose_few_validation_images_are_all_shown_is_watched(validation: int) -> None:
+    recipe = fr.load_recipe(
+        "plain", overrides=["stages.0.epochs=1", "precision=float32", "min_steps=0", f"validation={validation}"]
+    )
+    data = fr.open_dataset("sample").train[:100]
+    run = fr.train(data, recipe, out="few", watch=True, options=fr.Options(threads=1))
+    assert 0 < len(read_snapshot(run.path / FILE)["examples"]) <= validation
+    assert run.is_finished

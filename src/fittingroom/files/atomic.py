@@ -16,6 +16,7 @@ from typing import BinaryIO
 from fittingroom.errors import STORAGE_FULL
 from fittingroom.files.temporary import temporary_file
 
+CANT_SYNC = {errno.EINVAL, errno.EBADF, errno.ENOSYS, errno.ENOTSUP, errno.EACCES, errno.EPERM}
 LONGEST_NAME = 255  # bytes, of nearly every file system
 _OF_SYSTEM = re.compile(r"\(os error (\d+)\)")
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{12}\.tmp")
@@ -188,11 +189,19 @@ def _sync_file(path: Path) -> None:
 
 
 def _sync_folder(path: Path) -> None:
-    """Make a rename in the folder last through a power cut; Windows can't and need not."""
+    """Make a rename in the folder last through a power cut; Windows can't and need not.
+
+    Some network and FUSE file systems can't either, and a folder may be one to write to and not to look into: what was
+    renamed is there all the same.
+    """
     if os.name == "nt":
         return
-    descriptor = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        if error.errno not in CANT_SYNC:
+            raise

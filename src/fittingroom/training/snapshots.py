@@ -41,7 +41,8 @@ class Snapshots:
         self.chosen = Chosen.of(validation_set.images, labels, validation_set.classes, validation_set.files)
         count = len(self.chosen.pictures)
         self.examples = validation_set.subset(self.chosen.rows[:count])
-        self.others = validation_set.subset(self.chosen.rows[count:])
+        others = self.chosen.rows[count:]
+        self.others = validation_set.subset(others) if len(others) else None  # few images are all examples
         self.matrix: Matrix | None = None
         self.seconds_an_image = math.inf  # the least so far: the first asking allocates memory
         self.written = -math.inf
@@ -60,12 +61,11 @@ class Snapshots:
         spent = time.perf_counter() - started
         self.seconds_an_image = min(self.seconds_an_image, spent / len(self.examples))
 
-        if self.seconds_an_image * len(self.others) <= MATRIX_SECONDS:
-            others = [self._ask(model, self.others)] if len(self.others) else []
+        asked, left = len(self.examples), 0 if self.others is None else len(self.others)
+        if self.seconds_an_image * left <= MATRIX_SECONDS:
+            others = [] if self.others is None else [self._ask(model, self.others)]
             self._count(np.concatenate([probability_NC, *others]), step)
-            asked = len(self.examples) + len(self.others)
-        else:
-            asked = len(self.examples)
+            asked += left
 
         # The more it takes, the seldomer it is asked: the training is to pay no more than its share.
         self._write(probability_NC, step)
