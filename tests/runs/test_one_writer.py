@@ -306,3 +306,11 @@ def test_an_interrupt_from_python_leaves_a_checkpoint_to_go_on_from() -> None:
 
     assert list(Path("long", "checkpoints").iterdir())
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.parametrize("key", ["model_args.widths=[0]", "model_args.nonsense=1", "size=[3, 3]"])
+def test_a_network_that_cant_be_built_leaves_no_folder_behind(key: str, tmp_path: Path) -> None:
+    recipe = fr.load_recipe("plain", overrides=[key])
+    with pytest.raises(fr.RecipeError):
+        fr.train("sample", recipe, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()

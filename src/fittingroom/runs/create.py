@@ -25,7 +25,7 @@ from fittingroom.errors import DataError, RecipeError
 from fittingroom.events import NO_HOOKS, Hooks, Working
 from fittingroom.files.atomic import atomic_write
 from fittingroom.files.names import refuse_undecodable
-from fittingroom.models import ModelSource, find_model
+from fittingroom.models import MODELS, ModelSource, build_model, find_model
 from fittingroom.models.timm_networks import is_timm
 from fittingroom.own_code.kept import FOLDER as CODE
 from fittingroom.own_code.kept import keep_code, kept_codes
@@ -129,6 +129,7 @@ def start(
     # Before the machine is described, with its number of threads.
     warn_of_many_threads(options.threads)
     prepare_torch(options.threads, options.deterministic)
+    _try_network(plan)
     try_own_code(plan.recipe, splits.train, images, torch.device(pick_device(options.device)))
 
     # The main process decides for all; where the others' hosts have other data, they refuse.
@@ -243,6 +244,21 @@ def _described(plan: _Plan, group: ProcessGroup) -> tuple[Recipe, Environment, B
         environment = plan.origin.cut_on(splits, environment)
     begun = begin_from(plan.origin, splits, recipe, plan.source, environment)
     return recipe, dataclasses.replace(environment, start=begun.point), begun
+
+
+def _try_network(plan: _Plan) -> None:
+    """Build a network of the package once, so that images or arguments that it doesn't take leave no folder behind."""
+    if plan.recipe.model not in MODELS:
+        return
+    train = plan.splits.train
+    with torch.random.fork_rng(devices=[]):
+        build_model(
+            plan.source,
+            num_classes=train.num_classes,
+            image_size=train.image_size,
+            channels=train.channels,
+            model_args=plan.recipe.model_args,
+        )
 
 
 def start_anew(data: Splits, recipe: Recipe, out: Path, **how: Any) -> Run:
