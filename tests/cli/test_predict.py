@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from html import escape
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from PIL import Image
 import fittingroom as fr
 from fittingroom.cli import main
 from fittingroom.data.convert import convert
+from fittingroom.rendering.share import share_text
 from tests.support.bilingual import english
 from tests.support.small_run import train_small
 
@@ -53,6 +55,16 @@ def test_a_picture_gets_an_answer_a_line(run: str, capsys: Captured, test_set: f
     label = fr.load(run).predict(test_set.images[0])[0]
     assert re.fullmatch(rf"as-it-is\.png +{test_set.classes[label]} +\d+\.\d% +\S.* \d+\.\d%", lines[0])
     assert lines[1].startswith("photos/shoe.jpg")
+
+
+def test_what_is_possible_is_not_printed_as_none(run: str, capsys: Captured) -> None:
+    assert main(["predict", run, "as-it-is.png", "--top", "10", "--json"]) == 0
+    hardly = sum(0 < probability < 0.0005 for _, probability in json.loads(capsys.readouterr().out)[0]["top"])
+    assert hardly
+    assert main(["predict", run, "as-it-is.png", "--top", "10"]) == 0
+    line = capsys.readouterr().out.splitlines()[0]
+    assert line.count("< 0.1%") == hardly
+    assert " 0.0%" not in line
 
 
 def test_it_says_what_its_probabilities_are_worth(run: str, capsys: Captured, tmp_path: Path) -> None:
@@ -224,7 +236,7 @@ def test_a_strange_picture_is_said_to_be_one(run: str, capsys: Captured, test_se
     assert main(["predict", run, "plain.png"]) == 0
     assert "validation images" not in capsys.readouterr().out
     sentence = f"fewer than 1 in 20 of the 200 validation images are as strange (typical {typical[unusual]:.2g})"
-    assert main(["predict", run, "unusual.png", "--html", "unusual.html", "--sheet", "unusual.png"]) == 0
+    assert main(["predict", run, "unusual.png", "--html", "unusual.html", "--sheet", "seen.png"]) == 0
     assert f"  somewhat unusual: {sentence}\n" in capsys.readouterr().out
     assert f"Somewhat unusual: {sentence}." in Path("unusual.html").read_text(encoding="utf-8")
 
@@ -251,7 +263,7 @@ def test_the_pages_figures_and_heading_are_those_of_json(run: str, capsys: Captu
     page = english(Path("sheet.html").read_text(encoding="utf-8"))
 
     bars = re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", page)
-    assert bars == [(name, f"{share:.1%}") for answer in answers for name, share in answer["top"]]
+    assert bars == [(name, escape(share_text(share, 1))) for answer in answers for name, share in answer["top"]]
     assert re.findall(r'class="file">(.*?)</span>', page) == [answer["file"] for answer in answers]
     heading = re.search("<h1>(.*)</h1>", page)
     assert heading
@@ -264,7 +276,8 @@ def test_the_pages_figures_and_heading_are_those_of_json(run: str, capsys: Captu
 
     # One image's page is headed by its answer; those that don't fit the page count in its heading.
     assert main(["predict", run, "as-it-is.png", "--html", "one.html"]) == 0
-    assert f"<h1>{answers[-1]['class']}, {answers[-1]['probability']:.1%}</h1>" in english(Path("one.html").read_text())
+    of_one = f"<h1>{answers[-1]['class']}, {share_text(answers[-1]['probability'], 1)}</h1>"
+    assert of_one in english(Path("one.html").read_text())
 
 
 def test_a_known_data_sets_name_is_answered_image_by_image(run: str, capsys: Captured) -> None:

@@ -13,6 +13,7 @@ from playwright.sync_api import Browser, Page, Route, expect
 
 import fittingroom as fr
 from fittingroom.compare import compare_runs
+from fittingroom.rendering.share import share_text
 from tests.browser.pages import serious
 from tests.serve.conftest import Running, started
 from tests.support.machine import CHROMIUM
@@ -41,12 +42,12 @@ def answer_of(server: Running, content: bytes, model: str = "first") -> dict[str
 
 
 def expect_answer(page: Page, answer: dict[str, Any]) -> None:
-    expect(page.locator("#headline")).to_contain_text(f"{answer['class']}, {answer['probability']:.1%}")
+    expect(page.locator("#headline")).to_contain_text(f"{answer['class']}, {share_text(answer['probability'], 1)}")
     shown = page.locator(
         "#bars li"
     ).all_text_contents()  # as it is written: how it is laid out is no part of the answer
     assert [re.sub(r"\s+", "", text) for text in shown] == [
-        re.sub(r"\s+", "", f"{name}{share:.1%}") for name, share in answer["top"]
+        re.sub(r"\s+", "", f"{name}{share_text(share, 1)}") for name, share in answer["top"]
     ]
     assert page.locator("#seen").get_attribute("src") == answer["seen"]
     levels = ((0.01, "unlike the training images"), (0.05, "somewhat unusual"), (1, f"about {answer['typical']:.0%}"))
@@ -218,13 +219,13 @@ def test_mistakes_are_shown_by_kind_and_can_be_looked_into(page: Page, server: R
 
     page.locator("#wrong a").first.click()
     expect(page.locator("#one-text")).to_have_text(
-        f"✗ labelled {match[1]}, predicted {match[2]}, {first['probability']:.1%}"
+        f"✗ labelled {match[1]}, predicted {match[2]}, {share_text(first['probability'], 1)}"
     )
     expect(page.locator("#one-name")).to_have_text(f"#{first['row']:,}")
     assert page.locator("#one-image").get_attribute("src") == first["image"]
 
     page.click("#try-one")
-    expect(page.locator("#headline")).to_have_text(f"{match[2]}, {first['probability']:.1%}")
+    expect(page.locator("#headline")).to_have_text(f"{match[2]}, {share_text(first['probability'], 1)}")
     expect(page.locator("#label")).to_have_text(f"✗ label: {match[1]}")
 
 
@@ -287,7 +288,7 @@ def test_all_models_answer_the_same_picture_side_by_side(
     answers = [answer_of(server, shoe, name) for name in ("first", "second")]
     for card, name, answer in zip(page.locator("#cards article").all(), ("first", "second"), answers, strict=True):
         expect(card.locator("h3")).to_have_text(name)
-        expect(card.locator(".headline")).to_have_text(f"{answer['class']}, {answer['probability']:.1%}")
+        expect(card.locator(".headline")).to_have_text(f"{answer['class']}, {share_text(answer['probability'], 1)}")
         assert card.locator("img").get_attribute("src") == answer["seen"]
     agree = answers[0]["class"] == answers[1]["class"]
     expect(page.locator("#agreement")).to_contain_text("agree" if agree else "disagree")

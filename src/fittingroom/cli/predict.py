@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from fittingroom.cli import options
 from fittingroom.cli.parser import Parser, add_old_spelling
+from fittingroom.rendering.share import share_text
 from fittingroom.rendering.terminal import UNLIMITED, say, tell, terminal_width
 
 if TYPE_CHECKING:
@@ -260,9 +261,9 @@ def _print_table(answered: Answered, classifier: Classifier, top: int, coverage:
         # The classes that were not chosen follow in one cell, as nobody sorts by them.
         for name, answer, in_set in zip(names, answers, sets, strict=True):
             answer_given = True
-            others = ", ".join(f"{other} {probability:.1%}" for other, probability in answer["top"][1:])
+            others = ", ".join(f"{other} {share_text(probability, 1)}" for other, probability in answer["top"][1:])
             label = answer["class"] + " " * (width - cells(answer["class"]))
-            texts = [f"{label}   {answer['probability']:>6.1%}   {others}".rstrip()]
+            texts = [f"{label}   {share_text(answer['probability'], 1):>6}   {others}".rstrip()]
             if note := scale and explained(answer["typical"], scale.n):
                 texts.append(note)
             if in_set is not None:

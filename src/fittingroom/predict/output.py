@@ -16,6 +16,7 @@ from fittingroom.files.atomic import atomic_write
 from fittingroom.files.polars_check import check_polars
 from fittingroom.predict.classifier import Classified
 from fittingroom.predict.inputs import Block
+from fittingroom.rendering.share import share_text
 
 if TYPE_CHECKING:
     import polars as pl
@@ -163,7 +164,7 @@ class Sheet:
     def _in_words(self) -> str:
         """What was said of all images, as the page's heading."""
         if self.seen == 1:
-            return f"{self.answers[0]['class']}, {self.answers[0]['probability']:.1%}"
+            return f"{self.answers[0]['class']}, {share_text(self.answers[0]['probability'], 1)}"
         most = self.counts.most_common(3)
         others = self.seen - sum(count for _, count in most)
         named = [f"{count:,}\N{NO-BREAK SPACE}×\N{NO-BREAK SPACE}{name}" for name, count in most]
@@ -176,7 +177,7 @@ class Sheet:
         rows = [
             Row(
                 Path(answer["file"]).name,
-                f"{answer['class']} {answer['probability']:.1%}{_level(answer)}",
+                f"{answer['class']} {share_text(answer['probability'], 1)}{_level(answer)}",
                 _side_by_side(original, image),
                 (("picture", ""), ("seen", "")) if original is not None else (),
             )

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from fittingroom.evaluation.mistakes import SuspiciousLabels, find_mistakes, right_answers
 from fittingroom.rendering.contact_sheet import png_uri
+from fittingroom.rendering.share import share_text
 from fittingroom.rendering.sprite import Sprite, sprite_of
 from fittingroom.report.run_summary import Judged, weakest_classes
 
@@ -72,7 +73,8 @@ def confused_of(judged: Judged, images: dict[str, NDArray[np.uint8]]) -> tuple[l
 
     def tile(row: int) -> tuple[float, float, str]:
         file = None if table.files is None else table.files[row]
-        says = f"{file or f'{judged.split} image {row:,}'}: {names[table.predicted[row]]} {table.confidence[row]:.1%}"
+        name = file or f"{judged.split} image {row:,}"
+        says = f"{name}: {names[table.predicted[row]]} {share_text(table.confidence[row], 1)}"
         return *sprite.place(number_of[row]), says
 
     confused = [
