@@ -132,7 +132,7 @@ def measure(recipes: list[str], seeds: range, *, threads: int | None = None, qui
                     "share of the notebook": process.seconds / notebook,
                 }
             row = stamp() | {"recipe": Path(recipe).stem, "digest": digests[recipe], "seed": str(seed)}
-            row |= {metric: f"{value:.6g}" for metric, value in values.items()}
+            row |= {metric: f"{value:.7g}" for metric, value in values.items()}
             trained.append(row)
             if not quick:
                 keep(row)

@@ -141,7 +141,7 @@ def test_near_duplicates_and_constant_images_are_named_by_their_files(tmp_path: 
     assert {f"{label}/0000.png", "flower/turned.png"} in [set(pair) for pair in near.figures["pairs_of_files"]]
     assert f"{label}/0000.png" in near.figures["files"]
     constant = only(report, "constant-image")
-    assert "one colour throughout (files temple/plain.png)" in constant.message
+    assert "one colour throughout (file temple/plain.png)" in constant.message
     assert constant.figures["files"] == ["temple/plain.png"]
 
 

@@ -130,7 +130,7 @@ def test_a_column_of_a_table_gives_the_groups(capsys: pytest.CaptureFixture[str]
         (["things.npz", "--test", "60%", "--validation", "40%", "--out", "x.npz"], "less than 100%"),
         (["things.npz", "--test", "20%", "--group", "(a)", "--out", "x.npz"], "no files in whose names"),
         (["things.npz", "--test", "20%", "--out", "x"], "a name that ends in .npz expected"),
-        (["things.npz", "--test", "20%", "--out", "things.npz"], "is there already"),
+        (["things.npz", "--test", "20%", "--out", "things.npz"], "this one is read"),
     ],
 )
 def test_what_can_not_be_is_refused_with_what_to_do(

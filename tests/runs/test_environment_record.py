@@ -103,6 +103,7 @@ def test_keys_of_a_later_version_are_ignored() -> None:
         ({"data": plain()["data"] | {"test": {"n": 1000}}}, "data.test.name expected, it is missing"),
         ({"seeds": [0, 0]}, "seeds: numbers that differ expected, [0, 0] found"),
         ({"seeds": []}, "seeds: numbers that differ expected, [] found"),
+        ({"recipe": {"stages": 3}}, "recipe.stages: a list of stages expected, 3 found"),
         ({"seeds": 2}, "seeds: a list expected, 2 found"),
         ({"recipe": "swift"}, "recipe: an object expected, 'swift' found"),
         ({"versions": {"torch": 2}}, "versions.torch: text expected, 2 found"),

@@ -376,6 +376,10 @@ def _refuse_nonsense(environment: Environment) -> None:
     if missing := [name for name in ("fittingroom",) if name not in environment.versions]:
         raise Unexpected(f"versions.{missing[0]} expected, it is missing")
 
+    stages = environment.recipe.get("stages", [])
+    if not isinstance(stages, list) or not all(isinstance(stage, dict) for stage in stages):
+        raise Unexpected(f"recipe.stages: a list of stages expected, {brief(stages)} found")
+
     if environment.cut not in (1, 2):
         raise Unexpected(f"cut: 1 or 2 expected, {environment.cut} found: a later version may have written it")
     if environment.preprocessing is not None and not environment.preprocessing.is_resolved:
