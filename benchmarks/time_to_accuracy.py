@@ -37,13 +37,13 @@ Last result:
     steady, train_seconds: median 62.17, mean 61.39 ± 1.677, n 5
     steady, share of the notebook: median 0.09135, mean 0.08684 ± 0.01283, n 5
     steady, parameters: median 172,490, mean 172,490 ± 0, n 5
-  2026-11-23, AMD EPYC, 2 cores, torch 2.13.0+cpu, commit c474807e78b7
-    strong, accuracy: median 0.9502, mean 0.9499 ± 0.001375, n 3
-    strong, seconds: median 1,008, mean 1,053 ± 79.49, n 3
-    strong, cpu_seconds: median 1,947, mean 1,952 ± 18.68, n 3
-    strong, train_seconds: median 982.5, mean 1,027 ± 80.78, n 3
-    strong, share of the notebook: median 0.9217, mean 1.064 ± 0.2679, n 3
-    strong, parameters: median 2,300,986, mean 2,300,990 ± 0, n 3
+  2026-11-30, AMD EPYC, 2 cores, torch 2.13.0+cpu, commit ab154491e978
+    strong, accuracy: median 0.9520, mean 0.9523 ± 0.0008989, n 5
+    strong, seconds: median 831.5, mean 831.5, n 1
+    strong, cpu_seconds: median 1,512, mean 1,512, n 1
+    strong, train_seconds: median 803.9, mean 803.9, n 1
+    strong, share of the notebook: median 1.247, mean 1.247, n 1
+    strong, parameters: median 2,300,990, mean 2,300,990 ± 0, n 5
   2026-11-30, AMD EPYC, 2 cores, torch 2.13.0+cpu, commit e223b225efdf
     compact, accuracy: median 0.9437, mean 0.9436 ± 0.0009439, n 6
     compact, seconds: median 425.2, mean 425.2, n 1
