@@ -204,7 +204,7 @@ def test_a_recipe_built_in_python_is_checked_like_one_of_toml() -> None:
         Recipe(model="tutorial", batch_size=0, stages=(Stage(epochs=0, lr=1),))
     assert str(caught.value).splitlines() == [
         "recipe: batch_size: auto or a whole number of 1–1,000,000 expected, 0 found",
-        "recipe: stages.0.epochs: ≥ 1 and ≤ 100000 expected, 0 found",
+        "recipe: stages.0.epochs: ≥ 1 and ≤ 100,000 expected, 0 found",
     ]
     with pytest.raises(RecipeError, match=r"stages: at least one stage expected"):
         Recipe(model="tutorial", stages=())
