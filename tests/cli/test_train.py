@@ -386,3 +386,11 @@ def test_models_are_described_for_colour_too(capsys: pytest.CaptureFixture[str])
         counted[channels] = json.loads(capsys.readouterr().out)[0]["parameters"]
     kernel_weights = 2 * 25 * 16  # two more channels, 5×5 pixels, 16 filters
     assert counted["3"] - counted["1"] == kernel_weights
+
+
+@pytest.mark.parametrize("share", ["20%", "0.2", "12.5%"])
+def test_a_share_in_the_place_of_a_test_set_is_told_what_sets_one_apart(
+    share: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", "sample", "--test", share]) == 2
+    assert f"--test {share}: a test set expected, a share found; fittingroom data split" in capsys.readouterr().err

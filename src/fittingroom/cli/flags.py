@@ -27,7 +27,6 @@ FLAGS = {
     "`skip_broken=True`": "--skip-broken",
     "`trust_code=True`": "--trust-code",
 }
-"""What the library says of its parameters and of a recipe's keys, and how the command line says it."""
 
 
 def with_flags(text: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fittingroom.rendering.terminal import tell
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from fittingroom.runs.origin import Origin
 
 DEFAULT_DATA, RECIPE_FOR_A_MODEL, RECIPE_FOR_WEIGHTS = "fashion-mnist", "plain", "finetune"
+SHARE = re.compile(r"\d+(\.\d+)?%|0?\.\d+")
 BY_DATA = "swift for 20,000 grey images of 28×28 pixels or more, else plain"
 
 Options = argparse.ArgumentParser | argparse._ArgumentGroup
@@ -279,6 +281,10 @@ def open_data(
         preprocessing: what to make of each picture; what it leaves open, the data decides.
         skip_broken: leave out pictures that can't be read.
         group: a column or a pattern that says which images belong together; None: the column ``group``.
+
+    Raises:
+        UsageError: a share of the images in the place of a test set.
+        DataError: as :func:`~fittingroom.data.open.open_dataset`.
     """
     from dataclasses import replace
 
@@ -286,6 +292,13 @@ def open_data(
     from fittingroom.cli.flags import with_flags
     from fittingroom.data.fetch.known_sets import KNOWN, NoSourceError
     from fittingroom.data.open import open_dataset
+    from fittingroom.errors import UsageError
+
+    if test is not None and SHARE.fullmatch(test) and not Path(test).exists():
+        raise UsageError(
+            f"--test {test}: a test set expected, a share found; fittingroom data split DATA --test 20% --out split "
+            "sets test images apart"
+        )
 
     name = name or DEFAULT_DATA
     try:

@@ -256,7 +256,7 @@ def _parts(root: _Folder) -> tuple[dict[str, _Folder], list[str]]:
 def _with_words_of_parts(root: _Folder) -> list[_Folder]:
     """The folders whose names have a part's among their words, as ``seg_train`` and ``seg_test`` do.
 
-    None where they may be classes: the one of train holds folders and no pictures, and another part is beside it.
+    Empty where they may be classes: the one of train holds folders and no pictures, and another part is beside it.
     """
     called_so = {folder.path: part for folder in root.holding if (part := part_of(folder.name)) is not None}
     found = [folder for folder in root.holding if folder.path in called_so]
