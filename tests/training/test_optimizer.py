@@ -300,3 +300,35 @@ def test_a_parameter_without_gradient_stays_as_it_is() -> None:
     Muon([{"role": "filters", "params": [used, unused], "lr": 0.1, "momentum": 0.9, "weight_decay": 0.5}]).step()
     assert (unused == 1).all()
     assert (used != 1).all()
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw"])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last, "every second"])
+def test_adam_is_pytorchs_plain_loop_however_parameters_lie_in_memory(name: str, layout: Any) -> None:
+    start = torch.randn(8, 4, 3, 3, generator=torch.Generator().manual_seed(0))
+    x = torch.randn(4, 3, 3, 8, generator=torch.Generator().manual_seed(1))
+
+    def trained(optimizer_of: Any) -> Tensor:
+        wide = start.repeat_interleave(2, dim=3)
+        lying = wide[..., ::2] if layout == "every second" else start.to(memory_format=layout)
+        model = nn.ParameterList([nn.Parameter(lying)])
+        optimizer = optimizer_of(model)
+        for step in range(5):
+            optimizer.zero_grad()
+            ((model[0] * x.permute(3, 0, 1, 2)).sin().sum() * (step + 1)).backward()
+            optimizer.step()
+        return model[0].detach()
+
+    settings = recipe(optimizer=name, weight_decay=0.1)
+
+    def ours(model: nn.Module) -> torch.optim.Optimizer:
+        optimizer = make_optimizer(model, settings)
+        assert isinstance(optimizer, torch.optim.Optimizer)
+        set_lr(optimizer, STAGE, 1.0)
+        return optimizer
+
+    def theirs(model: nn.Module) -> torch.optim.Optimizer:
+        adam = torch.optim.Adam if name == "adam" else torch.optim.AdamW
+        return adam(model.parameters(), lr=STAGE.lr, weight_decay=0.1, foreach=False, fused=False)
+
+    assert (trained(ours) - trained(theirs)).abs().max() < 1e-6

@@ -58,11 +58,23 @@ def make_optimizer(model: nn.Module, recipe: Recipe) -> Optimizer:
         return make_own_optimizer(_own_groups(groups, recipe), recipe)  # type: ignore[no-any-return]
     if recipe.optimizer == "sgd":
         return torch.optim.SGD(groups)
-    if recipe.optimizer == "adam":
-        return torch.optim.Adam(groups)
-    if recipe.optimizer == "adamw":
-        return torch.optim.AdamW(groups)
+    if recipe.optimizer in ("adam", "adamw"):
+        adam = torch.optim.Adam if recipe.optimizer == "adam" else torch.optim.AdamW
+        return adam(groups, fused=True if _is_dense_on_cpu(parameters) else None)
     return Muon(groups)
+
+
+def _is_dense_on_cpu(parameters: list[nn.Parameter]) -> bool:
+    """Whether PyTorch's fused step on the CPU, which reads memory as it lies, sees in all of them what they hold.
+
+    A gradient is laid out as its parameter is, where that one leaves no gap.
+    """
+    return all(
+        p.device.type == "cpu"
+        and p.is_floating_point()
+        and (p.is_contiguous() or p.is_contiguous(memory_format=torch.channels_last))
+        for p in parameters
+    )
 
 
 def set_lr(optimizer: Optimizer, stage: Stage, factor: float) -> None:

@@ -175,8 +175,7 @@ class TrainState:
         if self.average is None:
             return
         decay = min(self.recipe.ema, (1 + step) / (10 + step))
-        for mean, value in zip(self.average.parameters(), self.model.parameters(), strict=True):
-            mean.lerp_(value, 1 - decay)
+        torch._foreach_lerp_(list(self.average.parameters()), list(self.model.parameters()), 1 - decay)
         for kept, buffer in zip(self.average.buffers(), self.model.buffers(), strict=True):
             moves = kept.is_floating_point() and bool(kept.isfinite().all())  # a mask may hold infinities
             kept.copy_(kept.lerp(buffer, 1 - decay) if moves else buffer)
