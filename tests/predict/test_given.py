@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
 from PIL import Image
@@ -105,6 +106,10 @@ def test_a_path_gets_the_answer_of_the_command(model: fr.Classifier, tmp_path: P
     expected = model.predict(IMAGES)
     np.savez(tmp_path / "all.npz", x_train=IMAGES, y_train=[0, 1, 2, 3, 4, 5])
     for given in (files, list(map(str, files)), str(tmp_path / "*.png"), tmp_path / "all.npz"):
+        assert np.array_equal(model.predict(given), expected)
+    names = list(map(str, files))
+    columns = pl.Series(names), np.array(names), np.array(files)
+    for given in (*columns, iter(files), (Image.open(file) for file in files)):
         assert np.array_equal(model.predict(given), expected)
     assert np.array_equal(model.predict(files[3]), expected[3:4])
     assert np.array_equal(model.predict([files[3], IMAGES[2], files[1]]), expected[[3, 2, 1]])

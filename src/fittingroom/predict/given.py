@@ -5,7 +5,7 @@ Nothing of this is imported where arrays of the right shape are given, as the co
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ def images_given(model: SeesPictures, given: Any) -> NDArray[np.uint8]:
     Args:
         model: that is to see them.
         given: a path, as the command's; a picture of Pillow's, or the bytes of one; an array or a tensor of images, or
-            of one; a data set; or a list of any of these but data sets.
+            of one; a data set; or a list, a generator or a table's column of any of these but data sets.
 
     Raises:
         DataError: something that can't be read, or arrays of another size than the model's.
@@ -39,12 +39,20 @@ def images_given(model: SeesPictures, given: Any) -> NDArray[np.uint8]:
         if given.images.shape[1:] != model.image_shape:
             notes.of_arrays(given.images)
         return resize_images(given.images, model.artifact.preprocessing)
+    if isinstance(given, Iterator) or _is_column(given):
+        given = list(given)
     if not isinstance(given, Sequence) or is_picture(given):
         return _of_kind(_kind(given), model, [given], notes)
 
     # together what is of one kind: files are decoded on several cores, arrays have one scale
     parts = [_of_kind(kind, model, list(some), notes) for kind, some in groupby(given, _kind)]
     return np.concatenate(parts) if parts else np.empty((0, *model.image_shape), np.uint8)
+
+
+def _is_column(given: Any) -> bool:
+    """Whether it is an array or a series of paths or pictures, not of numbers."""
+    shape = getattr(given, "shape", ())
+    return len(shape) == 1 and shape[0] > 0 and _kind(next(iter(given))) != "array"
 
 
 def _kind(item: Any) -> str:
