@@ -419,6 +419,28 @@ def test_a_server_that_is_gone_is_reported(browser: Browser, two_runs: list[Path
     page.close()
 
 
+def test_it_works_below_a_path_of_a_server_in_front(
+    browser: Browser, server: Running, shoe: bytes, tmp_path: Path
+) -> None:
+    (tmp_path / "shoe.jpg").write_bytes(shoe)
+    page, asked = browser.new_page(locale="en-GB"), []
+    page.on("request", lambda request: asked.append(request.url))
+    page.route(
+        "**/lab/**", lambda route: route.fulfill(response=route.fetch(url=route.request.url.replace("/lab/", "/")))
+    )
+    page.goto(f"{server.url}/lab/")
+    page.set_input_files("#file", tmp_path / "shoe.jpg")
+    expect_answer(page, answer_of(server, shoe))
+    page.click("#tab-report")
+    expect(page.frame_locator("#report-frame").locator("h1")).to_be_visible()
+    page.goto(f"{server.url}/lab/#compare/first/second/validation")
+    expect(page.frame_locator("#compare-frame").locator("h1")).to_be_visible(timeout=20_000)
+    page.goto(f"{server.url}/lab/docs")
+    expect(page.locator("h1")).to_have_text("API")
+    page.close()
+    assert [url for url in asked if not url.startswith((f"{server.url}/lab/", "data:", "blob:"))] == []
+
+
 def test_a_key_is_asked_for_and_then_used(browser: Browser, two_runs: list[Path]) -> None:
     with started(two_runs, api_key="sesame") as running:
         page = browser.new_page(locale="en-GB")

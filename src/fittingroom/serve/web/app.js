@@ -207,7 +207,7 @@ async function showComparison(baseline, run, split) {
   $("comparing").hidden = false;
   await showingErrors(async () => {
     // Asked for here first: what keeps it from being made is then said in the page, and the server keeps what it made.
-    const response = await fetch(`/compare?${new URLSearchParams(query)}`, { headers: keyOfServer() ? { "X-API-Key": keyOfServer() } : {} });
+    const response = await fetch(`compare?${new URLSearchParams(query)}`, { headers: keyOfServer() ? { "X-API-Key": keyOfServer() } : {} });
     if (!response.ok) throw new ReadableError((await response.json()).error);
     const address = await framed("/compare", query);
     if (location.hash !== asked || query.language !== state.language) return; // another was chosen since

@@ -37,11 +37,14 @@ export function keyOfServer() {
   }
 }
 
+// Where the page finds a path of the server: beside itself, as a server in front may have put it below a path of its own.
+export const beside = (path) => path.slice(1);
+
 export async function ask(path, options = {}) {
   const key = keyOfServer();
   let response;
   try {
-    response = await fetch(path, { ...options, headers: { ...options.headers, ...(key && { "X-API-Key": key }) } });
+    response = await fetch(beside(path), { ...options, headers: { ...options.headers, ...(key && { "X-API-Key": key }) } });
   } catch {
     throw new ReadableError("offline");
   }
@@ -59,7 +62,7 @@ export async function ask(path, options = {}) {
 export async function framed(path, query = {}) {
   const given = new URLSearchParams(query);
   if (keyOfServer()) given.set("ticket", (await ask(`/ticket?${new URLSearchParams({ path: decodeURIComponent(path) })}`)).ticket);
-  return given.size ? `${path}?${given}` : path;
+  return given.size ? `${beside(path)}?${given}` : beside(path);
 }
 
 // Do some work, and show in the page what keeps it from being done.
