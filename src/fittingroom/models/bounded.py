@@ -1,4 +1,4 @@
-"""A network that is built no further than its weights go: its arguments may have come by mail."""
+"""A network is built no larger than its weights: its arguments may come from a stranger."""
 
 from __future__ import annotations
 

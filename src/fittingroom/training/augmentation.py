@@ -41,6 +41,23 @@ class Mixing:
     shares: Tensor
 
 
+@dataclass(frozen=True, eq=False)
+class Moves:
+    """What is drawn for N images before a pixel is touched, on the device; None for what the recipe doesn't ask for.
+
+    Attributes:
+        flips: bool (N,), left and right.
+        upside_down: bool (N,).
+        offsets: int64 (N, 2), pixels down and to the right.
+        centres: int64 (N, 2), of the squares that are erased.
+    """
+
+    flips: Tensor | None = None
+    upside_down: Tensor | None = None
+    offsets: Tensor | None = None
+    centres: Tensor | None = None
+
+
 class Augmentation:
     """A recipe's augmentation of one training set.
 
@@ -132,9 +149,37 @@ class Augmentation:
         self, fetch: Callable[[Tensor], Tensor], rows: Tensor, at: slice | Tensor, epoch: int, step: int
     ) -> Tensor:
         """Make them, each by itself, as the recipe's keys say."""
-        recipe, count, device = self.recipe, len(rows), self.device
+        recipe, count = self.recipe, len(rows)
         rows_at = rows[at if isinstance(at, slice) else at.to(rows.device)]
+        moves = self._draw_moves(rows_at, count, at, epoch, step)
         images = fetch(rows_at)
+
+        # Whole pixels move as they are. Only rotation, scale and a border that isn't 0 sample between pixels.
+        if not self.samples:
+            if moves.flips is not None:
+                images = augment.mirror(images, moves.flips)
+            if moves.upside_down is not None:
+                images = augment.vertical_flip(images, moves.upside_down)
+            if moves.offsets is not None:
+                images = augment.shift(images, moves.offsets, self.shift)
+        if not self.is_float:
+            if moves.centres is not None:
+                images = augment.erase(images, moves.centres, recipe.erase)
+            return to_float(images)
+
+        # Erased last: a hole stays black whatever was done to the pixels around it.
+        x_NCHW = to_float(images)
+        if self.samples:
+            x_NCHW = self._sampled(x_NCHW, moves, count, at, epoch, step)
+        if self.recolours:
+            x_NCHW = self._recoloured(x_NCHW, count, at, epoch, step)
+        if recipe.noise:
+            x_NCHW = self._with_noise(x_NCHW, count, at, epoch, step)
+        return x_NCHW if moves.centres is None else augment.erase(x_NCHW, moves.centres, recipe.erase)
+
+    def _draw_moves(self, rows_at: Tensor, count: int, at: slice | Tensor, epoch: int, step: int) -> Moves:
+        """Draw flips, shifts and erased squares for a batch of ``count``, and give those of the places ``at``."""
+        recipe, device = self.recipe, self.device
 
         # One generator for the oldest three, in this order: a draw of another would change those that follow it.
         draw = generator(recipe.seed, "augment", epoch, step)
@@ -142,7 +187,7 @@ class Augmentation:
         if recipe.mirror == "random":
             flips_N = torch.rand(count, generator=draw)[at].lt(0.5).to(device)
         elif recipe.mirror == "alternating":
-            flips_N = self._first_flip(rows.device)[rows_at].to(device) ^ bool(epoch % 2)
+            flips_N = self._first_flip(rows_at.device)[rows_at].to(device) ^ bool(epoch % 2)
         if self.shift:
             offsets_N2 = torch.randint(-self.shift, self.shift + 1, (count, 2), generator=draw)[at].to(device)
         if recipe.erase:
@@ -153,45 +198,10 @@ class Augmentation:
         if recipe.vertical_flip == "random":
             draw = generator(recipe.seed, "vertical-flip", epoch, step)
             upside_down_N = torch.rand(count, generator=draw)[at].lt(0.5).to(device)
+        return Moves(flips_N, upside_down_N, offsets_N2, centres_N2)
 
-        # Whole pixels move as they are. Only rotation, scale and a border that isn't 0 sample between pixels.
-        if not self.samples:
-            if flips_N is not None:
-                images = augment.mirror(images, flips_N)
-            if upside_down_N is not None:
-                images = augment.vertical_flip(images, upside_down_N)
-            if offsets_N2 is not None:
-                images = augment.shift(images, offsets_N2, self.shift)
-        if not self.is_float:
-            if centres_N2 is not None:
-                images = augment.erase(images, centres_N2, recipe.erase)
-            return to_float(images)
-
-        # Erased last: a hole stays black whatever was done to the pixels around it.
-        x_NCHW = to_float(images)
-        if self.samples:
-            x_NCHW = self._sampled(x_NCHW, upside_down_N, flips_N, offsets_N2, count, at, epoch, step)
-        if self.recolours:
-            x_NCHW = self._recoloured(x_NCHW, count, at, epoch, step)
-        if recipe.noise:
-            draw = generator(recipe.seed, "noise", epoch, step)
-            sd_N = torch.rand(count, generator=draw)[at].mul(255 * recipe.noise).to(device)
-            start_N = torch.randint(NOISE_NUMBERS, (count,), generator=draw)[at].to(device)
-            x_NCHW = augment.add_noise(x_NCHW, sd_N, self._noise(), start_N)
-        return x_NCHW if centres_N2 is None else augment.erase(x_NCHW, centres_N2, recipe.erase)
-
-    def _sampled(
-        self,
-        x_NCHW: Tensor,
-        upside_down_N: Tensor | None,
-        flips_N: Tensor | None,
-        offsets_N2: Tensor | None,
-        count: int,
-        at: slice | Tensor,
-        epoch: int,
-        step: int,
-    ) -> Tensor:
-        """Flip, make larger, turn and move, by one sampling."""
+    def _sampled(self, x_NCHW: Tensor, moves: Moves, count: int, at: slice | Tensor, epoch: int, step: int) -> Tensor:
+        """Flip, scale, rotate and shift, by one sampling."""
         recipe, device = self.recipe, self.device
         draw = generator(recipe.seed, "affine", epoch, step)
         turn_N, size_N = torch.rand(count, 2, generator=draw)[at].mul(2).sub(1).unbind(1)
@@ -199,10 +209,10 @@ class Augmentation:
         # Twice as large and half as large are as probable: even on the scale of logarithms.
         turn_N, size_N = turn_N * recipe.rotate, torch.exp(size_N * math.log1p(recipe.scale))
         signs_N2 = torch.ones(len(x_NCHW), 2, device=device)
-        for axis, is_flipped in enumerate((upside_down_N, flips_N)):
+        for axis, is_flipped in enumerate((moves.upside_down, moves.flips)):
             if is_flipped is not None:
                 signs_N2[is_flipped, axis] = -1
-        moved_N2 = torch.zeros_like(signs_N2) if offsets_N2 is None else offsets_N2.float()
+        moved_N2 = torch.zeros_like(signs_N2) if moves.offsets is None else moves.offsets.float()
         return augment.affine(x_NCHW, turn_N.to(device), size_N.to(device), moved_N2, signs_N2, recipe.border)
 
     def _recoloured(self, x_NCHW: Tensor, count: int, at: slice | Tensor, epoch: int, step: int) -> Tensor:
@@ -214,6 +224,13 @@ class Augmentation:
         brightness_N, contrast_N, saturation_N, hue_N = (drawn_N4 * limits).unbind(1)
         maps = augment.colour_maps(1 + saturation_N, hue_N).to(device) if self.maps_colours else None
         return augment.recolour(x_NCHW, (1 + brightness_N).to(device), (1 + contrast_N).to(device), maps)
+
+    def _with_noise(self, x_NCHW: Tensor, count: int, at: slice | Tensor, epoch: int, step: int) -> Tensor:
+        """Add Gaussian noise, to each image a stretch of one pool of numbers, with a standard deviation of its own."""
+        draw = generator(self.recipe.seed, "noise", epoch, step)
+        sd_N = torch.rand(count, generator=draw)[at].mul(255 * self.recipe.noise).to(self.device)
+        start_N = torch.randint(NOISE_NUMBERS, (count,), generator=draw)[at].to(self.device)
+        return augment.add_noise(x_NCHW, sd_N, self._noise(), start_N)
 
     def _mixing(self, count: int, epoch: int, step: int) -> Mixing:
         """Draw what each image of a batch is mixed with, and how."""

@@ -1,4 +1,4 @@
-"""What a training is told beside what it learns, and from what."""
+"""Where a training runs and who follows it: everything beside the recipe and the data."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ def fit(
         recipe: decides what is learned. The same recipe, data, precision and threads give the same weights.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         precision: ``float32`` or ``bf16``, resolved by the caller; None resolves the recipe's here. Fits that belong
-            together are given one, as ``auto`` may come out otherwise on the processor of another worker.
+            together are given one, as ``auto`` may come out differently on another worker's processor.
         group_N: int64 (N,), the same for training images that are to stay on one side when some are held out; None
             where nothing is tied.
         model_source: the recipe's model where the caller has it; None finds what the recipe names, and executes that
@@ -104,7 +104,7 @@ def fit(
         >>> fitted.epochs, len(fitted.train_set), len(fitted.validation_set)
         (1, 1800, 200)
     """
-    # Whoever reads pictures makes them as the recipe asks; what has been read otherwise would be trained on in silence.
+    # Readers of pictures make them as the recipe asks; images of another size would be trained on silently.
     train = splits.train
     if problem := images_problem(recipe.size, recipe.channels, train.image_size, train.channels):
         raise RecipeError(f"{train.name}: {problem}")

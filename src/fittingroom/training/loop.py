@@ -17,7 +17,7 @@ import torch
 from fittingroom.data.dataset import Dataset
 from fittingroom.data.normalization import Normalization
 from fittingroom.errors import Interrupted, RecipeError, TrainingDiverged
-from fittingroom.evaluation.metrics import judged_by, score
+from fittingroom.evaluation.metrics import judged_by
 from fittingroom.events import EpochDone, StepDone, TrainingStarted
 from fittingroom.models import MODELS, ModelSource
 from fittingroom.models.summary import count_parameters
@@ -30,14 +30,13 @@ from fittingroom.training.context import TrainContext
 from fittingroom.training.device import keep_freed_memory
 from fittingroom.training.expected_time import expected_seconds
 from fittingroom.training.gradient import take_gradient
-from fittingroom.training.inference import labels_to_judge_by, predict_dataset
 from fittingroom.training.loss import make_loss
 from fittingroom.training.optimizer import lr_at, set_lr
 from fittingroom.training.resume import resume_state, save_state
 from fittingroom.training.seeds import derive_seed
-from fittingroom.training.snapshots import Snapshots
 from fittingroom.training.start_weights import StartWeights
 from fittingroom.training.state import TrainState
+from fittingroom.training.validation import Validation
 
 
 def fit_network(
@@ -74,6 +73,7 @@ def fit_network(
             recipe, model_source, train_set.classes, train_set.image_size, train_set.channels, device, start
         )
         batches = Batches(train_set, recipe, normalization, device, context.group)
+        validation = None if validation_set is None else Validation(validation_set, normalization, context)
 
         class_weights = None
         if recipe.class_weights == "balanced":
@@ -82,9 +82,9 @@ def fit_network(
 
         resume_state(state, len(batches), context)
         parts = _batch_parts(state, model_source)
-        _report_start(state, batches, validation_set, context, start)
+        _report_start(state, batches, validation, context, start)
         with parts.sharing_threads():
-            _train(state, batches, parts, validation_set, normalization, context)
+            _train(state, batches, parts, validation, context)
 
     if recipe.keep == "best":
         state.shipped.load_state_dict(state.best)
@@ -93,21 +93,17 @@ def fit_network(
 
 
 def _train(
-    state: TrainState,
-    batches: Batches,
-    parts: BatchParts,
-    validation_set: Dataset | None,
-    normalization: Normalization,
-    context: TrainContext,
+    state: TrainState, batches: Batches, parts: BatchParts, validation: Validation | None, context: TrainContext
 ) -> None:
     """Take the steps that are left of the recipe."""
     progress, hooks, steps_per_epoch = state.progress, context.hooks, len(batches)
     steps_in_all = state.recipe.epochs * steps_per_epoch
     started = time.perf_counter() - progress.seconds  # as if it had begun so much earlier than it was resumed
     saved = time.perf_counter()
-    snapshots = _first_snapshot(state, steps_per_epoch, validation_set, normalization, context)
+    if validation is not None:
+        validation.take_snapshot(state.shipped, progress.steps_done(steps_per_epoch))
 
-    while progress.epoch < state.recipe.epochs and not _stops_early(state):
+    while progress.epoch < state.recipe.epochs and not state.stops_early:
         stage, epoch_in_stage = state.enter_epoch()
 
         # A resumed epoch begins in its middle: order and augmentation derive from seed, epoch and step alone.
@@ -143,10 +139,10 @@ def _train(
             # The last step of an epoch validates, and moves progress on to step 0 of the next.
             if progress.step == steps_per_epoch:
                 with parts.all_threads():
-                    _finish_epoch(state, validation_set, normalization, step, context, snapshots)
+                    _finish_epoch(state, validation, step, context)
                 progress.seconds = time.perf_counter() - started
-            elif snapshots is not None and snapshots.is_due:
-                snapshots.take(state.shipped, step)
+            elif validation is not None:
+                validation.take_snapshot(state.shipped, step)
 
             # Checkpoint after each epoch, each minute, and before stopping: a kill costs no more than that.
             stops = stops and step < steps_in_all
@@ -160,16 +156,16 @@ def _train(
 def _report_start(
     state: TrainState,
     batches: Batches,
-    validation_set: Dataset | None,
+    validation: Validation | None,
     context: TrainContext,
     start: StartWeights | None,
 ) -> None:
     steps_done = state.progress.steps_done(len(batches))
 
-    # Somebody who is to wait for minutes is told so before they are over.
+    # Whoever has to wait for minutes is told so at the start.
     expected = None
     if context.device == "cpu" and context.group.is_main and not steps_done:
-        validated = 0 if validation_set is None else len(validation_set)
+        validated = 0 if validation is None else len(validation)
         expected = expected_seconds(state, batches, validated, context.precision)
     context.hooks.observe(
         TrainingStarted(
@@ -188,63 +184,25 @@ def _report_start(
     )
 
 
-def _first_snapshot(
-    state: TrainState,
-    steps_per_epoch: int,
-    validation_set: Dataset | None,
-    normalization: Normalization,
-    context: TrainContext,
-) -> Snapshots | None:
-    """Begin to write what the model says of validation images; None where nobody asked, or none are held out."""
-    if context.snapshot_file is None or validation_set is None:
-        return None
-    snapshots = Snapshots(context.snapshot_file, validation_set, normalization, torch.device(context.device))
-    snapshots.take(state.shipped, state.progress.steps_done(steps_per_epoch))
-    return snapshots
-
-
-def _stops_early(state: TrainState) -> bool:
-    """Whether validation has not gained for as many epochs as the recipe is patient; never without ``early_stop``."""
-    return bool(state.recipe.early_stop) and state.progress.epochs_without_gain >= state.recipe.early_stop
-
-
 def _batch_parts(state: TrainState, model_source: ModelSource) -> BatchParts:
-    """The recipe's. A network of somebody's own may draw random numbers, whose order threads would change."""
+    """The recipe's parts. A user's own network may draw random numbers, in an order that threads would change."""
     is_pure = model_source.name in MODELS and state.recipe.loss == "cross_entropy"
     is_on_cpu = next(state.model.parameters()).device.type == "cpu"
     threads = torch.get_num_threads()
     return BatchParts(state.model, state.recipe.batch_parts, threads=threads, is_pure=is_pure and is_on_cpu)
 
 
-def _finish_epoch(
-    state: TrainState,
-    validation_set: Dataset | None,
-    normalization: Normalization,
-    step: int,
-    context: TrainContext,
-    snapshots: Snapshots | None = None,
-) -> None:
+def _finish_epoch(state: TrainState, validation: Validation | None, step: int, context: TrainContext) -> None:
     """Validate, note whether it was the best epoch so far, report it, and move on to the next epoch."""
     progress, loss, accuracy, judged = state.progress, None, None, None
-    if validation_set is not None:
+    if validation is not None:
         # What would ship now is judged: the moving average where there is one.
-        device = torch.device(context.device)
-        predictions = predict_dataset(state.shipped, validation_set, normalization, device=device, group=context.group)
-        scores = score(predictions.probabilities, labels_to_judge_by(validation_set), validation_set.classes)
+        predictions, scores = validation.judge(state.shipped)
         loss, accuracy = scores["loss"], scores["accuracy"]
-
-        # The weights to keep are chosen by accuracy, and patience is counted by the loss; or both by what the recipe
-        # names, as of lopsided classes accuracy and loss are those of the large ones.
         judged = judged_by(state.recipe.judge, scores)
-        is_better = loss < progress.best_loss if state.recipe.judge == "accuracy" else judged > progress.best_accuracy
-        if state.recipe.keep == "best" and judged > progress.best_accuracy:
-            state.best = {name: tensor.clone() for name, tensor in state.shipped.state_dict().items()}
-        progress.epochs_without_gain = 0 if is_better else progress.epochs_without_gain + 1
-        progress.best_accuracy = max(progress.best_accuracy, judged)
-        progress.best_loss = min(progress.best_loss, loss)
-        if snapshots is not None:
-            is_last = progress.epoch + 1 == state.recipe.epochs or _stops_early(state)
-            snapshots.take_from(predictions.probabilities, step, is_last=is_last)
+        state.note_validation(loss, judged)
+        is_last = progress.epoch + 1 == state.recipe.epochs or state.stops_early
+        validation.take_snapshot_of(predictions, step, is_last=is_last)
 
     context.hooks.observe(
         EpochDone(

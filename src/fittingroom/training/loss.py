@@ -19,7 +19,7 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 def cross_entropy_sum(logits_NC: Tensor, y_N: Tensor) -> Tensor:
-    """Of a recipe that says nothing of it."""
+    """The loss of a recipe that names none, and has no label smoothing or class weights."""
     return F.cross_entropy(logits_NC, y_N, reduction="sum")
 
 

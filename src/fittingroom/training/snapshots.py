@@ -67,7 +67,7 @@ class Snapshots:
             self._count(np.concatenate([probability_NC, *others]), step)
             asked += left
 
-        # The more it takes, the seldomer it is asked: the training is to pay no more than its share.
+        # The longer it takes, the less often it is asked: no more than a small share of the training's time.
         self._write(probability_NC, step)
         self.due = self.written + max(SECONDS, self.seconds_an_image * asked / SHARE)
 

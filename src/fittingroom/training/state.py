@@ -110,7 +110,7 @@ class TrainState:
         device: torch.device,
         start: StartWeights | None = None,
     ) -> TrainState:
-        """Make a new model on ``device``, initialised from PyTorch's ambient generator, or with weights that there are.
+        """Make a new model on ``device``, initialised from PyTorch's ambient generator, or from given weights.
 
         Raises:
             RecipeError: the network can't be made, doesn't suit an image size that the recipe trains with, or isn't
@@ -124,7 +124,7 @@ class TrainState:
         }
         model = build_model(model_source, **arguments)
 
-        # On the CPU, where the weights come from a file and where the network draws its first ones.
+        # Still on the CPU, where the network has drawn its first weights, and where a file's are.
         head: dict[str, int] = {}
         if start is not None:
             head = class_dimensions(model, model_source, **arguments)
@@ -169,6 +169,31 @@ class TrainState:
         else:
             self.model.train()
 
+    @property
+    def stops_early(self) -> bool:
+        """Whether validation has not gained for as many epochs as the recipe is patient; never without patience."""
+        return bool(self.recipe.early_stop) and self.progress.epochs_without_gain >= self.recipe.early_stop
+
+    def note_validation(self, loss: float, judged: float) -> None:
+        """Keep the weights that would ship now if they are the best so far, and count the epochs without a gain.
+
+        Weights are chosen by accuracy, patience is counted by the loss. With another ``judge`` both go by that: of
+        lopsided classes, accuracy and loss are those of the large ones.
+
+        Args:
+            loss: on the validation images.
+            judged: their accuracy, or what the recipe's ``judge`` names.
+        """
+        progress = self.progress
+        is_best = judged > progress.best_accuracy
+        is_gain = loss < progress.best_loss if self.recipe.judge == "accuracy" else is_best
+        if self.recipe.keep == "best" and is_best:
+            self.best = {name: tensor.clone() for name, tensor in self.shipped.state_dict().items()}
+
+        progress.epochs_without_gain = 0 if is_gain else progress.epochs_without_gain + 1
+        progress.best_accuracy = max(progress.best_accuracy, judged)
+        progress.best_loss = min(progress.best_loss, loss)
+
     @torch.no_grad()
     def update_average(self, step: int) -> None:
         """Move the average towards the weights after ``step`` steps; at first faster than the recipe's decay says."""
@@ -210,7 +235,9 @@ class TrainState:
         kept = read_record(Progress, progress, "state.json: progress", advice="it was damaged or changed")
         fresh = make_optimizer(self.model, self.recipe)
         parameters = [p for group in fresh.param_groups for p in group["params"]]
-        self._refuse_others(tensors, kept, steps_per_epoch, parameters)
+        self._refuse_other_networks(tensors)
+        _refuse_other_optimizers(_below("optimizer.", tensors), parameters)
+        _refuse_impossible(kept, self.recipe.epochs, steps_per_epoch)
 
         if is_own(self.recipe.optimizer):
             packed = {name: tensor for name, tensor in tensors.items() if name.startswith(PREFIX)}
@@ -229,38 +256,44 @@ class TrainState:
             # In the parameter's own memory layout: a sum over another layout would round differently.
             self.optimizer.state[p][key] = torch.empty_like(p).copy_(value) if value.shape == p.shape else value
 
-    def _refuse_others(
-        self, tensors: dict[str, Tensor], progress: Progress, steps_per_epoch: int, parameters: list[nn.Parameter]
-    ) -> None:
-        """Raise ArtifactError for tensors of another network or optimizer, and for a progress that can't be."""
-        shapes = {name: tensor.shape for name, tensor in self.model.state_dict().items()}
-        wanted = {"model.": shapes} | ({"average.": shapes} if self.average is not None else {})
+    def _refuse_other_networks(self, tensors: dict[str, Tensor]) -> None:
+        """Raise ArtifactError for weights of another network."""
+        expected = {name: tensor.shape for name, tensor in self.model.state_dict().items()}
+        prefixes = ["model."]
+        if self.average is not None:
+            prefixes.append("average.")
         if _below("best.", tensors):
-            wanted["best."] = shapes
-        for prefix, expected in wanted.items():
-            found = {name: tensor.shape for name, tensor in _below(prefix, tensors).items()}
-            if found != expected:
+            prefixes.append("best.")
+        for prefix in prefixes:
+            if {name: tensor.shape for name, tensor in _below(prefix, tensors).items()} != expected:
                 raise ArtifactError(f"tensors {prefix}… of the recipe's model expected, those of another one found")
 
-        kept: dict[int, set[str]] = {}
-        for name, value in _below("optimizer.", tensors).items():
-            number, _, key = name.partition(".")
-            if not number.isdecimal() or int(number) >= len(parameters):
-                raise ArtifactError(f"state of {len(parameters)} parameters expected, optimizer.{brief(name)} found")
-            shape = () if key == "step" else parameters[int(number)].shape
-            if key in ADAM | {"momentum_buffer"} and (value.shape != shape or not value.is_floating_point()):
-                raise ArtifactError(f"optimizer.{name} of shape {tuple(shape)} expected, {tuple(value.shape)} found")
-            kept.setdefault(int(number), set()).add(key)
-        if any(keys & ADAM and not keys >= ADAM for keys in kept.values()):
-            raise ArtifactError(f"{', '.join(sorted(ADAM))} of each parameter expected, some are missing")
 
-        is_over = progress.epoch == self.recipe.epochs and progress.step == 0
-        is_within = progress.epoch < self.recipe.epochs and progress.step < steps_per_epoch
-        if not (is_over or is_within) or (progress.step > 0) != (progress.examples > 0):
-            raise ArtifactError(
-                f"a place in {self.recipe.epochs:,} epochs of {steps_per_epoch:,} steps expected, epoch "
-                f"{progress.epoch:,}, step {progress.step:,} with {progress.examples:,} examples found"
-            )
+def _refuse_other_optimizers(tensors: dict[str, Tensor], parameters: list[nn.Parameter]) -> None:
+    """Raise ArtifactError for state that isn't that of the package's optimizers on these parameters."""
+    kept: dict[int, set[str]] = {}
+    for name, value in tensors.items():
+        number, _, key = name.partition(".")
+        if not number.isdecimal() or int(number) >= len(parameters):
+            raise ArtifactError(f"state of {len(parameters)} parameters expected, optimizer.{brief(name)} found")
+        shape = () if key == "step" else parameters[int(number)].shape
+        if key in ADAM | {"momentum_buffer"} and (value.shape != shape or not value.is_floating_point()):
+            raise ArtifactError(f"optimizer.{name} of shape {tuple(shape)} expected, {tuple(value.shape)} found")
+        kept.setdefault(int(number), set()).add(key)
+
+    if any(keys & ADAM and not keys >= ADAM for keys in kept.values()):
+        raise ArtifactError(f"{', '.join(sorted(ADAM))} of each parameter expected, some are missing")
+
+
+def _refuse_impossible(progress: Progress, epochs: int, steps_per_epoch: int) -> None:
+    """Raise ArtifactError for a place that no training of so many epochs can be at."""
+    is_over = progress.epoch == epochs and progress.step == 0
+    is_within = progress.epoch < epochs and progress.step < steps_per_epoch
+    if not (is_over or is_within) or (progress.step > 0) != (progress.examples > 0):
+        raise ArtifactError(
+            f"a place in {epochs:,} epochs of {steps_per_epoch:,} steps expected, epoch "
+            f"{progress.epoch:,}, step {progress.step:,} with {progress.examples:,} examples found"
+        )
 
 
 def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
