@@ -419,11 +419,11 @@ class Splits:
         return parts_of(self)[part]
 
     def __iter__(self) -> Iterator[str]:
-        """Yield the names of the parts that there are."""
+        """Yield the names of its parts."""
         return iter(parts_of(self))
 
     def __len__(self) -> int:
-        """How many parts there are."""
+        """Number of parts."""
         return len(parts_of(self))
 
     def __contains__(self, part: object) -> bool:
@@ -437,12 +437,12 @@ class Splits:
         return view_of_parts(self.source or self.train.name, parts, self.notes)
 
     def keys(self) -> KeysView[str]:
-        """The names of the parts that there are, so that ``dict(splits)`` has them all."""
+        """The names of its parts, so that ``dict(splits)`` has them all."""
         return parts_of(self).keys()
 
 
 def parts_of(data: Splits) -> dict[str, Dataset]:
-    """The parts that there are, by their names: ``train``, ``validation``, ``test``."""
+    """The parts that a data set has, by their names: ``train``, ``validation``, ``test``."""
     parts = {"train": data.train, "validation": data.validation, "test": data.test}
     return {name: part for name, part in parts.items() if part is not None}
 

@@ -87,7 +87,7 @@ class Side:
 
     @property
     def models(self) -> list[Run]:
-        """The runs of one seed that there are by now, finished or not."""
+        """The runs of one seed so far, finished or not."""
         if self.folds is None:
             return list(Run(self.path, self.splits).members) if holds_run(self.path) else []
         # A copy that somebody put beside them, seed-0-old, is no member.

@@ -44,7 +44,7 @@ CURVE, PAGE, CARD = "loss.png", "report.html", "README.md"
 
 @contextmanager
 def by_itself(name: str, failures: dict[str, str]) -> Iterator[None]:
-    """Let the block fail without taking anything else along; what failed and why goes into ``failures``."""
+    """Let the block fail by itself: under ``name``, ``failures`` gets the reason, and nothing is raised."""
     try:
         yield
     except Exception as error:  # a full disk, a library's own fault: none is worth the finished training
@@ -89,7 +89,7 @@ def ship(
             )
         checked = _check_pictures(artifact, network, validation or train, source, device, threads)
 
-    # What nobody has checked doesn't stay.
+    # A file that wasn't checked doesn't stay.
     if MODEL in failures:
         (artifact.path / MODEL).unlink(missing_ok=True)
     return checked
@@ -217,7 +217,7 @@ def _check_pictures(
     if artifact.threshold is not None:
         expected = replace(expected, predicted=artifact.threshold.applied(expected.probabilities))
 
-    # A network that is beyond ONNX answers for itself, as it does in predict.
+    # A network that can't be exported answers itself, as it does in predict.
     if (artifact.path / MODEL).exists():
         model = load(artifact.path, threads=threads)
     else:

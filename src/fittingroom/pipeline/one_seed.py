@@ -1,6 +1,7 @@
-"""A run of one seed: trains what is left of it, in whichever process, and writes what it comes to into its folder.
+"""A run of one seed: train what is left of it, in whichever process, and write the outcome into its folder.
 
-Weights, scores and predictions first, the result last: a folder that has one is finished, another is resumed.
+Weights, scores and predictions are written first, the result last: a folder with a result is finished, any other is
+resumed.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ def finish(
 ) -> None:
     """Train what is left of a run of one seed, in whichever process, and write its artifact and validation scores.
 
-    Nothing to do where that is done; the report is not written.
+    Does nothing if that is done already. The report is not written.
 
     Args:
         run: the run.
@@ -90,7 +91,7 @@ def finish(
             refuse_other_data(run.path, splits, environment)
         training = _Training(run, recipe, model_source, environment, splits)
 
-        # The folder may be removed, and used again by somebody who takes this training for ended.
+        # Somebody who takes this training for dead may remove its folder, and use it again.
         place = Place(run.path) if group.is_main else None
         if place is not None:
             hooks = _in_place(place, hooks)
@@ -102,7 +103,7 @@ def finish(
 
 @dataclass(frozen=True)
 class _Training:
-    """What is trained into the folder of a run: as its record says, on data that is known to be the recorded one."""
+    """What is trained into a run's folder, as its record says, on data that is known to be the recorded data."""
 
     run: Run
     recipe: Recipe
@@ -162,7 +163,7 @@ def _write_outcome(
     if honest:
         write_predictions(run.predictions_file("validation"), honest)
 
-    # Weights and predictions are kept by now. Whatever fails of the rest is named in the result, and made up for later.
+    # Weights and predictions are safe by now. Whatever else fails is named in the result, and made up for later.
     failures: dict[str, str] = {}
     hooks.observe(Working(what="exporting, and checking what predict sees"))
     pictures = ship(
@@ -195,7 +196,7 @@ def _write_outcome(
 
 
 def _in_place(place: Place, hooks: Hooks) -> Hooks:
-    """Hooks that end the training where its folder isn't the one any more."""
+    """Hooks that end the training when its folder was removed or replaced."""
 
     def observe(event: Event) -> None:
         place.refuse_another()
@@ -254,21 +255,6 @@ def _write_artifact(
     run, recipe, environment, splits = training.run, training.recipe, training.environment, training.splits
     temperature = Temperature.fitted(judged.probabilities, judged.truth) if judged else UNCALIBRATED
 
-    # Chosen by the calibrated probabilities, as predict will compare those with it.
-    threshold = None
-    if recipe.threshold != "none":
-        rare = int(np.bincount(judged.truth, minlength=2).min()) if judged else 0
-        if judged is not None:
-            threshold = Threshold.fitted(temperature.applied(judged.probabilities), judged.truth)
-        if threshold is None:
-            could_fold = environment.folds is None and splits.validation is None
-            more = "; with `folds=5` every image validates" if could_fold else ""
-            warnings.warn(
-                f"{run.path}: no threshold is chosen: {MIN_OF_CLASS} validation images of the rarer class expected, "
-                f"{rare} found; the more probable class is predicted{more}",
-                stacklevel=2,
-            )
-
     artifact = Artifact(
         path=run.path,
         model=recipe.model,
@@ -284,9 +270,30 @@ def _write_artifact(
         versions=environment.versions,
         data=dataclasses.asdict(environment.data),
         temperature=temperature,
-        threshold=threshold,
+        threshold=_threshold(training, judged, temperature),
         conformal=ConformalScores.of(honest.probabilities, honest.truth, environment.folds) if honest else None,
         start=None if environment.start is None else dataclasses.asdict(environment.start),
     )
     save_artifact(artifact, fitted.network.state_dict())
     return artifact
+
+
+def _threshold(training: _Training, judged: JudgedPredictions | None, temperature: Temperature) -> Threshold | None:
+    """The threshold that the recipe asks for, chosen on validation; None, with a warning, where that has too few."""
+    if training.recipe.threshold == "none":
+        return None
+    if judged is not None:
+        # By the calibrated probabilities, as predict compares those with it.
+        threshold = Threshold.fitted(temperature.applied(judged.probabilities), judged.truth)
+        if threshold is not None:
+            return threshold
+
+    rare = int(np.bincount(judged.truth, minlength=2).min()) if judged else 0
+    could_fold = training.environment.folds is None and training.splits.validation is None
+    more = "; with `folds=5` every image validates" if could_fold else ""
+    warnings.warn(
+        f"{training.run.path}: no threshold is chosen: {MIN_OF_CLASS} validation images of the rarer class expected, "
+        f"{rare} found; the more probable class is predicted{more}",
+        stacklevel=3,
+    )
+    return None

@@ -1,4 +1,4 @@
-"""A run of one seed or of several, once it is written what it is to be: trained, judged on the test set, reported."""
+"""A run of one seed or of several, once its plan is written: train it, judge it on the test set, report it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def complete(
     trust_code: bool,
     watch: bool,
 ) -> None:
-    """Do all that a run lacks; of the processes that train together each calls this, and the main one judges.
+    """Do all that a run lacks. Each of the processes that train together calls this; the main one judges.
 
     Args:
         run: written, finished or not.
@@ -89,7 +89,7 @@ def _carry_out(
 
 
 def _resume_command(run: Run) -> str:
-    """What resumes a run, by as many processes as it is trained by now."""
+    """What resumes a run, by as many processes as train it now."""
     trust = " --trust-code" if code_files(run) else ""
     return f"{launcher()}fittingroom train --resume {quote(str(run.path))}{trust}"
 
@@ -111,7 +111,7 @@ def _members(run: Run, group: ProcessGroup, *, elsewhere: bool, trust_code: bool
 
 
 def _judge_and_report(run: Run, look_at_test: bool, hooks: Hooks, *, trust_code: bool) -> None:
-    """Evaluate on the test set what was not yet, if asked to; then report. No failure takes the finished run along."""
+    """Evaluate on the test set what was not yet, if asked to; then report. No failure here loses the finished run."""
     failures: dict[str, str] = {}
     with by_itself("test", failures):
         if look_at_test and _has_own_test_set(run):
@@ -122,7 +122,7 @@ def _judge_and_report(run: Run, look_at_test: bool, hooks: Hooks, *, trust_code:
             if run.members:
                 summarize_members(run.path, run.members)
 
-    # The run stands without it, and the page says what there is.
+    # The run is complete without it, and the page says what it has.
     if failures:
         warnings.warn(
             f"{run.path}: the run is complete, but was not judged on its test set: {failures['test']}; "

@@ -106,7 +106,7 @@ def start(
         _refuse_unlabelled(splits)
         recipe = for_folds(recipe, splits, folds, seeds=seeds)
 
-    # What is left to the number of images is settled here, for every process and every later day.
+    # What depends on the number of images is settled here, once, for every process and every resume.
     images = learned_from_count(splits, recipe)
     plan = _Plan(
         asked=recipe,
@@ -180,7 +180,7 @@ def _folder_of(plan: _Plan, out: str | Path | None, group: ProcessGroup, hooks: 
     if folder is None:
         hooks.observe(Working(what="checking which images belong together"))
 
-        # Whatever keeps it from beginning is said before there is a folder.
+        # Everything that may be wrong with it is found before there is a folder.
         recipe, environment, begun = _described(plan, group)
         folder = claimed_folder(out, name, holding, FIRST_FILES)
         _begin(folder, recipe, environment, begun)
@@ -262,7 +262,7 @@ def _try_network(plan: _Plan) -> None:
 
 
 def start_anew(data: Splits, recipe: Recipe, out: Path, **how: Any) -> Run:
-    """:func:`start` in a folder of a study that has no run, but perhaps what a process left that died as it began."""
+    """:func:`start` in a study's folder that has no run, but perhaps the leftovers of a process that died early."""
     shutil.rmtree(out, ignore_errors=True)
     return start(data, recipe, out=out, **how)
 

@@ -1,7 +1,7 @@
 """``environment.json``: what a run is carried out with, beside its recipe. Its record, its reader and its writer.
 
-The file is read and checked in one place, so that whatever else reads a run deals with values that are there and have
-the type that they are said to have: a run's folder may have come by mail, or been edited by hand.
+The file is read and checked in one place, so that everything else deals with values that exist and have the types that
+are declared: a run's folder may come from a stranger, or have been edited by hand.
 """
 
 from __future__ import annotations
@@ -147,7 +147,7 @@ class RecordedData:
 
     @property
     def parts(self) -> dict[str, DataIdentity]:
-        """The parts that there are, by name."""
+        """The parts that the data has, by name."""
         return {name: part for name, part in _parts(self).items() if part is not None}
 
 
