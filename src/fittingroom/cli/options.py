@@ -20,9 +20,8 @@ if TYPE_CHECKING:
     from fittingroom.recipes.recipe import Recipe
     from fittingroom.runs.origin import Origin
 
-DEFAULT_DATA, RECIPE_FOR_A_MODEL, RECIPE_FOR_WEIGHTS = "fashion-mnist", "plain", "finetune"
+DEFAULT_DATA = "fashion-mnist"
 SHARE = re.compile(r"\d+(\.\d+)?%|0?\.\d+")
-BY_DATA = "swift for 20,000 grey images of 28×28 pixels or more, else plain"
 
 Options = argparse.ArgumentParser | argparse._ArgumentGroup
 
@@ -35,13 +34,20 @@ def add_recipe(options: Options, *, what: str, set_by: str = "--set") -> None:
         what: what the recipe is there for, in the help.
         set_by: the option for its single keys.
     """
+    from fittingroom.recipes.default_names import FOR_A_MODEL, FOR_ALL_OTHERS, FOR_LARGE_SETS, FOR_WEIGHTS
+
     # No defaults here: where an option isn't given, the recipe's own value holds.
-    options.add_argument("--recipe", metavar="NAME|FILE", help=f"{what}, see `fittingroom recipes`; default: {BY_DATA}")
+    options.add_argument(
+        "--recipe",
+        metavar="NAME|FILE",
+        help=f"{what}, see `fittingroom recipes`; default: {FOR_LARGE_SETS} for 20,000 grey images of 28×28 pixels or "
+        f"more, else {FOR_ALL_OTHERS}",
+    )
     options.add_argument(
         "--model",
         metavar="NAME|FILE.py:CLASS|timm:NAME",
         help="another model; your own, also as package.module:CLASS, is executed. Alone, it is trained by the recipe "
-        f"{RECIPE_FOR_A_MODEL}, with pretrained weights, as timm's networks have them, by {RECIPE_FOR_WEIGHTS}",
+        f"{FOR_A_MODEL}, with pretrained weights, as timm's networks have them, by {FOR_WEIGHTS}",
     )
     options.add_argument(
         "--epochs", type=int, metavar="N", help="epochs in all: stages are cut short, or the last is lengthened"
@@ -217,9 +223,10 @@ def recipe_of(args: argparse.Namespace, origin: Origin | None = None, *, name: s
     from dataclasses import replace
 
     from fittingroom.recipes.changes import with_epochs, with_lr
+    from fittingroom.recipes.default_names import FOR_A_MODEL, FOR_WEIGHTS
     from fittingroom.recipes.reading import load_recipe
 
-    name = args.recipe or name or (RECIPE_FOR_WEIGHTS if _starts_from_weights(args) else RECIPE_FOR_A_MODEL)
+    name = args.recipe or name or (FOR_WEIGHTS if _starts_from_weights(args) else FOR_A_MODEL)
 
     # An option of its own comes after --set and wins over it.
     overrides = [*(args.set or [])]

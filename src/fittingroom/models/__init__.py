@@ -126,26 +126,10 @@ def build_model(
     Raises:
         RecipeError: an argument that its constructor doesn't take, a failure inside, or a wrong output shape.
     """
-    given = dict(model_args or {})
-    parameters = _parameters(model_source.construct)
-    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-    unknown = [key for key in given if key not in parameters and not takes_any]
-    if unknown:
-        takes = [name for name in parameters if name not in ("num_classes", "image_size", "in_channels")]
-        raise RecipeError(
-            f"model {model_source.name}: model_args.{unknown[0]} is not an argument of its constructor; "
-            f"it takes {', '.join(takes) or 'none'}"
-        )
-
-    # A constructor gets what it takes: a network for images of one size need not have the argument. One that takes
-    # anything may pass it on to a network for grey images, which knows nothing of channels.
     known = {"num_classes": num_classes, "image_size": image_size, "in_channels": channels}
-    named = {key: value for key, value in known.items() if key in parameters}
-    unnamed = {key: value for key, value in known.items() if takes_any and key not in parameters and key not in given}
-    if channels == 1:
-        unnamed.pop("in_channels", None)
+    named, unnamed = _arguments(model_source, known, dict(model_args or {}))
     try:
-        model, arguments = _construct(model_source.construct, named | given, unnamed)
+        model, arguments = _construct(model_source.construct, named, unnamed)
     except FittingRoomError:
         raise
     except (Exception, SystemExit) as error:
@@ -169,6 +153,37 @@ def build_model(
         ) from error
     _to_channels_last(model, image_size, channels)
     return model
+
+
+def _arguments(
+    model_source: ModelSource, known: Mapping[str, Any], given: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What a constructor is called with: by the names in its signature, or the recipe's, and what its ``**kwargs`` get.
+
+    Args:
+        model_source: whose constructor it is.
+        known: what every network is built for, of which it gets what it takes.
+        given: by the recipe.
+
+    Raises:
+        RecipeError: the recipe gives an argument that it doesn't take.
+    """
+    parameters = _parameters(model_source.construct)
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    unknown = [key for key in given if key not in parameters and not takes_any]
+    if unknown:
+        takes = [name for name in parameters if name not in known]
+        raise RecipeError(
+            f"model {model_source.name}: model_args.{unknown[0]} is not an argument of its constructor; "
+            f"it takes {', '.join(takes) or 'none'}"
+        )
+
+    # What takes anything may pass it on to a network for grey images, which knows nothing of channels.
+    named = {key: value for key, value in known.items() if key in parameters}
+    unnamed = {key: value for key, value in known.items() if takes_any and key not in parameters and key not in given}
+    if known["in_channels"] == 1:
+        unnamed.pop("in_channels", None)
+    return {**named, **given}, unnamed
 
 
 def _construct(

@@ -21,7 +21,7 @@ from fittingroom.models.timm_networks import is_timm
 from fittingroom.parallel.process_group import ALONE, ProcessGroup, process_group, processes
 from fittingroom.parallel.ray_engine import RayEngine, check_engine
 from fittingroom.pipeline.whole_run import complete
-from fittingroom.recipes.by_data import FOR_ALL_OTHERS
+from fittingroom.recipes.default_names import FOR_A_MODEL, FOR_ALL_OTHERS, FOR_WEIGHTS
 from fittingroom.recipes.keywords import plain, refuse_unknown_keys, with_keys
 from fittingroom.recipes.reading import load_recipe
 from fittingroom.recipes.recipe import Recipe
@@ -30,7 +30,7 @@ from fittingroom.runs.create import recipe_for, start
 from fittingroom.runs.environment_record import Options, holds_run
 from fittingroom.runs.more_seeds import record_more_seeds, refuse_more_seeds
 from fittingroom.runs.one_writer import clear_away, one_writer, refuse_unbegun
-from fittingroom.runs.origin import NEW, RECIPE_FOR_A_MODEL, RECIPE_FOR_WEIGHTS, open_origin, open_weights
+from fittingroom.runs.origin import NEW, open_origin, open_weights
 from fittingroom.runs.preprocessing import preprocessing_of
 from fittingroom.runs.recorded import (
     code_files,
@@ -72,7 +72,7 @@ def train(
     watch: bool = False,
     **keys: Any,
 ) -> Run:
-    """Train a model and write the run's folder.
+    """Train a model and write the run's folder: weights, ``model.onnx``, scores on validation images, a report.
 
     Started by torchrun, the processes train one model together. The one of rank 0 writes the folder; the others return
     when the training is done, and may find the folder unfinished, or none on their host. A run that torchrun had to
@@ -98,8 +98,8 @@ def train(
         out: the run's folder, new or empty, with ``~`` for the home directory; by default the next free
             ``runs/<recipe>-<number>``.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``; None for that of the options.
-        threads: of the CPU; None for those of the options.
-        options: further ones of how the run is carried out.
+        threads: number of CPU threads; None for that of the options.
+        options: further options of how the run is carried out.
         folds: 2 or more: judge every training image by a model that learned from the other folds, in place of holding
             some out, and ship a model that learned from all; see :mod:`fittingroom.runs.out_of_fold`.
         look_at_test: evaluate the finished model on the test set, once, before the report is written.
@@ -116,6 +116,9 @@ def train(
             and reported as :class:`~fittingroom.events.WatchedAt`. The result is the same, bit for bit.
         keys: any other key of :class:`Recipe`, in place of the recipe's: ``mirror="random"``, ``model="tutorial"``; for
             model, loss, augmentation and optimizer also a class or function of your own.
+
+    Returns:
+        The run: ``run.result`` has its scores, :meth:`Run.evaluate` judges it, :func:`load` opens its model.
 
     Raises:
         RecipeError, DataError: what the user gave doesn't work, and why.
@@ -147,13 +150,10 @@ def train(
     with _joined(group) as (joined, held), shown(progress if joined.is_main else False, observe) as observer:
         hooks = Hooks.of(observer, should_stop)
         origin = None if from_run is None else open_origin(from_run, trust_code=trust_code)
-        if origin is not None and weights is not None:
-            raise RecipeError("weights: from_run goes on from those of a run; give one of the two")
-        if origin is not None and "model" in keys:
-            raise RecipeError("model: from_run takes the network of a run; give one of the two")
-
-        if recipe is None and origin is not None:
-            recipe = recorded_code(origin.run, origin.run.recipe, ALONE, trust_code=trust_code)
+        if origin is not None:
+            _refuse_two_starts(weights, keys)
+            if recipe is None:
+                recipe = recorded_code(origin.run, origin.run.recipe, ALONE, trust_code=trust_code)
         elif recipe is None:
             recipe, data = _default_recipe(data, weights, keys, options, hooks, joined)
         recipe = with_keys(recipe if isinstance(recipe, Recipe) else load_recipe(recipe), changes)
@@ -183,6 +183,14 @@ def train(
         return run
 
 
+def _refuse_two_starts(weights: str | Path | None, keys: Mapping[str, Any]) -> None:
+    """Raise RecipeError for what a training from a run takes from that, and is given otherwise too."""
+    if weights is not None:
+        raise RecipeError("weights: from_run goes on from those of a run; give one of the two")
+    if "model" in keys:
+        raise RecipeError("model: from_run takes the network of a run; give one of the two")
+
+
 def _default_recipe(
     data: Splits | Dataset | str | Path,
     weights: str | Path | None,
@@ -194,11 +202,11 @@ def _default_recipe(
     """The recipe where none was named, and the data, opened if the recipe goes by it."""
     if "model" in keys:
         has_weights = weights != NEW if weights else is_timm(str(keys["model"]))
-        return RECIPE_FOR_WEIGHTS if has_weights else RECIPE_FOR_A_MODEL, data
+        return FOR_WEIGHTS if has_weights else FOR_A_MODEL, data
     if weights not in (None, NEW):
-        return RECIPE_FOR_WEIGHTS, data
+        return FOR_WEIGHTS, data
 
-    # Which of the two others it is, the data says, and neither of them says how pictures are read.
+    # The data decides between the other two, and neither says how pictures are read.
     wanted = preprocessing_of(with_keys(load_recipe(FOR_ALL_OTHERS), keys)) if keys else Preprocessing()
     with group.local_main_first():
         opened = as_splits(data, options, wanted, hooks)
@@ -209,7 +217,7 @@ def _default_recipe(
 
 @contextmanager
 def _joined(group: ProcessGroup | None) -> Iterator[tuple[ProcessGroup, ExitStack]]:
-    """The processes that train together, and what is held until the block ends; for its length it is their turn."""
+    """The processes that train together, and a stack for what they hold until the block ends; the block is a turn."""
     with (
         process_group() if group is None else nullcontext(group) as joined,
         own_turn(joined),
@@ -240,7 +248,7 @@ def resume(
         path: the run, or its folder.
         data: needed where the run was given its data in memory.
         trust_code: permits executing the source that the user's own network came with.
-        look_at_test: None for what was said when the run was started.
+        look_at_test: None for what was chosen when the run was started.
         engine, progress, observe, should_stop, group, watch: as for :func:`train`.
 
     Raises:
@@ -254,7 +262,16 @@ def resume(
         True
     """
     with shown(progress, observe) as observer:
-        return _go_on(path, None, data, trust_code, look_at_test, engine, Hooks.of(observer, should_stop), group, watch)
+        return _go_on(
+            path,
+            data=data,
+            trust_code=trust_code,
+            look_at_test=look_at_test,
+            engine=engine,
+            hooks=Hooks.of(observer, should_stop),
+            group=group,
+            watch=watch,
+        )
 
 
 def add_seeds(
@@ -273,13 +290,13 @@ def add_seeds(
 ) -> Run:
     """Train more seeds of a finished run of several, with its own recipe, data and options.
 
-    They are the seeds after its largest one, and become members like the others; those that there are stay as they are.
-    Where it is stopped, :func:`resume` goes on.
+    They are the seeds after its largest one, and become members like the others, which stay as they are. If it is
+    stopped, :func:`resume` goes on.
 
     Args:
         path: the run, or its folder.
         count: seeds to add, ≥ 1.
-        look_at_test: None for what holds for the members that there are: judged, if all of them were.
+        look_at_test: None: the new members are judged if all the others were.
         data, trust_code, engine, progress, observe, should_stop, group, watch: as for :func:`resume`.
 
     Raises:
@@ -294,13 +311,23 @@ def add_seeds(
         [0, 1, 2]
     """
     with shown(progress, observe) as observer:
-        hooks = Hooks.of(observer, should_stop)
-        return _go_on(path, count, data, trust_code, look_at_test, engine, hooks, group, watch)
+        return _go_on(
+            path,
+            more_seeds=count,
+            data=data,
+            trust_code=trust_code,
+            look_at_test=look_at_test,
+            engine=engine,
+            hooks=Hooks.of(observer, should_stop),
+            group=group,
+            watch=watch,
+        )
 
 
 def _go_on(
     path: Run | str | Path,
-    more_seeds: int | None,
+    *,
+    more_seeds: int | None = None,
     data: Splits | Dataset | None,
     trust_code: bool,
     look_at_test: bool | None,
@@ -345,7 +372,7 @@ def _go_on(
 
 
 def _hold(path: Path, held: ExitStack) -> None:
-    """Be the only writer of a run that is there, and clear away what killed ones left; of other paths nothing."""
+    """Become the only writer of a run, and clear away what killed processes left; other paths are left alone."""
     refuse_unbegun(path)
     if holds_run(path):
         held.enter_context(one_writer(path))
@@ -354,7 +381,7 @@ def _hold(path: Path, held: ExitStack) -> None:
 
 
 def _refuse_untrusted_code(run: Run, trusted: bool) -> None:
-    """Refuse before anything is opened; what would execute the code asks once more."""
+    """Refuse before anything is opened; whatever executes the code checks again."""
     if not trusted and (files := code_files(run)):
         raise ArtifactError(
             f"{run.path}: it is trained by code of its author's own, such as {files[0].relative_to(run.path)}; going "
@@ -363,7 +390,7 @@ def _refuse_untrusted_code(run: Run, trusted: bool) -> None:
 
 
 def _check_engine(engine: RayEngine, has_seeds: bool) -> None:
-    """Refuse an engine that can't be had, or has nothing to do, before a folder is made."""
+    """Refuse an engine that isn't available, or has nothing to do, before a folder is made."""
     if processes() > 1:
         raise RecipeError("engine: it starts processes of its own; start without torchrun, or pass no engine")
     check_engine(engine)

@@ -9,14 +9,13 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from fittingroom.recipes.default_names import FOR_ALL_OTHERS, FOR_LARGE_SETS
 from fittingroom.recipes.reading import load_recipe
 from fittingroom.recipes.recipe import Recipe
 from fittingroom.recipes.steps import auto_batch_size, shift_in_pixels, steps_of
 
 LARGE_SET = 20_000  # images, from which on Fashion-MNIST's own default is the default of all its kind
 ITS_SIZE, ITS_CHANNELS = (28, 28), 1
-
-FOR_LARGE_SETS, FOR_ALL_OTHERS = "swift", "plain"
 
 
 @dataclass(frozen=True)

@@ -307,26 +307,37 @@ def find_problems(raw: Mapping[str, Any]) -> list[tuple[str, str]]:
         for path, problem in field_problems(Recipe, raw, "")
     ]
 
-    # a field's annotation says that it is a list, and nothing is known yet of what is in it
-    stages = raw.get("stages")
-    if isinstance(stages, Sequence) and not isinstance(stages, str):
-        if not stages:
-            problems.append(("stages", "at least one stage expected, none found"))
-        for i, stage in enumerate(stages):
-            if isinstance(stage, Mapping):
-                problems += field_problems(Stage, stage, f"stages.{i}.")
-                problems += _stage_problems(stage, f"stages.{i}.")
-            else:
-                problems.append((f"stages.{i}", f"a table with epochs and lr expected, {brief(stage)} found"))
-
-    # what is wrong between keys that are each right by themselves
+    problems += _stages_problems(raw.get("stages"))
     problems += _image_size_problems(raw.get("image_sizes", ()))
+    return problems + _conflicts(raw)
+
+
+def _stages_problems(stages: Any) -> list[tuple[str, str]]:
+    """What is wrong in the list of stages; that it is one, its field's annotation has said."""
+    if not isinstance(stages, Sequence) or isinstance(stages, str):
+        return []
+    if not stages:
+        return [("stages", "at least one stage expected, none found")]
+    problems = []
+    for i, stage in enumerate(stages):
+        if isinstance(stage, Mapping):
+            problems += field_problems(Stage, stage, f"stages.{i}.")
+            problems += _stage_problems(stage, f"stages.{i}.")
+        else:
+            problems.append((f"stages.{i}", f"a table with epochs and lr expected, {brief(stage)} found"))
+    return problems
+
+
+def _conflicts(raw: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What is wrong between keys that are each right by themselves."""
+    problems = []
     if raw.get("validation") == 0:
         for key, off in (("early_stop", 0), ("keep", "last")):
             if raw.get(key, off) != off:
                 problems.append((key, "chooses by validation images, but validation = 0 holds none out"))
     if raw.get("class_weights") == raw.get("sampling") == "balanced":
         problems.append(("sampling", "class_weights = balanced weighs the classes already; balance by one of the two"))
+
     model_args = raw.get("model_args")
     mirrors_answers = isinstance(model_args, Mapping) and model_args.get("mirror_average") is True
     if raw.get("model") == "residual" and mirrors_answers and raw.get("mirror", "none") == "none":

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from fittingroom.models import ModelSource
     from fittingroom.training.start_weights import StartWeights
 
-RECIPE_FOR_A_MODEL, RECIPE_FOR_WEIGHTS = "plain", "finetune"  # where none is named
 NEW = "none"  # what ``weights`` says for new ones
 USUAL_SIZE = (224, 224)  # of the images of a network whose own are larger than any that are trained on here
 

@@ -52,8 +52,8 @@ def tune_recipe(
     options: Options | None = None,
     storage: str | None = None,
     engine: RayEngine | None = None,
-    observe: Observer = lambda _event: None,
-    should_stop: Callable[[], bool] = lambda: False,
+    observe: Observer | None = None,
+    should_stop: Callable[[], bool] | None = None,
 ) -> Study:
     """Search for the best values of some keys of a recipe, and train the best recipe with fresh seeds.
 
@@ -120,8 +120,8 @@ def resume_study(
     storage: str | None = None,
     trust_code: bool = False,
     engine: RayEngine | None = None,
-    observe: Observer = lambda _event: None,
-    should_stop: Callable[[], bool] = lambda: False,
+    observe: Observer | None = None,
+    should_stop: Callable[[], bool] | None = None,
 ) -> Study:
     """Go on with a study that was stopped, extend one to more trials, or help one that another process works on.
 

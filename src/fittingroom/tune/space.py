@@ -203,7 +203,7 @@ def _key_problem(path: str, recipe: Recipe) -> str | None:
 
 
 def _unknown(key: str, known: list[str]) -> str | None:
-    """That a key is none of the known ones, and which one was meant; None where it is."""
+    """The problem with an unknown key, with the one that was probably meant; None for a known key."""
     if key in known:
         return None
     close = difflib.get_close_matches(key, known, n=1)
