@@ -73,7 +73,7 @@ def run_compare(args: argparse.Namespace) -> int:
     from fittingroom.compare import compare_runs
     from fittingroom.compare.page import write_page
 
-    _refuse_what_does_not_go_together(args)
+    _refuse_conflicting_options(args)
     compared = compare_runs(args.folders, on=args.split, data=args.data, minimum_effect=args.difference / 100)
 
     # Several runs are one table. Of two there is more to say, and of each pair which images tell it apart.
@@ -102,7 +102,7 @@ def run_compare(args: argparse.Namespace) -> int:
     return 0
 
 
-def _refuse_what_does_not_go_together(args: argparse.Namespace) -> None:
+def _refuse_conflicting_options(args: argparse.Namespace) -> None:
     from fittingroom.errors import UsageError
 
     if not 0 < args.difference <= 100:

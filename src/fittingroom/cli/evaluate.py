@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from fittingroom.runs.run import Run
 
 
-MOST_CLASSES = 20  # of a confusion matrix that is printed
-
-
 def add_options(parser: Parser) -> None:
     """Add the options of ``evaluate``."""
     parser.description = (
@@ -84,7 +81,7 @@ def run_evaluate(args: argparse.Namespace) -> int:
     from fittingroom.runs.environment_record import holds_run
     from fittingroom.runs.run import open_run
 
-    _refuse_what_does_not_go_together(args)
+    _refuse_conflicting_options(args)
     if not holds_run(args.folder):
         from fittingroom.compare.foreign import files_of
 
@@ -93,7 +90,7 @@ def run_evaluate(args: argparse.Namespace) -> int:
     run = open_run(args.folder)
     if args.data is None and args.split == "validation":
         return _show_validation(run, args)
-    dataset = _asked_for(run, args)
+    dataset = _dataset_to_judge_on(run, args)
     subsets = _subsets(run, dataset, args) if args.subsets or args.suspects else ()
 
     # PyTorch is loaded only now: a run or data that can't be opened is answered at once.
@@ -114,12 +111,7 @@ def run_evaluate(args: argparse.Namespace) -> int:
         leakage, unknown = _leakage(run, dataset)
     if leakage is not None:
         scores |= {"trained_on": asdict(leakage)}
-    if args.json:
-        console.print_json(scores)
-    elif "members" in scores:
-        _print_mean(scores)
-    else:
-        _print_scores(scores)
+    _show(scores, args)
 
     if leakage is None:
         tell(f"whether the model was trained on these images isn't known: {unknown}")
@@ -132,7 +124,7 @@ def run_evaluate(args: argparse.Namespace) -> int:
     return 0
 
 
-def _asked_for(run: Run, args: argparse.Namespace) -> Dataset | None:
+def _dataset_to_judge_on(run: Run, args: argparse.Namespace) -> Dataset | None:
     """What is to be judged on; None for the run's own test set."""
     if args.data is not None:
         return _open_split(run, args)
@@ -140,19 +132,14 @@ def _asked_for(run: Run, args: argparse.Namespace) -> Dataset | None:
 
 
 def _show_validation(run: Run, args: argparse.Namespace) -> int:
-    """What its training recorded of the images that validated the run: nothing is judged, nothing put on record."""
-    from fittingroom.cli import console
+    """Show what the training recorded of the run's validation images: nothing is judged or put on record."""
     from fittingroom.errors import UsageError
 
     if args.subsets or args.suspects:
         raise UsageError(
             "--subsets and --suspects: for an evaluation; of the run's own validation images a record is shown"
         )
-    scores = run.validation_scores()
-    if args.json:
-        console.print_json(scores)
-    else:
-        (_print_mean if "members" in scores else _print_scores)(scores)
+    _show(run.validation_scores(), args)
     if args.csv:
         files = {member.predictions_file("validation") for member in run.members or [run]}
         _write_csv(args.csv, run, files, every_image=args.all)
@@ -170,17 +157,23 @@ def _evaluate_files(files: Sequence[Path], args: argparse.Namespace) -> int:
         raise UsageError("--subsets and --suspects: for a run; of predictions of another program neither is known")
     dataset = None if args.data is None else _open_split(None, args)
     answers = read_files(files, name_of(files), dataset, with_probabilities=True)
-    scores = scores_of(answers, files)
+
+    _show(scores_of(answers, files), args)
+    for note in () if args.json else answers.notes:
+        console.stdout().print(note, style="bright_black")
+    if args.csv:
+        write_csv(args.csv, answers, every_image=args.all)
+    return 0
+
+
+def _show(scores: dict[str, Any], args: argparse.Namespace) -> None:
+    from fittingroom.cli import console
+    from fittingroom.cli.evaluate_scores import print_scores
 
     if args.json:
         console.print_json(scores)
     else:
-        (_print_mean if "members" in scores else _print_scores)(scores)
-        for note in answers.notes:
-            console.stdout().print(note, style="bright_black")
-    if args.csv:
-        write_csv(args.csv, answers, every_image=args.all)
-    return 0
+        print_scores(scores)
 
 
 def _leakage(run: Run, dataset: Dataset | None) -> tuple[Leakage | None, str]:
@@ -212,13 +205,13 @@ def _leakage(run: Run, dataset: Dataset | None) -> tuple[Leakage | None, str]:
         return None, str(error)
 
 
-def _refuse_what_does_not_go_together(args: argparse.Namespace) -> None:
+def _refuse_conflicting_options(args: argparse.Namespace) -> None:
     from fittingroom.errors import UsageError
 
     if args.all and args.csv is None:
         raise UsageError("--all: every image in place of the mistakes alone, in the file that --csv FILE names")
 
-    # An evaluation is put on record, so its figures are not to be lost for want of a folder.
+    # An evaluation is put on record, so a missing folder must not lose its figures.
     if args.csv is not None and not args.csv.absolute().parent.is_dir():
         raise UsageError(f"--csv {args.csv}: there is no folder {args.csv.parent}; make it first")
 
@@ -320,82 +313,3 @@ def _subsets(run: Run, dataset: Dataset | None, args: argparse.Namespace) -> Seq
         tell(f"near-duplicates are not looked for: {error}")
         train = None
     return make_subsets(judged, train, issues)
-
-
-def _print_mean(scores: dict[str, Any]) -> None:
-    from fittingroom.cli import console
-    from fittingroom.cli.interval_text import show_interval
-    from fittingroom.rendering.share import share_text
-
-    out = console.stdout()
-    members = scores["members"]
-    what = f"mean accuracy of {len(members)} seed{'s' * (len(members) != 1)} on {scores['on']}"
-    out.print(f"{what} {share_text(scores['mean'])}, {show_interval(scores, members[0]['n'], seeds=len(members))}")
-    if len(members) > 1:
-        out.print(f"sd {100 * scores['sd']:.2f} points from seed to seed")
-    _print_subsets(scores)
-
-
-def _print_scores(scores: dict[str, Any]) -> None:
-    """What one model reached: in all, on subsets, for each class, and which class it takes for which."""
-    from fittingroom.cli import console
-    from fittingroom.cli.interval_text import show_interval
-    from fittingroom.evaluation.class_metrics import in_words as class_metrics_in_words
-    from fittingroom.rendering.share import share_text
-
-    out = console.stdout()
-    counts = f"{scores['correct']:,} of {scores['n']:,} images"
-    out.print(f"accuracy         {share_text(scores['accuracy'])}: {counts}", style="bold")
-    out.print(f"                 {show_interval(scores, scores['n'])}")
-    if scores["loss"] is not None:  # of answers without probabilities there is neither
-        out.print(f"top-2 accuracy   {share_text(scores['top2'])}")
-        out.print(f"loss             {scores['loss']:.4f}")
-    if by_class := class_metrics_in_words(scores):
-        out.print(by_class)
-    _print_subsets(scores)
-
-    # A class that is never predicted has no precision, and one without images no recall: a dash, not 0.
-    out.print()
-    numbers = ("n", "precision", "recall", "F1")
-    classes = console.table("class", *numbers, right=numbers)
-    for row in scores["per_class"]:
-        shares = ("–" if row[key] is None else share_text(row[key], 1) for key in ("precision", "recall", "f1"))
-        classes.add_row(row["class"], f"{row['n']:,}", *shares)
-    out.print(classes)
-
-    # A confusion matrix of more classes is wider than a terminal; JSON has it all the same.
-    out.print()
-    names = [row["class"] for row in scores["per_class"]]
-    if len(names) <= MOST_CLASSES:
-        predicted = [str(i) for i in range(len(names))]
-        matrix = console.table("true \\ predicted", *predicted, right=predicted, skipped="·")
-        for i, row in enumerate(scores["confusion"]):
-            matrix.add_row(f"{i} {names[i]}", *(f"{count:,}" if count else "·" for count in row))
-        out.print(matrix)
-
-
-def _print_subsets(scores: dict[str, Any]) -> None:
-    from fittingroom.audit.subsets import LABEL_ISSUES_CAVEAT
-    from fittingroom.cli import console
-    from fittingroom.rendering.share import share_text
-
-    if "subsets" not in scores:
-        return
-    out = console.stdout()
-    out.print()
-    whose = "recipe" if len(scores.get("members", ())) > 1 else "this model"
-    interval = f"95% interval ({whose})"
-    table = console.table("images", "n", "accuracy", interval, right=("n", "accuracy"))
-    for row in scores["subsets"]:
-        low, high = row["interval"] or (0.0, 0.0)
-        figures = (share_text(row["accuracy"]), f"{low:.2%} to {high:.2%}") if row["n"] else ("–", "–")
-        table.add_row(row["name"], f"{row['n']:,}", *figures)
-    out.print(table)
-
-    # What is missing from a subset is said below the table, and that leaving images out flatters the model.
-    for row in scores["subsets"]:
-        if row["left_out"]:
-            count = scores["subsets"][0]["n"] - row["n"]
-            out.print(f"{row['name']}: {count:,} are left out {row['left_out']}", style="bright_black")
-    if any(row["name"] == "without suspects" for row in scores["subsets"]):
-        out.print(LABEL_ISSUES_CAVEAT)

@@ -43,7 +43,7 @@ def run_export(args: argparse.Namespace) -> int:
     from fittingroom.cli import console
     from fittingroom.runs.run import open_run
 
-    _refuse_what_does_not_go_together(args)
+    _refuse_conflicting_options(args)
     run = open_run(args.folder)
     artifact = run.artifact
     suffix = ".int8.onnx" if args.quantize else SUFFIXES[args.format]
@@ -88,7 +88,7 @@ def run_export(args: argparse.Namespace) -> int:
     return 0
 
 
-def _refuse_what_does_not_go_together(args: argparse.Namespace) -> None:
+def _refuse_conflicting_options(args: argparse.Namespace) -> None:
     from fittingroom.errors import UsageError
 
     # 0.1 could write the weights a second time: whoever asks for them is shown where they are.

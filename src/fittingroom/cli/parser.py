@@ -56,7 +56,7 @@ class Parser(argparse.ArgumentParser):
         return namespace, unknown
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
-        """Refuse a value that is none of the choices; for a command, with the one it is most like."""
+        """Refuse a value that isn't one of the choices; for a command, suggest the most similar one."""
         if isinstance(action, argparse._SubParsersAction) and value not in action.choices:
             from difflib import get_close_matches
 

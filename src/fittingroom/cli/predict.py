@@ -86,11 +86,11 @@ def add_options(parser: Parser) -> None:
 
 def run_predict(args: argparse.Namespace) -> int:
     """Predict, print, and return 2 if something could not be read."""
-    _refuse_what_does_not_go_together(args)
+    _refuse_conflicting_options(args)
     return _score(args) if args.out else _predict(args)
 
 
-def _refuse_what_does_not_go_together(args: argparse.Namespace) -> None:
+def _refuse_conflicting_options(args: argparse.Namespace) -> None:
     from fittingroom.errors import UsageError
 
     # The inputs are answered by one model on this machine, or shard by shard into a folder: each has its own options.

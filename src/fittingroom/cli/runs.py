@@ -158,7 +158,7 @@ def _share(share: float | None) -> str:
 
 
 def _that_fit(rows: Sequence[Mapping[str, str]], width: int) -> tuple[list[str], list[str]]:
-    """The columns that there is room for, and the less needed ones that are left out; empty ones are neither."""
+    """The columns that fit into the width, and the less important ones that don't; empty ones are in neither list."""
     from fittingroom.rendering.terminal import cells
 
     fitting: list[str] = []

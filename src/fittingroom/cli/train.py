@@ -52,7 +52,7 @@ def _add_data_and_run(parser: Parser) -> None:
     )
     parser.add_argument("--test", metavar="PATH", help="a test set that lies elsewhere, such as Kaggle's second file")
 
-    # A run that there is: the first and the last of these write into it, and the middle one only reads it.
+    # An existing run: --resume and --add-seeds write into it, --from only reads it.
     parser.add_argument("--resume", metavar="RUN", type=Path, help="go on with a run that was stopped")
     parser.add_argument(
         "--from",
@@ -143,7 +143,7 @@ def run_train(args: argparse.Namespace) -> int:
     from fittingroom.parallel.process_group import TIMEOUT, process_group
 
     # Every process sees by itself that the options are wrong, before it waits for the others.
-    _refuse_what_does_not_go_together(args)
+    _refuse_conflicting_options(args)
     engine = options.engine_of(args)
 
     train = _resume if args.resume or args.add_seeds else _begin
@@ -156,7 +156,7 @@ def run_train(args: argparse.Namespace) -> int:
     return 0
 
 
-def _refuse_what_does_not_go_together(args: argparse.Namespace) -> None:
+def _refuse_conflicting_options(args: argparse.Namespace) -> None:
     from fittingroom.errors import UsageError
     from fittingroom.parallel.process_group import processes
 

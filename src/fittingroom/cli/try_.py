@@ -94,7 +94,7 @@ def run_try(args: argparse.Namespace) -> int:
     from fittingroom.cli.runs import write_table
     from fittingroom.ideas.table import as_csv, as_latex
 
-    _refuse_what_does_not_go_together(args)
+    _refuse_conflicting_options(args)
     with observing(quiet=args.quiet) as hooks:
         tried = _resume(args, hooks) if args.resume else _begin(args, hooks)
 
@@ -109,7 +109,7 @@ def run_try(args: argparse.Namespace) -> int:
     return 0
 
 
-def _refuse_what_does_not_go_together(args: argparse.Namespace) -> None:
+def _refuse_conflicting_options(args: argparse.Namespace) -> None:
     from fittingroom.errors import UsageError
 
     if args.resume and (given := options.given(args, FOR_A_NEW_STUDY)):

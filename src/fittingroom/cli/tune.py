@@ -90,7 +90,7 @@ def run_tune(args: argparse.Namespace) -> int:
     """Search or go on, and report what came out."""
     from fittingroom.cli import console
 
-    _refuse_what_does_not_go_together(args)
+    _refuse_conflicting_options(args)
     engine = options.engine_of(args)
     with observing(quiet=args.quiet) as hooks:
         study = _resume(args, engine, hooks) if args.resume else _begin(args, engine, hooks)
@@ -110,7 +110,7 @@ def run_tune(args: argparse.Namespace) -> int:
     return 0
 
 
-def _refuse_what_does_not_go_together(args: argparse.Namespace) -> None:
+def _refuse_conflicting_options(args: argparse.Namespace) -> None:
     from fittingroom.errors import UsageError
 
     if args.trials is not None and args.trials < 1:

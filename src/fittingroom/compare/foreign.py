@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -92,51 +92,35 @@ def read_files(
     Raises:
         DataError: of a file; files about other images, or of other labels, than the first; no labels anywhere.
     """
-    tables = []
-    for path in paths:
-        tables.append(read_prediction_file(path))
-
-        # While it is read: a thousand files of a million rows each wouldn't fit into memory.
-        if len(tables) * len(tables[0]) > MAX_ANSWERS:
-            raise DataError(f"{name}: up to {MAX_ANSWERS:,} answers in all files expected, more found")
+    tables = _read_all(paths, name)
     first = tables[0]
     if first.labels is None and dataset is None:
         raise DataError(f"{first.path}: label expected, it has none; name the data that has the labels")
-
-    # A class may be missing from one seed's answers: the classes are those of all files.
-    numbered = all(table.are_numbers for table in tables)
-    if not numbered and any(table.are_numbers for table in tables):
-        raise DataError(f"{name}: classes as numbers in all files, or as names in all, expected; found both")
-    classes = tuple(dict.fromkeys(known for table in tables for known in table.classes))
-    if numbered:
-        classes = tuple(str(number) for number in range(max(map(int, classes)) + 1))
+    classes, numbered = _classes_of(tables, name)
 
     # All follow the first one's order of images.
     orders = [_order(first, table) for table in tables]
     predicted = np.stack([table.predicted[order] for table, order in zip(tables, orders, strict=True)])
-
-    probabilities = None
-    if with_probabilities and all(table.probabilities is not None for table in tables):
-        if len(tables) * len(first) * len(classes) > MAX_PROBABILITIES:
-            raise DataError(f"{name}: up to {MAX_PROBABILITIES:,} probabilities in all files expected, more found")
-        probabilities = np.stack(
-            [_in_order(table, classes)[order] for table, order in zip(tables, orders, strict=True)]
-        )
-
+    probabilities = _probabilities_of(tables, orders, classes, name) if with_probabilities else None
     truth = predicted[0] if first.labels is None else first.labels  # in place of what the data says
-    images, files = first.keys.get("image"), first.keys.get("file")
-    ids, rows = first.keys.get("id"), first.keys["row"]
-    says_nothing = images is files is ids is None and not first.says_rows
+
+    images, files, ids = (_texts(first.keys.get(key)) for key in ("image", "file", "id"))
+    rows: Sequence[int] | None = None
+    if first.says_rows:
+        rows = [int(row) for row in first.keys["row"]]
+    elif images is files is ids is None:
+        rows = range(len(first))
+
     answers = Answers(
         name,
         None,
-        numbered_images(list(map(str, images)), truth.tolist()) if images else _told_by(first),
+        numbered_images(images, truth.tolist()) if images else _told_by(first),
         classes,
         truth,
         predicted,
-        files=None if files is None else list(map(str, files)),
-        ids=None if ids is None else list(map(str, ids)),
-        rows=range(len(first)) if says_nothing else [int(row) for row in rows] if first.says_rows else None,
+        files=files,
+        ids=ids,
+        rows=rows,
         has_pixels=images is not None,
         numbered=numbered,
         place=paths[0],
@@ -144,6 +128,43 @@ def read_files(
         probabilities=probabilities,
     )
     return answers if dataset is None else _with_dataset(answers, dataset, has_labels=first.labels is not None)
+
+
+def _read_all(paths: Sequence[Path], name: str) -> list[PredictionFile]:
+    tables: list[PredictionFile] = []
+    for path in paths:
+        tables.append(read_prediction_file(path))
+
+        # While it is read: a thousand files of a million rows each wouldn't fit into memory.
+        if len(tables) * len(tables[0]) > MAX_ANSWERS:
+            raise DataError(f"{name}: up to {MAX_ANSWERS:,} answers in all files expected, more found")
+    return tables
+
+
+def _classes_of(tables: Sequence[PredictionFile], name: str) -> tuple[tuple[str, ...], bool]:
+    """The classes of all files, as one may be missing from one seed's answers; and whether they are numbers."""
+    numbered = all(table.are_numbers for table in tables)
+    if not numbered and any(table.are_numbers for table in tables):
+        raise DataError(f"{name}: classes as numbers in all files, or as names in all, expected; found both")
+    classes = tuple(dict.fromkeys(known for table in tables for known in table.classes))
+    if numbered:
+        classes = tuple(str(number) for number in range(max(map(int, classes)) + 1))
+    return classes, numbered
+
+
+def _probabilities_of(
+    tables: Sequence[PredictionFile], orders: Sequence[Sequence[int]], classes: Sequence[str], name: str
+) -> NDArray[np.float32] | None:
+    """The probabilities of all files: float32 (files, images, classes); None where a file has none."""
+    if any(table.probabilities is None for table in tables):
+        return None
+    if len(tables) * len(tables[0]) * len(classes) > MAX_PROBABILITIES:
+        raise DataError(f"{name}: up to {MAX_PROBABILITIES:,} probabilities in all files expected, more found")
+    return np.stack([_in_order(table, classes)[order] for table, order in zip(tables, orders, strict=True)])
+
+
+def _texts(column: Iterable[Any] | None) -> list[str] | None:
+    return None if column is None else list(map(str, column))
 
 
 def evaluate_files(

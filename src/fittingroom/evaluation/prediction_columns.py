@@ -183,47 +183,58 @@ def _of_table(table: pl.DataFrame, path: Path) -> Columns:
 
     columns = Columns()
     for name in ("label", "predicted", *KEYS):
-        if name not in table.columns:
-            continue
-        values = table[name]
-        if isinstance(values.dtype, pl.Categorical | pl.Enum):
-            values = values.cast(pl.String)
-        if not (values.dtype.is_integer() or values.dtype.is_float() or values.dtype in (pl.String, pl.Boolean)):
-            raise DataError(f"{path}: {name}: text or whole numbers expected, {values.dtype} found")
-        if values.null_count():
-            raise DataError(f"{path}: {name}: a value in each row expected, {values.null_count():,} rows have none")
+        if name in table.columns:
+            columns.arrays[name] = _as_array(table[name], path)
 
-        # An array of texts takes the longest one's room for each.
-        if values.dtype == pl.String:
-            longest = max(values.str.len_chars().to_list(), default=0)
-            if longest * len(values) > 4 * MAX_VALUES:
-                raise DataError(f"{path}: {name}: shorter texts expected, one of {longest:,} characters found")
-            columns.arrays[name] = np.array(values.to_list(), dtype=np.str_)
-        else:
-            columns.arrays[name] = values.to_numpy()
-
-    by_number = [name for name in table.columns if _BY_NUMBER.fullmatch(name)]
-    by_name = [name for name in table.columns if _BY_NAME.fullmatch(name)]
-    if by_number and by_name:
-        raise DataError(f"{path}: probabilities as p0, p1, … or as p_<class> expected, both found")
-    if by_number:
-        expected = [f"p{number}" for number in range(len(by_number))]
-        if set(by_number) != set(expected):
-            missing = sorted(set(expected) - set(by_number))[:SHOWN]
-            raise DataError(f"{path}: probabilities p0 to p{len(by_number) - 1} expected, {', '.join(missing)} missing")
-        by_number = expected  # p10 comes after p9, in whichever order the file has them
-
-    if names := by_number or by_name:
+    names, classes = _probability_columns(table.columns, path)
+    if names:
         texts = [name for name in names if not table[name].dtype.is_numeric()]
         if texts:
             raise DataError(f"{path}: {texts[0]}: numbers expected, {table[texts[0]].dtype} found")
         values_NC = table.select(pl.col(names).cast(pl.Float32).fill_null(float("nan"))).to_numpy()
         columns.probabilities = _as_probabilities(values_NC, path)
-        if by_name:
-            columns.classes = _class_names([name[2:] for name in by_name], len(by_name), path)
+        if classes is not None:
+            columns.classes = _class_names(classes, len(classes), path)
     elif "probabilities" in table.columns:
         columns.probabilities = _as_probabilities(_of_lists(table["probabilities"], path), path)
     return columns
+
+
+def _as_array(values: pl.Series, path: Path) -> NDArray[Any]:
+    """A column of texts or numbers that has a value in each row."""
+    import polars as pl
+
+    name = values.name
+    if isinstance(values.dtype, pl.Categorical | pl.Enum):
+        values = values.cast(pl.String)
+    if not (values.dtype.is_integer() or values.dtype.is_float() or values.dtype in (pl.String, pl.Boolean)):
+        raise DataError(f"{path}: {name}: text or whole numbers expected, {values.dtype} found")
+    if values.null_count():
+        raise DataError(f"{path}: {name}: a value in each row expected, {values.null_count():,} rows have none")
+    if values.dtype != pl.String:
+        return values.to_numpy()
+
+    # An array of texts takes the longest one's room for each.
+    longest = max(values.str.len_chars().to_list(), default=0)
+    if longest * len(values) > 4 * MAX_VALUES:
+        raise DataError(f"{path}: {name}: shorter texts expected, one of {longest:,} characters found")
+    return np.array(values.to_list(), dtype=np.str_)
+
+
+def _probability_columns(columns: Sequence[str], path: Path) -> tuple[list[str], list[str] | None]:
+    """The columns of probabilities, and the classes that their names name: ``p_<class>``; None of ``p0``, ``p1``, …"""
+    by_number = [name for name in columns if _BY_NUMBER.fullmatch(name)]
+    by_name = [name for name in columns if _BY_NAME.fullmatch(name)]
+    if by_number and by_name:
+        raise DataError(f"{path}: probabilities as p0, p1, … or as p_<class> expected, both found")
+    if not by_number:
+        return by_name, [name[2:] for name in by_name]
+
+    expected = [f"p{number}" for number in range(len(by_number))]
+    if set(by_number) != set(expected):
+        missing = sorted(set(expected) - set(by_number))[:SHOWN]
+        raise DataError(f"{path}: probabilities p0 to p{len(by_number) - 1} expected, {', '.join(missing)} missing")
+    return expected, None  # p10 comes after p9, in whichever order the file has them
 
 
 def _of_lists(values: pl.Series, path: Path) -> NDArray[Any]:

@@ -101,40 +101,7 @@ def write_report(
         place = path.parent / member.path.name
         write_report(member, out=place, xkcd=xkcd, with_map=with_map, trust_code=trust_code)
 
-    # What both kinds of page show; the template asks for the rest where there are members, or there are none.
-    content: dict[str, Any] = {
-        "run": run,
-        "name": run.path.resolve().name,
-        "environment": run.environment,
-        "recipe": run.recipe,
-        "result": run.result,
-        "xkcd": xkcd,
-        "evaluations": test_set_evaluations(run),
-        "max_evaluations": MAX_EVALUATIONS,
-        "leads_to_members": in_folder,
-        "figure": _figure,
-        "interval_method": interval_method,
-        "in_groups": in_groups,
-        "reproduce": reproducing_command(run),
-        "reproduces": reproduces(run),
-        "cut_again": cut_again(run),
-    }
-    result = run.result
-    near = near_in_test_of(run)
-    content["near_in_test"] = near.sentence if near and near.flatters else ""
-    split = result["on"] if members else "test" if result["test"] else "validation"
-    scores = (members[0].result if members else result)[split] if split else None
-    content["unjudged"] = unjudged_in_words(scores, split) if scores else ""
-    content["by_class"] = class_metrics_in_words(result if members else result["test"] or result["validation"] or {})
-    content |= _diagnoses(run) | {
-        "worst": None,
-        "trial": None,
-        "no_trial": "",
-        "confused": [],
-        "opens": set(),
-        "sprite": None,
-        "map": None,
-    }
+    content = _about_any(run, xkcd=xkcd, leads_to_members=in_folder)
     content |= _about_members(run, members) if members else _about_one(run, with_map=with_map, trust_code=trust_code)
     content["smoothing"] = smoothing_in_words(run.recipe, len(content["artifact"].classes))
 
@@ -150,6 +117,42 @@ def page_at(run: Run, out: str | Path | None = None) -> tuple[Path, bool]:
         return place / PAGE, True
     is_file = place.exists() or place.suffix.lower() in (".html", ".htm")
     return (place, False) if is_file else (place / PAGE, True)
+
+
+def _about_any(run: Run, *, xkcd: bool, leads_to_members: bool) -> dict[str, Any]:
+    """What both kinds of page show. What only one kind has is empty here, as the template asks for it."""
+    members, result, near = run.members, run.result, near_in_test_of(run)
+    split = result["on"] if members else "test" if result["test"] else "validation"
+    scores = (members[0].result if members else result)[split] if split else None
+    judged = result if members else result["test"] or result["validation"] or {}
+    return {
+        "run": run,
+        "name": run.path.resolve().name,
+        "environment": run.environment,
+        "recipe": run.recipe,
+        "result": result,
+        "xkcd": xkcd,
+        "evaluations": test_set_evaluations(run),
+        "max_evaluations": MAX_EVALUATIONS,
+        "leads_to_members": leads_to_members,
+        "figure": _figure,
+        "interval_method": interval_method,
+        "in_groups": in_groups,
+        "reproduce": reproducing_command(run),
+        "reproduces": reproduces(run),
+        "cut_again": cut_again(run),
+        "near_in_test": near.sentence if near and near.flatters else "",
+        "unjudged": unjudged_in_words(scores, split) if scores else "",
+        "by_class": class_metrics_in_words(judged),
+        **_diagnoses(run),
+        "worst": None,
+        "trial": None,
+        "no_trial": "",
+        "confused": [],
+        "opens": set(),
+        "sprite": None,
+        "map": None,
+    }
 
 
 def _about_one(run: Run, *, with_map: bool, trust_code: bool) -> dict[str, Any]:

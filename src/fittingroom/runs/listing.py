@@ -61,14 +61,7 @@ def _row(folder: Path, run: Run) -> dict[str, Any]:
         "data_set": _data_set(environment),
         "recipe": environment.recipe_name,
         "model": str(environment.recipe.get("model", "")),
-        "changed": [
-            *changed_keys(
-                environment.recipe,
-                _learned_from(environment),
-                given=OF_THE_START if environment.start else ("validation",) if environment.folds else (),
-            ),
-            *([f"folds={environment.folds}"] if environment.folds else []),
-        ],
+        "changed": _changed(environment),
         "seeds": len(environment.seeds or [0]),
         "finished": run.is_finished,
         "validation": None,
@@ -83,11 +76,21 @@ def _row(folder: Path, run: Run) -> dict[str, Any]:
         "started": environment.started,
         "continued_from": environment.start and environment.start.name,
     }
-    if not run.is_finished:
-        return row
+    return row | (_figures(run.result) if run.is_finished else {})
 
-    result = run.result
-    row |= {"parameters": result["parameters"], "train_seconds": result["train_seconds"]}
+
+def _changed(environment: Environment) -> list[str]:
+    """What the run's recipe changes of the packaged one, and its folds."""
+    given: Sequence[str] = ("validation",) if environment.folds else ()
+    if environment.start:
+        given = OF_THE_START
+    changed = changed_keys(environment.recipe, _learned_from(environment), given=given)
+    return changed + ([f"folds={environment.folds}"] if environment.folds else [])
+
+
+def _figures(result: Mapping[str, Any]) -> dict[str, Any]:
+    """The columns of a finished run, by its ``result.json``."""
+    row = {"parameters": result["parameters"], "train_seconds": result["train_seconds"]}
     scores_of = result.get("members") or [result]
     if all(scores["validation"] for scores in scores_of):
         accuracies = [scores["validation"]["accuracy"] for scores in scores_of]
