@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.support import PATIENCE
 from tests.support.planted import TRAIN_IMAGES, checked, names
 
 MAX_SECONDS, MAX_BYTES = 10, 1 << 30
@@ -77,7 +78,9 @@ def test_hostile_files_end_in_a_clear_message(name: str, tmp_path: Path) -> None
         "'memory': 1024 * int(re.search(r'VmHWM:\\s+(\\d+)', open('/proc/self/status').read())[1])}))"
     )
 
-    result = subprocess.run([sys.executable, "-c", code, tmp_path / name], capture_output=True, text=True, timeout=120)
+    result = subprocess.run(
+        [sys.executable, "-c", code, tmp_path / name], capture_output=True, text=True, timeout=PATIENCE
+    )
     assert result.returncode == 0, result.stderr
     report = json.loads(result.stdout)
     assert report["errors"]

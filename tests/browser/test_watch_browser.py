@@ -16,6 +16,7 @@ import pytest
 import fittingroom as fr
 from fittingroom.evaluation.snapshot import FILE
 from tests.browser.pages import SIZES, least_contrast, scrolls_sideways
+from tests.support import PATIENCE
 from tests.support.watched_run import in_its_second_epoch, train_watched
 from tests.watch.following import append, held, watching
 
@@ -188,5 +189,5 @@ def test_it_follows_a_training_to_its_end_and_becomes_a_report_that_answers(brow
             page.locator("#mistakes img, #confusion img, #answers img").first.click()
             page.wait_for_selector("#try-result:not([hidden])")
             assert faults == []
-        training.communicate(timeout=60)
+        training.communicate(timeout=PATIENCE)
         assert training.returncode == 0

@@ -10,6 +10,7 @@ import pytest
 
 from fittingroom.cli import main
 from fittingroom.errors import EXTRAS, how_to_install
+from tests.support import PATIENCE
 
 
 def without(module: str, *arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -18,7 +19,7 @@ def without(module: str, *arguments: str, folder: Path) -> subprocess.CompletedP
         f"import sys; sys.modules[{module!r}] = None; from fittingroom.cli import main; sys.exit(main({arguments!r}))"
     )
     command = [sys.executable, "-c", code]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, cwd=folder)
+    return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False, cwd=folder)
 
 
 @pytest.mark.parametrize(

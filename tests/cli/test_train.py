@@ -21,7 +21,7 @@ import fittingroom as fr
 from fittingroom.cli import main
 from fittingroom.data.convert import convert
 from fittingroom.data.fetch.known_sets import KNOWN
-from tests.support import NARROW, SUPPORT
+from tests.support import NARROW, PATIENCE, SUPPORT
 
 SHORT = ["--recipe", "plain", "--epochs", "1", "--set", "precision=float32"]
 TINY = [*SHORT, "--set", NARROW]
@@ -36,7 +36,7 @@ def _in_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def fittingroom(*args: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "fittingroom", *args]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
 
 
 def test_train_writes_a_judged_run_and_says_so_in_twenty_lines(capsys: pytest.CaptureFixture[str]) -> None:
@@ -317,7 +317,7 @@ def test_help_answers_without_heavy_imports(command: list[str]) -> None:
         "heavy = {'torch', 'numpy', 'polars', 'PIL', 'rich', 'matplotlib', 'scipy'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert done.returncode == 0, done.stderr
     assert "usage: " in done.stdout
 

@@ -16,6 +16,7 @@ import fittingroom as fr
 from fittingroom.data.convert import convert
 from fittingroom.evaluation.predictions import JudgedPredictions, write_predictions
 from fittingroom.files import polars_check
+from tests.support import PATIENCE
 
 REFUSED = "a process that was started anew expected, one found that was forked after Polars was used"
 IN_A_FORK = """
@@ -51,7 +52,7 @@ pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="el
 def in_a_fork(path: Path, what: str = "open") -> str:
     environment = os.environ | {"PYTHONPATH": str(Path(fr.__file__).parents[1])}
     words = [sys.executable, "-W", "ignore", "-c", IN_A_FORK, str(path), what]
-    ended = subprocess.run(words, capture_output=True, text=True, env=environment, timeout=60, check=True)
+    ended = subprocess.run(words, capture_output=True, text=True, env=environment, timeout=PATIENCE, check=True)
     return ended.stdout
 
 

@@ -33,7 +33,7 @@ from fittingroom.parallel.process_group import (
     processes,
 )
 from fittingroom.runs.metrics_log import read_metrics
-from tests.support import SUPPORT
+from tests.support import PATIENCE, SUPPORT
 from tests.support.in_each_process import judge, train_normed
 from tests.support.processes import LIMIT, start_each, torchrun
 
@@ -339,5 +339,5 @@ def test_the_module_loads_no_torch() -> None:
         "import sys, fittingroom.parallel.process_group as module; module.process_group().__enter__(); "
         "print('torch' in sys.modules)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE, check=True)
     assert done.stdout == "False\n"

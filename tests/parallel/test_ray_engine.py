@@ -19,7 +19,7 @@ import pytest
 
 import fittingroom as fr
 from fittingroom.data.convert import convert
-from tests.support import SUPPORT
+from tests.support import PATIENCE, SUPPORT
 from tests.support.small_run import train_small
 
 pytestmark = pytest.mark.nightly  # each starts Ray, which takes seconds
@@ -77,7 +77,7 @@ def test_a_ray_that_was_imported_before_is_started_and_lets_nobody_else_in(befor
         assert process.stdout is not None
         answer, address = process.stdout.readline().strip(), process.stdout.readline().strip()
         outsider = run(sys.executable, "-c", OUTSIDER, address)
-        _, told = process.communicate("\n", timeout=60)
+        _, told = process.communicate("\n", timeout=PATIENCE)
 
     assert (answer, process.returncode) == ("answered", 0), told
     assert outsider.returncode == 1
@@ -116,7 +116,7 @@ def cluster() -> Iterator[dict[str, str]]:
         finally:
             process.terminate()
             with suppress(subprocess.TimeoutExpired):
-                process.wait(timeout=60)
+                process.wait(timeout=PATIENCE)
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             shutil.rmtree(folder, ignore_errors=True)

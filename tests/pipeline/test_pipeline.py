@@ -23,7 +23,7 @@ from fittingroom.pipeline.one_seed import finish
 from fittingroom.runs.create import start
 from fittingroom.runs.metrics_log import read_metrics
 from fittingroom.training.checkpoint import load_newest_checkpoint, save_checkpoint
-from tests.support import SUPPORT
+from tests.support import PATIENCE, SUPPORT
 from tests.support.stopping import stop_after
 
 # Few epochs, but every stage, so that a fresh optimizer and an average are part of what is resumed. Of 1,000 images an
@@ -122,7 +122,7 @@ def test_killed_while_saving_loses_nothing(
     fsync: int, half: fr.Splits, in_tmp: Path, uninterrupted: dict[str, fr.Run]
 ) -> None:
     words = [str(fsync), half.source, *SHORT["tutorial"]]
-    killed = subprocess.run([sys.executable, "-c", KILLED_AT_FSYNC, *words], timeout=120, check=False)
+    killed = subprocess.run([sys.executable, "-c", KILLED_AT_FSYNC, *words], timeout=PATIENCE, check=False)
     assert killed.returncode == -signal.SIGKILL
     run = fr.resume("killed")
     assert weights(run) == weights(uninterrupted["tutorial"])

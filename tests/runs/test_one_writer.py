@@ -23,7 +23,7 @@ from fittingroom.errors import ArtifactError
 from fittingroom.events import TrainingStarted
 from fittingroom.runs.ledger import record_evaluation
 from fittingroom.runs.one_writer import BEGUN, one_writer
-from tests.support import NARROW
+from tests.support import NARROW, PATIENCE
 from tests.support.small_run import train_small
 
 pytestmark = pytest.mark.usefixtures("own_folder")
@@ -69,7 +69,7 @@ KILLED_AT_A_RENAME = """
 @pytest.mark.parametrize("number", [pytest.param(1, marks=pytest.mark.nightly), 2])
 def test_a_run_that_was_killed_before_its_first_file_was_whole_is_begun_again_by_the_same_command(number: int) -> None:
     killed = python(KILLED_AT_A_RENAME, str(number), *TRAIN, "--out", "run")
-    killed.communicate(timeout=120)
+    killed.communicate(timeout=PATIENCE)
     assert killed.returncode == -signal.SIGKILL
     left = {path.name for path in Path("run").iterdir()}
     assert BEGUN in left
@@ -94,7 +94,7 @@ def test_a_study_that_was_killed_before_its_first_file_was_whole_is_begun_again_
     Path("lr.toml").write_text("lr = [0.001, 0.002]\n")
     words = [name, "sample", *STUDIES[name], "--epochs", "1", "--threads", "1", "--quiet", "--out", "run"]
     killed = python(KILLED_AT_A_RENAME, "1", *words)
-    killed.communicate(timeout=120)
+    killed.communicate(timeout=PATIENCE)
     assert killed.returncode == -signal.SIGKILL
     assert {BEGUN} <= {path.name for path in Path("run").iterdir()}
     assert not Path("run", "study.json").exists()
@@ -124,7 +124,7 @@ def test_a_study_that_another_process_begins_in_the_folder_is_not_taken_over(mon
 def test_of_two_trainings_of_one_name_that_begin_together_one_is_the_run() -> None:
     """Each waits for the other before it claims the folder."""
     both = [python(AT_A_BARRIER, str(seed), *TRAIN, "--seed", str(seed), "--out", "run") for seed in (1, 2)]
-    ended = [(process, *process.communicate(timeout=120)) for process in both]
+    ended = [(process, *process.communicate(timeout=PATIENCE)) for process in both]
 
     codes = [process.returncode for process, _, _ in ended]
     assert sorted(codes) == [0, 2], [messages for _, _, messages in ended]
@@ -208,7 +208,7 @@ def test_a_writer_may_hold_its_folder_twice_and_leaves_nothing_in_it(tmp_path: P
         with one_writer(tmp_path):
             pass
         other = python(HOLDS, str(tmp_path))
-        _, messages = other.communicate(timeout=60)
+        _, messages = other.communicate(timeout=PATIENCE)
     assert "another process is training this run now" in messages
     assert not list(tmp_path.iterdir())
 

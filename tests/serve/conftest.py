@@ -20,6 +20,7 @@ import pytest
 from PIL import Image
 
 import fittingroom as fr
+from tests.support import PATIENCE
 from tests.support.small_run import train_small
 
 SERVER = Path(__file__).with_name("run_server.py")
@@ -60,7 +61,7 @@ def started(folders: list[Path], **options: object) -> Iterator[Running]:
             yield Running(process, int(match[1]), log)
         finally:
             process.terminate()
-            process.communicate(timeout=30)
+            process.communicate(timeout=PATIENCE)
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,8 @@ from typing import Any
 
 import httpx
 
+from tests.support import PATIENCE
+
 
 @dataclass
 class Watching:
@@ -45,11 +47,11 @@ def watching(folder: Path, *words: str) -> Iterator[Watching]:
     try:
         line = process.stdout.readline()
         match = re.search(r"http://127\.0\.0\.1:\d+/[\w-]{20,}/", line)
-        assert match, line + process.communicate(timeout=30)[1]
+        assert match, line + process.communicate(timeout=PATIENCE)[1]
         yield Watching(process, match[0])
     finally:
         process.terminate()
-        process.communicate(timeout=30)
+        process.communicate(timeout=PATIENCE)
 
 
 @contextmanager

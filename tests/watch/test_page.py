@@ -21,6 +21,7 @@ import pytest
 import fittingroom as fr
 from fittingroom.evaluation.snapshot import FILE
 from fittingroom.watch.state import WatchedRun
+from tests.support import PATIENCE
 from tests.support.watched_run import in_its_second_epoch, train_watched
 from tests.watch.following import Watching, append, content_of, held, watching
 
@@ -278,7 +279,9 @@ def test_of_several_seeds_each_is_listed(run: fr.Run, under_way: Path, tmp_path:
 
 
 def command(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "fittingroom", *words], capture_output=True, text=True, timeout=60)
+    return subprocess.run(
+        [sys.executable, "-m", "fittingroom", *words], capture_output=True, text=True, timeout=PATIENCE
+    )
 
 
 def test_a_port_that_is_taken_and_a_folder_that_is_no_run_are_named(run: fr.Run, tmp_path: Path) -> None:
@@ -368,7 +371,7 @@ def test_the_page_ends_with_a_training_that_is_stopped_and_says_so(tmp_path: Pat
         if state["standing"] != "training":
             break
     assert state["standing"] == "stopped"
-    training.communicate(timeout=60)
+    training.communicate(timeout=PATIENCE)
     assert training.returncode in (130, -signal.SIGKILL)
     assert gone(page)
 
@@ -378,7 +381,7 @@ def test_a_page_that_nobody_opens_is_gone_when_the_training_is_and_one_that_dies
     training, _ = start_training(tmp_path / "run", "--epochs", "1", "--no-test")
     (page,) = children(of=training.pid)
     os.kill(page, signal.SIGKILL)
-    _, said = training.communicate(timeout=60)
+    _, said = training.communicate(timeout=PATIENCE)
     assert training.returncode == 0
     assert "was gone before the training ended" in said
     assert gone(page)

@@ -30,6 +30,7 @@ from fittingroom.data.fetch.known_sets import (
 )
 from fittingroom.errors import DataError
 from fittingroom.files.cache_dir import cache_dir
+from tests.support import PATIENCE
 from tests.support.mirror import Behaviour, serve
 
 SAMPLE = locate("sample")
@@ -205,7 +206,7 @@ def test_two_processes_at_once_fetch_once() -> None:
             subprocess.Popen([sys.executable, "-c", IN_A_PROCESS, mirror.url], stdout=subprocess.PIPE, text=True)
             for _ in range(2)
         ]
-        sources = sorted(process.communicate(timeout=30)[0].strip() for process in processes)
+        sources = sorted(process.communicate(timeout=PATIENCE)[0].strip() for process in processes)
         assert [process.returncode for process in processes] == [0, 0]
 
     assert sources == ["another process, at the same time", mirror.url]

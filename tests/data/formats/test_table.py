@@ -22,6 +22,7 @@ from fittingroom.data.formats.idx import write_idx
 from fittingroom.data.formats.splits import Images
 from fittingroom.data.formats.table import FORMATS, WHAT_A_PATH_MAY_BE, Format, format_at, is_data_file, read_blocks
 from fittingroom.data.preprocessing import Preprocessing
+from tests.support import PATIENCE
 
 KINDS = ["idx", "idx.gz", "csv", "csv.gz", "npz", "parquet"]
 
@@ -91,7 +92,7 @@ def test_the_table_loads_nothing_that_fetches_decodes_or_parses() -> None:
     code = (
         "import sys, fittingroom.data.formats.table; print(*{'urllib.request', 'polars', 'PIL'} & sys.modules.keys())"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE, check=True)
     assert done.stdout.strip() == ""
 
 
