@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -128,6 +129,14 @@ def test_every_public_name_is_documented(package: ModuleType) -> None:
         documented = inspect.getdoc(getattr(home, name)) or ""
         assert documented, f"{name} has no docstring"
         assert not documented.startswith(f"{name}("), f"{name} has the docstring only that dataclass makes"
+
+
+def test_a_docstring_begins_with_what_it_is_about() -> None:
+    """Of one that begins with a preposition, a reader of that line alone, as in an editor, learns nothing."""
+    root = Path(fittingroom.__file__).parent
+    texts = {file.relative_to(root): file.read_text(encoding="utf-8") for file in sorted(root.rglob("*.py"))}
+    fragments = {str(file): re.findall(r'"""(?:Of|By|That|On|To|So) .*', text) for file, text in texts.items()}
+    assert not {file: found for file, found in fragments.items() if found}
 
 
 @PACKAGES

@@ -40,7 +40,7 @@ class Machine:
     card: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """As ``environment.json`` has it: without a card where there is none."""
+        """The machine as ``environment.json`` has it: without a card where there is none."""
         return {key: value for key, value in asdict(self).items() if key != "card" or value is not None}
 
 
@@ -59,7 +59,7 @@ def describe_machine(device: str) -> Machine:
 
 
 def versions(*more: str) -> dict[str, str]:
-    """Of fittingroom, Python, the packages that decide a result and ``more`` of them: those that are installed."""
+    """The versions of fittingroom, Python, the packages that decide a result and ``more``, where installed."""
     from importlib import metadata  # it loads the parser of e-mails, which predict has no use for
 
     installed = {"fittingroom": __version__, "python": platform.python_version()}

@@ -158,7 +158,7 @@ class Artifact:
 
 
 def sha256_of_weights(folder: Path) -> str:
-    """By which ``model.onnx`` names the weights that it was made from; hexadecimal. Raises ArtifactError."""
+    """The hash by which ``model.onnx`` names the weights that it was made from; hexadecimal. Raises ArtifactError."""
     return sha256_of(folder / WEIGHTS, "weights", limit=MAX_WEIGHTS)
 
 

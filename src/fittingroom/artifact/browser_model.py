@@ -85,7 +85,7 @@ def browser_model(artifact: Artifact, metadata: Metadata) -> dict[str, Any]:
 
 
 def _residual_layers(weights: Weights, model_args: Mapping[str, Any]) -> list[Layer]:
-    """Of :class:`~fittingroom.models.residual_cnn.ResidualCNN`."""
+    """The layers of :class:`~fittingroom.models.residual_cnn.ResidualCNN`."""
     widths, depths = model_args.get("widths", WIDTHS), model_args.get("depths", DEPTHS)
     pools = model_args.get("pools", POOLS)
     strides = model_args.get("strides") or [1] * len(widths)
@@ -119,7 +119,7 @@ def _residual_layers(weights: Weights, model_args: Mapping[str, Any]) -> list[La
 
 
 def _tutorial_layers(weights: Weights, _model_args: Mapping[str, Any]) -> list[Layer]:
-    """Of :class:`~fittingroom.models.tutorial_cnn.TutorialCNN`."""
+    """The layers of :class:`~fittingroom.models.tutorial_cnn.TutorialCNN`."""
     first, second, third = (
         _folded(weights, f"layer{i}.0", f"layer{i}.1", stride=1, pad=pad) for i, pad in ((1, 2), (2, 0), (3, 0))
     )

@@ -251,7 +251,7 @@ def _example(artifact: Artifact) -> Tensor:
 
 
 def _any_number() -> Any:
-    """Of images. ``torch.export`` takes a seventh of a second to load and is not needed for a usual training."""
+    """The number of images. ``torch.export`` takes a seventh of a second to load: not for each training."""
     return ({0: torch.export.Dim("N", min=1)},)
 
 

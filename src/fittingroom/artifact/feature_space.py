@@ -129,7 +129,7 @@ class _Residual(nn.Module):
 
 
 def unit_length(features_NF: Tensor) -> Tensor:
-    """Of features that are all 0, nothing can be divided: they stay so."""
+    """The features scaled to length 1; those that are all 0 stay so."""
     lengths_N1: Tensor = torch.linalg.vector_norm(features_NF, dim=1, keepdim=True)
     return features_NF / lengths_N1.clamp(min=1e-12)
 

@@ -73,7 +73,7 @@ class Metadata:
     threshold: Threshold | None = None
 
     def to_texts(self) -> dict[str, str]:
-        """As pairs of texts: the recipe as it is, everything else as JSON."""
+        """The metadata as pairs of texts: the recipe as it is, everything else as JSON."""
         values = {"format": FORMAT} | {IN_FILE.get(key, key): value for key, value in asdict(self).items()}
         values["preprocessing"] = self.preprocessing and self.preprocessing.as_dict()
         values[IN_FILE["ood_scale"]] = self.ood_scale and self.ood_scale.to_json()
@@ -179,7 +179,7 @@ class OnnxModel:
 
     @cached_property
     def _threads(self) -> int:
-        """That many images are shared among."""
+        """The number of threads that many images are shared among."""
         return self._asked_threads or _processors()
 
     @cached_property

@@ -35,7 +35,7 @@ Level = Literal["usual", "somewhat unusual", "unlike the training images"]
 
 @dataclass(frozen=True, eq=False)
 class Ranks:
-    """Of one measurement on the validation images: how many of them are at least as strange as a value.
+    """The ranks of one measurement: how many of the validation images are at least as strange as a value.
 
     Attributes:
         values: float32, falling, the strangest first: all, or of many the strangest and a choice of the rest.
@@ -47,7 +47,7 @@ class Ranks:
 
     @classmethod
     def of(cls, values_N: NDArray[np.floating[Any]]) -> Ranks:
-        """By the values of all the validation images, (N,); one that is not a number is the strangest there is."""
+        """The ranks of the values of all the validation images, (N,); one that is not a number is the strangest."""
         falling_N = -np.sort(-np.where(np.isnan(values_N), np.inf, values_N).astype(np.float32))
         return cls(falling_N[_kept_of(len(falling_N))], len(falling_N))
 
@@ -68,7 +68,7 @@ class Ranks:
         return counts
 
     def to_text(self) -> str:
-        """As base64 of little-endian float32."""
+        """The values as base64 of little-endian float32."""
         return base64.b64encode(self.values.astype("<f4").tobytes()).decode()
 
     @classmethod
@@ -129,7 +129,7 @@ class OodScale:
         return (at_least_N + 1) / (self.n + 1)
 
     def to_json(self) -> dict[str, Any]:
-        """For the metadata of a file."""
+        """The scale for the metadata of a file."""
         ranks = {"energy": self.energy, "residual": self.residual, "joined": self.joined}
         return {"n": self.n} | {key: value.to_text() for key, value in ranks.items() if value is not None}
 

@@ -122,7 +122,7 @@ def pairs_between(train: Dataset, test: Dataset, *, cache: bool) -> tuple[str, P
 
 
 def across(pairs: Pairs, count: int) -> Pairs:
-    """Of the pairs of two sets put together, those between them; ``count`` is the length of the first."""
+    """The pairs between two sets, out of those of both put together; ``count`` is the length of the first."""
     between = pairs[(pairs[:, 0] < count) & (pairs[:, 1] >= count)]
     return np.stack([between[:, 0], between[:, 1] - count], axis=1)
 
@@ -156,7 +156,7 @@ def _is_quick(count: int, shape: tuple[int, ...]) -> bool:
 
 
 def _file(datasets: tuple[Dataset, ...], search: str) -> Path:
-    """By everything that decides what is found: the images in their order, and the search."""
+    """A file named by everything that decides what is found: the images in their order, and the search."""
     decides = " ".join([str(SEARCH), search, *(dataset.fingerprint.order for dataset in datasets)])
     name = datasets[0].name.replace("/", "-")[:40]
     return cache_dir() / NEAR_DUPLICATES / f"{name}-{hashlib.sha256(decides.encode()).hexdigest()[:16]}" / "pairs.npy"

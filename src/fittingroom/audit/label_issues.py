@@ -61,7 +61,7 @@ class LabelIssue:
         return self.file or f"row {self.row:,}"
 
     def as_dict(self) -> dict[str, Any]:
-        """As JSON has it: ``file`` only where there is one."""
+        """The issue as JSON has it: ``file`` only where there is one."""
         return {key: value for key, value in asdict(self).items() if value is not None}
 
 

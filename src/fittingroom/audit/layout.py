@@ -219,7 +219,7 @@ def _is_beyond_chance(part: Dataset, offset: Offset) -> bool:
 
 
 def _goes_on_in_next(z_NP: NDArray[np.float32], width: int, start: int) -> tuple[float, float]:
-    """By how much an image's last row is more like the first one of the next image than like that of the one before.
+    """How much more an image's last row is like the first one of the next image than like that of the one before.
 
     Returns:
         The difference of the two correlations, over those pixels that a displacement by ``start`` makes neighbours, and
@@ -256,7 +256,7 @@ def _continuity(z_NP: NDArray[np.float32], width: int, step: int, offset: Offset
 
 
 def _continuity_at(z_NP: NDArray[np.float32], lag: int, rolled: bool) -> NDArray[np.float32]:
-    """Of each pixel and the one ``lag`` further on: their product, less that of the two around them, (N - 2, P)."""
+    """The product of each pixel and the one ``lag`` further on, less that of the two around them, (N - 2, P)."""
     if rolled:
         near_NP = z_NP * np.roll(z_NP, -lag, axis=1)
         far_NP = np.roll(z_NP, lag, axis=1) * np.roll(z_NP, -2 * lag, axis=1)
@@ -357,7 +357,7 @@ def _to_neighbour(z_NP: NDArray[np.float32], lag: int, rolled: bool) -> NDArray[
 def _seam(
     down_P: NDArray[np.float32], across_P: NDArray[np.float32], width: int, step: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """For each start: by how much neighbours are less alike at the seams than elsewhere, and how alike they are there.
+    """How much less alike neighbours are at the seams than elsewhere, and how alike they are there, for each start.
 
     The seams of a start: the row before it (its pixels have no neighbours below), and the column before it, which is
     ``step`` bytes wide of the row's ``width``.

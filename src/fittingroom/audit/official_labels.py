@@ -133,7 +133,7 @@ def displaced_numbers(part: Part) -> list[Finding]:
 
 
 def _offset_of_numbers(given_K: NDArray[np.int64], right_K: NDArray[np.int64]) -> tuple[int, int]:
-    """By how much labels that are bare numbers exceed the official ones, and of how many images; 0, 0 if they don't."""
+    """How much labels that are bare numbers exceed the official ones, and of how many images; 0, 0 if they don't."""
     present, classes = len(np.unique(right_K)), len(FASHION_MNIST_CLASSES)
     differences_K = given_K - right_K
     if present == classes:

@@ -14,7 +14,7 @@ USAGE = 2  # the exit code of whatever could not be understood
 
 
 class Help(argparse.HelpFormatter):
-    """As wide as the terminal: argparse asks the stream that Python began with, which is detached by then."""
+    """Format as wide as the terminal: argparse asks the stream that Python began with, which is detached by then."""
 
     def __init__(self, prog: str, **settings: Any) -> None:
         if (columns := terminal_width(sys.stdout)) is not None:

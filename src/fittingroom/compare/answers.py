@@ -69,7 +69,7 @@ class Answers:
 
     @property
     def keys(self) -> dict[str, Sequence[Hashable]]:
-        """By what its images can be told, of :data:`KEYS`."""
+        """What its images can be told by: values by the names of :data:`KEYS`."""
         images = self.images if self.has_pixels else None
         known = (self.sources, images, self.files, self.ids, self.rows)
         return {name: values for name, values in zip(KEYS, known, strict=True) if values is not None}

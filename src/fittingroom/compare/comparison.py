@@ -18,7 +18,7 @@ Verdict = Literal["better", "worse", "smaller than the effect", "cannot tell"]
 
 @dataclass(frozen=True, kw_only=True)
 class Decision:
-    """By what a verdict is reached: how many runs there are against the baseline, and how often one has looked.
+    """What a verdict is reached by: how many runs are compared with the baseline, and how often one has looked.
 
     Attributes:
         runs: that are compared with one baseline.
@@ -34,7 +34,7 @@ class Decision:
 
     @property
     def confidence(self) -> float:
-        """Of the interval beside the verdict; Bonferroni's, so that those of all runs hold together."""
+        """The confidence of the interval beside the verdict; Bonferroni's, so that those of all runs hold together."""
         return 1 - self.level / self.runs
 
     @property
@@ -49,7 +49,7 @@ PLAIN = Decision()  # of one run at the first look
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
-    """Of accuracy, the second run's less the first's; shares, −1 to 1.
+    """The difference of accuracies, the second run's less the first's; shares, −1 to 1.
 
     Attributes:
         interval: by ``decision``; for one run at the first look it covers the true difference in 95% of comparisons.
@@ -75,7 +75,7 @@ class Difference:
 
     @property
     def verdict(self) -> Verdict:
-        """On the second run: by p; where it leaves both open, whether the interval holds nothing of interest."""
+        """The verdict on the second run: by p; where that is open, whether the interval holds nothing of interest."""
         if self.p_decisive < self.decision.level and self.difference:
             return "better" if self.difference > 0 else "worse"
         if max(abs(bound) for bound in self.interval) < self.minimum_effect:

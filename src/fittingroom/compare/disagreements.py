@@ -59,7 +59,7 @@ class Disagreements:
 
     @property
     def pixels(self) -> dict[str, NDArray[np.uint8]]:
-        """Of these images, (H, W) or (H, W, 3), by their SHA-256; empty where the data can't be opened."""
+        """The pictures of these images, (H, W) or (H, W, 3), by their SHA-256; empty where the data can't be opened."""
         return self._opened[0]
 
     @property

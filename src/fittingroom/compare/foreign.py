@@ -235,7 +235,7 @@ def dataset_of(data: Splits | Dataset | str | Path, split: str) -> Dataset:
 
 
 def _with_dataset(answers: Answers, dataset: Dataset, *, has_labels: bool) -> Answers:
-    """With what the data knows of the images; where both have labels, they have to agree."""
+    """The answers with what the data knows of the images; where both have labels, they have to agree."""
     assert dataset.labels is not None
     truth = np.array(dataset.classes)[dataset.labels]
 
@@ -292,7 +292,7 @@ def _with_dataset(answers: Answers, dataset: Dataset, *, has_labels: bool) -> An
 
 
 def _scores(answers: Answers, seed: int) -> dict[str, Any]:
-    """Of one file, as ``result.json`` has them; what takes probabilities is None where there are none."""
+    """The scores of one file, as ``result.json`` has them; what takes probabilities is None where there are none."""
     # Labels and answers may have classes that no column of probabilities has: these come last.
     classes = list(
         dict.fromkeys([*answers.classes, *np.unique(answers.truth).tolist(), *np.unique(answers.predicted).tolist()])

@@ -44,7 +44,7 @@ def record_looks(pairs: Sequence[tuple[Answers, Answers]], on: Split) -> tuple[l
 
 
 def _folder(pairs: Sequence[tuple[Answers, Answers]]) -> Path:
-    """That of the runs of the baseline, or of another side; of files alone, where those of the baseline lie."""
+    """The folder of the runs of the baseline, or of another side; of files alone, where those of the baseline lie."""
     sides = [pairs[0][0], *(second for _, second in pairs)]
     run = next((side.run for side in sides if side.run is not None), None)
     if run is not None:

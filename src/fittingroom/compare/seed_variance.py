@@ -95,12 +95,12 @@ class CrossedDifference:
 
     @property
     def variance(self) -> float:
-        """Of the difference."""
+        """Variance of the difference."""
         return self.image_variance + sum(spread.between / spread.seeds for spread in self.spreads)
 
     @property
     def degrees(self) -> float:
-        """Of freedom, of Student's t for the difference over its standard error."""
+        """Degrees of freedom of Student's t for the difference over its standard error."""
         return self._degrees([spread.seeds for spread in self.spreads])
 
     @property
@@ -117,7 +117,7 @@ class CrossedDifference:
         return max(p_value, exact_mcnemar(*self.won))
 
     def interval(self, confidence: float = 0.95) -> tuple[float, float]:
-        """Of the difference, within -1 to 1. It leaves out 0 exactly when ``p_value`` is below 1 - ``confidence``."""
+        """The difference's interval, in -1 to 1; it leaves out 0 just if ``p_value`` is below 1 - ``confidence``."""
         from scipy import special
 
         least = float(special.ndtri((1 + confidence) / 2)) * math.sqrt(self.model_variance)
@@ -129,7 +129,7 @@ class CrossedDifference:
         return max(-1.0, low), min(1.0, high)
 
     def power(self, difference: float, seeds: float, level: float = 0.05) -> float:
-        """Of the test at ``level``: the probability, 0 to 1, that it detects an effect.
+        """The probability, 0 to 1, that the test at ``level`` detects an effect.
 
         Args:
             difference: the effect, > 0.

@@ -93,7 +93,7 @@ def what_differs(baseline: Run, run: Run) -> list[str]:
 
 
 def _flat(recipe: dict[str, Any]) -> dict[str, Any]:
-    """With ``model_args.widths`` and the like in place of a dict."""
+    """The recipe with ``model_args.widths`` and the like in place of a dict."""
     flat: dict[str, Any] = {}
     for key, value in recipe.items():
         flat |= {f"{key}.{name}": inner for name, inner in value.items()} if isinstance(value, dict) else {key: value}

@@ -121,7 +121,7 @@ def _method_and_plan(
 
 
 def p_value_of(first: Answers, second: Answers) -> float:
-    """Of "equally good", for this pair alone: what :func:`holm` corrects where there are several."""
+    """The p-value of "equally good" for this pair alone: what :func:`holm` corrects where there are several."""
     return _estimate(first, second, 1 - LEVEL)[2]
 
 
@@ -164,7 +164,7 @@ def _estimate(first: Answers, second: Answers, confidence: float) -> tuple[float
 
 
 def _folds_of(first: Answers, second: Answers) -> int | None:
-    """Of the cross-validation that either side's answers come of; the fewest, which have the largest factor."""
+    """The folds of the cross-validation of either side; the fewer, whose factor is the larger."""
     return min((side.folds for side in (first, second) if side.folds is not None), default=None)
 
 
@@ -316,7 +316,7 @@ def _fold_notes(first: Answers, second: Answers) -> list[str]:
 
 
 def _foreign_notes(first: Answers, second: Answers) -> list[str]:
-    """Of files of predictions: how they were understood, and what can't be known of them."""
+    """How files of predictions were understood, and what can't be known of them."""
     unknown = [
         f"Nothing is known of {side.name} but its answers: whether it learned from these images, or was chosen by "
         "them, can't be told."

@@ -36,7 +36,7 @@ class _Named(NamedTuple):
 
     @property
     def text(self) -> str:
-        """As messages call it."""
+        """What messages call it."""
         return self.file[:LONGEST_NAME] or f"{self.part or 'train'} row {self.row}"
 
 
@@ -231,7 +231,7 @@ class Places:
         return [(row.part or "train", row.row)] if part is not None and by_row and row.row < len(part) else []
 
     def _of_file(self, name: str) -> list[tuple[str, int]]:
-        """By the name as the data has it, or by a path from here."""
+        """The rows of a file, by the name that the data has for it, or by a path from here."""
         name = os.path.normpath(name.replace("\\", "/") if "/" not in name else name)
         if found := self.by_file.get(name):
             return found

@@ -175,7 +175,7 @@ def _labels(part: Dataset) -> np.ndarray:
 
 
 def _in_lines(found: Iterable[tuple[str, int, str]]) -> dict[str, str]:
-    """By part, the texts in the order of their rows, in one line each."""
+    """The texts of each part in the order of their rows, in one line each."""
     by_part: dict[str, list[str]] = {}
     for part, _, text in sorted(found):
         by_part.setdefault(part, []).append(text)

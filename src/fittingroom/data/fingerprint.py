@@ -1,4 +1,4 @@
-"""By what a data set is recognised, in whatever file format or row order it comes.
+"""What a data set is recognised by, in whatever file format or row order it comes.
 
 SHA-256 sums over one hash for each image.
 """

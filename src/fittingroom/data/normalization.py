@@ -76,7 +76,7 @@ def _mean_std(total: int, squares: int, n: int) -> tuple[float, float]:
 
 
 def _channel_sums(dataset: Dataset) -> list[tuple[int, int, int]]:
-    """Of each channel the sum of its values, that of their squares, and how many they are."""
+    """The sum of each channel's values, that of their squares, and how many they are."""
     totals, squares = [0] * dataset.channels, [0] * dataset.channels
     for start in range(0, len(dataset), 1_000):  # in parts that stay in the processor's cache
         block = dataset.images[start : start + 1_000]

@@ -303,7 +303,7 @@ def _strip_laid_on(background: tuple[int, int, int], picture: Image.Image) -> Im
 
 
 GREY_SPREAD = 2
-"""By how much R, G and B of a grey picture may differ, of 255: in a grey photo saved as lossy WebP they do by 1."""
+"""How much R, G and B of a grey picture may differ, of 255: in a grey photo saved as lossy WebP they do by 1."""
 
 
 def is_coloured(picture: Image.Image) -> bool:

@@ -88,7 +88,7 @@ class Preprocessing:
         return replace(self, size=self.size or size, channels=self.channels or channels, photo=self.photo or photo)
 
     def as_dict(self) -> dict[str, Any]:
-        """As JSON writes it: lists for tuples."""
+        """The record as JSON writes it: lists for tuples."""
         return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
 
     @classmethod

@@ -34,7 +34,7 @@ from fittingroom.evaluation.intervals import (
 
 
 def fold_factor(folds: int) -> float:
-    """By how much the variance by images is greater where K ≥ 2 folds judged them: 1 + K/(K - 1)."""
+    """The factor by which the variance by images is greater where K ≥ 2 folds judged them: 1 + K/(K - 1)."""
     return 1 + folds / (folds - 1)
 
 

@@ -55,7 +55,7 @@ def groups_among(group_N: NDArray[np.int64] | None, keep_N: NDArray[np.bool_]) -
 
 
 def effective_images(right_N: NDArray[Any], group_N: NDArray[np.int64]) -> float:
-    """As how many unrelated images these count, > 0 and at most N.
+    """How many unrelated images these count as, > 0 and at most N.
 
     Args:
         right_N: the share of right answers to each image, 0–1: of one model 0 or 1, of several seeds their mean.

@@ -93,13 +93,13 @@ class JudgedPredictions(Predictions):
     uncalibrated: NDArray[np.float32] | None = None
 
     def calibrated(self, temperature: Temperature, threshold: Threshold | None = None) -> JudgedPredictions:
-        """With the probabilities and answers that the model ships, for images by which neither was chosen."""
+        """These with the probabilities and answers that the model ships, for images by which neither was chosen."""
         probabilities_NC = temperature.applied(self.probabilities)
         predicted_N = self.predicted if threshold is None else threshold.applied(probabilities_NC)
         return replace(self, probabilities=probabilities_NC, predicted=predicted_N, uncalibrated=self.probabilities)
 
     def cross_fitted(self, *, with_threshold: bool = False) -> JudgedPredictions:
-        """With probabilities that are as honest on the validation images as the model's on others.
+        """These with probabilities that are as honest on the validation images as the model's are on others.
 
         The answers stay; ``with_threshold`` they are those of thresholds that are chosen in the same way.
         """

@@ -1,4 +1,4 @@
-"""Of two classes, the probability from which on the rarer one is predicted, in place of a half.
+"""The probability from which on the rarer one of two classes is predicted, in place of a half.
 
 Where one class has few images the more probable answer is nearly always the other one. A threshold that is chosen on
 validation images, where the mean of both recalls is largest, predicts the rare class oftener; the probabilities stay as

@@ -177,7 +177,7 @@ def brief(value: Any) -> str:
 
 
 class _Brief(Repr):
-    """As :mod:`reprlib`, for numbers of more digits than Python writes too."""
+    """What :mod:`reprlib` gives, for numbers of more digits than Python writes too."""
 
     def repr_int(self, x: int, level: int) -> str:
         return super().repr_int(x, level) if x.bit_length() < 10_000 else f"a number of {x.bit_length():,} bits"
@@ -257,7 +257,7 @@ def _bounded(hint: Any, bound: Range | Form | Among) -> Reader:
 
 
 def _one_of(hints: tuple[Any, ...]) -> Reader:
-    """Of several annotations the first that a value has; null is told before the others are tried."""
+    """The first of several annotations that a value has; null is told before the others are tried."""
     may_be_none = NoneType in hints
     readers = [reader_of(hint) for hint in hints if hint is not NoneType]
 

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 
 def sqlite_url(file: Path) -> str:
-    """As SQLAlchemy takes it.
+    """The address as SQLAlchemy takes it.
 
     A ``?`` would begin its options and a ``#`` or ``%`` mean something to SQLite, so a path with one of them goes in
     quoted, in the form that SQLite calls a URI. Other paths stay as they are, as studies have them on record.

@@ -73,7 +73,7 @@ class Tried:
 
     @property
     def verdicts(self) -> dict[str, str]:
-        """By the idea's name: ``better``, ``worse``, ``smaller than the effect`` or ``cannot tell``."""
+        """The verdicts by the ideas' names: ``better``, ``worse``, ``smaller than the effect`` or ``cannot tell``."""
         return {idea["name"]: idea["verdict"] for idea in self.result["ideas"]}
 
 

@@ -71,7 +71,7 @@ def headline(result: Mapping[str, Any]) -> str:
 
 
 def judged_on(result: Mapping[str, Any]) -> str:
-    """By which images, and how they were kept from those that judge."""
+    """What it was judged by, and how those images were kept from the trainings."""
     if result["folds"]:
         folds = result["folds"]
         return f"Each of {result['n']:,} images was judged by models that had not learned from it ({folds} folds)."

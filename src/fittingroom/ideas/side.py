@@ -102,7 +102,7 @@ class Side:
 
     @property
     def seconds(self) -> float:
-        """That its finished trainings took, whichever process carried them out."""
+        """The seconds that its finished trainings took, whichever process carried them out."""
         return sum(float(model.result["total_seconds"]) for model in self.models if model.is_finished)
 
 

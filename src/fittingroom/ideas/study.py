@@ -66,7 +66,7 @@ class Study:
 
     @property
     def name(self) -> str:
-        """Of the folder."""
+        """The name of the folder."""
         return self.path.resolve().name
 
     @property
@@ -107,11 +107,11 @@ class Study:
 
     @property
     def seconds(self) -> float:
-        """That its trainings took so far."""
+        """The seconds that its trainings took so far."""
         return sum(side.seconds for side in (self.baseline, *self.ideas))
 
     def _answers(self, ideas: Sequence[Idea], pairs: int) -> Iterator[tuple[str, tuple[Any, Any]]]:
-        """By each idea's name, whether each of the first seeds of baseline and idea got each image right."""
+        """Whether each of the first seeds of baseline and idea got each image right, by the idea's name."""
         baseline = self.baseline.answers(pairs)
         for idea in ideas:
             first, second = pair(baseline, idea.answers(pairs))
@@ -139,7 +139,7 @@ class Study:
         }
 
     def _result_of(self, idea: Idea) -> dict[str, Any]:
-        """Of one idea; one that no look has judged has no figures."""
+        """The result of one idea; one that no look has judged has no figures."""
         judgement = self.judged.get(idea.name)
         of_seeds = _accuracies(None if judgement is None else idea.answers(judgement.pairs))
         whose = {"name": idea.name, "run": idea.path.name, "changes": list(idea.changes), "seconds": idea.seconds}
@@ -168,7 +168,7 @@ def judgement_text(judgement: Judgement, effect: float) -> str:
 
 
 def _accuracies(answers: Answers | None) -> dict[str, Any]:
-    """Of a side's seeds, and of its recipe."""
+    """The figures of a side's seeds, and of its recipe."""
     if answers is None:
         return {"seeds": 0, "accuracies": [], "mean": None, "sd": None, "interval_of_accuracy": None}
     accuracy = accuracy_of_answers(answers.correct, group_numbers(answers.groups), answers.folds)

@@ -46,7 +46,7 @@ class ModelSource:
 
     @property
     def sha256(self) -> str | None:
-        """Of the user's code, 64 hexadecimal digits."""
+        """The SHA-256 of the user's code, 64 hexadecimal digits."""
         return None if self.code is None else self.code.sha256
 
 

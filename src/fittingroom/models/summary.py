@@ -59,7 +59,7 @@ def _row(name: str, module: nn.Module, output: Any) -> LayerRow:
 
 
 def _multiply_adds(module: nn.Module, output: Tensor) -> int:
-    """For one image; 0 for modules that multiply no weights, and for those that aren't known here."""
+    """Multiply–adds for one image; 0 for modules that multiply no weights, and for those that aren't known here."""
     if isinstance(module, nn.Conv2d):
         per_output = module.weight[0].numel()
     elif isinstance(module, nn.Linear):

@@ -94,7 +94,7 @@ class _Excerpt:
 
     @property
     def text(self) -> str:
-        """As a file."""
+        """The definitions, and what they import, as a file."""
         return FUTURE + "".join(self._imports) + "\n\n" + "\n\n".join(self._definitions.values())
 
     def add(self, name: str, value: Any) -> None:

@@ -40,7 +40,7 @@ class KeptCode:
 
     @property
     def sha256(self) -> str:
-        """Of all files together."""
+        """The SHA-256 of all files together."""
         return digest_of(self.main, self.files)
 
     @property

@@ -44,7 +44,7 @@ class OwnCode:
 
     @property
     def sha256(self) -> str:
-        """Of all files together, see :func:`digest_of`."""
+        """The SHA-256 of all files together, see :func:`digest_of`."""
         return digest_of(self.main, self.hashes())
 
     def hashes(self) -> dict[str, str]:

@@ -186,7 +186,7 @@ def _tell_tracker(name: str, run: Run, failures: dict[str, str]) -> None:
 
 
 def _ship_again(run: Run, failures: dict[str, str]) -> int | None:
-    """As :func:`ship` does it, with the network that the run has saved and the data that it was trained on."""
+    """Do :func:`ship` again, with the network that the run has saved and the data that it was trained on."""
     artifact, environment, splits = run.artifact, run.environment, run.open_data()
 
     # Of other images the check of pictures would say nothing of this training.

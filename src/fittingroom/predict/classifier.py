@@ -123,7 +123,7 @@ class Classifier:
 
     @property
     def image_shape(self) -> tuple[int, ...]:
-        """Of one image: (H, W), or (H, W, 3) where the model knows colour."""
+        """The shape of one image: (H, W), or (H, W, 3) where the model knows colour."""
         return self.artifact.image_size + ((3,) if self.artifact.channels == 3 else ())
 
     def image_of(
@@ -178,7 +178,7 @@ class Classifier:
         return Classified(said.probabilities, said.predicted, said.energies, said.residuals, typical)
 
     def sets(self, said: Predictions, coverage: float = 0.95) -> list[list[str]]:
-        """For each image the classes that hold the right one in ``coverage`` (0–1) of pictures like the validation's.
+        """The classes, for each image, that hold the right one in ``coverage`` (0–1) of pictures like the validation's.
 
         The first answer is always the first of them. See :mod:`fittingroom.evaluation.conformal`.
 

@@ -21,7 +21,7 @@ class SeesPictures(Protocol):
 
     @property
     def image_shape(self) -> tuple[int, ...]:
-        """Of one image: (H, W), or (H, W, 3) in colour."""
+        """The shape of one image: (H, W), or (H, W, 3) in colour."""
 
     def see(self, content: bytes, where: str, *, formats: tuple[str, ...] = FORMATS, look: bool = False) -> SeenPicture:
         """The bytes of a picture file → the image that it takes, with the picture's own size."""

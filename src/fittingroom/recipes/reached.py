@@ -26,4 +26,4 @@ REACHED = {
     "compact": Reached(0.9436, 6, 425),
     "strong": Reached(0.9523, 5, 832),
 }
-"""By recipe, each better and slower than the one before: what to try next is the next one."""
+"""Each recipe is better and slower than the one before: what to try next is the next one."""

@@ -65,7 +65,7 @@ def fenced(text: str) -> Any:
 
 @cache
 def _markdown_environment() -> Environment:
-    """As for pages, with texts made safe for Markdown."""
+    """The environment for pages, with texts made safe for Markdown."""
     environment = _environment().overlay(finalize=in_markdown)
     environment.filters = environment.filters | {"fenced": fenced}
     return environment

@@ -19,7 +19,7 @@ def share_text(share: float, digits: int = 2) -> str:
 
 
 def counted(number: int, thing: str = "image") -> str:
-    """So many of a thing: ``1 image``, ``1,234 images``.
+    """A number of things: ``1 image``, ``1,234 images``.
 
     Example:
         >>> counted(1), counted(0), counted(1_234, "test image")

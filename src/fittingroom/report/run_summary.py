@@ -342,7 +342,7 @@ def reproduces(run: Run) -> str:
 
 
 def cut_again(run: Run) -> str:
-    """On what else the bits depend that the commands come to: which near-duplicates were known; "" for nothing."""
+    """What else the bits of those commands depend on: which near-duplicates were known; "" for nothing."""
     kept = run.environment.together
     if kept is None or kept.near_from not in ("data check", "") or (kept.near_from and not kept.near_pairs):
         return ""

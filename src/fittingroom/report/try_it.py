@@ -41,7 +41,7 @@ class Trial:
 
 
 def trial_of(run: Run) -> Trial:
-    """Of a run of one seed.
+    """What a page needs for trying the model of a run of one seed.
 
     Raises:
         ArtifactError: its model can't be computed by a page, or a file of it is missing or damaged.

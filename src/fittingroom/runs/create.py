@@ -314,7 +314,7 @@ def _own_folder(out: str | Path | None, name: str) -> Path | None:
 
 
 def _begin(folder: Path, recipe: Recipe, environment: Environment, begun: Begun | None = None) -> None:
-    """As :func:`write_start`; a folder that can't be written whole is empty again, so that the next try may take it."""
+    """Do :func:`write_start`; a folder that can't be written whole is empty again, so that the next try may take it."""
     with beginning(folder, FIRST_FILES):
         if begun is not None:
             write_weights(folder, begun.weights)

@@ -87,7 +87,7 @@ class Options:
 
 @dataclass(frozen=True, kw_only=True)
 class DataIdentity:
-    """By what one part of the data is recognised.
+    """What one part of the data is recognised by.
 
     Attributes:
         name: such as ``sample train``.

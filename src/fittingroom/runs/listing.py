@@ -112,7 +112,7 @@ def _figures(result: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _data_set(environment: Environment) -> str:
-    """By what runs are known to have been judged on the same images: so many digits that two sets don't share them."""
+    """What runs on the same images have in common: so many digits of their hashes that two sets don't share them."""
     data = environment.data
     parts = (data.test, data.validation or data.train)
     return "-".join("none" if part is None else (part.sources or part.images)[:12] for part in parts)
@@ -177,7 +177,7 @@ def changed_keys(recipe: Mapping[str, Any], images: int | None = None, given: Se
 
 
 def _flat(recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """With ``model_args.widths`` and the like in place of a dict."""
+    """The recipe with ``model_args.widths`` and the like in place of a dict."""
     flat: dict[str, Any] = {}
     for key, value in recipe.items():
         flat |= {f"{key}.{name}": inner for name, inner in value.items()} if isinstance(value, dict) else {key: value}

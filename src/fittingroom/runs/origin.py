@@ -53,7 +53,7 @@ class Origin:
 
     @property
     def name(self) -> str:
-        """As the ledger calls it."""
+        """What the ledger calls it."""
         return self.run.name
 
     @property

@@ -25,7 +25,7 @@ from fittingroom.evaluation.predictions import JudgedPredictions, read_predictio
 
 
 class Member(Protocol):
-    """So much of a run of one seed as is needed to read what it answered."""
+    """What is needed of a run of one seed to read what it answered."""
 
     @property
     def artifact(self) -> Artifact:
@@ -67,7 +67,7 @@ def figures_of_members(members: Sequence[Member], split: str, scores: Sequence[M
 def accuracy_of_answers(
     right_SN: NDArray[np.bool_], group_N: NDArray[np.int64] | None = None, folds: int | None = None
 ) -> RecipeAccuracy:
-    """By whether each seed (a row) got each image (a column) right; a single seed leaves the interval of that model.
+    """The accuracy by whether each seed (a row) got each image (a column) right; of a single seed, that of its model.
 
     ``group_N`` has the group of each image, where groups are known: other images are then those of other groups. With
     ``folds`` each seed's answers come of so many models.
@@ -92,7 +92,7 @@ def accuracy_of_answers(
 
 
 def accuracy_of_scores(scores: Sequence[Mapping[str, Any]]) -> RecipeAccuracy:
-    """By the ``accuracy``, ``correct`` and ``n`` of each seed alone."""
+    """The accuracy by the ``accuracy``, ``correct`` and ``n`` of each seed alone."""
     if len(scores) > 1:
         return recipe_accuracy_of_scores([score["accuracy"] for score in scores], min(score["n"] for score in scores))
     return _accuracy_of_one(scores[0]["correct"], scores[0]["n"])
@@ -108,7 +108,7 @@ def _accuracy_of_one(correct: int, n: int) -> RecipeAccuracy:
 
 
 def _accuracy(tables: Sequence[JudgedPredictions], scores: Sequence[Mapping[str, Any]]) -> RecipeAccuracy:
-    """By the answers where they are at hand and are those that were scored, else by the scores."""
+    """The accuracy by the answers, where they are at hand and are those that were scored, else by the scores."""
     if [int(table.is_right.sum()) for table in tables] != [score["correct"] for score in scores]:
         return accuracy_of_scores(scores)
     return accuracy_of_answers(np.stack([table.is_right for table in tables]), tables[0].group_numbers)

@@ -52,7 +52,7 @@ class ClassMetric(TypedDict):
 
 
 class Scores(Accuracy):
-    """Of one model on one set."""
+    """Scores of one model on one set."""
 
     loss: Loss
     top2: Share
@@ -77,7 +77,7 @@ class NearInTestCounts(TypedDict):
 
 
 class EvaluatedData(TypedDict):
-    """Of the set that ``evaluations/<number>.json`` is on."""
+    """Fingerprints of the set that ``evaluations/<number>.json`` is on."""
 
     content: str
 
@@ -91,7 +91,7 @@ class Evaluation(TypedDict):
 
 
 class ResultOfOne(TypedDict):
-    """Of a run of one seed."""
+    """The result of a run of one seed."""
 
     recipe: str
     seed: Count
@@ -117,7 +117,7 @@ class MemberScores(TypedDict):
 
 
 class ResultOfSeveral(TypedDict):
-    """Of a run of several seeds."""
+    """The result of a run of several seeds."""
 
     recipe: str
     on: Literal["test", "validation"] | None

@@ -328,7 +328,7 @@ class Run:
 
     @property
     def name(self) -> str:
-        """As the ledger calls it: ``swift-1``, or ``swift-2/seed-0`` for a member."""
+        """What the ledger calls it: ``swift-1``, or ``swift-2/seed-0`` for a member."""
         return str(self.path.resolve().relative_to(runs_folder(self.path).resolve()))
 
 

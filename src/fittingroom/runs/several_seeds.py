@@ -19,7 +19,7 @@ MEMBER_SCORES = ("accuracy", "interval", "correct", "n")  # that a run of severa
 
 
 class Seed(Member, Protocol):
-    """So much of a run of one seed as is said of it beside the others."""
+    """What is said of a run of one seed beside the others."""
 
     @property
     def path(self) -> Path:
@@ -28,7 +28,7 @@ class Seed(Member, Protocol):
 
     @property
     def recipe(self) -> Recipe:
-        """For the seed."""
+        """The recipe with its seed."""
         ...
 
     @property
@@ -99,7 +99,7 @@ def summarize_members(path: Path, members: Sequence[Seed]) -> dict[str, Any]:
 
 
 def _checked_in_all(results: Sequence[Mapping[str, Any]]) -> dict[str, int | None]:
-    """On how many pictures ``predict`` was checked for each member; None where it wasn't for all; nothing of 0.1."""
+    """How many pictures ``predict`` was checked on for each member; None where it wasn't for all; nothing of 0.1."""
     if not all("pictures_checked" in result for result in results):
         return {}
     checked = [result["pictures_checked"] for result in results if result["pictures_checked"]]

@@ -41,7 +41,7 @@ class Endpoint:
 
     @property
     def paths(self) -> list[str]:
-        """Where it answers."""
+        """The path at which it answers."""
         return [self.path] + ([self.alias] if self.alias else [])
 
 

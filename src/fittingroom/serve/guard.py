@@ -304,7 +304,7 @@ async def _hang_up(scope: Scope) -> None:
 
 
 def error_body(message: str) -> bytes:
-    """As the inference protocol wants errors."""
+    """An error as the inference protocol wants it."""
     return json.dumps({"error": message}, ensure_ascii=False).encode()
 
 

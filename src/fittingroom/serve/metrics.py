@@ -21,7 +21,7 @@ class Histogram:
         self.sum += value
 
     def lines(self, name: str, labels: str = "") -> list[str]:
-        """In the text format; ``labels`` such as ``model="a"``."""
+        """Its lines in the text format; ``labels`` such as ``model="a"``."""
         braced, comma = (f"{{{labels}}}", labels + ",") if labels else ("", "")
         total, lines = 0, []
         for bound, count in zip((*map(str, self.bounds), "+Inf"), self.counts, strict=True):

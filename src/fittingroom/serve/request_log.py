@@ -200,6 +200,6 @@ def _traceback(record: logging.LogRecord) -> list[str]:
 
 
 def _time(seconds: float) -> str:
-    """As ISO 8601 has it, in UTC, with milliseconds."""
+    """The time as ISO 8601 has it, in UTC, with milliseconds."""
     whole = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
     return f"{whole}.{int(seconds % 1 * 1000):03}Z"

@@ -131,7 +131,7 @@ def _sharing(model: nn.Module) -> nn.Module:
 
 
 def _add_gradients(parameters: list[nn.Parameter], of_model: list[nn.Parameter]) -> None:
-    """To those of the model, where there are any: what is frozen has none in either."""
+    """Add them to those of the model, where there are any: what is frozen has none in either."""
     sums = [p.grad for p in of_model if p.grad is not None]
     torch._foreach_add_(sums, [p.grad for p in parameters if p.grad is not None])
 

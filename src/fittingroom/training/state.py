@@ -218,7 +218,7 @@ class TrainState:
         return tensors
 
     def sha256(self) -> str:
-        """Of all tensors with their names: the same for the same bits, in whatever memory layout; hexadecimal."""
+        """The SHA-256 of all tensors with their names, whatever their memory layout; hexadecimal."""
         digest = hashlib.sha256()
         for name, tensor in sorted(self.tensors().items()):
             plain = tensor.detach().cpu().contiguous()

@@ -47,6 +47,6 @@ class Validation:
             self.snapshots.take(network, step)
 
     def take_snapshot_of(self, predictions: Predictions, step: int, *, is_last: bool) -> None:
-        """As :meth:`take_snapshot`, by what :meth:`judge` said; of the last epoch whether or not it is time."""
+        """Write what :meth:`judge` said, if anybody watches and it is time; after the last epoch in any case."""
         if self.snapshots is not None:
             self.snapshots.take_from(predictions.probabilities, step, is_last=is_last)

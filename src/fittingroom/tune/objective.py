@@ -65,7 +65,7 @@ class Objective:
         return f"{text}, 95% interval {self.show(low)} to {self.show(high)} ({whose})"
 
     def interval_of_mean(self, fresh: Mapping[str, Any]) -> tuple[float, float] | None:
-        """Of accuracies the recipe's interval; of losses, and in a study of 0.1, that over seeds alone."""
+        """The recipe's interval of accuracies; of losses, and in a study of 0.1, that over seeds alone."""
         interval = fresh.get("interval") or fresh["interval_of_mean"]
         return interval and (interval[0], interval[1])
 

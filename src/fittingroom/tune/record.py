@@ -223,7 +223,7 @@ def open_study(path: Path, *, splits: Splits | None = None, storage: str | None 
 
 
 def _only_name(path: Path) -> str | None:
-    """Of the only study in a folder's own database; None where there are more, or none.
+    """The name of the only study in a folder's own database; None where there are more, or none.
 
     Raises:
         ArtifactError: the database is gone, or no file of the folder's own: a study may have come from a stranger.
@@ -239,7 +239,7 @@ def _only_name(path: Path) -> str | None:
 
 
 def _fingerprints(splits: Splits) -> dict[str, str | None]:
-    """Of what is trained and judged on, in file order."""
+    """The fingerprints of what is trained and judged on, in file order."""
     return {
         "train": splits.train.fingerprint.order,
         "validation": splits.validation.fingerprint.order if splits.validation is not None else None,

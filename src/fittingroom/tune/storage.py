@@ -13,7 +13,7 @@ from fittingroom.errors import FittingRoomError
 from fittingroom.files.sqlite_url import sqlite_url, without_password
 
 DATABASE = "study.db"
-"""Of a study for which no other storage was named, in its folder."""
+"""The storage of a study for which no other was named, in its folder."""
 
 
 _OPENED: dict[str, tuple[tuple[int, int] | None, optuna.storages.RDBStorage]] = {}

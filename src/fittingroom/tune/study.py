@@ -86,7 +86,7 @@ class Study:
 
     @property
     def name(self) -> str:
-        """In Optuna's storage: that of the folder as it was called when the study was begun."""
+        """Its name in Optuna's storage: that of the folder when the study was begun."""
         return self.known_as or self.path.resolve().name
 
     @property
@@ -119,7 +119,7 @@ class Study:
         return min(finished, key=lambda trial: self.objective.rank(cast("float", trial.value)), default=None)
 
     def folder(self, number: int) -> Path:
-        """Of a trial's run."""
+        """The folder of a trial's run."""
         return self.path / f"trial-{number:04d}"
 
     @property

@@ -46,7 +46,7 @@ class Trace:
 
     @classmethod
     def read(cls, file: Path) -> Trace:
-        """That of a recorded training; empty where nothing is recorded. The losses come back bit for bit."""
+        """The trace of a recorded training; empty where nothing is recorded. The losses come back bit for bit."""
         events = read_metrics(file) if file.exists() else []
         losses = {event["step"]: event["loss"] for event in events if event["event"] == "step"}
         epochs = [event for event in events if event["event"] == "epoch"]

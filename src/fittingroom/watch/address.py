@@ -11,5 +11,5 @@ def new_token() -> str:
 
 
 def address_of(port: int, token: str) -> str:
-    """Of the page, on a port of this machine."""
+    """The address of the page, on a port of this machine."""
     return f"http://127.0.0.1:{port}/{token}/"

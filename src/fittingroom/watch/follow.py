@@ -121,16 +121,16 @@ class Training:
 
     @property
     def planned_steps(self) -> int:
-        """Of all epochs; 0 before it is known."""
+        """Number of steps of all epochs; 0 before it is known."""
         return self.start["epochs"] * self.start["steps_per_epoch"] if self.start else 0
 
     @property
     def done_steps(self) -> int:
-        """So far."""
+        """What has been done so far."""
         return self.step["step"] if self.step else 0
 
     def history(self, name: str = "") -> History | None:
-        """For the curves; None before the first step."""
+        """What the curves show; None before the first step."""
         if self.start is None or not self.steps:
             return None
         return History(name, self.steps, self.epochs, self.start["steps_per_epoch"])
@@ -153,7 +153,7 @@ class Training:
 
 
 def _halved(steps: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Of each four steps the two with the least and the greatest loss, so that no spike is lost."""
+    """Keep, of each four steps, the two with the least and the greatest loss, so that no spike is lost."""
     kept: list[dict[str, Any]] = []
     for i in range(0, len(steps), 4):
         stretch = steps[i : i + 4]

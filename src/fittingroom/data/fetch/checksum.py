@@ -65,7 +65,7 @@ class Verified:
         self.record = record
 
     def problem_of(self, path: Path, expected: KnownFile) -> str | None:
-        """As the function of this name, quick for a file that was verified before."""
+        """The problem of a file, as the function of this name finds it; quick for a file that was verified before."""
         try:
             mark = _mark(path, expected)
         except OSError:

@@ -26,10 +26,10 @@ PIXELS_NAMES = ("pixels", "pixel_values")
 """What a column may be called that holds all pixels of an image, with blanks between them, as FER2013's."""
 
 EVIDENCE_ROWS = 100_000
-"""By how many rows it is told which column of a file without a header holds the labels."""
+"""Number of rows by which it is told which column of a file without a header holds the labels."""
 
 NAMES_SHARE = 0.05
-"""So many of the labels must be text, at least, before it is names and no mistake in a column of numbers."""
+"""The share of the labels that must be text, at least, for them to be names and not a mistake among numbers."""
 
 _PIXEL_NAME = re.compile(r"(?:pixel|px|p)?[ _]?(\d+)", re.IGNORECASE)
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
@@ -65,7 +65,7 @@ class Layout:
 
     @property
     def side(self) -> int:
-        """Of the square images, in pixels."""
+        """Side of the square images, in pixels."""
         return math.isqrt(len(self.columns) - len(self.skipped) - (self.label is not None))
 
 

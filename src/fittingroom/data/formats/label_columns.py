@@ -18,7 +18,7 @@ ANSWER_COLUMNS = {"file", "row", "label", "class", "typical"}
 
 
 def label_column_of(frame: pl.DataFrame) -> str | None:
-    """As :func:`label_column`; of the numbers and names that ``predict --csv`` prints, the names.
+    """The result of :func:`label_column`; of the numbers and names that ``predict --csv`` prints, the names.
 
     A person who corrects such a table corrects the names.
     """

@@ -20,7 +20,7 @@ from fittingroom.files.polars_check import check_polars
 
 ROWS = 2_000  # that are taken apart at once
 FER2013_CLASSES = ("Angry", "Disgust", "Fear", "Happy", "Sad", "Surprise", "Neutral")
-"""By their numbers, as the data set's own description has them."""
+"""The classes by their numbers, as the data set's own description has them."""
 
 FER2013_SIDE = 48
 

@@ -33,7 +33,7 @@ RULES: tuple[Callable[[Facts], Diagnosis | None], ...] = (
     suspicious_labels,
     no_validation,
 )
-"""In the order in which they are reported; what is muted comes last."""
+"""The rules in the order in which they are reported; what is muted comes last."""
 
 
 def diagnose(

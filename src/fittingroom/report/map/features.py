@@ -60,7 +60,7 @@ class FeatureReader:
 def nearest_rows(
     reader: FeatureReader, queries: NDArray[np.uint8], images: NDArray[np.uint8], count: int
 ) -> NDArray[np.int64]:
-    """Of each of Q queries, the ``count`` nearest among all of N images: int64 (Q, count), the nearest first.
+    """The ``count`` nearest of N images for each of Q queries: int64 (Q, count), the nearest first.
 
     No more than a batch of images is looked at at a time, whatever N is.
 

@@ -199,7 +199,7 @@ def _as_the_model_takes_it(artifact: Artifact, images: Sequence[NDArray[np.uint8
 def _nearest(
     run: Run, judged: Judged, images: Mapping[str, NDArray[np.uint8]], reader: FeatureReader
 ) -> tuple[list[NearestImages | None], Sprite | None, int, str]:
-    """Of each of the worst mistakes whose image is at hand the nearest training images; or why there are none."""
+    """The nearest training images of each of the worst mistakes whose image is at hand; or why there are none."""
     table, artifact = judged.table, run.artifact
     shown = find_mistakes(table)[:MAX_MISTAKES].tolist()
     worst = [row for row in shown if table.images[row] in images]
