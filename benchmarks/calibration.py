@@ -1,9 +1,10 @@
 """Do the shipped probabilities mean what they say, and do sets hold the right class as often as was asked for?
 
-For each seed of a run that was judged on its test set: a temperature fitted on its validation images, by the package's
-own function; calibration error (15 bins of equal count) and log loss on test before and after, and the answers that
-changed. For sets of 95 %: coverage on test by the scores of validation; and validation and test pooled and cut anew 200
-times a seed, each time with a temperature and scores of its own. Runs of before 0.2 serve too: nothing is trained.
+For each seed of a run that was judged on its test set: temperature and exponent fitted on its validation images, by
+the package's own function; calibration error (15 bins of equal count) and log loss on test before and after, and the
+answers that changed. For sets of 95 %: coverage on test by the scores of validation; and validation and test pooled
+and cut anew 200 times a seed, each time with a temperature, exponent and scores of its own. Runs of before 0.2 serve
+too: nothing is trained.
 
     python benchmarks/calibration.py RUN... [--quick]
 
@@ -27,7 +28,7 @@ from fittingroom.evaluation.calibration import calibration
 from fittingroom.evaluation.conformal import ConformalScores, scores_of, sets_of
 from fittingroom.evaluation.metrics import log_loss
 from fittingroom.evaluation.predictions import read_predictions
-from fittingroom.evaluation.temperature import Temperature, with_temperature
+from fittingroom.evaluation.temperature import Temperature
 from fittingroom.training.inference import predict_dataset
 
 COVERAGE, CUTS = 0.95, 200
@@ -65,6 +66,7 @@ def measure(run: fr.Run, cuts: int) -> dict[str, float]:
     sizes = [len(classes) for classes in sets_of(shipped_NC, scores.limit(COVERAGE))]
     return {
         "temperature": temperature.value,
+        "exponent": temperature.exponent,
         "calibration error, uncalibrated (%)": 100 * before.ece,
         "calibration error (%)": 100 * after.ece,
         "the same by chance (%)": 100 * after.ece_by_chance,
@@ -100,10 +102,12 @@ def held(scores: ConformalScores, shipped_NC: NDArray[np.float32], truth_N: NDAr
 def uncalibrated(run: fr.Run, split: str) -> Said:
     """What the network says without a temperature: of a calibrated run by its weights, for its files have another."""
     kept = read_predictions(run.predictions_file(split), run.artifact.classes)
-    if not run.artifact.temperature.n:
+    temperature = run.artifact.temperature
+    if not temperature.n:
         return kept.probabilities, kept.truth
     if split == "test":
-        return with_temperature(kept.probabilities, 1 / run.artifact.temperature.value), kept.truth
+        inverse = Temperature(temperature.value**-temperature.exponent, exponent=1 / temperature.exponent)
+        return inverse.applied(kept.probabilities), kept.truth
 
     # Those of validation are cross-fitted: five temperatures, none of which is the run's.
     images = run.images(split, set(kept.images))

@@ -233,12 +233,13 @@ SECTIONS = (
     Section(
         "calibration.py",
         "Probabilities",
-        "On the official test set, before and after the temperature; and the sets of `--coverage 95` ([how it "
+        "On the official test set, before and after temperature and exponent; and the sets of `--coverage 95` ([how it "
         "judges](../explain/judging.md)).",
         [
             Column(metric, title, mean=True)
             for metric, title in {
                 "temperature": "temperature",
+                "exponent": "exponent",
                 "calibration error, uncalibrated (%)": "calibration error before, %",
                 "calibration error (%)": "after, %",
                 "the same by chance (%)": "of a perfect model, by chance, %",

@@ -63,7 +63,7 @@ class FittingRoomClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         network_: the trained network, on the CPU.
         preprocessing_: the size and channels that the recipe asks for, where it does.
         normalization_: what pixels of 0–255 go through before the network.
-        temperature_: what logits are divided by, fitted on the images that were held out; 1 where they are fewer than
+        temperature_: by which logits are changed, fitted on the images that were held out; 1 where they are fewer than
             200, or none.
         recipe_: what was trained by, with all that the number of images decides.
         n_iter_: epochs that it was trained for.

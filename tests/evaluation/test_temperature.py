@@ -1,4 +1,4 @@
-"""One number makes probabilities mean what they say, and changes no answer."""
+"""Two numbers make probabilities mean what they say, and change no answer."""
 
 from __future__ import annotations
 
@@ -7,40 +7,56 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
+from scipy.optimize import minimize
 
 from fittingroom.evaluation.calibration import calibration
 from fittingroom.evaluation.metrics import log_loss
-from fittingroom.evaluation.temperature import Temperature, cross_fitted, fit_temperature, with_temperature
+from fittingroom.evaluation.temperature import EXPONENT_SD, Temperature, cross_fitted, fit_temperature
+from fittingroom.models.tensors import change_gaps
 
 
 def said(
-    n: int, temperature: float, *, classes: int = 10, seed: int = 0, spread: float = 3.0
+    n: int, temperature: float, exponent: float = 1.0, *, classes: int = 10, seed: int = 0, spread: float = 3.0
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Probabilities that are true at ``temperature``, and labels drawn by them."""
+    """Probabilities that are true at ``temperature`` and ``exponent``, and labels drawn by them."""
     rng = np.random.default_rng(seed)
     logits_NC = rng.normal(size=(n, classes)) * spread
+    gaps_NC = logits_NC.max(axis=1, keepdims=True) - logits_NC
     noise_NC = rng.gumbel(size=(n, classes))
-    labels_N = (logits_NC / temperature + noise_NC).argmax(axis=1)
-    weights_NC = np.exp(logits_NC - logits_NC.max(axis=1, keepdims=True))
+    labels_N = (noise_NC - (gaps_NC / temperature) ** exponent).argmax(axis=1)
+    weights_NC = np.exp(-gaps_NC)
     return (weights_NC / weights_NC.sum(axis=1, keepdims=True)).astype(np.float32), labels_N
 
 
 @pytest.mark.parametrize("temperature", [0.3, 0.65, 1.0, 2.5])
-def test_the_temperature_that_was_planted_is_found(temperature: float) -> None:
-    probabilities_NC, labels_N = said(20_000, temperature)
-    assert fit_temperature(probabilities_NC, labels_N) == pytest.approx(temperature, rel=0.04)
+@pytest.mark.parametrize("exponent", [0.7, 1.0, 1.4])
+def test_the_temperature_and_the_exponent_that_were_planted_are_found(temperature: float, exponent: float) -> None:
+    found = fit_temperature(*said(20_000, temperature, exponent))
+    assert found.value == pytest.approx(temperature, rel=0.05)
+    assert found.exponent == pytest.approx(exponent, rel=0.05)
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.7])
-def test_it_is_the_minimum_of_the_log_loss(temperature: float) -> None:
-    probabilities_NC, labels_N = said(5_000, temperature)
-    found = minimize_scalar(
-        lambda t: log_loss(with_temperature(probabilities_NC, t), labels_N), bounds=(0.05, 20), method="bounded"
-    ).x
+@pytest.mark.parametrize("exponent", [0.8, 1.3])
+def test_they_are_the_minimum_of_the_log_loss(temperature: float, exponent: float) -> None:
+    probabilities_NC, labels_N = said(5_000, temperature, exponent)
+
+    def loss(logarithms: NDArray[np.float64]) -> float:
+        value, power = np.exp(logarithms)
+        held = logarithms[1] ** 2 / (2 * EXPONENT_SD**2) / 5_000
+        return log_loss(Temperature(value, exponent=power).applied(probabilities_NC), labels_N) + held
+
     # One mistake that wasn't made is added to those that were.
-    assert fit_temperature(probabilities_NC, labels_N) == pytest.approx(found, rel=0.01)
+    found = fit_temperature(probabilities_NC, labels_N)
+    smallest = np.exp(minimize(loss, np.zeros(2), method="Nelder-Mead").x)
+    assert (found.value, found.exponent) == pytest.approx(tuple(smallest), rel=0.02)
+
+
+def test_few_images_hardly_move_the_exponent() -> None:
+    found = [fit_temperature(*said(200, 0.65, seed=seed)).exponent for seed in range(50)]
+    assert 0.7 < min(found) < max(found) < 1.4
 
 
 def test_a_model_without_a_mistake_is_not_called_certain() -> None:
@@ -55,16 +71,31 @@ def test_a_model_without_a_mistake_is_not_called_certain() -> None:
 
 def test_no_answer_changes() -> None:
     probabilities_NC, _ = said(20_000, 1.0)
-    for temperature in (0.3, 0.646, 3.0):
-        changed_NC = with_temperature(probabilities_NC, temperature)
+    for temperature in (Temperature(0.3), Temperature(0.646, exponent=1.3), Temperature(3.0, exponent=0.7)):
+        changed_NC = temperature.applied(probabilities_NC)
         assert (changed_NC.argmax(axis=1) == probabilities_NC.argmax(axis=1)).all()
         np.testing.assert_allclose(changed_NC.sum(axis=1), 1, atol=1e-6)
 
 
+def test_logits_are_changed_as_probabilities_are() -> None:
+    logits_NC = torch.randn(500, 10, generator=torch.Generator().manual_seed(0)) * 3
+    probabilities_NC = logits_NC.softmax(dim=1).numpy()
+    for temperature in (Temperature(), Temperature(0.6), Temperature(1.4, exponent=1.3), Temperature(2, exponent=0.6)):
+        changed_NC = change_gaps(logits_NC, temperature.value, temperature.exponent).softmax(dim=1).numpy()
+        np.testing.assert_allclose(changed_NC, temperature.applied(probabilities_NC), atol=2e-6)
+
+
+def test_a_calibrated_model_can_be_trained_further() -> None:
+    logits_NC = torch.tensor([[1.0, 1.0, -2.0], [0.0, 3.0, 0.5]], requires_grad=True)
+    change_gaps(logits_NC, 1.2, 0.6).softmax(dim=1).log()[:, 0].sum().backward()
+    assert logits_NC.grad is not None
+    assert logits_NC.grad.isfinite().all()
+
+
 def test_a_temperature_is_undone_by_its_inverse() -> None:
     probabilities_NC, _ = said(1_000, 1.0, spread=1.0)
-    there_and_back = with_temperature(with_temperature(probabilities_NC, 0.6), 1 / 0.6)
-    np.testing.assert_allclose(there_and_back, probabilities_NC, atol=1e-6)
+    there = Temperature(0.6, exponent=1.3).applied(probabilities_NC)
+    np.testing.assert_allclose(Temperature(0.6**-1.3, exponent=1 / 1.3).applied(there), probabilities_NC, atol=1e-6)
 
 
 def test_fewer_than_200_images_calibrate_nothing() -> None:
@@ -83,14 +114,15 @@ def test_probabilities_of_zero_do_no_harm() -> None:
     probabilities_NC[np.arange(300), labels_N] = 1
     probabilities_NC[:30] = [0, 1, 0]  # certain and often wrong
     temperature = fit_temperature(probabilities_NC, labels_N)
-    assert temperature > 5
-    assert np.isfinite(with_temperature(probabilities_NC, temperature)).all()
-    assert fit_temperature(np.ones((300, 1), dtype=np.float32), np.zeros(300, dtype=np.int64)) == 1
+    assert temperature.value > 5
+    assert np.isfinite(temperature.applied(probabilities_NC)).all()
+    assert not fit_temperature(np.ones((300, 1), dtype=np.float32), np.zeros(300, dtype=np.int64)).changes
 
 
-def test_calibration_holds_on_images_that_it_was_not_fitted_on() -> None:
-    probabilities_NC, labels_N = said(2_000, 0.65)
-    others_NC, labels_M = said(10_000, 0.65, seed=1)
+@pytest.mark.parametrize("exponent", [0.8, 1.0, 1.3])
+def test_calibration_holds_on_images_that_it_was_not_fitted_on(exponent: float) -> None:
+    probabilities_NC, labels_N = said(2_000, 0.65, exponent)
+    others_NC, labels_M = said(10_000, 0.65, exponent, seed=1)
     temperature = Temperature.fitted(probabilities_NC, labels_N)
     before, after = calibration(others_NC, labels_M), calibration(temperature.applied(others_NC), labels_M)
     assert before.ece > 0.05
@@ -115,7 +147,10 @@ def test_cross_fitting_judges_as_other_images_do() -> None:
     assert np.mean(flattering) < np.mean(true) < np.mean(honest) + 0.001
 
 
+@pytest.mark.parametrize("key", ["value", "exponent"])
 @pytest.mark.parametrize("value", ["x", 0, -1.0, math.nan, math.inf, None, [1]])
-def test_what_is_no_temperature_is_refused_when_a_run_is_opened(value: object) -> None:
-    with pytest.raises(ValueError, match="a number above 0 and a count expected"):
-        Temperature(**json.loads(json.dumps({"value": value, "n": 300})))
+def test_what_is_no_temperature_is_refused_when_a_run_is_opened(key: str, value: object) -> None:
+    with pytest.raises(ValueError, match="numbers above 0 expected"):
+        Temperature(**json.loads(json.dumps({key: value, "n": 300})))
+    with pytest.raises(ValueError, match="a count of images expected"):
+        Temperature(n=-1)

@@ -174,7 +174,8 @@ def test_the_module_of_a_run_answers_as_its_onnx_does(kind: str, request: pytest
         channels_first = given[:, None] if kind == "run" else given.permute(0, 3, 1, 2)
         assert torch.equal(module(channels_first), module(given))
         assert torch.equal(module.network(module.normalized(given)), module.logits(given))
-    assert module.temperature == run.artifact.temperature.value != 1
+    assert module.temperature == run.artifact.temperature
+    assert module.temperature.changes
     assert all(parameter.requires_grad for parameter in module.parameters())
 
 

@@ -59,7 +59,7 @@ class Artifact:
         parameters: learned numbers.
         versions: of fittingroom, torch and Python at the time of training.
         data: ``source``, and name, size and fingerprints of each split that the training saw.
-        temperature: what logits are divided by before the softmax; of a run before 0.2, 1 and not calibrated.
+        temperature: by which logits are changed before the softmax; of a run before 0.2, 1 and not calibrated.
         threshold: of two classes, from which probability on the rarer is predicted; None for the more probable one.
         conformal: what ``predict --coverage`` makes its sets by; None without validation images, and before 0.2.
         start: what the training started from, as :class:`fittingroom.runs.environment_record.StartingPoint` has it;

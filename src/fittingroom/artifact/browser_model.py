@@ -43,8 +43,8 @@ def browser_model(artifact: Artifact, metadata: Metadata) -> dict[str, Any]:
 
     Returns:
         ``classes``, ``size`` (H, W), ``channels``, ``preprocessing``, ``background``, ``mean`` and ``std`` on the scale
-        of 0–255, ``temperature``, ``calibratedOn`` (validation images; None where it isn't), ``threshold``, ``layers``,
-        ``space`` and ``scale`` (each None where there is none).
+        of 0–255, ``temperature``, ``exponent``, ``calibratedOn`` (validation images; None where it isn't),
+        ``threshold``, ``layers``, ``space`` and ``scale`` (each None where there is none).
 
     Raises:
         ArtifactError: a network with layers of its own, a larger one, or weights that are damaged.
@@ -73,6 +73,7 @@ def browser_model(artifact: Artifact, metadata: Metadata) -> dict[str, Any]:
         "mean": artifact.normalization.mean,
         "std": artifact.normalization.std,
         "temperature": artifact.temperature.value,
+        "exponent": artifact.temperature.exponent,
         "calibratedOn": artifact.temperature.n or None,
         "threshold": artifact.threshold and {"label": artifact.threshold.label, "value": artifact.threshold.value},
         "layers": layers,

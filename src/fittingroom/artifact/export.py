@@ -155,7 +155,7 @@ def _shipped(artifact: Artifact, network: nn.Module, train: Dataset, *, keep: bo
 
     A run that is just trained has none yet, and one of before 0.2 never had: it is fitted, and with ``keep`` written.
     """
-    shipped = Shipped(network, artifact.normalization, artifact.temperature.value, artifact.threshold)
+    shipped = Shipped(network, artifact.normalization, artifact.temperature, artifact.threshold)
     example, weights = _example(artifact), sha256_of_weights(artifact.path)
     space = open_feature_space(artifact.path, weights)
     if space is None:

@@ -55,7 +55,7 @@ class Metadata:
         recipe: the whole resolved recipe, as TOML.
         data: ``source``, and name, size and fingerprints of each split that the training saw.
         versions: of fittingroom, torch and Python at the time of training.
-        temperature: what logits are divided by before the softmax. It is done inside; this tells what it is.
+        temperature: by which logits are changed before the softmax. It is done inside; this tells what it is.
         threshold: from which probability on a class is the label, of two. It is done inside, too.
     """
 

@@ -14,8 +14,9 @@ from fittingroom.artifact.onnx_model import BATCH, OUTPUTS
 from fittingroom.data.dataset import Dataset
 from fittingroom.data.normalization import Normalization
 from fittingroom.evaluation.predictions import Predictions
+from fittingroom.evaluation.temperature import UNCALIBRATED, Temperature
 from fittingroom.evaluation.threshold import Threshold
-from fittingroom.models.tensors import as_tensor, normalize
+from fittingroom.models.tensors import as_tensor, change_gaps, normalize
 
 
 class Shipped(nn.Module):
@@ -30,7 +31,7 @@ class Shipped(nn.Module):
         self,
         network: nn.Module,
         normalization: Normalization,
-        temperature: float = 1.0,
+        temperature: Temperature = UNCALIBRATED,
         threshold: Threshold | None = None,
     ):
         super().__init__()
@@ -81,8 +82,8 @@ class Shipped(nn.Module):
         return self._said(logits_NC, self._tap.take() if self._tap else None)
 
     def _said(self, logits_NC: Tensor, features_NF: Tensor | None) -> tuple[Tensor, ...]:
-        scaled_NC = logits_NC if self.temperature == 1 else logits_NC * (1 / self.temperature)
-        probabilities_NC = scaled_NC.softmax(dim=1)
+        temperature = self.temperature
+        probabilities_NC = change_gaps(logits_NC, temperature.value, temperature.exponent).softmax(dim=1)
         said = probabilities_NC, self._labels(logits_NC, probabilities_NC), -logits_NC.logsumexp(dim=1)
         return said if self.residual is None else (*said, self.residual(features_NF))
 

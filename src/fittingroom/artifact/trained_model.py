@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from fittingroom.artifact.artifact import Artifact
 from fittingroom.errors import DataError
-from fittingroom.models.tensors import normalize
+from fittingroom.models.tensors import change_gaps, normalize
 
 
 class TrainedModel(nn.Module):
@@ -21,7 +21,7 @@ class TrainedModel(nn.Module):
         classes: names; the index is the label.
         image_shape: of one image: (H, W), or (H, W, 3) in colour.
         normalization: what pixels of 0–255 go through first.
-        temperature: what logits are divided by.
+        temperature: by which their distances from the largest logit are changed.
     """
 
     def __init__(self, artifact: Artifact, network: nn.Module):
@@ -30,7 +30,7 @@ class TrainedModel(nn.Module):
         self.classes = artifact.classes
         self.image_shape = (*artifact.image_size, 3) if artifact.channels == 3 else artifact.image_size
         self.normalization = artifact.normalization
-        self.temperature = artifact.temperature.value
+        self.temperature = artifact.temperature
 
     def normalized(self, images: Tensor) -> Tensor:
         """What the network is fed: float32 (N, 1, H, W) or (N, 3, H, W).
@@ -62,5 +62,5 @@ class TrainedModel(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Probabilities float32 (N, C), each row summing to 1; takes what :meth:`normalized` takes."""
-        logits_NC = self.logits(images)
-        return (logits_NC if self.temperature == 1 else logits_NC * (1 / self.temperature)).softmax(dim=1)
+        changed_NC = change_gaps(self.logits(images), self.temperature.value, self.temperature.exponent)
+        return changed_NC.softmax(dim=1)

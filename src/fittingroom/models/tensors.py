@@ -1,4 +1,4 @@
-"""What every user of a model does to pixels before it sees them."""
+"""What every user of a model does to pixels before it sees them, and to logits before they are probabilities."""
 
 from __future__ import annotations
 
@@ -41,6 +41,18 @@ def to_float(images: Tensor) -> Tensor:
 def standardize_(x_NCHW: Tensor, mean: float | Sequence[float], std: float | Sequence[float]) -> Tensor:
     """Change ``x_NCHW`` in place to ``(x - mean) / std``, and return it."""
     return x_NCHW.sub_(_by_channel(mean, x_NCHW)).div_(_by_channel(std, x_NCHW))
+
+
+def change_gaps(logits_NC: Tensor, temperature: float, exponent: float) -> Tensor:
+    """Logits whose distances from the largest are divided by ``temperature`` and raised to ``exponent``, float (N, C).
+
+    What :class:`fittingroom.evaluation.temperature.Temperature` does to probabilities.
+    """
+    if exponent == 1:
+        return logits_NC if temperature == 1 else logits_NC * (1 / temperature)
+    gaps_NC = (logits_NC.amax(dim=1, keepdim=True) - logits_NC) * (1 / temperature)
+    # Not quite 0, at which the slope of an exponent below 1 is infinite, for whoever trains the model further.
+    return -gaps_NC.clamp_min(torch.finfo(gaps_NC.dtype).tiny).pow(exponent)
 
 
 def _by_channel(value: float | Sequence[float], x_NCHW: Tensor) -> float | Tensor:

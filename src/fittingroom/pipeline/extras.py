@@ -221,7 +221,7 @@ def _check_pictures(
     if (artifact.path / MODEL).exists():
         model = load(artifact.path, threads=threads)
     else:
-        shipped = Shipped(network, artifact.normalization, artifact.temperature.value, artifact.threshold)
+        shipped = Shipped(network, artifact.normalization, artifact.temperature, artifact.threshold)
         model = Classifier(artifact, 0, None, shipped.answer)
 
     try:

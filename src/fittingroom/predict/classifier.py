@@ -284,5 +284,5 @@ def _by_torch(
     prepare_torch(threads, deterministic=False)
     place = pick_device(device)
     network = artifact.network(trust_code=trust_code)
-    shipped = Shipped(network, artifact.normalization, artifact.temperature.value, artifact.threshold).to(place)
+    shipped = Shipped(network, artifact.normalization, artifact.temperature, artifact.threshold).to(place)
     return partial(shipped.answer, device=place)

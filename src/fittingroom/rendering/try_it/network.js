@@ -38,11 +38,12 @@ function answer(model, pixels) {
 
   const logits = [...map.values];
   const energy = -logSumExp(logits);
-  const scaled = logits.map((logit) => logit / model.temperature);
-  const total = logSumExp(scaled);
+  const largest = Math.max(...logits);
+  const changed = logits.map((logit) => -(((largest - logit) / model.temperature) ** model.exponent));
+  const total = logSumExp(changed);
   const residual = model.space && features ? residualOf(model.space, features) : null;
-  const probabilities = scaled.map((logit) => Math.exp(logit - total));
-  let label = logits.indexOf(Math.max(...logits));
+  const probabilities = changed.map((logit) => Math.exp(logit - total));
+  let label = logits.indexOf(largest);
   if (model.threshold) {
     const { label: rare, value } = model.threshold;
     label = probabilities[rare] >= value ? rare : 1 - rare;
