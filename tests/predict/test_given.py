@@ -108,9 +108,9 @@ def test_a_path_gets_the_answer_of_the_command(model: fr.Classifier, tmp_path: P
     for given in (files, list(map(str, files)), str(tmp_path / "*.png"), tmp_path / "all.npz"):
         assert np.array_equal(model.predict(given), expected)
     names = list(map(str, files))
-    columns = pl.Series(names), np.array(names), np.array(files)
-    for given in (*columns, iter(files), (Image.open(file) for file in files)):
-        assert np.array_equal(model.predict(given), expected)
+    columns: list[Any] = [pl.Series(names), np.array(names), np.array(files), iter(files)]
+    for column in (*columns, (Image.open(file) for file in files)):
+        assert np.array_equal(model.predict(column), expected)
     assert np.array_equal(model.predict(files[3]), expected[3:4])
     assert np.array_equal(model.predict([files[3], IMAGES[2], files[1]]), expected[[3, 2, 1]])
     with pytest.raises(fr.DataError, match=r"nowhere\.png: a file, a folder, a pattern or the name"):

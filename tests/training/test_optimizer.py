@@ -317,7 +317,8 @@ def test_adam_is_pytorchs_plain_loop_however_parameters_lie_in_memory(name: str,
             optimizer.zero_grad()
             ((model[0] * x.permute(3, 0, 1, 2)).sin().sum() * (step + 1)).backward()
             optimizer.step()
-        return model[0].detach()
+        learned: Tensor = model[0].detach()
+        return learned
 
     settings = recipe(optimizer=name, weight_decay=0.1)
 

@@ -51,7 +51,7 @@ def images_given(model: SeesPictures, given: Any) -> NDArray[np.uint8]:
 
 def _is_column(given: Any) -> bool:
     """Whether it is an array or a series of paths or pictures, not of numbers."""
-    shape = getattr(given, "shape", ())
+    shape: Any = getattr(given, "shape", ())
     return len(shape) == 1 and shape[0] > 0 and _kind(next(iter(given))) != "array"
 
 
