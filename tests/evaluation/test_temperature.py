@@ -45,7 +45,7 @@ def test_they_are_the_minimum_of_the_log_loss(temperature: float, exponent: floa
 
     def loss(logarithms: NDArray[np.float64]) -> float:
         value, power = np.exp(logarithms)
-        held = logarithms[1] ** 2 / (2 * EXPONENT_SD**2) / 5_000
+        held = float(logarithms[1]) ** 2 / (2 * EXPONENT_SD**2) / 5_000
         return log_loss(Temperature(value, exponent=power).applied(probabilities_NC), labels_N) + held
 
     # One mistake that wasn't made is added to those that were.
