@@ -94,9 +94,9 @@ class Answers:
     def __init__(self, scene: Scene, generator: np.random.Generator):
         self._scene, self._generator = scene, generator
         n = scene.images
-        self._part_N = np.arange(n) % scene.folds
+        self._part_SN = np.zeros((0, n), dtype=np.int64)
         if scene.has_heavy_tails:
-            self._part_N = generator.integers(0, CLASSES, n)
+            self._part_SN = np.tile(generator.integers(0, CLASSES, n), (LOOKS[-1], 1))
         self._difficulty_N = DIFFICULTY * generator.standard_normal(n, dtype=np.float32)
         self._own_N = [self._of_recipe(number) for number in range(scene.ideas + 1)]
         self._right_SN = [np.empty((0, n), dtype=np.bool_) for _ in range(scene.ideas + 1)]
@@ -109,12 +109,19 @@ class Answers:
             self._right_SN[number] = np.concatenate([self._right_SN[number], more])
         return self._right_SN[number][:seeds]
 
+    def _cuts(self, seeds: int) -> NDArray[np.int64]:
+        """(S, N): in which fold each image is; every pair of trainings is cut anew."""
+        while len(self._part_SN) < seeds:
+            cut_N = np.zeros(self._scene.images, dtype=np.int64)
+            if self._scene.folds > 1:
+                cut_N = self._generator.permutation(self._scene.images) % self._scene.folds
+            self._part_SN = np.concatenate([self._part_SN, cut_N[None]])
+        return self._part_SN[:seeds]
+
     def _of_recipe(self, number: int) -> NDArray[np.float32]:
-        """How easy each image is for one recipe: with folds, the images of one were judged without its own."""
+        """How easy each image is for one recipe."""
         sd, gain = self._scene.side(number)
         own_N = TASTE * self._generator.standard_normal(self._scene.images, dtype=np.float32)
-        if self._scene.folds > 1:
-            own_N += (sd / 100 / DENSITY) * self._generator.standard_normal(self._scene.folds)[self._part_N]
         spread = math.sqrt(DIFFICULTY**2 + TASTE**2 + (sd / 100 / DENSITY) ** 2 + REST**2)
         if self._scene.folds > 1:
             spread = math.sqrt(spread**2 + (sd / 100 / DENSITY) ** 2)
@@ -124,17 +131,21 @@ class Answers:
         return np.asarray(self._difficulty_N + own_N + target * spread, dtype=np.float32)
 
     def _draw(self, number: int, seeds: int) -> Right:
-        sd = self._scene.side(number)[0] / 100 / DENSITY
+        sd, folds = self._scene.side(number)[0] / 100 / DENSITY, self._scene.folds
         if self._scene.has_heavy_tails:
             luck_SP = self._generator.standard_t(HEAVY_TAILS, (seeds, CLASSES)) * sd * math.sqrt(CLASSES / 3)
         else:
-            luck_SP = sd * math.sqrt(self._scene.folds) * self._generator.standard_normal((seeds, self._scene.folds))
+            # Of each fold's model: a luck of its own, and what the recipe owes to just the images that it learned from.
+            luck_SP = sd * math.sqrt(folds) * self._generator.standard_normal((seeds, folds))
+            luck_SP += (sd * self._generator.standard_normal((seeds, folds))) if folds > 1 else 0.0
+        first = len(self._right_SN[number])
+        part_SN = self._cuts(first + seeds)[first:]
 
         # Images so easy, or so hard, that not one answer in three million comes out the other way need no draw.
         own_N = self._own_N[number]
         open_N = np.flatnonzero(np.abs(own_N) < CERTAIN * REST + np.abs(luck_SP).max())
         rest_SM = REST * self._generator.standard_normal((seeds, len(open_N)), dtype=np.float32)
-        rest_SM += luck_SP.astype(np.float32)[:, self._part_N[open_N]]
+        rest_SM += np.take_along_axis(luck_SP.astype(np.float32), part_SN[:, open_N], axis=1)
         rest_SM += own_N[open_N]
         right_SN = np.tile(own_N > 0, (seeds, 1))
         right_SN[:, open_N] = rest_SM > 0

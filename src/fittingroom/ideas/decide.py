@@ -10,7 +10,8 @@ The test is that of ``compare``: seeds and images are crossed (:mod:`fittingroom
 of a pair have one seed, and count as independent all the same, which errs on the safe side where they are alike.
 From 3 and 4 pairs hardly anything is known of how much seeds vary, and the levels are far below 5%: there the test is
 the cautious form of it, as the usual one claims too much of ideas whose seeds vary more than the baseline's.
-Where images are judged by folds they count for less, as each fold's model learned from other images.
+Where images are judged by folds they count for less, as each fold's model learned from other images, and each pair has
+another cut into folds.
 ``benchmarks/try_simulation.py`` records how often a study claims what isn't so.
 """
 

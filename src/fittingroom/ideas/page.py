@@ -19,8 +19,7 @@ from fittingroom.rendering.languages import page_in_two_languages
 TEMPLATE = Path(__file__).with_name("ideas.html")
 CAVEAT_OF_FOLDS = (
     "The models of the folds learned from largely the same images, which the intervals allow for: the images count "
-    "for less than half as many, by Nadeau and Bengio’s factor. Where a recipe owes much to just these "
-    "training images, that is too little."
+    "for less than half as many, by Nadeau and Bengio’s factor. Each pair of trainings has a cut into folds of its own."
 )
 WIDTH, LEFT, RIGHT, TOP, ROW = 920.0, 12.0, 12.0, 28.0, 44.0  # of the drawing, in units of the page
 

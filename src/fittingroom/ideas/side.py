@@ -1,6 +1,8 @@
 """One side of a study, the baseline or an idea: its recipe, and the runs of as many seeds as it took.
 
-Many images: one run of several seeds, to which seeds are added. Few: with folds, each seed is a run of its own.
+Many images: one run of several seeds, to which seeds are added. Few: with folds, each seed is a run of its own, with a
+cut into folds of its own. What a recipe owes to just the images that a fold's model learned from would else be the same
+in every pair, and pass for a difference of the recipes; so it is part of what seeds vary by.
 """
 
 from __future__ import annotations
@@ -58,22 +60,23 @@ class Side:
         """
         seeds = [self.recipe.seed + number for number in range(count)]
         if self.folds is not None:
-            for seed in seeds:
+            for number, seed in enumerate(seeds):
                 path, named = self.path / f"seed-{seed}", _named(hooks, f"{self.name} seed-{seed}")
-                self._train(path, named, may_begin, seed=seed, folds=self.folds)
+                recipe = dataclasses.replace(self.recipe, split_seed=self.recipe.split_seed + number)
+                self._train(recipe, path, named, may_begin, seed=seed, folds=self.folds)
             return
 
         named = _named(hooks, self.name)
-        self._train(self.path, named, may_begin, seeds=seeds[:first])
+        self._train(self.recipe, self.path, named, may_begin, seeds=seeds[:first])
         while len(self.models) < count:
             may_begin()
             add_seeds(self.path, 1, look_at_test=False, **self._how(named))
 
-    def _train(self, path: Path, hooks: Hooks, may_begin: Callable[[], None], **which: Any) -> None:
+    def _train(self, recipe: Recipe, path: Path, hooks: Hooks, may_begin: Callable[[], None], **which: Any) -> None:
         """Begin a run where there is none, and bring it to its end."""
         if not holds_run(path):
             may_begin()
-            start_anew(self.splits, self.recipe, path, options=self.options, **which)
+            start_anew(self.splits, recipe, path, options=self.options, **which)
         if not Run(path).is_finished:
             resume(path, look_at_test=False, **self._how(hooks))
 
