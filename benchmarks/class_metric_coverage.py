@@ -2,7 +2,8 @@
 
     python benchmarks/class_metric_coverage.py [--repeats 400] [--many | --few]
 
-Two classes whose scores are normal, a distance apart; what is true is taken of 200,000 images. Then many classes, most
+Two classes whose scores are normal, a distance apart, and those of the rare one vary as much as the others' or half as
+much again; what is true is taken of 200,000 images. Then many classes, most
 of them small, with normal scores of which that of the image's own class is higher. ``--few``: two classes of fixed
 numbers of images, fewer than ten of the rarer one, by scores that miss most of it or hardly any. The resamples are 300
 here, to get done.
@@ -40,11 +41,13 @@ OF_MANY = (  # images of each class, and by how much the score of an image's own
 )
 
 
-def drawn(random: np.random.Generator, n: int, share: float, distance: float) -> tuple[Labels, Probabilities]:
+def drawn(
+    random: np.random.Generator, n: int, share: float, distance: float, spread: float
+) -> tuple[Labels, Probabilities]:
     """Labels and probabilities of ``n`` images, ``share`` of which are of class 1."""
     labels = (random.random(n) < share).astype(np.int64)
     labels[:2] = 0, 1  # none without an image
-    score = random.normal(size=n) + np.where(labels == 1, distance, -distance)
+    score = random.normal(size=n) * np.where(labels == 1, spread, 1) + np.where(labels == 1, distance, -distance)
     of_one = 1 / (1 + np.exp(-2 * score))
     return labels, np.stack([1 - of_one, of_one], 1).astype(np.float32)
 
@@ -95,12 +98,12 @@ def main() -> None:
     args = parser.parse_args()
     metrics.RESAMPLES = 300
     random = np.random.default_rng(0)
-    print(f"{'images':>7}{'rare':>6}{'distance':>9}   " + "   ".join(f"{name:>18}" for name in metrics.NAMES))
+    print(f"{'images':>7}{'rare':>6}{'distance':>9}{'spread':>7}   " + "   ".join(f"{n:>18}" for n in metrics.NAMES))
     for n, share in () if args.many or args.few else OF_TWO:
-        for distance in (0.5, 1, 1.5):
-            true = true_scores(*drawn(random, TRUE_IMAGES, share, distance), np.ones(TRUE_IMAGES))
-            found = coverage(partial(drawn, random, n, share, distance), true, args.repeats)
-            print(f"{n:>7}{share:>6.0%}{distance:>9}   {found}", flush=True)
+        for distance, spread in ((0.5, 1), (1, 1), (1.5, 1), (1, 1.5), (1.5, 1.5), (2, 1.5)):
+            true = true_scores(*drawn(random, TRUE_IMAGES, share, distance, spread), np.ones(TRUE_IMAGES))
+            found = coverage(partial(drawn, random, n, share, distance, spread), true, args.repeats)
+            print(f"{n:>7}{share:>6.0%}{distance:>9}{spread:>7}   {found}", flush=True)
 
     for frequent, rare, distance, line in OF_FEW if args.few else ():
         scale = TRUE_IMAGES // (frequent + rare)

@@ -13,6 +13,7 @@ import fittingroom as fr
 from fittingroom.data.cut import bundles, stratified_folds, stratified_split
 from fittingroom.data.dataset import Dataset
 from fittingroom.errors import DataError
+from fittingroom.training.hold_out import hold_out
 
 # The fingerprints, in file order, of what 0.1 held out and kept; recorded with it.
 OF_FIRST_VERSION = {
@@ -39,7 +40,8 @@ def sample() -> Dataset:
 def made(labels: list[int], **known: object) -> Dataset:
     """Images that all differ, of 1×4 pixels."""
     images = np.arange(len(labels) * 4, dtype=np.uint32).view(np.uint8).reshape(-1, 4, 4)[: len(labels)]
-    return Dataset(np.ascontiguousarray(images), np.array(labels), ("a", "b", "c"), "made", **known)  # type: ignore[arg-type]
+    names = tuple("abc") if max(labels) < 3 else tuple(f"class {label}" for label in range(max(labels) + 1))
+    return Dataset(np.ascontiguousarray(images), np.array(labels), names, "made", **known)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", ["sample", "fashion-mnist"])
@@ -103,6 +105,24 @@ def test_groups_too_coarse_to_hold_out_are_refused_with_what_to_do() -> None:
     dataset = made([0] * 12 + [1] * 8)
     with pytest.raises(DataError, match=r"20 images are 2 bundles.*give finer groups.*validation = 0"):
         stratified_split(dataset, 2, 0, np.arange(20) // 12)
+
+
+def test_no_class_is_held_out_whole() -> None:
+    """Three copies of each of forty things, or one image of most: a class that is held out whole is never learned."""
+    labels = np.repeat(np.arange(40), 3)
+    some_alone = np.where(np.arange(120) < 60, labels, np.arange(120))  # of twenty classes, three copies of one
+    for classes, group_N in ((labels, some_alone), (np.repeat(np.arange(30), [1] * 20 + [2] * 10), None)):
+        dataset = made(classes.tolist())
+        for n in (4, 12):
+            rest, held_out = stratified_split(dataset, n, 0, group_N)
+            assert rest.labels is not None
+            assert held_out.labels is not None
+            assert set(held_out.labels) <= set(rest.labels)
+            assert len(held_out)
+
+    # Where every class is one bundle, nothing is held out.
+    nothing_to_share = fr.Splits(made(labels.tolist()))
+    assert hold_out(nothing_to_share, fr.load_recipe("plain"), labels)[1] is None
 
 
 def test_a_single_group_is_held_out_where_none_is_as_small_as_asked_for() -> None:

@@ -549,11 +549,13 @@ def test_a_comparison_that_is_advised_can_come_to_an_answer() -> None:
 
     # Nothing held out: as much as a recipe that says nothing holds out, which 5,000 of 1,000 images are not.
     alone = [event | {"validation_loss": None} if event["event"] == "epoch" else event for event in events]
-    found = {each.name: each for each in diagnose(alone, recipe)}
-    learned = next(event["images"] for event in events if event["event"] == "start")
-    assert f"--set validation={learned // 10}" in found["no-validation"].suggestion
-    assert f"--set validation={learned // 10}, as nothing is held out" in found["finished"].suggestion
-    assert translated(found["finished"].suggestion, "report") is not None
+    for images, option in ((4, "--folds 2"), (900, "--folds 5"), (4000, "--set validation=400")):
+        of_so_many = [event | {"images": images} if event["event"] == "start" else event for event in alone]
+        found = {each.name: each for each in diagnose(of_so_many, recipe)}
+        assert option in found["no-validation"].suggestion
+        assert f"{option}, as nothing is held out" in found["finished"].suggestion
+        for diagnosis in found.values():
+            assert not diagnosis.suggestion or translated(diagnosis.suggestion, "report") is not None
 
 
 def test_over_fitting_advises_nothing_that_made_validation_worse_where_it_was_followed() -> None:

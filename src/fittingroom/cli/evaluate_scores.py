@@ -38,7 +38,8 @@ def _print_one(scores: dict[str, Any]) -> None:
     out.print(f"accuracy         {share_text(scores['accuracy'])}: {counts}", style="bold")
     out.print(f"                 {show_interval(scores, scores['n'])}")
     if scores["loss"] is not None:  # of answers without probabilities there is neither
-        out.print(f"top-2 accuracy   {share_text(scores['top2'])}")
+        if len(scores["per_class"]) > 2:  # of two classes the right one is always among the first two
+            out.print(f"top-2 accuracy   {share_text(scores['top2'])}")
         out.print(f"loss             {scores['loss']:.4f}")
     if by_class := class_metrics.in_words(scores):
         out.print(by_class)

@@ -78,7 +78,8 @@ def stratified_split(
 
     Args:
         dataset: labelled, N images.
-        n: to hold out, 1 ≤ n < N: exactly so many without bundles, else as nearly as they permit.
+        n: to hold out, 1 ≤ n < N: exactly so many without bundles, else as nearly as they permit; but never all images
+            of a class.
         seed: of the draw, ≥ 0.
         group_N: int64 (N,), the same for images that are to lie on one side; None, or all different, for none.
 
@@ -119,8 +120,9 @@ def stratified_split(
     for label, quota in enumerate(quotas):
         members = generator.permutation(np.flatnonzero(dataset.labels == label))
         is_held_out[members[is_single[members]][:quota]] = True
+    is_held_out &= ~_of_lost_classes(dataset, is_held_out, group_N)
     if is_held_out.all() or not is_held_out.any():  # of few large bundles, chance or their sizes may leave a side empty
-        assert group_N is not None, "without bundles, n images are held out"
+        group_N = np.arange(len(dataset)) if group_N is None else group_N
         is_held_out = group_N == _bundle_to_hold_out(dataset, group_N, n)
 
     count = int(is_held_out.sum())
@@ -132,6 +134,25 @@ def stratified_split(
     else:
         rest = dataset.subset(~is_held_out, name)
     return rest, dataset.subset(is_held_out, f"{dataset.name} ({count:,} held out)")
+
+
+def has_class_to_share(dataset: Dataset, group_N: NDArray[np.int64] | None) -> bool:
+    """Whether any class has images in two bundles or more, so that some can be held out and some be learned from."""
+    assert dataset.labels is not None
+    if group_N is None:
+        return bool((dataset.class_counts() > 1).any())
+    bundles = np.unique(dataset.labels * (group_N.max() + 1) + group_N)
+    return bool((np.bincount(bundles // (group_N.max() + 1)) > 1).any())
+
+
+def _of_lost_classes(
+    dataset: Dataset, is_held_out: NDArray[np.bool_], group_N: NDArray[np.int64] | None
+) -> NDArray[np.bool_]:
+    """Which images, with their bundles, are of a class that has none left among the rest: nothing could learn it."""
+    assert dataset.labels is not None
+    left_K = np.bincount(dataset.labels[~is_held_out], minlength=len(dataset.classes))
+    is_lost_N = is_held_out & (left_K[dataset.labels] == 0)
+    return is_lost_N if group_N is None else np.isin(group_N, group_N[is_lost_N])
 
 
 def deal_bundles(

@@ -10,8 +10,13 @@ the spread is held to what four more images of each class leave open, two of the
 no mistake at all the lower end is that of Clopper and Pearson on the smallest class. Where a class has fewer than ten
 images, both ends of balanced accuracy are at least as far off as the exact intervals of the recalls put them, joined by
 Zou and Donner's rule (Statistics in Medicine 27 (2008) 1693-1702), and those of macro-F1 as far. Macro-F1, which is the
-lower the fewer images a class has, is given as much room above as resamples lie below it. The AUC's interval has the
-bootstrap's standard deviation on the scale of logits. benchmarks/class_metric_coverage.py says how often they cover.
+lower the fewer images a class has, is given as much room above as resamples lie below it.
+
+Near 1 a few rare images tell hardly anything of how far an AUC varies: where none of them happens to be hard, resamples
+lie close together. So its interval holds each area by which the images would come out so far away in 2.5% of cases or
+more: Newcombe's way (Statistics in Medicine 25 (2006) 559-573), by the variance that Hanley and McNeil (Radiology 143
+(1982) 29-36) give such an area, or by the resamples' where that is larger. benchmarks/class_metric_coverage.py says how
+often all of these cover.
 """
 
 from __future__ import annotations
@@ -24,7 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fittingroom.evaluation.fold_interval import fold_factor
-from fittingroom.evaluation.intervals import Z_95, clopper_pearson_interval, half_of_mean
+from fittingroom.evaluation.intervals import Z_95, clopper_pearson_interval, half_of_mean, in_groups
 
 LOPSIDED = 3  # times the smallest class's images that the largest has, from which on these scores are given
 RESAMPLES, FEWEST_RESAMPLES = 1000, 200
@@ -74,38 +79,36 @@ def class_metrics(
         drawn.append(np.mean([seed.scores(weights_BN) for seed in seeds], axis=0))
     drawn_B3 = np.concatenate(drawn)
 
-    of = "images" if group_N is None else f"{int(group_N.max()) + 1:,} groups"
-    method = f"bootstrap over {of}, {resamples:,} resamples" + (", seeds crossed" if len(seeds) > 1 else "")
-    least_3 = seeds[0].least_spread(value_3)
+    of = "images" if group_N is None else in_groups(int(group_N.max()) + 1)
+    over = ("over seeds and " if len(seeds) > 1 else "over ") + of + ("" if folds is None else f", {folds} folds")
     factor = 1.0 if folds is None else fold_factor(folds)
     room = _room_of_recalls(seeds, factor)
-    method += "" if folds is None else f", {folds} folds"
-    return {
-        name: {
+    found = {}
+    for i, name in enumerate(NAMES):
+        if name == "auc":
+            ends, how = _interval_of_area(float(value_3[i]), drawn_B3[:, i], seeds[0], factor)
+        else:
+            ends, how = _interval(name, float(value_3[i]), drawn_B3[:, i], seeds[0], room, factor)
+        found[name] = {
             "value": float(value_3[i]),
-            "interval": list(
-                _interval(name, value_S3[:, i], drawn_B3[:, i], float(least_3[i]), seeds[0].smallest, room, factor)
-            ),
-            "method": _method(name, method, drawn_B3[:, i], seeds[0].smallest, factor),
+            "interval": list(_with_seeds(value_S3[:, i], *ends)),
+            "method": f"{over}: {how}",
             "n": n,
         }
-        for i, name in enumerate(NAMES)
-    }
+    return found
 
 
 def in_words(scores: Mapping[str, Any]) -> str:
-    """The three scores and their intervals in one line; empty where ``scores`` has none."""
+    """The three scores, their intervals and what these are over, in one line; empty where ``scores`` has none."""
     if not all(name in scores for name in NAMES):
         return ""
     said = []
     for name, word, form in zip(NAMES, WORDS, FORMS, strict=True):
         value, (low, high) = scores[name]["value"], scores[name]["interval"]
         said.append(f"{word} {value:{form}} ({low:{form}} to {high:{form}})")
-    methods: dict[str, list[str]] = {}
-    for name, word in zip(NAMES, WORDS, strict=True):
-        methods.setdefault(scores[name]["method"], []).append(word)
-    how = [f"by {method}" + (f" ({', '.join(of)})" if len(methods) > 1 else "") for method, of in methods.items()]
-    return f"{', '.join(said)}; 95% intervals {', '.join(how)}"
+    # What they are over is the same for all three; how each is made is in the file.
+    over = scores[NAMES[0]]["method"].partition(":")[0]
+    return f"{', '.join(said)}; 95% intervals {over}"
 
 
 class Scorer:
@@ -127,6 +130,7 @@ class Scorer:
         # The area of one of two classes is that of the other, seen from behind.
         ranked = classes if len(classes) > 2 or probabilities_NC.shape[1] > 2 else classes[1:]
         self.rankings = [_Ranking(probabilities_NC[:, label], labels_N == label) for label in ranked]
+        self.ranked_n = self.n_C[-len(ranked) :]
 
     def scores(self, weights_BN: NDArray[np.float32]) -> Floats:
         """The three scores of each weighting of the images, float64 (B, 3); classes without weight don't count."""
@@ -138,12 +142,22 @@ class Scorer:
         auc_BC = np.stack([ranking.areas(weights_BN) for ranking in self.rankings], axis=1)
         return np.stack([_mean(recall_BC), _mean(f1_BC), _mean(auc_BC)], axis=1)
 
-    def least_spread(self, value_3: Floats) -> Floats:
-        """The standard deviation that four more images of each class leave open; none is known for the AUC: 0."""
+    def least_spread(self) -> float:
+        """The standard deviation of balanced accuracy that four more images of each class leave open."""
         hits_C = self.is_hit_NC.sum(axis=0).astype(np.float64)
         share_C = (hits_C + 2) / (self.n_C + 4)
-        of_recall = math.sqrt(float((share_C * (1 - share_C) / (self.n_C + 4)).sum())) / len(self.n_C)
-        return np.array([of_recall, of_recall, 0.0])
+        return math.sqrt(float((share_C * (1 - share_C) / (self.n_C + 4)).sum())) / len(self.n_C)
+
+    def area_variance(self, area: float) -> float:
+        """Of the mean area under the curve, by Hanley and McNeil's formula, were each class's area that one."""
+        of_class_R, others_R = self.ranked_n.astype(np.float64), len(self.is_class_NC) - self.ranked_n
+        fewer_R, more_R = np.minimum(of_class_R, others_R), np.maximum(of_class_R, others_R)
+
+        # The two covariances, of pairs that share an image; the larger one goes to the class of more images, as which
+        # of the two classes it belongs to depends on how the scores are distributed.
+        shared = sorted((area / (2 - area) - area**2, 2 * area**2 / (1 + area) - area**2))
+        of_each_R = area * (1 - area) + (fewer_R - 1) * shared[0] + (more_R - 1) * shared[1]
+        return float((of_each_R / (fewer_R * more_R)).sum()) / len(self.ranked_n) ** 2
 
 
 class _Ranking:
@@ -197,39 +211,23 @@ def _room_of_recalls(seeds: Sequence[Scorer], factor: float) -> tuple[float, flo
     return below, above
 
 
-def _method(name: str, bootstrap: str, drawn_B: Floats, smallest: int, factor: float) -> str:
-    """What the interval of :func:`_interval` is made by."""
-    if _spread(drawn_B) == 0:
-        return f"Clopper and Pearson on the smallest class, n = {smallest:,}"
-    return bootstrap + (
-        ", or by exact ones of the recalls where wider" if smallest / factor < FEW and name != "auc" else ""
-    )
-
-
 def _interval(
     name: str,
-    value_S: Floats,
+    value: float,
     drawn_B: Floats,
-    least: float,
-    smallest: int,
+    scorer: Scorer,
     room: tuple[float, float],
     factor: float,
-) -> tuple[float, float]:
-    """The 95% interval of the mean over seeds, by what resamples of the images gave and how seeds differ.
+) -> tuple[tuple[float, float], str]:
+    """The 95% interval of balanced accuracy or macro-F1 on other images, and how it is made.
 
     The images' variance is ``factor`` times what resamples show.
     """
-    from scipy import special
-
-    value, spread = float(value_S.mean()), _spread(drawn_B)
+    smallest, spread, least = scorer.smallest, _spread(drawn_B), scorer.least_spread()
     drawn_B = drawn_B[~np.isnan(drawn_B)]
     if spread == 0:
         low, high = clopper_pearson_interval(value * smallest / factor, smallest / factor)
-    elif name == "auc" and 0 < value < 1:
-        # Near 1 it is far from symmetric, and a few images tell little of how they spread: on the scale of logits, by
-        # Student's t with as many degrees of freedom as the smallest class leaves.
-        half = float(special.stdtrit(max(1, smallest - 1), 0.975)) * spread / (value * (1 - value)) * math.sqrt(factor)
-        low, high = (float(special.expit(special.logit(value) + end)) for end in (-half, half))
+        how = f"Clopper and Pearson on the smallest class, n = {smallest:,}"
     else:
         low, high = (float(end) for end in np.percentile(drawn_B, [2.5, 97.5]))
         wider = max(1.0, least / spread)
@@ -240,9 +238,38 @@ def _interval(
             high = max(high, value + max(0.0, value - float(drawn_B.mean())) + Z_95 * spread * wider)
 
         low, high = (value + (end - value) * math.sqrt(factor) for end in (low, high))
-    if smallest / factor < FEW and name != "auc":
+        how = f"bootstrap of {len(drawn_B):,} resamples" + (", widened for few images" if wider > 1 else "")
+        how += ", or by the exact ones of the recalls where wider" if smallest / factor < FEW else ""
+    if smallest / factor < FEW:
         low, high = min(low, value - room[0]), max(high, value + room[1])
+    return (low, high), how
 
+
+def _interval_of_area(value: float, drawn_B: Floats, scorer: Scorer, factor: float) -> tuple[tuple[float, float], str]:
+    """The 95% interval of the AUC on other images, and how it is made: see above.
+
+    The images' variance is ``factor`` times what resamples show, or the formula says.
+    """
+    by_formula, seen = scorer.area_variance(value), _spread(drawn_B) ** 2
+    times = factor * max(1.0, seen / by_formula if by_formula else 1.0)
+
+    ends = []
+    for bound in (0.0, 1.0):
+        inside, outside = value, bound
+        while abs(outside - inside) > 1e-9:
+            middle = (inside + outside) / 2
+            if (value - middle) ** 2 <= Z_95**2 * times * scorer.area_variance(middle):
+                inside = middle
+            else:
+                outside = middle
+        ends.append(outside)
+    how = "Hanley and McNeil's variance" if seen <= by_formula else "the variance of a bootstrap"
+    return (ends[0], ends[1]), f"score interval by {how}"
+
+
+def _with_seeds(value_S: Floats, low: float, high: float) -> tuple[float, float]:
+    """The interval of the mean over seeds: that over images, and how the seeds differ, within 0–1."""
+    value = float(value_S.mean())
     of_seeds = half_of_mean(float(value_S.std(ddof=1)), len(value_S)) if len(value_S) > 1 else 0.0
     below, above = (math.hypot(max(0.0, side), of_seeds) for side in (value - low, high - value))
     return max(0.0, value - below), min(1.0, value + above)

@@ -36,7 +36,7 @@ def confusion_matrix(labels_N: NDArray[np.int64], predicted_N: NDArray[np.int64]
 def log_loss(probabilities_NC: NDArray[np.float32], labels_N: NDArray[np.int64]) -> float:
     """The mean negative log of the probability given to the true class, which is clipped at 1e-12; in nats."""
     of_truth = probabilities_NC[np.arange(len(labels_N)), labels_N].astype(np.float64)
-    return float(-np.log(np.maximum(of_truth, 1e-12)).sum() / len(labels_N))
+    return max(0.0, float(-np.log(np.maximum(of_truth, 1e-12)).sum() / len(labels_N)))  # never a rounded -0
 
 
 def score(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from fittingroom.data.cut import stratified_split
+from fittingroom.data.cut import has_class_to_share, stratified_split
 from fittingroom.data.dataset import Dataset, Splits
 from fittingroom.recipes.recipe import Recipe
 
@@ -32,8 +32,8 @@ def hold_out(
     if n is None:
         return splits.train, splits.validation
 
-    # All one bundle, such as copies of one image: whatever is held out would be among what is learned.
-    if group_N is not None and (group_N == group_N[0]).all():
+    # Each class one bundle, such as copies of one image: of the class of what is held out nothing would be learned.
+    if n and not has_class_to_share(splits.train, group_N):
         return splits.train, None
     return stratified_split(splits.train, n, recipe.split_seed, group_N) if n else (splits.train, None)
 

@@ -25,7 +25,7 @@ def no_validation(facts: Facts) -> Diagnosis | None:
         sentence=f"Its training accuracy is {share_text(window.last['train_accuracy'], 1)}. No images are held out, so "
         "nobody can see whether it over-fits; who watches the test set instead tunes on it.",
         evidence={"validation images": 0, "training accuracy": window.last["train_accuracy"]},
-        suggestion=f"Hold some out: --set validation={facts.to_hold_out}.",
+        suggestion=f"Let images judge that it doesn't learn from: {facts.option_to_judge}.",
     )
 
 

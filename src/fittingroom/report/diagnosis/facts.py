@@ -15,6 +15,7 @@ from fittingroom.training.hold_out import held_out_of
 MIN_EPOCHS = 4  # for a line with an interval that says anything
 WINDOW = 8  # epochs that a trend is fitted to, where the last stage has them; half of a longer stage
 FIRST_DROP = 0.75  # share of a loss's whole fall; until then it is the first drop, which says nothing of what follows
+FEWEST_OF_FIVE_FOLDS = 20  # images: of fewer some fold may have none, or some class only one fold
 FEW_VALIDATED = 100  # images: on fewer two trainings are hardly ever told apart, and folds judge all images
 MIN_NATS = 0.001  # a loss that changes by less than this stays the same, however small it is
 
@@ -142,6 +143,13 @@ class Facts:
         return max(1, held_out_of(self.images, replace(self.recipe, validation=None)))
 
     @property
+    def option_to_judge(self) -> str:
+        """What lets images judge where none do: some that are held out, or folds where these would be too few."""
+        if self.to_hold_out >= FEW_VALIDATED or not self.could_fold:
+            return f"--set validation={self.to_hold_out}"
+        return f"--folds {5 if self.images >= FEWEST_OF_FIVE_FOLDS else 2}"
+
+    @property
     def none_wrong(self) -> str:
         """What to do where all validation images are answered right: no other training could be seen to be better."""
         of_one = "The only validation image is answered right"
@@ -160,7 +168,7 @@ class Facts:
         if self.has_folds:
             return f"by as many folds, {how}."
         if not self.validated:
-            return f"both with --set validation={self.to_hold_out}, as nothing is held out, {how}."
+            return f"both with {self.option_to_judge}, as nothing is held out, {how}."
         if self.validated < FEW_VALIDATED:
             one = self.validated == 1
             few = f"{self.validated:,} validation image{'' if one else 's'} hardly tell{'s' if one else ''}"
