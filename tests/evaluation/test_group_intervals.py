@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fittingroom.evaluation.fold_interval import recall_interval
 from fittingroom.evaluation.group_intervals import (
     effective_images,
     group_numbers,
@@ -18,6 +19,7 @@ from fittingroom.evaluation.group_intervals import (
 )
 from fittingroom.evaluation.intervals import clopper_pearson_interval, model_interval
 from fittingroom.evaluation.predictions import JudgedPredictions
+from fittingroom.report.run_summary import weakest_classes, worst_mistakes
 
 
 def test_images_in_no_group_stand_alone_and_groups_of_one_are_none() -> None:
@@ -114,4 +116,30 @@ def test_scores_say_in_how_many_groups_the_images_come() -> None:
 
     alone = JudgedPredictions(probabilities, predicted, classes=("a", "b"), truth=truth, images=judged.images).scores()
     assert "groups" not in alone
+    assert not any("counts_for" in row for row in alone["per_class"])
     assert tuple(alone["interval"]) == model_interval(54, 60)
+
+
+def test_a_recall_is_as_unsure_as_the_groups_of_its_class_make_it() -> None:
+    """Frames of videos that are right or wrong together: a class of 14 of them counts for 14 images, not for 112."""
+    group_N = np.repeat(np.arange(28), 8)
+    truth, right_N = group_N // 14, group_N % 2 == 0
+    predicted = np.where(right_N, truth, 1 - truth)
+    scores = JudgedPredictions(
+        np.eye(2, dtype=np.float32)[predicted],
+        predicted,
+        classes=("a", "b"),
+        truth=truth,
+        images=tuple(f"{row:064x}" for row in range(224)),
+        groups=tuple(f"video {group}" for group in group_N),
+    ).scores()
+    expected = model_interval_by_groups(right_N[truth == 0], group_N[truth == 0])
+    assert recall_interval(scores["per_class"][0]) == pytest.approx(expected)
+    assert weakest_classes(scores)[0]["interval"] == pytest.approx(expected)
+    assert expected[1] - expected[0] > 2 * np.diff(model_interval(56, 112))[0]
+
+    # As the least of two, and by folds, it is wider still.
+    worst = worst_mistakes(scores)
+    assert worst is not None
+    assert worst.weakest["interval"][0] < expected[0]
+    assert recall_interval(scores["per_class"][0], 5)[0] < expected[0]

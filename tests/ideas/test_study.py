@@ -15,9 +15,10 @@ import pytest
 
 import fittingroom as fr
 from fittingroom.errors import Interrupted
-from fittingroom.events import Event, JobDone, JobEvent
+from fittingroom.events import Event, Hooks, JobDone, JobEvent
 from fittingroom.ideas.asked import ideas_of
 from fittingroom.ideas.page import headline
+from fittingroom.ideas.side import Side
 from fittingroom.ideas.table import points
 from tests.support import SUPPORT
 from tests.support.bilingual import english
@@ -91,6 +92,21 @@ def test_both_sides_are_runs_on_the_same_seeds(tried: fr.Tried) -> None:
     assert compared["comparisons"][0]["difference"] == pytest.approx(tried.result["ideas"][0]["difference"])
 
 
+def test_each_pair_is_cut_into_folds_of_its_own(
+    data: fr.Splits, baseline: fr.Recipe, options: fr.Options, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else what a recipe owes to just the images that a fold's model learned from would be the same in all pairs."""
+    begun: list[tuple[int, int]] = []
+
+    def begin(_: object, recipe: fr.Recipe, *_rest: object, seed: int, folds: int) -> None:
+        begun.append((seed, recipe.split_seed))
+
+    monkeypatch.setattr(Side, "_train", begin)
+    side = Side(name="baseline", path=tmp_path, recipe=baseline, folds=5, options=options, splits=data)
+    side.train_up_to(4, Hooks.of(None, None), first=3, may_begin=lambda: None)
+    assert begun == [(0, 0), (1, 1), (2, 2), (3, 3)]
+
+
 @pytest.mark.nightly
 def test_few_images_are_judged_by_folds_and_many_by_a_fifth_of_them(
     baseline: fr.Recipe, options: fr.Options, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -100,7 +116,9 @@ def test_few_images_are_judged_by_folds_and_many_by_a_fifth_of_them(
     tried = fr.try_ideas("sample", [HOPELESS], baseline, out=tmp_path / "few", options=options, observe=events.append)
     assert tried.verdicts == {HOPELESS: "worse"}
     assert tried.result["n"] == 2000
-    assert fr.open_run(tmp_path / "few" / "idea-1" / "seed-2").environment.folds == 2
+    for seed in range(3):  # both sides of a pair are cut alike, and each pair anew
+        runs = [fr.open_run(tmp_path / "few" / side / f"seed-{seed}") for side in ("baseline", "idea-1")]
+        assert {(run.environment.folds, run.recipe.split_seed) for run in runs} == {(2, seed)}
     kept = tried.result["ideas"]
     shutil.copytree(tmp_path / "few" / "idea-1" / "seed-0", tmp_path / "few" / "idea-1" / "seed-0-old")  # is no member
     assert go_on(tmp_path / "few").result["ideas"] == kept

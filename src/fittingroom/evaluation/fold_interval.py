@@ -17,6 +17,7 @@ benchmarks/fold_interval_coverage.py records how often each interval holds the a
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -28,9 +29,12 @@ from fittingroom.evaluation.intervals import (
     RecipeAccuracy,
     clopper_pearson_interval,
     half_of_mean,
+    least_of_several_interval,
     model_interval,
     recipe_accuracy,
 )
+
+COUNTS_FOR = "counts_for"  # of a class whose images come in groups: as how many unrelated ones these count
 
 
 def fold_factor(folds: int) -> float:
@@ -38,17 +42,20 @@ def fold_factor(folds: int) -> float:
     return 1 + folds / (folds - 1)
 
 
-def recall_interval(correct: int, n: int, folds: int | None = None) -> tuple[float, float]:
+def recall_interval(row: Mapping[str, Any], folds: int | None = None, of: int = 1) -> tuple[float, float]:
     """The 95% interval of a class's recall, of one model or, with ``folds``, on new images of the model that ships.
 
     Args:
-        correct: images of the class that were named so, 0 to ``n``.
-        n: images of the class, ≥ 1.
+        row: of ``per_class``, with images. Where groups are known its ``counts_for`` says as how many unrelated
+            images they count (:mod:`fittingroom.evaluation.group_intervals`).
         folds: K ≥ 2 of the cross-validation whose models answered; None for answers of one model.
+        of: classes among which it was picked as the least, ≥ 1.
     """
-    if folds is None:
-        return model_interval(correct, n)
-    return clopper_pearson_interval(correct / fold_factor(folds), n / fold_factor(folds))
+    right = round(row["recall"] * row["n"])
+    if folds is None and of == 1 and COUNTS_FOR not in row:
+        return model_interval(right, row["n"])
+    counted = row.get(COUNTS_FOR, row["n"]) / (1 if folds is None else fold_factor(folds))
+    return least_of_several_interval(right / row["n"] * counted, counted, of)
 
 
 def fold_interval(right_N: NDArray[Any], folds: int, group_N: NDArray[np.int64] | None = None) -> tuple[float, float]:

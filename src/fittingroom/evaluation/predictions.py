@@ -123,7 +123,8 @@ class JudgedPredictions(Predictions):
     def scores(self, folds: int | None = None) -> dict[str, Any]:
         """See :func:`fittingroom.evaluation.metrics.score`; with ``loss_uncalibrated`` where that is known.
 
-        Where groups are known the interval is by them, and ``groups`` counts these, an image in none as one. Where the
+        Where groups are known the interval is by them, and ``groups`` counts these, an image in none as one; a class of
+        which some are of one group has ``counts_for``, as how many unrelated images its own count. Where the
         largest class has three times the images of the smallest, there are those of
         :func:`fittingroom.evaluation.class_metrics.class_metrics` too.
 
@@ -131,13 +132,18 @@ class JudgedPredictions(Predictions):
             folds: of the cross-validation whose models answered; for the scores by class alone.
         """
         from fittingroom.evaluation.class_metrics import class_metrics, is_lopsided
-        from fittingroom.evaluation.group_intervals import model_interval_by_groups
+        from fittingroom.evaluation.fold_interval import COUNTS_FOR
+        from fittingroom.evaluation.group_intervals import effective_images, groups_among, model_interval_by_groups
         from fittingroom.evaluation.metrics import log_loss, score
 
         scores = score(self.probabilities, self.truth, self.classes, self.predicted)
         if self.group_numbers is not None:
             scores["interval"] = list(model_interval_by_groups(self.is_right, self.group_numbers))
             scores["groups"] = int(self.group_numbers.max()) + 1
+            for label, row in enumerate(scores["per_class"]):
+                of_class_N = self.truth == label
+                if (of_class := groups_among(self.group_numbers, of_class_N)) is not None:
+                    row[COUNTS_FOR] = effective_images(self.is_right[of_class_N], of_class)
         if is_lopsided(self.truth):
             scores |= class_metrics([(self.probabilities, self.predicted)], self.truth, self.group_numbers, folds)
         if self.uncalibrated is not None:

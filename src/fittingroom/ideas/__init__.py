@@ -97,8 +97,7 @@ def try_ideas(
     8, 12, 16, 24 and 32 pairs; an idea ends as better, worse, smaller than the effect, or as one that can't be told. Of
     studies whose ideas make no difference, at most 5% are to claim one, however many the ideas are
     (:mod:`fittingroom.ideas.decide`). The models of folds learned from largely the same images, for which these
-    count for less than half as many (:mod:`fittingroom.evaluation.fold_interval`); where a recipe owes much to just
-    these training images, that is too little.
+    count for less than half as many (:mod:`fittingroom.evaluation.fold_interval`), and each pair is cut anew.
 
     Args:
         data: as for :func:`fittingroom.train`.

@@ -10,8 +10,7 @@ from typing import Any
 
 from fittingroom.audit.leakage import NearInTest
 from fittingroom.data.fetch.fingerprints import KNOWN_FINGERPRINTS
-from fittingroom.evaluation.fold_interval import fold_factor, recall_interval
-from fittingroom.evaluation.intervals import least_of_several_interval
+from fittingroom.evaluation.fold_interval import recall_interval
 from fittingroom.evaluation.mistakes import find_suspicious_labels
 from fittingroom.evaluation.predictions import JudgedPredictions, read_predictions
 from fittingroom.own_code.kept import SOURCE
@@ -139,7 +138,7 @@ def weakest_classes(scores: dict[str, Any]) -> list[dict[str, Any]]:
         rows.append(
             row
             | {
-                "interval": recall_interval(counts[i], row["n"], scores.get("folds")),
+                "interval": recall_interval(row, scores.get("folds")),
                 "mistaken_for": scores["per_class"][mistaken]["class"] if counts[mistaken] else "",
                 "mistaken_others": _and_others(tied) if counts[mistaken] else "",
                 "mistaken": counts[mistaken],
@@ -223,9 +222,7 @@ def worst_mistakes(scores: dict[str, Any]) -> WorstMistakes | None:
     # Of several that are as weak, the one with most images is known best.
     least = [row for row in classes if row["recall"] == classes[0]["recall"]]
     weakest = max(least, key=lambda row: int(row["n"]))
-    right = round(weakest["recall"] * weakest["n"])
-    fewer = fold_factor(scores["folds"]) if scores.get("folds") else 1.0
-    interval = least_of_several_interval(right / fewer, weakest["n"] / fewer, len(classes))
+    interval = recall_interval(weakest, scores.get("folds"), len(classes))
     pairs = confused_pairs(scores, 2)
     return WorstMistakes(
         weakest=weakest | {"interval": interval},

@@ -19,7 +19,14 @@ Folds = Annotated[int, Range(2, 10**9)]
 
 ClassScores = TypedDict(
     "ClassScores",
-    {"class": str, "n": Count, "precision": Share | None, "recall": Share | None, "f1": Share | None},
+    {
+        "class": str,
+        "n": Count,
+        "precision": Share | None,
+        "recall": Share | None,
+        "f1": Share | None,
+        "counts_for": NotRequired[Seconds],  # 0 or more
+    },
 )
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from fittingroom.evaluation.fold_interval import fold_factor, recall_interval
-from fittingroom.evaluation.intervals import least_of_several_interval, wilson_interval
+from fittingroom.evaluation.fold_interval import recall_interval
+from fittingroom.evaluation.intervals import wilson_interval
 from fittingroom.rendering.share import share_text
 from fittingroom.report.diagnosis.facts import Diagnosis, Facts
 
@@ -43,11 +43,9 @@ def imbalance(facts: Facts) -> Diagnosis | None:
     # Of several rare classes the worst stands for all; its interval must lie below that of the frequent class. Of a
     # hundred one is bad by chance, which its interval allows for.
     worst = min(rare, key=lambda row: (row["recall"], row["n"]))
-    right = round(worst["recall"] * worst["n"])
     folds = scores.get("folds")
-    fewer = fold_factor(folds) if folds else 1.0
-    low, high = least_of_several_interval(right / fewer, worst["n"] / fewer, len(rare))
-    usual_low, _ = recall_interval(round(frequent["recall"] * frequent["n"]), frequent["n"], folds)
+    low, high = recall_interval(worst, folds, len(rare))
+    usual_low, _ = recall_interval(frequent, folds)
     if high >= usual_low:
         return None
     of = f", as the least of {len(rare):,} rare classes" if len(rare) > 1 else ""
