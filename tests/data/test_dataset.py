@@ -116,6 +116,17 @@ def test_aligned_to_other_names_is_refused_with_both_lists() -> None:
         made().aligned_to(("bag", "hat"))
 
 
+def test_numbers_with_zeros_before_them_are_the_same_classes_as_those_without() -> None:
+    """German traffic signs are in folders 00000, 00001, …, and their test table numbers them 0, 1, …"""
+    given = made(classes=("0", "1", "10"))
+    aligned = given.aligned_to(("00000", "00010", "00001"))
+    assert aligned.labels is not None
+    assert aligned.labels.tolist() == np.array([0, 2, 1])[LABELS].tolist()
+    for others in (("00", "000", "01", "10"), ("00", "01", "x"), ("00", "01", "02")):
+        with pytest.raises(DataError, match="its classes differ"):
+            given.aligned_to(others)
+
+
 def test_concatenate_aligns_classes_by_name() -> None:
     both = concatenate([made(), made(labels=2 - LABELS, classes=CLASSES[::-1])], "both")
     assert both.labels is not None

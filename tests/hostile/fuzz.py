@@ -47,6 +47,8 @@ DATA = {  # a file of each format, and which of a folder's files is mutated
     "npz": ("set.npz", ""),
     "Parquet": ("set.parquet", ""),
     "picture": ("folder", "0/0.png"),
+    "Netpbm in text": ("folder", "0/text.pgm"),
+    "Netpbm of 12 bits": ("folder", "0/deep.pgm"),
 }
 DATA_COMMANDS = ("info", "check")
 
@@ -68,6 +70,9 @@ def make_data(folder: Path) -> None:
     first = sorted((folder / "folder").glob("*/*.png"))[0]
     (folder / "folder" / "0").mkdir(exist_ok=True)
     shutil.copy(first, folder / "folder" / "0" / "0.png")
+    values = np.arange(64).tolist()
+    (folder / "folder" / "0" / "text.pgm").write_text(f"P2 # in text\n8 8\n63\n{' '.join(map(str, values))}\n")
+    (folder / "folder" / "0" / "deep.pgm").write_bytes(b"P5 8 8 4095\n" + np.array(values, ">u2").tobytes())
     for name in ("idx", "table.csv", "set.npz", "set.parquet"):
         convert(fr.open_dataset(folder / "folder"), folder / name, to="idx" if name == "idx" else None)
     for packed in (folder / "idx").glob("*.gz"):  # else every change is one of gzip's

@@ -341,6 +341,20 @@ def a_small_webp_of_very_many_pixels(folder: Path) -> Made:
     return webp_of(folder, 7_000), "a WebP of at most 25,000,000 pixels expected, 49,000,000 found"
 
 
+def a_netpbm_file_whose_head_is_a_comment(folder: Path) -> Made:
+    content = b"P5\n#" + b" " * 30_000_000 + b"\n8 8 255\n" + bytes(64)
+    return two_classes(folder, content, "pgm", each=1), "2 of 2 pictures can't be read"
+
+
+def a_netpbm_file_of_comments(folder: Path) -> Made:
+    return two_classes(folder, b"P1 1000 1000\n" + b"#\n" * 5_000_000, "pbm", each=1), "2 of 2 pictures can't be read"
+
+
+def a_netpbm_file_of_very_much_text(folder: Path) -> Made:
+    content = b"P3 10000 1000 255\n" + b"1 " * 30_000_000
+    return two_classes(folder, content, "ppm", each=1), "in text of at most 2,000,000 values expected, 30,000,000 found"
+
+
 MAKERS: list[Callable[[Path], Made]] = [
     classes_is_a_pipe,
     classes_is_a_device,
@@ -382,6 +396,9 @@ MAKERS: list[Callable[[Path], Made]] = [
     a_jpeg_of_empty_segments,
     a_jpeg_of_filling,
     a_gif_of_empty_extensions,
+    a_netpbm_file_whose_head_is_a_comment,
+    a_netpbm_file_of_comments,
+    a_netpbm_file_of_very_much_text,
 ]
 
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-TRIES, SEED = 12, 7  # of each kind of data file with each command it is told, and the first of them
+TRIES, SEED = 16, 7  # of each kind of data file with each command it is told, and the first of them
 PROGRAM = """
 import itertools, sys
 from pathlib import Path
@@ -50,7 +50,7 @@ sys.exit(bool(tally.faults))
 def test_no_mutated_file_of_data_ends_in_a_traceback(tmp_path: Path) -> None:
     ended = _run(tmp_path, "-c", PROGRAM, str(tmp_path / "base"), str(TRIES), str(SEED))
     assert ended.returncode == 0, ended.stdout[-3000:] + ended.stderr[-3000:]
-    assert ended.stdout.count(" tried ") == 6
+    assert ended.stdout.count(" tried ") == 8
 
 
 def test_no_mutated_request_fails_inside_or_is_left_without_an_answer(tmp_path: Path) -> None:

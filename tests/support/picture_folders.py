@@ -10,6 +10,7 @@ from PIL import Image
 from tests.support.photo_patches import photo_patches
 
 KINDS = ("grey", "colour", "jpeg", "transparent", "grey jpeg", "grey transparent", "deep", "formats", "palette")
+FORMATS = ("png", "jpg", "webp", "bmp", "tif", "jfif", "jpeg", "tiff", "ppm", "pgm", "pbm", "pnm")
 TURNED = {  # what a camera that notes this orientation has stored, of an upright picture
     1: None,
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -58,5 +59,6 @@ def _write(file: Path, kind: str, picture: Image.Image, row: int) -> None:
     elif kind == "palette":
         picture.quantize(32).save(f"{file}.{('gif', 'png')[row % 2]}")
     else:
-        suffix = ("png", "jpg", "webp", "bmp", "tif", "jfif", "jpeg", "tiff")[row % 8]
-        (picture.convert("CMYK") if suffix == "jpg" else picture).save(f"{file}.{suffix}")
+        suffix = FORMATS[row % len(FORMATS)]
+        mode = {"jpg": "CMYK", "pgm": "L", "pbm": "1"}.get(suffix, "RGB")
+        picture.convert(mode).save(f"{file}.{suffix}", {"pnm": "PPM"}.get(suffix))

@@ -127,6 +127,19 @@ def read_only(array: NDArray[Any]) -> NDArray[Any]:
     return view
 
 
+def numbers_named(found: Sequence[str], wanted: Sequence[str]) -> tuple[str, ...] | None:
+    """The names among ``wanted`` of the same numbers, as ``00014`` of a folder is 14 of a table.
+
+    None where some are no numbers, or one isn't there, or one is there twice.
+    """
+    if not all(name.isdecimal() for name in (*found, *wanted)):
+        return None
+    by_number = {int(name): name for name in wanted}
+    names = [by_number.get(int(name)) for name in found]
+    is_one_to_one = len(by_number) == len(wanted) and None not in names and len(set(names)) == len(found)
+    return tuple(name for name in names if name) if is_one_to_one else None
+
+
 def how_names_differ(found: Sequence[str], wanted: Sequence[str]) -> str:
     """The rest of a message on classes of other names, where it can be told what makes them so; else ""."""
     if all(name.isdecimal() for name in found) and len(found) <= len(wanted) and not wanted[0].isdecimal():

@@ -17,6 +17,7 @@ from fittingroom.data.checks import (
     checked_labels,
     how_names_differ,
     listed,
+    numbers_named,
     one_an_image,
 )
 from fittingroom.data.fingerprint import Fingerprint as Fingerprint
@@ -331,7 +332,8 @@ class Dataset:
     def aligned_to(self, classes: Sequence[str]) -> Dataset:
         """The set with its labels renumbered so that ``classes`` is the order of its classes.
 
-        Classes are matched by name. Those that this set lacks are added without images.
+        Classes are matched by name; where all are numbers, ``00014`` is 14. Those that this set lacks are added
+        without images.
 
         Raises:
             DataError: this set has a class that ``classes`` lacks; with both lists.
@@ -339,13 +341,14 @@ class Dataset:
         wanted = tuple(classes)
         if self.labels is None or self.classes == wanted:
             return self
-        if not set(self.classes) <= set(wanted):
+        names = self.classes if set(self.classes) <= set(wanted) else numbers_named(self.classes, wanted)
+        if names is None:
             raise DataError(
                 f"{self.name}: its classes differ from those expected; expected {listed(wanted)}; "
                 f"found {listed(self.classes)}: rename the classes so that both sets use the same names"
                 f"{how_names_differ(self.classes, wanted)}"
             )
-        number_there = np.array([wanted.index(name) for name in self.classes], dtype=np.int64)
+        number_there = np.array([wanted.index(name) for name in names], dtype=np.int64)
         return replace(self, labels=number_there[self.labels], classes=wanted)
 
     @naming_extras()

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
+from fittingroom.data import netpbm
 from fittingroom.data.picture_pieces import PNG, has_damaged_pixels, refuse_crumbs
 from fittingroom.errors import DataError
 from fittingroom.files.regular_file import read_regular_file
@@ -24,8 +25,12 @@ from fittingroom.files.regular_file import read_regular_file
 if TYPE_CHECKING:
     from PIL import Image
 
-FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")
-SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".bmp", ".gif", ".webp", ".tif", ".tiff")  # of the formats, in lower case
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")  # by Pillow's names; the last is all of Netpbm
+SUFFIXES = (
+    *(".png", ".jpg", ".jpeg", ".jfif", ".bmp", ".gif", ".webp", ".tif", ".tiff"),
+    *(".ppm", ".pgm", ".pbm", ".pnm"),
+)
+"""Of the formats, in lower case."""
 MAX_PIXELS = 50_000_000  # decoded: 150 MB
 LARGEST_FILE = 256 << 20  # bytes; 50 million pixels have 150 MB without compression
 WHITE = (255, 255, 255)
@@ -108,7 +113,11 @@ def open_picture(
                 _refuse_many_scans(file, picture.size, where)
             if picture.format == "PNG" and isinstance(file, bytes) and not head_only and has_damaged_pixels(file):
                 raise ValueError("the pixels' checksum is another")
-            yield picture
+            if picture.format == "PPM" and isinstance(file, bytes) and not head_only and _is_bounded(picture):
+                with decoding(picture):
+                    yield netpbm.decoded(picture, file, where)
+            else:
+                yield picture
     except (DataError, MemoryError):
         raise
     except Image.DecompressionBombError as error:
@@ -129,11 +138,14 @@ def _opening(file: BinaryIO, where: str) -> Iterator[None]:
 
     Raises:
         DataError: one that is too large; one in very many pieces.
+        ValueError: a Netpbm file without a head.
     """
     place = file.tell()
     head = file.read(30)
     file.seek(place)
     refuse_crumbs(file, where)
+    file.seek(place)
+    netpbm.refuse_endless_head(file)
     file.seek(place)
     pixels = _pixels_of_webp(head)
     if pixels > MAX_WEBP_PIXELS:
@@ -237,12 +249,16 @@ def upright_size(picture: Image.Image, where: str, turn: int) -> tuple[int, int]
         DataError: more than 50 million pixels.
     """
     width, height = picture.size
-    if width * height > MAX_PIXELS:
+    if not _is_bounded(picture):
         raise DataError(f"{where}: at most {MAX_PIXELS:,} pixels expected, {width:,}×{height:,} found: make it smaller")
 
     # Pillow turns TIFF by itself, and says so from the start
     is_turned = picture.format != "TIFF" and turn in TURNED
     return (width, height) if is_turned else (height, width)
+
+
+def _is_bounded(picture: Image.Image) -> bool:
+    return picture.size[0] * picture.size[1] <= MAX_PIXELS
 
 
 @contextmanager
@@ -262,8 +278,6 @@ def opaque_8_bit(
         background: what transparent parts lie on.
         turn: its :func:`orientation`, where the caller has asked for it already.
     """
-    from PIL import Image
-
     turn = orientation(picture) if turn is None else turn
     if picture.format == "TIFF" or turn != 1:
         from PIL import ImageOps
@@ -272,10 +286,22 @@ def opaque_8_bit(
     if picture.mode == "F":
         raise NoKnownRange
     if picture.mode.startswith("I"):  # 16 bits, which Pillow would cut off at 255
-        return Image.fromarray((np.asarray(picture).astype(np.float64) / 257).round().clip(0, 255).astype(np.uint8))
+        return _in_8_bits(picture)
     if picture.has_transparency_data:
         return _laid_on(background, picture)
     return picture if picture.mode in ("L", "RGB") else picture.convert("L" if picture.mode == "1" else "RGB")
+
+
+def _in_8_bits(deep: Image.Image) -> Image.Image:
+    """A grey picture of 16 bits in 8; strip by strip, as the steps between take eight times its memory."""
+    from PIL import Image
+
+    deep_HW = np.asarray(deep)
+    grey_HW = np.empty(deep_HW.shape, np.uint8)
+    rows = max(1, STRIP // deep.width)
+    for top in range(0, deep.height, rows):
+        grey_HW[top : top + rows] = (deep_HW[top : top + rows] / 257).round().clip(0, 255)
+    return Image.fromarray(grey_HW)
 
 
 def _laid_on(background: tuple[int, int, int], picture: Image.Image) -> Image.Image:

@@ -143,7 +143,7 @@ def read_picture(
     Any other goes through the conversion of product photos, or it is resized with Pillow's antialiased bilinear filter.
 
     Args:
-        content: PNG, JPEG, WebP, BMP, GIF or TIFF, of any mode and depth up to 50 million pixels.
+        content: PNG, JPEG, WebP, BMP, GIF, TIFF or PPM, of any mode and depth up to 50 million pixels.
         where: what an error message calls it.
         preprocessing: what to make of it. A ``size`` or ``channels`` of None stands for the picture's own.
         formats: that are tried, by Pillow's names.

@@ -85,7 +85,7 @@ ENDPOINTS = (
         path="/predict",
         handler=Service.predict,
         summary="What is in a picture",
-        description="PNG, JPEG, WebP, GIF, BMP or TIFF, as the body or as a form's file. It is prepared as the "
+        description="PNG, JPEG, WebP, GIF, BMP, TIFF or PPM, as the body or as a form's file. It is prepared as the "
         "pictures of the model's training were; for a model of Fashion-MNIST, as the set's own photos were. Answers "
         "`class`, `probability`, `top` (every class, the most probable first), `typical` (the out-of-distribution "
         "score: about the share of validation images that are as strange or stranger; up to 0.05 `unfamiliar` is true, "

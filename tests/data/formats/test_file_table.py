@@ -205,6 +205,27 @@ def test_ids_are_names_of_files_where_no_column_is_called_so(folder: Path) -> No
     assert fr.open_dataset(folder / "labels.csv").train.files == tuple(f"train/f3{number}.tif" for number in range(6))
 
 
+def test_a_column_of_0_and_1_for_each_class_is_read_where_each_row_has_one(folder: Path, write: Write) -> None:
+    one_hot = [pl.col("label").eq(name).cast(pl.Float64).alias(name) for name in ("sky", "sea")]
+    data = fr.open_dataset(write(TABLE.select("file", *one_hot), "files"))
+    assert data.train.labels is not None
+    assert [data.train.classes[label] for label in data.train.labels.tolist()] == CLASSES
+    assert any("the labels are the names of the columns that are 1" in note for note in data.notes)
+
+
+@pytest.mark.parametrize("mark", [";", "\t"])
+def test_what_spreadsheets_write_where_a_comma_is_for_decimals_is_read(folder: Path, mark: str) -> None:
+    """As German traffic signs have it, too: ``Filename;Width;…;ClassId``, with the pictures beside the table."""
+    table = TABLE.select(Filename="file", Width=pl.lit("32,5"), ClassId="label", group=pl.Series([1, 1, 2, 2, 3, 3]))
+    (folder / "labels.csv").write_text("\ufeff" + table.write_csv(separator=mark, line_terminator="\r\n"))
+    data = fr.open_dataset(folder / "labels.csv", group="group")
+    np.testing.assert_array_equal(data.train.images, PHOTOS)
+    assert data.train.labels is not None
+    assert [data.train.classes[label] for label in data.train.labels.tolist()] == CLASSES
+    assert data.train.groups is not None
+    assert data.train.groups.tolist() == [0, 0, 1, 1, 2, 2]
+
+
 def test_empty_lines_below_a_table_are_no_rows(folder: Path) -> None:
     (folder / "a.csv").write_text(TABLE.write_csv() + "\n,\n\n")
     assert len(fr.open_dataset(folder / "a.csv").train) == 6
@@ -303,10 +324,6 @@ def test_a_label_that_lacks_is_told_by_its_own_row_below_ones_that_were_left_out
         (
             TABLE.with_columns(file=pl.format("C:\\Users\\me\\{}", "file")),
             "no such file: such a path is of one machine alone: write paths from the table's folder on",
-        ),
-        (
-            TABLE.drop("label").with_columns(sea=pl.Series([1, 0] * 3), sky=pl.Series([0, 1] * 3)),
-            r"one column of labels expected, one of 0 and 1 for each class found \(sea, sky\): with pandas, .*idxmax",
         ),
         (
             TABLE.drop("label").with_columns(old=pl.Series([1, 0] * 3), red=pl.Series([0, 1, 1] * 2)),

@@ -20,6 +20,7 @@ from fittingroom.data.cache import cache_entries
 from fittingroom.data.dataset import Dataset, Splits
 from fittingroom.data.formats.image_folder import read_image_folder
 from fittingroom.data.open import open_dataset
+from fittingroom.data.picture_file import SUFFIXES
 from fittingroom.data.preprocessing import Preprocessing, read_picture
 from fittingroom.errors import DataError
 from tests.support.same import assert_same
@@ -395,16 +396,55 @@ def test_16_bits_transparency_and_a_turned_jpeg_are_read(tmp_path: Path) -> None
 
 
 def test_every_suffix_of_pictures_is_read_and_the_others_are_counted(tmp_path: Path) -> None:
-    for suffix in (".png", ".JPG", ".jpeg", ".jfif", ".bmp", ".gif", ".webp", ".tif", ".TIFF"):
+    for suffix in (*SUFFIXES[1:], ".PNG"):
         for name in ("a", "b"):
-            kind = {".jfif": "JPEG", ".tif": "TIFF"}.get(suffix)
+            kind = {".jfif": "JPEG", ".tif": "TIFF", ".pnm": "PPM"}.get(suffix)
             save(tmp_path / name / f"1{suffix}", format=kind)
     for name in ("1.heic", "2.HEIC", "notes.txt"):
         (tmp_path / "a" / name).write_bytes(b"")
     data = read_image_folder(tmp_path)
-    assert len(data.train) == 18
+    assert len(data.train) == 2 * len(list((tmp_path / "b").iterdir()))
     assert data.notes[0] == "left out, as their names are not those of pictures: 2 .heic, 1 .txt"
     assert "heif-convert" in data.notes[1]
+
+
+def test_traffic_signs_as_they_are_published_are_read(tmp_path: Path) -> None:
+    """Final_Training/Images/<class>, with a table in each, and Final_Test/Images, whose table numbers the classes."""
+    signs, test = tmp_path / "Final_Training" / "Images", tmp_path / "Final_Test" / "Images"
+    for number in range(3):
+        save(signs / f"{number:05}" / "00000_00000.ppm")
+        save(test / f"{number:05}.ppm")
+        (signs / f"{number:05}" / f"GT-{number:05}.csv").write_text("Filename;ClassId\n")
+    (test / "GT-final_test.csv").write_text("Filename;Width;ClassId\n00000.ppm;4;2\n00001.ppm;4;0\n00002.ppm;4;1\n")
+
+    data = open_dataset(tmp_path)
+    assert data.train.classes == ("00000", "00001", "00002")
+    assert data.test is not None
+    assert data.test.labels is None
+    judged = open_dataset(signs, test=test / "GT-final_test.csv").test
+    assert judged is not None
+    assert judged.labels is not None
+    assert judged.labels.tolist() == [2, 0, 1]
+
+
+@pytest.mark.parametrize("beside", ["test", "test1"])
+def test_pictures_that_nobody_has_sorted_are_no_classes_train_and_test1(tmp_path: Path, beside: str) -> None:
+    """As the cats and dogs of a well-known competition come: train/cat.0.jpg, test1/1.jpg."""
+    for name in ("train/cat.0.jpg", "train/dog.0.jpg", f"{beside}/1.jpg"):
+        save(tmp_path / name)
+    with pytest.raises(DataError, match=r"train: pictures in folders named after classes .*: lay those of each class"):
+        open_dataset(tmp_path)
+    (tmp_path / "train" / "metadata.csv").write_text("file_name,label\ncat.0.jpg,cat\ndog.0.jpg,dog\n")
+    with pytest.raises(DataError, match=r"if metadata.csv beside them says what they are, give that table"):
+        open_dataset(tmp_path)
+
+
+def test_a_table_beside_folders_of_classes_is_said_not_to_be_read(tmp_path: Path) -> None:
+    """As of skin lesions, whose folders are but two halves of the pictures, and whose table has the classes."""
+    for name in ("images_part_1", "images_part_2"):
+        save(tmp_path / name / "1.png")
+    (tmp_path / "metadata.csv").write_text("image_id,dx\n1,mel\n")
+    assert "not read, as the folders are the classes: metadata.csv" in open_dataset(tmp_path).notes
 
 
 def test_what_systems_leave_behind_is_passed_over_without_a_word(tmp_path: Path) -> None:

@@ -64,7 +64,10 @@ def as_labels(array: NDArray[Any], where: str) -> NDArray[np.int64]:
     """
     labels = array[:, 0] if array.ndim == 2 and array.shape[1] == 1 else array
     if labels.ndim != 1:
-        hint = ": of one-hot rows give labels.argmax(1)" if labels.ndim == 2 else ""
+        is_yes_no = labels.ndim == 2 and bool(((labels == 0) | (labels == 1)).all())
+        hint = ": of one-hot rows give labels.argmax(1)" if is_yes_no and (labels.sum(1) == 1).all() else ""
+        if is_yes_no and not hint:
+            hint = ": images of several classes, or of none, aren't learned; of one column, labels[:, 0] say, they are"
         raise DataError(f"{where}: one label an image, (N,), expected, {array.shape} found{hint}")
     if labels.dtype == bool:
         return labels.astype(np.int64)

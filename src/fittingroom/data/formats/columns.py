@@ -26,7 +26,7 @@ PARTS = {
     "t10k": "test",
 }
 ORDER = ("train", "validation", "test")
-FER2013_PARTS = {"publictest": "validation", "privatetest": "test"}
+FER2013_PARTS = {"public_test": "validation", "private_test": "test"}
 
 LABEL_NAMES = (
     "label",
@@ -43,6 +43,8 @@ LABEL_NAMES = (
     "class_id",
     "label_id",
     "classes",
+    "choice",
+    "diagnosis",
 )
 """What a column of labels may be called, the likeliest first; in any case, with blanks or dashes for underscores."""
 
@@ -91,8 +93,8 @@ def named(columns: Sequence[str], names: Sequence[str]) -> str | None:
 
 @lru_cache(maxsize=4096)  # a table of pixels has a thousand columns, and is asked for one name after another
 def plain(column: str) -> str:
-    """A column's name in the spelling of the lists here: ``Image Path`` → ``image_path``."""
-    return re.sub(r"[ -]+", "_", column.strip().lower())
+    """A column's name in the spelling of the lists here: ``Image Path`` and ``imagePath`` → ``image_path``."""
+    return re.sub(r"[ -]+|(?<=[a-z])(?=[A-Z])", "_", column.strip()).lower()
 
 
 def class_name(value: object) -> str:

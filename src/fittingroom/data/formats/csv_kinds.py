@@ -8,7 +8,14 @@ import numpy as np
 
 from fittingroom.data.dataset import Splits
 from fittingroom.data.formats.columns import as_text, label_column
-from fittingroom.data.formats.csv_layout import SMALLEST_ROW, cells_of, first_line, is_header, pixel_number
+from fittingroom.data.formats.csv_layout import (
+    SMALLEST_ROW,
+    cells_of,
+    first_line,
+    is_header,
+    pixel_number,
+    separator_of,
+)
 from fittingroom.data.formats.file_table import (
     FileTable,
     file_table,
@@ -160,11 +167,14 @@ def text_column(path: Path, name: str) -> list[str | None] | None:
     import polars as pl
 
     check_polars()
-    cells = cells_of(first_line(path))
+    line = first_line(path)
+    cells = cells_of(line)
     if name not in cells or not is_header(cells):
         return None
     try:
-        table = pl.read_csv(unpacked(path), columns=[cells.index(name)], infer_schema=False, glob=False)
+        table = pl.read_csv(
+            unpacked(path), columns=[cells.index(name)], separator=separator_of(line), infer_schema=False, glob=False
+        )
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         raise DataError(f"{path}: the column {name} can't be read: {str(error).splitlines()[0]}") from error
     return table.to_series().to_list()
@@ -179,7 +189,8 @@ def read_file_table(path: Path) -> FileTable:
     import polars as pl
 
     check_polars()
-    cells = cells_of(first_line(path))
+    line = first_line(path)
+    cells = cells_of(line)
     has_header = not any(map(is_picture_name, cells))
     names = cells if has_header else _names_of(cells, path)
     if len(set(names)) < len(names):
@@ -190,6 +201,7 @@ def read_file_table(path: Path) -> FileTable:
             has_header=False,
             skip_rows=int(has_header),
             schema=dict.fromkeys(names, pl.String()),
+            separator=separator_of(line),
             quote_char='"',
             glob=False,
         )

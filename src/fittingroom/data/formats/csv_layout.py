@@ -90,7 +90,7 @@ def layout_of(path: Path) -> Layout:
     """
     line = first_line(path)
     cells = cells_of(line)
-    if len(cells) == 1 and (mark := re.search(r"[;\t|]|(?<=\d) (?=\d)|(?<=\S) (?=pixel)", line)):
+    if "," not in line and (mark := re.search(r"[;\t|]|(?<=\d) (?=\d)|(?<=\S) (?=pixel)", line)):
         raise DataError(f"{path}: row 1: commas between the cells expected, {mark[0]!r} found: save it with commas")
 
     layout = _from_header(cells, path) if is_header(cells) else _without_header(cells, path)
@@ -100,12 +100,18 @@ def layout_of(path: Path) -> Layout:
 
 def cells_of(line: str) -> list[str]:
     """The cells of a line, without blanks and quotation marks around them."""
+    mark = separator_of(line)
     if '"' not in line:
-        return [cell.strip() for cell in line.split(",")]
+        return [cell.strip() for cell in line.split(mark)]
     try:
-        return [cell.strip() for cell in next(csv.reader([line], skipinitialspace=True))]
+        return [cell.strip() for cell in next(csv.reader([line], delimiter=mark, skipinitialspace=mark == ","))]
     except (csv.Error, StopIteration):
-        return [cell.strip().strip('"') for cell in line.split(",")]
+        return [cell.strip().strip('"') for cell in line.split(mark)]
+
+
+def separator_of(line: str) -> str:
+    """What stands between the cells of a line: a comma or, where there is none, a semicolon or a tab."""
+    return next((mark for mark in ",;\t" if mark in line), ",")
 
 
 def first_line(path: Path) -> str:

@@ -35,9 +35,9 @@ from fittingroom.data.formats.columns import (
 from fittingroom.data.formats.label_columns import (
     label_column_of,
     listed,
+    one_hot_labels,
     only_other_column,
     refuse_answers_on_rows,
-    refuse_one_hot,
     refuse_unclear_labels,
 )
 from fittingroom.data.formats.many_pictures import Decoding, decode, greyed_note, refuse_broken, resolve
@@ -71,6 +71,7 @@ PATH_NAMES = (
     "filepaths",
     "paths",
     "images",
+    "id_code",
 )
 """What a column of paths may be called, the likeliest first."""
 
@@ -92,7 +93,7 @@ class FileTable:
         parts: of each row, as it stands in the table; None: there is no such column.
         groups: of each row, what the column ``group`` says, None for an empty cell; None: there is no such column.
         first_row: the number of the first row in the file.
-        labels_from: the column of the labels where nothing but being the only one left says that it is theirs.
+        labels_from: where the labels stand, in words, where no column is called as theirs is.
     """
 
     path: Path
@@ -139,8 +140,11 @@ def file_table(frame: pl.DataFrame, path: Path, first_row: int) -> FileTable:
     labels_from = None
     if label is None:
         known = [name for name in (place, part, *flags, named(frame.columns, [GROUP])) if name]
-        refuse_one_hot(frame, known, path)
-        label = labels_from = only_other_column(frame, known)
+        if (one_hot := one_hot_labels(frame, known, path)) is not None:
+            frame = frame.with_columns(label=pl.Series(one_hot))
+            label, labels_from = "label", "the names of the columns that are 1"
+        elif (label := only_other_column(frame, known)) is not None:
+            labels_from = f"those of the column {label!r}, the only one beside the paths"
     if label is None:
         refuse_unclear_labels(frame, known, path)
 
@@ -229,11 +233,7 @@ def read_tables(
     filled = {part: (images[part], numbers[part]) for part in images if len(images[part])}
     if not filled:
         raise DataError(f"{path}: a picture that can be read expected, none of {count:,} found")
-    notes += [
-        f"{table.path.name}: the labels are those of the column {table.labels_from!r}, the only one beside the paths"
-        for table in tables
-        if table.labels_from
-    ]
+    notes += [f"{table.path.name}: the labels are {table.labels_from}" for table in tables if table.labels_from]
     notes += [*_notes(broken, outside, path), *greyed_note(greyed, sum(map(len, images.values())), preprocessing)]
     return splits(filled, path, classes, known=known, preprocessing=record, notes=notes, left_out=left_out)
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 
+from fittingroom.data.formats.columns import ORDER
 from fittingroom.data.formats.splits import PARTS, part_of
 from fittingroom.data.picture_file import SUFFIXES
 from fittingroom.errors import DataError
@@ -25,8 +26,11 @@ CONTACT_SHEET = "-contact-sheet.png"  # how `data show` calls what it draws, whe
 LEFT_OUT = "left out, as their names are not those of pictures"  # begins the note that counts them
 DEEPEST = 32  # folders in folders
 HEIC = (".heic", ".heif")
-NOT_READ = (".avif", ".ppm", ".pgm", ".pbm", ".jp2", ".svg", ".psd", ".dcm", ".tga")
+NOT_READ = (".avif", ".jp2", ".j2k", ".tga", ".ico", ".pfm", ".svg", ".psd", ".dcm")
 
+TABLES = (".csv", ".csv.gz", ".tsv", ".parquet", ".xlsx")  # files that may say what the pictures beside them are
+
+_OF_PICTURES = re.compile(r"images?|imgs?|pictures?|photos?|data", re.IGNORECASE)  # a folder between part and classes
 _PART = re.compile(rf"({'|'.join(PARTS)})([ _-]?(set|data|images|pictures))?")
 
 
@@ -133,6 +137,10 @@ def find_layout(path: Path) -> Layout:
     below = [folder for part in parts.values() for inner in part.folders for folder in inner.all()]
     result.left_out.extend(chain.from_iterable(folder.others for folder in below))
     result.notes.extend(_left_out(parts, classes))
+    if tables := _tables(root):
+        result.notes.append(
+            f"not read, as the folders are the classes: {', '.join(table.name for table in tables[:5])}"
+        )
     result.notes.extend(_merged(parts))
     result.notes.extend(_written_in_two_ways(parts))
     return result
@@ -237,6 +245,8 @@ def _parts(root: _Folder) -> tuple[dict[str, _Folder], list[str]]:
     called_so = [folder for folder in folders if part_of_folder(folder.name)] or _with_words_of_parts(root)
     others = [folder for folder in folders if folder not in called_so]
     if called_so and others and not any(folder.holding for folder in called_so):
+        if all(map(_is_numbered_part, others)):  # train and test1: pictures that nobody has sorted
+            raise _unsorted(called_so[0])
         names = " and ".join(folder.name for folder in called_so)
         return {"train": root}, [f"{names} taken for a class, for pictures lie in it and no folders of classes"]
 
@@ -251,6 +261,10 @@ def _parts(root: _Folder) -> tuple[dict[str, _Folder], list[str]]:
             f"{_each_by_itself(called_so)}"
         )
     return _by_part(root, called_so), []
+
+
+def _is_numbered_part(folder: _Folder) -> bool:
+    return not folder.holding and part_of_folder(re.sub(r"[ _-]?\d+$", "", folder.name)) is not None
 
 
 def _with_words_of_parts(root: _Folder) -> list[_Folder]:
@@ -269,6 +283,15 @@ def _innermost(folder: _Folder) -> _Folder:
     """The folder of a part in which its classes lie: some archives hold train/train/<class>."""
     part = _part_named(folder.name)
     while not folder.pictures and len(folder.holding) == 1 and _part_named(folder.holding[0].name) == part:
+        folder = folder.holding[0]
+    return folder
+
+
+def _below_pictures(folder: _Folder, classes: set[str]) -> _Folder:
+    """The folder of a part, or that one in it which is called images or the like, where it is no class."""
+    while not folder.pictures and len(folder.holding) == 1 and folder.holding[0].name not in classes:
+        if not _OF_PICTURES.fullmatch(folder.holding[0].name):
+            break
         folder = folder.holding[0]
     return folder
 
@@ -296,15 +319,36 @@ def _by_part(root: _Folder, folders: Sequence[_Folder]) -> dict[str, _Folder]:
                 "move one of them"
             )
 
-        inner = _innermost(folder)
-        _refuse_stray(inner)
-        parts[part] = inner
+        parts[part] = _innermost(folder)
+
+    # German traffic signs lie in Final_Training/Images/<class>
+    classes = {inner.name for folder in parts.values() if len(folder.holding) > 1 for inner in folder.holding}
+    parts = {part: _below_pictures(folder, classes) for part, folder in parts.items()}
+    for folder in parts.values():
+        _refuse_stray(folder)
 
     # a test set to be answered, as competitions give it, lies in no classes; what is learned or chosen from has to
-    for part, folder in parts.items():
+    for part in filter(parts.__contains__, ORDER):
+        folder = parts[part]
         if not folder.holding and (part != "test" or not any(other.holding for other in parts.values())):
-            raise DataError(f"{folder.path}: pictures in folders named after classes expected, they lie outside of any")
+            raise _unsorted(folder)
     return parts
+
+
+def _unsorted(folder: _Folder) -> DataError:
+    tables = _tables(folder)
+    advice = (
+        f"if {tables[0].name} beside them says what they are, give that table, and with `test` the one of test"
+        if tables
+        else "lay those of each class into a folder called so, or write a table of files and labels (file,label)"
+    )
+    return DataError(
+        f"{folder.path}: pictures in folders named after classes expected, they lie outside of any: {advice}"
+    )
+
+
+def _tables(folder: _Folder) -> list[Path]:
+    return [file for file in folder.others if file.name.lower().endswith(TABLES)]
 
 
 def _part(folder: _Folder, classes: set[str]) -> FolderPart:

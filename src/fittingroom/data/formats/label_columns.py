@@ -46,27 +46,23 @@ def only_other_column(frame: pl.DataFrame, known: Sequence[str]) -> str | None:
     return rest[0] if len(rest) == 1 and _may_be_labels(frame, rest[0]) else None
 
 
-def refuse_one_hot(frame: pl.DataFrame, known: Sequence[str], path: Path) -> None:
-    """Refuse a column of 0 and 1 for each class, with what makes one column of them.
+def one_hot_labels(frame: pl.DataFrame, known: Sequence[str], path: Path) -> list[str] | None:
+    """The class of each row by columns of 0 and 1, one for each class; None where there are none such.
 
     Raises:
-        DataError: exactly one of them is 1 in every row, or in some rows several are.
+        DataError: in some rows several are 1, or none is.
     """
     import polars as pl
 
     rest = [name for name in frame.columns if name not in known and not counts_rows(name)]
     numbers = frame.select(pl.col(rest).cast(pl.String).str.strip_chars().cast(pl.Float64, strict=False))
     if len(rest) < 2 or not all(set(numbers[name].unique()) <= {0.0, 1.0} for name in rest):
-        return
+        return None
     sums = numbers.sum_horizontal().to_list()
-    shown = listed(rest)
     if all(row == 1 for row in sums):
-        raise DataError(
-            f"{path}: one column of labels expected, one of 0 and 1 for each class found ({shown}): "
-            f'with pandas, table["label"] = table[[…]].idxmax(axis=1) makes one of them'
-        )
+        return [rest[place] for place in numbers.to_numpy().argmax(axis=1).tolist()]
     raise DataError(
-        f"{path}: one label for each picture expected, columns of 0 and 1 found ({shown}) of which rows have "
+        f"{path}: one label for each picture expected, columns of 0 and 1 found ({listed(rest)}) of which rows have "
         f"{min(sums):g} to {max(sums):g} that are 1: pictures of several classes, or of none, aren't "
         "learned; to learn one of the columns, call it label"
     )
