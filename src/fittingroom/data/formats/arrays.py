@@ -80,7 +80,10 @@ def as_labels(array: NDArray[Any], where: str) -> NDArray[np.int64]:
     wrong = (labels < 0) | (labels >= MAX_CLASSES)
     if wrong.any():
         row = int(np.argmax(wrong))
-        raise DataError(f"{where}: labels 0 to {MAX_CLASSES - 1} expected, {labels[row]:g} found at image {row:,}")
+        raise DataError(
+            f"{where}: labels 0 to {MAX_CLASSES - 1} expected, {labels[row]:g} found at image {row:,}: number the "
+            "classes from 0 on, or give their names"
+        )
     return labels.astype(np.int64)
 
 
