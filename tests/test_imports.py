@@ -93,7 +93,7 @@ def test_predict_of_a_picture_loads_what_pictures_need_alone(tmp_path: Path) -> 
     packages = {name.partition(".")[0] for name in ours - OF_EVERY_COMMAND - {"rendering.share"}}
     assert packages <= {"artifact", "cli", "data", "environment", "evaluation", "files", "own_code", "predict"}
     data = {name.removeprefix("fittingroom.data.") for name in loaded if name.startswith("fittingroom.data.")}
-    assert data <= {"large", "normalization", "picture_file", "picture_pieces", "preprocessing"}
+    assert data <= {"large", "netpbm", "normalization", "picture_file", "picture_pieces", "preprocessing"}
     assert ours.isdisjoint({"evaluation.class_metrics", "evaluation.group_intervals", "evaluation.metrics"})
     assert loaded.isdisjoint({"concurrent.futures", "csv", "email", "tarfile", "tempfile", "urllib.request", "zipfile"})
     assert loaded & HEAVY <= {"numpy", "PIL"}
