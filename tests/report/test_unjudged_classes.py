@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +15,7 @@ import pytest
 import fittingroom as fr
 from fittingroom.cli import main
 from fittingroom.rendering.languages import translated
-from fittingroom.report.run_summary import unjudged_in_words
+from fittingroom.report.run_summary import said_of_none, unjudged_in_words
 from fittingroom.serve.run_info import summary
 
 pytestmark = pytest.mark.usefixtures("own_folder")
@@ -94,3 +97,13 @@ def test_one_test_image_is_said_in_the_singular_and_no_more_is_made_of_it(
     assert "1 image is too few to tell whether its probabilities mean" in page
     sentence = "It is 41.6% sure on average, and right in 0.0% of cases; 1 image is too few to tell whether its "
     assert translated(f"{sentence}probabilities mean what they say.", "report")
+
+
+def test_it_is_said_why_nothing_validates_where_the_recipe_holds_images_out() -> None:
+    """Three near-duplicates of each of forty things: about 108 images to learn from, and all 120 were learned from."""
+    recipe = fr.load_recipe("plain")
+    for images, folds, validation, is_said in ((120, None, 0, True), (4, None, 0, False), (120, 5, 0, False)):
+        environment: Any = SimpleNamespace(data=SimpleNamespace(train=SimpleNamespace(n=images), validation=validation))
+        environment.folds = folds
+        assert bool(said_of_none(environment, recipe)) == is_said
+    assert said_of_none(environment, replace(recipe, validation=0)) == ""

@@ -77,7 +77,7 @@ def _scores_of_one(run: Run, result: dict[str, Any]) -> Iterator[tuple[str, str]
     from fittingroom.cli.interval_text import show_interval
     from fittingroom.evaluation.class_metrics import in_words as class_metrics_in_words
     from fittingroom.rendering.share import counted, share_text
-    from fittingroom.report.run_summary import unjudged_in_words
+    from fittingroom.report.run_summary import said_of_none, unjudged_in_words
 
     for split in ("test", "validation"):
         if scores := result[split]:
@@ -89,6 +89,8 @@ def _scores_of_one(run: Run, result: dict[str, Any]) -> Iterator[tuple[str, str]
                 yield "", by_class
             if unjudged := unjudged_in_words(scores, split):
                 yield "", unjudged
+    if result["validation"] is None and (why := said_of_none(run.environment, run.recipe)):
+        yield "validation", why
     if (run.path / "config.json").exists() and (threshold := run.artifact.threshold):
         yield "threshold", threshold.in_words(run.artifact.classes)
     if scores := result["test"] or result["validation"]:

@@ -149,7 +149,7 @@ class Scorer:
         return math.sqrt(float((share_C * (1 - share_C) / (self.n_C + 4)).sum())) / len(self.n_C)
 
     def area_variance(self, area: float) -> float:
-        """Of the mean area under the curve, by Hanley and McNeil's formula, were each class's area that one."""
+        """Variance of the mean area under the curve, by Hanley and McNeil, were each class's area that one."""
         of_class_R, others_R = self.ranked_n.astype(np.float64), len(self.is_class_NC) - self.ranked_n
         fewer_R, more_R = np.minimum(of_class_R, others_R), np.maximum(of_class_R, others_R)
 

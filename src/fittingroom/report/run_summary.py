@@ -16,11 +16,14 @@ from fittingroom.evaluation.predictions import JudgedPredictions, read_predictio
 from fittingroom.own_code.kept import SOURCE
 from fittingroom.recipes.code_keys import own_names
 from fittingroom.recipes.own_names import options_for_code
+from fittingroom.recipes.recipe import Recipe
 from fittingroom.report.diagnosis import Diagnosis, diagnose
+from fittingroom.runs.environment_record import Environment
 from fittingroom.runs.ledger import read_evaluations
 from fittingroom.runs.result_record import read_evaluation
 from fittingroom.runs.run import Run, runs_folder
 from fittingroom.runs.starting_point import START
+from fittingroom.training.hold_out import held_out_of
 
 MAX_UNJUDGED_NAMED = 5  # classes; of more, one less and how many others
 
@@ -93,6 +96,13 @@ def near_in_test_of(run: Run) -> NearInTest | None:
         return None
     found = result["near_in_test"]
     return NearInTest(n=found["n"], near=found["near"], searched_by=found["searched_by"], equal=found.get("equal", 0))
+
+
+def said_of_none(environment: Environment, recipe: Recipe) -> str:
+    """Say why nothing validates where the recipe holds images out; "" where it holds none out."""
+    if environment.data.validation or environment.folds or not held_out_of(environment.data.train.n, recipe):
+        return ""
+    return "none held out: no image of its class would be left to learn from"
 
 
 def unjudged_classes(scores: dict[str, Any]) -> list[str]:
