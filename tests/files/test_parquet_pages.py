@@ -57,6 +57,24 @@ def test_no_change_of_a_byte_ends_in_another_exception(monkeypatch: pytest.Monke
     assert any(problems)
 
 
+def test_no_changed_byte_of_a_footer_lets_polars_panic() -> None:
+    file = io.BytesIO()
+    pl.DataFrame({"label": ["a", "b"] * 10, "row": range(20), "p0": np.zeros(20, np.float32)}).write_parquet(file)
+    content = file.getvalue()
+    begin = len(content) - 8 - int.from_bytes(content[-8:-4], "little")
+    for place in range(begin, len(content) - 8):
+        for changed in {content[place] ^ 1, content[place] ^ 2, content[place] ^ 64}:
+            damaged = content[:place] + bytes([changed]) + content[place + 1 :]
+            if page_problem(io.BytesIO(damaged)):
+                continue
+            try:
+                pl.read_parquet(io.BytesIO(damaged))
+            except pl.exceptions.PanicException as panic:
+                pytest.fail(f"byte {place}: {panic}")
+            except (pl.exceptions.PolarsError, OSError):
+                pass
+
+
 @pytest.mark.parametrize("content", [b"", b"PAR1", b"PAR1" + bytes(100) + b"PAR1", b"PAR1" + b"\x19" * 200_000])
 def test_what_is_no_parquet_file_has_a_problem(content: bytes) -> None:
     length = len(content) - 4

@@ -19,6 +19,9 @@ DEEPEST = 32  # structs in structs
 MOST_KNOWN = 1_000  # files whose answer is remembered
 
 DATA, DICTIONARY, DATA_2 = 0, 2, 3  # kinds of pages
+REPEATED = 2  # a column of lists, whose values aren't those of its rows
+ENCODINGS = (0, 2, 3, 4, 5, 6, 7, 8, 9)  # Polars panics at others
+BYTES_OF = {1: 4, 2: 8, 3: 12, 4: 4, 5: 8, 6: 4}  # that a value of each kind takes in a dictionary, at least
 TRUE, FALSE, BYTE, DOUBLE, BINARY, LIST, SET, STRUCT = 1, 2, 3, 7, 8, 9, 10, 12  # kinds of values
 WHOLE = (4, 5, 6)
 
@@ -53,9 +56,20 @@ def _problem(file: BinaryIO) -> str | None:
     try:
         size = file.seek(0, os.SEEK_END)
         footer, end = _footer(file, size)
-        for group in _list(footer, 4):
-            for column in _list(group, 1):
-                _check_column(file, _struct(column, 3), end)
+        schema = _list(footer, 2)
+        kinds = [element.get(1) for element in schema[1:] if not element.get(5)]  # of what has no columns within
+        has_lists = any(element.get(3) == REPEATED for element in schema)
+        groups = _list(footer, 4)
+        if (values := _whole(footer, 3)) != (rows := sum(_whole(group, 3) for group in groups)):
+            raise _Untrue(f"it claims {values:,} rows, and its groups of rows {rows:,}")
+        for group in groups:
+            columns = [_struct(column, 3) for column in _list(group, 1)]
+            if [column.get(1) for column in columns] != kinds:
+                raise _Untrue("its columns aren't those of its schema")
+            for column in columns:
+                _check_column(file, column, end)
+                if not has_lists and (values := _whole(column, 5)) != (rows := _whole(group, 3)):
+                    raise _Untrue(f"a column claims {values:,} values in {rows:,} rows")
     except _Untrue as problem:
         return str(problem)
     finally:
@@ -83,6 +97,7 @@ def _footer(file: BinaryIO, size: int) -> tuple[Fields, int]:
 def _check_column(file: BinaryIO, column: Fields, end: int) -> None:
     """Hold the pages of a column, in one group of rows, against their place in the file and its number of values."""
     values, size = _whole(column, 5), _whole(column, 7)
+    _check_encodings(column.get(2) or [])
     place = _whole(column, 11 if 11 in column else 9)
     if values > max(MANY_VALUES, VALUES_A_BYTE * size):
         raise _Untrue(f"it claims {values:,} values in {size:,} bytes")
@@ -100,14 +115,24 @@ def _check_column(file: BinaryIO, column: Fields, end: int) -> None:
 
         kind = header.get(1)
         if kind == DICTIONARY:
-            if (count := _whole(_struct(header, 7), 1)) > unpacked:
+            about = _struct(header, 7)
+            if (count := _whole(about, 1)) * BYTES_OF.get(_whole(column, 1), 1) > unpacked:
                 raise _Untrue(f"a dictionary claims {count:,} values in {unpacked:,} bytes")
+            _check_encodings([about.get(2)])
         elif kind in (DATA, DATA_2):
             about = _struct(header, 5 if kind == DATA else 8)
             left -= (count := _whole(about, 1))
             levels = 0 if kind == DATA else _whole(about, 5) + _whole(about, 6)
             if left < 0 or levels > packed:
                 raise _Untrue(f"a page claims {count:,} values of a column of {values:,}")
+            _check_encodings([about.get(2), about.get(3), about.get(4)] if kind == DATA else [about.get(4)])
+    if left:
+        raise _Untrue(f"a column claims {values:,} values, and its pages {values - left:,}")
+
+
+def _check_encodings(numbers: list[Any]) -> None:
+    if strange := [number for number in numbers if number not in ENCODINGS]:
+        raise _Untrue(f"it claims an encoding {strange[0]} of its values")
 
 
 def _page_header(file: BinaryIO, place: int, end: int) -> tuple[Fields, int]:
