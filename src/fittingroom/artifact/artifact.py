@@ -23,6 +23,7 @@ from fittingroom.files.atomic import atomic_write
 from fittingroom.files.json_file import read_json_object
 from fittingroom.files.records import SHA256, WHAT_TO_DO, Among, Count, Range, brief, read_record
 from fittingroom.files.run_file import read_run_file, sha256_of
+from fittingroom.files.safetensors_header import refuse_large_header
 from fittingroom.own_code.kept import KeptCode, read_kept_code, read_kept_source
 from fittingroom.own_code.name import OwnCode
 
@@ -117,7 +118,9 @@ class Artifact:
         try:
             own = self.own_code(trusted=trust_code)
             source = package_model(self.model) if own is None else model_from_code(self.model, own)
-            weights = safetensors.torch.load(read_run_file(self.path / WEIGHTS, "weights", limit=MAX_WEIGHTS))
+            content = read_run_file(self.path / WEIGHTS, "weights", limit=MAX_WEIGHTS)
+            refuse_large_header(content)
+            weights = safetensors.torch.load(content)
             if own is None:
                 self._refuse_larger(source.construct, weights)
             with as_first_set(), no_larger_than(weights) if own is None else nullcontext():

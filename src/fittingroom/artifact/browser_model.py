@@ -17,6 +17,7 @@ from fittingroom.artifact.artifact import FEATURE_SPACE, WEIGHTS, Artifact
 from fittingroom.artifact.onnx_model import Metadata
 from fittingroom.artifact.ood_score import OodScale, Ranks
 from fittingroom.errors import ArtifactError
+from fittingroom.files.safetensors_header import refuse_large_header
 from fittingroom.recipes.residual_args import (
     BLOCK_LAYERS,
     DEPTHS,
@@ -208,6 +209,7 @@ def _read(path: Any) -> dict[str, NDArray[np.float32]]:
     from safetensors.numpy import load_file
 
     try:
+        refuse_large_header(path)
         return load_file(path)
     except (OSError, SafetensorError) as error:
         raise ArtifactError(f"{path}: a safetensors file expected: {error}") from None

@@ -21,6 +21,7 @@ from torch.utils.hooks import RemovableHandle
 from fittingroom.artifact.artifact import FEATURE_SPACE
 from fittingroom.errors import ArtifactError
 from fittingroom.files.atomic import atomic_write
+from fittingroom.files.safetensors_header import refuse_large_header
 
 FORMAT = "1"
 FIT_IMAGES = 5_000  # of the training's; 10,000 take twice the time and flag no more
@@ -239,6 +240,7 @@ def open_feature_space(folder: Path, weights: str) -> FeatureSpace | None:
 
     path = folder / FEATURE_SPACE
     try:
+        refuse_large_header(path)
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             if metadata.get("format") != FORMAT or metadata.get("weights") != weights:

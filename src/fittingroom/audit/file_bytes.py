@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
 from fittingroom.audit.findings import Finding
+from fittingroom.data.formats.gzipped import Inflating
 from fittingroom.errors import DataError
 
 GZIP = b"\x1f\x8b"
@@ -116,31 +119,23 @@ def _inflated(packed: bytes, path: Path) -> tuple[bytes, str | None]:
     """
     parts: list[bytes] = []
     total = 0
-    rest = packed
-
-    # a gzip file may have several members, one after the other; what follows the last one is no part of it
-    while rest.startswith(GZIP):
-        member = zlib.decompressobj(wbits=31)
-        try:
-            # block by block: a bomb is refused before it has taken the memory
-            while not member.eof:
-                part = member.decompress(rest, BLOCK)
-                rest = member.unconsumed_tail
-                # nothing more comes in or out, and the member hasn't ended
-                if not part and not rest:
-                    return b"".join(parts), None if member.eof else "cut off"
-
-                parts.append(part)
-                total += len(part)
-                if total > MAX_BYTES:
-                    raise DataError(
-                        f"{path}: {len(packed):,} bytes of gzip become more than {MAX_BYTES:,}: no real images "
-                        "shrink that much, and more can't be examined"
-                    )
-        except zlib.error:
-            return b"".join(parts), "damaged"
-
-        rest = member.unused_data
+    content = Inflating(io.BytesIO(packed), path)
+    try:
+        # block by block: a bomb is refused before it has taken the memory
+        while part := content.read(BLOCK):
+            parts.append(part)
+            total += len(part)
+            if total > MAX_BYTES:
+                raise DataError(
+                    f"{path}: {len(packed):,} bytes of gzip become more than {MAX_BYTES:,}: no real images "
+                    "shrink that much, and more can't be examined"
+                )
+    except EOFError:
+        return b"".join(parts), "cut off"
+    except zlib.error:
+        return b"".join(parts), "damaged"
+    except gzip.BadGzipFile:  # what follows the last member is no part of it
+        pass
     return b"".join(parts), None
 
 

@@ -20,6 +20,7 @@ from fittingroom.environment import cores, startable_threads
 from fittingroom.errors import MORE_FILES, MORE_THREADS, FittingRoomError
 
 TASKS, STATM = Path("/proc/self/task"), Path("/proc/self/statm")
+THREADS_OF_POLARS = "POLARS_MAX_THREADS"
 PATIENCE = 2.0  # seconds, in which threads that were just started have their names, also where the machine is busy
 
 ROOM = 200 << 20  # bytes of address space that a table, and what is made of it, may take
@@ -33,11 +34,14 @@ def check_polars() -> None:
     """Say in words why Polars couldn't compute here; called before it is used.
 
     Raises:
-        FittingRoomError: this process was forked from one that had used Polars; or the system lets it have too few
-            threads or open files.
+        FittingRoomError: this process was forked from one that had used Polars; the system lets it have too few
+            threads or open files; or its own variable asks for no number of threads.
         MemoryError: less memory is left than it is sure to need.
     """
     global _has_threads
+    given = os.environ.get(THREADS_OF_POLARS, "1")
+    if not (given.isdecimal() and int(given)):
+        raise FittingRoomError(f"${THREADS_OF_POLARS}: a number of threads from 1 on expected, {given[:20]!r} found")
     is_started = _has_threads == os.getpid()
     if (left := _address_space_left()) is not None:
         needed = ROOM if is_started else ROOM + ROOM_OF_A_THREAD * cores()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from glob import glob, has_magic
 from itertools import groupby, islice
@@ -21,6 +22,7 @@ from fittingroom.data.picture_file import LARGEST_FILE, SUFFIXES, WHITE, probe_s
 from fittingroom.data.preprocessing import Preprocessing, SeenPicture, read_picture, resize_images
 from fittingroom.environment import cores
 from fittingroom.errors import DataError
+from fittingroom.files.folders import place_of, places_above, refuse_deep
 from fittingroom.predict.pictures_for import SeesPictures
 
 PICTURES = 200  # that one block holds
@@ -173,14 +175,22 @@ def _below(folder: Path) -> Iterator[Path]:
     """Every file at any depth that a training on this folder would not pass over either."""
     from fittingroom.data.formats.folder_layout import is_junk
 
-    visited = set()
-    for parent, folders, names in os.walk(folder, followlinks=True):
-        # A link may lead back to a folder above it.
-        stat = Path(parent).stat()
-        is_new = (stat.st_dev, stat.st_ino) not in visited
-        visited.add((stat.st_dev, stat.st_ino))
-        folders[:] = [name for name in folders if is_new and not is_junk(name)]
-        yield from (Path(parent, name) for name in names if is_new and not is_junk(name))
+    visited = set(places_above(folder))  # a link may lead back to a folder above it
+    waiting = [(folder, 0)]
+    while waiting:
+        parent, depth = waiting.pop()
+        refuse_deep(parent, depth)
+        with suppress(OSError):  # what may not be looked into is passed over
+            if (place := place_of(parent)) in visited:
+                continue
+            visited.add(place)
+            for path in parent.iterdir():
+                if is_junk(path.name):
+                    continue
+                if path.is_dir():
+                    waiting.append((path, depth + 1))
+                else:
+                    yield path
 
 
 def _is_taken(file: Path) -> bool:

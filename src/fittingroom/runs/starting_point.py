@@ -23,6 +23,7 @@ from fittingroom.data.normalization import Normalization, Scale
 from fittingroom.errors import ArtifactError
 from fittingroom.files.atomic import atomic_write
 from fittingroom.files.run_file import read_run_file
+from fittingroom.files.safetensors_header import refuse_large_header
 from fittingroom.runs.environment_record import StartingPoint
 
 if TYPE_CHECKING:
@@ -108,6 +109,7 @@ def start_weights(weights: bytes, point: StartingPoint) -> StartWeights:
     from fittingroom.training.start_weights import StartWeights
 
     try:
+        refuse_large_header(weights)
         tensors = safetensors.torch.load(weights)
     except (SafetensorError, ValueError, KeyError) as error:
         raise ArtifactError(f"{point.name}: weights in safetensors expected, but they are damaged: {error}") from None

@@ -23,6 +23,7 @@ from fittingroom.files.atomic import atomic_directory, make_own_folder
 from fittingroom.files.json_file import read_json
 from fittingroom.files.records import SHA256, WHAT_TO_DO, Count, read_record
 from fittingroom.files.run_file import read_run_file
+from fittingroom.files.safetensors_header import refuse_large_header
 
 FORMAT = 1
 MAX_BYTES = 8 << 30  # of the tensors, which are a few megabytes for models of small images
@@ -105,6 +106,7 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     if hashlib.sha256(data).hexdigest() != header["sha256"]:
         raise ArtifactError(f"{path}: tensors.safetensors is damaged: its SHA-256 is not the one in state.json")
     try:
+        refuse_large_header(data)
         return safetensors.torch.load(data), header["state"]
     except (safetensors.SafetensorError, ValueError, KeyError) as error:  # KeyError: a kind of number that torch lacks
         raise ArtifactError(f"{path / 'tensors.safetensors'}: tensors expected, but it is damaged: {error}") from None

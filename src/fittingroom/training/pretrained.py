@@ -23,6 +23,7 @@ from fittingroom.files.cache_dir import cache_dir
 from fittingroom.files.json_file import read_json, write_json
 from fittingroom.files.lock import exclusive
 from fittingroom.files.run_file import sha256_of
+from fittingroom.files.safetensors_header import refuse_large_header
 from fittingroom.models.timm_networks import PREFIX, import_timm, pretrained_cfg
 
 HUB = "https://huggingface.co"  # where timm's weights lie; $HF_ENDPOINT names a mirror, as for the hub's own client
@@ -42,6 +43,7 @@ def read_weights_file(path: Path) -> dict[str, Tensor]:
     """
     try:
         if path.suffix == SUFFIX:
+            refuse_large_header(path)
             return safetensors.torch.load_file(path)
         with path.open("rb") as file:
             content = torch.load(file, map_location="cpu", weights_only=True)

@@ -15,6 +15,7 @@ from fittingroom.data.formats.columns import ORDER
 from fittingroom.data.formats.splits import PARTS, part_of
 from fittingroom.data.picture_file import SUFFIXES
 from fittingroom.errors import DataError
+from fittingroom.files.folders import Place, place_of, places_above, refuse_deep
 
 JUNK = ("__macosx", "@eadir", "thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin", "system volume information")
 CONVERT_HEIC = (
@@ -24,7 +25,6 @@ OF_A_RUN = {"recipe.toml", "environment.json"}
 """What lies in the folder of a run, whose pictures (its curve of losses) are no data, though runs lie beside them."""
 CONTACT_SHEET = "-contact-sheet.png"  # how `data show` calls what it draws, where it is called
 LEFT_OUT = "left out, as their names are not those of pictures"  # begins the note that counts them
-DEEPEST = 32  # folders in folders
 HEIC = (".heic", ".heif")
 NOT_READ = (".avif", ".jp2", ".j2k", ".tga", ".ico", ".pfm", ".svg", ".psd", ".dcm")
 
@@ -118,7 +118,7 @@ def find_layout(path: Path) -> Layout:
         DataError: names that aren't UTF-8, pictures outside a class, folders without any, folders that can't be told to
             be parts or classes.
     """
-    root = _scan(path, ())
+    root = _scan(path, places_above(path))
     if not root.folders:
         return Layout({})
     parts, notes = _parts(root)
@@ -148,7 +148,7 @@ def find_layout(path: Path) -> Layout:
 
 def has_class_folders(path: Path) -> bool:
     """Whether pictures lie in at least two folders of classes, in a part or without parts."""
-    folders = _scan(path, ()).holding
+    folders = _scan(path, places_above(path)).holding
     return sum(1 for folder in folders if part_of_folder(folder.name) is None) > 1 or any(
         len(folder.holding) > 1 for folder in folders
     )
@@ -174,14 +174,12 @@ def natural(name: str) -> list[tuple[int, str]]:
 # ── what lies there ──────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _scan(path: Path, above: tuple[tuple[int, int], ...]) -> _Folder:
+def _scan(path: Path, above: tuple[Place, ...], depth: int = 0) -> _Folder:
     found = _Folder(path)
-    if len(above) > DEEPEST:
-        raise DataError(f"{path}: folders at most {DEEPEST} deep expected: move the classes further up")
-    place = path.stat()
-    if (place.st_dev, place.st_ino) in above:
+    refuse_deep(path, depth)
+    if (place := place_of(path)) in above:
         raise DataError(f"{path}: a folder expected, a link in a circle found: remove it")
-    above = (*above, (place.st_dev, place.st_ino))
+    above = (*above, place)
 
     # scandir knows what is a file without asking the disk for each of 60,000
     with os.scandir(path) as directory:
@@ -193,7 +191,7 @@ def _scan(path: Path, above: tuple[tuple[int, int], ...]) -> _Folder:
         is_folder, is_file = _kind(entry)
         suffix = Path(entry.name).suffix.lower()
         if is_folder:
-            found.folders.append(_scan(path / entry.name, above))
+            found.folders.append(_scan(path / entry.name, above, depth + 1))
         elif not is_file:
             found.broken[path / entry.name] = "a file expected, a broken link, device or pipe found"
         elif suffix in SUFFIXES:

@@ -1,11 +1,12 @@
 """Open a file that may be gzip, recognised by its content and not by its name, without trusting it."""
 
 import gzip
+import io
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 from fittingroom.errors import DataError
 
@@ -13,6 +14,9 @@ from fittingroom.errors import DataError
 MOST_EXPANSION = 100
 ALWAYS_ALLOWED = 64 << 20  # bytes
 BLOCK = 1 << 20  # bytes that are read at once
+FED, HELD = 16 << 10, 128 << 10  # bytes that are decompressed and kept at once
+MANY_MEMBERS, LEAST_CONTENT = 10_000, 100  # members, and bytes that so many hold on the average
+MAGIC = b"\x1f\x8b"
 
 
 @contextmanager
@@ -25,7 +29,7 @@ def open_bytes(path: Path) -> Iterator[BinaryIO]:
     try:
         with path.open("rb") as raw:
             if is_gzip(path):
-                with gzip.GzipFile(fileobj=raw) as file:
+                with io.BufferedReader(Inflating(raw, path), HELD) as file:
                     yield cast("BinaryIO", file)
             else:
                 yield raw
@@ -42,7 +46,72 @@ def is_gzip(path: Path) -> bool:
         OSError: the file can't be read.
     """
     with path.open("rb") as file:
-        return file.read(2) == b"\x1f\x8b"
+        return file.read(2) == MAGIC
+
+
+class Inflating(io.RawIOBase):
+    """The content of gzip data, member after member, each of which is held to its own check sum.
+
+    Members of next to nothing, which are dear to open, are not read by the million as :class:`gzip.GzipFile` would.
+
+    Args:
+        packed: the gzip data.
+        path: for messages.
+
+    Raises:
+        DataError: when read, of such members.
+        zlib.error: when read, of damaged data.
+        EOFError: when read, of data that are cut off.
+        gzip.BadGzipFile: when read, of something else after a member.
+    """
+
+    def __init__(self, packed: BinaryIO, path: Path):
+        self.packed, self._path = packed, path
+        self._fed = b""
+        self._member: Any = None  # zlib's, which has no public type
+        self._members = self._done = 0
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill what can be filled at once; 0 at the end."""
+        content = b""
+        while not content and (self._member or self._open_next()):
+            self._fed = self._fed or self.packed.read(FED)
+            is_all = not self._fed
+            content = self._member.decompress(self._fed, len(buffer))
+            if self._member.eof:
+                self._fed, self._member = self._member.unused_data, None
+            elif is_all and not content:
+                raise EOFError("it ends too early")
+            else:
+                self._fed = self._member.unconsumed_tail
+        self._done += len(content)
+        buffer[: len(content)] = content
+        return len(content)
+
+    def _open_next(self) -> bool:
+        # Zeros that fill up a tape's block may follow a member.
+        self._fed = self._fed.lstrip(b"\0")
+        while not self._fed:
+            if not (more := self.packed.read(FED)):
+                return False
+            self._fed = more.lstrip(b"\0")
+        if len(self._fed) < len(MAGIC):
+            self._fed += self.packed.read(FED)
+        if not self._fed.startswith(MAGIC):
+            raise gzip.BadGzipFile(f"{self._fed[:2]!r} after it")
+
+        self._member = zlib.decompressobj(wbits=31)
+        self._members += 1
+        if self._members > MANY_MEMBERS and self._done < LEAST_CONTENT * self._members:
+            raise DataError(
+                f"{self._path}: gzip of a few members expected, the first {self._members:,} of these hold "
+                f"{self._done:,} bytes: decompress it yourself if you trust it"
+            )
+        return True
 
 
 def within_expansion(file: BinaryIO, path: Path) -> Iterator[bytes]:
@@ -53,7 +122,7 @@ def within_expansion(file: BinaryIO, path: Path) -> Iterator[bytes]:
     Raises:
         DataError: more content than real data can have.
     """
-    packed = cast("BinaryIO", cast("gzip.GzipFile", file).fileobj)  # which the type stubs take for a smaller thing
+    packed = cast("Inflating", cast("io.BufferedReader", file).raw).packed
     done = 0
     while block := file.read(BLOCK):
         done += len(block)
