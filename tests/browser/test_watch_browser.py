@@ -45,7 +45,7 @@ def opened(browser: Browser, url: str, size: str = "desktop", **options: Any) ->
     page.on("pageerror", lambda error: faults.append(str(error)))
     page.on("request", lambda request: None if request.url.startswith((url, "data:")) else faults.append(request.url))
     page.goto(url)
-    page.wait_for_selector("#facts dd")
+    page.wait_for_selector("#facts dd, #accuracy")  # of a training that may be over by now, its report's
     yield page, faults
     context.close()
 

@@ -307,16 +307,21 @@ def test_a_sheet_escapes_what_a_file_is_called(run: str) -> None:
     assert "<b>" not in page.replace("<b>Fitting Room</b>", "")
 
 
-def test_one_image_takes_little_time_as_a_whole_process(run: str) -> None:
-    """0.4 s is the promise on a quiet machine; processor time is what a busy one can be asked for."""
-    command = [sys.executable, "-m", "fittingroom", "predict", run, "photos/shoe.jpg"]
+def test_one_image_takes_little_more_than_what_it_cannot_do_without(run: str) -> None:
+    """In time of the processor, of which a busy machine takes hardly more; 1.5 times as much where it was measured."""
+    took = processor_seconds("-m", "fittingroom", "predict", run, "photos/shoe.jpg")
+    assert took < 2.5 * processor_seconds("-c", "import numpy, onnxruntime, PIL.Image")
+
+
+def processor_seconds(*arguments: str) -> float:
+    """What a process of Python takes, the least of three."""
     took = []
     for _ in range(3):
         before = os.times()
-        subprocess.run(command, capture_output=True, check=True)
+        subprocess.run([sys.executable, *arguments], capture_output=True, check=True)
         after = os.times()
         took.append(after.children_user + after.children_system - before.children_user - before.children_system)
-    assert min(took) < 0.6
+    return min(took)
 
 
 @pytest.mark.parametrize(("form", "name"), [("onnx", "model.onnx"), ("torch-export", "model.pt2")])

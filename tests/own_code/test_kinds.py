@@ -249,7 +249,8 @@ def test_each_is_taken_by_object_as_by_name(data: fr.Splits, monkeypatch: pytest
 def test_an_optimizer_of_pytorch_s_own_gives_what_the_package_s_name_gives(data: fr.Splits) -> None:
     own = train(data, "optimizer=torch.optim:AdamW", "weight_decay=0.05", out="own")
     package = train(data, "optimizer=adamw", "weight_decay=0.05", out="package")
-    assert losses(own) == losses(package)
+    # The package's step is fused, which rounds otherwise.
+    assert losses(own) == pytest.approx(losses(package), rel=1e-3)
 
 
 def test_a_schedule_gives_the_factor_on_the_rate(data: fr.Splits) -> None:
