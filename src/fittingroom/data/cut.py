@@ -79,7 +79,7 @@ def stratified_split(
     Args:
         dataset: labelled, N images.
         n: to hold out, 1 ≤ n < N: exactly so many without bundles, else as nearly as they permit; but never all images
-            of a class.
+            of a class, so fewer where each would lose its last.
         seed: of the draw, ≥ 0.
         group_N: int64 (N,), the same for images that are to lie on one side; None, or all different, for none.
 
@@ -105,7 +105,12 @@ def stratified_split(
     shares = n * dataset.class_counts()
     quotas = shares // len(dataset)
     largest_remainder_first = np.argsort(-(shares % len(dataset)), kind="stable")
-    quotas[largest_remainder_first[: n - quotas.sum()]] += 1
+    # a class whose last image that would be passes it on to the next
+    while (left := n - quotas.sum()) > 0:
+        spares = dataset.class_counts()[largest_remainder_first] - quotas[largest_remainder_first] > 1
+        if not spares.any():
+            break
+        quotas[largest_remainder_first[spares][:left]] += 1
 
     # bundles first; single images then make each class's share exact, as far as that was left open
     is_held_out = np.zeros(len(dataset), dtype=bool)
