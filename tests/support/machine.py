@@ -47,8 +47,9 @@ def browser() -> Iterator[Browser]:
     """A browser, closed before the next module: Playwright's event loop lets no other run in the same process."""
     if not CHROMIUM.exists():
         missing(f"the pages were not opened in a browser: {CHROMIUM} is missing (apt-get install chromium)")
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
+    expect.set_options(timeout=60_000)  # milliseconds; its own five seconds are not enough on a busy machine
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
         yield chromium
