@@ -30,7 +30,7 @@ SUFFIXES = (
     *(".png", ".jpg", ".jpeg", ".jfif", ".bmp", ".gif", ".webp", ".tif", ".tiff"),
     *(".ppm", ".pgm", ".pbm", ".pnm"),
 )
-"""Of the formats, in lower case."""
+"""The suffixes of the formats, in lower case."""
 MAX_PIXELS = 50_000_000  # decoded: 150 MB
 LARGEST_FILE = 256 << 20  # bytes; 50 million pixels have 150 MB without compression
 WHITE = (255, 255, 255)
