@@ -154,3 +154,9 @@ def test_what_is_no_temperature_is_refused_when_a_run_is_opened(key: str, value:
         Temperature(**json.loads(json.dumps({key: value, "n": 300})))
     with pytest.raises(ValueError, match="a count of images expected"):
         Temperature(n=-1)
+
+
+def test_numbers_that_nobody_fitted_still_give_probabilities() -> None:
+    probabilities_NC, _ = said(50, 1.0)
+    for temperature in (Temperature(1e-300, exponent=1e300), Temperature(1e300, exponent=1e-300)):
+        np.testing.assert_allclose(temperature.applied(probabilities_NC).sum(axis=1), 1, atol=1e-6)
