@@ -5,10 +5,23 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 SIZES = {"desktop": {"width": 1280, "height": 900}, "phone": {"width": 375, "height": 800}}
+
+# Each size and each scheme of colours once; the other two pairs at night.
+in_each_view = pytest.mark.parametrize(
+    ("size", "scheme"),
+    [
+        ("desktop", "light"),
+        ("phone", "dark"),
+        pytest.param("desktop", "dark", marks=pytest.mark.nightly),
+        pytest.param("phone", "light", marks=pytest.mark.nightly),
+    ],
+)
 
 
 def open_page(browser: Browser, file: Path, size: str = "desktop", scheme: Any = "light") -> tuple[Page, list[str]]:

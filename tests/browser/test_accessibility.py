@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from fittingroom.cli import main
-from tests.browser.pages import SIZES, open_page, scrolls_sideways, serious
+from tests.browser.pages import SIZES, in_each_view, open_page, scrolls_sideways, serious
 from tests.support import NARROW, SUPPORT
 
 if TYPE_CHECKING:
@@ -58,8 +58,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@in_each_view
 @pytest.mark.parametrize("name", PAGES)
 def test_a_page_has_nothing_that_axe_calls_serious_one_main_part_and_fits(
     browser: Browser, pages: Path, name: str, scheme: str, size: str

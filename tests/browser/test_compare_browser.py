@@ -13,7 +13,7 @@ import pytest
 
 from fittingroom.cli import main
 from fittingroom.compare.comparison import points
-from tests.browser.pages import SIZES, least_contrast, open_page, scrolls_sideways
+from tests.browser.pages import in_each_view, least_contrast, open_page, scrolls_sideways
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -84,8 +84,7 @@ def test_a_cell_of_the_matrix_opens_its_images_without_a_script(
     assert page.locator(".cell:visible").count() == 0
 
 
-@pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@in_each_view
 def test_it_is_readable_everywhere(
     browser: Browser, compared: tuple[Path, dict[str, Any]], size: str, scheme: str
 ) -> None:

@@ -12,7 +12,7 @@ import pytest
 import fittingroom as fr
 from fittingroom.report.map import section
 from fittingroom.report.page import write_report
-from tests.browser.pages import SIZES, least_contrast, open_page, scrolls_sideways, serious
+from tests.browser.pages import in_each_view, least_contrast, open_page, scrolls_sideways, serious
 from tests.support.small_run import train_small
 
 if TYPE_CHECKING:
@@ -46,8 +46,7 @@ def says(data: dict[str, Any], image: list[Any]) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@in_each_view
 def test_an_image_that_is_clicked_is_shown_and_named(browser: Browser, file: Path, size: str, scheme: str) -> None:
     page, asked = open_page(browser, file, size, scheme)
     data = data_of(page)

@@ -15,7 +15,7 @@ from fittingroom.evaluation.mistakes import find_mistakes
 from fittingroom.report.page import write_report
 from fittingroom.report.pictures import confused_of
 from fittingroom.report.run_summary import judged_on
-from tests.browser.pages import SIZES, least_contrast, luminance, open_page, scrolls_sideways, serious
+from tests.browser.pages import SIZES, in_each_view, least_contrast, luminance, open_page, scrolls_sideways, serious
 from tests.support import NARROW
 
 if TYPE_CHECKING:
@@ -51,8 +51,7 @@ def test_its_figures_are_those_of_the_result_and_it_asks_for_nothing(browser: Br
     assert [url for url in asked if not url.startswith("data:")] == []
 
 
-@pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@in_each_view
 def test_the_page_of_several_seeds_shows_their_mean_and_the_sum_of_their_confusions(
     browser: Browser, seeds: fr.Run, size: str, scheme: str
 ) -> None:

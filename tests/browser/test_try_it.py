@@ -25,7 +25,7 @@ from fittingroom.rendering.page_script import json_in_page
 from fittingroom.report.model_page import write_model_page
 from fittingroom.report.page import write_report
 from fittingroom.report.try_it import trial_of
-from tests.browser.pages import SIZES, least_contrast, open_page, scrolls_sideways
+from tests.browser.pages import in_each_view, least_contrast, open_page, scrolls_sideways
 from tests.support.colour_images import crops
 from tests.support.small_run import train_small
 
@@ -197,8 +197,7 @@ def shirt(tmp_path: Path) -> Path:
     return file
 
 
-@pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@in_each_view
 def test_a_chosen_picture_gets_the_answer_of_predict(
     browser: Browser, runs: dict[str, fr.Run], shirt: Path, tmp_path: Path, size: str, scheme: str
 ) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 import fittingroom as fr
 from fittingroom.evaluation.snapshot import FILE
-from tests.browser.pages import SIZES, least_contrast, scrolls_sideways
+from tests.browser.pages import SIZES, in_each_view, least_contrast, scrolls_sideways
 from tests.support import PATIENCE
 from tests.support.watched_run import in_its_second_epoch, train_watched
 from tests.watch.following import append, held, watching
@@ -111,8 +111,7 @@ def test_it_shows_what_the_files_say_and_grows_with_them(browser: Browser, under
         assert faults == []
 
 
-@pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@in_each_view
 @pytest.mark.parametrize("locale", ["en-US", "zh-CN"])
 def test_it_is_readable_everywhere(browser: Browser, under_way: Path, size: str, scheme: Any, locale: str) -> None:
     with (

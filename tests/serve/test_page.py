@@ -465,8 +465,17 @@ def test_a_key_is_asked_for_and_then_used(browser: Browser, two_runs: list[Path]
         page.close()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [320, 390, 1280])
+@pytest.mark.parametrize(
+    ("width", "scheme"),
+    [
+        (320, "light"),
+        (390, "dark"),
+        (1280, "light"),
+        (1280, "dark"),
+        pytest.param(320, "dark", marks=pytest.mark.nightly),
+        pytest.param(390, "light", marks=pytest.mark.nightly),
+    ],
+)
 def test_nothing_sticks_out_on_a_phone_and_every_control_has_a_name(
     browser: Browser, server: Running, width: int, scheme: Any
 ) -> None:
