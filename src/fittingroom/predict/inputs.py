@@ -173,7 +173,7 @@ def _known_set(name: str) -> Path | None:
 
 def _below(folder: Path) -> Iterator[Path]:
     """Every file at any depth that a training on this folder would not pass over either."""
-    from fittingroom.data.formats.folder_layout import is_junk
+    from fittingroom.data.formats.folder_scan import is_junk
 
     visited = set(places_above(folder))  # a link may lead back to a folder above it
     waiting = [(folder, 0)]

@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import os
 import re
-import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 
 from fittingroom.data.formats.columns import ORDER
+from fittingroom.data.formats.folder_scan import Folder, natural, scan_folder
 from fittingroom.data.formats.splits import PARTS, part_of
 from fittingroom.data.picture_file import SUFFIXES
 from fittingroom.errors import DataError
-from fittingroom.files.folders import Place, place_of, places_above, refuse_deep
 
-JUNK = ("__macosx", "@eadir", "thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin", "system volume information")
 CONVERT_HEIC = (
     "HEIC is not read: convert such pictures to JPEG, for instance by heif-convert of Debian's libheif-examples"
 )
-OF_A_RUN = {"recipe.toml", "environment.json"}
-"""What lies in the folder of a run, whose pictures (its curve of losses) are no data, though runs lie beside them."""
-CONTACT_SHEET = "-contact-sheet.png"  # how `data show` calls what it draws, where it is called
 LEFT_OUT = "left out, as their names are not those of pictures"  # begins the note that counts them
 HEIC = (".heic", ".heif")
 NOT_READ = (".avif", ".jp2", ".j2k", ".tga", ".ico", ".pfm", ".svg", ".psd", ".dcm")
@@ -79,46 +73,16 @@ class Layout:
     left_out: list[Path] = field(default_factory=list)
 
 
-@dataclass(slots=True)
-class _Folder:
-    """A folder with what lies in it, in natural order, and whether a picture lies in it at any depth."""
-
-    path: Path
-    pictures: list[Path] = field(default_factory=list)
-    folders: list[_Folder] = field(default_factory=list)
-    others: list[Path] = field(default_factory=list)
-    broken: dict[Path, str] = field(default_factory=dict)
-
-    @property
-    def name(self) -> str:
-        return unicodedata.normalize("NFC", self.path.name)
-
-    @property
-    def holding(self) -> list[_Folder]:
-        """The folders in it that hold pictures."""
-        return [folder for folder in self.folders if folder.holds]
-
-    @property
-    def holds(self) -> bool:
-        return bool(self.pictures) or any(folder.holds for folder in self.folders)
-
-    def all(self) -> Iterator[_Folder]:
-        """This folder and all below it."""
-        yield self
-        for folder in self.folders:
-            yield from folder.all()
-
-
 def find_layout(path: Path) -> Layout:
     """The pictures below ``path`` by part and class; no parts for a folder without pictures in folders.
 
-    Files and folders whose names begin with a dot, and what systems leave behind (:data:`JUNK`), are skipped.
+    What :func:`~fittingroom.data.formats.folder_scan.scan_folder` passes over is no part of it.
 
     Raises:
         DataError: names that aren't UTF-8, pictures outside a class, folders without any, folders that can't be told to
             be parts or classes.
     """
-    root = _scan(path, places_above(path))
+    root = scan_folder(path)
     if not root.folders:
         return Layout({})
     parts, notes = _parts(root)
@@ -148,7 +112,7 @@ def find_layout(path: Path) -> Layout:
 
 def has_class_folders(path: Path) -> bool:
     """Whether pictures lie in at least two folders of classes, in a part or without parts."""
-    folders = _scan(path, places_above(path)).holding
+    folders = scan_folder(path).holding
     return sum(1 for folder in folders if part_of_folder(folder.name) is None) > 1 or any(
         len(folder.holding) > 1 for folder in folders
     )
@@ -165,71 +129,10 @@ def part_of_folder(name: str) -> str | None:
     return PARTS[match[1]] if match else None
 
 
-def natural(name: str) -> list[tuple[int, str]]:
-    """Sort key that counts: "img2" before "img10"."""
-    words = re.split(r"(\d+)", name)
-    return [(int(word), "") if word.isdecimal() else (-1, word) for word in words]
-
-
-# ── what lies there ──────────────────────────────────────────────────────────────────────────────────────────
-
-
-def _scan(path: Path, above: tuple[Place, ...], depth: int = 0) -> _Folder:
-    found = _Folder(path)
-    refuse_deep(path, depth)
-    if (place := place_of(path)) in above:
-        raise DataError(f"{path}: a folder expected, a link in a circle found: remove it")
-    above = (*above, place)
-
-    # scandir knows what is a file without asking the disk for each of 60,000
-    with os.scandir(path) as directory:
-        entries = [entry for entry in directory if not is_junk(entry.name)]
-    if {entry.name for entry in entries} >= OF_A_RUN:
-        return found
-    for entry in sorted(entries, key=lambda entry: natural(entry.name)):
-        _refuse_undecodable(path, entry.name)
-        is_folder, is_file = _kind(entry)
-        suffix = Path(entry.name).suffix.lower()
-        if is_folder:
-            found.folders.append(_scan(path / entry.name, above, depth + 1))
-        elif not is_file:
-            found.broken[path / entry.name] = "a file expected, a broken link, device or pipe found"
-        elif suffix in SUFFIXES:
-            found.pictures.append(path / entry.name)
-        else:
-            found.others.append(path / entry.name)
-    return found
-
-
-def is_junk(name: str) -> bool:
-    """Whether a file or folder of this name is what zip programs, cameras and servers leave behind, or is hidden."""
-    return name.startswith(".") or name.lower() in JUNK or name.endswith(CONTACT_SHEET)
-
-
-def _kind(entry: os.DirEntry[str]) -> tuple[bool, bool]:
-    """(whether it is a folder, whether it is a file)."""
-    try:
-        return entry.is_dir(), entry.is_file()
-    except OSError:  # a link to itself
-        return False, False
-
-
-def _refuse_undecodable(folder: Path, name: str) -> None:
-    """Refuse a name that no report could print: those of a ZIP archive packed in GBK, say, and unpacked here."""
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        shown = os.fsencode(name).decode("ascii", "backslashreplace")
-        raise DataError(
-            f"{folder}: names in UTF-8 expected, {shown} found: rename it; if it comes from a ZIP archive, "
-            "unpack that with the encoding of its names (unzip -O GBK, say)"
-        ) from None
-
-
 # ── what it means ────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _parts(root: _Folder) -> tuple[dict[str, _Folder], list[str]]:
+def _parts(root: Folder) -> tuple[dict[str, Folder], list[str]]:
     """The folders of the parts, whose own folders are the classes; the root itself where there are no parts."""
     folders = root.holding
     if not folders:
@@ -261,11 +164,11 @@ def _parts(root: _Folder) -> tuple[dict[str, _Folder], list[str]]:
     return _by_part(root, called_so), []
 
 
-def _is_numbered_part(folder: _Folder) -> bool:
+def _is_numbered_part(folder: Folder) -> bool:
     return not folder.holding and part_of_folder(re.sub(r"[ _-]?\d+$", "", folder.name)) is not None
 
 
-def _with_words_of_parts(root: _Folder) -> list[_Folder]:
+def _with_words_of_parts(root: Folder) -> list[Folder]:
     """The folders whose names have a part's among their words, as ``seg_train`` and ``seg_test`` do.
 
     Empty where they may be classes: the one of train holds folders and no pictures, and another part is beside it.
@@ -277,7 +180,7 @@ def _with_words_of_parts(root: _Folder) -> list[_Folder]:
     return found if are_parts else []
 
 
-def _innermost(folder: _Folder) -> _Folder:
+def _innermost(folder: Folder) -> Folder:
     """The folder of a part in which its classes lie: some archives hold train/train/<class>."""
     part = _part_named(folder.name)
     while not folder.pictures and len(folder.holding) == 1 and _part_named(folder.holding[0].name) == part:
@@ -285,7 +188,7 @@ def _innermost(folder: _Folder) -> _Folder:
     return folder
 
 
-def _below_pictures(folder: _Folder, classes: set[str]) -> _Folder:
+def _below_pictures(folder: Folder, classes: set[str]) -> Folder:
     """The folder of a part, or that one in it which is called images or the like, where it is no class."""
     while not folder.pictures and len(folder.holding) == 1 and folder.holding[0].name not in classes:
         if not _OF_PICTURES.fullmatch(folder.holding[0].name):
@@ -294,7 +197,7 @@ def _below_pictures(folder: _Folder, classes: set[str]) -> _Folder:
     return folder
 
 
-def _each_by_itself(folders: Sequence[_Folder]) -> str:
+def _each_by_itself(folders: Sequence[Folder]) -> str:
     """How to give a train and a test part in spite of what lies beside them; "" where there aren't both."""
     inner = {_part_named(folder.name): _innermost(folder) for folder in folders}
     if "train" not in inner or "test" not in inner or not inner["test"].holding:
@@ -306,8 +209,8 @@ def _part_named(name: str) -> str | None:
     return part_of_folder(name) or part_of(name)
 
 
-def _by_part(root: _Folder, folders: Sequence[_Folder]) -> dict[str, _Folder]:
-    parts: dict[str, _Folder] = {}
+def _by_part(root: Folder, folders: Sequence[Folder]) -> dict[str, Folder]:
+    parts: dict[str, Folder] = {}
     for folder in folders:
         part = _part_named(folder.name)
         assert part is not None
@@ -333,7 +236,7 @@ def _by_part(root: _Folder, folders: Sequence[_Folder]) -> dict[str, _Folder]:
     return parts
 
 
-def _unsorted(folder: _Folder) -> DataError:
+def _unsorted(folder: Folder) -> DataError:
     tables = _tables(folder)
     advice = (
         f"if {tables[0].name} beside them says what they are, give that table, and with `test` the one of test"
@@ -345,11 +248,11 @@ def _unsorted(folder: _Folder) -> DataError:
     )
 
 
-def _tables(folder: _Folder) -> list[Path]:
+def _tables(folder: Folder) -> list[Path]:
     return [file for file in folder.others if file.name.lower().endswith(TABLES)]
 
 
-def _part(folder: _Folder, classes: set[str]) -> FolderPart:
+def _part(folder: Folder, classes: set[str]) -> FolderPart:
     if not folder.holding:
         return FolderPart(folder.path, {"": folder.pictures})
     files: dict[str, list[Path]] = {}
@@ -360,14 +263,14 @@ def _part(folder: _Folder, classes: set[str]) -> FolderPart:
     return FolderPart(folder.path, files)
 
 
-def _refuse_stray(folder: _Folder) -> None:
+def _refuse_stray(folder: Folder) -> None:
     if folder.holding and folder.pictures:
         raise DataError(
             f"{min(folder.pictures)}: a picture inside a folder named after its class expected, it lies outside"
         )
 
 
-def _refuse_too_high(root: _Folder) -> None:
+def _refuse_too_high(root: Folder) -> None:
     """Refuse a folder whose only folder, or the only one in that, is the one that holds the classes."""
     inner = root
     while not inner.pictures and len(inner.holding) == 1:
@@ -380,7 +283,7 @@ def _refuse_too_high(root: _Folder) -> None:
         )
 
 
-def _refuse_parts_in_classes(root: _Folder) -> None:
+def _refuse_parts_in_classes(root: Folder) -> None:
     """Refuse <class>/train, <class>/test: the test pictures would be learned from."""
     for of_class in root.holding:
         inner = {part_of_folder(folder.name) for folder in of_class.holding}
@@ -395,7 +298,7 @@ def _refuse_parts_in_classes(root: _Folder) -> None:
 # ── what to say about it ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def _left_out(parts: dict[str, _Folder], classes: set[str]) -> list[str]:
+def _left_out(parts: dict[str, Folder], classes: set[str]) -> list[str]:
     """Sentences on files that are no pictures by their names, and on folders without any."""
     notes = []
     if any(not part.holding for part in parts.values()):
@@ -414,7 +317,7 @@ def _left_out(parts: dict[str, _Folder], classes: set[str]) -> list[str]:
     return notes
 
 
-def _instead(folders: Sequence[_Folder]) -> str:
+def _instead(folders: Sequence[Folder]) -> str:
     """What there is in the place of pictures, for the end of an error's message."""
     suffixes = _suffixes(folders)
     advice = f"; {CONVERT_HEIC}" if any(suffix in HEIC for suffix in suffixes) else ""
@@ -423,7 +326,7 @@ def _instead(folders: Sequence[_Folder]) -> str:
     return (f", but {_counts(suffixes)}" if suffixes else "") + advice
 
 
-def _suffixes(folders: Sequence[_Folder]) -> Counter[str]:
+def _suffixes(folders: Sequence[Folder]) -> Counter[str]:
     """How many files of which suffix are no pictures, in these folders and below."""
     suffixes: Counter[str] = Counter()
     for folder in chain.from_iterable(folder.all() for folder in folders):
@@ -437,7 +340,7 @@ def _counts(suffixes: Counter[str]) -> str:
     return ", ".join([*shown, *([f"{more:,} others"] if more else [])])
 
 
-def _written_in_two_ways(parts: dict[str, _Folder]) -> list[str]:
+def _written_in_two_ways(parts: dict[str, Folder]) -> list[str]:
     """A sentence on folders beside each other that have one name, as where é is one character here and two there."""
     counts = Counter((part.path, folder.name) for part in parts.values() for folder in part.holding)
     names = list(dict.fromkeys(name for (_, name), count in counts.items() if count > 1))
@@ -447,7 +350,7 @@ def _written_in_two_ways(parts: dict[str, _Folder]) -> list[str]:
     return [f"folders whose names differ only in how Unicode writes them are one class: {shown}"]
 
 
-def _merged(parts: dict[str, _Folder]) -> list[str]:
+def _merged(parts: dict[str, Folder]) -> list[str]:
     """A sentence on folders inside those of classes, where there are any."""
     classes = [of_class for part in parts.values() for of_class in part.holding]
     names = list(dict.fromkeys(below.name for of_class in classes for below in of_class.holding))

@@ -14,7 +14,8 @@ from pathlib import Path
 
 from fittingroom.data.dataset import Dataset, Splits
 from fittingroom.data.formats import cifar, csv_kinds, idx, image_folder, kaggle_csv, npz, parquet, svhn
-from fittingroom.data.formats.folder_layout import NoPictures, has_class_folders, is_junk
+from fittingroom.data.formats.folder_layout import NoPictures, has_class_folders
+from fittingroom.data.formats.folder_scan import is_junk
 from fittingroom.data.formats.gzipped import open_bytes
 from fittingroom.data.formats.many_pictures import Decoding
 from fittingroom.data.formats.splits import Images
