@@ -182,6 +182,44 @@ def test_a_request_whose_end_is_in_doubt_is_refused_and_what_follows_is_no_secon
     assert still_well(strict_log, shoe)
 
 
+def test_a_question_for_another_protocol_is_passed_over_and_its_body_is_no_second_request(
+    strict_log: Running, shoe: bytes
+) -> None:
+    asks = b"POST /predict HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"
+    head = asks + b"HTTP2-Settings: AAMA\r\nContent-Length: %d\r\n\r\n"
+    last = b"GET /v2 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    for parts in ([head % len(shoe) + shoe + last], [head % len(shoe), shoe, last]):
+        answer, _ = talk(strict_log, *parts, pause=0.1)
+        assert answer.count(b"HTTP/1.1 200") == answer.count(b"HTTP/1.1 ") == 2, answer[:200]
+
+    before = strict_log.log().count("/v2/models/hidden")
+    answer, _ = talk(strict_log, head.replace(b"HTTP2-Settings\r", b"close\r") % len(HIDDEN), HIDDEN, pause=0.1)
+    assert answer.count(b"HTTP/1.1 ") == 1
+    assert strict_log.log().count("/v2/models/hidden") == before
+
+
+@pytest.mark.parametrize("field", [b"X: a\r\n" * 20_000, b"X" * 100_000], ids=["many", "long"])
+@pytest.mark.parametrize("after", [b"0\r\n", b"1;"], ids=["trailer", "extension"])
+def test_what_is_sent_beside_a_body_is_bounded(strict_log: Running, shoe: bytes, after: bytes, field: bytes) -> None:
+    head = b"POST /predict HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n"
+    answer, seconds = talk(strict_log, head + after, *[field] * 10, pause=0.05)
+    assert answer == b"" or answer.startswith((b"HTTP/1.1 431", b"HTTP/1.1 400"))  # "": reset while it was sending
+    assert seconds < 1.5
+    assert still_well(strict_log, shoe)
+
+
+def test_a_field_after_the_body_is_none_of_the_head(strict_log: Running, shoe: bytes) -> None:
+    head = b"POST /predict HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+    answer, _ = talk(strict_log, head + b"%x\r\n%s\r\n0\r\nHost: evil.example\r\n\r\n" % (len(shoe), shoe))
+    assert answer.startswith(b"HTTP/1.1 200")
+
+
+def test_an_empty_line_after_an_answer_keeps_no_connection(strict_log: Running) -> None:
+    answer, seconds = talk(strict_log, b"GET /v2 HTTP/1.1\r\nHost: localhost\r\n\r\n", b"\r\n", b"\r\n", pause=0.3)
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert seconds < 5
+
+
 @pytest.fixture(scope="module")
 def strict_log(two_runs: list[Path]) -> Iterator[Running]:
     with started(two_runs[:1], seconds=2, head_seconds=1, log="json") as running:

@@ -153,7 +153,10 @@ def _images(tensor: dict[str, Any], tail: bytes, model: Classifier) -> NDArray[n
     parameters = tensor.get("parameters")
     if isinstance(parameters, dict) and "binary_data_size" in parameters:
         if parameters["binary_data_size"] != size or len(tail) != size:
-            raise Refused(400, f"images: {size:,} bytes of binary data expected, {len(tail):,} found")
+            raise Refused(
+                400,
+                f"images: {size:,} as binary_data_size and as bytes after the JSON expected, {len(tail):,} bytes found",
+            )
         return np.frombuffer(tail, np.uint8).reshape(shape)
 
     # Nested or flat, the protocol permits both. Not by NumPy: of texts, it makes room for the longest in each place.
