@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fittingroom as fr
-from fittingroom.data.cut import bundles, stratified_folds, stratified_split
+from fittingroom.data.cut import bundles, groups_for_intervals, stratified_folds, stratified_split
 from fittingroom.data.dataset import Dataset
 from fittingroom.errors import DataError
+from fittingroom.evaluation.intervals import clopper_pearson_interval
+from fittingroom.evaluation.predictions import Predictions
 from fittingroom.training.hold_out import hold_out
+from fittingroom.training.inference import judge
 
 # The fingerprints, in file order, of what 0.1 held out and kept; recorded with it.
 OF_FIRST_VERSION = {
@@ -169,3 +173,42 @@ def test_repeats_are_each_row_that_came_before(sample: Dataset) -> None:
     found_by_fingerprint = sample.subset([3, 1, 3, 0, 1, 3])
     assert found_by_fingerprint.fingerprint.content
     assert found_by_fingerprint.__dict__["repeats"].tolist() == again.repeats.tolist()
+
+
+def _three_of_each(things: int) -> fr.Dataset:
+    """Each thing three times, equal."""
+    images = np.random.default_rng(0).integers(0, 256, (things, 8, 8), dtype=np.uint8)
+    labels = np.arange(things) % 2
+    return fr.Dataset(np.repeat(images, 3, axis=0), np.repeat(labels, 3), ("a", "b"), "thrice")
+
+
+def test_copies_of_one_image_count_in_an_interval_as_what_they_are() -> None:
+    """Of 40 images that are there three times 30 are right: no interval may take that for 90 of 120."""
+    data = _three_of_each(40)
+    assert data.labels is not None
+    answers = np.where(np.repeat(np.arange(40) % 4 == 0, 3), 1 - data.labels, data.labels)
+    probabilities = np.where(answers[:, None] == np.arange(2), 0.9, 0.1).astype(np.float32)
+    scores = judge(Predictions.of(probabilities), data).scores()
+    assert scores["groups"] == 40
+    low, high = clopper_pearson_interval(30, 40)
+    assert scores["interval"][0] <= low
+    assert scores["interval"][1] >= high - 0.01
+
+
+def test_a_few_copies_leave_the_groups_as_they_are_and_near_ones_count_as_one() -> None:
+    data = _three_of_each(40)
+    assert groups_for_intervals(data[:1]) is None
+    mixed = fr.Dataset(np.concatenate([data.images[::3], data.images[:1]]), None, (), "one copy of 40")
+    assert groups_for_intervals(mixed) is None
+
+    # a group that holds all that is alike keeps its name; of two that hold copies of each other none does
+    named = dataclasses.replace(data, groups=("anna",) * 3 + ("ben", "carl", "carl") + (None,) * 114)
+    found = groups_for_intervals(named)
+    assert found is not None
+    assert found[:3] == ("anna",) * 3
+    assert found[3:6] == ("alike 1",) * 3
+
+    near = np.repeat(np.arange(20), 6)  # pairs that a search found, of images that are there three times
+    of_near = groups_for_intervals(data, near)
+    assert of_near is not None
+    assert len(set(of_near)) == 20

@@ -16,6 +16,7 @@ import fittingroom as fr
 from fittingroom.cli import main
 from fittingroom.rendering.languages import translated
 from fittingroom.report.run_summary import said_of_none, unjudged_in_words
+from fittingroom.runs.create import start
 from fittingroom.serve.run_info import summary
 
 pytestmark = pytest.mark.usefixtures("own_folder")
@@ -107,3 +108,10 @@ def test_it_is_said_why_nothing_validates_where_the_recipe_holds_images_out() ->
         environment.folds = folds
         assert bool(said_of_none(environment, recipe)) == is_said
     assert said_of_none(environment, replace(recipe, validation=0)) == ""
+
+    # The line at the start counts by the same: each class is ten copies of one image.
+    copies = np.repeat(np.random.default_rng(0).integers(0, 256, (12, 8, 8), dtype=np.uint8), 10, axis=0)
+    data = fr.Dataset(copies, np.repeat(np.arange(12), 10), tuple("abcdefghijkl"), "copies")
+    said = start(data, fr.load_recipe("plain", overrides=["validation=40"]), out="copies").environment.recipe_reason
+    assert said.startswith("120 images to learn from: 8 a step")
+    assert "held out" not in said

@@ -116,8 +116,13 @@ def test_many_near_duplicates_that_were_held_together_are_said_and_a_few_are_not
 ) -> None:
     run = fr.train(with_repeats(sample, near=True), recipe, options=fr.Options(threads=1), progress=False)
     (said,) = [text for name, text in summary(run) if name == "cut"]
+    validation = run.result["validation"]
+    assert validation["groups"] <= validation["n"] * 0.6  # an image and its twin count as one in the interval
     assert said.startswith("on one side of train and validation: ")
     assert said.endswith(" pairs of near-duplicates")
+
+    card = (run.path / "README.md").read_text(encoding="utf-8")
+    assert f"(600 images, of which {validation['n']} were held out to validate it)" in card
 
     few = KeptTogether(near_pairs="0-300 1-301", near_from="search")
     write_environment(run.path, dataclasses.replace(run.environment, together=few))

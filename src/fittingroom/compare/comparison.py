@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from fittingroom.compare.balanced import BalancedDifference
 from fittingroom.rendering.in_notebook import MOST_ROWS, notebook_view
 from fittingroom.rendering.share import share_text
 
@@ -136,6 +137,7 @@ class Comparison:
         per_class: in the order of the classes.
         warnings: what is wrong with the comparison, the worst first.
         notes: what to keep in mind all the same.
+        balanced: of balanced accuracy, where the classes are of very different sizes; else None.
     """
 
     baseline: str
@@ -151,6 +153,7 @@ class Comparison:
     per_class: list[ClassDifference]
     warnings: list[str]
     notes: list[str]
+    balanced: BalancedDifference | None = None
 
     def _repr_html_(self) -> str:
         """What a notebook shows of it."""
@@ -179,6 +182,7 @@ class Comparison:
             "sentence": self.sentence,
             "scope": self.scope,
             "plan": self.plan,
+            "balanced_accuracy": self.balanced and self.balanced.as_dict(),
             "accuracies": [list(side) for side in self.accuracies],
             "per_class": [asdict(row) | {"says_something": row.says_something} for row in self.per_class],
             "notes": self.notes,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from fittingroom.compare.answers import Answers
+from fittingroom.compare.balanced import BalancedDifference, balanced_difference
 from fittingroom.compare.comparison import (
     LEVEL,
     PLAIN,
@@ -23,6 +25,7 @@ from fittingroom.compare.mcnemar import images_needed, paired_difference, range_
 from fittingroom.compare.seed_variance import POWER, crossed_difference
 from fittingroom.evaluation.fold_interval import fold_factor
 from fittingroom.evaluation.intervals import SMALL_SET
+from fittingroom.rendering.share import share_text
 
 
 def compare_answers(
@@ -49,6 +52,7 @@ def compare_answers(
         decision: what the verdict goes by.
     """
     overall = _overall(first, second, minimum_effect, decision)
+    balanced = balanced_difference(first, second, partial(_estimate, confidence=decision.confidence))
     method, plan, power_statement = _method_and_plan(first, second, on, overall.n, minimum_effect, decision)
     warnings = list(warnings)
 
@@ -68,10 +72,12 @@ def compare_answers(
         method=method,
         plan=plan,
         sentence=_sentence(first, second, overall, power_statement),
+        balanced=balanced,
         scope=_scope(first, second),
         per_class=_per_class(first, second, decision.level),
         warnings=warnings,
         notes=[
+            *_balanced_notes(balanced, overall),
             *_decision_notes(overall),
             *_fold_notes(first, second),
             *_notes(first, second, on, overall.verdict),
@@ -227,6 +233,19 @@ def _sentence(first: Answers, second: Answers, overall: Difference, power_statem
         f"{second.name} is {overall.verdict} than {first.name} by {amounts[0]} points "
         f"({name} {amounts[1]} to {amounts[2]}, {seeds})"
     )
+
+
+def _balanced_notes(balanced: BalancedDifference | None, overall: Difference) -> list[str]:
+    """What accuracy hides where the classes are of very different sizes."""
+    if balanced is None:
+        return []
+    low, high = balanced.interval
+    return [
+        "That is of accuracy, which goes by the large classes. If each class counts the same: balanced accuracy "
+        f"{share_text(balanced.first, 1)} and {share_text(balanced.second, 1)}, a difference of "
+        f"{points(balanced.difference, signed=True)} points ({overall.decision.interval_name} {points(low)} to "
+        f"{points(high)})."
+    ]
 
 
 def _decision_notes(overall: Difference) -> list[str]:

@@ -16,6 +16,7 @@ from fittingroom.data.dataset import Dataset
 from fittingroom.data.large import is_large, without
 from fittingroom.errors import DataError
 
+MANY_ALIKE = 0.05  # of the images are tied beyond their groups: so many make an interval too narrow
 LARGEST_HELD_OUT = 2  # a single bundle is held out only if it is at most one part in so many of the set
 
 
@@ -57,6 +58,43 @@ def bundles(
         parent[high] = low
     roots_N = np.array([root(row) for row in range(count)])
     return np.unique(roots_N, return_inverse=True)[1].astype(np.int64)
+
+
+def groups_for_intervals(dataset: Dataset, group_N: NDArray[np.int64] | None = None) -> tuple[str | None, ...] | None:
+    """The groups that an interval goes by: the set's own or, where many images are tied beyond these, its bundles.
+
+    Five copies of an image say no more of a model than one does.
+
+    Args:
+        dataset: N images, with the groups that are known, if any.
+        group_N: the bundle of each, int64 (N,); None for those of its groups and equal images.
+
+    Returns:
+        A name for each image that isn't alone, else None; None where nothing is known.
+
+    Example:
+        >>> import fittingroom as fr
+        >>> images = np.stack([np.full((28, 28), grey, np.uint8) for grey in (3, 3, 5)])
+        >>> groups_for_intervals(fr.Dataset(images=images, labels=None, classes=(), name="three"))
+        ('alike 0', 'alike 0', None)
+    """
+    groups = dataset.groups
+    if group_N is None:
+        group_N = bundles(len(dataset), groups=groups, pairs=[dataset.repeats])
+    if group_N is None:
+        return groups
+    names = groups or (None,) * len(dataset)
+    independent = len({name for name in names if name}) + sum(not name for name in names)
+    sizes_B = np.bincount(group_N)
+    if independent - len(sizes_B) < MANY_ALIKE * len(dataset):
+        return groups
+
+    # A bundle that is a group, and no more, keeps its name.
+    names_of: dict[int, set[str | None]] = {}
+    for bundle, name in zip(group_N.tolist(), names, strict=True):
+        names_of.setdefault(bundle, set()).add(name)
+    name_of = {bundle: of.pop() if len(of) == 1 else None for bundle, of in names_of.items()}
+    return tuple(name_of[bundle] or (f"alike {bundle}" if sizes_B[bundle] > 1 else None) for bundle in group_N.tolist())
 
 
 def _rows_of_one_group(groups: Sequence[str | None]) -> NDArray[np.int64]:

@@ -18,6 +18,7 @@ import numpy as np
 
 from fittingroom.artifact.artifact import Artifact, save_artifact
 from fittingroom.audit.leakage import near_in_test
+from fittingroom.data.cut import groups_for_intervals
 from fittingroom.data.dataset import Splits
 from fittingroom.evaluation.conformal import ConformalScores
 from fittingroom.evaluation.predictions import JudgedPredictions, write_predictions
@@ -89,6 +90,7 @@ def finish(
         splits = run.open_data()
         if run.splits is None:  # opened here, by a worker that may be on another host
             refuse_other_data(run.path, splits, environment)
+        splits = _with_bundles(environment, splits)
         training = _Training(run, recipe, model_source, environment, splits)
 
         # Somebody who takes this training for dead may remove its folder, and use it again.
@@ -110,6 +112,17 @@ class _Training:
     model_source: ModelSource
     environment: Environment
     splits: Splits
+
+
+def _with_bundles(environment: Environment, splits: Splits) -> Splits:
+    """The data, with what is kept on one side as groups where it is much: intervals of validation go by it."""
+    bundle_N = bundles_of(environment, splits)
+    if bundle_N is None:
+        return splits
+    groups = groups_for_intervals(splits.train, bundle_N)
+    if groups is splits.train.groups:
+        return splits
+    return dataclasses.replace(splits, train=dataclasses.replace(splits.train, groups=groups))
 
 
 def _train(training: _Training, hooks: Hooks, group: ProcessGroup, *, watch: bool) -> tuple[Fitted, OutOfFold | None]:

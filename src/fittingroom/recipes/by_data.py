@@ -111,7 +111,7 @@ def said_of(asked: Recipe, now: Recipe, images: int, *, about: bool = False) -> 
         assert isinstance(now.batch_size, int)
         few = steps_of(images, now.batch_size, asked.epochs)
         changes.append(
-            f"{now.epochs} epochs in place of {asked.epochs}, which would be {few} step{'s' * (few != 1)}; "
-            f"{now.min_steps} are the least"
+            f"{now.epochs} epochs in place of {asked.epochs}, which would be {few:,} step{'s' * (few != 1)}; "
+            f"{now.min_steps:,} are the least"
         )
     return f"{'about ' * about}{images:,} images to learn from: {', and '.join(changes)}" if changes else ""

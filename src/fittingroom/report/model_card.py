@@ -72,6 +72,7 @@ def _write_card(run: Run, family: dict[str, Any] | None) -> Path:
         "judged_on": judged_set.name,
         "judged_type": _hub_name(judged_set) or data.source or judged_set.name,
         "train": data.train,
+        "held_out": _held_out(run),
         "known": _hub_name(data.train),
         "classes": classes,
         "worst": worst_mistakes(judged.scores) if judged else None,
@@ -92,6 +93,14 @@ def _write_card(run: Run, family: dict[str, Any] | None) -> Path:
     with atomic_write(path, follow_links=False) as file:
         file.write(render_page(TEMPLATE, content).encode())
     return path
+
+
+def _held_out(run: Run) -> int:
+    """How many images of the training set it didn't learn from: those that validated it, unless the data had others."""
+    scores = run.result["validation"]
+    if scores is None or run.environment.data.validation or run.environment.folds:
+        return 0
+    return int(scores["n"])
 
 
 def _hub_name(part: DataIdentity) -> str | None:

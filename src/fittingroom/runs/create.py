@@ -17,6 +17,7 @@ from typing import Any, cast
 
 import torch
 
+from fittingroom.data.cut import has_class_to_share
 from fittingroom.data.dataset import Dataset, Splits
 from fittingroom.data.edits import Edits, edited
 from fittingroom.data.formats.columns import LABEL_NAMES_IN_WORDS
@@ -206,9 +207,6 @@ def _described(plan: _Plan, group: ProcessGroup) -> tuple[Recipe, Environment, B
         splits, plan.recipe, cache=options.cache, opened=plan.opened.train, edits=plan.edits, folds=plan.folds
     )
 
-    # Where images stay together, the cut may hold out a few more or less than was asked for.
-    is_tied = plan.folds is None and together is not None and bool(together.in_words)
-    reasons = said_of(plan.asked, plan.recipe, plan.images, about=is_tied), said_of_cut(splits, plan.recipe)
     environment = Environment(
         command=command_line(),
         directory=str(Path.cwd()),
@@ -228,13 +226,14 @@ def _described(plan: _Plan, group: ProcessGroup) -> tuple[Recipe, Environment, B
         together=together,
         look_at_test=plan.look_at_test,
         recipe=recipe.as_dict(),
-        recipe_reason="; ".join(filter(None, reasons)),
         code_sha256=plan.source.sha256,
         code=kept_codes(code_names(recipe)),
         versions=versions(*(["timm"] if is_timm(recipe.model) else [])),
         machine=describe_machine(device),
         revision=git_revision(),
     )
+
+    environment = dataclasses.replace(environment, recipe_reason=_reason(plan, environment))
 
     if plan.folds is not None:
         fold_numbers(train, plan.folds, recipe.split_seed, bundles_of(environment, splits))
@@ -244,6 +243,20 @@ def _described(plan: _Plan, group: ProcessGroup) -> tuple[Recipe, Environment, B
         environment = plan.origin.cut_on(splits, environment)
     begun = begin_from(plan.origin, splits, recipe, plan.source, environment)
     return recipe, dataclasses.replace(environment, start=begun.point), begun
+
+
+def _reason(plan: _Plan, environment: Environment) -> str:
+    """What the number of images made of the recipe, and of the cut that it asks for; "" for nothing."""
+    together = environment.together
+    if plan.folds is not None or together is None:
+        is_tied = False
+    elif has_class_to_share(plan.splits.train, bundles_of(environment, plan.splits)):
+        is_tied = bool(together.in_words)  # the cut may hold out a few more or less than was asked for
+    else:  # nothing is held out, whatever the recipe asks for
+        return said_of(plan.asked, plan.recipe, len(plan.splits.train))
+
+    reasons = said_of(plan.asked, plan.recipe, plan.images, about=is_tied), said_of_cut(plan.splits, plan.recipe)
+    return "; ".join(filter(None, reasons))
 
 
 def _try_network(plan: _Plan) -> None:

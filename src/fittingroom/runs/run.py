@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from fittingroom.artifact.artifact import Artifact, open_artifact
 from fittingroom.audit.subsets import Subset, score_subsets
+from fittingroom.data.cut import groups_for_intervals
 from fittingroom.data.dataset import Dataset, Splits
 from fittingroom.data.preprocessing import Preprocessing
 from fittingroom.errors import ArtifactError, DataError, FittingRoomError, naming_extras
@@ -244,7 +245,7 @@ class Run:
                 _keep_if_writable(self.path, partial(summarize_members, self.path, self.members))
             dataset = self.own_test_set() if data is None else data
             return mean_of_members(
-                self.members, evaluated, subsets, "test" if data is None else data.name, dataset.groups
+                self.members, evaluated, subsets, "test" if data is None else data.name, groups_for_intervals(dataset)
             )
         return self._evaluate_one(data, subsets, trust_code=trust_code, device=device)[0]
 

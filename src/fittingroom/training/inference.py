@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from fittingroom.data.cut import groups_for_intervals
 from fittingroom.data.dataset import Dataset
 from fittingroom.data.normalization import Normalization
 from fittingroom.errors import DataError
@@ -85,7 +86,7 @@ def judge(predictions: Predictions, dataset: Dataset) -> JudgedPredictions:
         images=tuple(digest.hex() for digest in dataset.image_hashes()),
         files=dataset.files,
         sources=None if dataset.sources is None else tuple(source.hex() for source in dataset.sources),
-        groups=dataset.groups,
+        groups=groups_for_intervals(dataset),
     )
 
 
