@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import resource
 import shutil
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -280,3 +282,39 @@ def test_the_database_of_a_study_is_the_one_in_its_folder_or_none(study: Study, 
     (copied / "study.db").symlink_to(study.path / "study.db")
     with pytest.raises(ArtifactError, match=r"study\.db: the study's own database expected, a link found"):
         open_study(copied, splits=study.splits)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE trials SET state = 'odd'",
+        "UPDATE trials SET number = 7",
+        "UPDATE trial_intermediate_values SET step = -step",
+        "UPDATE trial_params SET distribution_json = 'odd'",
+        """UPDATE trial_user_attributes SET value_json = '"\x1b"'""",
+        "CREATE VIEW endless AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n",
+        "CREATE TRIGGER odd AFTER UPDATE ON trials BEGIN DELETE FROM studies; END",
+    ],
+)
+def test_a_database_that_no_search_wrote_is_refused(study: Study, tmp_path: Path, change: str) -> None:
+    copied = tmp_path / "study"
+    shutil.copytree(study.path, copied)
+    with closing(sqlite3.connect(copied / "study.db")) as database:
+        database.execute(change)
+        database.commit()
+    with pytest.raises(ArtifactError, match=r"study\.db: .*; put a copy of it back, or start a new study"):
+        open_study(copied, splits=study.splits)
+
+
+def test_a_figure_that_is_infinite_is_none(study: Study, tmp_path: Path) -> None:
+    """It can be neither ranked nor drawn."""
+    copied = tmp_path / "study"
+    shutil.copytree(study.path, copied)
+    with closing(sqlite3.connect(copied / "study.db")) as database:
+        database.execute("UPDATE trial_values SET value = 9e999")
+        infinite = "intermediate_value = NULL, intermediate_value_type = 'INF_POS'"
+        database.execute(f"UPDATE trial_intermediate_values SET {infinite}")
+        database.commit()
+    assert {(trial.value, len(trial.curve)) for trial in open_study(copied, splits=study.splits).trials()} == {
+        (None, 0)
+    }

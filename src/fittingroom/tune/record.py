@@ -32,6 +32,7 @@ from fittingroom.runs.one_writer import BEGIN_AGAIN, BEGUN, beginning, was_stopp
 from fittingroom.runs.preprocessing import preprocessing_of
 from fittingroom.training.device import pick_device, prepare_torch
 from fittingroom.training.hold_out import held_out_count
+from fittingroom.tune.own_database import with_own_database
 from fittingroom.tune.space import SearchSpace, baseline_values, label, names_in_study, parse_space, read_space
 from fittingroom.tune.storage import DATABASE, open_storage, sqlite_in
 from fittingroom.tune.study import Study
@@ -219,23 +220,7 @@ def open_study(path: Path, *, splits: Splits | None = None, storage: str | None 
     space = parse_space(record["space"], recipe, where=file)
     code = read_record(dict[str, KeptCode], record.get("code", {}), f"{file}: code", advice=DAMAGED)
     study = Study(path, plan, recipe, space, options, storage or sqlite_in(path), splits, code)
-    return study if storage else dataclasses.replace(study, known_as=_only_name(path))
-
-
-def _only_name(path: Path) -> str | None:
-    """The name of the only study in a folder's own database; None where there are more, or none.
-
-    Raises:
-        ArtifactError: the database is gone, or no file of the folder's own: a study may have come from a stranger.
-    """
-    file = path / DATABASE
-    if file.is_symlink() or not file.is_file():
-        found = "a link" if file.is_symlink() else "something else" if file.exists() else "none"
-        raise ArtifactError(
-            f"{file}: the study's own database expected, {found} found: put it back, or begin the study again"
-        )
-    names = optuna.get_all_study_names(open_storage(sqlite_in(path)))
-    return names[0] if len(names) == 1 else None
+    return study if storage else with_own_database(study)
 
 
 def _fingerprints(splits: Splits) -> dict[str, str | None]:

@@ -275,9 +275,12 @@ class Study:
         if trial.datetime_start and trial.datetime_complete:
             seconds = (trial.datetime_complete - trial.datetime_start).total_seconds()
             seconds = seconds if seconds >= 0 else None  # the clock was put back, in autumn say: Optuna has local time
-        curve = sorted(trial.intermediate_values.items())
+
+        # What isn't finite can be neither ranked nor drawn.
+        curve = sorted((epoch, value) for epoch, value in trial.intermediate_values.items() if math.isfinite(value))
+        value = trial.value if trial.value is not None and math.isfinite(trial.value) else None
         message = trial.user_attrs.get("message", "")
-        return Trial(trial.number, state, trial.value, self._values(trial), curve, seconds, message)
+        return Trial(trial.number, state, value, self._values(trial), curve, seconds, message)
 
     def _values(self, trial: FrozenTrial) -> dict[str, Any]:
         """What the search drew, as the recipe has it; of a trial that another process is drawing, a part of it."""
