@@ -23,6 +23,8 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     np.savez("small.npz", x_train=sample.images[:20], y_train=np.arange(20) % 2)
     Path("test-looks.jsonl").touch()
     os.link("small.npz", "linked.npz")
+    Path("weights.onnx").symlink_to("run/model.safetensors")
+    Path("circle.html").symlink_to("circle.html")
     return tmp_path
 
 
@@ -38,6 +40,9 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "runs . --csv test-looks.jsonl",
         "data show small.npz --sheet small.npz",
         "evaluate run small.npz --csv run/result.json",
+        "export run --out run/model.safetensors --force",
+        "export run --out weights.onnx --force",
+        "predict run small.npz --html weights.onnx",
     ],
 )
 def test_what_is_read_or_belongs_to_a_run_is_never_written_over(
@@ -55,3 +60,8 @@ def test_other_files_are_written_over_as_ever(words: str, place: Path) -> None:
     output.write_text("old")
     assert main(words.split()) == 0
     assert output.read_text() != "old"
+
+
+def test_a_link_that_leads_to_itself_gives_way(place: Path) -> None:
+    assert main(["predict", "run", "small.npz", "--html", "circle.html"]) == 0
+    assert "<html" in (place / "circle.html").read_text(encoding="utf-8")

@@ -29,8 +29,7 @@ def refuse_writing_over(args: argparse.Namespace, outputs: Sequence[str]) -> Non
     Raises:
         UsageError: there is one, with the option that names it.
     """
-    if getattr(args, "force", False):
-        return
+    may_replace = "model.onnx" if getattr(args, "force", False) else None  # which `export` makes anew from the run
     for option in outputs:
         path = _path_of(getattr(args, option, None))
         status = None if path is None else _status(path)
@@ -40,7 +39,8 @@ def refuse_writing_over(args: argparse.Namespace, outputs: Sequence[str]) -> Non
             raise UsageError(
                 f"--{option} {path}: a file of its own expected, but this one is read: choose another name"
             )
-        if _is_of_a_run(path):
+        real = Path(os.path.realpath(path))  # where a link leads, and what is written with it
+        if real.name != may_replace and (_is_of_a_run(path.absolute()) or _is_of_a_run(real)):
             raise UsageError(
                 f"--{option} {path}: a file of its own expected, but this one belongs to a run, which would lose it: "
                 "choose another name"
@@ -70,7 +70,6 @@ def _status(path: Path) -> os.stat_result | None:
 
 
 def _is_of_a_run(path: Path) -> bool:
-    path = path.absolute()
     if path.name in LEDGERS:
         return True
     folders = list(path.parents)

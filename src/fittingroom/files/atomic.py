@@ -56,7 +56,8 @@ def atomic_write(path: str | Path, *, durable: bool = True, follow_links: bool =
                 shutil.copyfileobj(kept, stream)
         return
 
-    path = path.resolve() if follow_links and path.is_symlink() else path
+    if follow_links and path.is_symlink():
+        path = Path(os.path.realpath(path))  # which takes links in a circle, too
     temporary = _temporary_name(path)
     try:
         with _named(path, temporary):
