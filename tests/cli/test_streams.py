@@ -129,3 +129,9 @@ def test_more_threads_than_processors_are_warned_of(tmp_path: Path, words: str) 
 
     assert b"warning: threads: 99 asked for" in done.stderr
     assert b"Traceback" not in done.stderr
+
+
+def test_a_date_that_is_none_costs_no_report(tmp_path: Path) -> None:
+    """NumPy's own reader of Fortran, which SciPy loads, takes it for a number."""
+    ended = shell(f"{COMMAND} report {RUN} --out {tmp_path}", tmp_path, SOURCE_DATE_EPOCH="tomorrow")
+    assert ended.returncode == 0, ended.stderr

@@ -223,3 +223,9 @@ def _spare_the_machine() -> None:
     # loaded, and once more at the exit, takes half a second.
     gc.set_threshold(100_000)
     atexit.register(gc.freeze)
+
+    # A part of NumPy that SciPy loads takes it for a number, and would fail amid a report.
+    try:
+        int(os.environ.get("SOURCE_DATE_EPOCH", "0"))
+    except ValueError:
+        del os.environ["SOURCE_DATE_EPOCH"]
