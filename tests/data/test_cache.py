@@ -335,3 +335,12 @@ def test_a_cache_that_others_write_to_and_remove_meanwhile_is_cleared(
     clear_cache()
     assert not (own_cache / "datasets").exists()
     assert left == []
+
+
+def test_a_cache_that_cant_be_looked_into_costs_no_data(
+    file: Path, tiny: Splits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FITTINGROOM_CACHE", "/" + "/".join(["x" * 200] * 30))
+    with pytest.warns(UserWarning, match="the cache can't be written"):
+        kept = cached_read("tiny", file, [file], lambda: tiny, {"size": 28})
+    assert kept is tiny

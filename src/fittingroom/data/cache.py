@@ -209,8 +209,12 @@ def _load_other(entry: Path, state: str, wanted: str | None) -> Splits | None:
     """What another entry of the same path has, if the settings that came of its own are those that are wanted."""
     if wanted is None:
         return None
+    try:
+        others = _folders(_datasets())
+    except OSError:
+        return None  # no cache that can be looked into; that it can't be written either is said where it is
     prefix = entry.name.rpartition("-")[0]
-    for other in _folders(_datasets()):
+    for other in others:
         if other.name.startswith(f"{prefix}-") and other != entry:
             try:
                 is_wanted = _meta(other)["resolved"] == wanted
