@@ -12,7 +12,14 @@ from fittingroom.errors import DataError
 
 FOLDERS = ("idx", "csv", "parquet")
 ALL = [("idx", "folder"), ("csv", "folder"), ("parquet", "folder"), ("npz", "all.npz")]
-ONE_PART = [*ALL, ("csv", "one.csv"), ("csv", "one.csv.gz"), ("parquet", "one.parquet")]
+ONE_PART = [
+    *ALL,
+    ("csv", "one.csv"),
+    ("csv", "one.csv.gz"),
+    ("csv", "one.tsv"),
+    ("csv", "one.tsv.gz"),
+    ("parquet", "one.parquet"),
+]
 
 
 def small(
@@ -171,8 +178,8 @@ def test_class_names_of_other_data_in_the_folder_are_left_alone(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("name", "to", "message"),
     [
-        ("x.mat", None, "a name that ends in .csv, .csv.gz, .npz, .parquet expected"),
-        ("x.tar.gz", None, "a name that ends in .csv, .csv.gz, .npz, .parquet expected"),
+        ("x.mat", None, "a name that ends in .csv, .csv.gz, .tsv, .tsv.gz, .npz, .parquet expected"),
+        ("x.tar.gz", None, "a name that ends in .csv, .csv.gz, .tsv, .tsv.gz, .npz, .parquet expected"),
         ("folder", None, "`to` for a folder"),
         ("x.txt", None, "ends in"),
         ("folder", "hdf5", "one of idx, csv, npz, parquet expected"),

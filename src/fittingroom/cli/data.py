@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 DATA_HELP = (
     "fashion-mnist, sample, or a path: a folder or file of IDX, CSV, npz, Parquet, CIFAR's binary version (.tar.gz, "
-    ".tgz), SVHN's .mat, or pictures"
+    ".tgz), SVHN's .mat, arrays in .npy, or pictures"
 )
 PARTS = ("train", "validation", "test")
 
@@ -82,7 +82,9 @@ def _add_convert(actions: Commands) -> None:
     example = "fittingroom data convert fashion-mnist_train.csv train.parquet"
     convert = _add(actions, "convert", "write a data set in another format, exactly", example)
     convert.add_argument("data", metavar="IN", help=DATA_HELP)
-    convert.add_argument("out", metavar="OUT", type=Path, help="a file (.csv, .csv.gz, .npz, .parquet) or a folder")
+    convert.add_argument(
+        "out", metavar="OUT", type=Path, help="a file (.csv, .tsv, .csv.gz, .tsv.gz, .npz, .parquet) or a folder"
+    )
     convert.add_argument("--to", metavar="FORMAT", help="idx, csv, npz or parquet; default: by the suffix of OUT")
     convert.add_argument("--force", action="store_true", help="put it in the place of what is at OUT")
     _add_test_and_cache(convert)

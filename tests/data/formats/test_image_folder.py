@@ -171,7 +171,14 @@ def test_bad_picture_is_refused_by_name(tmp_path: Path, content: bytes, message:
         ([], "folders named after classes, with pictures in them, expected, none found"),
         (["1.png"], "folders named after classes, with pictures in them, expected, none found"),
         (["a/1.txt", "b/1.txt"], "in folders named after classes expected, none found"),
-        (["a/1.png"], "folders of two classes or more expected, pictures found in a alone"),
+        (["a/1.png"], "two classes or more expected, pictures found in a alone: if it holds one .*; else lay those of"),
+        (
+            ["images/1.png", "metadata.jsonl"],
+            r"images alone: .*; else if metadata\.jsonl beside them says .* save it as",
+        ),
+        (["fold_1/a/1.png", "fold_2/a/1.png"], "fold_1, fold_2 found, which by their names are pieces of one set: lay"),
+        (["images_part_1/1.png", "images_part_2/2.png"], "pieces of one set: .*; if these are the classes, call the"),
+        (["images/train/1.png", "images/val/2.png"], "images.train: .*, they lie outside of any: lay those of each"),
         (["a/1.avif", "b/1.AVIF"], r"none found, but 2 \.avif; \.avif is not read: convert such pictures to PNG"),
         (
             [
@@ -440,8 +447,8 @@ def test_pictures_that_nobody_has_sorted_are_no_classes_train_and_test1(tmp_path
 
 
 def test_a_table_beside_folders_of_classes_is_said_not_to_be_read(tmp_path: Path) -> None:
-    """As of skin lesions, whose folders are but two halves of the pictures, and whose table has the classes."""
-    for name in ("images_part_1", "images_part_2"):
+    """Whoever keeps the classes in the table has to know that it was not asked."""
+    for name in ("cats", "dogs"):
         save(tmp_path / name / "1.png")
     (tmp_path / "metadata.csv").write_text("image_id,dx\n1,mel\n")
     assert "not read, as the folders are the classes: metadata.csv" in open_dataset(tmp_path).notes

@@ -45,6 +45,7 @@ LABEL_NAMES = (
     "classes",
     "choice",
     "diagnosis",
+    "dx",
 )
 """What a column of labels may be called, the likeliest first; in any case, with blanks or dashes for underscores."""
 

@@ -50,6 +50,7 @@ class Layout:
         has_header: whether the first line is one, and not an image.
         has_names: whether the labels are the names of the classes, and not numbers.
         skipped: the columns that are neither label nor pixels, and may hold anything.
+        separator: what stands between the cells: a comma, a semicolon or a tab.
     """
 
     columns: list[str]
@@ -57,6 +58,7 @@ class Layout:
     has_header: bool
     has_names: bool = False
     skipped: frozenset[str] = frozenset()
+    separator: str = ","
 
     @property
     def pixels(self) -> list[str]:
@@ -90,10 +92,12 @@ def layout_of(path: Path) -> Layout:
     """
     line = first_line(path)
     cells = cells_of(line)
-    if "," not in line and (mark := re.search(r"[;\t|]|(?<=\d) (?=\d)|(?<=\S) (?=pixel)", line)):
-        raise DataError(f"{path}: row 1: commas between the cells expected, {mark[0]!r} found: save it with commas")
+    mark = separator_of(line)
+    if mark not in line and (other := re.search(r"\||(?<=\d) (?=\d)|(?<=\S) (?=pixel)", line)):
+        raise DataError(f"{path}: row 1: commas between the cells expected, {other[0]!r} found: save it with commas")
 
-    layout = _from_header(cells, path) if is_header(cells) else _without_header(cells, path)
+    layout = _from_header(cells, path) if is_header(cells) else _without_header(cells, path, mark)
+    layout = replace(layout, separator=mark)
     _check_shape(layout, path)
     return replace(layout, has_names=bool(layout.label) and _begins_with_a_name(path, layout))
 
@@ -249,16 +253,16 @@ def shown_name(column: str) -> str:
     return column if len(column) <= _LONGEST_SHOWN else f"{column[:_LONGEST_SHOWN]}…"
 
 
-def _without_header(cells: list[str], path: Path) -> Layout:
+def _without_header(cells: list[str], path: Path, mark: str) -> Layout:
     is_unlabelled = math.isqrt(len(cells)) ** 2 == len(cells)
     pixels = [f"pixel{number}" for number in range(1, len(cells) + is_unlabelled)]
     if is_unlabelled:
         return Layout(pixels, None, has_header=False)
-    is_last = math.isqrt(len(pixels)) ** 2 == len(pixels) and _label_is_last(path)
+    is_last = math.isqrt(len(pixels)) ** 2 == len(pixels) and _label_is_last(path, mark.encode())
     return Layout([*pixels, "label"] if is_last else ["label", *pixels], "label", has_header=False)
 
 
-def _label_is_last(path: Path) -> bool:
+def _label_is_last(path: Path, mark: bytes) -> bool:
     """Tell by the values whether the labels of a file without a header stand in its last column or in its first.
 
     A column of labels counts 0, 1, 2, … with a fair share of each; and it is unlike the column beside it, which
@@ -267,9 +271,9 @@ def _label_is_last(path: Path) -> bool:
     Raises:
         DataError: the values can't tell.
     """
-    lines = list(islice((line for line in _lines(path) if line.count(b",") > 2), EVIDENCE_ROWS))
-    columns = [[line.split(b",", 2)[index] for line in lines] for index in (0, 1)]
-    columns += [[line.rstrip(b"\r\n").rsplit(b",", 2)[index] for line in lines] for index in (-2, -1)]
+    lines = list(islice((line for line in _lines(path) if line.count(mark) > 2), EVIDENCE_ROWS))
+    columns = [[line.split(mark, 2)[index] for line in lines] for index in (0, 1)]
+    columns += [[line.rstrip(b"\r\n").rsplit(mark, 2)[index] for line in lines] for index in (-2, -1)]
 
     # text is no pixel
     is_text = [are_names(columns[0]), are_names(columns[-1])]
@@ -330,7 +334,7 @@ def label_cells(path: Path, layout: Layout) -> list[bytes]:
     assert layout.label is not None
     place = layout.columns.index(layout.label)
     lines = islice(_lines(path, skip_header=layout.has_header), EVIDENCE_ROWS)
-    rows = (cells_of_bytes(line) for line in lines if line.strip())
+    rows = (cells_of_bytes(line, layout.separator) for line in lines if line.strip())
     return [row[place] for row in rows if place < len(row)]
 
 
@@ -342,13 +346,13 @@ def _lines(path: Path, *, skip_header: bool = False) -> Iterator[bytes]:
             yield line.removeprefix(b"\xef\xbb\xbf") if number == 0 else line
 
 
-def cells_of_bytes(line: bytes) -> list[bytes]:
-    """The cells of a line; a quoted one may hold commas."""
-    content = line.rstrip(b"\r\n")
+def cells_of_bytes(line: bytes, separator: str) -> list[bytes]:
+    """The cells of a line; a quoted one may hold separators."""
+    content, mark = line.rstrip(b"\r\n"), separator.encode()
     return (
-        re.findall(rb'((?:"(?:[^"]|"")*"|[^,])*)(?:,|$)', content)[: content.count(b",") + 1]
+        re.findall(rb'((?:"(?:[^"]|"")*"|[^%b])*)(?:%b|$)' % (mark, mark), content)[: content.count(mark) + 1]
         if b'"' in content
-        else content.split(b",")
+        else content.split(mark)
     )
 
 

@@ -22,9 +22,11 @@ LEFT_OUT = "left out, as their names are not those of pictures"  # begins the no
 HEIC = (".heic", ".heif")
 NOT_READ = (".avif", ".jp2", ".j2k", ".tga", ".ico", ".pfm", ".svg", ".psd", ".dcm")
 
-TABLES = (".csv", ".csv.gz", ".tsv", ".parquet", ".xlsx")  # files that may say what the pictures beside them are
+TABLES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet")  # files that may say what the pictures beside them are
+OTHER_TABLES = (".jsonl", ".xlsx")  # that may too, and aren't read
 
 _OF_PICTURES = re.compile(r"images?|imgs?|pictures?|photos?|data", re.IGNORECASE)  # a folder between part and classes
+_PIECE = re.compile(r"(.*[\W_])?(fold|part|split|batch|shard|chunk)[\W_]?\d+", re.IGNORECASE)  # of a set, for its size
 _PART = re.compile(rf"({'|'.join(PARTS)})([ _-]?(set|data|images|pictures))?")
 
 
@@ -64,12 +66,14 @@ class Layout:
         parts: by ``train``, ``validation``, ``test``; empty where there are no pictures in folders.
         broken: links that lead nowhere, pipes and the like, with what is wrong.
         notes: what was left out or understood in a way that may surprise, a sentence each.
+        advice: how to say which class each picture is of, where the folders don't.
         left_out: files in the folders of classes whose names are not those of pictures.
     """
 
     parts: dict[str, FolderPart]
     broken: dict[Path, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    advice: str = ""
     left_out: list[Path] = field(default_factory=list)
 
 
@@ -95,7 +99,9 @@ def find_layout(path: Path) -> Layout:
 
     # a class may be empty in one part, as long as another has pictures of it
     classes = {folder.name for part in parts.values() for folder in part.holding}
-    result = Layout({name: _part(part, classes) for name, part in parts.items()}, notes=notes)
+    result = Layout(
+        {name: _part(part, classes) for name, part in parts.items()}, notes=notes, advice=_how_to_sort(root)
+    )
     for part in parts.values():
         result.broken.update(chain.from_iterable(folder.broken.items() for folder in part.all()))
     below = [folder for part in parts.values() for inner in part.folders for folder in inner.all()]
@@ -153,6 +159,7 @@ def _parts(root: Folder) -> tuple[dict[str, Folder], list[str]]:
 
     if not called_so:
         _refuse_too_high(root)
+        _refuse_pieces(root)
         _refuse_parts_in_classes(root)
         return {"train": root}, []
     if others:
@@ -237,19 +244,23 @@ def _by_part(root: Folder, folders: Sequence[Folder]) -> dict[str, Folder]:
 
 
 def _unsorted(folder: Folder) -> DataError:
-    tables = _tables(folder)
-    advice = (
-        f"if {tables[0].name} beside them says what they are, give that table, and with `test` the one of test"
-        if tables
-        else "lay those of each class into a folder called so, or write a table of files and labels (file,label)"
-    )
     return DataError(
-        f"{folder.path}: pictures in folders named after classes expected, they lie outside of any: {advice}"
+        f"{folder.path}: pictures in folders named after classes expected, they lie outside of any: "
+        f"{_how_to_sort(folder)}"
     )
 
 
-def _tables(folder: Folder) -> list[Path]:
-    return [file for file in folder.others if file.name.lower().endswith(TABLES)]
+def _how_to_sort(folder: Folder) -> str:
+    """How to say which class the pictures in a folder are of, by what lies beside them."""
+    if tables := _tables(folder):
+        return f"if {tables[0].name} beside them says what they are, give that table, and with `test` the one of test"
+    if tables := _tables(folder, OTHER_TABLES):
+        return f"if {tables[0].name} beside them says what they are, save it as CSV (file,label), and give that"
+    return "lay those of each class into a folder called so, or write a table of files and labels (file,label)"
+
+
+def _tables(folder: Folder, suffixes: tuple[str, ...] = TABLES) -> list[Path]:
+    return [file for file in folder.others if file.name.lower().endswith(suffixes)]
 
 
 def _part(folder: Folder, classes: set[str]) -> FolderPart:
@@ -276,10 +287,28 @@ def _refuse_too_high(root: Folder) -> None:
     while not inner.pictures and len(inner.holding) == 1:
         inner = inner.holding[0]
     if inner is not root and not inner.pictures:
+        if not any(folder.holding for folder in inner.holding) and all(map(_names_part, inner.holding)):
+            raise _unsorted(inner.holding[0])
         names = ", ".join(folder.name for folder in inner.holding[:5])
         raise DataError(
             f"{root.path}: folders named after classes expected, {root.holding[0].name} alone found: "
             f"give {inner.path}, where {names} lie"
+        )
+
+
+def _names_part(folder: Folder) -> bool:
+    return part_of_folder(folder.name) is not None
+
+
+def _refuse_pieces(root: Folder) -> None:
+    """Refuse folders that are pieces of one set: fold_0, fold_1; images_part_1, images_part_2."""
+    names = [folder.name for folder in root.holding]
+    if len(names) > 1 and all(map(_PIECE.fullmatch, names)):
+        shown = ", ".join(names[:5]) + (" …" if len(names) > 5 else "")
+        raise DataError(
+            f"{root.path}: folders named after classes expected, {shown} found, which by their names are pieces of one "
+            "set: lay the pictures of each class into a folder called so, or write a table of files and labels "
+            "(file,label); if these are the classes, call the folders otherwise"
         )
 
 

@@ -69,8 +69,8 @@ def read_image_folder(
     classes = list(layout.parts[first].files)
     if len(classes) == 1 and layout.parts[first].is_labelled:
         raise DataError(
-            f"{path}: folders of two classes or more expected, pictures found in {classes[0]} alone: a model tells "
-            "classes apart, so give pictures of others too"
+            f"{path}: folders of two classes or more expected, pictures found in {classes[0]} alone: if it holds one "
+            f"class, give pictures of others too; else {layout.advice}"
         )
     if len(classes) > MAX_CLASSES:  # before very many pictures are decoded
         raise DataError(f"{path}: 2 to {MAX_CLASSES:,} classes expected, {len(classes):,} folders with pictures found")

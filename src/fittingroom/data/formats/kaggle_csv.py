@@ -37,7 +37,7 @@ from fittingroom.files.temporary import temporary_file
 if TYPE_CHECKING:
     import polars as pl
 
-SUFFIXES = (".csv", ".csv.gz")
+SUFFIXES = (".csv", ".csv.gz", ".tsv", ".tsv.gz")
 PART_FILES = re.compile(r"(train|validation|test)\.csv(\.gz)?")
 """The names of the files that :func:`write_csv_part` writes, raw or packed."""
 
@@ -47,14 +47,14 @@ IN_MEMORY = 256 << 20  # bytes of a decompressed file
 # would be tried in 2ⁿ ways.
 _PIXEL = rb" *\+?(?:0*(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]\d?)|0+)(?:\.0*)?"  # pandas writes whole numbers as 9.0, too
 _LABEL = rb" *\+?(?:0*[1-9]\d{0,2}|0+)(?:\.0*)?"
-_ANYTHING = rb'(?:"(?:[^"]|"")*"|[^",\r\n]*)'
+_ANYTHING = rb'(?:"(?:[^"]|"")*"|[^"%b\r\n]*)'  # with what stands between the cells
 _LABEL_ADVICE = ": number the classes from 0 on, or write their names"
 _SHARE = re.compile(rb" *0?\.\d+")
-_NAME = rb'(?:"(?:[^"]|"")+"|[ \t\f\v]*[^",\s][^",\r\n]*)'
+_NAME = rb'(?:"(?:[^"]|"")+"|[ \t\f\v]*[^"%b\s][^"%b\r\n]*)'
 
 
 def find_csv(path: Path) -> dict[str, Path]:
-    """The CSV files (.csv or .csv.gz) by their parts: those of a folder by their names, or the one at ``path``.
+    """The CSV files, also with tabs, by their parts: those of a folder by their names, or the one at ``path``.
 
     Empty for a folder without them. A ``sample_submission.csv`` and others whose names name no part are skipped.
 
@@ -134,7 +134,9 @@ def labelled(parts: Mapping[str, tuple[Images, NDArray[Any] | None]], path: Path
 
 
 def write_kaggle_csv(path: Path, dataset: Dataset) -> None:
-    """Write ``label,pixel1,…`` (without ``label`` for an unlabelled set), whole or not at all; gzip if named .gz.
+    """Write ``label,pixel1,…`` (without ``label`` for an unlabelled set), whole or not at all.
+
+    Tabs stand between the cells if it is named .tsv, and it is gzip if named .gz.
 
     Raises:
         DataError: the images aren't square, for the format has no height and width.
@@ -154,11 +156,12 @@ def write_kaggle_csv(path: Path, dataset: Dataset) -> None:
     columns = {} if dataset.labels is None else {"label": dataset.labels}
     table = pl.DataFrame(columns | {f"pixel{number}": column for number, column in enumerate(pixels, 1)})
 
+    mark = "\t" if path.name.lower().removesuffix(".gz").endswith(".tsv") else ","
     with atomic_write(path) as file:
         if path.suffix == ".gz":
-            file.write(gzip.compress(table.write_csv().encode(), mtime=0))
+            file.write(gzip.compress(table.write_csv(separator=mark).encode(), mtime=0))
         else:
-            table.write_csv(file)
+            table.write_csv(file, separator=mark)
 
 
 def write_csv_part(folder: Path, part: str, dataset: Dataset) -> None:
@@ -229,7 +232,13 @@ def _table(content: Path | IO[bytes], layout: Layout, path: Path, skip_lines: in
 
     def read(content: Path | IO[bytes], schema: Any) -> pl.DataFrame:
         table = pl.read_csv(
-            content, has_header=False, skip_lines=skip_lines, quote_char=quote, glob=False, schema=schema
+            content,
+            has_header=False,
+            skip_lines=skip_lines,
+            separator=layout.separator,
+            quote_char=quote,
+            glob=False,
+            schema=schema,
         )
         return table.drop(layout.skipped)
 
@@ -325,7 +334,8 @@ def _refuse_bad_cell(path: Path, layout: Layout) -> None:
     """
     # one expression for a whole line is many times as fast as one for each of its 785 cells
     runs = [(cell, len(list(run))) for cell, run in groupby(_cell(name, layout) for name in layout.columns)]
-    good_line = re.compile(b"".join(b"(?:%b,){%d}" % run for run in runs))
+    mark = layout.separator.encode()
+    good_line = re.compile(b"".join(b"(?:%b%b){%d}" % (cell, mark, count) for cell, count in runs))
 
     first_row = 1 + layout.has_header
     with open_bytes(path) as file:
@@ -335,21 +345,24 @@ def _refuse_bad_cell(path: Path, layout: Layout) -> None:
             content = line.removeprefix(b"\xef\xbb\xbf") if row == 1 else line
             # empty lines are skipped, except where Polars looks how many columns there are
             may_pass = row > first_row and not line.strip(b"\r\n")
-            if not may_pass and not good_line.fullmatch(content.rstrip(b"\r\n") + b","):
+            if not may_pass and not good_line.fullmatch(content.rstrip(b"\r\n") + mark):
                 _refuse_line(content, row, path, layout)
 
 
 def _cell(name: str, layout: Layout) -> bytes:
     """What a cell of the column of this name has to match."""
+    mark = layout.separator.encode()
     if name in layout.skipped:
-        return _ANYTHING
+        return _ANYTHING % mark
     if name != layout.label:
         return _PIXEL
-    return _NAME if layout.has_names else _LABEL
+    return _NAME % (mark, mark) if layout.has_names else _LABEL
 
 
 def _refuse_line(line: bytes, row: int, path: Path, layout: Layout) -> None:
-    cells = cells_of_bytes(line) if layout.has_names or layout.skipped else line.rstrip(b"\r\n").split(b",")
+    has_text = layout.has_names or layout.skipped
+    mark = layout.separator
+    cells = cells_of_bytes(line, mark) if has_text else line.rstrip(b"\r\n").split(mark.encode())
     for name, cell in zip(layout.columns, cells, strict=False):
         is_label = name == layout.label
         if not re.fullmatch(_cell(name, layout), cell):

@@ -43,7 +43,7 @@ NAMES = {
 """The names of (images, labels) that are known for each part."""
 
 WORDS = {
-    "images": ("x", "images", "image", "imgs", "img", "data"),
+    "images": ("x", "images", "image", "imgs", "img", "data", "dataset", "features"),
     "labels": ("y", "labels", "label", "targets", "target"),
 }
 """What arrays are called beside these pairs, with the part before or after it: ``X_dev``, ``trainImages``."""
@@ -70,7 +70,7 @@ def read_npz(path: Path, made: Preprocessing | None = None) -> Splits:
     Raises:
         DataError: no or a damaged .npz, arrays of unknown names, values that aren't images and labels.
     """
-    with _archive(path) as archive:
+    with opened_npz(path) as archive:
         return _read(archive, path, made)
 
 
@@ -82,8 +82,8 @@ def npz_blocks(path: Path, rows: int) -> Iterator[Images]:
     Raises:
         DataError: as :func:`read_npz`.
     """
-    with _archive(path) as archive:
-        for images, _ in _array_names(_names_in(archive), path).values():
+    with opened_npz(path) as archive:
+        for images, _ in _array_names(names_in(archive), path).values():
             with _opened(archive, images, path) as (file, shape, in_columns, dtype):
                 # an image's values are not beside each other where columns come first
                 if in_columns or len(shape) < 3:
@@ -99,7 +99,7 @@ def npz_blocks(path: Path, rows: int) -> Iterator[Images]:
 
 
 @contextmanager
-def _archive(path: Path) -> Iterator[zipfile.ZipFile]:
+def opened_npz(path: Path) -> Iterator[zipfile.ZipFile]:
     """Open the file; whatever is wrong with it, also later in the block, becomes a DataError."""
     try:
         with zipfile.ZipFile(path) as archive:
@@ -131,7 +131,7 @@ def write_npz(path: Path, data: Splits) -> None:
 
 
 def _read(archive: zipfile.ZipFile, path: Path, made: Preprocessing | None) -> Splits:
-    names = _names_in(archive)
+    names = names_in(archive)
     images: dict[str, Images] = {}
     found: dict[str, NDArray[Any] | None] = {}
     where: dict[str, str] = {}
@@ -142,14 +142,14 @@ def _read(archive: zipfile.ZipFile, path: Path, made: Preprocessing | None) -> S
 
     listed = next((name for name in CLASSES_NAMES if name in names), None)
     classes = None if listed is None else _text(read_array(archive, listed, path), f"{path}: {listed}")
-    labels, in_order = _labels(found, where, path, None if classes is None else list(map(class_name, classes)))
+    labels, in_order = labels_of_parts(found, where, path, None if classes is None else list(map(class_name, classes)))
     read = {name for pair in _array_names(names, path).values() for name in pair} | {listed}
     notes = _unread(names, [name for name in read if name], path)
     parts = {part: (array, labels[part]) for part, array in alike(images).items()}
     return splits(parts, path, in_order, notes=notes, made=made)
 
 
-def _labels(
+def labels_of_parts(
     found: Mapping[str, NDArray[Any] | None], where: Mapping[str, str], path: Path, classes: list[str] | None
 ) -> tuple[Mapping[str, Labels | None], Sequence[str] | None]:
     """The labels of each part as numbers, and the names of the classes, where there are any."""
@@ -161,7 +161,8 @@ def _labels(
     return numbered(names, str(path), classes or read_class_names(path.parent))
 
 
-def _names_in(archive: zipfile.ZipFile) -> set[str]:
+def names_in(archive: zipfile.ZipFile) -> set[str]:
+    """Give the names of the arrays in an archive."""
     return {name.removesuffix(".npy") for name in archive.namelist()}
 
 
@@ -176,10 +177,10 @@ def _array_names(there: Collection[str], path: Path) -> dict[str, tuple[str, str
         elif pair or of_images:
             pairs[part] = pair[0] if pair else of_images, of_labels or (pair[1] if pair else "")
     if not pairs:
-        hint = ": np.savez(path, x_train=…, y_train=…) gives them their names" if "arr_0" in there else ""
         raise DataError(
             f"{path}: arrays called x_train and y_train, or train_images and train_labels, expected; "
-            f"found {', '.join(sorted(there)[:20]) or 'none'}{hint}"
+            f"found {', '.join(sorted(there)[:20]) or 'none'}: "
+            "np.savez(path, x_train=…, y_train=…) gives them their names"
         )
     return pairs
 
@@ -226,24 +227,28 @@ def _opened(
         raise DataError(f"{where}: claims {member.file_size:,} bytes, which the file can't hold of real data")
 
     with archive.open(member) as file:
-        shape, in_columns, dtype = _header(file)
-        if dtype.hasobject:
-            raise DataError(
-                f"{where}: an array of numbers expected, Python objects found, which could run code: "
-                "save it again as a plain array"
-            )
-
-        # the archive and the array's own header each claim a size: memory is taken only where they agree
-        expected = file.tell() + dtype.itemsize * math.prod(shape)
-        if expected != member.file_size:
-            raise DataError(f"{where}: {expected:,} bytes expected by its header, {member.file_size:,} found")
-        yield file, shape, in_columns, dtype
+        yield file, *checked_header(file, member.file_size, where)
 
 
-def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    """(shape, whether columns come first, type)."""
+def checked_header(file: IO[bytes], size: int, where: str) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """(shape, whether columns come first, type) of an array of numbers that has ``size`` bytes with its header.
+
+    Raises:
+        DataError: Python objects, or another size than the header says.
+    """
     version = npy.read_magic(file)
-    return npy.read_array_header_1_0(file) if version == (1, 0) else npy.read_array_header_2_0(file)
+    shape, in_columns, dtype = npy.read_array_header_1_0(file) if version == (1, 0) else npy.read_array_header_2_0(file)
+    if dtype.hasobject:
+        raise DataError(
+            f"{where}: an array of numbers expected, Python objects found, which could run code: "
+            "save it again as a plain array"
+        )
+
+    # the file and the array's own header each claim a size: memory is taken only where they agree
+    expected = file.tell() + dtype.itemsize * math.prod(shape)
+    if expected != size:
+        raise DataError(f"{where}: {expected:,} bytes expected by its header, {size:,} found")
+    return shape, in_columns, dtype
 
 
 def _text(values: NDArray[Any], where: str) -> NDArray[np.str_]:

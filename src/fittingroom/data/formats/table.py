@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 
 from fittingroom.data.dataset import Dataset, Splits
-from fittingroom.data.formats import cifar, csv_kinds, idx, image_folder, kaggle_csv, npz, parquet, svhn
+from fittingroom.data.formats import array_files, cifar, csv_kinds, idx, image_folder, kaggle_csv, npz, parquet, svhn
 from fittingroom.data.formats.folder_layout import NoPictures, has_class_folders
 from fittingroom.data.formats.folder_scan import is_junk
 from fittingroom.data.formats.gzipped import open_bytes
@@ -111,6 +111,13 @@ NPZ = Format(
     holds_all_parts=True,
     keeps_class_names=True,
 )
+ARRAYS = Format(
+    name="arrays",
+    in_folder="arrays in files such as x_train.npy and y_train.npy",
+    files=array_files.array_files,
+    read=array_files.read_array_files,
+    read_larger=array_files.read_array_files,
+)
 PARQUET = Format(
     name="parquet",
     in_folder="Parquet files",
@@ -150,7 +157,7 @@ PICTURES = Format(
     read_pictures=image_folder.read_image_folder,
 )
 
-FORMATS = (IDX, CSV, NPZ, PARQUET, CIFAR, SVHN, PICTURES)
+FORMATS = (IDX, ARRAYS, CSV, NPZ, PARQUET, CIFAR, SVHN, PICTURES)
 """A folder with files of several formats is of the first of them."""
 
 
@@ -167,21 +174,25 @@ def _what_a_path_may_be() -> str:
 WHAT_A_PATH_MAY_BE = _what_a_path_may_be()
 
 
+LOAD_IN_PYTHON = (
+    "load its arrays in Python, and give them to fittingroom.Dataset.from_arrays or save them by "
+    "np.savez(path, x_train=…, y_train=…)"
+)
+_ARRAYS = (".npy", ".h5", ".hdf5", ".pkl", ".pickle", ".p", ".pt", ".pth", ".joblib", ".safetensors")
+_RECORDS = (".tfrecord", ".mdb", ".rec", ".bin", ".dat", ".data", ".raw", ".svm")
 NO_FORMATS = {
     (".zip", ".7z", ".rar", ".bz2", ".xz", ".zst", ".lz4", ".tar"): "unpack it, and give what comes out",
     (".arrow",): (
         "give what datasets.load_from_disk makes of its folder to fittingroom.Dataset.from_hf, or save it by to_parquet"
     ),
-    (".tsv", ".tab", ".txt", ".xlsx", ".xls", ".ods", ".jsonl", ".json", ".feather", ".arff"): (
+    (".tab", ".txt", ".xlsx", ".xls", ".ods", ".jsonl", ".json", ".feather", ".arff"): (
         "if it is a table, save it as CSV with commas, or as Parquet"
     ),
-    (".npy", ".h5", ".hdf5", ".pkl", ".pickle", ".pt", ".pth", ".joblib", ".tfrecord"): (
-        "load its arrays in Python, and give them to fittingroom.Dataset.from_arrays or save them by "
-        "np.savez(path, x_train=…, y_train=…)"
-    ),
+    (*_ARRAYS, *_RECORDS): LOAD_IN_PYTHON,
     SUFFIXES: "pictures lie in a folder for each class, and that which holds these is given",
 }
 """What to do with files that no format reads, by their suffix."""
+_AFTER_SUFFIX = re.compile(r"(-\d+-of-\d+)?(\.gz)?$")  # of a packed file, or one shard of several
 
 
 def format_at(path: Path) -> tuple[Format, list[Path]]:
@@ -262,7 +273,7 @@ def _is_data(table: Path) -> bool:
     """Whether a CSV has a cell for each pixel of the smallest images that anyone keeps so, 4×4, or gives labels."""
     try:
         with open_bytes(table) as file:
-            has_many_columns = file.readline(1 << 20).count(b",") >= 16
+            has_many_columns = max(map(file.readline(1 << 20).count, (b",", b";", b"\t"))) >= 16
         return has_many_columns or csv_kinds.gives_labels(table)
     except DataError:
         return False  # not a file of data in any case
@@ -271,14 +282,15 @@ def _is_data(table: Path) -> bool:
 def _format_of_file(path: Path) -> Format:
     kind = format_of_name(path) or _sniffed(path)
     if kind is None:
-        instead = _advice(path.name) or f"; a path may be {WHAT_A_PATH_MAY_BE}"
+        instead = _advice(path.name) or f"; a path may be {WHAT_A_PATH_MAY_BE}; if it holds arrays, {LOAD_IN_PYTHON}"
         raise DataError(f"{path}: a file of another kind{instead}")
     return kind
 
 
 def _advice(name: str) -> str:
     """What to do with a file that no format reads, for the middle of a message; "" where nothing is known."""
-    advice = next((advice for suffixes, advice in NO_FORMATS.items() if name.lower().endswith(suffixes)), "")
+    name = _AFTER_SUFFIX.sub("", name.lower())
+    advice = next((advice for suffixes, advice in NO_FORMATS.items() if name.endswith(suffixes)), "")
     return f": {advice}" if advice else ""
 
 
@@ -299,8 +311,9 @@ def _what_lies_in(folder: Path) -> str:
             f", but {called[0]}, which is an IDX file by what it holds: call the images train-images-idx3-ubyte, and "
             "the labels train-labels-idx1-ubyte"
         )
-    unread = [name for name in sorted(names) if _advice(name)]
-    return f", but {unread[0]}{_advice(unread[0])}" if unread else ""
+    # names of classes and licences lie beside the data, and are small
+    unread = max(filter(_advice, sorted(names)), key=lambda name: (folder / name).stat().st_size, default="")
+    return f", but {unread}{_advice(unread)}" if unread else ""
 
 
 def _data_below(path: Path) -> str:
