@@ -127,6 +127,17 @@ def test_class_shares_that_differ_between_parts_are_named(tmp_path: Path, sample
     assert finding.figures["total_variation"] == pytest.approx(0.3, abs=0.02)
 
 
+def test_copies_of_a_few_images_are_no_evidence_that_class_shares_differ(tmp_path: Path, sample: Splits) -> None:
+    """30 test images of two classes, each there ten times: as 300 of their own they would all but rule chance out."""
+    train, test = both(sample)
+    assert test.labels is not None
+    uneven = [(0, 5), (1, 25)]
+    rows = np.concatenate([np.flatnonzero(test.labels == label)[:count] for label, count in uneven])
+    even = train.subset(np.flatnonzero(train.labels < 2))  # type: ignore[operator]  # labelled
+    copies = replaced(test.subset(np.repeat(rows, 10)), np.repeat(test.images[rows], 10, axis=0))
+    assert not [finding for finding in checked(write(tmp_path, even, copies)).findings if "shares" in finding.message]
+
+
 def test_brightness_that_differs_between_parts_or_halves_is_named(tmp_path: Path, sample: Splits) -> None:
     train, test = both(sample)
     dark = replaced(test, (test.images * 0.6).astype(np.uint8))

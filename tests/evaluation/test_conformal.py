@@ -105,6 +105,17 @@ def test_the_range_for_other_pictures_holds_where_the_first_answer_is_right_ofte
     assert held / 200 >= 0.92
 
 
+def test_a_group_counts_for_one_image_in_the_range_elsewhere() -> None:
+    """Of 100 images that are there three times the sets are no surer than of these 100."""
+    probabilities_NC, labels_N = said(100, 9)
+    thrice = np.repeat(probabilities_NC, 3, axis=0), np.repeat(labels_N, 3)
+    once = ConformalScores.of(probabilities_NC, labels_N).coverage_elsewhere(0.8)
+    grouped = ConformalScores.of(*thrice, group_N=np.repeat(np.arange(100), 3)).coverage_elsewhere(0.8)
+    assert grouped == pytest.approx(once, abs=0.02)
+    unrelated = ConformalScores.of(*thrice).coverage_elsewhere(0.8)
+    assert grouped[0] < unrelated[0] < unrelated[1] < grouped[1]
+
+
 def test_of_images_that_folds_judged_the_range_is_as_wide_as_that_of_their_accuracy() -> None:
     probabilities_NC, labels_N = said(480, 9)
     right_N = probabilities_NC.argmax(axis=1) == labels_N

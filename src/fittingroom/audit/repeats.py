@@ -197,8 +197,8 @@ def _near(first: Part, second: Part, rows: NDArray[np.int64], mirrored: int, she
         where=first.name if within else f"{first.name} and {second.name}",
         message=f"{len(rows):,} pair{'s' * (len(rows) != 1)} of images that may be copies but for a small shift, "
         f"turn or zoom, brightness, blur, a mirror, inversion or encoding; {images:,} of {judged:,} images of "
-        f"{second.name} ({share_text(share)}) {'is' if images == 1 else 'are'} in one; {mirrored:,} mirrored "
-        f"({kind_of_place(second.dataset, 2 * len(rows))} {listed})",
+        f"{second.name} ({share_text(share)}) {'is' if images == 1 else 'are'} in one "
+        f"({kind_of_place(second.dataset, 2 * len(rows))} {listed}); mirrored pairs: {mirrored:,}",
         effect="If they are copies, they weigh more than others in training."
         if within
         else "If they are copies, what was trained on comes back in the test, and accuracy is a little too high.",

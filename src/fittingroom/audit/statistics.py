@@ -49,15 +49,27 @@ def split_shift(parts: Sequence[Part]) -> list[Finding]:
     return findings
 
 
+def _distinct_class_counts(dataset: Dataset) -> NDArray[np.float64]:
+    """How many different images of each class there are; float64 (K,)."""
+    assert dataset.labels is not None
+    labels = np.delete(dataset.labels, dataset.repeats[:, 0])
+    return np.bincount(labels, minlength=dataset.num_classes).astype(np.float64)
+
+
 def _shares_shift(train: Part, part: Part) -> list[Finding]:
-    """Chi-squared test of homogeneity, by Wilson and Hilferty's normal approximation; and total variation."""
+    """Chi-squared test of homogeneity, by Wilson and Hilferty's normal approximation; and total variation.
+
+    Copies of an image are tested as one: five of it are no five draws.
+    """
     if train.dataset.labels is None or part.dataset.labels is None or train.dataset.classes != part.dataset.classes:
         return []
 
     table = np.stack([train.dataset.class_counts(), part.dataset.class_counts()]).astype(np.float64)
     table = table[:, table.sum(axis=0) > 0]
-    expected = table.sum(axis=1, keepdims=True) * table.sum(axis=0) / table.sum()
-    chi2, freedom = float(((table - expected) ** 2 / expected).sum()), table.shape[1] - 1
+    distinct = np.stack([_distinct_class_counts(train.dataset), _distinct_class_counts(part.dataset)])
+    distinct = distinct[:, distinct.sum(axis=0) > 0]
+    expected = distinct.sum(axis=1, keepdims=True) * distinct.sum(axis=0) / distinct.sum()
+    chi2, freedom = float(((distinct - expected) ** 2 / expected).sum()), distinct.shape[1] - 1
     if freedom < 1:
         return []
 

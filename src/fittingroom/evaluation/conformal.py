@@ -33,24 +33,35 @@ class ConformalScores:
         encoded: their scores, float32 little-endian in base64: class by class, ascending. They are decoded when a set
             is asked for, and not before.
         folds: of the cross-validation in which they were judged; 0 where they were held out of a single training.
+        groups: of which they are; 0 where no two are of one.
     """
 
     counts: tuple[Count, ...]
     encoded: Annotated[str, BASE64]
     folds: Count = 0
+    groups: Count = 0
 
     @classmethod
     def of(
-        cls, probabilities_NC: NDArray[np.float32], labels_N: NDArray[np.int64], folds: int | None = None
+        cls,
+        probabilities_NC: NDArray[np.float32],
+        labels_N: NDArray[np.int64],
+        folds: int | None = None,
+        group_N: NDArray[np.int64] | None = None,
     ) -> ConformalScores:
-        """Score validation images; of more than 5,000, so many that are drawn from all of them."""
+        """Score validation images; of more than 5,000, so many that are drawn from all of them.
+
+        ``group_N`` has the group of each, where groups are known.
+        """
         if len(labels_N) > MAX_IMAGES:
             rows = np.random.default_rng(0).permutation(len(labels_N))[:MAX_IMAGES]
             probabilities_NC, labels_N = probabilities_NC[rows], labels_N[rows]
+            group_N = None if group_N is None else group_N[rows]
         scores_N = scores_of(probabilities_NC)[np.arange(len(labels_N)), labels_N]
         ordered_N = scores_N[np.lexsort((scores_N, labels_N))]
         counts = np.bincount(labels_N, minlength=probabilities_NC.shape[1])
-        return cls(tuple(counts.tolist()), _text_of(ordered_N), folds or 0)
+        groups = 0 if group_N is None else len(np.unique(group_N))
+        return cls(tuple(counts.tolist()), _text_of(ordered_N), folds or 0, groups)
 
     @property
     def is_whole(self) -> bool:
@@ -83,12 +94,13 @@ class ConformalScores:
         With n validation images and the k-th lowest score as the limit it is distributed as Beta(k, n + 1 - k) over
         draws of validation images (Vovk 2012). A limit of 0 is no such one: more first answers are right than was asked
         for, each set is its first answer alone, and what is sought is the accuracy, by Clopper and Pearson's interval.
-        Of folds either is wider, as their images count for fewer.
+        Of folds either is wider, as their images count for fewer; and of groups, each of which counts for one image.
         """
         from fittingroom.evaluation.fold_interval import fold_factor
 
-        # Images that folds judged count for fewer, as an accuracy on them does.
+        # Images that folds judged count for fewer, as in an accuracy on them. Those of a group may all be alike.
         fewer = 1.0 if self.folds < 2 else 1 / fold_factor(self.folds)
+        fewer *= min(1.0, self.groups / self.n) if self.groups else 1.0
         n = int(self.n * fewer)
         if self.limit(coverage) > 0:
             low = high = self._place(coverage) * fewer

@@ -284,7 +284,9 @@ def _write_artifact(
         data=dataclasses.asdict(environment.data),
         temperature=temperature,
         threshold=_threshold(training, judged, temperature),
-        conformal=ConformalScores.of(honest.probabilities, honest.truth, environment.folds) if honest else None,
+        conformal=None
+        if honest is None
+        else ConformalScores.of(honest.probabilities, honest.truth, environment.folds, honest.group_numbers),
         start=None if environment.start is None else dataclasses.asdict(environment.start),
     )
     save_artifact(artifact, fitted.network.state_dict())
