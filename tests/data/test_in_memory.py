@@ -109,6 +109,8 @@ def test_what_can_not_be_images_is_refused_in_words(images: Any, message: str) -
         ([np.int64(1), torch.tensor(0), 0, 0, 0, 0], None, [1, 0, 0, 0, 0, 0], ("0", "1")),
         (["b", "a", "b", "a", "a", "a"], None, [1, 0, 1, 0, 0, 0], ("a", "b")),
         (["b", "a", "b", "a", "a", "a"], ("b", "a", "c"), [0, 1, 0, 1, 1, 1], ("b", "a", "c")),
+        (np.array(["naïve".encode(), b"b"] * 3), None, [1, 0] * 3, ("b", "naïve")),
+        (np.array([b"a", b"b"] * 3, object), None, [0, 1] * 3, ("a", "b")),
         (np.array(["no 10", "no 9"] * 3, object), None, [1, 0] * 3, ("no 9", "no 10")),
         ([True, False] * 3, ("off", "on"), [1, 0] * 3, ("off", "on")),
         ([1, 0] * 3, np.array(["off", "on"]), [1, 0] * 3, ("off", "on")),
@@ -128,6 +130,7 @@ def test_labels_are_numbers_or_names(labels: Any, classes: Any, numbers: list[in
         (["a", None, "b", "a", "a", "a"], None, "none found at image 1"),
         ([0, None, 1, 0, 0, 0], None, "none found at image 1"),
         ([0, 1], None, "6 labels expected, one an image, 2 found"),
+        ([b"\xff", b"b"] * 3, None, "labels in UTF-8 expected, other bytes found"),
         ([0.5] * 6, None, "whole numbers as labels expected"),
         ([0, 1] * 3, (0, 1), "names of classes as text expected, int found: 0"),
     ],
@@ -291,7 +294,7 @@ def pandas_frame(columns: dict[str, Any]) -> Any:
     return pytest.importorskip("pandas").DataFrame(columns)
 
 
-@pytest.mark.parametrize("frame", [pl.DataFrame, pandas_frame], ids=["polars", "pandas"])
+@pytest.mark.parametrize("frame", [pl.DataFrame, pl.LazyFrame, pandas_frame], ids=["polars", "lazy", "pandas"])
 def test_a_frame_with_a_column_a_pixel_is_kaggles_table(frame: Any) -> None:
     square = GREY[:, :7]
     pixels = {f"pixel{number + 1}": column.tolist() for number, column in enumerate(square.reshape(6, -1).T)}

@@ -4,6 +4,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -216,6 +217,10 @@ def test_a_recipe_can_not_be_changed_afterwards() -> None:
 
 
 def test_an_unknown_name_lists_the_known_ones_and_the_nearest() -> None:
+    with pytest.raises(
+        RecipeError, match="the name or path of a recipe expected, ndarray found; images and labels are"
+    ):
+        load_recipe(np.zeros(3))  # type: ignore[arg-type]  # fr.train(images, labels)
     with pytest.raises(RecipeError, match=r"did you mean tutorial\? known are .*plain.*tutorial.*\.toml file"):
         load_recipe("tutorail")
 

@@ -104,6 +104,7 @@ def take_frame(
     preprocessing: Preprocessing | None = None,
 ) -> Taken:
     """A data frame; see :meth:`fittingroom.Dataset.from_dataframe`."""
+    frame = frame.collect() if hasattr(frame, "collect") else frame  # a lazy one of Polars
     if not hasattr(frame, "columns"):
         raise DataError(f"{where}: a data frame of pandas or Polars expected, {kind_of(frame)} found")
     columns = [str(name) for name in frame.columns]

@@ -127,6 +127,11 @@ def take_labels(values: Any, classes: Sequence[str] | None, where: str) -> tuple
             row = next(row for row, value in enumerate(flat.tolist()) if is_missing(value))
             raise DataError(f"{where}: a label of each image expected, none found at image {row:,}")
         flat = np.array(flat.tolist())
+    if flat.dtype.kind == "S":  # h5py and SciPy give text so
+        try:
+            flat = np.char.decode(flat, "utf-8")
+        except UnicodeDecodeError as error:
+            raise DataError(f"{where}: labels in UTF-8 expected, other bytes found") from error
     if flat.dtype.kind not in "UO":
         numbers = as_labels(flat, where)
         return numbers, names or tuple(map(str, range(max(2, int(numbers.max(initial=0)) + 1))))

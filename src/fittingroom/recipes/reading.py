@@ -89,6 +89,11 @@ def load_recipe(name_or_path: str | Path, *, overrides: Sequence[str] = ()) -> R
         >>> [(stage.epochs, stage.lr) for stage in recipe.stages], recipe.batch_size
         ([(50, 0.02), (20, 0.001), (10, 0.001)], 128)
     """
+    if not isinstance(name_or_path, str | Path):
+        raise RecipeError(
+            f"the name or path of a recipe expected, {type(name_or_path).__name__} found; images and labels are one "
+            "argument: fittingroom.Dataset.from_arrays(images, labels)"
+        )
     path = Path(name_or_path)
     if path.suffix != ".toml":
         if str(name_or_path) not in recipe_names():
