@@ -24,6 +24,7 @@ from fittingroom.data.dataset import Dataset, Splits
 from fittingroom.rendering.contact_sheet import png_uri
 from fittingroom.report.page import write_report
 from fittingroom.report.pictures import MAX_MISTAKES, PICTURE_SIDE
+from fittingroom.runs.environment_record import write_environment
 
 LIMIT = 3 * 1024 * 1024
 VOID = {"meta", "link", "img", "br", "hr", "input"}
@@ -203,6 +204,12 @@ def test_until_test_is_evaluated_the_validation_images_are_shown_and_it_says_so(
     mistakes = scores["n"] - scores["correct"]
     assert f"of {mistakes:,} mistakes on validation images" in page.text
     assert page.section("mistakes").count("<img") == min(MAX_MISTAKES, mistakes)
+
+    # Only images of the training set can be held out of it; data may have a validation part of its own.
+    assert "validation images, held out of the training set, correct" in page.text
+    data = dataclasses.replace(run.environment.data, validation=run.environment.data.train)
+    write_environment(run.path, dataclasses.replace(run.environment, data=data))
+    assert "validation images correct" in Page(write_report(fr.Run(run.path))).text
 
 
 def test_without_any_judgement_there_are_still_the_curves(tmp_path: Path) -> None:
