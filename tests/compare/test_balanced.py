@@ -1,4 +1,4 @@
-"""What is said of two runs where accuracy goes by a large class."""
+"""What is said of two runs where accuracy goes by a large class, and where images come in groups."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from fittingroom.compare.answers import Answers
+from fittingroom.compare.answers import Answers, pair
 from fittingroom.compare.comparison import Comparison
 from fittingroom.compare.verdict import compare_answers
 from fittingroom.rendering import languages
@@ -51,3 +51,15 @@ def test_of_classes_of_like_sizes_nothing_is_added_and_of_one_image_hardly_anyth
         single = _compared(((9, 0), (9, 1)), (10, 1), seeds).balanced
         assert single is not None
         assert single.interval[0] < 0 < single.interval[1]
+
+
+def test_groups_that_one_side_knows_hold_for_both() -> None:
+    """The images are the same ones, so that one of their accuracies can't be of images and the other of groups."""
+    truth = np.repeat(["a", "b"], 10)
+    images = [(str(row), 0) for row in range(20)]
+    known = tuple(f"person {row // 4}" for row in range(20))
+    first = Answers("first", None, images, ("a", "b"), truth, truth[None])
+    second = Answers("second", None, images[::-1], ("a", "b"), truth[::-1], truth[None, ::-1], groups=known[::-1])
+    for sides in (pair(first, second), pair(second, first)):
+        assert sides[0].groups == sides[1].groups
+        assert sides[0].groups in (known, known[::-1], list(known), list(known[::-1]))

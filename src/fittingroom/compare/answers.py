@@ -182,6 +182,8 @@ def matched(first: Answers, second: Answers) -> tuple[Answers, Answers, str]:
 
 def _knowing(side: Answers, other: Answers) -> Answers:
     """A side with what the other knows of the same images, in the same order."""
+    if side.groups is None:
+        side = replace(side, groups=other.groups)
     if side.has_pixels or not other.has_pixels:
         return side
     return replace(
@@ -190,7 +192,7 @@ def _knowing(side: Answers, other: Answers) -> Answers:
         has_pixels=True,
         sources=other.sources,
         files=side.files or other.files,
-        groups=other.groups,
+        groups=other.groups or side.groups,
     )
 
 
