@@ -96,6 +96,8 @@ def test_an_option_that_is_a_key_of_the_recipe_is_answered_with_the_set_that_doe
         ("train a -o x", "-o: no such option; did you mean --out?"),
         ("train a -x", "-x: no such option; did you mean --xkcd?"),
         ("train a epochs=3", "too many arguments: epochs=3; did you mean --epochs 3?"),
+        ("predict a b --csv c.csv", "too many arguments: c.csv; --csv takes no value, it prints: --csv > c.csv"),
+        ("train a --quiet yes", "too many arguments: yes; --quiet takes no value"),
         ("train --data a", "the data are given without an option: fittingroom train PATH"),
         ("train a --opt adam", "it is a key of the recipe: --set optimizer=adam"),
         ("train a --patience 5", "it is a key of the recipe: --set early_stop=5"),

@@ -49,8 +49,9 @@ class Parser(argparse.ArgumentParser):
             options = [word for word in unknown if re.match("--|-[A-Za-z]", word)]
             import shlex
 
+            meant = self._as_options(unknown) or self._after_a_flag(unknown[0], words)
             refused = [self._refusal(option, words) for option in options] or [
-                f"too many arguments: {shlex.join(unknown)}{self._as_options(unknown)}"
+                f"too many arguments: {shlex.join(unknown)}{meant}"
             ]
             self.error("\n".join(refused))
         return namespace, unknown
@@ -125,6 +126,17 @@ class Parser(argparse.ArgumentParser):
         pairs = [word.partition("=") for word in unknown]
         meant = [f"--{name.replace('_', '-')} {value}" for name, sign, value in pairs if sign]
         return f"; did you mean {' '.join(meant)}?" if meant and all(word.split()[0] in known for word in meant) else ""
+
+    def _after_a_flag(self, word: str, words: Sequence[str]) -> str:
+        """What to say of a word behind an option that takes none, as ``--csv FILE`` is elsewhere; "" behind others."""
+        import shlex
+
+        before = words[words.index(word) - 1] if word in words[1:] else ""
+        flag = next((action for action in self._actions if before in action.option_strings and action.nargs == 0), None)
+        if flag is None:
+            return ""
+        writes = "stdout" in (flag.help or "")
+        return f"; {before} takes no value" + (f", it prints: {before} > {shlex.quote(word)}" if writes else "")
 
 
 Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
