@@ -1,6 +1,7 @@
 import errno
 import os
 import re
+import resource
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -165,6 +166,17 @@ def test_a_full_disk_that_polars_meets_is_an_error_of_the_system_that_names_the_
     with pytest.raises(polars.exceptions.ComputeError, match="another"), atomic_write(tmp_path / "a"):
         raise polars.exceptions.ComputeError("another")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_that_polars_has_other_words_for_is_found_too(tmp_path: Path) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, before[1]))  # as on a disk that is full
+    try:
+        with pytest.raises(OSError, match=r"a'$") as stop, atomic_write(tmp_path / "a"):
+            raise polars.exceptions.ComputeError("parquet: File out of specification: Invalid thrift: transport error")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert stop.value.filename == str(tmp_path / "a")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no disk is full here")

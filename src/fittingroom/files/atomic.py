@@ -62,7 +62,12 @@ def atomic_write(path: str | Path, *, durable: bool = True, follow_links: bool =
     try:
         with _named(path, temporary):
             with temporary.open("xb") as file:
-                yield file
+                try:
+                    yield file
+                except Exception as error:
+                    if _is_of_polars(error):
+                        _try_to_write(file)
+                    raise
                 file.flush()
                 if durable:
                     os.fsync(file.fileno())
@@ -138,11 +143,22 @@ def _named(path: Path, temporary: Path | None = None) -> Iterator[None]:
         raise
     except Exception as error:
         # Polars has an error of the system, such as that of a full disk, in a text of its own.
-        found = _OF_SYSTEM.search(str(error)) if type(error).__module__.startswith("polars.") else None
+        found = _OF_SYSTEM.search(str(error)) if _is_of_polars(error) else None
         if found is None:
             raise
         number = int(found[1])
         raise OSError(number, os.strerror(number), str(path)) from error
+
+
+def _is_of_polars(error: Exception) -> bool:
+    return type(error).__module__.startswith("polars.")
+
+
+def _try_to_write(file: BinaryIO) -> None:
+    """Have the system say that a disk is full, where Polars has other words, such as "transport error"."""
+    for _ in range(2):  # the first may still find some room
+        file.write(bytes(1 << 16))
+        file.flush()
 
 
 def _rename_over(folder: Path, path: Path) -> None:
