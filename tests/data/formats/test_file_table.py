@@ -52,7 +52,7 @@ TABLE = pl.DataFrame({"file": NAMES, "label": CLASSES})
 
 
 @pytest.mark.parametrize("paths", ["file", "filename", "file_name", "Path", "image", "image_path", "filepaths"])
-@pytest.mark.parametrize("labels", ["label", "class", "target", "Category", "Class Name"])
+@pytest.mark.parametrize("labels", ["label", "class", "target", "Category", "Class Name", "dx"])
 def test_paths_and_labels_are_known_by_their_columns(folder: Path, paths: str, labels: str) -> None:
     frame = TABLE.rename({"file": paths, "label": labels}).with_columns(id=pl.Series(range(6)), width=pl.lit(32.5))
     frame.write_csv(folder / "a.csv")
