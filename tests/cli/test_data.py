@@ -127,10 +127,6 @@ def test_show_of_images_without_labels_that_are_tiny(capsys: pytest.CaptureFixtu
     assert words(lines[4]) == ["1", "4", "5", "6", "7"]
 
 
-def test_show_into_a_folder_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "can't be written" in run(capsys, "show", "sample", "--sheet", "nowhere/a.png", code=2)
-
-
 def test_show_draws_what_a_recipe_makes_of_images(capsys: pytest.CaptureFixture[str]) -> None:
     lines = run(capsys, "show", "sample", "--augment", "plain", "--set", "mixup=0.4", "--set", "rotate=20").splitlines()
     assert lines[2].startswith(

@@ -1,8 +1,9 @@
-"""No output takes the place of what the command reads, nor of a file of a run."""
+"""No output takes the place of what is read or of a file of a run, and none is for a folder that isn't there."""
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -60,6 +61,28 @@ def test_other_files_are_written_over_as_ever(words: str, place: Path) -> None:
     output.write_text("old")
     assert main(words.split()) == 0
     assert output.read_text() != "old"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "predict run small.npz --html nowhere/a.html",
+        "predict run small.npz --parquet nowhere/a.parquet",
+        "evaluate run small.npz --csv nowhere/a.csv",
+        "runs . --latex nowhere/a.tex",
+        "data show small.npz --sheet nowhere/a.png",
+        "data check small.npz --html nowhere/a.html",
+        "compare run run --html nowhere/a.html",
+        "predict run small.npz --sheet run",
+    ],
+)
+def test_a_folder_that_is_not_there_is_said_before_the_work(
+    words: str, place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words.split()) == 2
+    printed = capsys.readouterr()
+    assert re.search("there is no folder nowhere; make it first|a file expected, a folder found", printed.err)
+    assert printed.out == ""
 
 
 def test_a_link_that_leads_to_itself_gives_way(place: Path) -> None:

@@ -96,7 +96,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     warnings.showwarning = lambda message, *_rest: _tell_warning(str(message))
     try:
         _refuse_undecodable(words)
-        _refuse_writing_over(args)
+        _refuse_bad_places(args)
         if words and words[0] in LOAD_TORCH:
             _refuse_tiny_address_space()
             _refuse_no_directory()
@@ -181,12 +181,12 @@ def _is_directory_gone() -> bool:
     return False
 
 
-def _refuse_writing_over(args: argparse.Namespace) -> None:
+def _refuse_bad_places(args: argparse.Namespace) -> None:
     given = [name for name in OUTPUTS if getattr(args, name, None)]
     if given:
-        from fittingroom.cli.output_places import refuse_writing_over
+        from fittingroom.cli.output_places import refuse_bad_places
 
-        refuse_writing_over(args, given)
+        refuse_bad_places(args, given)
 
 
 def _refuse_undecodable(words: Sequence[str]) -> None:

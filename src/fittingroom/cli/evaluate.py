@@ -211,10 +211,6 @@ def _refuse_conflicting_options(args: argparse.Namespace) -> None:
     if args.all and args.csv is None:
         raise UsageError("--all: every image in place of the mistakes alone, in the file that --csv FILE names")
 
-    # An evaluation is put on record, so a missing folder must not lose its figures.
-    if args.csv is not None and not args.csv.absolute().parent.is_dir():
-        raise UsageError(f"--csv {args.csv}: there is no folder {args.csv.parent}; make it first")
-
 
 def _predictions_files(run: Run) -> set[Path]:
     """The files of predictions that the run has so far, each member's own too."""
