@@ -429,6 +429,7 @@ def test_it_works_below_a_path_of_a_server_in_front(
         "**/lab/**", lambda route: route.fulfill(response=route.fetch(url=route.request.url.replace("/lab/", "/")))
     )
     page.goto(f"{server.url}/lab/")
+    expect(page.locator("#examples button")).to_have_count(100)  # it listens by now
     page.set_input_files("#file", tmp_path / "shoe.jpg")
     expect_answer(page, answer_of(server, shoe))
     page.click("#tab-report")
