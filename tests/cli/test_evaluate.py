@@ -309,4 +309,4 @@ def test_all_without_csv_and_a_csv_that_can_not_be_written_are_refused(capsys: p
     assert "there is no folder nowhere" in capsys.readouterr().err
     Path("taken").mkdir()
     assert main(["evaluate", "runs/one", "--trust-code", "--csv", "taken"]) == 2
-    assert "taken: a file expected, a folder found" in capsys.readouterr().err
+    assert "taken: can't be written" in capsys.readouterr().err

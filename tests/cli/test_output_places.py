@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 from pathlib import Path
 
@@ -73,7 +72,6 @@ def test_other_files_are_written_over_as_ever(words: str, place: Path) -> None:
         "data show small.npz --sheet nowhere/a.png",
         "data check small.npz --html nowhere/a.html",
         "compare run run --html nowhere/a.html",
-        "predict run small.npz --sheet run",
     ],
 )
 def test_a_folder_that_is_not_there_is_said_before_the_work(
@@ -81,7 +79,7 @@ def test_a_folder_that_is_not_there_is_said_before_the_work(
 ) -> None:
     assert main(words.split()) == 2
     printed = capsys.readouterr()
-    assert re.search("there is no folder nowhere; make it first|a file expected, a folder found", printed.err)
+    assert "there is no folder nowhere; make it first" in printed.err
     assert printed.out == ""
 
 

@@ -19,7 +19,7 @@ OF_A_RUN = re.compile(
 )
 LEDGERS = ("test-looks.jsonl", "compare-looks.jsonl")  # they lie beside the runs
 FOLDERS = ("checkpoints", "evaluations", "code")  # of a run, all of whose files are its own
-MAY_BE_FOLDERS = ("out",)  # options that name a file or a folder, which is made with those above it
+MAKE_FOLDERS = ("out",)  # options for which the folders above are made
 
 
 def refuse_bad_places(args: argparse.Namespace, outputs: Sequence[str]) -> None:
@@ -35,8 +35,8 @@ def refuse_bad_places(args: argparse.Namespace, outputs: Sequence[str]) -> None:
     may_replace = "model.onnx" if getattr(args, "force", False) else None  # which `export` makes anew from the run
     for option in outputs:
         path = _path_of(getattr(args, option, None))
-        if path is not None and option not in MAY_BE_FOLDERS:
-            _refuse_no_folder(option, path)
+        if path is not None and option not in MAKE_FOLDERS and not path.absolute().parent.is_dir():
+            raise UsageError(f"--{option} {path}: there is no folder {path.parent}; make it first")
         status = None if path is None else _status(path)
         if path is None or status is None or not path.is_file():
             continue
@@ -50,14 +50,6 @@ def refuse_bad_places(args: argparse.Namespace, outputs: Sequence[str]) -> None:
                 f"--{option} {path}: a file of its own expected, but this one belongs to a run, which would lose it: "
                 "choose another name"
             )
-
-
-def _refuse_no_folder(option: str, path: Path) -> None:
-    """What a command has computed would be lost for want of a folder."""
-    if path.is_dir():
-        raise UsageError(f"--{option} {path}: a file expected, a folder found; give a name in it")
-    if not path.absolute().parent.is_dir():
-        raise UsageError(f"--{option} {path}: there is no folder {path.parent}; make it first")
 
 
 def _path_of(value: object) -> Path | None:
