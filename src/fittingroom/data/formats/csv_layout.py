@@ -50,7 +50,7 @@ class Layout:
         has_header: whether the first line is one, and not an image.
         has_names: whether the labels are the names of the classes, and not numbers.
         skipped: the columns that are neither label nor pixels, and may hold anything.
-        separator: what stands between the cells: a comma, a semicolon or a tab.
+        separator: what stands between the cells: a comma or a tab.
     """
 
     columns: list[str]
@@ -93,7 +93,9 @@ def layout_of(path: Path) -> Layout:
     line = first_line(path)
     cells = cells_of(line)
     mark = separator_of(line)
-    if mark not in line and (other := re.search(r"\||(?<=\d) (?=\d)|(?<=\S) (?=pixel)", line)):
+
+    # Where semicolons stand between cells, commas may be decimal ones.
+    if (mark == ";" or mark not in line) and (other := re.search(r"[;|]|(?<=\d) (?=\d)|(?<=\S) (?=pixel)", line)):
         raise DataError(f"{path}: row 1: commas between the cells expected, {other[0]!r} found: save it with commas")
 
     layout = _from_header(cells, path) if is_header(cells) else _without_header(cells, path, mark)
