@@ -5,6 +5,7 @@ table of public names is read on first use.
 """
 
 import ast
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from itertools import combinations
 from pathlib import Path
@@ -54,6 +55,7 @@ def part(module: str) -> str:
 LAYER = {name: number for number, names in enumerate(LAYERS) for name in names}
 
 
+@cache
 def imports(module: str) -> set[str]:
     """The modules of this package that a module imports, wherever in its text."""
     found = set()
@@ -68,7 +70,7 @@ def imports(module: str) -> set[str]:
     return {name for name in found if name in FILES} - {module}
 
 
-IMPORTS = {module: imports(module) for module in FILES if module != "fittingroom"}
+MODULES = [module for module in FILES if module != "fittingroom"]
 
 
 def test_the_package_is_found() -> None:
@@ -78,7 +80,7 @@ def test_the_package_is_found() -> None:
         "fittingroom.cli",
         "fittingroom.recipes.recipe",
     } <= FILES.keys()
-    assert "fittingroom.files.atomic" in IMPORTS["fittingroom.files.json_file"]
+    assert "fittingroom.files.atomic" in imports("fittingroom.files.json_file")
 
 
 def test_every_file_has_a_layer_and_every_layer_its_files() -> None:
@@ -89,23 +91,23 @@ def test_every_file_has_a_layer_and_every_layer_its_files() -> None:
     assert not gone, f"{', '.join(gone)}: no such file or folder; take it out of LAYERS in {Path(__file__).name}"
 
 
-@pytest.mark.parametrize("module", IMPORTS)
+@pytest.mark.parametrize("module", MODULES)
 def test_a_file_imports_from_its_own_layer_or_below(module: str) -> None:
     own = LAYER.get(part(module), len(LAYERS))
-    above = sorted(name for name in IMPORTS[module] if LAYER.get(part(name), 0) > own)
+    above = sorted(name for name in imports(module) if LAYER.get(part(name), 0) > own)
     assert not above, f"{module} of layer {own} imports {', '.join(above)} from above"
 
 
 @pytest.mark.parametrize(("one", "other"), STRANGERS + [(other, one) for one, other in STRANGERS])
 def test_strangers_do_not_import_each_other(one: str, other: str) -> None:
     found = [
-        (module, name) for module in IMPORTS if part(module) == one for name in IMPORTS[module] if part(name) == other
+        (module, name) for module in MODULES if part(module) == one for name in imports(module) if part(name) == other
     ]
     assert not found
 
 
 def test_no_file_imports_in_a_circle() -> None:
     try:
-        TopologicalSorter(IMPORTS).prepare()
+        TopologicalSorter({module: imports(module) for module in MODULES}).prepare()
     except CycleError as error:
         pytest.fail(" → ".join(reversed(error.args[1])))
