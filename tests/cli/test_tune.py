@@ -89,6 +89,25 @@ def test_a_search_says_that_trials_are_alike_and_that_few_images_can_hardly_tell
     assert "与另外 1 次一样好" in page
 
 
+def test_a_search_by_accuracy_says_what_always_the_largest_class_has(capsys: pytest.CaptureFixture[str]) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (100, 12, 12), np.uint8)
+    np.savez("lopsided.npz", x_train=images, y_train=np.arange(100) // 90)
+    Path("lr.toml").write_text("lr = [0.003, 0.004]\n", encoding="utf-8")
+    search = ["tune", "lopsided.npz", "--space", "lr.toml", *RECIPE, "--trials", "1", "--final-seeds", "0"]
+    assert main([*search, "--out", "runs/lopsided"]) == 0
+    printed = capsys.readouterr()
+    assert "The search goes by accuracy, which goes by the large classes" in printed.err
+    assert "always answering 0 has an accuracy of 90.00%, as accuracy goes by the large classes" in printed.out
+    page = Path("runs/lopsided/report.html").read_text(encoding="utf-8")
+    assert "Always answering 0 has an accuracy of 90.00%" in page
+    assert "总是回答 0" in page
+
+    assert main([*search, "--out", "runs/balanced", "--objective", "balanced_accuracy"]) == 0
+    printed = capsys.readouterr()
+    assert "large classes" not in printed.err + printed.out
+    assert re.search(r"^search +validation balanced accuracy ", printed.out, re.MULTILINE)
+
+
 @pytest.mark.parametrize(
     ("args", "message"),
     [

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import fittingroom as fr
 from fittingroom.tune import Plan
-from fittingroom.tune.objective import ACCURACY, LOSS, OBJECTIVES, Objective
-from tests.tune.conftest import SPACE, recipe
+from fittingroom.tune.objective import ACCURACY, BALANCED_ACCURACY, LOSS, MACRO_F1, OBJECTIVES, Objective
+from tests.tune.conftest import LINEAR, SPACE, recipe
 
 
 def test_the_best_value_comes_first_and_the_worst_is_the_low_quantile() -> None:
@@ -60,3 +61,37 @@ def test_loss_is_an_objective_too_and_lower_is_better(data: fr.Splits) -> None:
     values = [trial.value for trial in study.trials() if trial.state == "finished" and trial.value is not None]
     assert study.result["best"]["value"] == min(values)
     assert "Validation loss" in Path("study/best.toml").read_text(encoding="utf-8")
+
+
+def test_a_study_can_go_by_scores_in_which_each_class_counts_the_same() -> None:
+    train = fr.open_dataset("sample").train
+    rows = np.r_[np.flatnonzero(train.labels == 0)[:180], np.flatnonzero(train.labels == 6)[:20]]
+    lopsided = fr.Splits(fr.Dataset(train.images[rows], np.arange(200) // 180, ("top", "shirt"), "lopsided"))
+
+    plan = Plan(trials=2, objective="balanced_accuracy")
+    study = fr.tune_recipe(lopsided, recipe(), "lr = [0.0001, 0.1]", plan=plan, final_seeds=2, out="study")
+    for trial in study.trials():
+        scores = fr.Run(study.folder(trial.number)).result["validation"]
+        assert trial.value == scores["balanced_accuracy"]["value"]
+        epoch, value = trial.curve[-1]
+        assert (epoch, value) == (3, trial.value)
+
+    # All that the study trains goes by it, and so does what its recipe trains.
+    assert fr.load_recipe(study.path / "best.toml", overrides=[LINEAR]).judge == "balanced_accuracy"
+    fresh = study.result["final"]
+    assert fresh["interval"] == fr.open_run(study.path / fresh["run"]).result["balanced_accuracy"]["interval"]
+    page = (study.path / "report.html").read_text(encoding="utf-8")
+    assert "balanced accuracy with fresh seeds" in page
+    assert "平衡准确率" in page
+    assert study.result["largest_class"] is None  # nothing is hidden
+
+
+def test_scores_by_class_are_those_of_the_classes_that_have_images() -> None:
+    per_class = [
+        {"n": 90, "recall": 1.0, "f1": 0.9},
+        {"n": 10, "recall": 0.2, "f1": 0.3},
+        {"n": 0, "recall": None, "f1": 0.0},
+    ]
+    scores = {"accuracy": 0.92, "per_class": per_class}
+    assert BALANCED_ACCURACY.of_scores(scores) == pytest.approx(0.6)
+    assert MACRO_F1.of_scores(scores) == pytest.approx(0.6)

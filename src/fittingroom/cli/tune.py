@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from fittingroom.cli import options
 from fittingroom.cli.parser import HelpAsWritten, Parser
 from fittingroom.cli.signals import observing
-from fittingroom.rendering.terminal import say
+from fittingroom.rendering.terminal import say, tell
 
 if TYPE_CHECKING:
     from fittingroom.events import Hooks
@@ -21,6 +21,7 @@ FOR_A_NEW_STUDY = (  # what --resume takes from the study
     *("data", "space", "recipe", "model", "epochs", "lr", "batch_size", "size", "grey", "set", "seed"),
     *("out", "objective", "pruner", "device", "threads", "no_cache"),
 )
+EACH_CLASS_THE_SAME = "--objective balanced_accuracy or macro_f1 counts each class the same"
 EXAMPLE = """example, with this in space.toml:
   lr = { low = 0.02, high = 0.5, log = true }
   shift = { low = 0, high = 2 }
@@ -49,8 +50,8 @@ def add_options(parser: Parser) -> None:
     options.add_recipe(what, what="recipe to start from")
     what.add_argument(
         "--objective",
-        choices=("accuracy", "loss"),
-        help="what to search for, on the validation images; default: accuracy",
+        choices=("accuracy", "loss", "balanced_accuracy", "macro_f1"),
+        help="what to search for, on the validation images; default: the recipe's judge, accuracy",
     )
     what.add_argument(
         "--pruner",
@@ -159,15 +160,21 @@ def _begin(args: argparse.Namespace, engine: RayEngine | None, hooks: Hooks) -> 
         recipe, why = options.recipe_for(args, splits)
         hooks.observe(RecipeSettled(sentence=why))
 
+    from fittingroom.evaluation.class_metrics import is_lopsided
     from fittingroom.runs.environment_record import Options
     from fittingroom.tune import Plan, tune_recipe
 
+    # It is said before hours are spent, too.
     given = {name: getattr(args, name) for name in options.given(args, ("objective", "pruner", "trials"))}
+    plan = Plan(**{"seed": recipe.seed, "objective": recipe.judge} | given)
+    labels = splits.train.labels
+    if plan.objective == "accuracy" and labels is not None and is_lopsided(labels):
+        tell(f"The search goes by accuracy, which goes by the large classes; {EACH_CLASS_THE_SAME}")
     return tune_recipe(
         splits,
         recipe,
         args.space,
-        plan=Plan(seed=recipe.seed, **given),
+        plan=plan,
         seconds=args.timeout,
         final_seeds=args.final_seeds,
         out=args.out,
@@ -181,6 +188,7 @@ def _begin(args: argparse.Namespace, engine: RayEngine | None, hooks: Hooks) -> 
 
 def _summary(study: Study, running: int) -> Iterator[tuple[str, str]]:
     """The lines of the report: a name and what it says, in the order of reading."""
+    from fittingroom.rendering.share import share_text
     from fittingroom.report.diagnosis.facts import FEW_VALIDATED
     from fittingroom.tune.conclusion import rank_in_words
     from fittingroom.tune.page import value_text
@@ -190,7 +198,7 @@ def _summary(study: Study, running: int) -> Iterator[tuple[str, str]]:
         return
 
     result, objective = study.result, study.objective
-    score = f"validation {objective.name}"
+    score = f"validation {objective.word}"
     best, fresh = result["best"], result["final"]
     counts = ", ".join(f"{count} {state}" for state, count in result["trials"].items())
     yield "trials", f"{sum(result['trials'].values())}: {counts}"
@@ -198,9 +206,15 @@ def _summary(study: Study, running: int) -> Iterator[tuple[str, str]]:
     # The best of many is too good by luck: it is shown between the baseline and what fresh seeds make of it.
     if result["as_it_is"] is not None and best["trial"] != 0:
         yield "baseline", f"{score} {objective.text(result['as_it_is'])}: {study.recipe.name}, trial 0"
-    which = "trial 0, the baseline" if best["trial"] == 0 and result["as_it_is"] else f"trial {best['trial']}"
+    which = (
+        "trial 0, the baseline" if best["trial"] == 0 and result["as_it_is"] is not None else f"trial {best['trial']}"
+    )
     yield "search", f"{score} {objective.text(best['value'])}: {which}, {rank_in_words(best)}, and so optimistic"
     yield "", ", ".join(f"{path} = {value_text(value)}" for path, value in best["values"].items())
+    if largest := result.get("largest_class"):
+        always = f"always answering {largest['name']} has an accuracy of {share_text(largest['share'])}"
+        yield "", f"{always}, as accuracy goes by the large classes;"
+        yield "", EACH_CLASS_THE_SAME
     if result["n"] < FEW_VALIDATED:
         yield "", f"{result['n']:,} validation image{'s' * (result['n'] != 1)} can hardly tell one recipe from another"
     if fresh:

@@ -64,7 +64,7 @@ def tune_recipe(
         data: an open data set, a name or a path; its test set is put aside.
         recipe: a recipe, the name of one of the package's, or the path of a TOML file.
         space: TOML text, or the path of a TOML file; see :mod:`fittingroom.tune.space`.
-        plan: objective, pruner, seed and number of trials.
+        plan: objective, pruner, seed and number of trials; by default the objective is the recipe's ``judge``.
         seconds: after which no trial is begun.
         final_seeds: with how many seeds, that no trial had, the best recipe is trained at the end; 2 or more, 0 for
             none.
@@ -96,7 +96,7 @@ def tune_recipe(
     # Side by side, trainings of PyTorch's own number of threads would take each other's cores.
     if engine is not None:
         options = dataclasses.replace(options, threads=options.threads or 1)
-    plan = plan or Plan(seed=recipe.seed)
+    plan = plan or Plan(objective=recipe.judge, seed=recipe.seed)
 
     splits = (
         data

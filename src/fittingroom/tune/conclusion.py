@@ -10,6 +10,7 @@ from datetime import date
 from typing import Any
 
 from fittingroom.errors import ArtifactError
+from fittingroom.evaluation.class_metrics import LOPSIDED
 from fittingroom.evaluation.metrics import mean_interval
 from fittingroom.events import Hooks
 from fittingroom.files.atomic import atomic_write
@@ -21,6 +22,7 @@ from fittingroom.recipes.recipe import Recipe
 from fittingroom.runs.create import start_anew
 from fittingroom.runs.environment_record import holds_run
 from fittingroom.runs.run import Run
+from fittingroom.tune.objective import ACCURACY
 from fittingroom.tune.page import write_page
 from fittingroom.tune.space import apply, baseline_values
 from fittingroom.tune.study import Study
@@ -118,8 +120,17 @@ def _summary(study: Study, best: Trial, final: Run | None) -> dict[str, Any]:
         "trials": dict(Counter(trial.state for trial in trials)),
         "best": {"trial": best.number, "value": best.value, "values": dict(best.values), "tied": tied},
         "as_it_is": first.value if is_baseline else None,
+        "largest_class": _largest_class(validation) if study.objective is ACCURACY else None,
         "final": None if final is None else _fresh_figures(study, final),
     }
+
+
+def _largest_class(scores: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The class that accuracy goes by, and its share of the images, where the classes are of very different sizes."""
+    of_classes = [each for each in scores["per_class"] if each["n"]]
+    largest = max(of_classes, key=lambda each: int(each["n"]))
+    is_lopsided = len(of_classes) > 1 and largest["n"] >= LOPSIDED * min(each["n"] for each in of_classes)
+    return {"name": largest["class"], "share": largest["n"] / scores["n"]} if is_lopsided else None
 
 
 def _fresh_figures(study: Study, final: Run) -> dict[str, Any]:
@@ -128,15 +139,17 @@ def _fresh_figures(study: Study, final: Run) -> dict[str, Any]:
     values = [study.objective.of_scores(member.result["validation"]) for member in members]
     mean, sd, interval = mean_interval(values)
 
-    # Of accuracies both seeds and images are chance, and the run of the fresh seeds knows both.
-    of_recipe = final.result["interval"] if study.objective.name == "accuracy" else interval
+    # Both seeds and images are chance, and the run of the fresh seeds knows both where it gives the score an interval.
+    scores = final.result
+    of_recipe = scores if study.objective is ACCURACY else scores.get(study.objective.name)
     return {
         "run": final.path.name,
         "seeds": [member.recipe.seed for member in members],
         "values": values,
         "mean": mean,
         "sd": sd,
-        "interval": of_recipe and list(of_recipe),
+        "interval": of_recipe["interval"] if of_recipe else interval,
+        "is_of_recipe": bool(of_recipe),
         "interval_of_mean": interval,
         "train_seconds": sum(member.result["train_seconds"] for member in members) / len(values),
     }
@@ -154,14 +167,14 @@ def _head_comment(study: Study, result: dict[str, Any], final: Run | None) -> st
     # The search's own best is the luckiest of many figures; whoever reads the file later has to know that.
     if final is None or fresh is None:
         paragraphs.append(
-            f"Validation {objective.name} {objective.text(best['value'])} on {result['n']:,} images: "
+            f"Validation {objective.word} {objective.text(best['value'])} on {result['n']:,} images: "
             f"{rank_in_words(best)}, and so optimistic. No fresh seeds were trained."
         )
     else:
         environment = final.environment
         machine = environment.machine
         paragraphs.append(
-            f"Validation {objective.name} {objective.text_of_mean(fresh)}, n = {len(fresh['seeds'])} seeds that no "
+            f"Validation {objective.word} {objective.text_of_mean(fresh)}, n = {len(fresh['seeds'])} seeds that no "
             f"trial had, on the {result['n']:,} images that chose the recipe. "
             f"{fresh['train_seconds']:.1f} s of training each. "
             f"{date.today().isoformat()}, {machine.processor}, threads {machine.threads}, "

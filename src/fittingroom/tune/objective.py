@@ -9,10 +9,12 @@ from typing import Any, Literal
 
 import numpy as np
 
+from fittingroom.evaluation.metrics import judged_by
 from fittingroom.events import EpochDone
 from fittingroom.rendering.axes import Scale, Tick, ticks
+from fittingroom.rendering.share import share_text
 
-ObjectiveName = Literal["accuracy", "loss"]
+ObjectiveName = Literal["accuracy", "loss", "balanced_accuracy", "macro_f1"]
 AXIS_ROOM = 0.08  # of what an axis holds, on either side of it
 
 
@@ -22,22 +24,28 @@ class Objective:
 
     Attributes:
         name: as plans, ``study.json`` and ``result.json`` spell it.
+        word: its name for people.
         direction: which way is better, in Optuna's words.
         show: a value as text.
         show_difference: the size of a difference, such as a standard deviation, as text.
         show_tick: a round value as an axis labels it.
         after_epoch: the same score after an epoch; None where there are no validation images.
+        is_judge: whether it is what the ``judge`` of each trial's recipe names, so that all of a study goes by it.
     """
 
     name: ObjectiveName
+    word: str
     direction: Literal["maximize", "minimize"]
     show: Callable[[float], str]
     show_difference: Callable[[float], str]
     show_tick: Callable[[float], str]
     after_epoch: Callable[[EpochDone], float | None]
+    is_judge: bool = False
 
     def of_scores(self, scores: dict[str, Any]) -> float:
         """The same score among those of ``result.json``. The loss is the uncalibrated one, as after an epoch."""
+        if self.is_judge:
+            return judged_by(self.name, scores)
         value: float = scores.get(f"{self.name}_uncalibrated", scores[self.name])  # before 0.2 no other loss was known
         return value
 
@@ -60,12 +68,11 @@ class Objective:
         if interval is None:  # seeds that all come out alike are no certainty
             return text
         low, high = interval
-        of_seeds = "interval" not in fresh or self.name == "loss"
-        whose = "seeds alone" if of_seeds else "recipe: seeds × images"
+        whose = "recipe: seeds × images" if is_of_recipe(fresh, self.name) else "seeds alone"
         return f"{text}, 95% interval {self.show(low)} to {self.show(high)} ({whose})"
 
     def interval_of_mean(self, fresh: Mapping[str, Any]) -> tuple[float, float] | None:
-        """The recipe's interval of accuracies; of losses, and in a study of 0.1, that over seeds alone."""
+        """The recipe's interval where it is known; of losses, and in a study of 0.1, that over seeds alone."""
         interval = fresh.get("interval") or fresh["interval_of_mean"]
         return interval and (interval[0], interval[1])
 
@@ -101,20 +108,37 @@ class ObjectiveAxis:
         return self(value) == self.scale(value)
 
 
-ACCURACY = Objective(
-    name="accuracy",
-    direction="maximize",
-    show="{:.2%}".format,
-    show_difference=lambda difference: f"{100 * difference:.2f} points",
-    show_tick=lambda value: f"{100 * value:.4g}%",
-    after_epoch=attrgetter("validation_accuracy"),
-)
+def is_of_recipe(fresh: Mapping[str, Any], name: ObjectiveName) -> bool:
+    """Whether the interval of ``result.json``'s ``final`` is over seeds and images."""
+    return bool(fresh.get("is_of_recipe", "interval" in fresh and name != "loss"))  # before 0.2 it was not said
+
+
+def _share(name: ObjectiveName, word: str, after_epoch: str, *, is_judge: bool = False) -> Objective:
+    """A score of 0–1 that is the better the larger it is; ``after_epoch`` is its name in the event."""
+    return Objective(
+        name=name,
+        word=word,
+        direction="maximize",
+        show=share_text,
+        show_difference=lambda difference: f"{100 * difference:.2f} points",
+        show_tick=lambda value: f"{100 * value:.4g}%",
+        after_epoch=attrgetter(after_epoch),
+        is_judge=is_judge,
+    )
+
+
+ACCURACY = _share("accuracy", "accuracy", "validation_accuracy")
+BALANCED_ACCURACY = _share("balanced_accuracy", "balanced accuracy", "validation_judged", is_judge=True)
+MACRO_F1 = _share("macro_f1", "macro-F1", "validation_judged", is_judge=True)
 LOSS = Objective(
     name="loss",
+    word="loss",
     direction="minimize",
     show="{:.4f}".format,
     show_difference="{:.4f}".format,
     show_tick="{:.4g}".format,
     after_epoch=attrgetter("validation_loss"),
 )
-OBJECTIVES: dict[ObjectiveName, Objective] = {"accuracy": ACCURACY, "loss": LOSS}
+OBJECTIVES: dict[ObjectiveName, Objective] = {
+    objective.name: objective for objective in (ACCURACY, LOSS, BALANCED_ACCURACY, MACRO_F1)
+}

@@ -15,6 +15,7 @@ from optuna.trial import TrialState
 from fittingroom.files.atomic import atomic_write
 from fittingroom.rendering.axes import Scale, Tick, svg_path, ticks
 from fittingroom.rendering.languages import page_in_two_languages
+from fittingroom.rendering.share import share_text
 from fittingroom.tune.objective import ObjectiveAxis
 from fittingroom.tune.space import Choices, Range
 from fittingroom.tune.study import Study
@@ -74,6 +75,7 @@ def write_page(study: Study, result: Mapping[str, Any]) -> None:
     }
 
     texts = {"text": study.objective.text, "text_of_mean": study.objective.text_of_mean, "value_text": value_text}
+    texts |= {"share_text": share_text}
     page = page_in_two_languages(TEMPLATE, content | texts, "tune")
 
     with atomic_write(study.path / "report.html", follow_links=False) as file:
@@ -85,7 +87,7 @@ def _headline(study: Study, best: Trial, result: Mapping[str, Any]) -> str:
     if best.number == 0 and result["as_it_is"] is not None:
         return f"Nothing beat {study.recipe.name or 'the baseline'}"
     if fresh := result["final"]:
-        return f"{study.objective.text(fresh['mean'])} {study.objective.name} with fresh seeds"
+        return f"{study.objective.text(fresh['mean'])} {study.objective.word} with fresh seeds"
     return f"Trial {best.number} was the best: {study.objective.text(best.value)}"
 
 

@@ -8,7 +8,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NotRequired, TypedDict
+from typing import Any, NotRequired, TypedDict, cast
 
 import optuna
 
@@ -23,7 +23,7 @@ from fittingroom.models import build_model, find_model
 from fittingroom.own_code.kept import FOLDER as CODE
 from fittingroom.own_code.kept import KeptCode
 from fittingroom.recipes.reading import recipe_from_dict
-from fittingroom.recipes.recipe import Recipe
+from fittingroom.recipes.recipe import Judge, Recipe
 from fittingroom.runs.command_line import command_line
 from fittingroom.runs.environment_record import Options
 from fittingroom.runs.kept_code import keep_study_code
@@ -32,6 +32,7 @@ from fittingroom.runs.one_writer import BEGIN_AGAIN, BEGUN, beginning, was_stopp
 from fittingroom.runs.preprocessing import preprocessing_of
 from fittingroom.training.device import pick_device, prepare_torch
 from fittingroom.training.hold_out import held_out_count
+from fittingroom.tune.objective import OBJECTIVES
 from fittingroom.tune.own_database import with_own_database
 from fittingroom.tune.space import SearchSpace, baseline_values, label, names_in_study, parse_space, read_space
 from fittingroom.tune.storage import DATABASE, open_storage, sqlite_in
@@ -95,6 +96,8 @@ def start_study(
     pick_device(options.device)
     prepare_torch(options.threads, options.deterministic)
     splits = dataclasses.replace(splits, test=None)
+    if OBJECTIVES[plan.objective].is_judge:
+        recipe = dataclasses.replace(recipe, judge=cast("Judge", plan.objective))
     if held_out_count(splits, recipe) == 0:
         raise RecipeError(
             "tune chooses by validation images, and the recipe holds none out: give it validation = 2000, say"

@@ -38,6 +38,7 @@ NOT_SEARCHED = {
     "split_seed": "trials have to be judged on the same validation images",
     "validation": "trials have to be judged on the same validation images",
     **dict.fromkeys(PICTURE_KEYS, "all trials learn from the images as they were opened: search each value by itself"),
+    "judge": "trials have to be judged by one score: tune's objective names it",
     "name": "it decides nothing",
     "description": "it decides nothing",
 }

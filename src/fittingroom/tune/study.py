@@ -262,7 +262,7 @@ class Study:
         text = f"{trial.state}{trial.message and ': '}{trial.message}"
         if trial.value is not None:
             after = f" after epoch {trial.curve[-1][0]}" if trial.state == "pruned" else ""
-            text += f"{after}   validation {self.objective.name} {self.objective.text(trial.value)}"
+            text += f"{after}   validation {self.objective.word} {self.objective.text(trial.value)}"
         if best is not None:
             others = f"trial {best.number} with {self.objective.text(best.value)}"
             text += f"   best so far: {'this one' if best.number == number else others}"

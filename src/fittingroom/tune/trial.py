@@ -24,7 +24,8 @@ class Plan:
     """How a study searches; kept in ``study.json``.
 
     Attributes:
-        objective: of the finished model on the validation images: ``accuracy``, or ``loss`` (nats).
+        objective: of the finished model on the validation images: ``accuracy``, ``loss`` (nats), or one in which each
+            class counts the same, ``balanced_accuracy`` or ``macro_f1``, which the recipe's ``judge`` then names too.
         pruner: what ends a trial early by its validation scores. ``median`` ends it after an epoch at which its best is
             worse than the median of the others at that epoch; ``hyperband`` keeps the best third at each of several
             epochs; both let the first trials be.
