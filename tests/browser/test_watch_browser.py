@@ -15,6 +15,7 @@ import pytest
 
 import fittingroom as fr
 from fittingroom.evaluation.snapshot import FILE
+from fittingroom.rendering.share import share_text
 from tests.browser.pages import SIZES, in_each_view, least_contrast, scrolls_sideways
 from tests.support import PATIENCE
 from tests.support.watched_run import in_its_second_epoch, train_watched
@@ -95,8 +96,20 @@ def test_it_shows_what_the_files_say_and_grows_with_them(browser: Browser, under
         )
         assert counts == said["matrix"]["counts"]
 
+        # Only all is 100%, and only nothing is 0%.
+        shares = [0, 1e-9, 0.00004, 0.00006, 0.5, 0.99994, 0.99999, 1 - 1e-12, 1]
+        shown = page.evaluate(
+            "async shares => { const { percentOf } = await import('./share.js'); "
+            "return shares.map(share => [1, 2].map(digits => percentOf(share, digits, 'en-US'))); }",
+            shares,
+        )
+        assert shown == [[share_text(share, digits) for digits in (1, 2)] for share in shares]
+
         # It grows: another step, and an answer that turns.
         append(under_way, step | {"step": step["step"] + 1, "lr": 0.0123})
+        said["examples"][0]["probability"] = 0.9999
+        said["matrix"]["counts"][0][:2] = [1_999, 1]
+        said["matrix"]["counts"][0][2:] = [0] * 8
         turned = said["examples"][3]
         turned["predicted"] = (turned["label"] + (turned["predicted"] == turned["label"])) % 10
         (under_way / FILE).write_text(json.dumps(said))
@@ -104,6 +117,12 @@ def test_it_shows_what_the_files_say_and_grows_with_them(browser: Browser, under
         kind = "right" if turned["predicted"] == turned["label"] else "wrong"
         page.wait_for_selector(f"#tiles li:nth-child(4).{kind}")
         assert figures(page)["rate"] == "0.012"
+        assert ", 99%; label: " in str(page.locator("#tiles img").first.get_attribute("alt"))
+        assert page.eval_on_selector_all("#matrix-rows tr >> nth=0 >> i", "all => all.map(i => i.textContent)") == [
+            "99%",
+            "< 1%",
+            *["0%"] * 8,
+        ]
 
         page.reload()
         page.wait_for_selector("#tiles li")

@@ -16,6 +16,7 @@ FOLDER = Path(html_page.__file__).parent
 SCRIPTS = (
     "class_names.js",
     "flood_fill.js",
+    "share.js",
     "try_it/words.js",
     "try_it/network.js",
     "try_it/picture.js",

@@ -36,6 +36,7 @@ STATIC = {
     WEB / "page.css": "text/css",
     SHARED / "class_names.js": "text/javascript",
     SHARED / "flood_fill.js": "text/javascript",
+    SHARED / "share.js": "text/javascript",
     STYLE_SHEET: "text/css",
 }
 

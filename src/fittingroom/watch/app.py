@@ -28,6 +28,7 @@ STATIC = {
     "watch.js": (WEB / "watch.js", "text/javascript"),
     "words.js": (WEB / "words.js", "text/javascript"),
     "class_names.js": (STYLE_SHEET.parent / "class_names.js", "text/javascript"),
+    "share.js": (STYLE_SHEET.parent / "share.js", "text/javascript"),
     "style.css": (STYLE_SHEET, "text/css"),
     "curves.css": (REPORT_STYLES / "curves.css", "text/css"),
     "matrix.css": (REPORT_STYLES / "matrix.css", "text/css"),

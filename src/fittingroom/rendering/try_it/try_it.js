@@ -9,13 +9,7 @@ const MAX_PIXELS = 50_000_000;
 
 const word = (name, values = {}) => WORDS[shown.language][name].replace(/\{(\w+)\}/g, (_, key) => values[key]);
 const className = (name) => CLASSES[shown.language]?.[name] ?? name;
-// Never 100% of what isn't all, nor 0% of what is something.
-const percent = (share, digits = 1) => {
-  const step = 10 ** -(digits + 2);
-  const tiny = share > 0 && share < step / 2;
-  const value = tiny ? step : share < 1 ? Math.min(share, 1 - step) : share;
-  return (tiny ? "< " : "") + value.toLocaleString(shown.language, { style: "percent", minimumFractionDigits: digits });
-};
+const percent = (share, digits = 1) => percentOf(share, digits, shown.language);
 const count = (n) => n.toLocaleString(shown.language);
 
 function setLanguage(language) {

@@ -255,7 +255,8 @@ def _data(table: JudgedPredictions, rows: NDArray[np.int64], grid: Grid, split: 
     files = table.files
     images = []
     for row, (column, line) in zip(rows.tolist(), grid.cells.tolist(), strict=True):
-        thousandths = round(1000 * float(table.confidence[row]))
+        confidence = float(table.confidence[row])
+        thousandths = 1000 if confidence == 1 else min(999, round(1000 * confidence))  # all is said of nothing less
         name = row if files is None else files[row]
         images.append([column, line, int(table.truth[row]), int(table.predicted[row]), thousandths, name])
     content: dict[str, Any] = {"split": split, "classes": table.classes, "cell": CELL, "images": images}

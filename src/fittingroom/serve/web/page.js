@@ -1,6 +1,7 @@
 // What all parts of the page share: its state, its words, and how the server is asked.
 
 import { CLASSES } from "./class_names.js";
+import { percentOf } from "./share.js";
 import { WORDS } from "./words.js";
 
 export const $ = (id) => document.getElementById(id);
@@ -18,13 +19,7 @@ export const state = {
 
 export const word = (name, values = {}) => WORDS[state.language][name].replace(/\{(\w+)\}/g, (_, key) => values[key]);
 export const className = (name) => CLASSES[state.language]?.[name] ?? name;
-// Never 100% of what isn't all, nor 0% of what is something.
-export const percent = (share, digits = 1) => {
-  const step = 10 ** -(digits + 2);
-  const tiny = share > 0 && share < step / 2;
-  const value = tiny ? step : share < 1 ? Math.min(share, 1 - step) : share;
-  return (tiny ? "< " : "") + value.toLocaleString(state.language, { style: "percent", minimumFractionDigits: digits });
-};
+export const percent = (share, digits = 1) => percentOf(share, digits, state.language);
 export const number = (n) => new Intl.NumberFormat(state.language).format(n);
 
 export class ReadableError extends Error {} // its message is one of WORDS, or the server's own

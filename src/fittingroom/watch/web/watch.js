@@ -1,6 +1,7 @@
 // The page's part: asks for news, which come when there are some, and shows them in place.
 
 import { CLASSES } from "./class_names.js";
+import { percentOf } from "./share.js";
 import { WORDS } from "./words.js";
 
 const $ = (id) => document.getElementById(id);
@@ -19,7 +20,7 @@ let question = new AbortController();
 const word = (name, values = {}) => WORDS[shown.language][name].replace(/\{(\w+)\}/g, (_, key) => values[key]);
 const className = (name) => CLASSES[shown.language]?.[name] ?? name;
 const number = (value, options) => new Intl.NumberFormat(shown.language, options).format(value);
-const percent = (share, digits = 2) => number(share, { style: "percent", minimumFractionDigits: digits, maximumFractionDigits: digits });
+const percent = (share, digits = 2) => percentOf(share, digits, shown.language);
 const digits = (value, count) =>
   value !== 0 && Math.abs(value) < 1e-4 ? value.toExponential(count - 1) : number(value, { minimumSignificantDigits: count, maximumSignificantDigits: count });
 
