@@ -398,12 +398,24 @@ def test_differences_name_each_key_with_both_values() -> None:
     old, new = recipe(rest_momentum=0.5), recipe(seed=3, shift=2)
     new = dataclasses.replace(new, stages=(new.stages[0], dataclasses.replace(new.stages[1], lr=0.02)))
     assert sorted(differences(old.as_dict(), new.as_dict())) == [
-        "rest_momentum: 0.5 → None",
+        "rest_momentum: 0.5 → not set",
         "seed: 0 → 3",
         "shift: 0 → 2",
         "stages.1.lr: 0.01 → 0.02",
     ]
     assert differences(old.as_dict(), old.as_dict()) == []
+
+
+def test_a_key_that_is_left_out_is_told_by_its_default() -> None:
+    old, new = recipe(), recipe(class_weights="balanced", mixup=0.2)
+    new = dataclasses.replace(new, stages=(dataclasses.replace(new.stages[0], freeze="body"), *new.stages[1:]))
+    lines = differences(old.as_dict(), new.as_dict())
+    assert "class_weights: 'none' → 'balanced'" in lines
+    assert "mixup: 0.0 → 0.2" in lines
+    assert "stages.0.freeze: not set → 'body'" in lines
+    assert not any("None" in line for line in lines)
+    assert differences(old.as_dict(), old.as_dict() | {"class_weights": "none", "border": "zero"}) == []
+    assert differences({"nesterov": True}, {"nesterov": False}) == ["nesterov: true → false"]
 
 
 def test_one_stage_more_is_a_difference() -> None:

@@ -9,7 +9,17 @@ from typing import Any
 
 from fittingroom.errors import RecipeError
 from fittingroom.files.records import brief
-from fittingroom.recipes.recipe import Recipe
+from fittingroom.recipes.recipe import Recipe, Stage
+
+# What a key that a recipe doesn't write stands for, of the recipe and of its stages.
+DEFAULTS: Mapping[str, Mapping[str, Any]] = {
+    prefix: {
+        key.name: list(key.default) if isinstance(key.default, tuple) else key.default
+        for key in dataclasses.fields(kind)
+        if key.default is not dataclasses.MISSING
+    }
+    for prefix, kind in (("", Recipe), ("stages.", Stage))
+}
 
 
 def with_epochs(recipe: Recipe, epochs: int) -> Recipe:
@@ -50,13 +60,24 @@ def with_lr(recipe: Recipe, lr: float) -> Recipe:
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """Lines such as ``stages.0.lr: 0.01 → 0.02`` for each key on which two recipes, as plain values, differ."""
+    """Lines such as ``stages.0.lr: 0.01 → 0.02`` for each key on which two recipes, as plain values, differ.
+
+    A key that one of them leaves out has its default there.
+    """
+    defaults = DEFAULTS["stages." if "stages." in prefix else ""]
     lines = []
     for key in [*old, *(key for key in new if key not in old)]:
-        before, after = old.get(key), new.get(key)
+        before, after = (values.get(key, defaults.get(key)) for values in (old, new))
         if key == "stages" and before and after and len(before) == len(after):
             for i, pair in enumerate(zip(before, after, strict=True)):
                 lines += differences(*pair, prefix=f"{prefix}stages.{i}.")
         elif before != after:
-            lines.append(f"{prefix}{key}: {brief(before)} → {brief(after)}")
+            lines.append(f"{prefix}{key}: {_as_written(before)} → {_as_written(after)}")
     return lines
+
+
+def _as_written(value: Any) -> str:
+    """A value as a recipe has it, in TOML, which has no word for nothing."""
+    if value is None:
+        return "not set"
+    return str(value).lower() if isinstance(value, bool) else brief(value)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,6 @@ from fittingroom.files.csv_text import csv_text
 from fittingroom.recipes.by_data import settled
 from fittingroom.recipes.changes import differences
 from fittingroom.recipes.reading import load_recipe, recipe_from_dict, recipe_names
-from fittingroom.recipes.recipe import Recipe
 from fittingroom.rendering.terminal import printable
 from fittingroom.runs.environment_record import Environment
 from fittingroom.runs.ledger import read_evaluations
@@ -152,13 +151,6 @@ def changed_keys(recipe: Mapping[str, Any], images: int | None = None, given: Se
         packaged = {key: value for key, value in packaged.items() if key != "min_steps" or key in recipe}
     except FittingRoomError:
         return []
-
-    # What a recipe leaves out is the default, whatever the packaged one says now.
-    recipe = {
-        each.name: each.default
-        for each in fields(Recipe)
-        if each.metadata.get("unwritten") and each.name in packaged and each.default is not MISSING
-    } | dict(recipe)
 
     left_out = {
         "seed",
