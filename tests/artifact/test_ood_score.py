@@ -60,6 +60,21 @@ def test_one_in_twenty_like_those_of_the_training_is_flagged(n: int) -> None:
     assert 0.040 < np.mean(alone) < 0.053
 
 
+def test_copies_and_groups_flag_no_more_than_one_in_twenty_either() -> None:
+    # 24 strangers with five pictures each, all of one as strange as the other; 2,000 studies, one new picture each.
+    rng = np.random.default_rng(0)
+    flagged = {0: 0, 24: 0}
+    for _ in range(2_000):
+        energies = np.repeat(rng.normal(size=24), 5).astype(np.float32)
+        new = rng.normal(size=1).astype(np.float32)
+        for groups in flagged:
+            scale = OodScale.of(energies, groups=groups)
+            assert scale is not None
+            flagged[groups] += int(is_out_of_distribution(scale.typical(new))[0])
+    assert flagged[24] <= 110  # 5%, and two standard deviations of chance
+    assert flagged[0] >= 120  # as unrelated images: 8% where 5% is said
+
+
 def test_either_measurement_alone_can_flag_an_image() -> None:
     scale = scale_of(*measured(0, 2_000))
     energies, residuals = np.array([20, -4, -4], np.float32), np.array([8, 99, 8], np.float32)

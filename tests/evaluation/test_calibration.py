@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy.special import ndtr
 from sklearn.metrics import brier_score_loss
 
 from fittingroom.evaluation.calibration import calibration
@@ -133,3 +134,57 @@ def test_below_20_images_nothing_is_said_of_calibration() -> None:
     wrong_N = np.ones(20, np.int64)
     assert calibration(sure_NC[:19], wrong_N[:19]).verdict == "too few"
     assert calibration(sure_NC, wrong_N).verdict == "over-confident"
+
+
+@pytest.mark.parametrize(("groups", "size", "alike"), [(100, 5, 1.0), (400, 3, 1.0), (50, 20, 0.4)])
+def test_a_calibrated_model_is_called_that_where_images_are_copies_or_of_groups(
+    groups: int, size: int, alike: float
+) -> None:
+    # Copies are equally sure, and right together; images of a group are right together more often than others.
+    rng = np.random.default_rng(0)
+    group_N = np.repeat(np.arange(groups), size)
+    called: dict[bool, int] = {True: 0, False: 0}
+    covered, bars = {True: 0, False: 0}, {True: 0, False: 0}
+    for _ in range(60):
+        of_each = rng.beta(8, 1, groups)[group_N] if alike == 1 else rng.beta(8, 1, groups * size)
+        confidence_N = 0.5 + of_each / 2
+        luck_N = alike**0.5 * rng.normal(size=groups)[group_N] + (1 - alike) ** 0.5 * rng.normal(size=groups * size)
+        labels_N = (ndtr(luck_N) >= confidence_N).astype(np.int64)
+        probabilities = np.stack([confidence_N, 1 - confidence_N], axis=1).astype(np.float32)
+        for knows_groups in called:
+            found = calibration(probabilities, labels_N, group_N=group_N if knows_groups else None)
+            called[knows_groups] += found.verdict == "calibrated"
+            covered[knows_groups] += sum(bar.interval[0] <= bar.confidence <= bar.interval[1] for bar in found.bins)
+            bars[knows_groups] += len(found.bins)
+    assert called[True] >= 54
+    assert called[False] < called[True]
+    assert covered[True] / bars[True] >= 0.93
+    assert covered[False] / bars[False] < covered[True] / bars[True]
+
+
+def test_twenty_groups_at_least_judge_probabilities() -> None:
+    probabilities, labels = calibrated_sample(190, 3, seed=0)
+    found = calibration(probabilities, labels, group_N=np.repeat(np.arange(19), 10))
+    assert found.verdict == "too few"
+    assert found.examples == "190 images in 19 groups"
+    assert found.brier_interval is not None
+    one = calibration(probabilities, labels, group_N=np.zeros(190, np.int64))
+    assert (one.verdict, one.brier_interval) == ("too few", None)
+    alone = calibration(probabilities, labels, group_N=np.arange(190))
+    assert alone == calibration(probabilities, labels)
+
+
+def test_the_brier_scores_interval_holds_the_true_one_where_images_are_copies() -> None:
+    held, rng = {True: 0, False: 0}, np.random.default_rng(1)
+    group_N, true = np.repeat(np.arange(60), 8), 2 * float(np.mean([p * (1 - p) for p in (0.7, 0.9)]))
+    for _ in range(200):
+        confidence_N = rng.choice([0.7, 0.9], 60)[group_N]
+        labels_N = (rng.random(60)[group_N] >= confidence_N).astype(np.int64)
+        probabilities = np.stack([confidence_N, 1 - confidence_N], axis=1).astype(np.float32)
+        for knows_groups in held:
+            low, high = calibration(
+                probabilities, labels_N, group_N=group_N if knows_groups else None
+            ).brier_interval or (0, 2)
+            held[knows_groups] += low <= true <= high
+    assert held[True] >= 184
+    assert held[False] < 120

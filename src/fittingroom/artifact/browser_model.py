@@ -190,6 +190,7 @@ def _scale(scale: OodScale) -> dict[str, Any]:
     rows = np.unique(np.r_[np.arange(min(100, last)), np.linspace(min(100, last), last, 58).astype(int)])
     return {
         "n": scale.n,
+        "groups": scale.groups,
         "counts": [0, *scale.energy.counts[rows + 1].astype(int).tolist()],
         "energy": _ranks(scale.energy, rows),
         "residual": scale.residual and _ranks(scale.residual, rows),

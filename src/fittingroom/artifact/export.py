@@ -28,8 +28,10 @@ from fittingroom.artifact.onnx_runtime import silence_telemetry
 from fittingroom.artifact.ood_score import OodScale
 from fittingroom.artifact.parity_gate import ExportError, ParityGate
 from fittingroom.artifact.shipped import Shipped, answer_in_batches
+from fittingroom.data.cut import groups_for_intervals
 from fittingroom.data.dataset import Dataset
 from fittingroom.errors import lacks_memory
+from fittingroom.evaluation.group_intervals import group_numbers
 from fittingroom.evaluation.predictions import Predictions
 from fittingroom.files.atomic import atomic_write
 from fittingroom.files.run_file import read_run_text
@@ -133,7 +135,7 @@ def metadata_of(artifact: Artifact, gate: ParityGate) -> Metadata:
         preprocessing=artifact.preprocessing,
         normalization=artifact.normalization,
         background=background if isinstance(background, int) else tuple(background),
-        ood_scale=ood_scale_of(gate.held_out),
+        ood_scale=ood_scale_of(gate.held_out, gate.held_out_set),
         weights=sha256_of_weights(artifact.path),
         recipe=read_run_text(artifact.path / "recipe.toml", "the recipe of the run"),
         data=artifact.data,
@@ -143,11 +145,13 @@ def metadata_of(artifact: Artifact, gate: ParityGate) -> Metadata:
     )
 
 
-def ood_scale_of(held_out: Predictions | None) -> OodScale | None:
-    """The scale by what a model says of its validation images; None where there are none, or too few."""
-    if held_out is None or held_out.energies is None:
+def ood_scale_of(held_out: Predictions | None, dataset: Dataset | None) -> OodScale | None:
+    """The scale by what a model says of its validation images, ``dataset``; None where there are none, or too few."""
+    if held_out is None or held_out.energies is None or dataset is None:
         return None
-    return OodScale.of(held_out.energies, held_out.residuals)
+    group_N = group_numbers(groups_for_intervals(dataset))
+    groups = 0 if group_N is None else int(group_N.max()) + 1
+    return OodScale.of(held_out.energies, held_out.residuals, groups=groups)
 
 
 def _shipped(artifact: Artifact, network: nn.Module, train: Dataset, *, keep: bool = False) -> Shipped:

@@ -6,9 +6,10 @@ Two measurements go into it, both high where an image is strange. The energy of 
 
 What is high for a model is read off its validation images: each measurement becomes the share of them that is at least
 as strange, a mean of the two shares joins them (Vovk and Wang 2020, arXiv 1212.4966), and that is ranked among those of
-the validation images once more. This rank is ``typical``. Of means to a power, the exponent 0 adds up evidence, as
-Fisher's method does, and -∞ takes the stranger of the two; exponent and weights were chosen on validation images, as
-``benchmarks/log.md`` tells. Files of before 0.2 have the energy alone.
+the validation images once more. This rank is ``typical``. Where groups are known it is that among as many images as
+there are groups, as those of a group, or copies of one, are strange together. Of means to a power, the exponent 0 adds
+up evidence, as Fisher's method does, and -∞ takes the stranger of the two; exponent and weights were chosen on
+validation images, as ``benchmarks/log.md`` tells. Files of before 0.2 have the energy alone.
 """
 
 from __future__ import annotations
@@ -89,36 +90,42 @@ class OodScale:
         energy: their energies.
         residual: their residuals; None for a network that has no features to measure, and in files of before 0.2.
         joined: of both together; None with ``residual``.
+        groups: of which the images are, one in none counted as one; 0 where no two are of one.
     """
 
     n: int
     energy: Ranks
     residual: Ranks | None = None
     joined: Ranks | None = None
+    groups: int = 0
 
     @classmethod
-    def of(cls, energies_N: NDArray[np.float32], residuals_N: NDArray[np.float32] | None = None) -> OodScale | None:
+    def of(
+        cls, energies_N: NDArray[np.float32], residuals_N: NDArray[np.float32] | None = None, *, groups: int = 0
+    ) -> OodScale | None:
         """The scale by the measurements of validation images, (N,), none of which was trained on.
 
-        None for fewer than 100: they can't show what is rare.
+        ``groups`` is the number of their groups, where any two are of one. None for fewer than 100 images: they can't
+        show what is rare.
         """
         n = len(energies_N)
         if n < MIN_IMAGES:
             return None
         energy = Ranks.of(energies_N)
         if residuals_N is None:
-            return cls(n, energy)
+            return cls(n, energy, groups=groups)
 
         # Each counts itself among those that are at least as strange, as a new image does.
         residual = Ranks.of(residuals_N)
         strangeness_N = _joined(energy.at_least(energies_N), residual.at_least(residuals_N), n)
-        return cls(n, energy, residual, Ranks.of(strangeness_N))
+        return cls(n, energy, residual, Ranks.of(strangeness_N), groups)
 
     def typical(
         self, energies_N: NDArray[np.float32], residuals_N: NDArray[np.float32] | None = None
     ) -> NDArray[np.float64]:
         """(k + 1)/(n + 1), k the validation images that are at least as strange: float64 (N,), above 0 and up to 1.
 
+        Of images in g groups it is (kg/n + 1)/(g + 1), as if each group were one.
         A conformal p-value (Bates, Candès, Lei, Romano and Sesia 2023): of images like those of validation, at most one
         in twenty has 0.05 or less. What is not a number is the strangest there is.
         """
@@ -126,12 +133,14 @@ class OodScale:
         if self.residual is not None and self.joined is not None and residuals_N is not None:
             beside_N = self.residual.at_least(residuals_N)
             at_least_N = self.joined.at_least(_joined(at_least_N + 1, beside_N + 1, self.n))
-        return (at_least_N + 1) / (self.n + 1)
+        units = self.groups or self.n
+        return (at_least_N * units / self.n + 1) / (units + 1)
 
     def to_json(self) -> dict[str, Any]:
         """The scale for the metadata of a file."""
         ranks = {"energy": self.energy, "residual": self.residual, "joined": self.joined}
-        return {"n": self.n} | {key: value.to_text() for key, value in ranks.items() if value is not None}
+        of_groups = {"groups": self.groups} if self.groups else {}
+        return {"n": self.n} | of_groups | {key: value.to_text() for key, value in ranks.items() if value is not None}
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> OodScale | None:
@@ -147,7 +156,10 @@ class OodScale:
         if "percentiles" in values:
             return cls(n, _ranks_of_percentiles(values["percentiles"], n))
         ranks = {key: Ranks.from_text(values[key], n) for key in ("energy", "residual", "joined") if key in values}
-        return cls(n, **ranks)
+        groups = int(values.get("groups", 0))
+        if not 0 <= groups <= n:
+            raise ValueError(f"groups of {n:,} validation images expected, {groups:,} found")
+        return cls(n, **ranks, groups=groups)
 
 
 def level_of(typical: float) -> Level:

@@ -36,6 +36,7 @@ class ParityGate:
     expected: tuple[Predictions, ...]
     has_scale: bool = True
     held_out: Predictions | None = None
+    held_out_set: Dataset | None = None
     threshold: Threshold | None = None
 
     @classmethod
@@ -48,15 +49,15 @@ class ParityGate:
         validation images.
         """
         rows = rows_to_fit(len(train)).numpy()
-        sets, expected = [train.subset(rows)], [shipped.answer_rows(train, rows)]
+        sets, expected, held_out_set = [train.subset(rows)], [shipped.answer_rows(train, rows)], train
         if validation is not None:
             sets.append(validation)
             expected.append(shipped.answer(validation.images))
-            held_out = expected[1]  # the network's own
+            held_out, held_out_set = expected[1], validation  # the network's own
 
         # of images that were trained on, energies and residuals are too low to compare others with
         has_scale = held_out is not None and len(held_out) >= MIN_IMAGES
-        return cls(tuple(sets), tuple(expected), has_scale, held_out, shipped.threshold)
+        return cls(tuple(sets), tuple(expected), has_scale, held_out, held_out_set, shipped.threshold)
 
     def check(self, answer: Callable[[NDArray[np.uint8]], Predictions]) -> None:
         """Compare: probabilities within 1e-4, and equal labels.

@@ -69,7 +69,7 @@ def quantize_int8(source: Path, train: Dataset, validation: Dataset | None, path
         raise ExportError(f"{path}: {result}; a fall of less than {100 * MAX_LOSS:g} points expected: nothing written")
 
     # What is strange in 8 bits is read off 8 bits.
-    metadata = replace(in_float32.metadata, ood_scale=ood_scale_of(said))
+    metadata = replace(in_float32.metadata, ood_scale=ood_scale_of(said, validation))
     with atomic_write(path, follow_links=path.parent != source.parent) as file:
         file.write(with_metadata(quantized, metadata))
     return result

@@ -33,12 +33,12 @@ OF_FOLDS = "Nadeau–Bengio"  # the interval of a cross-validation, see fold_int
 PSEUDO_IMAGES = 4  # two right and two wrong, each to the side of the other: Agresti and Coull's, Agresti and Min's
 
 
-def wilson_interval(correct: int, n: int) -> tuple[float, float]:
+def wilson_interval(correct: float, n: float) -> tuple[float, float]:
     """The 95% interval of a share, each bound in 0–1: Wilson 1927.
 
     Args:
         correct: successes, 0 to ``n``.
-        n: trials, ≥ 1.
+        n: trials; no whole number where images of groups count for fewer than they are.
     """
     share, z2 = correct / n, Z_95**2
     centre = (share + z2 / (2 * n)) / (1 + z2 / n)

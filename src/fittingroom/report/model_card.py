@@ -79,7 +79,9 @@ def _write_card(run: Run, family: dict[str, Any] | None) -> Path:
         "by_class": class_metrics_in_words(judged.scores) if judged else "",
         "near_in_test": near.sentence if (near := near_in_test_of(run)) and near.flatters else "",
         "unjudged": unjudged_in_words(judged.scores, judged.split) if judged else "",
-        "calibration": calibration(judged.table.probabilities, judged.table.truth) if judged else None,
+        "calibration": calibration(judged.table.probabilities, judged.table.truth, group_N=judged.table.group_numbers)
+        if judged
+        else None,
         "normalization": NORMALIZATION[recipe.normalize],
         "evaluations": len(test_set_evaluations(run)),
         "reproduce": reproducing_command(run),

@@ -183,7 +183,7 @@ def _about_one(run: Run, *, with_map: bool, trust_code: bool) -> dict[str, Any]:
     has_matrix = len(judged.scores["confusion"]) <= MAX_MATRIX_CLASSES
     confused, sprite = confused_of(judged, images) if has_matrix else ([], None)
     return content | {
-        "calibration": calibration(judged.table.probabilities, judged.table.truth),
+        "calibration": calibration(judged.table.probabilities, judged.table.truth, group_N=judged.table.group_numbers),
         "suspicious": suspicious,
         "trusted_share": TRUSTED,
         "matrix": _matrix(judged.scores) if has_matrix else [],

@@ -234,7 +234,8 @@ function typicalOf(scale, energy, residual) {
     const beside = countAtLeast(scale, scale.residual, residual);
     atLeast = countAtLeast(scale, scale.joined, share(atLeast) + RESIDUAL_WEIGHT * share(beside));
   }
-  return (atLeast + 1) / (scale.n + 1);
+  const units = scale.groups || scale.n; // of a group, or of copies, all may be strange together
+  return ((atLeast * units) / scale.n + 1) / (units + 1);
 }
 
 // `falling` starts with the strangest; what is no number is the strangest there is.
