@@ -25,7 +25,8 @@ from numpy.typing import NDArray
 from small_sets_accuracy import PROGRAMS, Program
 
 import fittingroom as fr
-from fittingroom.data.dataset import Dataset, Splits
+from fittingroom.data.dataset import Dataset
+from fittingroom.data.splits import Splits
 from fittingroom.evaluation.intervals import model_interval
 from fittingroom.evaluation.predictions import read_predictions
 from fittingroom.runs.cut import bundles_of

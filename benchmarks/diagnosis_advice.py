@@ -32,7 +32,8 @@ from sklearn.datasets import load_digits
 
 import fittingroom as fr
 from fittingroom.compare.mcnemar import exact_mcnemar
-from fittingroom.data.dataset import Dataset, Splits
+from fittingroom.data.dataset import Dataset
+from fittingroom.data.splits import Splits
 from fittingroom.errors import TrainingDiverged
 from fittingroom.evaluation.intervals import half_of_mean
 from fittingroom.evaluation.metrics import score

@@ -13,8 +13,9 @@ import official
 from numpy.typing import NDArray
 
 from fittingroom.data.convert import convert
-from fittingroom.data.dataset import Dataset, Splits, concatenate
+from fittingroom.data.dataset import Dataset, concatenate
 from fittingroom.data.formats.splits import CLASSES_FILE
+from fittingroom.data.splits import Splits
 
 PART = 50_000
 SHIFT, BRIGHTNESS = 2, 0.15  # up to so many pixels and this share

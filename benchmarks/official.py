@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from fittingroom.data.convert import convert
-from fittingroom.data.dataset import Splits, concatenate
+from fittingroom.data.dataset import concatenate
 from fittingroom.data.open import open_dataset
+from fittingroom.data.splits import Splits
 
 QUICK = ("--epochs", "1", "--set", "validation=200")  # options of a training for a quick try on the sample
 DATA = Path(__file__).resolve().parent / "data"

@@ -33,7 +33,8 @@ from record import RESULTS, Figure, append, figure
 from small_sets import MAKERS, cut
 
 import fittingroom as fr
-from fittingroom.data.dataset import Dataset, Splits
+from fittingroom.data.dataset import Dataset
+from fittingroom.data.splits import Splits
 from fittingroom.evaluation.intervals import half_of_mean
 
 HERE = Path(__file__).resolve().parent

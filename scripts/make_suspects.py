@@ -12,8 +12,8 @@ import torch
 
 from fittingroom.audit.label_issues import SHIPPED, write_label_issues
 from fittingroom.audit.official_part import part_of
-from fittingroom.data.dataset import parts_of
 from fittingroom.data.open import open_dataset
+from fittingroom.data.splits import parts_of
 from fittingroom.label_check import LabelCheck, check_labels
 
 

@@ -53,7 +53,9 @@ def test_what_is_no_data_set_is_told_how_it_becomes_one(given: Any, tmp_path: Pa
 
 
 def test_a_path_in_place_of_a_dataset_is_told_how_it_is_opened(run: fr.Run) -> None:
-    with pytest.raises(fr.DataError, match=r"a Dataset expected, str found: fittingroom\.open_dataset\(path, prep"):
+    with pytest.raises(
+        fr.DataError, match=r"a fittingroom\.Dataset expected, str found: fittingroom\.open_dataset\(path, prep"
+    ):
         run.evaluate("sample")  # type: ignore[arg-type]
 
 

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from fittingroom.compare.foreign import evaluate_files as evaluate_files
     from fittingroom.data.convert import convert as convert
     from fittingroom.data.dataset import Dataset as Dataset
-    from fittingroom.data.dataset import Splits as Splits
     from fittingroom.data.open import open_dataset as open_dataset
+    from fittingroom.data.splits import Splits as Splits
     from fittingroom.errors import ArtifactError as ArtifactError
     from fittingroom.errors import DataError as DataError
     from fittingroom.errors import FittingRoomError as FittingRoomError
@@ -65,7 +65,7 @@ _HOMES = {
     "Recipe": "recipes.recipe",
     "RecipeError": "errors",
     "Run": "runs.run",
-    "Splits": "data.dataset",
+    "Splits": "data.splits",
     "Stage": "recipes.recipe",
     "Tried": "ideas",
     "add_seeds": "pipeline",

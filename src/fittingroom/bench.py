@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.utils.data import DataLoader
 
-from fittingroom.data.dataset import Dataset, Splits
+from fittingroom.data.dataset import Dataset
+from fittingroom.data.splits import Splits
 from fittingroom.errors import DataError, FittingRoomError
 from fittingroom.models import find_model
 from fittingroom.models.tutorial_cnn import TutorialCNN

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from fittingroom.audit.near_duplicates import near_duplicates
 from fittingroom.data.cut import bundles, deal_bundles
-from fittingroom.data.dataset import Dataset, Splits
+from fittingroom.data.dataset import Dataset
+from fittingroom.data.splits import Splits
 from fittingroom.errors import DataError
 
 PARTS = ("train", "validation", "test")

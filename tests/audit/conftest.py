@@ -8,8 +8,9 @@ import pytest
 from markupsafe import escape
 
 from fittingroom.audit.findings import Finding
-from fittingroom.data.dataset import Dataset, Splits
+from fittingroom.data.dataset import Dataset
 from fittingroom.data.open import open_dataset
+from fittingroom.data.splits import Splits
 from fittingroom.rendering.languages import LONGEST, translated
 
 HERE = Path(__file__).parent

@@ -12,9 +12,10 @@ from fittingroom.audit.check import repair_images
 from fittingroom.audit.features import in_grey
 from fittingroom.audit.near_duplicates import near_duplicates
 from fittingroom.audit.official_part import part_of
-from fittingroom.data.dataset import Dataset, Splits
+from fittingroom.data.dataset import Dataset
 from fittingroom.data.formats.idx import write_idx
 from fittingroom.data.preprocessing import Preprocessing
+from fittingroom.data.splits import Splits
 from tests.support.colour_images import Images, crops, flags, photographs, write_pictures
 from tests.support.jpeg import as_jpeg
 from tests.support.planted import checked, names, only, parts, replaced

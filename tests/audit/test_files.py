@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from fittingroom.audit import write_repaired
-from fittingroom.data.dataset import Splits
 from fittingroom.data.formats.idx import write_idx
 from fittingroom.data.open import open_dataset
+from fittingroom.data.splits import Splits
 from tests.support.planted import TRAIN_IMAGES, TRAIN_LABELS, both, checked, names, only, parts, write_folder
 
 LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:abc\nsize 9\n"

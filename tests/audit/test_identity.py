@@ -11,8 +11,9 @@ import fittingroom as fr
 from fittingroom.audit import Report, check, fast_findings
 from fittingroom.audit.reference import MANIFEST, TEST, TRAIN, hashes_of, manifest
 from fittingroom.data.convert import convert
-from fittingroom.data.dataset import Dataset, Splits, concatenate
+from fittingroom.data.dataset import Dataset, concatenate
 from fittingroom.data.fetch.fingerprints import FASHION_MNIST_CLASSES
+from fittingroom.data.splits import Splits
 from tests.support.jpeg import as_jpeg
 from tests.support.planted import both, checked, fast_errors, names, only, replaced, write_folder
 

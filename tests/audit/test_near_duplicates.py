@@ -10,7 +10,8 @@ from PIL import Image, ImageFilter
 
 from fittingroom.audit import check
 from fittingroom.audit.near_duplicates import MIN_CORRELATION, near_duplicates
-from fittingroom.data.dataset import Dataset, Splits
+from fittingroom.data.dataset import Dataset
+from fittingroom.data.splits import Splits
 from tests.support.jpeg import as_jpeg
 from tests.support.planted import both, names, write_folder
 

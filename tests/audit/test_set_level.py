@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from fittingroom.audit.statistics import _p_text
-from fittingroom.data.dataset import Dataset, Splits, concatenate
+from fittingroom.data.dataset import Dataset, concatenate
+from fittingroom.data.splits import Splits
 from tests.support.planted import both, checked, fast_errors, names, only, parts, replaced, write_folder
 
 NUMBERS = tuple("0123456789")

@@ -9,7 +9,8 @@ from sklearn.datasets import load_digits
 from fittingroom.audit.check import repair_images
 from fittingroom.audit.layout import offset_of
 from fittingroom.audit.orientation import TURNS
-from fittingroom.data.dataset import Dataset, Splits
+from fittingroom.data.dataset import Dataset
+from fittingroom.data.splits import Splits
 from tests.support.planted import both, replaced
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from fittingroom.audit import fast_findings
 from fittingroom.data.convert import convert
-from fittingroom.data.dataset import Splits
+from fittingroom.data.splits import Splits
 from tests.support.planted import checked, names, only, parts, replaced
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 import fittingroom as fr
 from fittingroom.cli import main
 from fittingroom.data.convert import convert
-from fittingroom.data.dataset import Splits
+from fittingroom.data.splits import Splits
 
 pytestmark = pytest.mark.usefixtures("own_folder")
 

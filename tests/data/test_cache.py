@@ -15,10 +15,11 @@ import numpy as np
 import pytest
 
 from fittingroom.data.cache import cache_entries, cached_read, clear_cache
-from fittingroom.data.dataset import Dataset, Splits
+from fittingroom.data.dataset import Dataset
 from fittingroom.data.formats.npz import read_npz, write_npz
 from fittingroom.data.open import open_dataset
 from fittingroom.data.preprocessing import Preprocessing
+from fittingroom.data.splits import Splits
 from fittingroom.files.cache_dir import cache_dir
 from tests.support.same import assert_same
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from fittingroom.data.convert import convert
-from fittingroom.data.dataset import Dataset, Splits, parts_of
+from fittingroom.data.dataset import Dataset
 from fittingroom.data.open import open_dataset
+from fittingroom.data.splits import Splits, parts_of
 from fittingroom.errors import DataError
 
 FOLDERS = ("idx", "csv", "parquet")

@@ -10,8 +10,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from fittingroom.data.cut import stratified_split
-from fittingroom.data.dataset import Dataset, Splits, concatenate
+from fittingroom.data.dataset import Dataset, concatenate
 from fittingroom.data.open import open_dataset
+from fittingroom.data.splits import Splits
 from fittingroom.errors import DataError
 
 IMAGES = np.arange(6 * 2 * 3, dtype=np.uint8).reshape(6, 2, 3)

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 import fittingroom as fr
-from fittingroom.data.dataset import Dataset, Splits
+from fittingroom.data.dataset import Dataset
 from fittingroom.data.edit_lists import image_name
 from fittingroom.data.edits import Edits, apply_edits, edited
+from fittingroom.data.splits import Splits
 from fittingroom.errors import DataError
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +90,7 @@ def test_a_scale_says_what_is_white() -> None:
         (["nowhere.png"], "nowhere.png: can't be read"),
         ([b"no picture"], "mine: image 0: a picture"),
         ([Image.fromarray(GREY[0]), 3], "mine: image 1"),
-        ([[[0, 1], [2]], [[0, 1], [2]]], "mine: rows of one length expected"),
+        ([[[0, 1], [2]], [[0, 1], [2]]], "mine: image 0: rows of one length expected"),
         ("one.png", "mine: an array or a list of images expected, str found"),
         (None, "mine: an array or a list of images expected, NoneType found"),
     ],
@@ -269,12 +269,13 @@ class HuggingFace:
 
     features = {"picture": type("Image", (), {})(), "id": None, "label": ClassLabel()}  # noqa: RUF012
 
-    def __init__(self, labels: list[int]) -> None:
+    def __init__(self, labels: list[int], images: Sequence[Any] | None = None) -> None:
         self.labels = labels
+        self.images = [Image.fromarray(image) for image in GREY] if images is None else images
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        for image, label in zip(GREY, self.labels, strict=True):
-            yield {"picture": Image.fromarray(image), "id": 7, "label": label}
+        for image, label in zip(self.images, self.labels, strict=True):
+            yield {"picture": image, "id": 7, "label": label}
 
 
 def test_a_set_of_hugging_face_keeps_its_names() -> None:
@@ -288,6 +289,44 @@ def test_a_set_of_hugging_face_keeps_its_names() -> None:
         fr.Dataset.from_hf({"train": HuggingFace(LABELS), "test": HuggingFace(LABELS)})
     with pytest.raises(fr.DataError, match="a column 'img' expected, found picture, id, label"):
         fr.Dataset.from_hf(HuggingFace(LABELS), image="img")
+
+
+def test_all_parts_of_hugging_face_become_one_set_of_one_size() -> None:
+    data = fr.Splits.from_hf(
+        {"train": HuggingFace(LABELS), "valid": HuggingFace(LABELS), "test": HuggingFace([-1] * 6)}
+    )
+    assert list(data) == ["train", "validation", "test"]
+    assert data.train.classes == data["validation"].classes == ClassLabel.names
+    assert data["test"].labels is None
+    assert data.preprocessing is None  # as of all that was made in memory
+
+    large = [Image.fromarray(image).resize((90, 70)) for image in COLOUR]
+    data = fr.Splits.from_hf({"train": HuggingFace(LABELS), "test": HuggingFace(LABELS, large)})
+    assert data.train.images.shape == data["test"].images.shape == (6, 64, 64, 3)
+
+    asked = Preprocessing(size=(5, 5), resize="crop")
+    data = fr.Splits.from_hf({"train": HuggingFace(LABELS), "test": HuggingFace(LABELS, large)}, preprocessing=asked)
+    assert data.train.image_size == (5, 5)
+    assert data.preprocessing is not None
+    assert data.preprocessing.resize == "crop"  # what predict is to make of a file
+
+
+@pytest.mark.parametrize("names", [("fold1", "fold2"), ("test",), ("train", "val", "dev")])
+def test_parts_of_other_names_are_refused(names: tuple[str, ...]) -> None:
+    parts = {name: HuggingFace(LABELS) for name in names}
+    with pytest.raises(
+        fr.DataError, match=rf"train, validation and test expected, found {', '.join(names)}: make each"
+    ):
+        fr.Splits.from_hf(parts)
+    with pytest.raises(fr.DataError, match=r"HuggingFace found: Dataset\.from_hf takes one part"):
+        fr.Splits.from_hf(HuggingFace(LABELS))  # type: ignore[arg-type]
+
+
+def test_what_is_none_for_an_image_is_named() -> None:
+    with pytest.raises(fr.DataError, match="hugging face: image 0: an image expected, None found"):
+        fr.Dataset.from_hf(HuggingFace(LABELS, [None, *GREY[1:]]))
+    with pytest.raises(fr.DataError, match="hugging face: image 5: an image expected, None found"):
+        fr.Dataset.from_hf(HuggingFace(LABELS, [*map(Image.fromarray, GREY[:5]), None]))
 
 
 def pandas_frame(columns: dict[str, Any]) -> Any:

@@ -4,8 +4,9 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
-from fittingroom.data.dataset import Dataset, Splits
+from fittingroom.data.dataset import Dataset
 from fittingroom.data.normalization import Normalization, channel_mean_std, normalization_of, pixel_mean_std
+from fittingroom.data.splits import Splits
 from fittingroom.errors import DataError
 
 

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from fittingroom.data.cache import cache_entries
-from fittingroom.data.dataset import Dataset, Splits
+from fittingroom.data.dataset import Dataset
 from fittingroom.data.formats.idx import write_idx
 from fittingroom.data.formats.kaggle_csv import write_kaggle_csv
 from fittingroom.data.formats.npz import write_npz
@@ -19,6 +19,7 @@ from fittingroom.data.formats.parquet import write_parquet
 from fittingroom.data.formats.table import read_blocks
 from fittingroom.data.open import open_dataset
 from fittingroom.data.preprocessing import Preprocessing, resize_images
+from fittingroom.data.splits import Splits
 from fittingroom.errors import DataError
 from tests.support.same import assert_same
 

@@ -11,7 +11,8 @@ from PIL import Image
 
 import fittingroom as fr
 from fittingroom.cli import main
-from fittingroom.data.dataset import Dataset, Splits
+from fittingroom.data.dataset import Dataset
+from fittingroom.data.splits import Splits
 from fittingroom.errors import Interrupted
 from fittingroom.estimator import FittingRoomClassifier
 from fittingroom.events import Event, RecipeSettled

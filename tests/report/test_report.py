@@ -20,7 +20,8 @@ from PIL import Image
 import fittingroom as fr
 from fittingroom.audit.label_issues import label_issues_of
 from fittingroom.audit.subsets import LABEL_ISSUES_CAVEAT, make_subsets
-from fittingroom.data.dataset import Dataset, Splits
+from fittingroom.data.dataset import Dataset
+from fittingroom.data.splits import Splits
 from fittingroom.rendering.contact_sheet import png_uri
 from fittingroom.report.page import write_report
 from fittingroom.report.pictures import MAX_MISTAKES, PICTURE_SIDE

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from fittingroom.audit import Finding, Report, check, fast_findings
-from fittingroom.data.dataset import Dataset, Splits
+from fittingroom.data.dataset import Dataset
 from fittingroom.data.formats.idx import write_idx
+from fittingroom.data.splits import Splits
 
 TRAIN_IMAGES, TRAIN_LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
 TEST_IMAGES, TEST_LABELS = "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import fittingroom as fr
-from fittingroom.data.dataset import Splits
+from fittingroom.data.splits import Splits
 from fittingroom.errors import Interrupted
 from fittingroom.events import Hooks
 from fittingroom.recipes.changes import with_epochs

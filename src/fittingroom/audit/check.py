@@ -20,11 +20,12 @@ from fittingroom.audit.orientation import inverted, turned
 from fittingroom.audit.read_damaged import holds_pictures, read_audited_file
 from fittingroom.audit.repeats import duplicates, near_findings, overlap
 from fittingroom.audit.statistics import constant_images, leaky_pixel, scaled_range, split_shift
-from fittingroom.data.dataset import Dataset, Splits, parts_of
+from fittingroom.data.dataset import Dataset
 from fittingroom.data.fetch.fingerprints import FASHION_MNIST_CLASSES
 from fittingroom.data.formats.many_pictures import Decoding
 from fittingroom.data.large import is_large
 from fittingroom.data.preprocessing import Preprocessing
+from fittingroom.data.splits import Splits, parts_of
 
 FAST_IMAGES = 400  # of a part, on which the fast check judges whether images are whole and upright
 

@@ -8,13 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from fittingroom.audit.findings import MAX_VALUES_LISTED, Finding
-from fittingroom.data.dataset import Splits, parts_of
 from fittingroom.data.formats import parquet
 from fittingroom.data.formats.folder_layout import LEFT_OUT, find_layout
 from fittingroom.data.formats.folder_scan import is_junk
 from fittingroom.data.formats.many_pictures import OF_SIZES, picture_sizes
 from fittingroom.data.formats.table import PARQUET, PICTURES, format_at
 from fittingroom.data.picture_file import SUFFIXES
+from fittingroom.data.splits import Splits, parts_of
 from fittingroom.errors import DataError
 
 UNREADABLE = "left out, as they can't be read"  # begins the notes of the readers of pictures

@@ -21,7 +21,6 @@ from fittingroom.audit.findings import Finding
 from fittingroom.audit.picture_files import file_findings
 from fittingroom.audit.read_by_force import force_csv, force_npz, refuse_zip_bomb
 from fittingroom.audit.values import picture_findings
-from fittingroom.data.dataset import Splits, parts_of
 from fittingroom.data.fetch.known_sets import KNOWN
 from fittingroom.data.formats.csv_layout import holds_pixels, without_endless_lines
 from fittingroom.data.formats.gzipped import BLOCK
@@ -31,6 +30,7 @@ from fittingroom.data.formats.splits import PARTS, part_of
 from fittingroom.data.formats.table import CSV, FORMATS, IDX, NPZ, PARQUET, PICTURES, format_at, format_of_name
 from fittingroom.data.open import open_dataset
 from fittingroom.data.preprocessing import Preprocessing
+from fittingroom.data.splits import Splits, parts_of
 from fittingroom.errors import DataError
 
 

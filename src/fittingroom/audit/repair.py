@@ -6,8 +6,8 @@ from pathlib import Path
 
 from fittingroom.audit.check import Checked
 from fittingroom.data.convert import convert
-from fittingroom.data.dataset import Splits
 from fittingroom.data.formats.table import IDX, format_of_name
+from fittingroom.data.splits import Splits
 from fittingroom.errors import DataError
 
 

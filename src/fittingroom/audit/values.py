@@ -15,13 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fittingroom.audit.findings import Finding
-from fittingroom.data.dataset import MAX_CLASSES, Splits, parts_of
+from fittingroom.data.dataset import MAX_CLASSES
 from fittingroom.data.formats.arrays import is_grey
 from fittingroom.data.formats.columns import IMAGE_NAMES
 from fittingroom.data.formats.parquet import parquet_files
 from fittingroom.data.formats.parquet_pictures import picture_bytes
 from fittingroom.data.picture_file import read_picture_file
 from fittingroom.data.preprocessing import PictureFacts, probe_picture
+from fittingroom.data.splits import Splits, parts_of
 from fittingroom.errors import DataError
 from fittingroom.files.parquet_pages import page_problem
 from fittingroom.files.polars_check import check_polars

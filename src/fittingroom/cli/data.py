@@ -12,7 +12,8 @@ from fittingroom.cli.parser import Commands, Parser, add_old_spelling
 if TYPE_CHECKING:
     from PIL import Image
 
-    from fittingroom.data.dataset import Dataset, Splits
+    from fittingroom.data.dataset import Dataset
+    from fittingroom.data.splits import Splits
     from fittingroom.recipes.recipe import Recipe
 
 DATA_HELP = (
@@ -141,7 +142,7 @@ def run_info(args: argparse.Namespace) -> int:
     from dataclasses import asdict
 
     from fittingroom.cli import console, data_views
-    from fittingroom.data.dataset import parts_of
+    from fittingroom.data.splits import parts_of
     from fittingroom.data.summary import summary_of
 
     data = _open(args)
@@ -172,7 +173,7 @@ def run_info(args: argparse.Namespace) -> int:
 def run_show(args: argparse.Namespace) -> int:
     """Print the first rows and write a contact sheet, or one of what a recipe's augmentation makes of images."""
     from fittingroom.cli import console, data_views
-    from fittingroom.data.dataset import parts_of
+    from fittingroom.data.splits import parts_of
     from fittingroom.errors import DataError, UsageError
     from fittingroom.recipes.reading import load_recipe
 
@@ -279,8 +280,8 @@ def run_convert(args: argparse.Namespace) -> int:
     """Write a data set in another format; print the files."""
     from fittingroom.cli import console
     from fittingroom.data.convert import convert
-    from fittingroom.data.dataset import parts_of
     from fittingroom.data.formats.splits import CLASSES_FILE
+    from fittingroom.data.splits import parts_of
 
     data = _open(args)
     files = convert(data, args.out, to=args.to, force=args.force)

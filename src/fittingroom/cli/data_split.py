@@ -61,7 +61,7 @@ def add_parser(actions: Commands) -> None:
 def run_split(args: argparse.Namespace) -> int:
     """Split, write, and print how many images of each class came where."""
     from fittingroom.cli import console
-    from fittingroom.data.dataset import parts_of
+    from fittingroom.data.splits import parts_of
     from fittingroom.data_split import MAX_COMPARED, split_dataset
 
     dataset = _open(args)
@@ -104,7 +104,7 @@ def run_split(args: argparse.Namespace) -> int:
 
 def _open(args: argparse.Namespace) -> Dataset:
     """The one set that is to be split. Raises where there is nothing to do, before anything is read."""
-    from fittingroom.data.dataset import parts_of
+    from fittingroom.data.splits import parts_of
     from fittingroom.errors import DataError, UsageError
 
     if args.test + args.validation <= 0:

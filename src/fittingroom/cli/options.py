@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 from fittingroom.rendering.terminal import tell
 
 if TYPE_CHECKING:
-    from fittingroom.data.dataset import Splits
     from fittingroom.data.preprocessing import Preprocessing
+    from fittingroom.data.splits import Splits
     from fittingroom.parallel.ray_engine import RayEngine
     from fittingroom.recipes.recipe import Recipe
     from fittingroom.runs.origin import Origin

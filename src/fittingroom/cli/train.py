@@ -16,7 +16,7 @@ from fittingroom.cli.signals import observing
 from fittingroom.rendering.terminal import say, tell, terminal_width
 
 if TYPE_CHECKING:
-    from fittingroom.data.dataset import Splits
+    from fittingroom.data.splits import Splits
     from fittingroom.parallel.process_group import ProcessGroup
     from fittingroom.parallel.ray_engine import RayEngine
     from fittingroom.recipes.recipe import Recipe

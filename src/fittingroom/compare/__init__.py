@@ -16,7 +16,8 @@ from fittingroom.compare.looks import record_looks
 from fittingroom.compare.sides import Side, side_of
 from fittingroom.compare.validity import find_warnings, learned_key, record_evaluations, training_images
 from fittingroom.compare.verdict import compare_answers, holm, p_value_of
-from fittingroom.data.dataset import Dataset, Splits
+from fittingroom.data.dataset import Dataset
+from fittingroom.data.splits import Splits
 from fittingroom.errors import ArtifactError
 from fittingroom.runs.compare_ledger import level_of_look
 from fittingroom.runs.run import Run, open_run, runs_folder

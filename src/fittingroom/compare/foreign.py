@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from fittingroom.artifact.artifact import CONFIG
 from fittingroom.compare.answers import Answers, matched, numbered_images, pair
-from fittingroom.data.dataset import Dataset, Splits
+from fittingroom.data.dataset import Dataset
 from fittingroom.data.open import open_dataset
+from fittingroom.data.splits import Splits
 from fittingroom.errors import DataError
 from fittingroom.evaluation.group_intervals import group_numbers
 from fittingroom.evaluation.prediction_file import KEYS, SUFFIXES, PredictionFile, read_prediction_file

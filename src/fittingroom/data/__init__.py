@@ -12,20 +12,20 @@ if TYPE_CHECKING:
     from fittingroom.data.cut import stratified_split as stratified_split
     from fittingroom.data.dataset import Dataset as Dataset
     from fittingroom.data.dataset import Fingerprint as Fingerprint
-    from fittingroom.data.dataset import Splits as Splits
     from fittingroom.data.dataset import concatenate as concatenate
     from fittingroom.data.fetch.known_sets import known_identity as known_identity
     from fittingroom.data.fetch.known_sets import locate as locate
     from fittingroom.data.open import open_dataset as open_dataset
     from fittingroom.data.preprocessing import Preprocessing as Preprocessing
     from fittingroom.data.preprocessing import read_picture as read_picture
+    from fittingroom.data.splits import Splits as Splits
     from fittingroom.files.cache_dir import cache_dir as cache_dir
 
 _HOMES = {
     "Dataset": "data.dataset",
     "Fingerprint": "data.dataset",
     "Preprocessing": "data.preprocessing",
-    "Splits": "data.dataset",
+    "Splits": "data.splits",
     "cache_dir": "files.cache_dir",
     "cache_entries": "data.cache",
     "clear_cache": "data.cache",

@@ -25,9 +25,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fittingroom.data.dataset import Dataset, Fingerprint, Splits
+from fittingroom.data.dataset import Dataset, Fingerprint
 from fittingroom.data.large import is_large
 from fittingroom.data.preprocessing import Preprocessing
+from fittingroom.data.splits import Splits
 from fittingroom.errors import ArtifactError, DataError
 from fittingroom.files.atomic import atomic_directory
 from fittingroom.files.cache_dir import cache_dir

@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from fittingroom.data.dataset import Dataset, Splits, parts_of
+from fittingroom.data.dataset import Dataset
 from fittingroom.data.formats.splits import CLASSES_FILE, read_class_names
 from fittingroom.data.formats.table import FORMATS, Format, format_of_name
+from fittingroom.data.splits import Splits, parts_of
 from fittingroom.errors import DataError
 from fittingroom.files.atomic import atomic_directory, atomic_write
 

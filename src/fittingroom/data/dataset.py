@@ -1,4 +1,4 @@
-"""The data set that everything else works on: images in grey or colour, labels, class names, and its parts."""
+"""The data set that everything else works on: images in grey or colour, labels, and class names."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from fittingroom.data.preprocessing import Preprocessing
 from fittingroom.errors import DataError, naming_extras, warn_caller
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, KeysView, Sequence
+    from collections.abc import Iterator, Sequence
 
     import torch.utils.data
     from numpy.typing import NDArray
@@ -363,91 +363,6 @@ class Dataset:
         if self.labels is None:
             raise DataError(f"{self.name}: labels expected, none found: as_torch gives (image, label)")
         return TorchDataset(self.images, self.labels)
-
-
-@dataclass(frozen=True)
-class Splits:
-    """The parts of a data set.
-
-    Attributes:
-        train: the images to learn from, or the only part there is.
-        validation, test: None where there is none.
-        source: the path or name that it was opened from; "" for data made in memory.
-        preprocessing: how a picture file becomes an image like these; its ``photo`` may be None. None for data made
-            in memory, whose arrays say all there is to know.
-        notes: what whoever opened it should know, a sentence each: what was left out, what was resized.
-        left_out: the files, or the rows of a table, whose pictures can't be read, where that was permitted.
-
-    Raises:
-        DataError: the parts disagree about the image size, the channels or, where they have labels, the classes.
-
-    Example:
-        >>> import fittingroom as fr
-        >>> sample = fr.open_dataset("sample")
-        >>> fr.Splits(sample.train, test=sample.test)["test"]
-        Dataset('sample test': 1,000 images 28×28, 10 classes)
-        >>> list(sample)
-        ['train', 'test']
-    """
-
-    train: Dataset
-    validation: Dataset | None = None
-    test: Dataset | None = None
-    source: str = ""
-    preprocessing: Preprocessing | None = None
-    notes: tuple[str, ...] = ()
-    left_out: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        """Refuse parts of which a model of the one could not read the other."""
-        for part in (self.validation, self.test):
-            if part is None:
-                continue
-            if part.images.shape[1:] != self.train.images.shape[1:]:
-                alike = "one image size" if part.channels == self.train.channels else "grey images, or all in colour"
-                raise DataError(
-                    f"{part.name}: images of {size_in_words(self.train)} expected as in {self.train.name}, "
-                    f"{size_in_words(part)} found: all parts of a data set must have {alike}"
-                )
-
-            # labels are numbers: with the same names in another order they would be compared as equals
-            if part.classes and self.train.classes and part.classes != self.train.classes:
-                raise DataError(
-                    f"{part.name}: the classes of {self.train.name} expected, {listed(self.train.classes)}; "
-                    f"found {listed(part.classes)}: align one with the other by Dataset.aligned_to"
-                )
-
-    def __getitem__(self, part: str) -> Dataset:
-        """The part of a name, ``train``, ``validation`` or ``test``. Raises KeyError for one that there isn't."""
-        return parts_of(self)[part]
-
-    def __iter__(self) -> Iterator[str]:
-        """Yield the names of its parts."""
-        return iter(parts_of(self))
-
-    def __len__(self) -> int:
-        """Number of parts."""
-        return len(parts_of(self))
-
-    def __contains__(self, part: object) -> bool:
-        return part in parts_of(self)
-
-    def _repr_html_(self) -> str:
-        """What a notebook shows: a row for each part, with its first images."""
-        from fittingroom.data.in_notebook import view_of_parts
-
-        parts = {name: (part.name, part.images, part.labels, part.classes) for name, part in parts_of(self).items()}
-        return view_of_parts(self.source or self.train.name, parts, self.notes)
-
-    def keys(self) -> KeysView[str]:
-        """The names of its parts, so that ``dict(splits)`` has them all."""
-        return parts_of(self).keys()
-
-
-def parts_of(data: Splits) -> dict[str, Dataset]:
-    """The parts that a data set has, by their names: ``train``, ``validation``, ``test``."""
-    parts = {"train": data.train, "validation": data.validation, "test": data.test}
-    return {name: part for name, part in parts.items() if part is not None}
 
 
 def concatenate(parts: Sequence[Dataset], name: str) -> Dataset:

@@ -11,9 +11,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from fittingroom.data.dataset import LONGEST_NAME, Dataset, Splits, parts_of
+from fittingroom.data.dataset import LONGEST_NAME, Dataset
 from fittingroom.data.formats.columns import LABEL_NAMES, class_name, named, parts_of_rows, plain
 from fittingroom.data.formats.file_table import PATH_NAMES
+from fittingroom.data.splits import Splits, parts_of
 from fittingroom.errors import DataError
 from fittingroom.files.regular_file import read_regular_file
 

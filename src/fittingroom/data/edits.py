@@ -16,10 +16,11 @@ from typing import Annotated
 
 import numpy as np
 
-from fittingroom.data.dataset import Dataset, Splits, parts_of
+from fittingroom.data.dataset import Dataset
 from fittingroom.data.edit_lists import Places, corrections, read_list
 from fittingroom.data.large import is_large
 from fittingroom.data.large import without as without_rows
+from fittingroom.data.splits import Splits, parts_of
 from fittingroom.errors import DataError
 from fittingroom.files.records import Form
 

@@ -18,6 +18,7 @@ from fittingroom.data.formats.columns import (
     GROUP,
     IMAGE_NAMES,
     LABEL_NAMES_IN_WORDS,
+    PARTS,
     label_column,
     named,
 )
@@ -27,6 +28,9 @@ from fittingroom.errors import DataError
 
 IN_ITS_COLUMN = (*IMAGE_NAMES, "pixels", "file", "path", "filename")
 """What a frame's column may be called that has the image of a row in one cell."""
+
+OF_IMAGES = ("Image", "Array2D", "Array3D")
+"""The kinds of Hugging Face's features that an image may be."""
 
 MAX_DEPTH = 10  # of subsets of subsets
 
@@ -69,10 +73,11 @@ def take_hugging_face(
     """A data set as Hugging Face's library has it; see :meth:`fittingroom.Dataset.from_hf`."""
     if isinstance(dataset, Mapping):
         parts = ", ".join(map(str, dataset))
-        raise DataError(f"{where}: one part of the data set expected, all of them found: give one of {parts}")
+        problem = f"one part of the data set expected, all of them found: give one of {parts}"
+        raise DataError(f"{where}: {problem}; fittingroom.Splits.from_hf takes all")
     features = dict(getattr(dataset, "features", None) or {})
     columns = list(features) or list(getattr(dataset, "column_names", None) or ())
-    of_images = [name for name, kind in features.items() if type(kind).__name__ == "Image"]
+    of_images = [name for name, kind in features.items() if type(kind).__name__ in OF_IMAGES]
     image = _column(image, named(columns, IMAGE_NAMES) or next(iter(of_images), None), columns, "image", where)
     label = _label_column(label, columns, where)
 
@@ -90,6 +95,20 @@ def take_hugging_face(
     names = getattr(features.get(label), "names", None)
     numbers, classes = take_labels(labels, names, where)
     return Taken(made, numbers, classes, notes=notes)
+
+
+def parts_by_name(parts: Any, where: str) -> dict[str, Any]:
+    """The parts of a data set of Hugging Face's as ours are called; see :meth:`fittingroom.Splits.from_hf`."""
+    if not isinstance(parts, Mapping):
+        problem = f"parts by their names expected, as load_dataset gives them, {kind_of(parts)} found"
+        raise DataError(f"{where}: {problem}: Dataset.from_hf takes one part")
+    named_so = {PARTS.get(str(name).lower()): part for name, part in parts.items()}
+    if None in named_so or len(named_so) < len(parts) or "train" not in named_so:
+        raise DataError(
+            f"{where}: parts called train, validation and test expected, found {', '.join(map(str, parts))}: make each "
+            "by Dataset.from_hf, and of them fittingroom.Splits(train, test=test)"
+        )
+    return {str(name): part for name, part in named_so.items()}
 
 
 def take_frame(

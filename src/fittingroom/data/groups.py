@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from fittingroom.data.dataset import Dataset, Splits, parts_of
+from fittingroom.data.dataset import Dataset
 from fittingroom.data.formats import csv_kinds, parquet, parquet_file
 from fittingroom.data.formats.file_table import FileTable, shown_files
 from fittingroom.data.formats.kaggle_csv import find_csv
 from fittingroom.data.formats.table import CSV, PARQUET, format_at
+from fittingroom.data.splits import Splits, parts_of
 from fittingroom.errors import DataError
 
 LONGEST_PATTERN, LONGEST_NAME = 200, 1_000  # characters, of a pattern and of a file's path

@@ -31,6 +31,7 @@ from fittingroom.data.preprocessing import (
 from fittingroom.errors import DataError
 
 WHITE = 255
+NOTHING = object()  # None may be what somebody has for an image
 LAYOUTS = {1: "(N, 1, H, W)", 3: "(N, 3, H, W)"}
 
 
@@ -264,14 +265,14 @@ class _Gathering:
 def _gathered(
     items: Iterator[Any], where: str, scale: float | None, asked: Preprocessing, *, tells_values: bool
 ) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
-    first = next(items, None)
-    if first is None:
+    first = next(items, NOTHING)
+    if first is NOTHING:
         raise DataError(f"{where}: at least one image expected, none found")
     items = chain([first], items)
 
     # Arrays of one shape are one array: what their values mean is seen by all of them.
     if not is_picture(first):
-        arrays = [as_array(item, where) for item in items]
+        arrays = [_image_array(item, f"{where}: image {row:,}") for row, item in enumerate(items)]
         if len({array.shape for array in arrays}) == 1:
             array = np.stack(arrays)
             if array.ndim in (3, 4):
@@ -286,10 +287,16 @@ def _gathered(
             seen = see_item(item, place, asked)
             gathering.add(seen.image, seen.size if asked.size is None else seen.image.shape[:2])
         else:
-            array = as_array(item, place)[None]
+            array = _image_array(item, place)[None]
             image = _from_array(array, place, scale, Preprocessing(), tells_values=False)[0][0]
             gathering.add(image, (image.shape[0], image.shape[1]))
     return gathering.whole()
+
+
+def _image_array(item: Any, where: str) -> NDArray[Any]:
+    if item is None:
+        raise DataError(f"{where}: an image expected, None found")
+    return as_array(item, where)
 
 
 def see_item(

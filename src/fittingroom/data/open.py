@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fittingroom.data.cache import cached_read
-from fittingroom.data.dataset import Dataset, Splits
+from fittingroom.data.dataset import Dataset
 from fittingroom.data.fetch.download import Progress
 from fittingroom.data.fetch.known_sets import KNOWN, class_names_for, locate
 from fittingroom.data.formats.file_table import WEB
@@ -17,6 +17,7 @@ from fittingroom.data.formats.splits import CLASSES_FILE
 from fittingroom.data.formats.table import WHAT_A_PATH_MAY_BE, format_at
 from fittingroom.data.groups import with_groups
 from fittingroom.data.preprocessing import Preprocessing, resize_images
+from fittingroom.data.splits import Splits
 from fittingroom.errors import DataError, ImagesTooLarge
 
 SMALLER_HINT = "size = [height, width] makes them smaller"
@@ -155,7 +156,8 @@ def _existing(given: str | Path) -> Path:
     if not isinstance(given, str | Path):
         raise DataError(
             f"the name of a data set or a path expected, {type(given).__name__} found: what is in memory becomes one "
-            "by fittingroom.Dataset.from_arrays(images, labels), from_dataframe, from_torch or from_hf"
+            "by fittingroom.Dataset.from_arrays(images, labels), from_dataframe, from_torch or from_hf, and what "
+            "load_dataset gives by fittingroom.Splits.from_hf"
         )
     try:
         path = Path(given).expanduser()

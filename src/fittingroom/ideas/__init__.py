@@ -10,7 +10,8 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
-from fittingroom.data.dataset import Dataset, Splits
+from fittingroom.data.dataset import Dataset
+from fittingroom.data.splits import Splits
 from fittingroom.environment import versions
 from fittingroom.errors import ArtifactError, DataError, RecipeError
 from fittingroom.events import Hooks, Observer

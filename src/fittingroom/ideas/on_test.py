@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 from fittingroom.compare import compare_runs
 from fittingroom.compare.comparison import Verdict
-from fittingroom.data.dataset import Splits
+from fittingroom.data.splits import Splits
 from fittingroom.events import Hooks
 from fittingroom.files.json_file import read_json, write_json
 from fittingroom.files.records import Positive, Range, Share, read_record

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from fittingroom.data.dataset import Splits
+from fittingroom.data.splits import Splits
 from fittingroom.errors import ArtifactError
 from fittingroom.files.json_file import read_json, write_json
 from fittingroom.files.records import WHAT_TO_DO, LongText, Range, read_record

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from fittingroom.compare.answers import Answers, read_answers
-from fittingroom.data.dataset import Splits
+from fittingroom.data.splits import Splits
 from fittingroom.events import Event, Hooks, JobDone, JobEvent
 from fittingroom.pipeline import add_seeds, resume
 from fittingroom.recipes.recipe import Recipe

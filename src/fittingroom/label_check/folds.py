@@ -19,7 +19,8 @@ from fittingroom.audit.known_pairs import pairs_at_hand
 from fittingroom.audit.official_part import Part
 from fittingroom.data.cache import LABEL_CHECKS
 from fittingroom.data.cut import bundles, stratified_folds
-from fittingroom.data.dataset import Dataset, Splits
+from fittingroom.data.dataset import Dataset
+from fittingroom.data.splits import Splits
 from fittingroom.errors import DataError, RecipeError
 from fittingroom.events import Hooks
 from fittingroom.files.atomic import atomic_write

@@ -13,8 +13,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from fittingroom.data.dataset import Dataset, Splits
+from fittingroom.data.dataset import Dataset
 from fittingroom.data.preprocessing import Preprocessing
+from fittingroom.data.splits import Splits
 from fittingroom.errors import ArtifactError, RecipeError
 from fittingroom.events import Hooks, Observer, RecipeSettled
 from fittingroom.models.timm_networks import is_timm

@@ -19,7 +19,7 @@ import numpy as np
 from fittingroom.artifact.artifact import Artifact, save_artifact
 from fittingroom.audit.leakage import near_in_test
 from fittingroom.data.cut import groups_for_intervals
-from fittingroom.data.dataset import Splits
+from fittingroom.data.splits import Splits
 from fittingroom.evaluation.conformal import ConformalScores
 from fittingroom.evaluation.predictions import JudgedPredictions, write_predictions
 from fittingroom.evaluation.snapshot import FILE as SNAPSHOT

@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fittingroom.data.dataset import Dataset, Splits
+from fittingroom.data.dataset import Dataset
 from fittingroom.data.in_memory import as_array, is_picture, kind_of, see_item, take_images
 from fittingroom.data.preprocessing import Preprocessing, resize_images
+from fittingroom.data.splits import Splits
 from fittingroom.errors import DataError, warn_caller
 from fittingroom.predict.inputs import Notes, read_inputs
 from fittingroom.predict.pictures_for import SeesPictures

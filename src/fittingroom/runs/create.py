@@ -18,9 +18,10 @@ from typing import Any, cast
 import torch
 
 from fittingroom.data.cut import has_class_to_share
-from fittingroom.data.dataset import Dataset, Splits
+from fittingroom.data.dataset import Dataset
 from fittingroom.data.edits import Edits, edited
 from fittingroom.data.formats.columns import LABEL_NAMES_IN_WORDS
+from fittingroom.data.splits import Splits
 from fittingroom.environment import describe_machine, git_revision, versions, warn_of_many_threads
 from fittingroom.errors import DataError, RecipeError
 from fittingroom.events import NO_HOOKS, Hooks, Working

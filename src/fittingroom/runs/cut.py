@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from fittingroom.audit.known_pairs import pairs_at_hand
 from fittingroom.data.cut import bundles
-from fittingroom.data.dataset import Dataset, Splits
+from fittingroom.data.dataset import Dataset
 from fittingroom.data.edits import Edits
 from fittingroom.data.large import is_large
+from fittingroom.data.splits import Splits
 from fittingroom.errors import DataError
 from fittingroom.recipes.recipe import Recipe
 from fittingroom.runs.environment_record import Environment, KeptTogether

@@ -13,10 +13,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from fittingroom.data.dataset import Dataset, Splits
+from fittingroom.data.dataset import Dataset
 from fittingroom.data.edits import Edits
 from fittingroom.data.fingerprint import Fingerprint, same_images
 from fittingroom.data.preprocessing import Preprocessing
+from fittingroom.data.splits import Splits
 from fittingroom.environment import Machine
 from fittingroom.errors import ArtifactError
 from fittingroom.files.json_file import read_json, write_json

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fittingroom.data.cut import stratified_folds
-from fittingroom.data.dataset import Dataset, Splits
+from fittingroom.data.dataset import Dataset
+from fittingroom.data.splits import Splits
 from fittingroom.errors import DataError, RecipeError
 from fittingroom.recipes.recipe import Recipe
 

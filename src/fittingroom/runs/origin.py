@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fittingroom.artifact.artifact import MAX_WEIGHTS, WEIGHTS, Artifact, open_artifact
-from fittingroom.data.dataset import Dataset, Splits
+from fittingroom.data.dataset import Dataset
 from fittingroom.data.fetch.download import Progress
 from fittingroom.data.normalization import Scale
+from fittingroom.data.splits import Splits
 from fittingroom.errors import ArtifactError, DataError
 from fittingroom.files.run_file import read_run_file
 from fittingroom.own_code.name import CodeName, OwnCode, attribute_of

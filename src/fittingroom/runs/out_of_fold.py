@@ -26,7 +26,8 @@ from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
 from fittingroom.artifact.shipped import Shipped
-from fittingroom.data.dataset import Dataset, Splits
+from fittingroom.data.dataset import Dataset
+from fittingroom.data.splits import Splits
 from fittingroom.errors import ArtifactError
 from fittingroom.evaluation.fold_interval import fold_interval
 from fittingroom.evaluation.predictions import JudgedPredictions, Predictions

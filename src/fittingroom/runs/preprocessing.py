@@ -7,9 +7,10 @@ from dataclasses import replace
 import numpy as np
 
 from fittingroom.audit.reference import hashes_of, manifest
-from fittingroom.data.dataset import Dataset, Splits
+from fittingroom.data.dataset import Dataset
 from fittingroom.data.picture_file import WHITE
 from fittingroom.data.preprocessing import Preprocessing, resize_images
+from fittingroom.data.splits import Splits
 from fittingroom.errors import DataError
 from fittingroom.recipes.recipe import Recipe
 
@@ -64,9 +65,12 @@ def prepared(splits: Splits, wanted: Preprocessing) -> Splits:
     if (size, channels) == (train.image_size, train.channels):
         return splits
     if splits.preprocessing is not None:
+        asked = f"preprocessing=Preprocessing(size={size}, channels={channels})"
+        again = (
+            f"give its path instead, or open it by open_dataset(…, {asked})" if splits.source else f"give {asked} there"
+        )
         raise DataError(
-            f"{train.name}: {_words(size, channels)} asked for, but it was opened as {described(train)}: give its path "
-            f"instead, or open it by open_dataset(…, preprocessing=Preprocessing(size={size}, channels={channels}))"
+            f"{train.name}: {_words(size, channels)} asked for, but it was opened as {described(train)}: {again}"
         )
 
     return replace(

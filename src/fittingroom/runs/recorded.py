@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from fittingroom.data.dataset import Splits
+from fittingroom.data.splits import Splits
 from fittingroom.environment import versions
 from fittingroom.errors import ArtifactError, DataError
 from fittingroom.files.json_file import read_json

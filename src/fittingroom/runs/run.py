@@ -18,8 +18,10 @@ from numpy.typing import NDArray
 from fittingroom.artifact.artifact import Artifact, open_artifact
 from fittingroom.audit.subsets import Subset, score_subsets
 from fittingroom.data.cut import groups_for_intervals
-from fittingroom.data.dataset import Dataset, Splits
+from fittingroom.data.dataset import Dataset
+from fittingroom.data.in_memory import kind_of
 from fittingroom.data.preprocessing import Preprocessing
+from fittingroom.data.splits import Splits
 from fittingroom.errors import ArtifactError, DataError, FittingRoomError, naming_extras
 from fittingroom.evaluation.predictions import JudgedPredictions, read_predictions, write_predictions
 from fittingroom.files.atomic import make_own_folder
@@ -232,7 +234,7 @@ class Run:
         """
         if data is not None and not isinstance(data, Dataset):
             raise DataError(
-                f"data: a Dataset expected, {type(data).__name__} found: "
+                f"data: a fittingroom.Dataset expected, {kind_of(data)} found: "
                 "fittingroom.open_dataset(path, preprocessing=run.artifact.preprocessing).test is one"
             )
 

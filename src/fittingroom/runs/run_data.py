@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fittingroom.data.dataset import Dataset, Splits
+from fittingroom.data.dataset import Dataset
 from fittingroom.data.edits import apply_edits
 from fittingroom.data.fetch.known_sets import KNOWN
 from fittingroom.data.groups import with_groups
 from fittingroom.data.open import open_dataset
 from fittingroom.data.preprocessing import Preprocessing
+from fittingroom.data.splits import Splits
 from fittingroom.errors import DataError
 from fittingroom.events import NO_HOOKS, Hooks, Working
 from fittingroom.recipes.recipe import Recipe

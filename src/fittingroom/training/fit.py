@@ -11,8 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from fittingroom.data.dataset import Dataset, Splits
+from fittingroom.data.dataset import Dataset
 from fittingroom.data.normalization import Normalization, normalization_of
+from fittingroom.data.splits import Splits
 from fittingroom.errors import RecipeError
 from fittingroom.evaluation.predictions import JudgedPredictions
 from fittingroom.events import NO_HOOKS, Hooks

@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fittingroom.data.cut import has_class_to_share, stratified_split
-from fittingroom.data.dataset import Dataset, Splits
+from fittingroom.data.dataset import Dataset
+from fittingroom.data.splits import Splits
 from fittingroom.recipes.recipe import Recipe
 
 HOLD_OUT = 5_000  # validation images where the recipe says nothing, if that is not more than a tenth

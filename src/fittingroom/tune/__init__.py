@@ -17,8 +17,8 @@ from shlex import quote
 from optuna.exceptions import StorageInternalError
 from sqlalchemy.exc import SQLAlchemyError
 
-from fittingroom.data.dataset import Splits
 from fittingroom.data.open import open_dataset
+from fittingroom.data.splits import Splits
 from fittingroom.errors import ArtifactError, Interrupted, RecipeError, StorageFailed
 from fittingroom.events import Hooks, Observer
 from fittingroom.files.sqlite_url import without_password

@@ -12,8 +12,8 @@ from typing import Any, NotRequired, TypedDict, cast
 
 import optuna
 
-from fittingroom.data.dataset import Splits
 from fittingroom.data.open import open_dataset
+from fittingroom.data.splits import Splits
 from fittingroom.environment import versions
 from fittingroom.errors import ArtifactError, DataError, RecipeError
 from fittingroom.files.json_file import read_json, write_json

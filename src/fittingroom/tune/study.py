@@ -27,7 +27,7 @@ from typing import Any, cast
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from fittingroom.data.dataset import Splits
+from fittingroom.data.splits import Splits
 from fittingroom.errors import ArtifactError, RecipeError
 from fittingroom.events import Hooks, JobDone
 from fittingroom.files.json_file import read_json

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from fittingroom.compare.same_recipe import AmongSeeds
-from fittingroom.data.dataset import Splits
+from fittingroom.data.splits import Splits
 from fittingroom.errors import RecipeError
 from fittingroom.events import Observer
 from fittingroom.parallel.process_group import ALONE

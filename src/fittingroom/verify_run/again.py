@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fittingroom.compare.beside_recipe import beside_the_recipe
-from fittingroom.data.dataset import Splits
+from fittingroom.data.splits import Splits
 from fittingroom.environment import describe_machine, git_revision, versions
 from fittingroom.errors import Interrupted
 from fittingroom.events import EpochDone, Event, Hooks, JobEvent, Observer, StepDone

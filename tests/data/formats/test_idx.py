@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fittingroom.data.dataset import Dataset, Splits
+from fittingroom.data.dataset import Dataset
 from fittingroom.data.formats.idx import (
     PART_FILES,
     IdxHeader,
@@ -22,6 +22,7 @@ from fittingroom.data.formats.idx import (
     write_idx_part,
 )
 from fittingroom.data.formats.idx_header import report_header
+from fittingroom.data.splits import Splits
 from fittingroom.errors import DataError
 from tests.support.same import assert_same
 

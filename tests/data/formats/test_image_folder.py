@@ -17,11 +17,12 @@ from sklearn.datasets import load_sample_images
 
 from fittingroom.cli import main
 from fittingroom.data.cache import cache_entries
-from fittingroom.data.dataset import Dataset, Splits
+from fittingroom.data.dataset import Dataset
 from fittingroom.data.formats.image_folder import read_image_folder
 from fittingroom.data.open import open_dataset
 from fittingroom.data.picture_file import SUFFIXES
 from fittingroom.data.preprocessing import Preprocessing, read_picture
+from fittingroom.data.splits import Splits
 from fittingroom.errors import DataError
 from tests.support.same import assert_same
 

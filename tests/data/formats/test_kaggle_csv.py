@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fittingroom.data.dataset import Dataset, Splits
+from fittingroom.data.dataset import Dataset
 from fittingroom.data.formats.kaggle_csv import _LABEL, _PIXEL, csv_blocks, read_kaggle_csv, write_kaggle_csv
+from fittingroom.data.splits import Splits
 from fittingroom.errors import DataError
 from tests.support.same import assert_same
 

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fittingroom.data.dataset import Dataset, Splits
+from fittingroom.data.dataset import Dataset
 from fittingroom.data.formats.npz import read_npz, write_npz
+from fittingroom.data.splits import Splits
 from fittingroom.errors import DataError
 from tests.support.same import assert_same
 

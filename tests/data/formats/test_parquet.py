@@ -9,9 +9,10 @@ import polars as pl
 import pytest
 
 import fittingroom as fr
-from fittingroom.data.dataset import Dataset, Splits
+from fittingroom.data.dataset import Dataset
 from fittingroom.data.formats.parquet import parquet_blocks, read_parquet, write_parquet
 from fittingroom.data.preprocessing import Preprocessing, encode_png
+from fittingroom.data.splits import Splits
 from fittingroom.errors import DataError
 from tests.support.same import assert_same
 

@@ -7,13 +7,13 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from fittingroom.data.dataset import Splits
 from fittingroom.data.formats.arrays import alike, as_images
 from fittingroom.data.formats.gzipped import open_bytes
 from fittingroom.data.formats.npz import WORDS, checked_header, labels_of_parts, names_in, opened_npz, read_array
 from fittingroom.data.formats.splits import part_of, splits
 from fittingroom.data.large import allocate, fill
 from fittingroom.data.preprocessing import Preprocessing
+from fittingroom.data.splits import Splits
 from fittingroom.errors import DataError
 
 SUFFIXES = (".npy", ".npz")

@@ -17,10 +17,10 @@ from typing import BinaryIO, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from fittingroom.data.dataset import Splits
 from fittingroom.data.formats.gzipped import ALWAYS_ALLOWED, open_bytes
 from fittingroom.data.formats.splits import Images, Labels, splits
 from fittingroom.data.large import allocate
+from fittingroom.data.splits import Splits
 from fittingroom.errors import DataError
 
 SUFFIXES = (".tar.gz", ".tgz")

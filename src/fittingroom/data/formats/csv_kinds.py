@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fittingroom.data.dataset import Splits
 from fittingroom.data.formats.columns import as_text, label_column
 from fittingroom.data.formats.csv_layout import (
     SMALLEST_ROW,
@@ -45,6 +44,7 @@ from fittingroom.data.formats.pixels_column import (
 from fittingroom.data.formats.splits import Images, part_of, read_class_names, splits
 from fittingroom.data.picture_file import SUFFIXES
 from fittingroom.data.preprocessing import Preprocessing
+from fittingroom.data.splits import Splits
 from fittingroom.errors import DataError
 from fittingroom.files.polars_check import check_polars
 

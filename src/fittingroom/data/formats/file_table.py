@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from fittingroom.data.dataset import Splits
 from fittingroom.data.formats.columns import (
     GROUP,
     SPLIT_NAMES,
@@ -45,6 +44,7 @@ from fittingroom.data.formats.missing_pictures import MAX_ROWS_SHOWN, problem_of
 from fittingroom.data.formats.splits import Images, Labels, part_of, read_class_names, splits
 from fittingroom.data.picture_file import SUFFIXES
 from fittingroom.data.preprocessing import Preprocessing
+from fittingroom.data.splits import Splits
 from fittingroom.errors import DataError
 
 if TYPE_CHECKING:

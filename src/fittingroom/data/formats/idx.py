@@ -19,12 +19,13 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from fittingroom.data.dataset import MAX_SIDE, Dataset, Splits
+from fittingroom.data.dataset import MAX_SIDE, Dataset
 from fittingroom.data.formats.arrays import alike, as_images, as_labels, rows_of_block
 from fittingroom.data.formats.gzipped import expansion_limit, is_gzip, open_bytes
 from fittingroom.data.formats.splits import Images, Labels, part_of, splits
 from fittingroom.data.large import allocate, fill
 from fittingroom.data.preprocessing import Preprocessing
+from fittingroom.data.splits import Splits
 from fittingroom.errors import DataError, ImagesTooLarge
 from fittingroom.files.atomic import atomic_write
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fittingroom.data.dataset import MAX_CLASSES, Splits
+from fittingroom.data.dataset import MAX_CLASSES
 from fittingroom.data.formats.folder_layout import FolderPart, Layout, find_layout
 from fittingroom.data.formats.many_pictures import (
     SHOWN,
@@ -23,6 +23,7 @@ from fittingroom.data.formats.many_pictures import (
 )
 from fittingroom.data.formats.splits import Images, Labels, splits
 from fittingroom.data.preprocessing import Preprocessing
+from fittingroom.data.splits import Splits
 from fittingroom.errors import DataError
 
 

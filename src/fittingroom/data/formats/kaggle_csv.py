@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fittingroom.data.dataset import Dataset, Splits
+from fittingroom.data.dataset import Dataset
 from fittingroom.data.formats.arrays import as_labels
 from fittingroom.data.formats.columns import as_text, numbered
 from fittingroom.data.formats.csv_layout import (
@@ -29,6 +29,7 @@ from fittingroom.data.formats.csv_layout import (
 )
 from fittingroom.data.formats.gzipped import BLOCK, expansion_limit, is_gzip, open_bytes, within_expansion
 from fittingroom.data.formats.splits import Images, by_part, read_class_names, splits
+from fittingroom.data.splits import Splits
 from fittingroom.errors import DataError
 from fittingroom.files.atomic import atomic_write
 from fittingroom.files.polars_check import check_polars

@@ -12,13 +12,13 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from fittingroom.data.dataset import Splits
 from fittingroom.data.formats.arrays import alike, as_images, as_labels, rows_of_block
 from fittingroom.data.formats.columns import PARTS, class_name, numbered
 from fittingroom.data.formats.gzipped import expansion_limit
 from fittingroom.data.formats.splits import Images, Labels, read_class_names, splits
 from fittingroom.data.large import allocate, fill
 from fittingroom.data.preprocessing import Preprocessing
+from fittingroom.data.splits import Splits
 from fittingroom.errors import DataError
 from fittingroom.files.atomic import atomic_write
 

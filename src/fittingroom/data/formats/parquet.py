@@ -57,7 +57,8 @@ from fittingroom.files.polars_check import check_polars
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from fittingroom.data.dataset import Dataset, Splits
+    from fittingroom.data.dataset import Dataset
+    from fittingroom.data.splits import Splits
 
 SAMPLES = (20, 500)  # pictures whose colours are looked at; more only where the first are all grey
 PART_FILES = re.compile(r"(train|validation|test)-00000-of-00001\.parquet")

@@ -7,10 +7,11 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from fittingroom.data.dataset import Dataset, Splits
+from fittingroom.data.dataset import Dataset
 from fittingroom.data.formats.columns import PARTS as PARTS
 from fittingroom.data.formats.columns import Labels as Labels
 from fittingroom.data.preprocessing import Preprocessing, resize_images
+from fittingroom.data.splits import Splits
 from fittingroom.errors import DataError
 from fittingroom.files.regular_file import read_regular_file
 

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from fittingroom.data.dataset import MAX_SIDE, Splits
+from fittingroom.data.dataset import MAX_SIDE
 from fittingroom.data.formats.arrays import alike, as_images, as_labels
 from fittingroom.data.formats.gzipped import expansion_limit
 from fittingroom.data.formats.splits import Images, Labels, by_part, splits
+from fittingroom.data.splits import Splits
 from fittingroom.errors import DataError
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from fittingroom.data.dataset import Dataset, Splits
+from fittingroom.data.dataset import Dataset
 from fittingroom.data.formats import array_files, cifar, csv_kinds, idx, image_folder, kaggle_csv, npz, parquet, svhn
 from fittingroom.data.formats.folder_layout import NoPictures, has_class_folders
 from fittingroom.data.formats.folder_scan import is_junk
@@ -21,6 +21,7 @@ from fittingroom.data.formats.many_pictures import Decoding
 from fittingroom.data.formats.splits import Images
 from fittingroom.data.picture_file import SUFFIXES
 from fittingroom.data.preprocessing import Preprocessing
+from fittingroom.data.splits import Splits
 from fittingroom.errors import DataError
 
 ROWS = 2_000  # images of a block
