@@ -120,11 +120,21 @@ def test_the_percentiles_of_older_files_give_what_they_gave() -> None:
         {"n": 200, "percentiles": [1, 2]},
         {"n": 200, "energy": "AAAA"},
         {"n": 200, "energy": "?"},
+        {"n": float("inf"), "percentiles": list(range(101))},
+        {"n": 200, "groups": 1e9},
     ],
 )
 def test_a_scale_that_somebody_else_wrote_is_refused(values: dict[str, object]) -> None:
     with pytest.raises((KeyError, TypeError, ValueError)):
         OodScale.from_json(values)
+
+
+def test_a_scale_of_more_groups_than_images_is_refused() -> None:
+    scale = OodScale.of(np.arange(200, dtype=np.float32), groups=50)
+    assert scale is not None
+    assert OodScale.from_json(scale.to_json()) is not None
+    with pytest.raises(ValueError, match="groups of 200 validation images expected, 201 found"):
+        OodScale.from_json(scale.to_json() | {"groups": 201})
 
 
 @pytest.mark.parametrize(

@@ -148,15 +148,16 @@ class OodScale:
 
         Raises KeyError, TypeError or ValueError for what others wrote.
         """
-        n = int(values["n"])
+        n, groups = values["n"], values.get("groups", 0)
+        if type(n) is not int or type(groups) is not int:  # a stranger's file may say anything
+            raise TypeError("whole numbers of validation images and groups expected")
         if n < MIN_IMAGES:
             return None
-        if n > MAX_IMAGES:  # a stranger's file may say anything
+        if n > MAX_IMAGES:
             raise ValueError(f"at most {MAX_IMAGES:,} validation images expected, {n:,} found")
         if "percentiles" in values:
             return cls(n, _ranks_of_percentiles(values["percentiles"], n))
         ranks = {key: Ranks.from_text(values[key], n) for key in ("energy", "residual", "joined") if key in values}
-        groups = int(values.get("groups", 0))
         if not 0 <= groups <= n:
             raise ValueError(f"groups of {n:,} validation images expected, {groups:,} found")
         return cls(n, **ranks, groups=groups)
