@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from sklearn.base import clone
 from sklearn.metrics import accuracy_score
 from sklearn.model_selection import GridSearchCV, StratifiedKFold, cross_val_score
@@ -163,6 +164,58 @@ def test_pixels_of_another_scale_than_in_fit_are_refused(images: fr.Dataset, nam
     for scale in (0, -1, float("nan")):
         with pytest.raises(ValueError, match="scale: the value that is white, above 0, expected"):
             FittingRoomClassifier(overrides=(LINEAR,), scale=scale).fit(images.images / 255, names)
+
+
+def test_pixels_of_0_to_1_are_refused_where_white_is_255(images: fr.Dataset, names: np.ndarray) -> None:
+    """Each would be black, and the answers all the same."""
+    made = FittingRoomClassifier(overrides=(LINEAR,), epochs=1, scale=255)
+    with pytest.raises(ValueError, match=r"pixels of 0 to 255 expected, fractions of 0 to 1 found: give scale=1\.0"):
+        made.fit(images.images / 255, names)
+    made.fit(images.images, names)
+    with pytest.raises(ValueError, match="fractions of 0 to 1 found: bring them to the scale of fit"):
+        made.predict(images.images / 255)
+    made.predict(np.zeros((2, 28, 28)))  # black all over is a picture
+
+
+def test_normalized_pixels_are_refused_in_predict(images: fr.Dataset, names: np.ndarray) -> None:
+    """Their mean is within the scale, and half of them would be cut off at black."""
+    fitted = FittingRoomClassifier(overrides=(LINEAR,), epochs=1, scale=1.0).fit(images.images / 255, names)
+    X = images.images / 255
+    with pytest.raises(ValueError, match=r"pixels of 0 to 1, as in fit, expected, .* of them beyond"):
+        fitted.predict((X - X.mean()) / X.std())
+
+
+def test_a_missing_label_is_named(images: fr.Dataset, names: np.ndarray) -> None:
+    pandas = pytest.importorskip("pandas")
+    for missing in (None, float("nan"), pandas.NA, pandas.NaT):
+        labels = names.astype(object)
+        labels[7] = missing
+        with pytest.raises(ValueError, match="1 missing, the first at image 7"):
+            classifier().fit(images.images, labels)
+
+
+def test_labels_of_two_kinds_are_refused_as_such(images: fr.Dataset) -> None:
+    with pytest.raises(ValueError, match="labels of one kind expected, int and str found in y"):
+        classifier().fit(images.images[:4], np.array([1, "a", 1, "a"], object))
+
+
+def test_one_image_without_its_axis_is_told_from_rows(fitted: FittingRoomClassifier, images: fr.Dataset) -> None:
+    with pytest.raises(ValueError, match=r"one of 28 × 28 found; give it as X\[None\]"):
+        fitted.predict(images.images[0])
+
+
+def test_parameters_may_be_numbers_of_numpy(images: fr.Dataset, names: np.ndarray) -> None:
+    """As a search over ``np.arange`` or ``np.linspace`` sets them."""
+    made = classifier(epochs=np.int64(1), lr=np.float32(0.05), random_state=np.int64(3))
+    assert made.fit(images.images[:40], names[:40]).recipe_.seed == 3
+    with pytest.raises(ValueError, match=r"random_state: a whole number, .* expected, Generator found"):
+        classifier(random_state=np.random.default_rng(0)).fit(images.images[:40], names[:40])
+
+
+def test_tensors_that_record_gradients_are_taken(images: fr.Dataset) -> None:
+    assert images.labels is not None
+    X, y = torch.tensor(images.images[:40] / 255, requires_grad=True), torch.tensor(images.labels[:40])
+    assert classifier(epochs=1, scale=1.0).fit(X, y).predict(X).shape == (40,)
 
 
 def test_its_probabilities_are_calibrated_where_it_holds_images_out() -> None:

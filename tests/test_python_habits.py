@@ -35,8 +35,9 @@ def test_numbers_out_of_arrays_and_a_device_of_torch_are_taken(data: fr.Dataset,
         "lr": np.float32(0.01),
         "seed": np.arange(4)[3],
         "device": torch.device("cpu"),
+        "threads": np.int64(1),
     }
-    run = fr.train(data, "plain", threads=1, progress=False, out=tmp_path / "run", **given)
+    run = fr.train(data, "plain", progress=False, out=tmp_path / "run", **given)
     assert (run.recipe.epochs, run.recipe.seed, run.environment.options.device) == (1, 3, "cpu")
     assert run.recipe.stages[0].lr == pytest.approx(0.01)
 

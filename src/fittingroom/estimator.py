@@ -17,11 +17,13 @@ from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from fittingroom.data.cut import bundles
 from fittingroom.data.dataset import Dataset
+from fittingroom.data.in_memory import as_array, is_missing
 from fittingroom.data.splits import Splits
 from fittingroom.evaluation.temperature import UNCALIBRATED, Temperature
 from fittingroom.evaluation.threshold import Threshold
 from fittingroom.recipes.by_data import default_recipe, settled
 from fittingroom.recipes.changes import with_epochs, with_lr
+from fittingroom.recipes.keywords import plain
 from fittingroom.recipes.own_names import with_code_of, with_own_code
 from fittingroom.recipes.reading import load_recipe, parse_recipe
 from fittingroom.recipes.recipe import Recipe
@@ -32,6 +34,8 @@ from fittingroom.training.inference import predict_dataset
 
 WHITE = 255  # of whole numbers, where no scale is given
 ROUNDING = 1e-6  # of the scale: what floats may miss its ends by
+DARKEST_WHITE = 32  # of which images that reach 1 at most would be nearly black
+MOST_BEYOND = 0.25  # of the pixels of images to predict, that may lie beyond the scale
 
 
 class FittingRoomClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is not typed
@@ -112,7 +116,7 @@ class FittingRoomClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         """
         # Scikit-learn's own checks come first, by its own messages: its tests of an estimator ask for them.
         flat, shape = self._flattened(X)
-        flat_NP, y_N = validate_data(self, flat, y, dtype="numeric")
+        flat_NP, y_N = validate_data(self, flat, _labels(y), dtype="numeric")
         check_classification_targets(y_N)
         self.classes_, labels_N = np.unique(y_N, return_inverse=True)
         if len(self.classes_) < 2:
@@ -128,6 +132,7 @@ class FittingRoomClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
                 f"Negative values in data passed to FittingRoomClassifier, or too large ones: X goes from {low:g} to "
                 f"{high:g}, 0 to {white:g} expected; give scale=, or bring the pixels to it"
             )
+        _refuse_fractions(flat_NP, white, hint="give scale=1.0")
 
         names = tuple(f"{i}: {label}" for i, label in enumerate(self.classes_))  # a label may be empty text
         chosen = default_recipe(len(flat_NP), self.image_size_, self.channels_, overrides=self.overrides)
@@ -162,6 +167,9 @@ class FittingRoomClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         check_is_fitted(self)
         flat, shape = self._flattened(X)
         expected = (*self.image_size_, self.channels_)
+        is_one = np.asarray(flat).shape == self.image_size_ and self.channels_ == 1 and self.image_size_[0] > 1
+        if is_one:
+            raise ValueError(f"X: images (N, H, W) expected, one of {_words(expected)} found; give it as X[None]")
         if shape is not None and shape != expected:
             raise ValueError(f"X: images of {_words(expected)} expected, as in fit, {_words(shape)} found")
         flat_NP = validate_data(self, flat, reset=False, dtype="numeric")
@@ -190,12 +198,22 @@ class FittingRoomClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         tags.input_tags.positive_only = True
         return tags
 
+    def _seed(self) -> int:
+        """``random_state`` as a recipe's seed."""
+        state = plain(self.random_state)
+        if isinstance(state, np.random.RandomState):
+            return state.randint(2**31 - 1)
+        if not isinstance(state, int):
+            found = type(state).__name__
+            raise ValueError(f"random_state: a whole number, a RandomState of NumPy's or None expected, {found} found")
+        return int(state)
+
     @staticmethod
     def _flattened(X: ArrayLike) -> tuple[ArrayLike, tuple[int, int, int] | None]:
         """Flatten images, and give (H, W, channels) as well; what is no array of images stays what it is."""
-        array = np.asarray(X)
+        array = as_array(X, "X") if hasattr(X, "detach") else np.asarray(X)
         if array.ndim not in (3, 4):
-            return X, None
+            return (array if hasattr(X, "detach") else X), None
         images = check_array(array, allow_nd=True, dtype="numeric")
         height, width, channels = images.shape[1:] if images.ndim == 4 else (*images.shape[1:], 1)
         if channels not in (1, 3):
@@ -244,6 +262,15 @@ class FittingRoomClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
                 f"{mean:g} on average: bring them to that scale"
             )
 
+        # of normalized ones, which have a mean near 0, half lie below black
+        beyond = float(((flat_NP < -ROUNDING * white) | (flat_NP > (1 + ROUNDING) * white)).mean())
+        if beyond > MOST_BEYOND:
+            raise ValueError(
+                f"X: pixels of 0 to {white:g}, as in fit, expected, {flat_NP.min():g} to {flat_NP.max():g} found, "
+                f"{beyond:.0%} of them beyond: bring them to that scale"
+            )
+        _refuse_fractions(flat_NP, white, hint="bring them to the scale of fit")
+
     def _as_images(self, flat_NP: NDArray[Any]) -> NDArray[np.uint8]:
         """Convert to uint8 (N, H, W[, 3]), 0–255; what lies beyond black or white becomes that."""
         if flat_NP.dtype != np.uint8 or self.scale is not None:
@@ -260,19 +287,44 @@ class FittingRoomClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         else:
             recipe = load_recipe(self.recipe, overrides=self.overrides)
         if self.epochs is not None:
-            recipe = with_epochs(recipe, self.epochs)
+            recipe = with_epochs(recipe, plain(self.epochs))
         if self.lr is not None:
-            recipe = with_lr(recipe, self.lr)
+            recipe = with_lr(recipe, plain(self.lr))
         if self.random_state is not None:
-            state = self.random_state
-            drawn = state.randint(2**31 - 1) if isinstance(state, np.random.RandomState) else int(state)
-            recipe = dataclasses.replace(recipe, seed=drawn)
+            recipe = dataclasses.replace(recipe, seed=self._seed())
 
         # Nothing is held out by default: a cross-validation judges from outside, and training images are few then.
         chooses = recipe.early_stop or recipe.keep == "best" or recipe.threshold != "none"
         if recipe.validation is None and not chooses:
             recipe = dataclasses.replace(recipe, validation=0)
         return recipe
+
+
+def _labels(y: ArrayLike) -> ArrayLike:
+    """The labels, a tensor's as an array; refuses objects of which some are missing or can't be sorted."""
+    if hasattr(y, "detach"):
+        return as_array(y, "y")
+    array = np.asarray(y)
+    if array.dtype != object or array.ndim == 0:
+        return y
+    values = array.reshape(-1).tolist()
+    missing = [row for row, label in enumerate(values) if is_missing(label)]
+    if missing:
+        raise ValueError(
+            f"Input y contains NaN or None: a label of each image expected, {len(missing):,} missing, the first at "
+            f"image {missing[0]:,}: leave such images out"
+        )
+    if len(kinds := sorted({type(label).__name__ for label in values})) > 1 and "str" in kinds:
+        raise ValueError(f"Unknown label type: labels of one kind expected, {' and '.join(kinds)} found in y")
+    return y
+
+
+def _refuse_fractions(flat_NP: NDArray[Any], white: float, *, hint: str) -> None:
+    """Refuse pixels of 0–1 where white is much more: all of them would be black."""
+    if white < DARKEST_WHITE or flat_NP.dtype.kind != "f" or not 0 < (high := float(flat_NP.max())) <= 1:
+        return
+    if bool((flat_NP != np.floor(flat_NP)).any()):
+        raise ValueError(f"X: pixels of 0 to {white:g} expected, fractions of 0 to {high:g} found: {hint}")
 
 
 def _words(shape: tuple[int, int, int]) -> str:

@@ -201,6 +201,7 @@ def test_a_model_of_ones_own_is_kept_and_executed_only_with_trust(capsys: pytest
     ("args", "message"),
     [
         (["train", "nowhere"], "nowhere"),
+        (["train", ""], "an empty name found"),
         (["train", "sample", "--recipe", "swfit"], "did you mean swift"),
         (["train", "sample", "--set", "batch_size=0", "--set", "ema=2"], "batch_size"),
         (["train", "sample", "--model", "nothing"], "known are"),

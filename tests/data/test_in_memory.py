@@ -140,6 +140,13 @@ def test_labels_that_can_not_be_are_refused_in_words(labels: Any, classes: Any, 
         fr.Dataset.from_arrays(GREY, labels, classes)
 
 
+@pytest.mark.parametrize(("labels", "dtype"), [([0, None, 1, 0, 0, 0], "Int64"), (list("ab") + [None] * 4, "string")])
+def test_a_label_that_pandas_lacks_is_no_class(labels: Any, dtype: str) -> None:
+    pandas = pytest.importorskip("pandas")
+    with pytest.raises(fr.DataError, match=r"(nan|none found) at image"):
+        fr.Dataset.from_arrays(GREY, pandas.Series(labels, dtype=dtype))
+
+
 def test_labels_may_come_one_by_one() -> None:
     data = fr.Dataset.from_arrays((image for image in GREY), (label for label in LABELS))
     assert data.labels is not None

@@ -48,6 +48,7 @@ def png(image: np.ndarray) -> bytes:
         IMAGES.astype(np.float64),
         torch.tensor(IMAGES),
         [torch.tensor(image) for image in IMAGES],
+        pl.Series(list(IMAGES), dtype=pl.Object).to_numpy(),
         [Image.fromarray(image) for image in IMAGES],
         [png(image) for image in IMAGES],
         [IMAGES[0], Image.fromarray(IMAGES[1]), *IMAGES[2:]],
@@ -61,6 +62,7 @@ def png(image: np.ndarray) -> bytes:
         "whole floats",
         "tensor",
         "tensors",
+        "column",
         "pillow",
         "bytes",
         "mixed",
@@ -90,6 +92,11 @@ def test_what_is_done_to_arrays_is_said(model: fr.Classifier, given: Any, said: 
         found = model.predict_proba(given)
     assert np.array_equal(found, model.predict_proba(IMAGES)[: len(found)])
     assert {warning.filename for warning in warned} == {__file__}
+
+
+def test_pixels_of_0_to_16_are_told_from_those_of_training(model: fr.Classifier) -> None:
+    with pytest.warns(UserWarning, match="the brightest of all pixels is 15, and the mean of those in training was"):
+        model.predict((IMAGES // 16).astype(np.float64))
 
 
 def test_one_image_is_one(model: fr.Classifier) -> None:

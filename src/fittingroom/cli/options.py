@@ -307,7 +307,7 @@ def open_data(
             "sets test images apart"
         )
 
-    name = name or DEFAULT_DATA
+    name = DEFAULT_DATA if name is None else name
     try:
         with console.fetching() as progress, console.working("" if name in KNOWN else "reading the data") as decoding:
             splits = open_dataset(

@@ -335,8 +335,9 @@ def _scalar(value: Any) -> Any:
 
 
 def is_missing(value: Any) -> bool:
-    """Whether a cell of a table is empty."""
-    return value is None or (isinstance(value, float) and math.isnan(value))
+    """Whether a cell of a table is empty: None, NaN, or what pandas has for them."""
+    is_pandas = type(value).__name__ in ("NAType", "NaTType")  # which is not imported for it
+    return value is None or is_pandas or (isinstance(value, float) and math.isnan(value))
 
 
 def kind_of(value: Any) -> str:

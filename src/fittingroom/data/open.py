@@ -168,6 +168,8 @@ def _existing(given: str | Path) -> Path:
     # a run keeps the path in JSON, which holds text alone
     if any("\udc80" <= letter <= "\udcff" for letter in str(path)):
         raise DataError(f"{str(given)!r}: a path in UTF-8 expected, other bytes found: rename the folder or file")
+    if not str(given):  # an unset variable of a shell, say
+        raise DataError(f"a path or a known data set ({', '.join(KNOWN)}) expected, an empty name found")
     if not exists:
         if WEB.match(str(given)):
             raise DataError(f"{given}: a path or a known data set expected, an address found: download it first")

@@ -21,6 +21,7 @@ from fittingroom.data import netpbm
 from fittingroom.data.picture_pieces import PNG, has_damaged_pixels, refuse_crumbs
 from fittingroom.errors import DataError
 from fittingroom.files.regular_file import read_regular_file
+from fittingroom.files.stand_in import LONGEST_START, stand_in
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -128,8 +129,18 @@ def open_picture(
         ) from error
     except Exception as error:  # a hostile file makes Pillow's decoders stumble in any way at all
         raise DataError(
-            f"{where}: a picture ({', '.join(formats)}) expected, damaged or other content found"
+            f"{where}: a picture ({', '.join(formats)}) expected, damaged or other content found{_stand_in(file)}"
         ) from error
+
+
+def _stand_in(file: bytes | BinaryIO) -> str:
+    if isinstance(file, bytes):
+        return stand_in(file)
+    try:
+        file.seek(0)
+        return stand_in(file.read(LONGEST_START))
+    except (OSError, ValueError):
+        return ""
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from fittingroom.errors import ArtifactError
 from fittingroom.files.regular_file import open_regular_file
+from fittingroom.files.stand_in import stand_in
 
 LIMIT = 32 << 20  # bytes of what is read whole: JSON of a run has some thousands, or millions with a thousand classes
 
@@ -27,7 +28,10 @@ def read_run_file(path: Path, expected: str, *, limit: int = LIMIT) -> bytes:
         ArtifactError: it is missing, no regular file, larger, or can't be read.
     """
     with _opened(path, expected, limit) as file:
-        return file.read(min(limit, os.fstat(file.fileno()).st_size) + 1)  # room for it is made beforehand
+        content = file.read(min(limit, os.fstat(file.fileno()).st_size) + 1)  # room for it is made beforehand
+    if other := stand_in(content):
+        raise ArtifactError(f"{path}: {expected} expected, but it can't be read{other}")
+    return content
 
 
 def sha256_of(path: Path, expected: str, *, limit: int) -> str:

@@ -139,7 +139,7 @@ def train(
     options = options or Options()
     device = None if device is None else str(device)  # a torch.device, too
     seed, seeds = plain(seed), [*map(plain, seeds)] if isinstance(seeds, Iterable) else plain(seeds)
-    options = dataclasses.replace(options, device=device or options.device, threads=threads or options.threads)
+    options = dataclasses.replace(options, device=device or options.device, threads=plain(threads) or options.threads)
 
     if watch:
         refuse_unwatchable()

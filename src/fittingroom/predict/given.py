@@ -51,9 +51,12 @@ def images_given(model: SeesPictures, given: Any) -> NDArray[np.uint8]:
 
 
 def _is_column(given: Any) -> bool:
-    """Whether it is an array or a series of paths or pictures, not of numbers."""
+    """Whether it is an array or a series of paths, pictures or arrays, not of numbers."""
     shape: Any = getattr(given, "shape", ())
-    return len(shape) == 1 and shape[0] > 0 and _kind(next(iter(given))) != "array"
+    if len(shape) != 1 or shape[0] == 0:
+        return False
+    first = next(iter(given))
+    return _kind(first) != "array" or getattr(first, "ndim", 0) > 1
 
 
 def _kind(item: Any) -> str:
@@ -118,4 +121,12 @@ def _as_the_model_takes_them(model: SeesPictures, array: NDArray[Any]) -> NDArra
         raise DataError(f"{problem}; a Dataset of them, or their files, is made over")
     for note in notes:
         warn_caller(note)
+
+    # digits of 0–16, say, for a model that learned from 0–255
+    usual = float(np.mean(model.artifact.normalization.mean))
+    if 0 < (brightest := int(images.max(initial=0))) < usual:
+        warn_caller(
+            f"images: the brightest of all pixels is {brightest}, and the mean of those in training was {usual:.0f}: "
+            "if white is less than 255 here, bring them to 0–255"
+        )
     return images

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from fittingroom.models.tensors import normalize
 from fittingroom.training.batches import Batches
+from fittingroom.training.lone_image import lone_image
 from fittingroom.training.start_weights import freeze_body, train_head_alone
 from fittingroom.training.state import TrainState
 
@@ -70,7 +71,8 @@ def _seconds_a_pass(kind: Pass, state: TrainState, x_NCHW: Tensor, precision: st
     for _ in range(2):
         started = time.perf_counter()
         with torch.set_grad_enabled(kind != "validation"):
-            with torch.autocast(x_NCHW.device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
+            autocast = torch.autocast(x_NCHW.device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
+            with autocast, lone_image(network, len(x_NCHW)):
                 logits_NC = network(x_NCHW)
             if kind != "validation":
                 F.cross_entropy(logits_NC.float(), y_N).backward()

@@ -12,6 +12,7 @@ from fittingroom.parallel.process_group import ProcessGroup
 from fittingroom.training.batch_parts import BatchParts
 from fittingroom.training.context import TrainContext
 from fittingroom.training.device import is_out_of_memory
+from fittingroom.training.lone_image import lone_image
 from fittingroom.training.seeds import derive_seed
 from fittingroom.training.state import TrainState
 
@@ -97,7 +98,8 @@ def _accumulate_gradient(
         return loss_sum, correct
 
     for x, y in zip(x_NCHW.split(micro_batch), y_N.split(micro_batch), strict=True):
-        with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
+        autocast = torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
+        with autocast, lone_image(network, len(x)):
             logits_NC = network(x)
         # The loss is taken in float32: bf16 has 8 bits, and rounds a probability near 1 to 1, whose loss is 0.
         logits_NC = logits_NC.float()

@@ -302,6 +302,20 @@ def test_missing_and_broken_pictures_are_left_out_where_it_is_asked_for(folder: 
     assert any("left out, as they can't be read" in note and "1.png" in note for note in data.notes)
 
 
+def test_a_name_in_another_form_of_unicode_is_told_as_such(folder: Path) -> None:
+    for name in ("e\u0301 0.png", "e\u0301 1.png"):  # as macOS packs them
+        (folder / name).write_bytes((folder / NAMES[0]).read_bytes())
+    (folder / "a.csv").write_text("file,label\n\u00e9 0.png,a\n\u00e9 1.png,b\n", "utf-8")
+    with pytest.raises(DataError, match=r"0\.png is there, whose accents are written otherwise .*: rename the files"):
+        fr.open_dataset(folder / "a.csv")
+
+
+def test_a_row_with_more_cells_than_columns_is_named(folder: Path) -> None:
+    (folder / "a.csv").write_text(f"file,label\n{NAMES[0]},a\n{NAMES[1]},b,\n")
+    with pytest.raises(DataError, match=r"2 cells in every row expected, 3 found in row 3: put a cell .* in quotes"):
+        fr.open_dataset(folder / "a.csv")
+
+
 def test_a_label_that_lacks_is_told_by_its_own_row_below_ones_that_were_left_out(folder: Path) -> None:
     (folder / NAMES[1]).unlink()
     TABLE.with_columns(label=pl.Series([*CLASSES[:3], None, *CLASSES[4:]])).write_csv(folder / "a.csv")

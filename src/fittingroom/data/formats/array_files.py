@@ -15,6 +15,7 @@ from fittingroom.data.large import allocate, fill
 from fittingroom.data.preprocessing import Preprocessing
 from fittingroom.data.splits import Splits
 from fittingroom.errors import DataError
+from fittingroom.files.stand_in import stand_in_at
 
 SUFFIXES = (".npy", ".npz")
 
@@ -83,7 +84,8 @@ def _array(file: Path) -> NDArray[Any]:
         except (DataError, OSError, MemoryError):
             raise
         except Exception as error:  # a hostile file makes NumPy's header parser stumble in any way at all
-            raise DataError(f"{file}: a whole .npy file expected, damaged or other content found ({error})") from error
+            found = stand_in_at(file) or f" ({error})"
+            raise DataError(f"{file}: a whole .npy file expected, damaged or other content found{found}") from error
         values = allocate((math.prod(shape),), dtype)
         if fill(values, content) < values.nbytes:
             raise DataError(f"{file}: fewer values found than its header says: the file is damaged")

@@ -20,6 +20,7 @@ PARTS = {
     "validation": "validation",
     "valid": "validation",
     "val": "validation",
+    "validate": "validation",
     "dev": "validation",
     "test": "test",
     "testing": "test",

@@ -1,5 +1,7 @@
 """A CSV of any kind: pixels in columns, pixels in one column, or paths of picture files; its first row tells which."""
 
+import csv
+import io
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +26,7 @@ from fittingroom.data.formats.file_table import (
     table_blocks,
     table_files,
 )
+from fittingroom.data.formats.gzipped import open_bytes
 from fittingroom.data.formats.kaggle_csv import (
     csv_blocks,
     find_csv,
@@ -209,8 +212,22 @@ def read_file_table(path: Path) -> FileTable:
         if "empty" in str(error) or "no data" in str(error):
             raise DataError(f"{path}: a row for each picture expected, no rows found") from error
         refuse_other_text(path)
-        raise DataError(f"{path}: {len(names)} cells in every row expected: {str(error).splitlines()[0]}") from error
+        raise DataError(f"{path}: {len(names)} cells in every row expected{_longer_row(path, len(names))}") from error
     return file_table(_without_blank_end(frame), path, 1 + has_header)
+
+
+def _longer_row(path: Path, count: int) -> str:
+    """Which row has more cells than the first, and what to do; "" where none is found."""
+    try:
+        with open_bytes(path) as file, io.TextIOWrapper(file, "utf-8-sig", newline="") as text:
+            rows = csv.reader(text, delimiter=separator_of(first_line(path)))
+            row, cells = next((row, len(cells)) for row, cells in enumerate(rows, 1) if len(cells) > count)
+    except (csv.Error, ValueError, StopIteration):
+        return ": other rows found"
+    return (
+        f", {cells} found in row {row:,}: put a cell with a separator in it in quotes, and no separator after the last "
+        "cell"
+    )
 
 
 def _without_blank_end(frame: "pl.DataFrame") -> "pl.DataFrame":

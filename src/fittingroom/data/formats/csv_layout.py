@@ -19,6 +19,7 @@ from fittingroom.data.dataset import MAX_SIDE
 from fittingroom.data.formats.columns import LABEL_NAMES_IN_WORDS, label_column, named, plain
 from fittingroom.data.formats.gzipped import open_bytes
 from fittingroom.errors import DataError
+from fittingroom.files.stand_in import stand_in
 
 LONGEST_LINE = 1 << 20  # bytes; the longest header of 256×256 images has 0.7 MB
 SMALLEST_ROW = 4  # pixels; rows of fewer numbers are no images
@@ -133,6 +134,8 @@ def first_line(path: Path) -> str:
         raise DataError(f"{path}: label,pixel1,pixel2,… in row 1 expected, {nothing} found")
     if first.lstrip().startswith(b"<"):
         raise DataError(f"{path}: a CSV file expected, a web page found: download the file itself")
+    if other := stand_in(first):
+        raise DataError(f"{path}: a CSV file expected, other content found{other}")
     if len(first) == LONGEST_LINE:
         raise DataError(f"{path}: a line of less than {LONGEST_LINE:,} bytes expected, row 1 is longer")
 

@@ -28,6 +28,7 @@ from fittingroom.data.preprocessing import Preprocessing
 from fittingroom.data.splits import Splits
 from fittingroom.errors import DataError, ImagesTooLarge
 from fittingroom.files.atomic import atomic_write
+from fittingroom.files.stand_in import LONGEST_START, stand_in
 
 DTYPES: dict[int, np.dtype[Any]] = {
     0x08: np.dtype(">u1"),
@@ -301,7 +302,7 @@ def _read_header(file: BinaryIO, path: Path) -> IdxHeader:
     if start[:2] != b"\0\0" or code not in DTYPES:
         raise DataError(
             f"{path}: an IDX file expected, which begins with the bytes 00 00 08 (uint8), {start.hex(' ')} found"
-            + _what_begins_with(start)
+            + (_what_begins_with(start) or stand_in(start + file.read(LONGEST_START)))
         )
 
     sizes = file.read(4 * rank)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
@@ -26,12 +27,14 @@ def _way_on(name: str, file: Path) -> str:
     if re.match(r"[A-Za-z]:[\\/]|/", name):
         return f"such a path is of one machine alone: write paths from the table's folder on ({Path(file).name}, say)"
     if (spelt := _in_other_letters(file)) is not None:
+        if spelt.name.lower() != file.name.lower():  # macOS takes accents apart where others keep them in one
+            return f"{spelt} is there, whose accents are written otherwise in Unicode (NFC, NFD): rename the files"
         return f"{spelt} is there: capital letters count here, so write it as it is"
     return "paths count from the table's folder, or from one folder beside it"
 
 
 def _in_other_letters(file: Path) -> Path | None:
-    """A file that is called the same but for capital letters; None where there is none."""
+    """A file that is called the same but for capital letters and Unicode's forms; None where there is none."""
     place = file
     missing: list[str] = []
     while not place.exists() and place != place.parent:
@@ -39,13 +42,17 @@ def _in_other_letters(file: Path) -> Path | None:
         place = place.parent
     for name in missing:
         try:
-            same = [entry for entry in islice(place.iterdir(), MOST_LISTED) if entry.name.lower() == name.lower()]
+            same = [entry for entry in islice(place.iterdir(), MOST_LISTED) if _folded(entry.name) == _folded(name)]
         except OSError:
             return None
         if not same:
             return None
         place = same[0]
     return place if missing else None
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFC", name).lower()
 
 
 def refuse_missing(

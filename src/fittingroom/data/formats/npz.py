@@ -21,6 +21,7 @@ from fittingroom.data.preprocessing import Preprocessing
 from fittingroom.data.splits import Splits
 from fittingroom.errors import DataError
 from fittingroom.files.atomic import atomic_write
+from fittingroom.files.stand_in import stand_in_at
 
 NAMES = {
     "train": [
@@ -109,7 +110,8 @@ def opened_npz(path: Path) -> Iterator[zipfile.ZipFile]:
     except OSError as error:
         raise DataError(f"{path}: can't be read: {error.strerror or error}") from error
     except Exception as error:  # a hostile file makes zip and NumPy's header parser stumble in any way at all
-        raise DataError(f"{path}: a whole .npz file expected, damaged or other content found ({error})") from error
+        found = stand_in_at(path) or f" ({error})"
+        raise DataError(f"{path}: a whole .npz file expected, damaged or other content found{found}") from error
 
 
 def write_npz(path: Path, data: Splits) -> None:

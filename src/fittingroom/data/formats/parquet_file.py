@@ -11,6 +11,7 @@ from fittingroom.data.formats.splits import part_of
 from fittingroom.errors import DataError
 from fittingroom.files.parquet_pages import page_problem
 from fittingroom.files.polars_check import check_polars
+from fittingroom.files.stand_in import stand_in_at
 
 SMALLEST_PICTURE = 60  # bytes; a PNG of one pixel has 67
 MOST_REPEATED = 20  # times that a file's bytes may be as many pictures: these don't shrink, but may be there twice
@@ -50,7 +51,7 @@ def opened(path: Path) -> Iterator[BinaryIO]:
     try:
         with path.open("rb") as file:
             if problem := page_problem(file):
-                raise DataError(f"{path}: a whole Parquet file expected, {problem}")
+                raise DataError(f"{path}: a whole Parquet file expected, {problem}{stand_in_at(path)}")
             yield file
     except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         raise DataError(f"{path}: a whole Parquet file expected, damaged or other content found ({error})") from error
