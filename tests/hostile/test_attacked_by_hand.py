@@ -15,11 +15,15 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import onnx
 import pytest
 import torch
-from safetensors.torch import save_file
+from onnx import numpy_helper
+from PIL import Image
+from safetensors.torch import load_file, save_file
 
 import fittingroom as fr
+from fittingroom.artifact.artifact import sha256_of_weights
 from fittingroom.cli import main
 from fittingroom.cli.signals import observing
 from fittingroom.data.edits import edited
@@ -412,6 +416,34 @@ def test_weights_that_are_no_numbers_or_claim_more_than_the_file_has_are_refused
         argv = ["train", "two.npz", "--model", "tutorial", "--weights", file, "--threads", "1"]
         argv += ["--out", "started", "--set", "normalize=unit"]
         assert words in refused(capsys, *argv)
+
+
+def test_a_model_of_spoilt_weights_is_refused_where_it_would_answer_nan(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(GOLDEN / "format-1" / "swift-1", run)
+    tensors = load_file(run / "model.safetensors")
+    convolution = next(name for name, tensor in tensors.items() if tensor.ndim == 4)
+    tensors[convolution][0, 0, 0, 0] = float("nan")
+    save_file(tensors, run / "model.safetensors")
+
+    model = onnx.load(run / "model.onnx")
+    weights = next(tensor for tensor in model.graph.initializer if len(tensor.dims) == 4)
+    spoilt = numpy_helper.to_array(weights).copy()
+    spoilt[0, 0, 0, 0] = np.nan
+    weights.CopyFrom(numpy_helper.from_array(spoilt, weights.name))
+    of_weights = next(entry for entry in model.metadata_props if entry.key == "fittingroom.weights")
+    of_weights.value = json.dumps(sha256_of_weights(run))
+    onnx.save(model, run / "model.onnx")
+
+    Image.new("L", (28, 28), 90).save("one.png")
+    words = "numbers for probabilities expected, NaN found for 1 image of 1: its weights are damaged"
+    assert words in refused(capsys, "predict", str(run), "one.png")
+    assert words in refused(capsys, "serve", str(run), "--port", "0")
+    (run / "model.onnx").unlink()
+    assert words in refused(capsys, "predict", str(run), "one.png")
+    assert "NaN found for 1,000 images of 1,000" in refused(capsys, "evaluate", str(run), "sample")
 
 
 @LINUX

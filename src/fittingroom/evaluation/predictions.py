@@ -20,6 +20,7 @@ from fittingroom.files.parquet_pages import page_problem
 from fittingroom.files.polars_check import check_polars
 from fittingroom.files.records import brief
 from fittingroom.files.run_file import read_run_file
+from fittingroom.rendering.share import counted
 
 if TYPE_CHECKING:
     import polars as pl
@@ -68,6 +69,16 @@ class Predictions:
         energies = None if self.energies is None else self.energies[rows]
         residuals = None if self.residuals is None else self.residuals[rows]
         return Predictions(self.probabilities[rows], self.predicted[rows], energies, residuals)
+
+
+def refuse_nan(said: Predictions, where: str | Path) -> None:
+    """Refuse what a network with spoilt weights says, of which each figure would be made up. Raises ArtifactError."""
+    spoilt = int(np.isnan(said.probabilities).any(axis=1).sum())
+    if spoilt:
+        raise ArtifactError(
+            f"{where}: numbers for probabilities expected, NaN found for {counted(spoilt)} of {len(said):,}: its "
+            "weights are damaged; take them from a copy, or train it again"
+        )
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

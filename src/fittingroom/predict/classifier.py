@@ -18,7 +18,7 @@ from fittingroom.artifact.ood_score import OodScale, is_out_of_distribution
 from fittingroom.data.preprocessing import FORMATS, SeenPicture, see_picture
 from fittingroom.environment import warn_of_many_threads
 from fittingroom.errors import ArtifactError, naming_extras
-from fittingroom.evaluation.predictions import Predictions
+from fittingroom.evaluation.predictions import Predictions, refuse_nan
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -166,12 +166,14 @@ class Classifier:
 
         Raises:
             DataError: what can't be read, or arrays of another size or scale than the model was trained on.
+            ArtifactError: the model answers NaN.
         """
         if not (isinstance(images, np.ndarray) and images.dtype == np.uint8 and images.shape[1:] == self.image_shape):
             from fittingroom.predict.given import images_given
 
             images = images_given(self, images)
         said = self._answer(images)
+        refuse_nan(said, self.artifact.path)
         typical = None
         if self.ood_scale is not None and said.energies is not None:
             typical = self.ood_scale.typical(said.energies, said.residuals)

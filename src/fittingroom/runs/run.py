@@ -23,7 +23,7 @@ from fittingroom.data.in_memory import kind_of
 from fittingroom.data.preprocessing import Preprocessing
 from fittingroom.data.splits import Splits
 from fittingroom.errors import ArtifactError, DataError, FittingRoomError, naming_extras
-from fittingroom.evaluation.predictions import JudgedPredictions, read_predictions, write_predictions
+from fittingroom.evaluation.predictions import JudgedPredictions, read_predictions, refuse_nan, write_predictions
 from fittingroom.files.atomic import make_own_folder
 from fittingroom.files.json_file import write_json
 from fittingroom.files.run_file import read_run_text
@@ -370,6 +370,7 @@ def _judge(artifact: Artifact, dataset: Dataset, *, trust_code: bool, device: st
     network = artifact.network(trust_code=trust_code).to(device)
     shown = _as_the_model_takes_it(dataset, artifact.preprocessing)
     predictions = predict_dataset(network, shown, artifact.normalization, device=torch.device(device))
+    refuse_nan(predictions, artifact.path)
     judged = judge(predictions, dataset)  # images go by their own hashes, whatever a model makes of them
     return judged.calibrated(artifact.temperature, artifact.threshold)
 

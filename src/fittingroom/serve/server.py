@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TextIO
 
+import numpy as np
 import uvicorn
 
 from fittingroom.errors import ArtifactError, FittingRoomError
@@ -56,7 +57,9 @@ def open_models(
     models, problems = [], []
     for name, folder in named.items():
         try:
-            models.append(Served(name, Run(folder), load(folder, trust_code=trust_code)))
+            model = load(folder, trust_code=trust_code)
+            model.classify(np.zeros((1, *model.image_shape), np.uint8))  # one that can't answer is told of now
+            models.append(Served(name, Run(folder), model))
         except (FittingRoomError, OSError) as error:
             problems.append(str(error))
     if not models:
