@@ -15,6 +15,7 @@ import fittingroom as fr
 from fittingroom.audit.official_part import Part, part_of
 from fittingroom.data.cache import cache_entries, clear_cache
 from fittingroom.data.dataset import Dataset
+from fittingroom.evaluation.intervals import wilson_interval
 from fittingroom.label_check import Fold, LabelCheck, check_labels, estimate_label_noise, out_of_fold
 from fittingroom.label_check.folds import long_enough
 from fittingroom.parallel.jobs import run_jobs
@@ -384,3 +385,19 @@ def test_images_of_another_size_than_the_recipe_asks_for_are_refused(sample: fr.
     how = replace(HOW, recipe=replace(QUICK, size=(20, 20)))
     with pytest.raises(fr.RecipeError, match="images of 20×20 pixels asked for by the recipe's size"):
         check_labels(parts_of(sample), how)
+
+
+def test_the_bound_of_wrong_labels_counts_copies_once() -> None:
+    # 60 images in ten copies each; those of three are labelled wrongly together, and of others it could be eight.
+    group_N = np.repeat(np.arange(60), 10)
+    truth_G = np.arange(60) % 4
+    labels = np.where(np.arange(60) < 3, (truth_G + 1) % 4, truth_G)[group_N]
+    probabilities = np.full((600, 4), 0.02, np.float32)
+    probabilities[np.arange(600), truth_G[group_N]] = 0.94
+
+    alone, together = (estimate_label_noise(labels, probabilities, groups_N) for groups_N in (None, group_N))
+    assert alone.rate == together.rate == pytest.approx(0.05)
+    assert alone.at_most is not None
+    assert together.at_most is not None
+    assert alone.at_most < 0.08
+    assert together.at_most >= wilson_interval(3, 60)[1]

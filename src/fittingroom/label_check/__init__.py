@@ -18,8 +18,10 @@ from fittingroom.audit import Finding
 from fittingroom.audit.findings import file_figures
 from fittingroom.audit.label_issues import LabelIssue, LabelIssues
 from fittingroom.audit.official_part import Part
+from fittingroom.data.cut import groups_for_intervals
 from fittingroom.data.dataset import Dataset
 from fittingroom.errors import DataError, RecipeError
+from fittingroom.evaluation.group_intervals import group_numbers
 from fittingroom.label_check.confident_learning import MIN_AGREE, LabelNoise, estimate_label_noise
 from fittingroom.label_check.folds import Fold, LabelCheck, Log, for_training, long_enough, out_of_fold
 from fittingroom.parallel.ray_engine import RayEngine
@@ -87,7 +89,8 @@ def check_labels(
         for part, probabilities_PC in zip(group, np.split(probabilities_NC, starts), strict=True):
             log(f"confident learning: {part.name}")
             assert part.dataset.labels is not None
-            noise = estimate_label_noise(part.dataset.labels, probabilities_PC, seed=how.seed)
+            group_N = group_numbers(groups_for_intervals(part.dataset))
+            noise = estimate_label_noise(part.dataset.labels, probabilities_PC, group_N, seed=how.seed)
             issues = _issues(part, noise, probabilities_PC, reference)
             all_issues.append(issues)
             findings.append(_finding(part, noise, issues))

@@ -23,7 +23,8 @@ class LabelNoise:
         rate: the share of labels that confident learning counts as wrong, 0–1; images that are merely hard count too.
         at_most: an upper bound of the share of wrong labels, as far as the models can tell: the larger of the 95th
             percentile of ``rate`` over resamples of the images (a bootstrap of 200) and the upper end of Wilson's 95%
-            interval. None where the models agree with fewer than :data:`MIN_AGREE` of the labels.
+            interval; of groups and copies, where there are such. None where the models agree with fewer than
+            :data:`MIN_AGREE` of the labels.
         agree: share of images at which ``suggested`` is the label.
     """
 
@@ -35,7 +36,11 @@ class LabelNoise:
 
 
 def estimate_label_noise(
-    labels_N: NDArray[np.int64], probabilities_NC: NDArray[np.float32], *, seed: int = 0
+    labels_N: NDArray[np.int64],
+    probabilities_NC: NDArray[np.float32],
+    group_N: NDArray[np.int64] | None = None,
+    *,
+    seed: int = 0,
 ) -> LabelNoise:
     """Find which of N labels disagree with probabilities that were made without them, and estimate how many are wrong.
 
@@ -46,6 +51,7 @@ def estimate_label_noise(
     Args:
         labels_N: as given, 0 to C - 1.
         probabilities_NC: of models that saw none of these images.
+        group_N: the group of each image, from 0, where groups are known: their labels may be wrong together.
         seed: of the bootstrap.
     """
     from cleanlab.count import compute_confident_joint
@@ -56,6 +62,7 @@ def estimate_label_noise(
         return 1 - float(np.trace(joint_CC)) / float(joint_CC.sum())
 
     n = len(labels_N)
+    group_N = np.arange(n) if group_N is None else group_N
     rule = {"filter_by": "low_self_confidence", "return_indices_ranked_by": "self_confidence"}
     rows = np.asarray(find_label_issues(labels_N, probabilities_NC, n_jobs=1, **rule), np.int64)
 
@@ -65,9 +72,11 @@ def estimate_label_noise(
     at_most = None
     if agree >= MIN_AGREE:
         random = np.random.default_rng(seed)
-        resampled = float(np.percentile([rate(random.integers(0, n, n)) for _ in range(BOOTSTRAPS)], 95))
+        units = int(group_N.max()) + 1
+        drawn = (np.bincount(random.integers(0, units, units), minlength=units) for _ in range(BOOTSTRAPS))
+        resampled = float(np.percentile([rate(np.repeat(np.arange(n), times_G[group_N])) for times_G in drawn], 95))
         # where none is counted, none is in any resample either: Wilson's upper end is a bound even then
-        at_most = max(resampled, wilson_interval(round(rate(np.arange(n)) * n), n)[1])
+        at_most = max(resampled, wilson_interval(round(rate(np.arange(n)) * n) * units / n, units)[1])
 
     return LabelNoise(
         rows=rows[suggested_N[rows] != labels_N[rows]],
