@@ -188,3 +188,15 @@ def test_the_brier_scores_interval_holds_the_true_one_where_images_are_copies() 
             held[knows_groups] += low <= true <= high
     assert held[True] >= 184
     assert held[False] < 120
+
+
+def test_of_a_threshold_the_answers_are_judged_that_it_gives() -> None:
+    rng = np.random.default_rng(0)
+    rare_N = rng.beta(1, 8, 4_000).astype(np.float32)
+    probabilities = np.stack([1 - rare_N, rare_N], axis=1)
+    truth = (rng.random(4_000) < rare_N).astype(np.int64)
+    answers = (rare_N > 0.08).astype(np.int64)
+    found = calibration(probabilities, truth, predicted_N=answers)
+    assert found.accuracy == pytest.approx((answers == truth).mean())
+    assert found.confidence == pytest.approx(probabilities[np.arange(4_000), answers].mean())
+    assert found.verdict == "calibrated"

@@ -11,6 +11,7 @@ from scipy import stats
 
 from fittingroom.evaluation.conformal import MAX_IMAGES, ConformalScores, scores_of, sets_of
 from fittingroom.evaluation.fold_interval import fold_interval
+from fittingroom.evaluation.threshold import Threshold
 
 
 def said(n: int, seed: int, *, classes: int = 10) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
@@ -128,3 +129,17 @@ def test_of_images_that_folds_judged_the_range_is_as_wide_as_that_of_their_accur
     one = ConformalScores.of(probabilities_NC, labels_N).coverage_elsewhere(0.9)
     low, high = by_folds.coverage_elsewhere(0.9)
     assert low < one[0] < one[1] < high
+
+
+def test_a_set_holds_the_answer_that_a_threshold_gives_and_the_right_class_as_often() -> None:
+    rng = np.random.default_rng(0)
+    rare_N = rng.beta(1, 8, 4_000).astype(np.float32)
+    probabilities_N2 = np.stack([1 - rare_N, rare_N], axis=1)
+    truth_N = (rng.random(4_000) < rare_N).astype(np.int64)
+    predicted_N = Threshold(label=1, value=0.08, n=500).applied(probabilities_N2)
+
+    scores = ConformalScores.of(probabilities_N2[:500], truth_N[:500], predicted_N=predicted_N[:500])
+    sets = sets_of(probabilities_N2[500:], scores.limit(0.9), predicted_N[500:])
+    assert [each[0] for each in sets] == predicted_N[500:].tolist()
+    held = np.mean([truth in each for truth, each in zip(truth_N[500:], sets, strict=True)])
+    assert 0.87 < held < 0.95

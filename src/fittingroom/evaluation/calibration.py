@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from fittingroom.evaluation.group_intervals import effective_images, groups_among
 from fittingroom.evaluation.intervals import Z_95, clopper_pearson_interval, in_groups, wilson_interval
+from fittingroom.evaluation.predictions import JudgedPredictions
 from fittingroom.rendering.share import counted
 
 BINS = 15  # as in Guo et al. 2017
@@ -26,12 +27,12 @@ Verdict = Literal["too few", "calibrated", "uneven", "over-confident", "under-co
 
 @dataclass(frozen=True)
 class Bin:
-    """The examples whose highest probability lies in (low, high].
+    """The examples the probability of whose answer lies in (low, high].
 
     Attributes:
         low, high: bounds of the bin, 0–1.
         n: examples in it, ≥ 1.
-        confidence: mean of their highest probability.
+        confidence: mean of these probabilities.
         accuracy: share of them that were right.
         interval: 95% interval of ``accuracy``: Wilson's, on as many unrelated examples as these count for.
     """
@@ -63,7 +64,7 @@ class Calibration:
         brier_interval: its 95% interval, that of Clopper and Pearson on as many examples of 0 or 2 as vary as much;
             None for a single example, or one group. The normal approximation of it holds in 12 to 90% of cases of a
             model that makes one mistake or none.
-        confidence: mean highest probability.
+        confidence: mean probability of the answer.
         accuracy: share of right answers.
         sd_by_chance: of a perfectly calibrated model's accuracy around its confidence, on so few examples.
     """
@@ -107,15 +108,22 @@ def calibration(
     labels_N: NDArray[np.int64],
     bins: int = BINS,
     group_N: NDArray[np.int64] | None = None,
+    predicted_N: NDArray[np.int64] | None = None,
 ) -> Calibration:
     """Judge the probabilities of N ≥ 1 examples, in ``bins`` bins of equal width and up to as many of equal count.
 
-    ``group_N`` has the group of each, where groups are known.
+    Args:
+        probabilities_NC: float32 (N, C).
+        labels_N: the true classes.
+        bins: of either kind, at most.
+        group_N: the group of each example, from 0, where groups are known.
+        predicted_N: the answers where they aren't the most probable classes, as a threshold may say the other one.
     """
     p_NC = probabilities_NC.astype(np.float64)
     n = len(labels_N)
-    confidence_N = p_NC.max(axis=1)
-    right_N = p_NC.argmax(axis=1) == labels_N
+    if predicted_N is None:
+        predicted_N = p_NC.argmax(axis=1)
+    confidence_N, right_N = p_NC[np.arange(n), predicted_N], predicted_N == labels_N
     units = n if group_N is None else len(np.unique(group_N))
 
     def unrelated(inside_N: NDArray[np.bool_]) -> float:
@@ -172,6 +180,11 @@ def calibration(
         accuracy=float(right_N.mean()),
         sd_by_chance=math.sqrt(variance_by_chance(np.ones(n, bool))),
     )
+
+
+def calibration_of(said: JudgedPredictions) -> Calibration:
+    """The calibration of what a model said of labelled images: of the answers that it gave, by their groups."""
+    return calibration(said.probabilities, said.truth, group_N=said.group_numbers, predicted_N=said.predicted)
 
 
 def _brier_interval(squares_N: NDArray[np.float64], group_N: NDArray[np.int64]) -> tuple[float, float]:

@@ -48,16 +48,18 @@ class ConformalScores:
         labels_N: NDArray[np.int64],
         folds: int | None = None,
         group_N: NDArray[np.int64] | None = None,
+        predicted_N: NDArray[np.int64] | None = None,
     ) -> ConformalScores:
         """Score validation images; of more than 5,000, so many that are drawn from all of them.
 
-        ``group_N`` has the group of each, where groups are known.
+        ``group_N`` has the group of each, where groups are known; ``predicted_N`` as for :func:`scores_of`.
         """
+        scores_NC = scores_of(probabilities_NC, predicted_N)
         if len(labels_N) > MAX_IMAGES:
             rows = np.random.default_rng(0).permutation(len(labels_N))[:MAX_IMAGES]
-            probabilities_NC, labels_N = probabilities_NC[rows], labels_N[rows]
+            scores_NC, labels_N = scores_NC[rows], labels_N[rows]
             group_N = None if group_N is None else group_N[rows]
-        scores_N = scores_of(probabilities_NC)[np.arange(len(labels_N)), labels_N]
+        scores_N = scores_NC[np.arange(len(labels_N)), labels_N]
         ordered_N = scores_N[np.lexsort((scores_N, labels_N))]
         counts = np.bincount(labels_N, minlength=probabilities_NC.shape[1])
         groups = 0 if group_N is None else len(np.unique(group_N))
@@ -145,15 +147,24 @@ def _text_of(scores_N: NDArray[np.float32]) -> str:
     return binascii.b2a_base64(scores_N.astype("<f4").tobytes(), newline=False).decode("ascii")
 
 
-def scores_of(probabilities_NC: NDArray[np.float32]) -> NDArray[np.float32]:
-    """1 − p of each class, and 0 of the most probable one: float32 (N, C)."""
+def scores_of(
+    probabilities_NC: NDArray[np.float32], predicted_N: NDArray[np.int64] | None = None
+) -> NDArray[np.float32]:
+    """1 − p of each class, and 0 of the answer: float32 (N, C).
+
+    ``predicted_N`` has the answers where they aren't the most probable classes, as a threshold may say the other one.
+    """
     scores_NC: NDArray[np.float32] = 1 - probabilities_NC
-    scores_NC[np.arange(len(scores_NC)), probabilities_NC.argmax(axis=1)] = 0
+    answer_N = probabilities_NC.argmax(axis=1) if predicted_N is None else predicted_N
+    scores_NC[np.arange(len(scores_NC)), answer_N] = 0
     return scores_NC
 
 
-def sets_of(probabilities_NC: NDArray[np.float32], limit: float) -> list[list[int]]:
-    """The classes of each image's set, the most probable first."""
-    order_NC = np.argsort(-probabilities_NC, axis=1, kind="stable")
-    sizes_N = (scores_of(probabilities_NC) <= np.float32(limit)).sum(axis=1)
+def sets_of(
+    probabilities_NC: NDArray[np.float32], limit: float, predicted_N: NDArray[np.int64] | None = None
+) -> list[list[int]]:
+    """The classes of each image's set: the answer first, then the most probable; ``predicted_N`` as above."""
+    scores_NC = scores_of(probabilities_NC, predicted_N)
+    order_NC = np.argsort(scores_NC, axis=1, kind="stable")
+    sizes_N = (scores_NC <= np.float32(limit)).sum(axis=1)
     return [order[:size] for order, size in zip(order_NC.tolist(), sizes_N.tolist(), strict=True)]

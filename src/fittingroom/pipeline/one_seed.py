@@ -284,13 +284,15 @@ def _write_artifact(
         data=dataclasses.asdict(environment.data),
         temperature=temperature,
         threshold=_threshold(training, judged, temperature),
-        conformal=None
-        if honest is None
-        else ConformalScores.of(honest.probabilities, honest.truth, environment.folds, honest.group_numbers),
+        conformal=None if honest is None else _conformal_scores(honest, environment.folds),
         start=None if environment.start is None else dataclasses.asdict(environment.start),
     )
     save_artifact(artifact, fitted.network.state_dict())
     return artifact
+
+
+def _conformal_scores(honest: JudgedPredictions, folds: int | None) -> ConformalScores:
+    return ConformalScores.of(honest.probabilities, honest.truth, folds, honest.group_numbers, honest.predicted)
 
 
 def _threshold(training: _Training, judged: JudgedPredictions | None, temperature: Temperature) -> Threshold | None:

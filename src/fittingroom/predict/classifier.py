@@ -194,7 +194,9 @@ class Classifier:
         from fittingroom.evaluation.conformal import sets_of
 
         limit = self.set_limit(coverage)
-        return [[self.classes[label] for label in labels] for labels in sets_of(said.probabilities, limit)]
+        return [
+            [self.classes[label] for label in labels] for labels in sets_of(said.probabilities, limit, said.predicted)
+        ]
 
     def set_limit(self, coverage: float) -> float:
         """The score up to which a class is in such a set, 0–1. Raises as :meth:`sets` does."""

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from fittingroom.data.fetch.fingerprints import KNOWN_FINGERPRINTS
-from fittingroom.evaluation.calibration import calibration
+from fittingroom.evaluation.calibration import calibration_of
 from fittingroom.evaluation.class_metrics import in_words as class_metrics_in_words
 from fittingroom.evaluation.intervals import in_groups, interval_method
 from fittingroom.files.atomic import atomic_write
@@ -79,9 +79,7 @@ def _write_card(run: Run, family: dict[str, Any] | None) -> Path:
         "by_class": class_metrics_in_words(judged.scores) if judged else "",
         "near_in_test": near.sentence if (near := near_in_test_of(run)) and near.flatters else "",
         "unjudged": unjudged_in_words(judged.scores, judged.split) if judged else "",
-        "calibration": calibration(judged.table.probabilities, judged.table.truth, group_N=judged.table.group_numbers)
-        if judged
-        else None,
+        "calibration": calibration_of(judged.table) if judged else None,
         "normalization": NORMALIZATION[recipe.normalize],
         "evaluations": len(test_set_evaluations(run)),
         "reproduce": reproducing_command(run),

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from fittingroom.audit.subsets import LABEL_ISSUES_CAVEAT
 from fittingroom.errors import ArtifactError, DataError
-from fittingroom.evaluation.calibration import calibration
+from fittingroom.evaluation.calibration import calibration_of
 from fittingroom.evaluation.class_metrics import in_words as class_metrics_in_words
 from fittingroom.evaluation.intervals import in_groups, interval_method
 from fittingroom.evaluation.mistakes import (
@@ -183,7 +183,7 @@ def _about_one(run: Run, *, with_map: bool, trust_code: bool) -> dict[str, Any]:
     has_matrix = len(judged.scores["confusion"]) <= MAX_MATRIX_CLASSES
     confused, sprite = confused_of(judged, images) if has_matrix else ([], None)
     return content | {
-        "calibration": calibration(judged.table.probabilities, judged.table.truth, group_N=judged.table.group_numbers),
+        "calibration": calibration_of(judged.table),
         "suspicious": suspicious,
         "trusted_share": TRUSTED,
         "matrix": _matrix(judged.scores) if has_matrix else [],
