@@ -25,6 +25,8 @@ OUT_OF_MEMORY = (
 which it calls plr, could not be loaded for lack of it.
 """
 
+OUT_OF_THREADS = ("can't start new thread", "pthread_create failed")  # Python's words, and ONNX Runtime's
+
 
 def lacks_memory(error: BaseException) -> bool:
     """Whether an error says that no memory is left, however it does: nothing else is wrong with what was read then.

@@ -168,12 +168,20 @@ def test_a_full_disk_that_polars_meets_is_an_error_of_the_system_that_names_the_
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_full_disk_that_polars_has_other_words_for_is_found_too(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "told",
+    [
+        polars.exceptions.ComputeError("parquet: File out of specification: Invalid thrift: transport error"),
+        OSError("25600 requested and 19872 written"),  # NumPy's, without a number
+    ],
+    ids=["polars", "numpy"],
+)
+def test_a_full_disk_that_a_library_has_other_words_for_is_found_too(tmp_path: Path, told: Exception) -> None:
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, before[1]))  # as on a disk that is full
     try:
         with pytest.raises(OSError, match=r"a'$") as stop, atomic_write(tmp_path / "a"):
-            raise polars.exceptions.ComputeError("parquet: File out of specification: Invalid thrift: transport error")
+            raise told
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert stop.value.filename == str(tmp_path / "a")

@@ -477,3 +477,13 @@ def test_a_training_whose_terminal_is_closed_saves_its_state_unless_nohup_has_it
             assert not hooks.should_stop()
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGXCPU"), reason="needs SIGXCPU")
+def test_a_training_whose_time_of_the_processor_is_used_up_saves_its_state() -> None:
+    with observing(quiet=True) as hooks:
+        assert not hooks.should_stop()
+        for _ in range(3):  # the system says it again each second, until the hard limit
+            os.kill(os.getpid(), signal.SIGXCPU)
+        assert hooks.should_stop()
+    assert signal.getsignal(signal.SIGXCPU) is signal.SIG_DFL

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fittingroom.artifact.artifact import Artifact, sha256_of_weights
+from fittingroom.artifact.artifact import MAX_WEIGHTS, WEIGHTS, Artifact, sha256_of_weights
 from fittingroom.artifact.feature_space import open_feature_space, save_feature_space
 from fittingroom.artifact.onnx_model import MODEL, Metadata, OnnxModel
 from fittingroom.artifact.onnx_runtime import silence_telemetry
@@ -30,11 +30,11 @@ from fittingroom.artifact.parity_gate import ExportError, ParityGate
 from fittingroom.artifact.shipped import Shipped, answer_in_batches
 from fittingroom.data.cut import groups_for_intervals
 from fittingroom.data.dataset import Dataset
-from fittingroom.errors import lacks_memory
+from fittingroom.errors import ArtifactError, lacks_memory
 from fittingroom.evaluation.group_intervals import group_numbers
 from fittingroom.evaluation.predictions import Predictions
 from fittingroom.files.atomic import atomic_write
-from fittingroom.files.run_file import read_run_text
+from fittingroom.files.run_file import read_run_file, read_run_text
 
 OPSET = 18
 INPUT = "images"
@@ -71,6 +71,7 @@ def export_onnx(
     shipped = _shipped(artifact, network, train, keep=path == own)
     gate = ParityGate.of(shipped, train, validation, held_out)
     metadata = metadata_of(artifact, gate)
+    _refuse_other_weights(artifact, network)
 
     # The quicker exporter first; what it gets wrong, the gate shows.
     reasons = []
@@ -105,12 +106,14 @@ def export_torch(
     """
     shipped = _shipped(artifact, network, train)
     gate = ParityGate.of(shipped, train, validation, held_out)
+    metadata = metadata_of(artifact, gate)
+    _refuse_other_weights(artifact, network)
 
     content = io.BytesIO()
     try:
         with _quietly():
             program = torch.export.export(shipped, (_example(artifact),), dynamic_shapes=_any_number())
-            torch.export.save(program, content, extra_files=metadata_of(artifact, gate).to_texts())
+            torch.export.save(program, content, extra_files=metadata.to_texts())
         module = program.module()
         gate.check(lambda images: answer_in_batches(module, images))
     except Exception as error:  # as above
@@ -143,6 +146,22 @@ def metadata_of(artifact: Artifact, gate: ParityGate) -> Metadata:
         temperature=artifact.temperature,
         threshold=artifact.threshold,
     )
+
+
+def _refuse_other_weights(artifact: Artifact, network: nn.Module) -> None:
+    """Refuse what would pass for an export of the weights that are in the run's folder now, and is one of others.
+
+    Raises:
+        ArtifactError: another run has taken the folder's place since the network was read.
+    """
+    import safetensors.torch
+
+    stored = safetensors.torch.load(read_run_file(artifact.path / WEIGHTS, "weights", limit=MAX_WEIGHTS))
+    ours = network.state_dict()
+    if stored.keys() != ours.keys() or any(
+        not torch.equal(stored[name].nan_to_num(), ours[name].cpu().nan_to_num()) for name in stored
+    ):
+        raise ArtifactError(f"{artifact.path}: replaced or written anew while it was exported: ask again")
 
 
 def ood_scale_of(held_out: Predictions | None, dataset: Dataset | None) -> OodScale | None:

@@ -10,18 +10,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fittingroom.artifact.export import ood_scale_of, with_metadata
-from fittingroom.artifact.onnx_model import BATCH, OnnxModel
+from fittingroom.artifact.onnx_model import BATCH, EXPECTED, MAX_BYTES, OnnxModel
 from fittingroom.artifact.onnx_runtime import load_onnxruntime
 from fittingroom.artifact.parity_gate import ExportError
 from fittingroom.data.dataset import Dataset
 from fittingroom.errors import DataError
 from fittingroom.files.atomic import atomic_write
+from fittingroom.files.run_file import read_run_file
 from fittingroom.files.temporary import temporary_folder
+
+if TYPE_CHECKING:
+    import onnx
 
 CALIBRATION_IMAGES = 1_000
 MAX_LOSS = 0.002  # of accuracy, as a share
@@ -55,8 +60,9 @@ def quantize_int8(source: Path, train: Dataset, validation: Dataset | None, path
     """
     if validation is None or validation.labels is None:
         raise DataError("int8: validation images expected, the run was trained without any: nothing can decide")
-    in_float32 = OnnxModel(source)
-    quantized = _quantized(source, train)
+    content = read_run_file(source, EXPECTED, limit=MAX_BYTES)  # once: another may take its place
+    in_float32 = OnnxModel(content)
+    quantized = _quantized(content, train)
 
     # A range that is measured badly costs accuracy and nothing else shows it, so accuracy decides.
     said = OnnxModel(with_metadata(quantized, in_float32.metadata)).answer(validation.images)
@@ -75,8 +81,10 @@ def quantize_int8(source: Path, train: Dataset, validation: Dataset | None, path
     return result
 
 
-def _quantized(source: Path, train: Dataset) -> bytes:
+def _quantized(content: bytes, train: Dataset) -> bytes:
     """The ONNX file with 8-bit numbers, without its metadata."""
+    import onnx
+
     quantization = load_onnxruntime("quantization")
 
     class Reader(quantization.CalibrationDataReader):  # type: ignore[name-defined, misc]
@@ -88,25 +96,23 @@ def _quantized(source: Path, train: Dataset) -> bytes:
             return next(self.batches, None)
 
     with temporary_folder("the 8-bit model") as folder, _root_logger_off():
-        written = folder / "model.onnx"
+        read, written = folder / "read.onnx", folder / "model.onnx"
+        read.write_bytes(content)
         quantization.quantize_static(
-            source,
+            read,
             written,
             Reader(),
             op_types_to_quantize=["Conv", "Gemm", "MatMul", "MaxPool", "Relu", "Add"],
             activation_type=quantization.QuantType.QUInt8,
             weight_type=quantization.QuantType.QInt8,
             per_channel=True,
-            nodes_to_exclude=_nodes_of_residual_alone(source),
+            nodes_to_exclude=_nodes_of_residual_alone(onnx.load_from_string(content).graph),
         )
         return written.read_bytes()
 
 
-def _nodes_of_residual_alone(source: Path) -> list[str]:
+def _nodes_of_residual_alone(graph: onnx.GraphProto) -> list[str]:
     """Names of the nodes that only the residual is made by: they are few, and a distance by 8 bits tells nothing."""
-    import onnx
-
-    graph = onnx.load(source).graph
     makers = {output: node for node in graph.node for output in node.output}
 
     def behind(outputs: list[str]) -> set[str]:

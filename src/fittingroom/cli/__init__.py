@@ -24,6 +24,7 @@ from fittingroom.errors import (
     MORE_THREADS,
     NO_RESOURCES,
     OUT_OF_MEMORY,
+    OUT_OF_THREADS,
     STORAGE_FULL,
     FittingRoomError,
     Interrupted,
@@ -141,7 +142,7 @@ def _missing_resource(error: Exception, args: argparse.Namespace) -> str | None:
     if isinstance(error, ModuleNotFoundError):
         missing = missing_package(error)
         return None if missing is None else str(missing)
-    if "can't start new thread" in str(error):
+    if any(known in str(error) for known in OUT_OF_THREADS):
         return f"no more threads can be started: {MORE_THREADS}"
     if not isinstance(error, MemoryError) and not any(known in str(error) for known in OUT_OF_MEMORY):
         return None

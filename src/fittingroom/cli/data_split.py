@@ -152,6 +152,7 @@ def _write_table(
     from fittingroom.data_split import PARTS
     from fittingroom.errors import DataError
     from fittingroom.files.atomic import atomic_write
+    from fittingroom.files.polars_check import check_polars
 
     assert dataset.files is not None
     assert dataset.labels is not None
@@ -161,6 +162,7 @@ def _write_table(
             f"{path}: is there already: choose another folder, or --force to put the new table in its place"
         )
 
+    check_polars()
     root = Path(args.data).expanduser()
     folder = root if root.is_dir() else root.parent
     try:

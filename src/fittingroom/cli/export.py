@@ -58,12 +58,15 @@ def run_export(args: argparse.Namespace) -> int:
     # PyTorch is loaded only now: a run that can't be opened is answered at once.
     from fittingroom.artifact.export import export_onnx, export_torch
     from fittingroom.artifact.feature_space import FIT_IMAGES
+    from fittingroom.files.one_state import in_one_state
     from fittingroom.runs.cut import bundles_of
     from fittingroom.runs.out_of_fold import read_out_of_fold
     from fittingroom.runs.recorded import refuse_other_data
     from fittingroom.training.hold_out import hold_out
 
-    network = artifact.network(trust_code=args.trust_code)
+    with in_one_state(run.path):  # temperature and weights go together
+        artifact = run.artifact
+        network = artifact.network(trust_code=args.trust_code)
 
     # The parity gate and the out-of-distribution score are measured on the run's own images, so others won't do.
     splits = run.open_data()

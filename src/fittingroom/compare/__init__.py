@@ -19,6 +19,7 @@ from fittingroom.compare.verdict import compare_answers, holm, p_value_of
 from fittingroom.data.dataset import Dataset
 from fittingroom.data.splits import Splits
 from fittingroom.errors import ArtifactError
+from fittingroom.files.one_state import in_one_state
 from fittingroom.runs.compare_ledger import level_of_look
 from fittingroom.runs.run import Run, open_run, runs_folder
 
@@ -129,7 +130,19 @@ def compare_runs(
         warnings.warn(message, DeprecationWarning, stacklevel=2)
         minimum_effect = worth_seeing
 
-    sides = _open_sides(runs, on, None if data is None else dataset_of(data, on))
+    opened = [run if isinstance(run, Run) else files_of(run) or open_run(_as_path(run)) for run in runs]
+    with in_one_state(*(side.path for run in opened if isinstance(run, Run) for side in (run, *run.members))):
+        return _compared(opened, runs, on, data, minimum_effect)
+
+
+def _compared(
+    opened: Sequence[Run | Sequence[Path]],
+    named: Sequence[Run | str | Path | Sequence[str | Path]],
+    on: Split,
+    data: Splits | Dataset | str | Path | None,
+    minimum_effect: float,
+) -> Compared:
+    sides = _open_sides(opened, named, on, None if data is None else dataset_of(data, on))
     baseline, others = sides[0], sides[1:]
     pairs = [pair(baseline, other) for other in others]
 
@@ -157,14 +170,16 @@ def compare_runs(
 
 
 def _open_sides(
-    runs: Sequence[Run | str | Path | Sequence[str | Path]], on: Split, dataset: Dataset | None
+    opened: Sequence[Run | Sequence[Path]],
+    named: Sequence[Run | str | Path | Sequence[str | Path]],
+    on: Split,
+    dataset: Dataset | None,
 ) -> list[Answers]:
     """What each side answered."""
     # The same run under two names would be found no better than itself, and pass for an answer.
-    opened = [run if isinstance(run, Run) else files_of(run) or open_run(_as_path(run)) for run in runs]
     places = [(side.path.resolve(),) if isinstance(side, Run) else tuple(map(Path.resolve, side)) for side in opened]
     if len(set(places)) < max(2, len(places)):
-        raise ArtifactError(f"two or more different runs expected, {', '.join(map(str, runs))} found")
+        raise ArtifactError(f"two or more different runs expected, {', '.join(map(str, named))} found")
 
     short = [
         str(place.relative_to(runs_folder(place).resolve())) if isinstance(side, Run) else name_of(side)

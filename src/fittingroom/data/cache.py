@@ -272,7 +272,7 @@ def _store(entry: Path, state: str, data: Splits, settings: Mapping[str, Any] | 
             (folder / "meta.json").write_text(json.dumps(meta, indent=1), "utf-8")
     except OSError as error:
         warnings.warn(
-            f"{entry.parent}: the cache can't be written ({error.strerror}), the data will be read anew each "
+            f"{entry.parent}: the cache can't be written ({error.strerror or error}), the data will be read anew each "
             "time: set FITTINGROOM_CACHE to a folder with space that you may write to",
             stacklevel=4,
         )

@@ -65,7 +65,7 @@ def atomic_write(path: str | Path, *, durable: bool = True, follow_links: bool =
                 try:
                     yield file
                 except Exception as error:
-                    if _is_of_polars(error):
+                    if _is_without_number(error):
                         _try_to_write(file)
                     raise
                 file.flush()
@@ -154,8 +154,13 @@ def _is_of_polars(error: Exception) -> bool:
     return type(error).__module__.startswith("polars.")
 
 
+def _is_without_number(error: Exception) -> bool:
+    """Whether it may be the system's, told by a library in words of its own."""
+    return _is_of_polars(error) or (isinstance(error, OSError) and error.errno is None)
+
+
 def _try_to_write(file: BinaryIO) -> None:
-    """Have the system say that a disk is full, where Polars has other words, such as "transport error"."""
+    """Have the system say that a disk is full: Polars says "transport error", NumPy "9 requested and 7 written"."""
     for _ in range(2):  # the first may still find some room
         file.write(bytes(1 << 16))
         file.flush()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from fittingroom.errors import ArtifactError, DataError
 from fittingroom.evaluation.class_metrics import in_words as class_metrics_in_words
 from fittingroom.evaluation.intervals import interval_method
 from fittingroom.files.atomic import atomic_write
+from fittingroom.files.one_state import in_one_state
 from fittingroom.rendering.languages import page_in_two_languages
 from fittingroom.report.pictures import answers_of
 from fittingroom.report.run_summary import judged_on, near_in_test_of, unjudged_in_words, worst_mistakes
@@ -34,6 +36,14 @@ def write_model_page(run: Run, path: Path) -> Path:
         names = ", ".join(str(member.path) for member in run.members)
         raise ArtifactError(f"{run.path}: a run of one seed expected, it has several; give one of {names}")
 
+    with in_one_state(run.path):
+        content = _content(run)
+    with atomic_write(path, follow_links=path.parent != run.path) as file:
+        file.write(page_in_two_languages(TEMPLATE, content, "report").encode())
+    return path
+
+
+def _content(run: Run) -> dict[str, Any]:
     trial, judged = trial_of(run), judged_on(run)
     answers = []
     if judged is not None:
@@ -43,7 +53,7 @@ def write_model_page(run: Run, path: Path) -> Path:
         except (DataError, ArtifactError, OSError):
             answers = []
 
-    content = {
+    return {
         "name": run.path.resolve().name,
         "trial": trial,
         "artifact": run.artifact,
@@ -55,6 +65,3 @@ def write_model_page(run: Run, path: Path) -> Path:
         "answers": answers,
         "interval_method": interval_method,
     }
-    with atomic_write(path, follow_links=path.parent != run.path) as file:
-        file.write(page_in_two_languages(TEMPLATE, content, "report").encode())
-    return path

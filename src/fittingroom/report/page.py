@@ -23,6 +23,7 @@ from fittingroom.evaluation.mistakes import (
     find_suspicious_labels,
 )
 from fittingroom.files.atomic import atomic_write
+from fittingroom.files.one_state import in_one_state
 from fittingroom.rendering.languages import page_in_two_languages
 from fittingroom.report.curves import History, accuracy_panel, history_of, loss_panel, rate_panel, smoothing_in_words
 from fittingroom.report.pictures import answers_of, confused_of, mistakes_of
@@ -101,9 +102,13 @@ def write_report(
         place = path.parent / member.path.name
         write_report(member, out=place, xkcd=xkcd, with_map=with_map, trust_code=trust_code)
 
-    content = _about_any(run, xkcd=xkcd, leads_to_members=in_folder)
-    content |= _about_members(run, members) if members else _about_one(run, with_map=with_map, trust_code=trust_code)
-    content["smoothing"] = smoothing_in_words(run.recipe, len(content["artifact"].classes))
+    with in_one_state(run.path, *(member.path for member in members)):
+        content = _about_any(run, xkcd=xkcd, leads_to_members=in_folder)
+        if members:
+            content |= _about_members(run, members)
+        else:
+            content |= _about_one(run, with_map=with_map, trust_code=trust_code)
+        content["smoothing"] = smoothing_in_words(run.recipe, len(content["artifact"].classes))
 
     with atomic_write(path, follow_links=path.parent != run.path) as file:
         file.write(page_in_two_languages(TEMPLATE, content, "report").encode())

@@ -12,6 +12,7 @@ import numpy as np
 from fittingroom.errors import ArtifactError, FittingRoomError
 from fittingroom.evaluation.intervals import interval_method
 from fittingroom.files.csv_text import csv_text
+from fittingroom.files.one_state import in_one_state
 from fittingroom.recipes.by_data import settled
 from fittingroom.recipes.changes import differences
 from fittingroom.recipes.reading import load_recipe, recipe_from_dict, recipe_names
@@ -39,7 +40,10 @@ def list_runs(folder: Path) -> tuple[list[dict[str, Any]], list[str]]:
     rows, warnings = [], []
     for run in find_runs(folder):
         try:
-            rows.append(_row(folder, run))
+            # One that trains writes its files now; of one that has ended they stay as they are.
+            with in_one_state(*([run.path] if run.is_finished else [])):
+                row = _row(folder, run)
+            rows.append(row)
         except ArtifactError as error:
             warnings.append(f"{run.path} is not listed: {error}")
         except (AttributeError, IndexError, KeyError, OSError, TypeError, ValueError) as error:

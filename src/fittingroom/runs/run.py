@@ -26,6 +26,7 @@ from fittingroom.errors import ArtifactError, DataError, FittingRoomError, namin
 from fittingroom.evaluation.predictions import JudgedPredictions, read_predictions, refuse_nan, write_predictions
 from fittingroom.files.atomic import make_own_folder
 from fittingroom.files.json_file import write_json
+from fittingroom.files.one_state import in_one_state
 from fittingroom.files.run_file import read_run_text
 from fittingroom.recipes.own_names import as_foreign
 from fittingroom.recipes.reading import parse_recipe
@@ -256,9 +257,10 @@ class Run:
     ) -> tuple[dict[str, Any], NDArray[np.bool_]]:
         """The scores of one model, and bool (N,): which answers are right."""
         # Classes are matched by name: another set may have them in another order.
-        artifact = self.artifact
-        dataset = (self.own_test_set() if data is None else data).aligned_to(artifact.classes)
-        judged = _judge(artifact, dataset, trust_code=trust_code, device=device)
+        with in_one_state(self.path):
+            artifact = self.artifact
+            dataset = (self.own_test_set() if data is None else data).aligned_to(artifact.classes)
+            judged = _judge(artifact, dataset, trust_code=trust_code, device=device)
         scores, _ = judged.scores(), self.result  # a damaged one is refused before the evaluation counts
         if subsets:
             scores["subsets"] = score_subsets(subsets, judged.is_right, judged.group_numbers)
