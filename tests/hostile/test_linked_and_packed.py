@@ -71,6 +71,17 @@ def test_a_link_to_the_root_leads_neither_a_training_nor_a_prediction_through_th
         fr.open_dataset(folder)
 
 
+@pytest.mark.parametrize("out", ["circle", "circle/answers.csv"])
+def test_an_output_at_a_link_in_a_circle_is_refused_in_words(
+    out: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "circle").symlink_to(tmp_path / "back")
+    (tmp_path / "back").symlink_to(tmp_path / "circle")
+    np.savez(tmp_path / "two.npz", x_test=np.zeros((2, 28, 28), np.uint8))
+    assert main(["predict", str(GOLDEN_RUN), str(tmp_path / "two.npz"), "--out", str(tmp_path / out)]) == 2
+    assert f"{tmp_path / 'circle'}" in capsys.readouterr().err
+
+
 def test_a_folder_deeper_than_anybody_s_is_refused_by_a_prediction_too(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

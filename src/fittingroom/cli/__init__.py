@@ -12,6 +12,7 @@ import atexit
 import errno
 import gc
 import os
+import re
 import sys
 import warnings
 from collections.abc import Sequence
@@ -130,11 +131,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     # That there is no memory left PyTorch says by a bare RuntimeError, a library that finds no room by an ImportError,
     # Polars without its own by a NameError. An error of the system without a file is our fault: it shows where.
     except (MemoryError, RuntimeError, ImportError, NameError, OSError) as error:
-        message = _failed_system_call(error) if isinstance(error, OSError) else _missing_resource(error, args)
+        if isinstance(error, OSError):
+            message = _failed_system_call(error)
+        else:
+            message = _link_in_a_circle(error) or _missing_resource(error, args)
         if message is None:
             raise
         tell(f"fittingroom: {message}")
         return USERS_MISTAKE
+
+
+def _link_in_a_circle(error: Exception) -> str | None:
+    """What ``Path.resolve`` says of one, up to Python 3.12, by a bare RuntimeError; None where it is something else."""
+    found = re.fullmatch("Symlink loop from '(.*)'", str(error))
+    return found and f"{found[1]}: a file or a folder expected, a link in a circle found: remove it"
 
 
 def _missing_resource(error: Exception, args: argparse.Namespace) -> str | None:
