@@ -29,7 +29,7 @@ def read_run_file(path: Path, expected: str, *, limit: int = LIMIT) -> bytes:
     """
     with _opened(path, expected, limit) as file:
         content = file.read(min(limit, os.fstat(file.fileno()).st_size) + 1)  # room for it is made beforehand
-    if other := stand_in(content):
+    if path.suffix != ".html" and (other := stand_in(content)):  # a report is a web page
         raise ArtifactError(f"{path}: {expected} expected, but it can't be read{other}")
     return content
 
