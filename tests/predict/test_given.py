@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -146,6 +147,8 @@ def test_pictures_of_another_size_are_made_over_and_that_is_said(tmp_path: Path)
         (np.random.default_rng(0).integers(0, 256, (6, 28, 28, 3), np.uint8), r"\(N, 28, 28\) expected"),
         (fr.open_dataset("sample"), "one part of the data set expected, all of it found: give train or test of it"),
         ([object()], r"found \(numpy.ndarray\)"),
+        ([{"image": IMAGES[0], "label": 3}], "picture 0: a picture expected, a row of image, label found"),
+        (SimpleNamespace(column_names=["image", "label"]), "a column of them expected, a table of image, label found"),
         (None, "expected"),
         (b"no picture", "a picture"),
     ],

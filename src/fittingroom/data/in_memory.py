@@ -308,7 +308,12 @@ def see_item(
         DataError: it can't be read.
     """
     if isinstance(item, Mapping):  # of the library's undecoded images, and of their files in Parquet
-        item = item.get("bytes") or item.get("path")
+        found = item.get("bytes") or item.get("path")
+        if found is None:
+            raise DataError(
+                f"{where}: a picture expected, a row of {', '.join(map(str, item))} found: give its picture"
+            )
+        item = found
     if isinstance(item, str | Path):
         where = str(item)
         item = read_picture_file(Path(item))

@@ -40,6 +40,9 @@ def images_given(model: SeesPictures, given: Any) -> NDArray[np.uint8]:
         if given.images.shape[1:] != model.image_shape:
             notes.of_arrays(given.images)
         return resize_images(given.images, model.artifact.preprocessing)
+    if columns := getattr(given, "column_names", None):  # a data set of Hugging Face's, a table of Arrow's
+        names = ", ".join(map(str, columns))
+        raise DataError(f"images: a column of them expected, a table of {names} found: give its column, data[NAME]")
     if isinstance(given, Iterator) or _is_column(given):
         given = list(given)
     if not isinstance(given, Sequence) or is_picture(given):
