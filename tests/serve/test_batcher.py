@@ -97,6 +97,23 @@ def test_a_failure_is_the_answer_to_its_batch_and_ends_nothing_else() -> None:
     asyncio.run(scenario(Model()))
 
 
+def test_a_failure_of_one_request_is_no_answer_to_the_others_of_its_batch() -> None:
+    async def scenario(model: Model) -> None:
+        async with Batcher(model.classify) as batcher:
+            first = asyncio.create_task(batcher.classify(image(7)))
+            await asyncio.sleep(0.05)
+            before, bad, after = [asyncio.create_task(batcher.classify(image(value))) for value in (8, 255, 9)]
+            await asyncio.sleep(0.05)
+            model.may_answer.set()
+            assert [(await task).labels.tolist() for task in (first, before, after)] == [[7], [8], [9]]
+            with pytest.raises(ValueError, match="255 is too much"):
+                await bad
+
+    model = Model()
+    asyncio.run(scenario(model))
+    assert model.batches == [1, 3, 1, 1, 1]
+
+
 def test_who_has_left_is_not_computed_for() -> None:
     async def scenario(model: Model) -> None:
         async with Batcher(model.classify) as batcher:

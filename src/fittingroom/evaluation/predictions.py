@@ -72,12 +72,19 @@ class Predictions:
 
 
 def refuse_nan(said: Predictions, where: str | Path) -> None:
-    """Refuse what a network with spoilt weights says, of which each figure would be made up. Raises ArtifactError."""
+    """Refuse answers that are no numbers, of which each figure would be made up.
+
+    Spoilt weights give them for every image; a sound network may for some, such as one that divides by an image's own
+    standard deviation does for an image of one tone.
+
+    Raises:
+        ArtifactError: some are NaN.
+    """
     spoilt = int(np.isnan(said.probabilities).any(axis=1).sum())
     if spoilt:
         raise ArtifactError(
             f"{where}: numbers for probabilities expected, NaN found for {counted(spoilt)} of {len(said):,}: its "
-            "weights are damaged; take them from a copy, or train it again"
+            "weights are damaged, which a copy of them would mend, or it has no answer to such images"
         )
 
 

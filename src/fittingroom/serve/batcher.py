@@ -92,23 +92,29 @@ class Batcher:
                 self._came.clear()
                 continue
 
-            try:
-                images = batch[0].images if len(batch) == 1 else np.concatenate([each.images for each in batch])
-                classified = await self._compute(images)
-            except Exception as error:  # whatever it is, it is the answer to these requests and not the end of the work
-                for waiting in batch:
-                    if not waiting.answer.done():
-                        waiting.answer.set_exception(error)
-                continue
-            self._observe(len(images))
+            await self._answer(batch)
 
-            # Each gets its own rows back; whose sender left meanwhile is done already.
-            start = 0
-            for waiting in batch:
-                stop = start + len(waiting.images)
-                if not waiting.answer.done():
-                    waiting.answer.set_result(classified.subset(slice(start, stop)))
-                start = stop
+    async def _answer(self, batch: list[_Waiting]) -> None:
+        """Compute a batch, and give each request its own rows."""
+        try:
+            images = batch[0].images if len(batch) == 1 else np.concatenate([each.images for each in batch])
+            classified = await self._compute(images)
+        except Exception as error:  # whatever it is, it is the answer to these requests and not the end of the work
+            if len(batch) > 1:  # it may be one request's alone, and the others are strangers to it
+                for waiting in batch:
+                    await self._answer([waiting])
+            elif not batch[0].answer.done():
+                batch[0].answer.set_exception(error)
+            return
+        self._observe(len(images))
+
+        # Each gets its own rows back; whose sender left meanwhile is done already.
+        start = 0
+        for waiting in batch:
+            stop = start + len(waiting.images)
+            if not waiting.answer.done():
+                waiting.answer.set_result(classified.subset(slice(start, stop)))
+            start = stop
 
     async def _compute(self, images: Images) -> Classified:
         """Classify on the spot where that is quick, else in the model's thread, and measure how long it takes."""

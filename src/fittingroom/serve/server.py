@@ -58,7 +58,8 @@ def open_models(
     for name, folder in named.items():
         try:
             model = load(folder, trust_code=trust_code)
-            model.classify(np.zeros((1, *model.image_shape), np.uint8))  # one that can't answer is told of now
+            noise = np.random.default_rng(0).integers(0, 256, (1, *model.image_shape), np.uint8)
+            model.classify(noise)  # one that can't answer is told of now; to one tone a sound one may have no answer
             models.append(Served(name, Run(folder), model))
         except (FittingRoomError, OSError) as error:
             problems.append(str(error))
