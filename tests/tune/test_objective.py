@@ -36,6 +36,11 @@ def test_a_value_is_written_in_its_unit(objective: Objective, text: str, of_mean
     assert objective.text_of_mean(fresh) == of_mean
 
 
+def test_no_axis_has_a_mark_where_no_value_can_be() -> None:
+    assert [mark.label for mark in ACCURACY.axis([1.0], worst=100, best=0).marks] == ["99%", "99.5%", "100%"]
+    assert next(mark.label for mark in LOSS.axis([0.001, 0.3], worst=100, best=0).marks) == "0"
+
+
 @pytest.mark.parametrize("objective", OBJECTIVES.values())
 def test_better_is_higher_on_an_axis_and_what_is_outside_lies_on_its_end(objective: Objective) -> None:
     axis = objective.axis([0.2, 0.8], worst=100, best=0)

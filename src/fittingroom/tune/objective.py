@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
@@ -16,6 +17,7 @@ from fittingroom.rendering.share import share_text
 
 ObjectiveName = Literal["accuracy", "loss", "balanced_accuracy", "macro_f1"]
 AXIS_ROOM = 0.08  # of what an axis holds, on either side of it
+ROUNDING = 1e-9  # of a tick, whose value is a sum
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,7 @@ class Objective:
         show_difference: the size of a difference, such as a standard deviation, as text.
         show_tick: a round value as an axis labels it.
         after_epoch: the same score after an epoch; None where there are no validation images.
+        largest: that there can be; 0 is the smallest of all.
         is_judge: whether it is what the ``judge`` of each trial's recipe names, so that all of a study goes by it.
     """
 
@@ -40,6 +43,7 @@ class Objective:
     show_difference: Callable[[float], str]
     show_tick: Callable[[float], str]
     after_epoch: Callable[[EpochDone], float | None]
+    largest: float = math.inf
     is_judge: bool = False
 
     def of_scores(self, scores: dict[str, Any]) -> float:
@@ -88,7 +92,8 @@ class Objective:
 
         ends = (worst, best) if self.direction == "maximize" else (best, worst)
         scale = Scale(low, high, *ends)
-        return ObjectiveAxis(scale, [Tick(scale(value), self.show_tick(value)) for value in ticks(low, high, 5)])
+        marks = [value for value in ticks(low, high, 5) if -ROUNDING <= value <= self.largest + ROUNDING]
+        return ObjectiveAxis(scale, [Tick(scale(value), self.show_tick(value)) for value in marks])
 
 
 @dataclass(frozen=True)
@@ -123,6 +128,7 @@ def _share(name: ObjectiveName, word: str, after_epoch: str, *, is_judge: bool =
         show_difference=lambda difference: f"{100 * difference:.2f} points",
         show_tick=lambda value: f"{100 * value:.4g}%",
         after_epoch=attrgetter(after_epoch),
+        largest=1.0,
         is_judge=is_judge,
     )
 
