@@ -10,7 +10,6 @@ from datetime import date
 from typing import Any
 
 from fittingroom.errors import ArtifactError
-from fittingroom.evaluation.class_metrics import LOPSIDED
 from fittingroom.evaluation.metrics import mean_interval
 from fittingroom.events import Hooks
 from fittingroom.files.atomic import atomic_write
@@ -127,10 +126,10 @@ def _summary(study: Study, best: Trial, final: Run | None) -> dict[str, Any]:
 
 def _largest_class(scores: Mapping[str, Any]) -> dict[str, Any] | None:
     """The class that accuracy goes by, and its share of the images, where the classes are of very different sizes."""
-    of_classes = [each for each in scores["per_class"] if each["n"]]
-    largest = max(of_classes, key=lambda each: int(each["n"]))
-    is_lopsided = len(of_classes) > 1 and largest["n"] >= LOPSIDED * min(each["n"] for each in of_classes)
-    return {"name": largest["class"], "share": largest["n"] / scores["n"]} if is_lopsided else None
+    if "balanced_accuracy" not in scores:  # which they have just there
+        return None
+    largest = max(scores["per_class"], key=lambda each: int(each["n"]))
+    return {"name": largest["class"], "share": largest["n"] / scores["n"]}
 
 
 def _fresh_figures(study: Study, final: Run) -> dict[str, Any]:
