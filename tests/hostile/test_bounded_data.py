@@ -426,7 +426,7 @@ def test_metadata_without_end_costs_no_table_its_pictures(tmp_path: Path) -> Non
 def test_the_largest_transparent_webp_takes_less_than_a_gigabyte(tmp_path: Path) -> None:
     outcome = run_bounded(tmp_path, "data", "info", webp_of(tmp_path, 5_000), "--json")
 
-    assert_bounded(outcome, codes=(0,))
+    assert_bounded(outcome, codes=(0,), inputs=2)  # one of each class, and each as large as any may be
 
 
 def many_scans(folder: Path) -> Path:

@@ -149,4 +149,4 @@ def test_only_a_quick_model_may_hold_up_the_server(seconds: float, on_the_spot: 
 
     asyncio.run(scenario())
     assert threads[0].startswith("model")  # whether it is quick is not known yet
-    assert (threads[-1] == "MainThread") == on_the_spot
+    assert ("MainThread" in threads) == on_the_spot

@@ -62,12 +62,12 @@ def run_bounded(folder: Path, *words: str | Path) -> Outcome:
     return Outcome(process.returncode, printed, told, usage.ru_utime + usage.ru_stime, highest << 10)
 
 
-def assert_bounded(outcome: Outcome, *, codes: tuple[int, ...] = (2,)) -> None:
-    """It ended by itself, with one of these codes, without a traceback, and within the bounds."""
+def assert_bounded(outcome: Outcome, *, codes: tuple[int, ...] = (2,), inputs: int = 1) -> None:
+    """It ended by itself, with one of these codes, without a traceback, and within the bounds of so many inputs."""
     assert outcome.code in codes, outcome
     for word in ("Traceback", "panicked"):
         assert word not in outcome.stderr, outcome.stderr
-    assert outcome.seconds <= SECONDS, outcome
+    assert outcome.seconds <= SECONDS * inputs, outcome
     assert outcome.memory <= BYTES, outcome
     if outcome.code == 2:
         assert outcome.stderr.strip(), "an error says what is wrong"

@@ -117,13 +117,15 @@ class Batcher:
             start = stop
 
     async def _compute(self, images: Images) -> Classified:
-        """Classify on the spot where that is quick, else in the model's thread, and measure how long it takes."""
-        start = time.perf_counter()
+        """Classify on the spot where that is quick, else in the model's thread."""
         if len(images) * self._seconds_an_image <= QUICK_SECONDS:
-            classified = self._classify(images)
-        else:
-            loop = asyncio.get_running_loop()
-            classified = await loop.run_in_executor(self._thread, self._classify, images)
+            return self._measured(images)
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._measured, images)
+
+    def _measured(self, images: Images) -> Classified:
+        """Classify, and note how long the model took; what a busy machine takes to switch threads isn't the model's."""
+        start = time.perf_counter()
+        classified = self._classify(images)
 
         # A running mean: one slow batch, beside another program, doesn't make the model a slow one.
         seconds, before = (time.perf_counter() - start) / len(images), self._seconds_an_image
