@@ -17,6 +17,7 @@ from tests.docs.conftest import copy_of
 
 MODULES = (fittingroom, fittingroom.data)
 NAMES = sorted({name: module for module in MODULES for name in module.__all__}.items())
+LONG = ("add_seeds", "try_ideas", "tune_recipe")  # examples that train several models
 DEFAULTS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
@@ -33,7 +34,7 @@ def folder(given: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize(
     ("name", "module"),
-    [pytest.param(*pair, marks=pytest.mark.nightly if pair[0] == "try_ideas" else ()) for pair in NAMES],
+    [pytest.param(*pair, marks=pytest.mark.nightly if pair[0] in LONG else ()) for pair in NAMES],
     ids=[name for name, _ in NAMES],
 )
 def test_the_example_of_a_public_name_runs(

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -74,8 +75,19 @@ def states(run: fr.Run) -> list[str]:
     return [e["state_sha256"] for e in read_metrics(run.path / "metrics.jsonl") if e["event"] == "epoch"]
 
 
-@pytest.mark.parametrize("recipe", ["tutorial", "swift", "plain"])
-@pytest.mark.parametrize("stops", [[1], [8], [11], [5, 3, 4]], ids=lambda stops: "+".join(map(str, stops)))
+STOPS = ([1], [8], [11], [5, 3, 4])
+DAILY = (("tutorial", [11]), ("swift", [5, 3, 4]), ("plain", [1]), ("plain", [8]))  # the other pairs are tried at night
+
+
+@pytest.mark.parametrize(
+    ("recipe", "stops"),
+    [
+        pytest.param(
+            *pair, id=f"{pair[0]}-{'+'.join(map(str, pair[1]))}", marks=() if pair in DAILY else pytest.mark.nightly
+        )
+        for pair in product(("tutorial", "swift", "plain"), STOPS)
+    ],
+)
 def test_resume_equals_uninterrupted(
     recipe: str, stops: list[int], half: fr.Splits, in_tmp: Path, uninterrupted: dict[str, fr.Run]
 ) -> None:
