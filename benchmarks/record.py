@@ -65,7 +65,7 @@ def append(script: str, figures: Iterable[Figure], *, processor: str | None = No
 
     where = {
         "date": datetime.now(UTC).date().isoformat(),
-        "processor": processor or processor_name(),
+        "processor": processor or f"{processor_name()} ({torch.backends.cpu.get_cpu_capability()})",
         "cores": len(os.sched_getaffinity(0)),
         "torch": torch.__version__,
         "commit": (git_revision() or "")[:12],

@@ -27,7 +27,7 @@ LOOKS = FOLDER.parent / "docs" / "what-was-looked-at.md"
 START, END = "<!-- bench: made by benchmarks/table.py -->", "<!-- bench: end -->"
 TEST_IMAGES = 10_000  # official, of Fashion-MNIST
 RECIPES = ("swift", "steady", "compact", "strong", "tiny")
-PEERS = ("notebook", "Lightning", "skorch", "fastai", "Keras on torch")
+PEERS = ("notebook", "Lightning", "skorch", "fastai", "Keras on torch", "Keras on JAX")
 SAME = tuple(f"{peer}, same settings" for peer in PEERS[1:])  # in programs.py: our precision, layout and allocator
 SCRIPTS = (
     *("throughput.py", "curves.py", "time_to_accuracy.py", "data_path.py", "memory.py", "scaling.py"),
@@ -175,18 +175,19 @@ def _same_accuracy(rows: Rows) -> str:
 
 def _throughput(rows: Rows) -> list[str]:
     """Images a second as documented, and with our settings; what was not measured is said not to have been."""
-    found = _found(rows, "throughput.py", [*PEERS, "fittingroom float32", "fittingroom auto"], "images_per_second")
+    found = _found(rows, "throughput.py", [*PEERS, "fittingroom float32"], "images_per_second")
     if not found:
         return []
-    same = _found(rows, "throughput.py", SAME, "images_per_second")
     lines = [
-        f"Images a second in training the notebook's network, each program as its own documentation sets it up, the "
-        f"others in float32: {_medians(found)} ({_provenance(found.values())})."
+        "Images a second in training the notebook's network in float32, each program as its own documentation sets it "
+        f"up: {_medians(found)} ({_provenance(found.values())}; {_processors(found.values())})."
     ]
+    same = _found(rows, "throughput.py", SAME, "images_per_second")
     if same:
+        same |= _found(rows, "throughput.py", ["fittingroom auto"], "images_per_second")
         lines.append(
             f"The same in bf16, channels_last and with our memory allocator: {_medians(same)} "
-            f"({_provenance(same.values())})."
+            f"({_provenance(same.values())}; {_processors(same.values())})."
         )
     else:
         lines.append(
@@ -236,7 +237,15 @@ def _found(rows: Rows, script: str, names: Iterable[str], metric: str) -> dict[s
 
 
 def _medians(found: dict[str, Row]) -> str:
-    return ", ".join(f"{name} {float(row['median']):,.0f}" for name, row in found.items())
+    """What was measured and its median, without what all that stands beside it has in common."""
+    names = {
+        name: name.removesuffix(", same settings").removesuffix(" float32").removesuffix(" auto") for name in found
+    }
+    return ", ".join(f"{names[name]} {float(row['median']):,.0f}" for name, row in found.items())
+
+
+def _processors(found: Collection[Row]) -> str:
+    return "; ".join(dict.fromkeys(row["processor"] for row in found))
 
 
 def _provenance(found: Collection[Row]) -> str:

@@ -87,13 +87,14 @@ def test_what_was_not_measured_is_said_and_a_straight_line_is_not_claimed(
     assert "inear" not in said
     assert "n = 1; 2026-01-02, commit abc" in said
     assert "not measured yet" in said
-    assert "in float32: Lightning 5,000 (medians, n = 2; 2026-01-02, commit abc)" in said
+    assert "in float32, each program as its own documentation sets it up: Lightning 5,000 (medians, n = 2; 2026" in said
+    assert "commit abc; AMD)" in said
 
     same = peer.replace("Lightning", '"Lightning, same settings"')
     results.write_text(results.read_text("utf-8") + where + same, encoding="utf-8")
     said = "\n".join(table.readme_lines(record.latest(results)))
     assert "not measured yet" not in said
-    assert "with our memory allocator: Lightning, same settings 5,000" in said
+    assert "with our memory allocator: Lightning 5,000" in said
 
 
 def test_every_recorded_accuracy_on_test_is_a_look_replaced_ones_too(
