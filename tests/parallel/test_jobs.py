@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any, NoReturn
 
 import numpy as np
 import pytest
@@ -110,6 +111,41 @@ def test_an_engine_that_does_not_fit_or_answer_is_refused_before_a_folder_is_mad
     assert main(["train", "sample", *TINY, *options]) == 2
     assert message in capsys.readouterr().err
     assert not Path("runs").exists()
+
+
+def test_a_ray_that_does_not_start_is_one_message_and_leaves_no_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ray = pytest.importorskip("ray")
+
+    def never_starts(*_args: object, **_options: object) -> NoReturn:
+        raise Exception("The current node timed out during startup.")  # as Ray says it
+
+    monkeypatch.setattr(ray, "init", never_starts)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with pytest.raises(FittingRoomError, match=r"it did not start on this machine \(The current node timed out"):
+        list(run_jobs([Job("one", lambda _hooks: 1)], fr.RayEngine()))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("imports_from_here", [False, True])
+def test_workers_of_ray_import_from_the_current_directory_only_where_this_process_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, imports_from_here: bool
+) -> None:
+    """A stranger's torch.py may lie there; beside a script of one's own, or a notebook, lies one's own code."""
+    ray = pytest.importorskip("ray")
+    elsewhere = [folder for folder in sys.path if folder not in ("", str(tmp_path))]
+    monkeypatch.setattr(sys, "path", ["", *elsewhere] if imports_from_here else elsewhere)
+    looked_in: list[str] = []
+
+    def init(*_args: object, job_config: Any = None, **_options: object) -> None:
+        config = job_config or ray.job_config.JobConfig()
+        config._py_driver_sys_path.extend([os.path.abspath(os.curdir)])  # noqa: PTH100  # as Ray does it
+        looked_in.extend(config._get_proto_job_config().py_driver_sys_path)
+
+    monkeypatch.setattr(ray, "init", init)
+    with connected(fr.RayEngine()):
+        assert looked_in == ([str(tmp_path)] if imports_from_here else [])
 
 
 @pytest.mark.nightly

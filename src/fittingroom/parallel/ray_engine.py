@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import secrets
 import shutil
 import socket
+import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
@@ -43,7 +45,7 @@ def connected(engine: RayEngine) -> Iterator[Any]:
     that this process has already is used, and left as it is.
 
     Raises:
-        FittingRoomError: Ray is not installed; no cluster at the address.
+        FittingRoomError: Ray is not installed, or doesn't start; no cluster at the address.
     """
     check_engine(engine)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -57,11 +59,14 @@ def connected(engine: RayEngine) -> Iterator[Any]:
     # A folder of our own can be removed whole; Ray leaves logs and sockets in the one that it picks itself.
     folder = None
     quiet: dict[str, Any] = {"log_to_driver": False, "configure_logging": False, "logging_level": "ERROR"}
+    quiet["job_config"] = _importing_as_here()
     try:
         if engine.address is None:
             _keep_others_out()
             folder = Path(tempfile.mkdtemp(prefix="fittingroom-ray-"))
-            with _asking_no_cloud(folder / "home"):
+            # At the exit once more, when Ray has ended there what failed to start, and writes into it until then.
+            atexit.register(shutil.rmtree, folder, ignore_errors=True)
+            with _asking_no_cloud(folder / "home"), _started():
                 ray.init("local", num_cpus=cores(), include_dashboard=False, _temp_dir=str(folder), **quiet)
         else:
             try:
@@ -87,6 +92,41 @@ def _keep_others_out() -> None:
     os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     Config.initialize("")
     AuthenticationTokenLoader.instance().reset_cache()
+
+
+@contextmanager
+def _started() -> Iterator[None]:
+    """Say in one message why Ray doesn't start: one of its processes fails, or takes longer than Ray waits for it.
+
+    It tells of either by a bare Exception.
+    """
+    try:
+        yield
+    except Exception as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise FittingRoomError(
+            f"Ray: it did not start on this machine ({reason}). Where it is busy, try again later; without an "
+            "engine nothing has to start"
+        ) from error
+
+
+class _FoldersOfHere(list[str]):
+    """Folders for workers to import from, of those that Ray wishes for the ones that this process imports from."""
+
+    def extend(self, folders: Iterable[str]) -> None:
+        known = {Path(folder).resolve() for folder in sys.path}
+        super().extend(folder for folder in folders if Path(folder).resolve() in known)
+
+
+def _importing_as_here() -> Any:
+    """How workers look for modules: where this process does.
+
+    Ray would have them look in the current directory first, where a stranger's torch.py may lie beside the data. A
+    script's own folder, and a notebook's, are where this process looks as well.
+    """
+    config = import_module("ray.job_config").JobConfig()
+    config._py_driver_sys_path = _FoldersOfHere()  # Ray's argument of this name takes no empty list
+    return config
 
 
 @contextmanager
