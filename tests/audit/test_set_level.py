@@ -117,6 +117,17 @@ def test_imbalance_is_measured(keep: int, severity: str, tmp_path: Path, sample:
     assert (finding.figures["most"], finding.figures["least"], finding.severity) == (200, keep, severity)
 
 
+def test_a_share_that_is_nearly_all_or_hardly_anything_is_not_said_to_be_all_or_nothing(tmp_path: Path) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (6_000, 4, 4), np.uint8)
+    rare = (np.arange(6_000) >= 5_998).astype(np.int64)
+    train = Dataset(images, rare, ("common", "rare"), "t")
+    test = Dataset(images[::-1][:1_000], 1 - rare[:1_000], train.classes, "t")
+    report = checked(write(tmp_path, train, test))
+    said = {finding.name: f"{finding.message} {finding.effect}" for finding in report.findings}
+    assert "is right in 99.9% of the cases" in said["imbalance"]
+    assert "0 is 99.9% of data train, 0.0% of data test" in said["split-shift"]
+
+
 def test_class_shares_that_differ_between_parts_are_named(tmp_path: Path, sample: Splits) -> None:
     train, test = both(sample)
     assert test.labels is not None

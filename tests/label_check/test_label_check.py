@@ -12,6 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 import fittingroom as fr
+from fittingroom.audit.findings import Finding
 from fittingroom.audit.official_part import Part, part_of
 from fittingroom.data.cache import cache_entries, clear_cache
 from fittingroom.data.dataset import Dataset
@@ -20,6 +21,7 @@ from fittingroom.label_check import Fold, LabelCheck, check_labels, estimate_lab
 from fittingroom.label_check.folds import long_enough
 from fittingroom.parallel.jobs import run_jobs
 from fittingroom.parallel.ray_engine import connected
+from fittingroom.rendering.languages import translated
 from tests.support import SUPPORT
 from tests.support.photo_patches import photo_patches
 
@@ -401,3 +403,49 @@ def test_the_bound_of_wrong_labels_counts_copies_once() -> None:
     assert together.at_most is not None
     assert alone.at_most < 0.08
     assert together.at_most >= wilson_interval(3, 60)[1]
+
+
+def said_of(
+    monkeypatch: pytest.MonkeyPatch, labels: NDArray[np.int64], said: NDArray[np.int64], sure: float
+) -> Finding:
+    """The finding of labels of which the models say other ones, as sure as that; nothing is trained."""
+    classes = tuple(map(str, range(int(labels.max()) + 1)))
+    images = np.random.default_rng(0).integers(0, 256, (len(labels), 8, 8), np.uint8)
+    dataset = Dataset(images, labels, classes, "train")
+    said_of_image = {image.tobytes(): label for image, label in zip(images, said, strict=True)}
+
+    def predict(self: Fold) -> NDArray[np.float32]:
+        probabilities = np.full((len(self.judged), len(classes)), (1 - sure) / (len(classes) - 1), np.float32)
+        rows = [said_of_image[image.tobytes()] for image in self.judged]
+        probabilities[np.arange(len(rows)), rows] = sure
+        return probabilities
+
+    monkeypatch.setattr(Fold, "predict", predict)
+    (finding,), _ = check_labels([part_of("train", dataset)], HOW)
+    return finding
+
+
+def test_no_label_to_look_at_is_told_so_with_no_advice_to_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    labels = np.arange(400) % 4
+    finding = said_of(monkeypatch, labels, labels, 0.97)
+    assert finding.message.startswith("none of 400 labels stands out as worth a look. Models that didn't see the image")
+    assert "They" not in finding.message
+    assert "--sheet" not in finding.advice
+    assert not finding.examples
+    assert translated(finding.message, "check") is not None
+    assert translated(finding.advice, "check") is not None
+
+
+def test_figures_of_a_label_check_are_not_rounded_across_what_they_are_held_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    # 1,201 of 12,000 are answered otherwise: 89.99% agree, which is below 90%
+    labels = np.arange(12_000) % 2
+    said = np.where(np.arange(12_000) < 1_201, 1 - labels, labels)
+    message = said_of(monkeypatch, labels, said, 0.9).message
+    assert "agree with 89.99% of the labels. That is too little (below 90%)" in message
+
+    # all but one of 3,000 is not all, and a bound is never below what it bounds
+    labels = np.arange(3_000) % 2
+    finding = said_of(monkeypatch, labels, np.where(np.arange(3_000) < 1, 1 - labels, labels), 0.97)
+    assert "agree with 99.9% of the labels" in finding.message
+    bound = float(finding.message.split("At most ")[1].split("%")[0]) / 100
+    assert finding.figures["at_most"] <= bound < finding.figures["at_most"] + 0.0001

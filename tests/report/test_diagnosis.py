@@ -522,6 +522,12 @@ def test_of_many_rare_classes_as_good_as_the_frequent_one_hardly_ever_one_is_sai
     assert "as the least of 2 rare classes, n = 20" in found["imbalance"].sentence
     assert translated(found["imbalance"].sentence, "report") is not None
 
+    # four of 5,004 images are not none of them, nor is all but one of 5,000 all
+    found = {each.name: each for each in diagnose(events, recipe, lopsided(5000, 4999, [(4, 1)]))}
+    assert "99% of the validation images are class 0, with a recall of 99%" in found["imbalance"].sentence
+    assert "and < 1% class 1, with one of 25%" in found["imbalance"].sentence
+    assert translated(found["imbalance"].sentence, "report") is not None
+
 
 def test_a_comparison_that_is_advised_can_come_to_an_answer() -> None:
     """On a few validation images none can, without any there is none to make, and folds choose no epoch."""

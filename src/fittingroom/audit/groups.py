@@ -10,6 +10,7 @@ from fittingroom.audit.findings import MAX_IMAGES_SHOWN, MAX_VALUES_LISTED, Find
 from fittingroom.audit.official_part import Part
 from fittingroom.audit.repeats import rank
 from fittingroom.rendering.contact_sheet import Row
+from fittingroom.rendering.share import share_text
 
 
 def groups_split(parts: Sequence[Part]) -> list[Finding]:
@@ -49,7 +50,7 @@ def _on_both_sides(judged: Part, seen: Part) -> list[Finding]:
             severity="error",
             where=f"{judged.name} and {seen.name}",
             message=f"{len(shared):,} group{'s' * (len(shared) != 1)} in both ({listed}); {len(rows):,} of the "
-            f"{len(judged.hashes):,} images of {judged.name} ({share:.2%}) are of one of them ({places})",
+            f"{len(judged.hashes):,} images of {judged.name} ({share_text(share)}) are of one of them ({places})",
             effect="A model can recognise what it has seen of a group: accuracy on new groups is then lower than on "
             "these.",
             advice="Put all parts together and split them anew by group: fittingroom data split DATA --group …",

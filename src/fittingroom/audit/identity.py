@@ -15,6 +15,7 @@ from fittingroom.audit.reference import TEST, TRAIN
 from fittingroom.data.dataset import Dataset
 from fittingroom.data.fetch.fingerprints import FASHION_MNIST_CLASSES
 from fittingroom.rendering.contact_sheet import Row
+from fittingroom.rendering.share import share_text
 
 SAME_MEANS = 0.99  # correlation of the classes' mean images from which on it is the same set
 SIZE = {"train": TRAIN, "test": TEST}
@@ -97,8 +98,8 @@ def resplit(part: Part) -> list[Finding]:
         f"row {row:,} is {other} {_number(part.rows[row]):,}" for row in first[:MAX_ROWS_LISTED].tolist()
     )
     message = (
-        f"{wrong:,} of its {n:,} images ({wrong / n:.1%}) are official {other} images, {counts[role]:,} official "
-        f"{role} images, {counts['neither']:,} neither ({listed})"
+        f"{wrong:,} of its {n:,} images ({share_text(wrong / n, 1)}) are official {other} images, "
+        f"{counts[role]:,} official {role} images, {counts['neither']:,} neither ({listed})"
     )
 
     expected = SIZE[other] / (TRAIN + TEST)

@@ -15,6 +15,7 @@ from fittingroom.audit.official_labels import displaced_numbers
 from fittingroom.audit.official_part import Part
 from fittingroom.data.dataset import Dataset
 from fittingroom.rendering.contact_sheet import Row
+from fittingroom.rendering.share import share_text
 
 MAX_LAG = 16  # places by which labels may be displaced
 MIN_IMAGES, MAX_IMAGES = 200, 4_000  # that a displacement is measured on
@@ -210,8 +211,8 @@ def _imbalance(part: Part) -> list[Finding]:
             where=part.name,
             message=f"{called(most)} has {counts[most]:,} images, {called(least)} {counts[least]:,}: {ratio:.1f} times "
             "as many",
-            effect=f"Always saying {called(most)} is right in {counts[most] / counts.sum():.1%} of the cases; accuracy "
-            "hides how rare classes fare.",
+            effect=f"Always saying {called(most)} is right in {share_text(counts[most] / counts.sum(), 1)} of the "
+            "cases; accuracy hides how rare classes fare.",
             advice="Look at each class's recall (fittingroom evaluate), and at their mean.",
             figures={"most": int(counts[most]), "least": int(counts[least]), "ratio": float(ratio)},
         )

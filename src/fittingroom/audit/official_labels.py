@@ -12,6 +12,7 @@ from fittingroom.audit.official_part import Part
 from fittingroom.audit.reference import manifest
 from fittingroom.data.fetch.fingerprints import FASHION_MNIST_CLASSES
 from fittingroom.rendering.contact_sheet import Row
+from fittingroom.rendering.share import share_text
 
 MAX_ROWS_LISTED = 4  # by a message
 
@@ -48,7 +49,7 @@ def label_noise(part: Part) -> list[Finding]:
             name="label-noise",
             severity="error" if share >= 0.005 else "warning",
             where=part.name,
-            message=f"{len(differ):,} of {len(known):,} official images ({share:.2%}) have another label than "
+            message=f"{len(differ):,} of {len(known):,} official images ({share_text(share)}) have another label than "
             f"officially ({listed})",
             effect="Where the official ones are right, models learn what is wrong, and are marked down for what is "
             "right.",

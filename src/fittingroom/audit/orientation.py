@@ -18,6 +18,7 @@ from fittingroom.audit.findings import MAX_IMAGES_SHOWN, Finding
 from fittingroom.audit.reference import class_means, hashes_of, manifest
 from fittingroom.data.dataset import Dataset
 from fittingroom.rendering.contact_sheet import Row
+from fittingroom.rendering.share import share_text
 
 MIN_IMAGES = 100  # below which nothing is said
 MIN_IMAGES_A_CLASS, MIN_CLASSES = 5, 5  # of which mean images are compared
@@ -102,9 +103,9 @@ def inverted(part: Dataset) -> tuple[list[Finding], Dataset]:
     if part.channels == 3 and not is_known:
         return [], part  # most pictures in colour have a light ground, and are meant to
 
-    message = f"the ground is white: {share:.0%} of the images have a border of 128 or more (median)"
+    message = f"the ground is white: {share_text(share, 0)} of the images have a border of 128 or more (median)"
     if official >= 0.5:
-        message += f"; inverted, {official:.0%} of them are official Fashion-MNIST"
+        message += f"; inverted, {share_text(official, 0)} of them are official Fashion-MNIST"
     elif is_known and known is not None:
         message += f"; inverted, the means of the classes are those of {known[0]} (correlation {known[1]:.2f})"
 
@@ -137,8 +138,8 @@ def _official_turned(part: Dataset) -> tuple[str, str, dict[str, float]] | None:
             share = _official_share(images)
             if share >= 0.5:
                 evidence = (
-                    f"turned back, {share:.1%} of {len(looked_at):,} images looked at are official Fashion-MNIST, "
-                    f"{as_they_are:.1%} as they are"
+                    f"turned back, {share_text(share, 1)} of {len(looked_at):,} images looked at are official "
+                    f"Fashion-MNIST, {share_text(as_they_are, 1)} as they are"
                 )
                 return what, evidence, {"official": as_they_are, "official_when_turned_back": share}
     return None

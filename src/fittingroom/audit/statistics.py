@@ -20,6 +20,7 @@ from fittingroom.audit.findings import (
 from fittingroom.audit.official_part import Part
 from fittingroom.data.dataset import Dataset
 from fittingroom.rendering.contact_sheet import Row
+from fittingroom.rendering.share import share_text
 
 MAX_P = 1e-6  # of a shift: many parts, halves and classes are compared, and chance alone must be no finding
 SMALLEST_P = 1e-100  # that is told apart from smaller ones
@@ -91,10 +92,10 @@ def _shares_shift(train: Part, part: Part) -> list[Finding]:
             name="split-shift",
             severity="warning",
             where=f"{train.name} and {part.name}",
-            message=f"class shares differ: {variation:.1%} of the images would have to change class to make them equal "
-            f"(chi² {chi2:,.0f} at {freedom} degree{'s' * (freedom != 1)} of freedom, {_p_text(p)}); "
-            f"{train.dataset.classes[used[worst]]} is "
-            f"{shares[0, worst]:.1%} of {train.name}, {shares[1, worst]:.1%} of {part.name}",
+            message=f"class shares differ: {share_text(variation, 1)} of the images would have to change class "
+            f"to make them equal (chi² {chi2:,.0f} at {freedom} degree{'s' * (freedom != 1)} of freedom, "
+            f"{_p_text(p)}); {train.dataset.classes[used[worst]]} is "
+            f"{share_text(shares[0, worst], 1)} of {train.name}, {share_text(shares[1, worst], 1)} of {part.name}",
             effect="Where some classes are harder than others, accuracy on the one is not that on the other.",
             advice="Split by class (stratified), or compare recall class by class.",
             figures={"total_variation": variation, "chi2": chi2, "p": p},
@@ -275,8 +276,9 @@ def leaky_pixel(part: Part) -> list[Finding]:
             severity="error" if accuracy_P[best] >= 0.9 else "warning",
             where=part.name,
             message=f"pixel {best + 1:,} ({place}) alone tells the label of "
-            f"{accuracy_P[best]:.1%} of the images (learned on one half, tried on the other, n = {len(rows) // 2:,}); "
-            f"pixels away from it tell {by_others:.1%} at best, always the same class {guess:.1%}",
+            f"{share_text(accuracy_P[best], 1)} of the images (learned on one half, tried on the other, "
+            f"n = {len(rows) // 2:,}); pixels away from it tell {share_text(by_others, 1)} at best, always the same "
+            f"class {share_text(guess, 1)}",
             effect="A model can read the answer from that pixel instead of the image, and then fails where it isn't "
             "there.",
             advice="See how the label came into the images (a column too many, a stamp, a border), and take it out.",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from fittingroom.cli import options
 from fittingroom.cli.parser import Commands
+from fittingroom.rendering.share import share_text
 from fittingroom.rendering.terminal import tell
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def run_split(args: argparse.Namespace) -> int:
         return 0
 
     out = console.stdout()
-    shares = (f"{len(part):,} {name} ({len(part) / len(dataset):.1%})" for name, part in parts.items())
+    shares = (f"{len(part):,} {name} ({share_text(len(part) / len(dataset), 1)})" for name, part in parts.items())
     out.print(console.styled((dataset.name, "bold"), (f"  {', '.join(shares)}", "")))
     out.print()
     listing = console.table("class", *parts, right=tuple(parts))

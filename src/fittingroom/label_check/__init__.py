@@ -8,6 +8,7 @@ side. Confident learning (Northcutt, Jiang and Chuang 2021) is cleanlab's.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -27,6 +28,7 @@ from fittingroom.label_check.folds import Fold, LabelCheck, Log, for_training, l
 from fittingroom.parallel.ray_engine import RayEngine
 from fittingroom.recipes.picture_keys import images_problem
 from fittingroom.rendering.contact_sheet import Row
+from fittingroom.rendering.share import share_text
 
 __all__ = ["Fold", "LabelCheck", "LabelNoise", "check_labels", "estimate_label_noise", "out_of_fold"]
 
@@ -138,32 +140,53 @@ def _finding(part: Part, noise: LabelNoise, issues: LabelIssues) -> Finding:
     figures |= file_figures(part.dataset, (issue.row for issue in issues.issues))
 
     # Models that are often wrong themselves bound nothing: then no number is given in place of a wide one.
+    count = len(issues.issues)
     if noise.at_most is None:
-        how_many = (
-            f"That is too little (below {MIN_AGREE:.0%}) to say how many labels are wrong: most of these images may "
-            "merely be hard"
-        )
+        how_many = f"That is too little (below {MIN_AGREE:.0%}) to say how many labels are wrong"
+        how_many += ": most of these images may merely be hard" if count else ""
     else:
         how_many = (
-            f"At most {noise.at_most:.2%} of the labels are wrong as far as these models can tell, and that counts "
-            "images that are merely hard"
+            f"At most {_rounded_up(noise.at_most)} of the labels are wrong as far as these models can tell, and that "
+            "counts images that are merely hard"
         )
+
+    # Of no label there is nothing to look at, and nothing to write.
+    models = "models that didn't see the image"
+    if count:
+        worth = f"{count:,} of {issues.n:,} labels {'is' if count == 1 else 'are'} worth a look: {models} say another "
+        worth += f"class{worst}. They"
+        advice = (
+            "Look at them, from the first on (--html, --sheet), and decide by eye; nothing is changed for you. "
+            "--csv FILE writes them as a table: train --without FILE leaves them out, train --labels FILE takes what "
+            "you fill in. --suspects FILE keeps the list for fittingroom evaluate."
+        )
+    else:
+        worth = f"none of {issues.n:,} labels stands out as worth a look. {models[0].upper()}{models[1:]}"
+        advice = "There is nothing to look at. A wrong label that models learn to expect isn't found by them."
 
     return Finding(
         name="label-noise",
         severity="note",  # whether a label is wrong only an eye can say
         where=part.name,
-        message=f"{len(issues.issues):,} of {issues.n:,} labels {'is' if len(issues.issues) == 1 else 'are'} worth a "
-        f"look: models that didn't see the image say "
-        f"another class{worst}. They agree with {noise.agree:.1%} of the labels. {how_many}. Judged by "
-        f"{issues.reference}",
+        message=f"{worth} agree with {_agreement(noise.agree)} of the labels. {how_many}. Judged by {issues.reference}",
         effect="Where a label is wrong, models learn what is wrong, and are marked down for what is right.",
-        advice="Look at them, from the first on (--html, --sheet), and decide by eye; nothing is changed for you. "
-        "--csv FILE writes them as a table: train --without FILE leaves them out, train --labels FILE takes what you "
-        "fill in. --suspects FILE keeps the list for fittingroom evaluate.",
+        advice=advice,
         figures=figures,
         examples=tuple(_pictures(part.dataset, issues.issues)),
     )
+
+
+def _agreement(agree: float) -> str:
+    """``93.8%``, and below :data:`MIN_AGREE` nothing that is rounded up to it."""
+    digits = 1
+    while agree < MIN_AGREE <= round(agree, digits + 2) and digits < 6:
+        digits += 1
+    return share_text(agree, digits)
+
+
+def _rounded_up(bound: float) -> str:
+    """An upper bound in percent, of which no digit says less: 0.000038 → ``0.01%``."""
+    return f"{math.ceil(round(1e4 * bound, 6)) / 1e4:.2%}"
 
 
 def _pictures(dataset: Dataset, issues: Sequence[LabelIssue]) -> Iterator[Row]:

@@ -51,9 +51,10 @@ def imbalance(facts: Facts) -> Diagnosis | None:
     of = f", as the least of {len(rare):,} rare classes" if len(rare) > 1 else ""
     return Diagnosis(
         name="imbalance",
-        sentence=f"Accuracy hides a rare class: {frequent['n'] / scores['n']:.0%} of the validation images are class "
-        f"{frequent['class']}, with a recall of {frequent['recall']:.0%}, and {worst['n'] / scores['n']:.0%} class "
-        f"{worst['class']}, with one of {worst['recall']:.0%} (95% {low:.0%} to {high:.0%}{of}, n = {worst['n']:,}).",
+        sentence=f"Accuracy hides a rare class: {share_text(frequent['n'] / scores['n'], 0)} of the validation images "
+        f"are class {frequent['class']}, with a recall of {share_text(frequent['recall'], 0)}, and "
+        f"{share_text(worst['n'] / scores['n'], 0)} class {worst['class']}, with one of "
+        f"{share_text(worst['recall'], 0)} (95% {low:.0%} to {high:.0%}{of}, n = {worst['n']:,}).",
         evidence={"recall": worst["recall"], "low": low, "high": high, "n": worst["n"]}
         | {"recall of the frequent class": frequent["recall"], "n of the frequent class": frequent["n"]},
         suggestion="Judge it by the recall of each class, not by accuracy.",
@@ -82,7 +83,7 @@ def confusable_pair(facts: Facts) -> Diagnosis | None:
     first, second = (scores["per_class"][k]["class"] for k in (j, i))
     return Diagnosis(
         name="confusable-pair",
-        sentence=f"One of {len(pairs)} pairs makes {most / mistakes:.0%} of all mistakes on validation (95% "
+        sentence=f"One of {len(pairs)} pairs makes {share_text(most / mistakes, 0)} of all mistakes on validation (95% "
         f"{low:.0%} to {high:.0%}): {first} and {second}, taken for each other {most:,} times of {mistakes:,}.",
         evidence={"mistakes of the pair": most, "mistakes": mistakes, "low": low, "high": high, "pairs": len(pairs)},
         suggestion="Look at them among the worst mistakes: where you can't tell them apart either, more training "
@@ -105,9 +106,9 @@ def suspicious_labels(facts: Facts) -> Diagnosis | None:
     share = suspicious.trusted_and_right / suspicious.trusted
     return Diagnosis(
         name="suspicious-labels",
-        sentence=f"{doubted / mistakes:.0%} of the mistakes on validation (95% {low:.0%} to {high:.0%}, {doubted:,} "
-        f"of {mistakes:,}) are among its {suspicious.trusted:,} most confident answers, of which {share_text(share)} "
-        "agree with the label: these labels are worth a look.",
+        sentence=f"{share_text(doubted / mistakes, 0)} of the mistakes on validation (95% {low:.0%} to {high:.0%}, "
+        f"{doubted:,} of {mistakes:,}) are among its {suspicious.trusted:,} most confident answers, of which "
+        f"{share_text(share)} agree with the label: these labels are worth a look.",
         evidence={"doubted": doubted, "mistakes": mistakes, "low": low, "high": high}
         | {"trusted": suspicious.trusted, "trusted and right": suspicious.trusted_and_right},
         suggestion="Look at them before you change the model: some may be wrong labels, others merely hard.",

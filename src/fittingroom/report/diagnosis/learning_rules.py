@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fittingroom.recipes.recipe import Recipe
+from fittingroom.rendering.share import share_text
 from fittingroom.report.diagnosis.facts import Diagnosis, Facts, rounded
 
 MIN_STEPS, ENOUGH_STEPS = 300, 500  # fewer are few for any network here; so many are worth a first look
@@ -43,7 +44,7 @@ def few_steps(facts: Facts) -> Diagnosis | None:
     return Diagnosis(
         name="few-steps",
         sentence=f"{steps:,} optimizer step{'s' * (steps != 1)} in all ({epochs:,} epoch{'s' * (epochs != 1)}): few "
-        f"for a network to learn in. Training accuracy was {last['train_accuracy']:.1%} in the last epoch.",
+        f"for a network to learn in. Training accuracy was {share_text(last['train_accuracy'], 1)} in the last epoch.",
         evidence={"steps": steps, "epochs": epochs, "training accuracy": last["train_accuracy"]},
         suggestion=suggestion,
         options=options,
@@ -77,8 +78,9 @@ def not_learning(facts: Facts) -> Diagnosis | None:
     return Diagnosis(
         name="not-learning",
         sentence="Nothing shows that it learned: accuracy on validation is "
-        f"{scores['accuracy']:.1%} (n = {scores['n']:,}), and always naming {scores['per_class'][frequent]['class']} "
-        f"gives {share:.1%} (exact McNemar test p = {p_mcnemar:.2g}, Fisher's p = {p_fisher:.2g}).",
+        f"{share_text(scores['accuracy'], 1)} (n = {scores['n']:,}), and always naming "
+        f"{scores['per_class'][frequent]['class']} gives {share_text(share, 1)} (exact McNemar test "
+        f"p = {p_mcnemar:.2g}, Fisher's p = {p_fisher:.2g}).",
         evidence={"accuracy": scores["accuracy"], "most frequent class": share, "images of others": others}
         | {"p, McNemar": p_mcnemar, "p, Fisher": p_fisher},
         suggestion=f"Try a lower rate, --lr {rounded(lower)}; if that doesn't help, check that the labels belong to "
