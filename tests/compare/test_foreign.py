@@ -12,6 +12,7 @@ import pytest
 import fittingroom as fr
 from fittingroom.cli import main
 from fittingroom.compare.foreign import name_of
+from fittingroom.data.cut import groups_for_intervals
 from fittingroom.evaluation.predictions import JudgedPredictions, read_predictions
 from tests.support.small_run import train_small
 
@@ -215,3 +216,30 @@ def test_several_runs_are_one_table_with_their_own_accuracies_and_what_differs(
 )
 def test_files_of_several_seeds_are_called_by_what_their_names_have_in_common(stems: list[str], name: str) -> None:
     assert name_of([Path("mine") / f"{stem}.csv" for stem in stems]) == name
+
+
+def test_copies_of_an_image_count_once_in_a_file_as_they_do_in_a_run(capsys: pytest.CaptureFixture[str]) -> None:
+    random = np.random.default_rng(0)
+    images = np.repeat(random.integers(0, 256, (100, 8, 8), np.uint8), 5, axis=0)
+    labels = np.repeat(np.arange(100) % 4, 5)
+    data = fr.Dataset(images, labels, tuple("abcd"), "copies")
+    right = np.repeat(random.random(100) < 0.85, 5)
+    said = JudgedPredictions(
+        np.eye(4, dtype=np.float32)[np.where(right, labels, (labels + 1) % 4)],
+        np.where(right, labels, (labels + 1) % 4),
+        classes=data.classes,
+        truth=labels,
+        images=tuple(digest.hex() for digest in data.image_hashes()),
+        groups=groups_for_intervals(data),
+    )
+    answers = {"label": labels, "predicted": said.predicted}
+    write_csv("hashes.csv", image=list(said.images), **answers)
+    write_csv("rows.csv", **answers)
+    write_csv("other.csv", image=list(said.images), label=labels, predicted=labels)
+    expected = pytest.approx(said.scores()["interval"])
+    assert fr.evaluate_files("hashes.csv")["interval"] == expected
+    assert fr.evaluate_files("rows.csv", data)["interval"] == expected
+    assert fr.evaluate_files("rows.csv")["interval"] != expected  # what says nothing of copies can't count them
+
+    assert main(["compare", "hashes.csv", "other.csv"]) == 0
+    assert "the 500 images compared come in 100 groups" in " ".join(capsys.readouterr().out.split())

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from fittingroom.artifact.artifact import CONFIG
 from fittingroom.compare.answers import Answers, matched, numbered_images, pair
+from fittingroom.data.cut import groups_for_intervals, groups_or_bundles
 from fittingroom.data.dataset import Dataset
 from fittingroom.data.open import open_dataset
 from fittingroom.data.splits import Splits
@@ -120,6 +121,7 @@ def read_files(
         truth,
         predicted,
         files=files,
+        groups=None if images is None else groups_or_bundles(None, np.unique(images, return_inverse=True)[1]),
         ids=ids,
         rows=rows,
         has_pixels=images is not None,
@@ -252,7 +254,7 @@ def _with_dataset(answers: Answers, dataset: Dataset, *, has_labels: bool) -> An
         sources=None
         if dataset.sources is None
         else numbered_images([each.hex() for each in dataset.sources], truth.tolist()),
-        groups=dataset.groups,
+        groups=groups_for_intervals(dataset),
         rows=[*range(len(dataset))],
     )
 

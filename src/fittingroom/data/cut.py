@@ -78,15 +78,24 @@ def groups_for_intervals(dataset: Dataset, group_N: NDArray[np.int64] | None = N
         >>> groups_for_intervals(fr.Dataset(images=images, labels=None, classes=(), name="three"))
         ('alike 0', 'alike 0', None)
     """
-    groups = dataset.groups
     if group_N is None:
-        group_N = bundles(len(dataset), groups=groups, pairs=[dataset.repeats])
-    if group_N is None:
-        return groups
-    names = groups or (None,) * len(dataset)
+        group_N = bundles(len(dataset), groups=dataset.groups, pairs=[dataset.repeats])
+    return dataset.groups if group_N is None else groups_or_bundles(dataset.groups, group_N)
+
+
+def groups_or_bundles(
+    groups: tuple[str | None, ...] | None, group_N: NDArray[np.int64]
+) -> tuple[str | None, ...] | None:
+    """The groups of N images or, where many are tied beyond these, their bundles, named as above.
+
+    Args:
+        groups: of each image; None where none are known.
+        group_N: the bundle of each, int64 (N,), from 0.
+    """
+    names = groups or (None,) * len(group_N)
     independent = len({name for name in names if name}) + sum(not name for name in names)
     sizes_B = np.bincount(group_N)
-    if independent - len(sizes_B) < MANY_ALIKE * len(dataset):
+    if independent - len(sizes_B) < MANY_ALIKE * len(group_N):
         return groups
 
     # A bundle that is a group, and no more, keeps its name.
