@@ -118,3 +118,34 @@ def test_ideas_whose_seeds_vary_far_more_than_the_baselines_are_claimed_as_rarel
         found = judge({f"{number}": (base, right_SN) for number, right_SN in enumerate(others)}, 0, EFFECT)
         claimed += any(judgement.verdict in ("better", "worse") for judgement in found.values())
     assert claimed <= 17  # P(more | 3 %) is below 1 %
+
+
+def test_of_groups_it_is_these_that_tell() -> None:
+    """Better on 15 groups of 20 images and worse on 10: by images that is plain, by groups it may well be chance."""
+    group_N = np.repeat(np.arange(25), 20)
+    base = np.tile(group_N >= 15, (3, 1))
+    base[:, :10] ^= np.eye(3, 10, dtype=bool)  # seeds that aren't all alike
+    sides = {"idea": (base, ~base)}
+    assert judge(sides, 0, EFFECT)["idea"].verdict == "better"
+    by_groups = judge(sides, 0, EFFECT, group_N=group_N)["idea"]
+    assert by_groups.verdict != "better"
+    assert by_groups.p_value > 0.2
+    assert by_groups.interval[0] < 0 < by_groups.interval[1]
+
+    # An idea that helps in each group is told by groups too, and groups of one image are no groups.
+    some = np.tile(np.arange(500) % 20 < 14, (3, 1)) ^ np.eye(3, 500, dtype=bool)
+    more = np.tile(np.arange(500) % 20 < 17, (3, 1)) ^ np.eye(3, 500, dtype=bool)
+    assert judge({"idea": (some, more)}, 0, EFFECT, group_N=group_N)["idea"].verdict == "better"
+
+
+def test_of_studies_on_groups_few_claim_without_cause() -> None:
+    generator, claims = np.random.default_rng(0), 0
+    group_N = np.repeat(np.arange(30), 20)
+    for _ in range(60):
+        # each side is as good over all groups that there could be, and not on each of these
+        base, idea = (
+            generator.random((6, 600)) < 0.1 * generator.random() + 0.9 * (generator.random(30) < 0.8)[group_N]
+            for _ in "ab"
+        )
+        claims += judge({"idea": (base, idea)}, 2, EFFECT, group_N=group_N)["idea"].verdict in ("better", "worse")
+    assert claims <= 3  # taken for unrelated images it is 34 of them

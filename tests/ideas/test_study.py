@@ -17,9 +17,10 @@ import fittingroom as fr
 from fittingroom.errors import Interrupted
 from fittingroom.events import Event, Hooks, JobDone, JobEvent
 from fittingroom.ideas.asked import ideas_of
-from fittingroom.ideas.page import headline
+from fittingroom.ideas.page import headline, judged_on
 from fittingroom.ideas.side import Side
 from fittingroom.ideas.table import points
+from fittingroom.rendering.languages import translated
 from tests.support import SUPPORT
 from tests.support.bilingual import english
 from tests.support.stopping import stop_after
@@ -78,6 +79,20 @@ def test_an_idea_that_learns_nothing_is_worse_and_test_is_not_opened_for_it(trie
         for side in ("baseline", "idea-1")
         for member in fr.open_run(tried.path / side).members
     )
+
+
+def test_groups_are_counted_where_it_is_said_what_judged(
+    tmp_path: Path, data: fr.Splits, baseline: fr.Recipe, options: fr.Options
+) -> None:
+    assert data.validation is not None
+    groups = tuple(f"person {row % 20}" for row in range(400))
+    in_groups = dataclasses.replace(data, validation=dataclasses.replace(data.validation, groups=groups))
+    tried = fr.try_ideas(in_groups, [HOPELESS], baseline, out=tmp_path / "groups", options=options)
+    assert tried.result["groups"] == 20
+    said = "Judged on 400 validation images in 20 groups that no training of this study learned from."
+    assert judged_on(tried.result) == said
+    assert translated(said, "ideas") is not None
+    assert tried.verdicts == {HOPELESS: "worse"}
 
 
 def test_both_sides_are_runs_on_the_same_seeds(tried: fr.Tried) -> None:

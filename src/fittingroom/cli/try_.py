@@ -241,6 +241,8 @@ def _below(result: Mapping[str, Any], path: Path) -> Iterator[tuple[str, str]]:
         figures = f"{points(test['difference'])} points, 95% {points(low)} to {points(high)}"
         yield "test", f"{test['winner']}: {figures}: {test['verdict']}"
         yield "", f"with {test['seeds'][1]} fresh seeds each, once, on {test['n']:,} images"
+        for warning in test["warnings"]:
+            yield "", f"warning: {warning}"
     else:
         yield "test", "no model was judged on it"
     yield "study", f"{path}/   (baseline, idea-1 …: runs like any other)"

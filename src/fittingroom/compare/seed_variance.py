@@ -58,6 +58,7 @@ from numpy.typing import NDArray
 
 from fittingroom.compare.mcnemar import exact_mcnemar, paired_interval
 from fittingroom.evaluation.fold_interval import fold_factor
+from fittingroom.evaluation.group_intervals import difference_factor
 from fittingroom.evaluation.intervals import SMALL_SET, SeedSpread, seed_spread
 
 POWER = 0.8  # with which a minimum effect is to be detected
@@ -232,7 +233,12 @@ class CrossedDifference:
 
 
 def crossed_difference(
-    first_SN: NDArray[np.bool_], second_SN: NDArray[np.bool_], *, cautious: bool = False, folds: int | None = None
+    first_SN: NDArray[np.bool_],
+    second_SN: NDArray[np.bool_],
+    *,
+    cautious: bool = False,
+    folds: int | None = None,
+    group_N: NDArray[np.int64] | None = None,
 ) -> CrossedDifference:
     """Compare the answers of two sides on the same images, with the components of the variance.
 
@@ -243,27 +249,30 @@ def crossed_difference(
         folds: of the cross-validation in which each seed's answers came about; None where all of them are of one model.
             Images of a fold are right or wrong together, as the model that judged them hadn't learned from them: so
             many images count for less, by Nadeau and Bengio's factor (:mod:`fittingroom.evaluation.fold_interval`).
+        group_N: the group of each image, from 0: those of one are right or wrong together, and count for less
+            (:mod:`fittingroom.evaluation.group_intervals`). None takes all for unrelated.
     """
     n = first_SN.shape[1]
     by_image_N = second_SN.mean(axis=0) - first_SN.mean(axis=0)
-    model_variance = float(by_image_N.var(ddof=1)) / n
+    of_groups = 1.0 if group_N is None else difference_factor(by_image_N, group_N)
+    model_variance = of_groups * float(by_image_N.var(ddof=1)) / n
     spreads = tuple(seed_spread(right_SN) for right_SN in (first_SN, second_SN) if len(right_SN) > 1)
 
     # The estimate may fall below 0 where the recipes find the same images hard; a variance can't.
     of_rest = sum(spread.rest / (spread.seeds * n) for spread in spreads)
     more = 1.0 if folds is None else fold_factor(folds)
-    image_variance = more * _floored(max(0.0, model_variance - of_rest), n)
+    image_variance = more * _floored(max(0.0, model_variance - of_rest), n / of_groups)
 
     deviations_N = (by_image_N - by_image_N.mean()) ** 2
-    image_error = more * float(deviations_N.std()) / n**1.5
+    image_error = more * of_groups * float(deviations_N.std()) / n**1.5
     difference = float(by_image_N.mean())
-    won = None
+    won, less = None, more * of_groups
     if n < SMALL_SET:
-        won = int((by_image_N <= -0.5).sum() / more), int((by_image_N >= 0.5).sum() / more)
-    variances = image_variance, more * _floored(model_variance, n)
-    return CrossedDifference(difference, n, *variances, spreads, image_error, won, cautious, max(1, int(n / more)))
+        won = int((by_image_N <= -0.5).sum() / less), int((by_image_N >= 0.5).sum() / less)
+    variances = image_variance, more * _floored(model_variance, n / of_groups)
+    return CrossedDifference(difference, n, *variances, spreads, image_error, won, cautious, max(1, int(n / less)))
 
 
-def _floored(variance: float, n: int) -> float:
+def _floored(variance: float, n: float) -> float:
     """The variance of a mean over n images, with pseudo-images of which half are discordant, one to each side."""
     return max(variance, (n * n * variance + PSEUDO_IMAGES / 2) / (n + PSEUDO_IMAGES) ** 2)

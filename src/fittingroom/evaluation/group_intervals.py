@@ -30,6 +30,7 @@ from fittingroom.evaluation.intervals import (
 )
 
 UNSURE_GROUPS = 2  # that count as all right or all wrong, beside those that hold both or the rarer of the two
+FAR_OUT = 0.9985  # the quantile at which few groups are allowed for in a study of ideas
 FEWEST_IMAGES = 1e-3  # that any images count for; with two groups the second of which says nothing of a third
 
 
@@ -82,6 +83,32 @@ def effective_images(right_N: NDArray[Any], group_N: NDArray[np.int64]) -> float
 
     unsure = (Z_95 / float(special.stdtrit(groups - 1, 0.975))) ** 2
     return min(float(n), max(FEWEST_IMAGES, n / effect * unsure))
+
+
+def difference_factor(difference_N: NDArray[np.float64], group_N: NDArray[np.int64]) -> float:
+    """The factor, ≥ 1, by which a mean difference varies more than on unrelated images, where these come in groups.
+
+    As of an accuracy above, at the level of a study's later looks: few groups leave its tails more in doubt.
+
+    Args:
+        difference_N: of two sides' shares of right answers to each image, -1 to 1.
+        group_N: the group of each image, from 0.
+    """
+    from scipy import special
+
+    sizes_G, sums_G = np.bincount(group_N), np.bincount(group_N, weights=difference_N)
+    n, groups = len(group_N), len(sizes_G)
+    if groups == 1:
+        return n / FEWEST_IMAGES
+
+    effect = largest = float((sizes_G.astype(np.float64) ** 2).sum()) / n
+    of_images = float(difference_N.var(ddof=1)) / n
+    if of_images > 0:
+        deviation_G = sums_G - float(difference_N.mean()) * sizes_G
+        seen = max(1.0, groups / (groups - 1) * float((deviation_G**2).sum()) / n**2 / of_images)
+        telling = int((np.bincount(group_N, weights=np.abs(difference_N)) > 0).sum())
+        effect = (telling * seen + UNSURE_GROUPS * max(largest, seen)) / (telling + UNSURE_GROUPS)
+    return effect * (float(special.stdtrit(groups - 1, FAR_OUT)) / float(special.ndtri(FAR_OUT))) ** 2
 
 
 def model_interval_by_groups(right_N: NDArray[np.bool_], group_N: NDArray[np.int64]) -> tuple[float, float]:

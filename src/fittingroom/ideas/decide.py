@@ -11,7 +11,7 @@ of a pair have one seed, and count as independent all the same, which errs on th
 From 3 and 4 pairs hardly anything is known of how much seeds vary, and the levels are far below 5%: there the test is
 the cautious form of it, as the usual one claims too much of ideas whose seeds vary more than the baseline's.
 Where images are judged by folds they count for less, as each fold's model learned from other images, and each pair has
-another cut into folds.
+another cut into folds. Where images come in groups, those of one are right or wrong together and count for less, too.
 ``benchmarks/try_simulation.py`` records how often a study claims what isn't so.
 """
 
@@ -71,7 +71,11 @@ def level_at(look: int) -> float:
 
 
 def judge(
-    answers: Mapping[str, tuple[Right, Right]], look: int, effect: float, folds: int | None = None
+    answers: Mapping[str, tuple[Right, Right]],
+    look: int,
+    effect: float,
+    folds: int | None = None,
+    group_N: NDArray[np.int64] | None = None,
 ) -> dict[str, Judgement]:
     """Judge the ideas that are open.
 
@@ -80,9 +84,13 @@ def judge(
         look: from 0, see :data:`LOOKS`.
         effect: the smallest difference of accuracies that is of interest, > 0.
         folds: of the cross-validation by which each seed judged all images; None where some are held out.
+        group_N: the group of each image, from 0; None where no two are of one.
     """
     cautious = LOOKS[look] <= FEW_PAIRS
-    crossed = {name: crossed_difference(*both, cautious=cautious, folds=folds) for name, both in answers.items()}
+    crossed = {
+        name: crossed_difference(*both, cautious=cautious, folds=folds, group_N=group_N)
+        for name, both in answers.items()
+    }
     claimed = _claimed({name: found.p_value for name, found in crossed.items()}, level_at(look))
 
     # Bonferroni's, of all that are open: wider than Holm's test needs, and they hold together.

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fittingroom.compare.comparison import confidence_text, p_text
+from fittingroom.evaluation.intervals import in_groups
 from fittingroom.files.atomic import atomic_write
 from fittingroom.ideas.decide import LOOKS
 from fittingroom.ideas.study import Study
@@ -71,10 +72,13 @@ def headline(result: Mapping[str, Any]) -> str:
 
 def judged_on(result: Mapping[str, Any]) -> str:
     """What it was judged by, and how those images were kept from the trainings."""
+    groups = f" in {in_groups(result['groups'])}" if result.get("groups") else ""
     if result["folds"]:
         folds = result["folds"]
-        return f"Each of {result['n']:,} images was judged by models that had not learned from it ({folds} folds)."
-    return f"Judged on {result['n']:,} validation images that no training of this study learned from."
+        return (
+            f"Each of {result['n']:,} images{groups} was judged by models that had not learned from it ({folds} folds)."
+        )
+    return f"Judged on {result['n']:,} validation images{groups} that no training of this study learned from."
 
 
 def _drawing(result: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -20,6 +20,9 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from fittingroom.compare.answers import Answers, pair
 from fittingroom.compare.comparison import confidence_text
 from fittingroom.errors import Interrupted
@@ -93,7 +96,10 @@ class Study:
                 self._close(still_open)
                 return
 
-            judgements = judge(dict(self._answers(still_open, pairs)), look, self.effect, self.baseline.folds)
+            answers = dict(self._answers(still_open, pairs))
+            right = {name: (first.correct, second.correct) for name, (first, second) in answers.items()}
+            group_N = group_numbers(answers[still_open[0].name][0].groups)  # all are about the same images
+            judgements = judge(right, look, self.effect, self.baseline.folds, group_N)
             self.judged |= judgements
             for idea in still_open:
                 hooks.observe(JobDone(job=idea.name, outcome=judgement_text(judgements[idea.name], self.effect)))
@@ -110,12 +116,11 @@ class Study:
         """The seconds that its trainings took so far."""
         return sum(side.seconds for side in (self.baseline, *self.ideas))
 
-    def _answers(self, ideas: Sequence[Idea], pairs: int) -> Iterator[tuple[str, tuple[Any, Any]]]:
-        """Whether each of the first seeds of baseline and idea got each image right, by the idea's name."""
+    def _answers(self, ideas: Sequence[Idea], pairs: int) -> Iterator[tuple[str, tuple[Answers, Answers]]]:
+        """What the first seeds of baseline and idea said of each image, by the idea's name."""
         baseline = self.baseline.answers(pairs)
         for idea in ideas:
-            first, second = pair(baseline, idea.answers(pairs))
-            yield idea.name, (first.correct, second.correct)
+            yield idea.name, pair(baseline, idea.answers(pairs))
 
     def _close(self, ideas: Sequence[Idea]) -> None:
         """Say of what is still open that the budget didn't suffice."""
@@ -132,6 +137,7 @@ class Study:
         return {
             "effect": self.effect,
             "n": None if baseline is None else len(baseline.images),
+            "groups": None if baseline is None else _count_of(group_numbers(baseline.groups)),
             "folds": self.baseline.folds,
             "seconds": self.seconds,
             "baseline": {"run": self.baseline.path.name} | _accuracies(baseline),
@@ -165,6 +171,10 @@ def judgement_text(judgement: Judgement, effect: float) -> str:
         f"{points(judgement.difference)} points ({confidence_text(judgement.confidence)}: {points(low)} to "
         f"{points(high)}) after {judgement.pairs} pairs: {verdict}"
     )
+
+
+def _count_of(group_N: NDArray[np.int64] | None) -> int | None:
+    return None if group_N is None else int(group_N.max()) + 1
 
 
 def _accuracies(answers: Answers | None) -> dict[str, Any]:
