@@ -88,11 +88,15 @@ def test_a_scale_says_what_is_white() -> None:
         ([], "at least one image expected"),
         ([GREY[0, 0]], r"images \(H, W\), \(H, W, 3\) or \(3, H, W\) expected"),
         (["nowhere.png"], "nowhere.png: can't be read"),
+        (["no\0where.png"], "can't be read: embedded null byte"),
         ([b"no picture"], "mine: image 0: a picture"),
         ([Image.fromarray(GREY[0]), 3], "mine: image 1"),
         ([[[0, 1], [2]], [[0, 1], [2]]], "mine: image 0: rows of one length expected"),
         ("one.png", "mine: an array or a list of images expected, str found"),
         (None, "mine: an array or a list of images expected, NoneType found"),
+        (np.ma.masked_equal(GREY, GREY[0, 0, 0]), "mine: an array without a mask expected, .* masked values found"),
+        (torch.empty(6, 9, 7, device="meta"), "mine: a tensor that NumPy can take expected"),
+        (torch.zeros(6, 9, 7).to_sparse(), "mine: a tensor that NumPy can take expected, another found .*Sparse"),
     ],
 )
 def test_what_can_not_be_images_is_refused_in_words(images: Any, message: str) -> None:
@@ -132,6 +136,7 @@ def test_labels_are_numbers_or_names(labels: Any, classes: Any, numbers: list[in
         ([0, 1], None, "6 labels expected, one an image, 2 found"),
         ([b"\xff", b"b"] * 3, None, "labels in UTF-8 expected, other bytes found"),
         ([0.5] * 6, None, "whole numbers as labels expected"),
+        (np.ma.masked_equal(LABELS, 1), None, "an array without a mask expected"),
         ([0, 1] * 3, (0, 1), "names of classes as text expected, int found: 0"),
     ],
 )

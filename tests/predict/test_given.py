@@ -151,6 +151,7 @@ def test_pictures_of_another_size_are_made_over_and_that_is_said(tmp_path: Path)
         (SimpleNamespace(column_names=["image", "label"]), "a column of them expected, a table of image, label found"),
         (None, "expected"),
         (b"no picture", "a picture"),
+        (np.ma.masked_equal(IMAGES, IMAGES[0, 0, 0]), "an array without a mask expected, .* masked values found"),
     ],
 )
 def test_what_it_can_not_take_is_refused_in_words(model: fr.Classifier, given: Any, message: str) -> None:

@@ -150,14 +150,25 @@ def as_array(values: Any, where: str) -> NDArray[Any]:
     """An array of what is one already or can become one; a tensor is taken from wherever it lies.
 
     Raises:
-        DataError: nested lists of different lengths; ``where`` is what the message calls them.
+        DataError: nested lists of different lengths, masked values, a tensor without any in memory; ``where`` is what
+            the message calls them.
     """
-    if hasattr(values, "detach"):
-        values = values.detach().cpu()
-        if str(values.dtype) == "torch.bfloat16":  # which NumPy has no type for
-            values = values.float()
+    if isinstance(values, np.ma.MaskedArray) and (masked := int(np.ma.getmaskarray(values).sum())):
+        raise DataError(
+            f"{where}: an array without a mask expected, as what it hides is unknown, {masked:,} masked values found: "
+            "leave their images out, or fill them in"
+        )
     try:
+        if hasattr(values, "detach"):
+            values = values.detach().cpu()
+            if str(values.dtype) == "torch.bfloat16":  # which NumPy has no type for
+                values = values.float()
         return np.asarray(values)
+    except (NotImplementedError, TypeError) as error:  # of a tensor that is sparse, or has a shape alone
+        if not hasattr(values, "detach"):
+            raise
+        said = str(error).partition("\n")[0]
+        raise DataError(f"{where}: a tensor that NumPy can take expected, another found ({said})") from None
     except ValueError as error:
         raise DataError(f"{where}: rows of one length expected, others found ({error})") from None
 

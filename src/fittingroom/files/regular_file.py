@@ -40,7 +40,10 @@ def read_regular_text(path: Path, limit: int) -> str:
 @contextmanager
 def open_regular_file(path: Path, limit: int) -> Iterator[BufferedReader]:
     """Open a regular file of at most ``limit`` bytes for reading. Raises as :func:`read_regular_file` does."""
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    try:
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    except ValueError as error:  # a zero byte, which no name has
+        raise OSError(errno.EINVAL, str(error), str(path)) from None
     with os.fdopen(descriptor, "rb") as file:
         status = os.fstat(descriptor)
         if stat.S_ISDIR(status.st_mode):

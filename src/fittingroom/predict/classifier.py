@@ -168,7 +168,7 @@ class Classifier:
             DataError: what can't be read, or arrays of another size or scale than the model was trained on.
             ArtifactError: the model answers NaN.
         """
-        if not (isinstance(images, np.ndarray) and images.dtype == np.uint8 and images.shape[1:] == self.image_shape):
+        if not (type(images) is np.ndarray and images.dtype == np.uint8 and images.shape[1:] == self.image_shape):
             from fittingroom.predict.given import images_given
 
             images = images_given(self, images)
