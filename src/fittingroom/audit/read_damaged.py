@@ -27,7 +27,17 @@ from fittingroom.data.formats.gzipped import BLOCK
 from fittingroom.data.formats.kaggle_csv import csv_files
 from fittingroom.data.formats.many_pictures import Decoding
 from fittingroom.data.formats.splits import PARTS, part_of
-from fittingroom.data.formats.table import CSV, FORMATS, IDX, NPZ, PARQUET, PICTURES, format_at, format_of_name
+from fittingroom.data.formats.table import (
+    CSV,
+    FORMATS,
+    IDX,
+    JSON_LINES,
+    NPZ,
+    PARQUET,
+    PICTURES,
+    format_at,
+    format_of_name,
+)
 from fittingroom.data.open import open_dataset
 from fittingroom.data.preprocessing import Preprocessing
 from fittingroom.data.splits import Splits, parts_of
@@ -160,7 +170,7 @@ def holds_pictures(given: str) -> bool:
     try:
         path = Path(given)
         kind = format_at(path)[0] if path.exists() else None
-        return kind in (PARQUET, PICTURES) or (kind is CSV and not holds_pixels(path))
+        return kind in (JSON_LINES, PARQUET, PICTURES) or (kind is CSV and not holds_pixels(path))
     except (DataError, OSError, ValueError):
         return False
 

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 DATA_HELP = (
     "fashion-mnist, sample, or a path: a folder or file of IDX, CSV, npz, Parquet, CIFAR's binary version (.tar.gz, "
-    ".tgz), SVHN's .mat, arrays in .npy, or pictures"
+    ".tgz), SVHN's .mat, arrays in .npy, pictures, or JSON Lines that name them (.jsonl, .ndjson, .jsonl.gz, "
+    ".ndjson.gz)"
 )
 PARTS = ("train", "validation", "test")
 

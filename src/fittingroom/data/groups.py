@@ -11,10 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from fittingroom.data.dataset import Dataset
-from fittingroom.data.formats import csv_kinds, parquet, parquet_file
+from fittingroom.data.formats import csv_kinds, json_lines_table, parquet, parquet_file
 from fittingroom.data.formats.file_table import FileTable, shown_files
 from fittingroom.data.formats.kaggle_csv import find_csv
-from fittingroom.data.formats.table import CSV, PARQUET, format_at
+from fittingroom.data.formats.table import CSV, JSON_LINES, PARQUET, Format, format_at
 from fittingroom.data.splits import Splits, parts_of
 from fittingroom.errors import DataError
 
@@ -146,6 +146,9 @@ def _by_column(parts: dict[str, Dataset], name: str, path: Path) -> dict[str, Gr
         tables = parquet_file.find_parquet(path)
         there = [file for files in tables.values() for file in files if parquet_file.has_column(file, name)]
         columns = {file: parquet_file.text_column(file, name) for file in there}
+    elif kind is JSON_LINES:
+        tables = {part: [file] for part, file in json_lines_table.find_tables(path).items()}
+        columns = {file: json_lines_table.text_column(file, name) for files in tables.values() for file in files}
     else:
         return None
     values = {file: column for file, column in columns.items() if column is not None}
@@ -156,7 +159,7 @@ def _by_column(parts: dict[str, Dataset], name: str, path: Path) -> dict[str, Gr
     if parts["train"].files is not None:
         group_of: dict[str, str | None] = {}
         for file, column in values.items():
-            for shown, group in zip(shown_files(_file_table(file, kind is CSV), path), column, strict=True):
+            for shown, group in zip(shown_files(_file_table(file, kind), path), column, strict=True):
                 group_of[shown] = group_of.get(shown) or group
         return {part: [group_of.get(file) for file in data.files or ()] for part, data in parts.items()}
 
@@ -174,5 +177,7 @@ def _by_column(parts: dict[str, Dataset], name: str, path: Path) -> dict[str, Gr
     return found
 
 
-def _file_table(file: Path, is_csv: bool) -> FileTable:
-    return csv_kinds.read_file_table(file) if is_csv else parquet.read_file_table(file)
+def _file_table(file: Path, kind: Format) -> FileTable:
+    if kind is CSV:
+        return csv_kinds.read_file_table(file)
+    return json_lines_table.read_file_table(file) if kind is JSON_LINES else parquet.read_file_table(file)

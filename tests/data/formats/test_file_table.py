@@ -32,12 +32,14 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
-@pytest.fixture(params=["csv", "csv.gz", "parquet"])
+@pytest.fixture(params=["csv", "csv.gz", "jsonl", "parquet"])
 def write(request: pytest.FixtureRequest, folder: Path) -> Write:
     def write_table(frame: pl.DataFrame, name: str = "files") -> Path:
         path = folder / f"{name}.{request.param}"
         if request.param == "parquet":
             frame.write_parquet(path)
+        elif request.param == "jsonl":
+            frame.write_ndjson(path)
         elif request.param == "csv":
             frame.write_csv(path)
         else:
@@ -276,7 +278,7 @@ def test_all_missing_and_broken_pictures_are_listed_in_one_error(folder: Path, w
     (folder / NAMES[1]).unlink()
     (folder / NAMES[3]).unlink()
     (folder / NAMES[3]).mkdir()
-    first = 1 if write(TABLE, "files").suffix == ".parquet" else 2
+    first = 1 if write(TABLE, "files").suffix in (".parquet", ".jsonl") else 2
     with pytest.raises(
         DataError,
         match=rf"(?s)2 of 6 pictures are missing .*row {first + 1}: .*1.png: no such file\n.*row {first + 3}: .*some",

@@ -174,8 +174,8 @@ def test_bad_picture_is_refused_by_name(tmp_path: Path, content: bytes, message:
         (["a/1.txt", "b/1.txt"], "in folders named after classes expected, none found"),
         (["a/1.png"], "two classes or more expected, pictures found in a alone: if it holds one .*; else lay those of"),
         (
-            ["images/1.png", "metadata.jsonl"],
-            r"images alone: .*; else if metadata\.jsonl beside them says .* save it as",
+            ["images/1.png", "metadata.xlsx"],
+            r"images alone: .*; else if metadata\.xlsx beside them says .* save it as",
         ),
         (["fold_1/a/1.png", "fold_2/a/1.png"], "fold_1, fold_2 found, which by their names are pieces of one set: lay"),
         (["images_part_1/1.png", "images_part_2/2.png"], "pieces of one set: .*; if these are the classes, call the"),

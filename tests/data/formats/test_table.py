@@ -71,9 +71,10 @@ def test_a_new_format_is_its_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_messages_list_every_format() -> None:
     assert WHAT_A_PATH_MAY_BE == (
         "a folder with IDX files, with arrays in files such as x_train.npy and y_train.npy, with CSV files, "
-        "with Parquet files, with CIFAR's binary files, "
+        "with Parquet files, with tables of picture files in JSON Lines, with CIFAR's binary files, "
         "with SVHN's .mat files, or with a folder of pictures for each class; "
-        "or one file: IDX, CIFAR, .csv, .csv.gz, .tsv, .tsv.gz, .npz, .parquet, .tar.gz, .tgz or .mat"
+        "or one file: IDX, CIFAR, .csv, .csv.gz, .tsv, .tsv.gz, .npz, .parquet, .jsonl, .jsonl.gz, "
+        ".ndjson, .ndjson.gz, .tar.gz, .tgz or .mat"
     )
 
 

@@ -22,8 +22,8 @@ LEFT_OUT = "left out, as their names are not those of pictures"  # begins the no
 HEIC = (".heic", ".heif")
 NOT_READ = (".avif", ".jp2", ".j2k", ".tga", ".ico", ".pfm", ".svg", ".psd", ".dcm")
 
-TABLES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet")  # files that may say what the pictures beside them are
-OTHER_TABLES = (".jsonl", ".xlsx")  # that may too, and aren't read
+TABLES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet", ".jsonl")  # that may say what the pictures beside them are
+OTHER_TABLES = (".xlsx", ".ods")  # that may too, and aren't read
 
 _OF_PICTURES = re.compile(r"images?|imgs?|pictures?|photos?|data", re.IGNORECASE)  # a folder between part and classes
 _PIECE = re.compile(r"(.*[\W_])?(fold|part|split|batch|shard|chunk)[\W_]?\d+", re.IGNORECASE)  # of a set, for its size

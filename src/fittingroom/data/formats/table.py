@@ -13,7 +13,18 @@ from itertools import islice
 from pathlib import Path
 
 from fittingroom.data.dataset import Dataset
-from fittingroom.data.formats import array_files, cifar, csv_kinds, idx, image_folder, kaggle_csv, npz, parquet, svhn
+from fittingroom.data.formats import (
+    array_files,
+    cifar,
+    csv_kinds,
+    idx,
+    image_folder,
+    json_lines_table,
+    kaggle_csv,
+    npz,
+    parquet,
+    svhn,
+)
 from fittingroom.data.formats.folder_layout import NoPictures, has_class_folders
 from fittingroom.data.formats.folder_scan import is_junk
 from fittingroom.data.formats.gzipped import open_bytes
@@ -133,6 +144,16 @@ PARQUET = Format(
     part_files=parquet.PART_FILES,
     keeps_class_names=True,
 )
+JSON_LINES = Format(
+    name="jsonl",
+    in_folder="tables of picture files in JSON Lines",
+    suffixes=json_lines_table.SUFFIXES,
+    files=json_lines_table.json_lines_files,
+    read=json_lines_table.read_json_lines_tables,
+    read_pictures=json_lines_table.read_json_lines_tables,
+    blocks=json_lines_table.json_lines_blocks,
+    picture_blocks=json_lines_table.json_lines_blocks,
+)
 CIFAR = Format(
     name="cifar",
     in_folder="CIFAR's binary files",
@@ -158,7 +179,7 @@ PICTURES = Format(
     read_pictures=image_folder.read_image_folder,
 )
 
-FORMATS = (IDX, ARRAYS, CSV, NPZ, PARQUET, CIFAR, SVHN, PICTURES)
+FORMATS = (IDX, ARRAYS, CSV, NPZ, PARQUET, JSON_LINES, CIFAR, SVHN, PICTURES)
 """A folder with files of several formats is of the first of them."""
 
 
@@ -186,7 +207,7 @@ NO_FORMATS = {
     (".arrow",): (
         "give what datasets.load_from_disk makes of its folder to fittingroom.Dataset.from_hf, or save it by to_parquet"
     ),
-    (".tab", ".txt", ".xlsx", ".xls", ".ods", ".jsonl", ".json", ".feather", ".arff"): (
+    (".tab", ".txt", ".xlsx", ".xls", ".ods", ".json", ".feather", ".arff"): (
         "if it is a table, save it as CSV with commas, or as Parquet"
     ),
     (*_ARRAYS, *_RECORDS): LOAD_IN_PYTHON,
@@ -207,7 +228,7 @@ def format_at(path: Path) -> tuple[Format, list[Path]]:
     """
     if path.is_dir():
         for kind in FORMATS:
-            if kind is CSV and _lies_beside_pictures(path):
+            if kind in (CSV, JSON_LINES) and _lies_beside_pictures(path, kind):
                 continue
             try:
                 files = kind.files(path)
@@ -264,10 +285,11 @@ def read_blocks(path: Path, rows: int = ROWS, preprocessing: Preprocessing | Non
     return kind.blocks(path, rows)
 
 
-def _lies_beside_pictures(path: Path) -> bool:
-    """Whether the CSV files in a folder say something about the pictures in its folders, and hold no images."""
-    tables = [file for file in path.iterdir() if file.name.lower().endswith(CSV.suffixes) and file.is_file()]
-    return bool(tables) and has_class_folders(path) and not any(map(_is_data, tables))
+def _lies_beside_pictures(path: Path, kind: Format) -> bool:
+    """Whether the tables of this kind in a folder tell of the pictures in its folders, and are no data themselves."""
+    tables = [file for file in path.iterdir() if file.name.lower().endswith(kind.suffixes) and file.is_file()]
+    is_data = _is_data if kind is CSV else json_lines_table.gives_labels
+    return bool(tables) and has_class_folders(path) and not any(map(is_data, tables))
 
 
 def _is_data(table: Path) -> bool:
