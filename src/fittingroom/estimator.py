@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from fittingroom.evaluation.temperature import UNCALIBRATED, Temperature
 from fittingroom.evaluation.threshold import Threshold
 from fittingroom.recipes.by_data import default_recipe, settled
 from fittingroom.recipes.changes import with_epochs, with_lr
+from fittingroom.recipes.fields import is_finite
 from fittingroom.recipes.keywords import plain
 from fittingroom.recipes.own_names import with_code_of, with_own_code
 from fittingroom.recipes.reading import load_recipe, parse_recipe
@@ -242,7 +242,7 @@ class FittingRoomClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
     def _white(self, flat_NP: NDArray[Any]) -> float:
         """The value that is white: ``scale``, or 255 for whole numbers."""
         if self.scale is not None:
-            if not (math.isfinite(self.scale) and self.scale > 0):
+            if not (is_finite(self.scale) and self.scale > 0):
                 raise ValueError(f"scale: the value that is white, above 0, expected, {self.scale} found")
             return float(self.scale)
         if flat_NP.dtype.kind not in "iu":

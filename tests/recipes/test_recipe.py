@@ -225,6 +225,12 @@ def test_an_unknown_name_lists_the_known_ones_and_the_nearest() -> None:
         load_recipe("tutorail")
 
 
+def test_a_number_that_no_float_can_be_is_one_message_whatever_key_has_it() -> None:
+    for key in (each.name for each in dataclasses.fields(Recipe) if each.name not in ("stages", "name")):
+        with pytest.raises(RecipeError, match=key):
+            load_recipe("plain", overrides=[f"{key}=1{'0' * 400}"])
+
+
 @pytest.mark.parametrize("content", [None, b"\xff\xfe\x00"])
 def test_a_file_that_can_not_be_read_is_named(tmp_path: Path, content: bytes | None) -> None:
     file = tmp_path / "gone.toml"

@@ -91,6 +91,7 @@ def test_every_problem_of_a_space_is_reported_at_once_with_its_line() -> None:
         ("lr = { low = 0.1, high = 1.0, step = 0.1, log = true }", "log or step expected"),
         ("lr = { low = 0.1, high = 1.0, log = 1 }", "true or false expected for log"),
         ("lr = { low = nan, high = 1.0 }", "a number expected for low, nan found"),
+        (f"lr = {{ low = 0.1, high = 1{'0' * 400} }}", "a number expected for high, 1000"),
         ("lr = { low = 0.1, high = 1.0, steps = 3 }", "steps unknown"),
         ("shift = { low = 0, high = 2, step = 3 }", "a step above 0 and up to 2 expected"),
         ("lr = { low = -0.1, high = 0.1 }", "lr: > 0 and ≤ 1000 expected, -0.1 found"),

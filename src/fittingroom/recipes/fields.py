@@ -160,13 +160,21 @@ def _without_none(hint: Any) -> Any:
     return kind
 
 
+def is_finite(value: float) -> bool:
+    """Whether a number is none of the infinities and of a size that a float can have: an int may have 400 digits."""
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
+
+
 def _range_problem(value: float, bounds: Mapping[str, Any]) -> str | None:
     if "low" not in bounds:
         return None
     low, high = bounds["low"], bounds["high"]
     above = value > low if bounds["open_low"] else value >= low
     below = value < high if bounds["open_high"] else value <= high
-    if math.isfinite(value) and above and below:
+    if is_finite(value) and above and below:
         return None
 
     def shown(bound: float) -> str:

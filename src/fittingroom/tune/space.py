@@ -23,7 +23,7 @@ from fittingroom.files.regular_file import read_regular_text
 from fittingroom.own_code.name import is_own
 from fittingroom.recipes.changes import with_lr
 from fittingroom.recipes.code_keys import kind_of, own_names
-from fittingroom.recipes.fields import in_lines
+from fittingroom.recipes.fields import in_lines, is_finite
 from fittingroom.recipes.reading import recipe_from_dict
 from fittingroom.recipes.recipe import Recipe, Stage, find_problems
 from fittingroom.recipes.steps import sets_epochs
@@ -242,7 +242,7 @@ def _keys_problem(entry: Mapping[str, Any], kind: type | None) -> str | None:
     numbers = {key: entry[key] for key in ("low", "high", "step") if key in entry}
     kinds = (int,) if kind is int else (int, float)
     for key, value in numbers.items():
-        if isinstance(value, bool) or not isinstance(value, kinds) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, kinds) or not is_finite(value):
             return f"{'a whole number' if kind is int else 'a number'} expected for {key}, {value!r} found"
     if not isinstance(entry.get("log", False), bool):
         return f"true or false expected for log, {entry['log']!r} found"
