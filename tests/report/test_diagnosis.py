@@ -528,6 +528,11 @@ def test_of_many_rare_classes_as_good_as_the_frequent_one_hardly_ever_one_is_sai
     assert "and < 1% class 1, with one of 25%" in found["imbalance"].sentence
     assert translated(found["imbalance"].sentence, "report") is not None
 
+    # nor does an interval begin at nothing where one image of the class was right
+    found = {each.name: each for each in diagnose(events, recipe, lopsided(5000, 4999, [(200, 1)]))}
+    assert "with one of < 1% (95% < 1% to 3%, n = 200)" in found["imbalance"].sentence
+    assert translated(found["imbalance"].sentence, "report") is not None
+
 
 def test_a_comparison_that_is_advised_can_come_to_an_answer() -> None:
     """On a few validation images none can, without any there is none to make, and folds choose no epoch."""

@@ -54,11 +54,16 @@ def imbalance(facts: Facts) -> Diagnosis | None:
         sentence=f"Accuracy hides a rare class: {share_text(frequent['n'] / scores['n'], 0)} of the validation images "
         f"are class {frequent['class']}, with a recall of {share_text(frequent['recall'], 0)}, and "
         f"{share_text(worst['n'] / scores['n'], 0)} class {worst['class']}, with one of "
-        f"{share_text(worst['recall'], 0)} (95% {low:.0%} to {high:.0%}{of}, n = {worst['n']:,}).",
+        f"{share_text(worst['recall'], 0)} (95% {_ends(low, high)}{of}, n = {worst['n']:,}).",
         evidence={"recall": worst["recall"], "low": low, "high": high, "n": worst["n"]}
         | {"recall of the frequent class": frequent["recall"], "n of the frequent class": frequent["n"]},
         suggestion="Judge it by the recall of each class, not by accuracy.",
     )
+
+
+def _ends(low: float, high: float) -> str:
+    """The ends of an interval of a share, of which neither is called nothing or all that isn't."""
+    return f"{share_text(low, 0)} to {share_text(high, 0)}"
 
 
 def confusable_pair(facts: Facts) -> Diagnosis | None:
@@ -84,7 +89,7 @@ def confusable_pair(facts: Facts) -> Diagnosis | None:
     return Diagnosis(
         name="confusable-pair",
         sentence=f"One of {len(pairs)} pairs makes {share_text(most / mistakes, 0)} of all mistakes on validation (95% "
-        f"{low:.0%} to {high:.0%}): {first} and {second}, taken for each other {most:,} times of {mistakes:,}.",
+        f"{_ends(low, high)}): {first} and {second}, taken for each other {most:,} times of {mistakes:,}.",
         evidence={"mistakes of the pair": most, "mistakes": mistakes, "low": low, "high": high, "pairs": len(pairs)},
         suggestion="Look at them among the worst mistakes: where you can't tell them apart either, more training "
         "may not help; larger images may, or one class for both.",
@@ -106,7 +111,7 @@ def suspicious_labels(facts: Facts) -> Diagnosis | None:
     share = suspicious.trusted_and_right / suspicious.trusted
     return Diagnosis(
         name="suspicious-labels",
-        sentence=f"{share_text(doubted / mistakes, 0)} of the mistakes on validation (95% {low:.0%} to {high:.0%}, "
+        sentence=f"{share_text(doubted / mistakes, 0)} of the mistakes on validation (95% {_ends(low, high)}, "
         f"{doubted:,} of {mistakes:,}) are among its {suspicious.trusted:,} most confident answers, of which "
         f"{share_text(share)} agree with the label: these labels are worth a look.",
         evidence={"doubted": doubted, "mistakes": mistakes, "low": low, "high": high}
